@@ -16,6 +16,7 @@ export type ErrorCode =
   | "ID_REUSED"
   | "CONFLICT"
   | "FORGOTTEN"
+  | "NO_RUN"
   | "DEADLOCK"
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
@@ -46,6 +47,7 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   ID_REUSED: true,
   CONFLICT: true,
   FORGOTTEN: true,
+  NO_RUN: true,
   DEADLOCK: true,
   LOCK_TIMEOUT: true,
   LOCK_LOST: true,

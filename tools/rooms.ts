@@ -35,7 +35,7 @@ export const ROOMS: readonly Room[] = [
       "src/state",
       "src/memory",
     ],
-    lazily: ["src/nats", "src/entities", "src/log", "src/log/running", "src/log/log_host.ts"],
+    lazily: ["src/nats", "src/entities", "src/flow", "src/log", "src/log/running", "src/log/log_host.ts"],
   },
   {
     path: "src/node",
@@ -102,6 +102,11 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/entities",
     what: "state that is made of events: commands decided and stored, loads, snapshots",
+    may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/flow",
+    what: "runs of workflows: started, driven step by step, resumed, undone",
     may: [...DISPATCH, "src/log/format"],
   },
   {

@@ -42,6 +42,3 @@ export const Order = entity("Order", { initial: (): PaidOrder | undefined => und
 
 /** Stays for good: orders are made of it, and so are mails and lists, also later. */
 export const OrderPlaced = Order.event("Placed", (_, placed) => placed, { input: PaidOrder });
-
-/** Asks the customer how it was. Queued, to be run a week later. */
-export const AskForReview = command("AskForReview", { input: z.object({ orderId: z.string() }), durable: true });

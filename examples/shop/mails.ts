@@ -1,14 +1,21 @@
 /**
- * The mails service. It subscribes to the events of orders, whose service knows nothing of it. A node that dies, or is away,
- * loses no mail: what it had in hand is handled again. Its provider is simulated: it prints each mail.
+ * The mails service. It subscribes to the events of orders, whose service knows nothing of it, and has a run of a workflow for each order. A node
+ * that dies, or is away, loses no mail: another one goes on with its runs. Its provider is simulated: it prints each mail.
  */
-import { AskForReview, DAY, OrderPlaced } from "./contracts.ts";
+import { unwrap, workflow } from "@catga/catga";
+import { DAY, OrderPlaced } from "./contracts.ts";
 
-// at least once: a real provider takes `ctx.id` as its idempotency key, so that the second run sends nothing
-export const confirm = OrderPlaced.on(async ({ orderId, cents }, ctx) => {
-  console.log(`mailed ${orderId}: your order of ${cents} cents`);
-  const queued = await ctx.enqueue(AskForReview, { orderId }, { delay: 7 * DAY, id: orderId });
-  if (!queued.ok) throw queued.error; // tried again
-}, { name: "confirmations", concurrency: 8 });
+const Aftercare = workflow<{ orderId: string; cents: number }>("Aftercare", { id: ({ orderId }) => orderId });
 
-export const askForReview = AskForReview.handle(({ orderId }) => console.log(`mailed ${orderId}: how was it?`));
+// an event that comes again starts nothing: its order has a run already
+export const placed = OrderPlaced.on(
+  async ({ orderId, cents }, ctx) => void unwrap(await ctx.start(Aftercare, { orderId, cents })),
+  { name: "aftercare", concurrency: 8 },
+);
+
+// at least once: a real provider takes the step's `id` as its idempotency key, so that the second run sends nothing
+export const aftercare = Aftercare.handle(async (flow, { orderId, cents }) => {
+  await flow.step("confirm", () => console.log(`mailed ${orderId}: your order of ${cents} cents`));
+  await flow.sleep("a week", 7 * DAY);
+  await flow.step("ask for a review", () => console.log(`mailed ${orderId}: how was it?`));
+});

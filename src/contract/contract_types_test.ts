@@ -25,7 +25,7 @@ import {
   unwrap,
 } from "../../mod.ts";
 import type { AnyContract } from "./contract.ts";
-import type { SendArgs } from "./sender.ts";
+import type { SendArgs } from "./send_options.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 

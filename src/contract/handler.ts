@@ -7,6 +7,7 @@ import type { Failure } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
+import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
@@ -88,6 +89,10 @@ export interface HandlerBody {
   readonly subscription: SubscriptionSettings | undefined;
   /** Of a command of an entity. */
   readonly entity?: EntityBody | undefined;
+  /** Of a workflow. */
+  readonly workflow?: WorkflowBody | undefined;
+  /** Further handlers that come with it. */
+  readonly with?: readonly Handler[] | undefined;
 }
 
 /** A module (`import * as orders`), a handler, or an array of these. */

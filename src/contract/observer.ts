@@ -113,6 +113,15 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /** A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself. */
+  | {
+    readonly type: "run-stuck";
+    readonly workflow: string;
+    readonly run: string;
+    readonly step: string;
+    readonly code: string;
+    readonly message: string;
+  }
   /** Something that an operator may want to know. */
   | { readonly type: "notice"; readonly text: string }
   /** Something failed in the background that should not fail; the app goes on. */

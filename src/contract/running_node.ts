@@ -1,5 +1,6 @@
 /** A running node as its users see it: what `catga()` resolves with. */
 import type { AppClock } from "../ports/clock.ts";
+import type { RunInfo, RunsOptions } from "./flow.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
@@ -85,6 +86,18 @@ export interface Catga extends Sender, AsyncDisposable {
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
+  /**
+   * The runs of workflows of this namespace, the oldest first, until they are forgotten. Rejects with `UNAVAILABLE` when the stream does not answer.
+   *
+   * @example
+   * ```ts
+   * import { catga } from "@catga/catga";
+   *
+   * await using app = await catga();
+   * for await (const run of app.runs({ status: "stuck" })) await run.retry();
+   * ```
+   */
+  runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
    * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands behind a place: `"start"`, a
    * position, or what was stored since a time; a place that it has not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.

@@ -32,6 +32,10 @@ export interface SendOptions {
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
+/** The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out. */
+export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
+  : [payload: NoInfer<In>, options?: Options];
+
 /** Options of one `publish`. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 

@@ -2,14 +2,11 @@
 import type { AnyCode } from "../error.ts";
 import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
+import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
-import type { BroadcastOptions, SendOptions } from "./send_options.ts";
+import type { BroadcastOptions, SendArgs, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
-
-/** The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out. */
-export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
-  : [payload: NoInfer<In>, options?: Options];
 
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
@@ -198,4 +195,58 @@ export interface Sender extends Sharing {
     contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
   ): Promise<BroadcastResult<Out, F>[]>;
+  /**
+   * Starts a run of a workflow, and is ok, with the id of the run, when that is stored: it goes to its end from then on, whatever process dies. The same
+   * id with the same input is the same run; with another input, `ID_REUSED`.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Nightly = workflow<void, number>("Nightly");
+   * const nightly = Nightly.handle(async (flow) => {
+   *   const rows = await flow.step("export", () => 7);
+   *   await flow.sleep("pause", 10);
+   *   return rows;
+   * });
+   * await using app = await catga({ handlers: nightly });
+   * const run = unwrap(await app.start(Nightly));
+   * console.log(unwrap(await app.result(Nightly, run))); // 7
+   * ```
+   */
+  start<In, Out, F extends string>(
+    workflow: WorkflowContract<In, Out, F>,
+    ...args: SendArgs<In, StartOptions>
+  ): Promise<Result<string, never>>;
+  /**
+   * How a run ends, as soon as it has; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
+   */
+  result<Out, F extends string>(
+    workflow: WorkflowContract<never, Out, F>,
+    run: string,
+    options?: ResultOptions,
+  ): Promise<Result<Out, F>>;
+  /**
+   * Tells a run something that it waits for, or will wait for, and is ok when that is stored. `NO_RUN`: it was never started, or has
+   * ended.
+   *
+   * @example
+   * ```ts
+   * import { catga, unwrap, workflow } from "@catga/catga";
+   *
+   * const Approval = workflow<void, string>("Approval");
+   * const Approved = Approval.signal<{ by: string }>("Approved");
+   * const approval = Approval.handle(async (flow) => (await flow.wait(Approved)).by);
+   * await using app = await catga({ handlers: approval });
+   * const run = unwrap(await app.start(Approval));
+   * unwrap(await app.tell(Approved, run, { by: "ada" }));
+   * console.log(unwrap(await app.result(Approval, run))); // ada
+   * ```
+   */
+  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
+  /**
+   * Has a run end with `CANCELLED`, and is ok when that is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
+   * {@link Sender.tell}.
+   */
+  cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;
 }

@@ -3,10 +3,12 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/flow.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
+import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
@@ -73,7 +75,7 @@ export interface DecidingMessage extends Context {
 }
 
 /** What contexts need of their app. */
-export interface ContextHost {
+export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
@@ -112,6 +114,16 @@ export interface ContextHost {
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+}
+
+/** Starts runs of workflows, and reaches them. */
+export interface RunSender {
+  /** Drives those that this node handles. Rejects with a `CatgaError`. */
+  nodeRuns(): Promise<RunDriver>;
+  start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>>;
+  result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>>;
+  tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>>;
+  cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
 
 /** No headers. */

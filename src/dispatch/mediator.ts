@@ -42,7 +42,9 @@ export class Mediator {
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
-      const run = compile(handler, behaviors, call, { ...tools, subscription: subscription?.name, budget });
+      // what drives workflows is no message of the program's
+      const around = handler["~handler"].workflow === undefined ? behaviors : [];
+      const run = compile(handler, around, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         const entity = handler["~handler"].entity !== undefined;
         durable.push({ contract, settings: subscription, run: counted(counts, run), entity });

@@ -1,13 +1,19 @@
-/** The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort. */
+/**
+ * The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort.
+ *
+ * Over 300 lines: a short method for each thing that handlers ask of their app.
+ */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
 import type { EntityBody, EntityContext } from "../contract/handler.ts";
+import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "../contract/flow.ts";
+import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
-import type { BroadcastOptions, SendOptions } from "../contract/send_options.ts";
-import type { BroadcastResult, SendAllOptions, SendArgs } from "../contract/sender.ts";
+import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
+import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
@@ -22,7 +28,7 @@ import { checkSignal } from "../data/checks.ts";
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
  * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
-export class MessageContext implements EntityContext, Abortable {
+export class MessageContext implements EntityContext, RunContext, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;
@@ -179,6 +185,38 @@ export class MessageContext implements EntityContext, Abortable {
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
     return this.#host.decide(entity, payload, this);
+  }
+
+  "~runs"(): Promise<RunDriver> {
+    return this.#host.nodeRuns();
+  }
+
+  start<In, Out, F extends string>(
+    contract: WorkflowContract<In, Out, F>,
+    ...args: SendArgs<In, StartOptions>
+  ): Promise<Result<string, never>> {
+    return this.#host.start(contract, args[0], args[1]);
+  }
+
+  result<Out, F extends string>(
+    contract: WorkflowContract<never, Out, F>,
+    run: string,
+    options: ResultOptions = {},
+  ): Promise<Result<Out, F>> {
+    // the contract's types say that what comes back is an Out, or one of its failures
+    return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
+  }
+
+  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>> {
+    return this.#host.tell(signal, run, args[0], args[1]);
+  }
+
+  cancel(
+    contract: WorkflowContract<never, unknown>,
+    run: string,
+    reason: string,
+  ): Promise<Result<void, never>> {
+    return this.#host.cancel(contract, run, reason);
   }
 
   /** For the mediator, which runs the handler of an idempotent command under a claim. */

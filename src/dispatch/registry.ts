@@ -49,6 +49,7 @@ export function collect(handlers: Handlers | undefined): Registration[] {
 function visit(value: Handlers, name: string, found: Map<Handler, Registration>): void {
   if (isHandler(value)) {
     if (!found.has(value)) found.set(value, { handler: value, name });
+    for (const other of value["~handler"].with ?? []) visit(other, name, found);
     return;
   }
   if (Array.isArray(value)) {

@@ -58,6 +58,8 @@ export const idempotentId: Deno.lint.Rule = {
         const method = file.senderCall(call)?.method;
         const [contract, , options] = call.arguments;
         if (method === undefined || contract === undefined || !needsId(file, contract)) return;
+        // the step of a workflow gives it one
+        if (isOfFlow(call)) return;
         if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
         if (method !== "sendAll" && mayHave("id", options)) return;
         const name = context.sourceCode.getText(contract);
@@ -71,6 +73,11 @@ export const idempotentId: Deno.lint.Rule = {
     }));
   },
 };
+
+/** Whether a call is one of `flow`, as the handlers of workflows call what they get. */
+function isOfFlow({ callee }: Deno.lint.CallExpression): boolean {
+  return callee.type === "MemberExpression" && callee.object.type === "Identifier" && callee.object.name === "flow";
+}
 
 /** Whether an expression is a contract of this file that is idempotent and makes no ids. */
 function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {

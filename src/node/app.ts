@@ -19,6 +19,15 @@ import {
   type KeepOptions,
   type SubscriptionInfo,
 } from "../contract/kept.ts";
+import type {
+  AnySignal,
+  AnyWorkflow,
+  ResultOptions,
+  RunInfo,
+  RunsOptions,
+  StartOptions,
+  TellOptions,
+} from "../contract/flow.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
@@ -32,7 +41,8 @@ import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
@@ -48,6 +58,8 @@ export interface AppParts extends SendDefaults {
   state(app: App): SharedState;
   /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
   log(app: App): Promise<DurableLog>;
+  /** Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
+  runs(app: App): Promise<NodeRuns>;
   /** Makes the entities; called when they are first needed, once. Never rejects with anything but a `CatgaError`. */
   entities(app: App): Promise<Entities>;
 }
@@ -83,6 +95,9 @@ export class App implements NodeHost, DrainableNode {
   #entities: Promise<Entities> | undefined;
   /** The same as soon as they are loaded. */
   #ownEntities: Entities | undefined;
+  #runs: Promise<NodeRuns> | undefined;
+  /** The same as soon as they are loaded. */
+  #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
   /** `release` closes what was opened for the app, when it has drained. */
@@ -298,8 +313,58 @@ export class App implements NodeHost, DrainableNode {
     return this.#opened = await this.#parts.log(this);
   }
 
-  /** Ends the log and the entities, if they were opened. */
+  /** What this node does for runs of workflows, loaded when it is first needed. */
+  nodeRuns(): Promise<NodeRuns> {
+    return this.#runs ??= this.#parts.runs(this).then((runs) => {
+      if (this.draining) runs.leave();
+      return this.#ownRuns = runs;
+    }).catch((error) => {
+      this.#runs = undefined;
+      throw error;
+    });
+  }
+
+  start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>> {
+    return this.#ofRuns((runs) => runs.start(workflow, input, options));
+  }
+
+  result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>> {
+    return this.#ofRuns((runs) => runs.result(workflow, run, options));
+  }
+
+  tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>> {
+    return this.#ofRuns((runs) => runs.tell(signal, run, payload, options));
+  }
+
+  cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
+    return this.#ofRuns((runs) => runs.cancel(workflow, run, reason));
+  }
+
+  /** The runs of this namespace. */
+  async *runs(options: RunsOptions = {}): AsyncIterableIterator<RunInfo> {
+    if (this.#builder.stopped) throw new CatgaError("CLOSED", `node ${this.node} has stopped`);
+    yield* (await this.nodeRuns()).infos(options);
+  }
+
+  #ofRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;
+  #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>>;
+  async #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>> {
+    if (this.#builder.stopped) {
+      return { ok: false, error: new CatgaError("CLOSED", `node ${this.node} has stopped`) };
+    }
+    let runs: NodeRuns;
+    try {
+      runs = this.#ownRuns ?? await this.nodeRuns();
+    } catch (error) {
+      if (isCatgaError(error)) return { ok: false, error };
+      throw error;
+    }
+    return await call(runs);
+  }
+
+  /** Ends the log, the entities and the runs, if they were opened. */
   async closeLog(): Promise<void> {
+    this.#ownRuns?.close();
     await this.#ownEntities?.close();
     const opened = await this.#log?.catch(() => undefined); // whoever opened it was told that this failed
     await opened?.close().catch((error) => this.fault("closing the log", error));
@@ -343,6 +408,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   async #leaveLog(): Promise<void> {
+    this.#ownRuns?.leave();
     await this.#opened?.leave().catch((error) => this.fault("giving up the lead of subscriptions", error));
   }
 

@@ -96,6 +96,14 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
           : `${seen.count} message(s) of subscription ${seen.subscription} that were not handled are no longer in the log: publish ` +
             "again what has to be handled",
       ];
+    case "run-stuck":
+      return [
+        "error",
+        `run ${seen.run} of ${seen.workflow} is stuck: ${
+          seen.step === "" ? "its handler" : seen.step
+        } failed with ${seen.code}: ` +
+        `${seen.message}. Mend that, then retry the run, or skip the step`,
+      ];
     case "near-expiry":
       return [
         "error",

@@ -164,7 +164,7 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
-      if (key === "deadLetters" && typeof value === "function") {
+      if ((key === "deadLetters" || key === "runs") && typeof value === "function") {
         return (...args: unknown[]) => drivenLetters(value.apply(real, args), drive);
       }
       if (key === "cache" || key === "clock") return driven(value as object, drive);

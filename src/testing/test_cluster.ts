@@ -1,5 +1,5 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import { type Catga, catga, type CatgaOptions, entity, event, type Logger } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, entity, event, type Logger, workflow } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
 import {
   driven,
@@ -283,10 +283,11 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Has Catga load its log and its entities now: while a node loaded them, virtual time would pass. */
+/** Has Catga load its log, its entities and its workflows now: while a node loaded them, virtual time would pass. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
+  await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.drain();
 }
 

@@ -27,11 +27,60 @@ interface Change {
  * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is known, and the stream is not looked
  *   through for one. `entity-confirm`: a failure is that of what the node knew. `entity-ended`: a node that was cut off applies what another one
  *   has refused meanwhile. `entity-epoch`: what is in memory counts whatever became of the store.
+ * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is brought to. `flow-stored`: a
+ *   step begins before what it follows is stored. `flow-parallel`: a run undoes before its parallel steps have ended. `flow-order`: the first step
+ *   is undone first. `flow-schedule`: a sleep has no schedule. `flow-lease`: a lease that was used is not renewed. `flow-cancel`: a cancelled
+ *   run does not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
  *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
  *   had an attempt. `commit-join`: what runs at a node runs again.
  */
 const PLANTS = {
+  "flow-expect": [{
+    file: "src/flow/run_log.ts",
+    from: "{ timeout: ATTEMPT, expect }",
+    to: "{ timeout: ATTEMPT, expect: (expect < 0 ? 0 : undefined) as unknown as number }",
+  }],
+  "flow-held": [{
+    file: "src/flow/drives.ts",
+    from: "holder !== host.endpoint && host.alive(holder)) return { elsewhere: holder };",
+    to: 'holder === "nobody") return { elsewhere: holder };',
+  }, {
+    file: "src/flow/drives.ts",
+    from: "hint !== host.endpoint && host.alive(hint)) {",
+    to: 'hint === "nobody") {',
+  }],
+  "flow-stored": [{
+    file: "src/flow/drive.ts",
+    from: "      if (!await this.#stored()) return false;\n    }\n    return !this.#over && !this.#leaving;",
+    to: "      void this.#stored();\n    }\n    return !this.#over && !this.#leaving;",
+  }],
+  "flow-parallel": [{
+    file: "src/flow/drive.ts",
+    from: "    this.#finish = () => this.#undoAll(recorded(error));\n    this.#look();",
+    to: "    this.#undoAll(recorded(error));",
+  }],
+  "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
+  "flow-schedule": [{
+    file: "src/flow/drive.ts",
+    from: "      if (scheduled && !await this.#wake(name, until)) return;\n",
+    to: "",
+  }],
+  "flow-lease": [{
+    file: "src/flow/drives.ts",
+    from: "        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);\n",
+    to: "",
+  }],
+  "flow-cancel": [{
+    file: "src/flow/drive.ts",
+    from: "    if (step.undo && (step.begun || !step.fresh)) return false;\n",
+    to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
+  }],
+  "flow-signal": [{
+    file: "src/flow/journal.ts",
+    from: "        if (entry.n !== undefined) this.#taken(entry.n);\n",
+    to: "",
+  }],
   "commit-entries": [{
     file: "src/log/subscriptions/commits.ts",
     from: "    yield* this.#put(draft.entries);\n    let commit",

@@ -259,6 +259,7 @@ const STATUS: Record<ErrorCode, number> = {
   CONFLICT: 409,
   LOCK_LOST: 409,
   LOCK_TIMEOUT: 409,
+  NO_RUN: 404,
   FORGOTTEN: 410,
   TOO_LARGE: 413,
   CANCELLED: 499,

@@ -1,0 +1,187 @@
+/** What the handler of a workflow gets, what a program starts and asks, and what operators see of a run. */
+import type { AnyCode } from "../error.ts";
+import type { Contract } from "./contract.ts";
+import type { Failure, Success } from "./result.ts";
+import type { MaybePromise } from "./schema.ts";
+import type { SendArgs } from "./send_options.ts";
+
+/** What a sender needs of a workflow: `workflow` makes it. */
+export interface WorkflowContract<In, Out, F extends string = AnyCode> {
+  /** Tells it from other contracts. */
+  readonly kind: "workflow";
+  /** 1 to 48 letters, digits, `-` and `_`; the same on every node. */
+  readonly name: string;
+  /** Carries the types; never has a value. */
+  readonly "~types"?: (payload: In) => Out;
+  /** Carries the type of the failures; never has a value. */
+  readonly "~fails"?: () => F;
+}
+
+/** Any workflow. */
+export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name">;
+
+/** Any signal. */
+export type AnySignal = Pick<Signal<never>, "workflow" | "name">;
+
+/** Something that a run can wait for: `Workflow.signal` makes it. */
+export interface Signal<T = void> {
+  /** The name of the workflow. */
+  readonly workflow: string;
+  /** Its own name. */
+  readonly name: string;
+  /** Carries the type; never has a value. */
+  readonly "~payload"?: (payload: T) => void;
+}
+
+/** What the function of a step gets. */
+export interface Step {
+  /** The same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of its request. */
+  readonly id: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** Aborts when the run is cancelled, the attempt's time is over, the app stops, or another node has taken the run over. */
+  readonly signal: AbortSignal;
+}
+
+/** Options of a step. */
+export interface StepOptions<T> {
+  /**
+   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. What it throws is tried again; if it returns a failure,
+   * the run is stuck. None.
+   */
+  undo?: ((value: T) => MaybePromise<unknown>) | undefined;
+  /**
+   * What follows an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and the longest in ms
+   * (`[1_000, 3_600_000]`). After the last attempt the run is stuck.
+   */
+  retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
+  /** How long an attempt may take, in ms: 1 to 2^31 - 1; the app's. */
+  timeout?: number | undefined;
+}
+
+/** Options of `flow.send`. */
+export interface FlowSendOptions<T> extends StepOptions<T> {
+  /** The name of the step; that of the contract. A run that sends a contract twice needs it. */
+  name?: string | undefined;
+}
+
+/** Options of `flow.wait`. */
+export interface WaitOptions {
+  /** The name of this wait in the run; that of the signal, from the second wait on with a number. */
+  name?: string | undefined;
+  /** Until when, as ms from now or as a time; no limit. */
+  timeout?: number | Date | undefined;
+}
+
+/** What `flow.send` resolves with: what the handler decided, and nothing else. */
+export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
+
+/** A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use rejects with a `TypeError`. */
+export interface Flow {
+  /** The id of the run. */
+  readonly id: string;
+  /** The version that the workflow had when this run was started. */
+  readonly version: number;
+  /** Runs a function until it returns, and records what it returned (1 MiB at most), a failure included. Several may run at once. */
+  step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
+  /**
+   * A step that sends a command or a query with the step's id, or runs another workflow to its end. Failures of operation (`UNAVAILABLE`,
+   * `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take; what comes back is what the handler decided.
+   */
+  send<In, Out, F extends string>(
+    contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
+    ...args: SendArgs<In, FlowSendOptions<Out>>
+  ): Promise<Decided<Out, F>>;
+  /** Goes on after so many ms, or at a time. No process waits. */
+  sleep(name: string, until: number | Date): Promise<void>;
+  /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
+  wait<T>(signal: Signal<T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
+  wait<T>(signal: Signal<T>, options: WaitOptions): Promise<T | undefined>;
+}
+
+/** Options of `start`. */
+export interface StartOptions {
+  /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
+  id?: string | undefined;
+  /** Not before this time. */
+  at?: Date | undefined;
+}
+
+/** Options of `result`. */
+export interface ResultOptions {
+  /** How long to wait for the end, in ms: 1 to 2^31 - 1; the app's. */
+  timeout?: number | undefined;
+  /** Ends the waiting when it aborts: `CANCELLED`. None. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `tell`. */
+export interface TellOptions {
+  /** Of what is told: the same one counts once. One is made. */
+  id?: string | undefined;
+}
+
+/** How a run stands. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an operator has to decide. */
+export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed";
+
+/** Something that a run does now, or waits for. */
+export interface PendingStep {
+  /** The step, sleep or wait; empty: the handler itself, which threw. */
+  readonly name: string;
+  /** Since when. */
+  readonly since: Date;
+  /** Attempts that failed. */
+  readonly attempts: number;
+  /** When it goes on by itself; `undefined`: now, or not by itself. */
+  readonly next: Date | undefined;
+  /** Why the last attempt failed. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+}
+
+/** Something that is recorded of a run. */
+export interface RunEntry {
+  /** When it was stored, by the server's clock. */
+  readonly at: Date;
+  /** The process that stored it, as `<node>.<token>`. */
+  readonly by: string;
+  /** `started`, `done`, `failed`, `slept`, `signalled`, … */
+  readonly type: string;
+  /** The step, sleep, wait or signal; empty if it is about none. */
+  readonly name: string;
+  /** The input, what a step returned, an error, a reason. */
+  readonly value: unknown;
+}
+
+/** A run, as an operator sees it. */
+export interface RunInfo {
+  /** The name of the workflow. */
+  readonly workflow: string;
+  /** Its id. */
+  readonly id: string;
+  /** How it stands. */
+  readonly status: RunStatus;
+  /** The version that the workflow had when it was started. */
+  readonly version: number;
+  /** When it was started. */
+  readonly startedAt: Date;
+  /** When it ended; `undefined`: it has not. */
+  readonly endedAt: Date | undefined;
+  /** What it does now, or waits for. */
+  readonly pending: readonly PendingStep[];
+  /** All that is recorded of it, in order. */
+  readonly timeline: readonly RunEntry[];
+  /** Has what is pending tried at once, and a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has ended, `UNAVAILABLE`. */
+  retry(): Promise<void>;
+  /** Records a value for a step that has none, by hand. The reason stays in the timeline. Rejects as `retry`. */
+  skip(step: string, value: unknown, reason: string): Promise<void>;
+}
+
+/** Which runs `runs` gives. */
+export interface RunsOptions {
+  /** The name of the workflow; all of them. */
+  workflow?: string | undefined;
+  /** How they stand; however they do. */
+  status?: RunStatus | undefined;
+  /** The id of one; all of them. */
+  id?: string | undefined;
+}

@@ -1,0 +1,168 @@
+/**
+ * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is in `flow/`, which is
+ * loaded when a node handles or starts one.
+ */
+import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
+import type { AnyCode } from "../error.ts";
+import type { Context } from "./context.ts";
+import type { DurableEvent, EmittedEvent } from "./definition.ts";
+import { command, entityEvent, event } from "./definition.ts";
+import type { Flow, Signal, WorkflowContract } from "./flow.ts";
+import type { Handler } from "./handler.ts";
+import type { RunContext, RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
+import type { SendableName } from "./sendable.ts";
+
+/** Options of {@link workflow}. */
+export interface WorkflowOptions<In, Payload = In> {
+  /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler; none. */
+  input?: Schema<In, Payload> | undefined;
+  /** The id of the run, 1 to 128 characters; else `start` takes one, or makes one. The same id with another input is `ID_REUSED`. */
+  id?: ((input: NoInfer<In>) => string) | undefined;
+  /** How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit. */
+  timeout?: number | undefined;
+  /** How long a run is kept after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
+  keep?: number | undefined;
+  /** Raise it when the handler changes so that open runs must go the old way: `flow.version` is that of the start; 1. */
+  version?: number | undefined;
+}
+
+/** A workflow: {@link workflow} makes it. */
+export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In>
+  extends WorkflowContract<In, Out, F> {
+  /** The inside, for Catga. */
+  readonly "~workflow": WorkflowDefinition;
+  /** Defines something that a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
+  signal<T = void>(name: SendableName<T>): Signal<T>;
+  /**
+   * Makes the handler. It runs from its top again after each death and each wait, while steps that are recorded give what they gave: outside of
+   * steps it has no effects. What it returns ends the run. A failure, returned or thrown, has the `undo` of each finished step run, the latest first;
+   * what else it throws is tried again.
+   */
+  handle(fn: (flow: Flow, input: Payload) => MaybePromise<Out | Failure<NoInfer<F>>>): Handler;
+}
+
+/**
+ * Defines a workflow: a function of steps that goes to its end, whatever process dies. The types are the type arguments; the third are the codes
+ * that it may fail with. The name is 1 to 48 letters, digits, `-` and `_`. Throws a `TypeError` or `RangeError` for an invalid name or option.
+ *
+ * @example
+ * ```ts
+ * import { catga, command, unwrap, workflow } from "@catga/catga";
+ *
+ * const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
+ * const charge = Charge.handle(({ cents }) => ({ receipt: `r-${cents}` }));
+ * const Order = workflow<{ order: string; cents: number }, string, "DECLINED">("Order", { id: ({ order }) => order });
+ * const order = Order.handle(async (flow, { cents }) => {
+ *   const paid = await flow.send(Charge, { cents });
+ *   return paid.ok ? paid.value.receipt : paid;
+ * });
+ * await using app = await catga({ handlers: [charge, order] });
+ * const run = unwrap(await app.start(Order, { order: "7", cents: 420 }));
+ * console.log(run, unwrap(await app.result(Order, run))); // 7 r-420
+ * ```
+ */
+export function workflow<In = void, Out = void, F extends string = AnyCode, Payload = In>(
+  name: SendableName<In, Out>,
+  options: WorkflowOptions<In, Payload> = {},
+): Workflow<In, Out, F, Payload> {
+  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,48}$/.test(name)) {
+    throw new TypeError(`a workflow's name is 1 to 48 letters, digits, "-" and "_", like "Order"; got ${show(name)}`);
+  }
+  const definition = definitionOf(name, options);
+  const at = `workflow ${name}`;
+  return Object.freeze({
+    kind: "workflow",
+    name,
+    "~workflow": definition,
+    signal: <T>(signal: string): Signal<T> => {
+      if (typeof signal !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(signal)) {
+        throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
+      }
+      return Object.freeze({ workflow: name, name: signal });
+    },
+    handle: (fn: WorkflowBody["fn"]) => {
+      if (typeof fn !== "function") throw new TypeError(`${at}: handle takes a function; got ${show(fn)}`);
+      return workflowHandler(Object.freeze({ definition, fn }));
+    },
+  });
+}
+
+/** The type of a workflow's runs in the stream of entities. */
+export function runType(workflow: string): string {
+  return `${workflow}-run`;
+}
+
+/** Names of a workflow's entries: those that call for somebody to go on, and those that do not. */
+export const CALLED = "called";
+export const RECORDED = "recorded";
+
+/** The events and the command that a workflow's runs are driven by. */
+export interface RunContracts {
+  /** Of entries that call for somebody to go on. */
+  readonly called: EmittedEvent<unknown>;
+  /** Of times that have come. */
+  readonly due: DurableEvent<RunDue>;
+  /** A message for the node that holds a run. */
+  readonly join: ReturnType<typeof command<RunJoin, void>>;
+}
+
+/** Those of the workflow with this type of runs. */
+export function runContracts(type: string): RunContracts {
+  return {
+    called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
+    due: event<RunDue>(`${type}.due`, { durable: { keep: 30 * DAY } }),
+    join: command<RunJoin, void>(`${type}.join`, { timeout: 30_000, retries: 0 }),
+  };
+}
+
+/** One handler for the program; the others come with it. */
+function workflowHandler(body: WorkflowBody): Handler {
+  const { type } = body.definition;
+  const { called, due, join } = runContracts(type);
+  const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
+  // a run that takes longer gets a lease
+  const options = {
+    name: type,
+    from: "start",
+    retry: { attempts: 1_000, delay: [100, 2_000] },
+    timeout: 30_000,
+  } as const;
+  const comes = [
+    due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload), options),
+    join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
+  ];
+  const first = called.on(async (entry, ctx) => await (await runs(ctx)).called(body, entry, ctx), options);
+  const { contract, "~handler": inside } = ofWorkflow(first, body);
+  const others = comes.map((handler) => ofWorkflow(handler, body));
+  return Object.freeze({ contract, "~handler": Object.freeze({ ...inside, with: others }) });
+}
+
+function ofWorkflow(handler: Handler, body: WorkflowBody): Handler {
+  return Object.freeze({ ...handler, "~handler": Object.freeze({ ...handler["~handler"], workflow: body }) });
+}
+
+function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Payload>): WorkflowDefinition {
+  const at = `workflow ${name}`;
+  checkKnown(at, options, OPTIONS);
+  const { input, id, timeout, keep = 7 * DAY, version = 1 } = options;
+  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function") {
+    throw new TypeError(
+      `${at}: input must be a Standard Schema validator (zod, valibot, arktype, …); got ${show(input)}`,
+    );
+  }
+  if (id !== undefined && typeof id !== "function") {
+    throw new TypeError(`${at}: id must be a function of the input that returns a string; got ${show(id)}`);
+  }
+  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
+  checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
+  checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
+  // the types of its input are those of its contract
+  const parsed = input as WorkflowDefinition["input"];
+  return Object.freeze({ name, type: runType(name), input: parsed, id, timeout, keep, version });
+}
+
+const DAY = 86_400_000;
+const LONGEST = 3_660 * DAY;
+const OPTIONS = new Set(["input", "id", "timeout", "keep", "version"]);

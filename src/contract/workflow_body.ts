@@ -1,0 +1,57 @@
+/** The inside of a workflow: what its handlers are made of, and what runs them. */
+import type { Context } from "./context.ts";
+import type { Flow } from "./flow.ts";
+import type { Schema } from "./schema.ts";
+
+/** A workflow with its defaults. */
+export interface WorkflowDefinition {
+  readonly name: string;
+  /** The type of its runs in the stream of entities. */
+  readonly type: string;
+  readonly input: Schema<never, unknown> | undefined;
+  readonly id: ((input: never) => string) | undefined;
+  readonly timeout: number | undefined;
+  readonly keep: number;
+  readonly version: number;
+}
+
+/** The handler of a workflow. */
+export interface WorkflowBody {
+  readonly definition: WorkflowDefinition;
+  readonly fn: (flow: Flow, input: never) => unknown;
+}
+
+/** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
+export interface RunDriver {
+  /** An entry of a run calls for somebody to go on. */
+  called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
+  /** A time has come. */
+  due(body: WorkflowBody, due: RunDue): Promise<void>;
+  /** Another node has a message for the run that this node may hold. */
+  join(body: WorkflowBody, join: RunJoin): Promise<void>;
+}
+
+/** The context of a running app: it drives runs. */
+export interface RunContext extends Context {
+  "~runs"(): Promise<RunDriver>;
+}
+
+/** A time that a run waits for has come. */
+export interface RunDue {
+  readonly run: string;
+  /** The step, sleep or wait. */
+  readonly step: string;
+  /** Of a run that is to be started: its input as text. */
+  readonly start?: string | undefined;
+}
+
+/** A run that the receiver may hold. */
+export interface RunJoin {
+  readonly run: string;
+  /** The message of the stream that it has to have read. */
+  readonly sequence: number;
+  /** What is due. */
+  readonly due?: string | undefined;
+  /** Nothing is to be done if the receiver does not drive the run now. */
+  readonly news?: boolean | undefined;
+}

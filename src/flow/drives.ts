@@ -1,0 +1,260 @@
+/**
+ * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody to go on, a time that has
+ * come, a start. A run belongs to the node that its last message names for as long as that is alive: others pass on to it what they get for the run.
+ *
+ * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this process dies. A run that
+ * takes long has a lease instead: a schedule that calls for it, which is put off for as long as this process lives.
+ */
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { type Clock, delay, type Timer } from "../ports/clock.ts";
+import { Drive, type DriveEnd, type DriveHost } from "./drive.ts";
+import type { Journal, Stored } from "./journal.ts";
+import { keyOf } from "./results.ts";
+import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
+
+/** What {@link Drives} need of their node. */
+export interface DrivesHost extends DriveHost {
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly log: RunLog;
+  /** Whether the process at an endpoint is alive, as far as this node knows. */
+  alive(endpoint: string): boolean;
+  /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
+  passOn(endpoint: string, call: Call): Promise<boolean>;
+  /** A run begins to be driven here, and ends to be. */
+  begun(): void;
+  over(): void;
+}
+
+/** What is brought to a run. */
+export interface Call {
+  readonly ref: RunRef;
+  /** The message of the stream that the run has to have read; 0: none in particular. */
+  readonly sequence: number;
+  readonly due?: string | undefined;
+}
+
+/** A run on this node: being loaded, or driven. */
+interface Held {
+  /** Resolves with how its drive ended; "elsewhere": the node that holds it. */
+  readonly end: Promise<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>;
+  drive: Drive | undefined;
+  readonly ref: RunRef;
+  readonly since: number;
+  /** Resolves when it has a lease. */
+  readonly leased: Promise<"leased">;
+  readonly lease: () => void;
+  /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
+  renew: number;
+  /** The last message that it had read, when it ended. */
+  sequence: number;
+}
+
+/** The runs that a node drives. */
+export class Drives {
+  readonly #host: DrivesHost;
+  readonly #held = new Map<string, Held>();
+  /** Runs that ended here lately, and the sequence of their last message. */
+  readonly #ended = new Map<string, number>();
+  #leaving = false;
+  #timer: Timer | undefined;
+
+  constructor(host: DrivesHost) {
+    this.#host = host;
+  }
+
+  /** Runs that are driven here now. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Whether this node drives a run now. */
+  drives(ref: RunRef): boolean {
+    return this.#held.has(keyOf(ref));
+  }
+
+  /** The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if it is not stored. */
+  start(body: WorkflowBody, ref: RunRef, stored: Promise<Stored | undefined>, journal: Journal): void {
+    const key = keyOf(ref);
+    if (this.#leaving || this.#held.has(key)) return;
+    this.#hold(ref, async (held) => {
+      const first = await stored;
+      if (first === undefined) return "suspended";
+      journal.apply(first);
+      return await this.#drive(held, body, ref, journal, { due: [], fresh: true });
+    });
+  }
+
+  /**
+   * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else. Rejects with `UNAVAILABLE` if that is
+   * to be tried again, elsewhere.
+   */
+  async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
+    const host = this.#host;
+    const key = keyOf(call.ref);
+    const isLease = call.due === LEASE;
+    const due = isLease ? undefined : call.due;
+    let hint = holder;
+    for (let turn = 0;; turn++) {
+      if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
+      let held = this.#held.get(key);
+      if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
+        if (await host.passOn(hint, call)) return;
+        hint = undefined;
+        if (turn > 0) await delay(host.clock, Math.min(1_000, 50 * turn));
+        continue;
+      }
+      // one that is being loaded does not learn what is due
+      const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
+      if (held === undefined) {
+        if (this.#leaving) throw leaving(call.ref);
+        held = this.#load(body, call.ref, due);
+      } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
+        held.drive.tell(due);
+      }
+      const end = await Promise.race([held.end, held.leased]);
+      if (end === "leased") {
+        // the lease that was brought is used up
+        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
+        await held.drive?.tell(due);
+        if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
+        await delay(host.clock, 20);
+        continue;
+      }
+      if (end === "left") throw leaving(call.ref);
+      if (typeof end === "object" && "failed" in end) {
+        if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
+        await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
+        continue;
+      }
+      if (typeof end === "object") {
+        hint = end.elsewhere;
+        continue;
+      }
+      if (end === "ended") return;
+      // a drive that was there before may have ended without seeing this
+      if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
+      if (end === "lost") await delay(host.clock, 20);
+    }
+  }
+
+  /** Tells a run that is driven here that there is something new. */
+  tell(ref: RunRef): void {
+    this.#held.get(keyOf(ref))?.drive?.tell();
+  }
+
+  /** Begins no more attempts. */
+  leave(): void {
+    this.#leaving = true;
+    for (const { drive } of this.#held.values()) drive?.leave();
+  }
+
+  /** Ends all of them. */
+  close(): void {
+    this.#leaving = true;
+    this.#timer?.cancel();
+    for (const { drive } of this.#held.values()) drive?.stop();
+  }
+
+  /** Loads a run that this node does not drive. */
+  #load(body: WorkflowBody, ref: RunRef, due: string | undefined): Held {
+    const host = this.#host;
+    return this.#hold(ref, async (held) => {
+      const journal = await host.log.load(ref);
+      if (journal === undefined) {
+        held.sequence = Infinity; // it was forgotten
+        return "suspended";
+      }
+      const { holder } = journal;
+      if (journal.ended === undefined && holder !== "" && holder !== host.endpoint && host.alive(holder)) {
+        return { elsewhere: holder };
+      }
+      return await this.#drive(held, body, ref, journal, { due: due === undefined ? [] : [due], fresh: false });
+    });
+  }
+
+  async #drive(
+    held: Held,
+    body: WorkflowBody,
+    ref: RunRef,
+    journal: Journal,
+    how: { readonly due: readonly string[]; readonly fresh: boolean },
+  ): Promise<DriveEnd> {
+    const host = this.#host;
+    const writer = new RunWriter(host.log, ref, journal, host.endpoint);
+    const drive = held.drive = new Drive({ host, ref, body, journal, writer, ...how });
+    drive.begin();
+    if (this.#leaving) drive.leave();
+    this.#watch();
+    const end = await drive.end;
+    held.sequence = journal.sequence;
+    if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
+    return end;
+  }
+
+  #hold(ref: RunRef, work: (held: Held) => Promise<DriveEnd | { readonly elsewhere: string }>): Held {
+    const key = keyOf(ref);
+    const { promise: end, resolve } = Promise.withResolvers<
+      DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }
+    >();
+    const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
+    const since = this.#host.clock.monotonic();
+    const held: Held = {
+      ...{ end, drive: undefined, ref, since, leased, lease: () => lease("leased"), renew: since + HELD, sequence: 0 },
+    };
+    this.#held.set(key, held);
+    this.#host.begun();
+    work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
+      if (this.#held.get(key) === held) this.#held.delete(key);
+      this.#host.over();
+    });
+    return held;
+  }
+
+  #remember(key: string, sequence: number): void {
+    this.#ended.delete(key);
+    this.#ended.set(key, sequence);
+    if (this.#ended.size <= REMEMBERED) return;
+    for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
+  }
+
+  /** Puts leases off, and gives one to each run that takes long. */
+  #watch(): void {
+    this.#timer ??= this.#host.clock.after(TICK, () => {
+      this.#timer = undefined;
+      const now = this.#host.clock.monotonic();
+      for (const held of this.#held.values()) if (held.renew <= now) this.#renew(held, this.#length);
+      if (this.#held.size > 0) this.#watch();
+    }, { background: true });
+  }
+
+  /** How long a lease is. */
+  get #length(): number {
+    return Math.max(SHORTEST, this.#held.size * FOR_EACH);
+  }
+
+  #renew(held: Held, length: number): void {
+    const { clock } = this.#host;
+    held.renew = Infinity;
+    this.#host.wake(held.ref, LEASE, clock.now() + length).then(() => {
+      held.lease();
+      held.renew = clock.monotonic() + length / 2;
+    }, () => held.renew = clock.monotonic() + TICK);
+  }
+}
+
+function leaving({ workflow, run }: RunRef): CatgaError {
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
+}
+
+/** In place of a step: the lease of a run that takes long. */
+export const LEASE = "@lease";
+/** How long a run is held without a lease, in ms. */
+const HELD = 10_000;
+/** How long a lease is, in ms: the shortest, and for each run of this node. */
+const SHORTEST = 4_000;
+const FOR_EACH = 10;
+const TICK = 500; // ms
+const REMEMBERED = 10_000;
+const MOST_TURNS = 8;

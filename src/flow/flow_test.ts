@@ -1,0 +1,423 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import type { Step } from "../contract/flow.ts";
+import { testCluster } from "@catga/catga/testing";
+
+const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
+const Refund = command<{ receipt: string }, string>("Refund", { idempotent: true });
+
+/** Handlers that note what they did. */
+function payments(declined: (id: string) => boolean = () => false) {
+  const done: string[] = [];
+  const handlers: CatgaOptions["handlers"] = [
+    Charge.handle(({ cents }, ctx) => {
+      if (declined(ctx.id)) return fail("DECLINED", "no money", { final: true });
+      done.push(`charge ${ctx.id}`);
+      return { receipt: `r-${cents}` };
+    }),
+    Refund.handle(({ receipt }, ctx) => {
+      done.push(`refund ${ctx.id}`);
+      return receipt;
+    }),
+  ];
+  return { done, handlers };
+}
+
+async function infoOf(app: { runs(options: object): AsyncIterableIterator<RunInfo> }, id: string): Promise<RunInfo> {
+  for await (const info of app.runs({ id })) return info;
+  throw new Error(`no run ${id}`);
+}
+
+describe("workflow", () => {
+  it("steps give what their functions returned, and the run what the handler returned", async () => {
+    const Sum = workflow<{ a: number; b: number }, { sum: number; at: Date }>("Sum", { id: ({ a }) => `s-${a}` });
+    const sum = Sum.handle(async (flow, { a, b }) => {
+      const steps: Step[] = [];
+      const first = await flow.step("first", (step) => (steps.push(step), a));
+      const second = await flow.step("second", (step) => (steps.push(step), b));
+      assertEquals(steps.map(({ id, attempt }) => [id, attempt]), [["Sum:s-1:first", 1], ["Sum:s-1:second", 1]]);
+      return { sum: first + second, at: new Date(7) };
+    });
+    await using app = await catga({ handlers: sum });
+    assertEquals(unwrap(await app.start(Sum, { a: 1, b: 2 })), "s-1");
+    assertEquals(unwrap(await app.result(Sum, "s-1")), { sum: 3, at: new Date(7) });
+  });
+
+  it("three steps from start to result are four appends", async () => {
+    const Three = workflow<void, number>("Three");
+    const three = Three.handle(async (flow) => {
+      await flow.step("a", () => 1);
+      await flow.step("b", () => 2);
+      return await flow.step("c", () => 3);
+    });
+    await using app = await catga({ handlers: three });
+    unwrap(await app.start(Three, undefined, { id: "t" }));
+    assertEquals(unwrap(await app.result(Three, "t")), 3);
+    const { timeline } = await infoOf(app, "t");
+    const stored = Map.groupBy(timeline, ({ by, at: _, ...entry }) => (void by, entry.type));
+    assertEquals([...stored.keys()], ["started", "done", "ended"]);
+    // the last step and the end have one time stamp and one message
+    assertEquals(timeline.map(({ type, name }) => `${type} ${name}`), [
+      "started ",
+      "done a",
+      "done b",
+      "done c",
+      "ended ",
+    ]);
+  });
+
+  it("the same id with the same input is the same run, with another input it is ID_REUSED", async () => {
+    const Once = workflow<{ n: number }, number>("Once", { id: () => "one" });
+    let ran = 0;
+    const once = Once.handle((flow, { n }) => flow.step("count", () => (ran++, n)));
+    await using app = await catga({ handlers: once });
+    assertEquals(unwrap(await app.start(Once, { n: 1 })), "one");
+    assertEquals(unwrap(await app.start(Once, { n: 1 })), "one");
+    assertEquals((await app.start(Once, { n: 2 })).error?.code, "ID_REUSED");
+    assertEquals(unwrap(await app.result(Once, "one")), 1);
+    assertEquals((await app.start(Once, { n: 2 })).error?.code, "ID_REUSED");
+    assertEquals(ran, 1);
+  });
+
+  it("a failed run undoes its finished steps, the latest first", async () => {
+    const { done, handlers } = payments((id) => id.endsWith("charge 3"));
+    const Order = workflow<void, string, "DECLINED">("Order");
+    const order = Order.handle(async (flow) => {
+      for (const n of [1, 2, 3]) {
+        const paid = await flow.send(Charge, { cents: n }, {
+          name: `charge ${n}`,
+          undo: ({ receipt }) => flow.send(Refund, { receipt }, { name: `refund ${n}` }),
+        });
+        if (!paid.ok) return paid;
+      }
+      return "paid";
+    });
+    await using app = await catga({ handlers: [handlers, order] });
+    unwrap(await app.start(Order, undefined, { id: "7" }));
+    assertEquals((await app.result(Order, "7")).error?.code, "DECLINED");
+    assertEquals(done, [
+      "charge Order:7:charge 1",
+      "charge Order:7:charge 2",
+      "refund Order:7:refund 2",
+      "refund Order:7:refund 1",
+    ]);
+    assertEquals((await infoOf(app, "7")).status, "failed");
+  });
+
+  it("steps run in parallel, and a run that fails waits for all of them before it undoes", async () => {
+    const events: string[] = [];
+    const slow = Promise.withResolvers<void>();
+    const Both = workflow<void, void, "NO">("Both");
+    const both = Both.handle(async (flow) => {
+      const undo = (name: string) => void events.push(`undo ${name}`);
+      const running = flow.step("slow", async () => {
+        await slow.promise;
+        events.push("slow");
+        return "slow";
+      }, { undo });
+      await flow.step("quick", () => (events.push("quick"), "quick"), { undo });
+      setTimeout(() => slow.resolve(), 20);
+      void running;
+      return fail("NO", "no");
+    });
+    await using app = await catga({ handlers: both });
+    const run = unwrap(await app.start(Both));
+    assertEquals((await app.result(Both, run)).error?.code, "NO");
+    assertEquals(events, ["quick", "slow", "undo slow", "undo quick"]);
+  });
+
+  it("two steps of one name are a TypeError", async () => {
+    const Twice = workflow<void, string>("Twice");
+    const twice = Twice.handle(async (flow) => {
+      await flow.step("a", () => 1);
+      try {
+        await flow.step("a", () => 2);
+      } catch (error) {
+        return (error as TypeError).name;
+      }
+      return "none";
+    });
+    await using app = await catga({ handlers: twice });
+    assertEquals(unwrap(await app.result(Twice, unwrap(await app.start(Twice)))), "TypeError");
+  });
+
+  it("signals of one name are taken in order, each once, also those that came before", async () => {
+    const Chat = workflow<void, string[]>("Chat");
+    const Said = Chat.signal<string>("Said");
+    const chat = Chat.handle(async (flow) => {
+      await flow.sleep("first", 50);
+      return [await flow.wait(Said), await flow.wait(Said), await flow.wait(Said)];
+    });
+    await using app = await catga({ handlers: chat });
+    const run = unwrap(await app.start(Chat));
+    unwrap(await app.tell(Said, run, "a", { id: "1" }));
+    unwrap(await app.tell(Said, run, "a", { id: "1" }));
+    unwrap(await app.tell(Said, run, "b"));
+    const waiting = app.result(Chat, run);
+    unwrap(await app.tell(Said, run, "c"));
+    assertEquals(unwrap(await waiting), ["a", "b", "c"]);
+    assertEquals((await app.tell(Said, run, "d")).error?.code, "NO_RUN");
+    assertEquals((await app.tell(Said, "never", "d")).error?.code, "NO_RUN");
+  });
+
+  it("a cancel aborts what runs, undoes what is finished, and ends the run with CANCELLED", async () => {
+    const events: string[] = [];
+    const begun = Promise.withResolvers<void>();
+    const Long = workflow<void, void>("Long");
+    const long = Long.handle(async (flow) => {
+      await flow.step("first", () => 1, { undo: () => void events.push("undo first") });
+      await flow.step("hours", ({ signal }) =>
+        new Promise((_, reject) => {
+          begun.resolve();
+          signal.addEventListener("abort", () => {
+            events.push(`aborted ${signal.reason.code}`);
+            reject(signal.reason);
+          });
+        }));
+    });
+    await using app = await catga({ handlers: long });
+    const run = unwrap(await app.start(Long));
+    await begun.promise;
+    unwrap(await app.cancel(Long, run, "the customer called"));
+    const result = await app.result(Long, run);
+    assertEquals([result.error?.code, result.error?.message], ["CANCELLED", "the customer called"]);
+    assertEquals(events, ["aborted CANCELLED", "undo first"]);
+  });
+
+  it("a cancel of a run that waits undoes it", async () => {
+    const { done, handlers } = payments();
+    const Wait = workflow<void, void>("Wait");
+    const Never = Wait.signal("Never");
+    const wait = Wait.handle(async (flow) => {
+      await flow.send(Charge, { cents: 1 }, { undo: ({ receipt }) => flow.send(Refund, { receipt }) });
+      await flow.wait(Never);
+    });
+    await using cluster = await testCluster(2, { handlers: [handlers, wait] });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Wait, undefined, { id: "w" }));
+    await cluster.advance(1_000);
+    assertEquals((await infoOf(app, "w")).status, "waiting");
+    unwrap(await cluster.app("node-2").cancel(Wait, "w", "enough"));
+    assertEquals((await app.result(Wait, "w")).error?.code, "CANCELLED");
+    assertEquals(done, ["charge Wait:w:Charge", "refund Wait:w:Refund"]);
+  });
+
+  it("a run that takes longer than its timeout is cancelled with TIMEOUT", async () => {
+    const events: string[] = [];
+    const Short = workflow<void, void>("Short", { timeout: 20_000 });
+    const Never = Short.signal("Never");
+    const short = Short.handle(async (flow) => {
+      await flow.step("a", () => 1, { undo: () => void events.push("undone") });
+      await flow.wait(Never);
+    });
+    await using cluster = await testCluster(2, { handlers: short });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Short));
+    const began = cluster.clock.now();
+    assertEquals((await app.result(Short, run, { timeout: 60_000 })).error?.code, "TIMEOUT");
+    assertEquals([events, Math.round((cluster.clock.now() - began) / 1_000)], [["undone"], 20]);
+  });
+
+  it("a wait ends with undefined after its timeout", async () => {
+    const Wait = workflow<void, string>("Wait");
+    const Never = Wait.signal<string>("Never");
+    const wait = Wait.handle(async (flow) => await flow.wait(Never, { timeout: 30_000 }) ?? "nobody");
+    await using cluster = await testCluster(2, { handlers: wait });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Wait));
+    assertEquals(unwrap(await app.result(Wait, run, { timeout: 60_000 })), "nobody");
+  });
+
+  it("a step that throws is tried again, after pauses that double", async () => {
+    const at: number[] = [];
+    const Flaky = workflow<void, number>("Flaky");
+    await using cluster = await testCluster(2, {
+      handlers: Flaky.handle((flow) =>
+        flow.step("flaky", ({ attempt }) => {
+          at.push(cluster.clock.now());
+          if (attempt < 5) throw new Error("not yet");
+          return attempt;
+        })
+      ),
+    });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Flaky));
+    assertEquals(unwrap(await app.result(Flaky, run, { timeout: 60_000 })), 5);
+    const pauses = at.slice(1).map((time, n) => (time - at[n]) / 1_000);
+    assert(pauses.every((pause, n) => pause >= 0.75 * 2 ** n - 0.1 && pause <= 2 ** n + 0.5), `${pauses}`);
+  });
+
+  it("a step without attempts left is stuck, until an operator has it tried again", async () => {
+    let works = false;
+    const Stuck = workflow<void, string>("Stuck");
+    const handlers = Stuck.handle((flow) =>
+      flow.step("charge", () => {
+        if (!works) throw new Error("no money");
+        return "paid";
+      }, { retry: { attempts: 2, delay: [10, 10] } })
+    );
+    await using cluster = await testCluster(2, { handlers, logger: { debug() {}, info() {}, warn() {}, error() {} } });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Stuck));
+    await cluster.advance(2_000);
+    const info = await infoOf(app, run);
+    assertEquals([info.status, info.pending.map(({ name, attempts, error }) => [name, attempts, error?.message])], [
+      "stuck",
+      [["charge", 2, "no money"]],
+    ]);
+    works = true;
+    await info.retry();
+    assertEquals(unwrap(await app.result(Stuck, run)), "paid");
+    await assertRejects(() => info.retry(), Error, "has ended");
+  });
+
+  it("an operator skips a stuck step with a value and a reason that stays in the timeline", async () => {
+    const Stuck = workflow<void, string>("Stuck");
+    const handlers = Stuck.handle((flow) =>
+      flow.step("charge", (): string => {
+        throw new Error("no money");
+      }, { retry: { attempts: 1 } })
+    );
+    await using cluster = await testCluster(2, { handlers, logger: { debug() {}, info() {}, warn() {}, error() {} } });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Stuck));
+    await cluster.advance(2_000);
+    await (await infoOf(app, run)).skip("charge", "by hand", "paid by bank transfer");
+    assertEquals(unwrap(await app.result(Stuck, run)), "by hand");
+    const { timeline } = await infoOf(app, run);
+    assertEquals(timeline.find(({ type }) => type === "skipped")?.value, {
+      value: "by hand",
+      reason: "paid by bank transfer",
+    });
+  });
+
+  it("a command without a handler is sent again until there is one", async () => {
+    const Order = workflow<void, string>("Order");
+    const order = Order.handle(async (flow) => {
+      const paid = await flow.send(Charge, { cents: 1 });
+      return paid.ok ? paid.value.receipt : "declined";
+    });
+    await using cluster = await testCluster(["a", "b"], { handlers: order });
+    const app = cluster.app("a");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(30_000);
+    assertEquals((await infoOf(app, run)).status, "retrying");
+    await cluster.start("c", { handlers: payments().handlers });
+    assertEquals(unwrap(await app.result(Order, run, { timeout: 60_000 })), "r-1");
+  });
+
+  it("a command with an unknown outcome is stuck, unless it may be sent again", async () => {
+    const Plain = command<void, string>("Plain", { timeout: 500 });
+    const Order = workflow<void, string>("Order");
+    const handlers = [
+      Plain.handle(() => new Promise<string>(() => {})),
+      Order.handle(async (flow) => {
+        const sent = await flow.send(Plain);
+        return sent.ok ? sent.value : "failed";
+      }),
+    ];
+    await using cluster = await testCluster(2, { handlers, logger: { debug() {}, info() {}, warn() {}, error() {} } });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(10_000);
+    const info = await infoOf(app, run);
+    assertEquals([info.status, info.pending[0].error?.code], ["stuck", "OUTCOME_UNKNOWN"]);
+  });
+
+  it("another workflow is a step, and tells its end", async () => {
+    const Child = workflow<number, number, "ODD">("Child");
+    const Parent = workflow<void, [number, string]>("Parent");
+    const handlers = [
+      Child.handle(async (flow, n) => {
+        await flow.sleep("a while", 20_000);
+        return n % 2 ? fail("ODD", `${n} is odd`) : n / 2;
+      }),
+      Parent.handle(async (flow) => {
+        const [even, odd] = await Promise.all([
+          flow.send(Child, 8, { name: "even" }),
+          flow.send(Child, 7, { name: "odd" }),
+        ]);
+        return [even.ok ? even.value : 0, odd.ok ? "none" : odd.error.code];
+      }),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Parent, undefined, { id: "p" }));
+    assertEquals(unwrap(await app.result(Parent, run, { timeout: 60_000 })), [4, "ODD"]);
+    assertEquals(unwrap(await app.result(Child, "Parent:p:even")), 4);
+  });
+
+  it("a cancel reaches children, and waits for their end", async () => {
+    const events: string[] = [];
+    const Child = workflow<void, void>("Child");
+    const Parent = workflow<void, void>("Parent");
+    const handlers = [
+      Child.handle(async (flow) => {
+        await flow.step("a", () => 1, { undo: () => void events.push("child undone") });
+        await flow.sleep("long", 3_600_000);
+      }),
+      Parent.handle(async (flow) => {
+        await flow.step("b", () => 1, { undo: () => void events.push("parent undone") });
+        await flow.send(Child);
+      }),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Parent));
+    await cluster.advance(1_000);
+    unwrap(await app.cancel(Parent, run, "stop"));
+    assertEquals((await app.result(Parent, run)).error?.code, "CANCELLED");
+    assertEquals(events, ["child undone", "parent undone"]);
+  });
+
+  it("a run goes on at another node when its own is killed", async () => {
+    const began: string[] = [];
+    const Order = workflow<void, string>("Order");
+    await using cluster = await testCluster(3, {
+      node: (id) => ({
+        handlers: Order.handle(async (flow) => {
+          await flow.step("first", () => began.push(`first ${id}`));
+          return await flow.step("second", () => {
+            began.push(`second ${id}`);
+            return began.length < 3 ? new Promise<string>(() => {}) : id;
+          }, { timeout: 3_600_000 });
+        }),
+      }),
+    });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(100);
+    assertEquals(began, ["first node-1", "second node-1"]);
+    cluster.kill("node-1");
+    const killed = cluster.clock.now();
+    const other = unwrap(await cluster.app("node-2").result(Order, run, { timeout: 60_000 }));
+    assert(other !== "node-1" && cluster.clock.now() - killed < 5_000, `${other} ${cluster.clock.now() - killed}`);
+  });
+
+  it("a node that was frozen loses the run, and its step aborts", async () => {
+    const events: string[] = [];
+    const Order = workflow<void, string>("Order");
+    await using cluster = await testCluster(3, {
+      node: (id) => ({
+        handlers: Order.handle((flow) =>
+          flow.step("work", ({ signal }) => {
+            events.push(`begun ${id}`);
+            if (events.length > 1) return id;
+            return new Promise((resolve) => {
+              signal.addEventListener("abort", () => (events.push(`aborted ${id}`), resolve(id)));
+            });
+          }, { timeout: 3_600_000 })
+        ),
+      }),
+    });
+    const run = unwrap(await cluster.app("node-1").start(Order));
+    await cluster.advance(100);
+    cluster.pause("node-1");
+    const won = unwrap(await cluster.app("node-2").result(Order, run, { timeout: 120_000 }));
+    assert(won !== "node-1");
+    cluster.resume("node-1");
+    await cluster.advance(20_000);
+    assertEquals(events, ["begun node-1", `begun ${won}`, "aborted node-1"]);
+  });
+});

@@ -1,0 +1,307 @@
+/**
+ * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its entries; `Journal` is what
+ * they say together, as maps that grow with each entry, so that a long run is resumed in linear time.
+ *
+ * Over 300 lines: the entries, and what each of them does.
+ */
+import type { RunStatus } from "../contract/flow.ts";
+
+/** An error as it is recorded. */
+export interface RecordedError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable?: boolean;
+  readonly details?: unknown;
+}
+
+/** What a step gave: a value, or a failure that its function or handler decided on. */
+export interface Outcome {
+  readonly ok: boolean;
+  readonly value?: unknown;
+  readonly error?: RecordedError;
+}
+
+/** The run that started this one, and waits for it in a step. */
+export interface Parent {
+  readonly workflow: string;
+  readonly run: string;
+  readonly step: string;
+}
+
+/** Entries of those who call for the run to go on: anybody appends them. `by`: who drives the run, as far as they know. */
+export type CalledEntry =
+  & { readonly by: string }
+  & (
+    | Started
+    | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
+    | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
+    | { readonly t: "told"; readonly step: string; readonly outcome: Outcome }
+    | { readonly t: "retried" }
+    | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
+  );
+
+/** The first entry of a run. */
+export interface Started {
+  readonly t: "started";
+  readonly version: number;
+  readonly input?: unknown;
+  readonly keep: number;
+  readonly timeout?: number;
+  readonly parent?: Parent;
+}
+
+/** Entries of the node that drives the run. Times are in ms since 1970. */
+export type DrivenEntry =
+  /** Another node drives it from here on. */
+  | { readonly t: "held" }
+  | { readonly t: "done"; readonly step: string; readonly outcome: Outcome }
+  /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
+  | { readonly t: "failed"; readonly step: string; readonly error: RecordedError; readonly next?: number } & Scheduled
+  | { readonly t: "slept"; readonly step: string; readonly until: number } & Scheduled
+  | { readonly t: "woken"; readonly step: string }
+  | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & Scheduled
+  /** A wait took the signal of this number; without it its time was over. */
+  | { readonly t: "took"; readonly step: string; readonly n?: number }
+  | { readonly t: "child"; readonly step: string; readonly workflow: string; readonly run: string }
+  /** A schedule ends the time that it may take. */
+  | { readonly t: "limited" }
+  /** From here on steps are undone; the run ends with this error. */
+  | { readonly t: "failing"; readonly error: RecordedError }
+  | { readonly t: "undone"; readonly step: string }
+  | { readonly t: "ended"; readonly outcome: Outcome; readonly until: number };
+
+/** Something that ends at a time. */
+export interface Scheduled {
+  /** By a schedule; else by a timer of the node that drives the run. */
+  readonly scheduled?: boolean;
+}
+
+/** What is recorded of a run. */
+export type Entry = CalledEntry | DrivenEntry;
+
+/** A message of the stream: entries that were stored together. */
+export interface Stored {
+  readonly sequence: number;
+  /** When it was stored, in ms since 1970. */
+  readonly time: number;
+  /** The endpoint of the node that drives the run from here on; empty: none has. */
+  readonly holder: string;
+  readonly entries: readonly Entry[];
+}
+
+/** Failed attempts of a step. */
+export interface Failures {
+  /** Since an operator had it tried again. */
+  readonly attempts: number;
+  readonly total: number;
+  /** When the first of them was recorded, and the last one. */
+  readonly first: number;
+  readonly last: number;
+  readonly error: RecordedError;
+  /** When the next attempt follows, in ms since 1970; `undefined`: an operator has to decide. */
+  readonly next: number | undefined;
+  readonly scheduled: boolean;
+}
+
+/** A wait or a sleep that is recorded. */
+export interface Timed {
+  readonly since: number;
+  readonly until: number | undefined;
+  readonly scheduled: boolean;
+}
+
+/** What the entries of a run say together. */
+export class Journal {
+  /** The sequence of its last message; 0: none. */
+  sequence = 0;
+  /** How many entries there are. */
+  entries = 0;
+  holder = "";
+  started: Started | undefined;
+  startedAt = 0;
+  changedAt = 0;
+  /** What steps gave; `index`: the number of their entry. */
+  readonly outcomes = new Map<string, Outcome & { readonly index: number }>();
+  /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
+  readonly failures = new Map<string, Failures>();
+  readonly sleeps = new Map<string, Timed>();
+  /** The number of the entry that says so. */
+  readonly woken = new Map<string, number>();
+  readonly waits = new Map<string, Timed & { readonly signal: string }>();
+  /** The number of the signal that a wait took (none: its time was over), and of the entry that says so. */
+  readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
+  /** The numbers of those that no wait has taken, by name, in order. */
+  readonly signals = new Map<string, Set<number>>();
+  readonly children = new Map<string, { readonly workflow: string; readonly run: string; readonly since: number }>();
+  readonly undone = new Set<string>();
+  cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
+  failing: { readonly index: number; readonly error: RecordedError } | undefined;
+  limited = false;
+  ended: Outcome | undefined;
+  endedAt = 0;
+  /** How often another node took it over since something was last recorded. */
+  takeovers = 0;
+  readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
+  readonly #ids = new Set<string>();
+
+  /** Applies a message. Messages come in order, each once. */
+  apply({ sequence, time, holder, entries }: Stored): void {
+    this.sequence = sequence;
+    this.holder = holder;
+    this.changedAt = time;
+    for (const entry of entries) {
+      this.#entry(entry, time);
+      this.entries++;
+    }
+  }
+
+  /** The value of a signal that a wait took. */
+  signal(n: number): unknown {
+    return this.#signals[n]?.value;
+  }
+
+  #taken(n: number): void {
+    const { signal } = this.#signals[n] ?? {};
+    if (signal !== undefined) this.signals.get(signal)?.delete(n);
+  }
+
+  #entry(entry: Entry, time: number): void {
+    this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
+    switch (entry.t) {
+      case "started":
+        this.started ??= entry;
+        this.startedAt ||= time;
+        return;
+      case "done":
+        return this.#outcome(entry.step, entry.outcome);
+      case "told":
+        return this.#outcome(entry.step, entry.outcome);
+      case "skipped":
+        return this.#outcome(entry.step, { ok: true, value: entry.value });
+      case "failed": {
+        const before = this.failures.get(entry.step);
+        this.failures.set(entry.step, {
+          attempts: (before?.attempts ?? 0) + 1,
+          total: (before?.total ?? 0) + 1,
+          first: before === undefined || before.attempts === 0 ? time : before.first,
+          ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
+        });
+        return;
+      }
+      case "slept":
+        this.sleeps.set(entry.step, { since: time, until: entry.until, scheduled: entry.scheduled ?? false });
+        return;
+      case "woken":
+        this.woken.set(entry.step, this.entries);
+        this.sleeps.delete(entry.step);
+        return;
+      case "waits":
+        this.waits.set(entry.step, {
+          ...{ since: time, until: entry.until, signal: entry.signal, scheduled: entry.scheduled ?? false },
+        });
+        return;
+      case "took":
+        this.took.set(entry.step, { n: entry.n, index: this.entries });
+        this.waits.delete(entry.step);
+        if (entry.n !== undefined) this.#taken(entry.n);
+        return;
+      case "signalled": {
+        const { signal, id, value } = entry;
+        const key = `${signal} ${id}`;
+        if (id !== undefined && this.#ids.has(key)) return;
+        if (id !== undefined) this.#ids.add(key);
+        const n = this.#signals.push({ signal, value }) - 1;
+        const of = this.signals.get(signal);
+        if (of === undefined) this.signals.set(signal, new Set([n]));
+        else of.add(n);
+        return;
+      }
+      case "child":
+        this.children.set(entry.step, { workflow: entry.workflow, run: entry.run, since: time });
+        return;
+      case "cancelled":
+        this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
+        // a failure that nobody decided on is no reason to wait
+        this.failures.delete("");
+        return;
+      case "retried":
+        for (const [step, failures] of this.failures) {
+          this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0 });
+        }
+        return;
+      case "limited":
+        this.limited = true;
+        return;
+      case "failing":
+        this.failing ??= { index: this.entries, error: entry.error };
+        return;
+      case "undone":
+        this.undone.add(entry.step);
+        this.failures.delete(undoName(entry.step));
+        return;
+      case "ended":
+        this.ended ??= entry.outcome;
+        this.endedAt ||= time;
+        return;
+    }
+  }
+
+  /** The first outcome of a step counts. */
+  #outcome(step: string, outcome: Outcome): void {
+    if (!this.outcomes.has(step)) this.outcomes.set(step, { ...outcome, index: this.entries });
+    this.failures.delete(step);
+    this.children.delete(step);
+  }
+}
+
+/** The name by which the failures of a step's `undo` are recorded. */
+export function undoName(step: string): string {
+  return `undo ${step}`;
+}
+
+/** The steps that are to be undone, in that order: those that finished last come first. */
+export function undoOrder({ outcomes, undone }: Journal, hasUndo: (step: string) => boolean): readonly string[] {
+  const steps = [...outcomes].flatMap(([step, { ok }]) => ok && !undone.has(step) && hasUndo(step) ? [step] : []);
+  return steps.reverse();
+}
+
+/** The number of the first signal of a name that neither a recorded wait took, nor `taken` has; `undefined`: none. */
+export function nextSignal({ signals }: Journal, name: string, taken: ReadonlySet<number>): number | undefined {
+  for (const n of signals.get(name) ?? []) if (!taken.has(n)) return n;
+  return undefined;
+}
+
+/** How a run stands. */
+export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, children }: Journal): RunStatus {
+  if (ended !== undefined) return ended.ok ? "done" : "failed";
+  for (const { next } of failures.values()) if (next === undefined) return "stuck";
+  if (failing !== undefined || cancelled !== undefined) return "undoing";
+  if (failures.size > 0) return "retrying";
+  return sleeps.size + waits.size + children.size > 0 ? "waiting" : "running";
+}
+
+/** Something that a run does now, or waits for. */
+export interface Pending {
+  readonly name: string;
+  readonly since: number;
+  /** Attempts that failed. */
+  readonly attempts: number;
+  readonly next: number | undefined;
+  readonly error: RecordedError | undefined;
+}
+
+/** What a run does now or waits for, as far as it is recorded. */
+export function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): readonly Pending[] {
+  if (ended !== undefined) return [];
+  const pending: Pending[] = [...failures].map(([name, { first, total, next, error }]) => ({
+    ...{ name, since: first, attempts: total, next, error },
+  }));
+  if (failing !== undefined) return pending;
+  for (const [name, { since, until }] of [...sleeps, ...waits]) {
+    pending.push({ name, since, attempts: 0, next: until, error: undefined });
+  }
+  for (const [name, { since }] of children) {
+    pending.push({ name, since, attempts: 0, next: undefined, error: undefined });
+  }
+  return pending;
+}

@@ -1,0 +1,129 @@
+/**
+ * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of that workflow; what an announcement
+ * misses is found in the stream: when the waiting begins, a second later, after a reconnect, and once a minute.
+ */
+import { decode } from "../data/utf8.ts";
+import { isRecord } from "../data/checks.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { Subscription, Transport } from "../ports/transport.ts";
+import { runType } from "../contract/workflow.ts";
+import type { Outcome } from "./journal.ts";
+import type { RunRef } from "./run_log.ts";
+
+/** What {@link Results} need of their node. */
+export interface ResultsHost {
+  readonly namespace: string;
+  readonly clock: Clock;
+  /** `undefined`: there are no other nodes. */
+  readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
+  /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
+  read(ref: RunRef): Promise<Outcome | "no run" | undefined>;
+}
+
+/** Called once with how a run has ended. */
+type Waiter = (outcome: Outcome | "no run") => void;
+
+/** Those who wait. */
+export class Results {
+  readonly #host: ResultsHost;
+  readonly #waiting = new Map<string, { readonly ref: RunRef; readonly waiters: Set<Waiter> }>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  #offStatus: (() => void) | undefined;
+  #timer: Timer | undefined;
+
+  constructor(host: ResultsHost) {
+    this.#host = host;
+  }
+
+  /** Calls back once when the run has ended. Returns a function that ends the waiting. */
+  wait(ref: RunRef, waiter: Waiter): () => void {
+    const key = keyOf(ref);
+    let entry = this.#waiting.get(key);
+    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set() });
+    entry.waiters.add(waiter);
+    this.#listen(ref.workflow);
+    this.#check(ref);
+    this.#later(FIRST_LOOK);
+    return () => {
+      entry.waiters.delete(waiter);
+      if (entry.waiters.size === 0 && this.#waiting.get(key) === entry) this.#waiting.delete(key);
+    };
+  }
+
+  /** A run of this node has ended. */
+  ended(ref: RunRef, outcome: Outcome): void {
+    this.#settle(ref, outcome);
+    const { transport } = this.#host;
+    if (transport?.status.state !== "connected") return;
+    try {
+      transport.publish(this.#subject(ref.workflow), JSON.stringify({ run: ref.run }));
+    } catch {
+      // who waits looks into the stream
+    }
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.close();
+    this.#offStatus?.();
+    this.#timer?.cancel();
+  }
+
+  #subject(workflow: string): string {
+    return `catga.${this.#host.namespace}.event.${runType(workflow)}.ended`;
+  }
+
+  #listen(workflow: string): void {
+    const { transport } = this.#host;
+    if (transport === undefined || this.#subscriptions.has(workflow)) return;
+    this.#offStatus ??= transport.onStatus(({ state }) => {
+      if (state === "connected") { for (const { ref } of this.#waiting.values()) this.#check(ref); }
+    });
+    const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
+      const run = readEnd(data);
+      if (run !== undefined && this.#waiting.has(keyOf({ workflow, run }))) this.#check({ workflow, run });
+    });
+    this.#subscriptions.set(workflow, subscription);
+  }
+
+  /** An announcement may be lost, as with the process that was to make it. */
+  #later(ms: number): void {
+    this.#timer ??= this.#host.clock.after(ms, () => {
+      this.#timer = undefined;
+      if (this.#waiting.size === 0) return;
+      for (const { ref } of this.#waiting.values()) this.#check(ref);
+      this.#later(LOOK);
+    }, { background: true });
+  }
+
+  #check(ref: RunRef): void {
+    this.#host.read(ref).then((outcome) => {
+      if (outcome !== undefined) this.#settle(ref, outcome);
+    }, () => {}); // the next look reads it
+  }
+
+  #settle(ref: RunRef, outcome: Outcome | "no run"): void {
+    const key = keyOf(ref);
+    const entry = this.#waiting.get(key);
+    if (entry === undefined) return;
+    this.#waiting.delete(key);
+    for (const waiter of entry.waiters) waiter(outcome);
+  }
+}
+
+/** What names a run on this node. */
+export function keyOf({ workflow, run }: RunRef): string {
+  return `${workflow}/${run}`;
+}
+
+/** The run that an announcement is about; `undefined` for what is none. */
+function readEnd(data: Uint8Array): string | undefined {
+  try {
+    const said = JSON.parse(decode(data));
+    return isRecord(said) && typeof said.run === "string" ? said.run : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const FIRST_LOOK = 1_000; // ms
+const LOOK = 60_000; // ms

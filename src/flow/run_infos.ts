@@ -1,0 +1,112 @@
+/** Runs as operators see them, and what operators do to them. */
+import type { RunEntry, RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
+import { checkKnown, checkString, show } from "../data/checks.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { CatgaError } from "../error.ts";
+import { type CalledEntry, type Entry, type Journal, pendingOf, statusOf } from "./journal.ts";
+import type { RunLog, RunRef } from "./run_log.ts";
+
+/** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
+export type TellRun = (ref: RunRef, entry: (by: string) => CalledEntry) => Promise<void>;
+
+/** The runs that fit the options, the oldest first. Rejects with `UNAVAILABLE`. */
+export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun): AsyncIterableIterator<RunInfo> {
+  const { workflow, status, id } = options;
+  if (workflow !== undefined && id !== undefined) {
+    const info = await runInfo(log, { workflow, run: id }, tell);
+    if (info !== undefined && (status === undefined || info.status === status)) yield info;
+    return;
+  }
+  const isEnd = status === "done" || status === "failed";
+  for await (const { ref, ended } of log.all(workflow)) {
+    if (id !== undefined && ref.run !== id) continue;
+    if (status !== undefined && ended !== isEnd) continue;
+    const info = await runInfo(log, ref, tell);
+    if (info !== undefined && (status === undefined || info.status === status)) yield info;
+  }
+}
+
+async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
+  const timeline: RunEntry[] = [];
+  const journal = await log.load(ref, ({ time, entries }, mark) => {
+    const by = mark.slice(0, mark.lastIndexOf("."));
+    for (const entry of entries) timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
+  });
+  if (journal === undefined) return undefined;
+  return {
+    ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), version: journal.started!.version },
+    startedAt: new Date(journal.startedAt),
+    endedAt: journal.ended === undefined ? undefined : new Date(journal.endedAt),
+    pending: pending(journal),
+    timeline,
+    retry: () => tell(ref, (by) => ({ t: "retried", by })),
+    skip: async (step, value, reason) => {
+      checkString(`skip ${ref.run}: step`, step);
+      checkString(`skip ${ref.run}: reason`, reason);
+      const current = await log.load(ref);
+      if (current?.outcomes.has(step)) {
+        throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
+      }
+      const given = value === undefined ? undefined : decodeText(encodeValue(value, "value"));
+      await tell(ref, (by) => ({ t: "skipped", step, value: given, reason, by }));
+    },
+  };
+}
+
+function pending(journal: Journal): RunInfo["pending"] {
+  return pendingOf(journal).map(({ name, since, attempts, next, error }) => ({
+    ...{ name, attempts, since: new Date(since), next: next === undefined ? undefined : new Date(next) },
+    error: error === undefined ? undefined : { code: error.code, message: error.message },
+  }));
+}
+
+/** The name and the value of an entry in a timeline. */
+function shown(entry: Entry): { readonly name: string; readonly value: unknown } {
+  switch (entry.t) {
+    case "started":
+      return { name: "", value: entry.input };
+    case "done":
+    case "told":
+      return { name: entry.step, value: entry.outcome.ok ? entry.outcome.value : entry.outcome.error };
+    case "ended":
+      return { name: "", value: entry.outcome.ok ? entry.outcome.value : entry.outcome.error };
+    case "failed":
+      return { name: entry.step, value: entry.error };
+    case "slept":
+      return { name: entry.step, value: new Date(entry.until) };
+    case "waits":
+      return { name: entry.step, value: entry.until === undefined ? undefined : new Date(entry.until) };
+    case "signalled":
+      return { name: entry.signal, value: entry.value };
+    case "child":
+      return { name: entry.step, value: `${entry.workflow} ${entry.run}` };
+    case "cancelled":
+      return { name: "", value: entry.reason };
+    case "skipped":
+      return { name: entry.step, value: { value: entry.value, reason: entry.reason } };
+    case "failing":
+      return { name: "", value: entry.error };
+    case "woken":
+    case "took":
+    case "undone":
+      return { name: entry.step, value: undefined };
+    default:
+      return { name: "", value: undefined };
+  }
+}
+
+/** Throws for options that are invalid. */
+export function checkRunsOptions(options: RunsOptions): void {
+  checkKnown("runs", options, RUNS_OPTIONS);
+  const { workflow, status, id } = options;
+  if (workflow !== undefined) checkString("runs: workflow", workflow);
+  if (id !== undefined) checkString("runs: id", id);
+  if (status !== undefined && !STATUS.has(status)) {
+    throw new TypeError(`runs: status must be one of ${[...STATUS].join(", ")}; got ${show(status)}`);
+  }
+}
+
+const RUNS_OPTIONS = new Set(["workflow", "status", "id"]);
+const STATUS: ReadonlySet<RunStatus> = new Set<RunStatus>([
+  ...["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const,
+]);

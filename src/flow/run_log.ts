@@ -1,0 +1,396 @@
+/**
+ * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append expects the last message that its
+ * writer has read, so that of two who drive a run one loses. Whether the run has ended, and who drives it, stand in each message, so that its last message alone
+ * says so.
+ *
+ * Over 300 lines: reading and writing share the format of a message.
+ */
+import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
+import { encodeValue } from "../data/encoding.ts";
+import { isRecord } from "../data/checks.ts";
+import { CatgaError } from "../error.ts";
+import {
+  commandText,
+  entityGroupText,
+  type EntityMessage,
+  eventText,
+  payloadOf,
+  readEntityMessage,
+} from "../log/format/entity_group.ts";
+import { entitySubject, readEntitySubject } from "../log/format/names.ts";
+import { type Clock, delay } from "../ports/clock.ts";
+import type { LogStream, StoredMessage } from "../ports/event_log.ts";
+import { type Entry, Journal, type Stored } from "./journal.ts";
+
+/** A run among all. */
+export interface RunRef {
+  readonly workflow: string;
+  readonly run: string;
+}
+
+/** What is needed to read and write runs. */
+export interface RunLogHost {
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly clock: Clock;
+  /** The stream of entities, opened. Rejects with a `CatgaError`. */
+  stream(): RunStream | Promise<RunStream>;
+  /** The numbers of so many events among all that this process stores in this stream. */
+  number(events: number): number;
+  /** The largest message that the network takes now, in bytes. */
+  maxPayload(): number;
+}
+
+/** What runs need of the stream. */
+export type RunStream = Pick<LogStream, "append" | "last" | "read" | "purge">;
+
+/** The last message of a run, in short. */
+export interface RunEnd {
+  readonly sequence: number;
+  readonly ended: boolean;
+  readonly holder: string;
+  readonly entries: readonly Entry[];
+  /** How many entries there are. */
+  readonly version: number;
+}
+
+/** Why nothing was stored. */
+export type NotStored =
+  /** The run is over, or was never started. */
+  | "no run"
+  /** The caller's condition does not hold any more. */
+  | "refused";
+
+/** The runs of a namespace as they are stored. */
+export class RunLog {
+  readonly #host: RunLogHost;
+
+  constructor(host: RunLogHost) {
+    this.#host = host;
+  }
+
+  subject({ workflow, run }: RunRef): string {
+    return entitySubject(this.#host.namespace, runType(workflow), run);
+  }
+
+  get now(): number {
+    return this.#host.clock.now();
+  }
+
+  /** The largest value that an entry may have, in bytes. */
+  get mostBytes(): number {
+    return this.#host.maxPayload() - 8_192;
+  }
+
+  /** The last message of a run, from the leader. Rejects with `UNAVAILABLE`. */
+  async end(ref: RunRef): Promise<RunEnd | undefined> {
+    const last = await (await this.#host.stream()).last(this.subject(ref), { latest: true });
+    return last === undefined ? undefined : endOf(ref, last);
+  }
+
+  /** The first entry of a run. */
+  async first(ref: RunRef): Promise<Stored | undefined> {
+    const [message] = await (await this.#host.stream()).read(this.subject(ref), { from: 0, most: 1 });
+    return message === undefined ? undefined : storedOf(ref, message);
+  }
+
+  /**
+   * Reads on, up to the last message that the leader has. Resolves with what was new, `undefined` if the run is gone: it was forgotten, or the store has
+   * lost it. Rejects with `UNAVAILABLE`.
+   */
+  async readOn(ref: RunRef, sequence: number, take: (stored: Stored, mark: string) => void): Promise<boolean> {
+    const stream = await this.#host.stream();
+    const subject = this.subject(ref);
+    const last = await stream.last(subject, { latest: true });
+    if (last === undefined || last.sequence < sequence) return false;
+    if (last.sequence === sequence) return true;
+    let at = sequence;
+    for (let pause = 1; at < last.sequence;) {
+      const messages = await stream.read(subject, { from: at + 1, most: PART });
+      for (const message of messages) {
+        if (message.sequence <= at) continue;
+        at = message.sequence;
+        const read = readMessage(ref, message);
+        take(toStored(message, read), read?.mark ?? "");
+      }
+      if (at >= last.sequence) break;
+      if (messages.length > 0) continue;
+      if (pause > MOST_PAUSES) {
+        throw new CatgaError("UNAVAILABLE", `${subject} could not be read to its end`, { retryable: true });
+      }
+      await delay(this.#host.clock, pause *= 2);
+    }
+    return true;
+  }
+
+  /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
+  async load(ref: RunRef, each?: (stored: Stored, mark: string) => void): Promise<Journal | undefined> {
+    const journal = new Journal();
+    const found = await this.readOn(ref, 0, (stored, mark) => {
+      journal.apply(stored);
+      each?.(stored, mark);
+    });
+    return found && journal.started !== undefined ? journal : undefined;
+  }
+
+  /**
+   * The runs that are stored, the oldest first, in parts: of a workflow, or of all; each with whether it had ended when it was read. Rejects with
+   * `UNAVAILABLE`.
+   */
+  async *all(workflow: string | undefined): AsyncIterableIterator<{ readonly ref: RunRef; readonly ended: boolean }> {
+    const { namespace } = this.#host;
+    const stream = await this.#host.stream();
+    const pattern = `catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`;
+    const found = new Map<string, { ref: RunRef; ended: boolean }>();
+    for (let from = 0;;) {
+      const messages = await stream.read(pattern, { from, most: PART });
+      if (messages.length === 0) break;
+      for (const message of messages) {
+        from = message.sequence + 1;
+        const entity = readEntitySubject(namespace, message.subject);
+        if (entity === undefined || !entity.type.endsWith(RUN)) continue;
+        const ref = { workflow: entity.type.slice(0, -RUN.length), run: entity.id };
+        const end = endOf(ref, message);
+        const known = found.get(message.subject);
+        if (known !== undefined) known.ended = end?.ended ?? known.ended;
+        else if (end?.entries[0]?.t === "started") found.set(message.subject, { ref, ended: end.ended });
+      }
+    }
+    yield* found.values();
+  }
+
+  /** The ends of runs of a workflow that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`. */
+  async *ends(
+    workflow: string,
+    before: number,
+  ): AsyncIterableIterator<{ readonly ref: RunRef; readonly sequence: number; readonly until: number }> {
+    const { namespace } = this.#host;
+    const stream = await this.#host.stream();
+    for (let from = 0;;) {
+      const messages = await stream.read(`catga.${namespace}.entity.${runType(workflow)}.*`, { from, most: PART });
+      if (messages.length === 0) return;
+      for (const message of messages) {
+        if (message.time > before) return;
+        from = message.sequence + 1;
+        const run = readEntitySubject(namespace, message.subject)?.id;
+        if (run === undefined) continue;
+        const last = endOf({ workflow, run }, message)?.entries.at(-1);
+        if (last?.t === "ended") yield { ref: { workflow, run }, sequence: message.sequence, until: last.until };
+      }
+    }
+  }
+
+  /** Removes a run whose last message has this sequence. Rejects with `UNAVAILABLE`. */
+  async forget(ref: RunRef, sequence: number): Promise<void> {
+    await (await this.#host.stream()).purge(this.subject(ref), { before: sequence + 1 });
+  }
+
+  /** A message with these entries. */
+  message(
+    { workflow, run }: RunRef,
+    entries: readonly Entry[],
+    { version, holder }: { readonly version: number; readonly holder: string },
+  ): { readonly text: string; readonly mark: string } {
+    const { endpoint, clock, number } = this.#host;
+    const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
+    const head = commandText({
+      ...{
+        name: workflow,
+        id: run,
+        events: entries.length,
+        result: entries.at(-1)?.t === "ended" ? ENDED : undefined,
+        fingerprint: holder,
+      },
+      ...{ correlation: undefined, headers: undefined },
+    });
+    const events = entries.map((entry) => eventText(isCalled(entry) ? CALLED : RECORDED, encodeValue(entry, "entry")));
+    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
+  }
+
+  /**
+   * Appends one message behind `expect`, however often that takes. `conflict`: another message came before. Rejects with a `CatgaError` when
+   * it certainly is not stored and trying again does not help, and when `over` says that nobody wants it any more: it may be stored then.
+   */
+  async append(
+    ref: RunRef,
+    { text, mark }: { readonly text: string; readonly mark: string },
+    expect: number,
+    over: () => boolean,
+  ): Promise<number | "conflict"> {
+    const { clock } = this.#host;
+    const subject = this.subject(ref);
+    let unanswered = false;
+    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+      let error: CatgaError;
+      try {
+        const stream = await this.#host.stream();
+        const appended = await stream.append(subject, text, { timeout: ATTEMPT, expect });
+        if (appended.type === "stored") return appended.sequence;
+        if (appended.type === "conflict") {
+          // an earlier attempt may have been stored
+          return unanswered ? await this.#find(ref, mark, expect) ?? "conflict" : "conflict";
+        }
+        if (appended.type === "unknown") unanswered = true;
+        else if (!appended.passing && !unanswered) throw appended.error;
+        error = appended.error;
+      } catch (thrown) {
+        if (!(thrown instanceof CatgaError) || !isPassing(thrown)) throw thrown;
+        error = thrown;
+      }
+      if (over()) throw error;
+      await delay(clock, pause);
+      if (over()) throw error;
+    }
+  }
+
+  /**
+   * Appends entries of somebody who does not drive the run, while it has not ended. `entriesOf` gets the holder. Resolves with the message's
+   * sequence and the holder. Rejects as {@link RunLog.append}.
+   */
+  async tell(
+    ref: RunRef,
+    entriesOf: (end: RunEnd) => readonly Entry[] | undefined,
+    over: () => boolean,
+  ): Promise<{ readonly sequence: number; readonly holder: string } | NotStored> {
+    while (true) {
+      const end = await this.end(ref);
+      if (end === undefined || end.ended) return "no run";
+      const entries = entriesOf(end);
+      if (entries === undefined) return "refused";
+      const { holder, version } = end;
+      const message = this.message(ref, entries, { version, holder });
+      const sequence = await this.append(ref, message, end.sequence, over);
+      if (sequence !== "conflict") return { sequence, holder };
+    }
+  }
+
+  /** The sequence of a message behind another one. */
+  async #find(ref: RunRef, mark: string, after: number): Promise<number | undefined> {
+    let found: number | undefined;
+    await this.readOn(ref, after, (stored, of) => {
+      if (of === mark) found = stored.sequence;
+    });
+    return found;
+  }
+}
+
+/** Writes one run on behalf of the node that drives it. */
+export class RunWriter {
+  readonly #log: RunLog;
+  readonly #ref: RunRef;
+  readonly #journal: Journal;
+  readonly #endpoint: string;
+
+  constructor(log: RunLog, ref: RunRef, journal: Journal, endpoint: string) {
+    this.#log = log;
+    this.#ref = ref;
+    this.#journal = journal;
+    this.#endpoint = endpoint;
+  }
+
+  /**
+   * Stores entries behind what the journal has, and applies them. What others have told the run meanwhile is applied first: `told` then returns the
+   * entries that still hold. Resolves with `false` when another node drives the run, or it is gone. Rejects as {@link RunLog.append}.
+   */
+  async store(
+    entries: readonly Entry[],
+    told: (entries: readonly Entry[]) => readonly Entry[],
+    over: () => boolean,
+  ): Promise<boolean> {
+    const journal = this.#journal;
+    while (entries.length > 0) {
+      const time = this.#log.now;
+      const message = this.#log.message(this.#ref, entries, { version: journal.entries, holder: this.#endpoint });
+      const sequence = await this.#log.append(this.#ref, message, journal.sequence, over);
+      if (sequence !== "conflict") {
+        journal.apply({ sequence, time, holder: this.#endpoint, entries });
+        return true;
+      }
+      if (!await this.readOn()) return false;
+      entries = told(entries);
+    }
+    return true;
+  }
+
+  /** Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone. Rejects with `UNAVAILABLE`. */
+  async readOn(): Promise<boolean> {
+    const journal = this.#journal;
+    let lost = false;
+    const found = await this.#log.readOn(this.#ref, journal.sequence, (stored) => {
+      // also what the one before has stored late: the handler has not seen it
+      lost ||= !stored.entries.every(isCalled);
+      journal.apply(stored);
+    });
+    return found && !lost && journal.ended === undefined;
+  }
+}
+
+/** Whether an entry calls for somebody to go on. */
+export function isCalled({ t }: Entry): boolean {
+  return CALLS.has(t);
+}
+
+const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
+
+/** A message of a run, read. What cannot be read has no entries. */
+export function storedOf(ref: RunRef, message: StoredMessage): Stored {
+  return toStored(message, readMessage(ref, message));
+}
+
+function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): Stored {
+  return {
+    sequence,
+    time,
+    holder: read?.commands[0].fingerprint ?? "",
+    entries: read === undefined ? [] : entriesOf(read),
+  };
+}
+
+function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
+  const read = readEntityMessage(runType(workflow), data);
+  return "reason" in read ? undefined : read;
+}
+
+function entriesOf({ items }: EntityMessage): readonly Entry[] {
+  const entries: Entry[] = [];
+  for (const item of items) {
+    const entry = entryOf(payloadOf(item));
+    if (entry !== undefined) entries.push(entry);
+  }
+  return entries;
+}
+
+/** An entry of a message that anybody may have written; what is none is passed over. */
+export function entryOf(payload: unknown): Entry | undefined {
+  if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
+  // its members are those that Catga writes: who may write runs decides what they do (docs/security.md)
+  return payload as unknown as Entry;
+}
+
+/** The last message of a run, in short. */
+export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
+  const read = readMessage(ref, message);
+  if (read === undefined) return undefined;
+  const [{ result, fingerprint }] = read.commands;
+  return {
+    sequence: message.sequence,
+    ended: result === ENDED,
+    holder: fingerprint ?? "",
+    entries: entriesOf(read),
+    version: read.version + read.items.length,
+  };
+}
+
+function isPassing({ code }: CatgaError): boolean {
+  return code === "UNAVAILABLE";
+}
+
+/** The result of the command of a run's last message. */
+const ENDED = "ended";
+/** How the types of runs end. */
+const RUN = runType("");
+const PART = 1_000;
+const MOST_PAUSES = 1_000; // ms
+const ATTEMPT = 5_000; // ms
+const FIRST_PAUSE = 5; // ms
+const LONGEST_PAUSE = 500; // ms

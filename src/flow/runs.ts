@@ -1,0 +1,540 @@
+/**
+ * The runs of workflows, as one node starts, drives, reaches and shows them. Opens nothing until it is first needed.
+ *
+ * Over 300 lines: the face of workflows, with a short method for each thing that programs, handlers and drives ask of it.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import type { Context } from "../contract/context.ts";
+import type {
+  AnySignal,
+  AnyWorkflow,
+  ResultOptions,
+  RunInfo,
+  RunsOptions,
+  StartOptions,
+  TellOptions,
+} from "../contract/flow.ts";
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Result } from "../contract/result.ts";
+import { validate } from "../contract/schema.ts";
+import type { SendOptions } from "../contract/send_options.ts";
+import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
+import type { RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
+import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { fingerprint } from "../data/fingerprint.ts";
+import { exceeds } from "../data/utf8.ts";
+import type { DurableLog } from "../dispatch/remote.ts";
+import type { NodeRuns } from "../dispatch/node_runs.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { sequenceOf } from "../log/format/position.ts";
+import { streamName, streamOptions } from "../log/format/streams.ts";
+import { type Clock, type Random, token } from "../ports/clock.ts";
+import type { EventLog, LogStream } from "../ports/event_log.ts";
+import type { Transport } from "../ports/transport.ts";
+import { errorOf, recorded } from "./drive.ts";
+import { type Call, Drives, type DrivesHost } from "./drives.ts";
+import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
+import { Results } from "./results.ts";
+import { checkRunsOptions, runInfos } from "./run_infos.ts";
+import { Sweep } from "./sweep.ts";
+import { entryOf, RunLog, type RunRef } from "./run_log.ts";
+
+/** What runs need of their node. */
+export interface RunsHost {
+  readonly namespace: string;
+  readonly node: string;
+  readonly endpoint: string;
+  readonly replicas: number;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+  readonly log: EventLog;
+  readonly transport: Transport | undefined;
+  /** The workflows that this node handles. */
+  readonly handled: readonly WorkflowBody[];
+  maxPayload(): number;
+  nodes(): readonly NodeInfo[];
+  /** Calls back when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
+  onNodes(listener: () => void): () => void;
+  /** The log of this node, for schedules. */
+  durable(): Promise<DurableLog>;
+  ofEntity(contract: AnyContract): boolean;
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** A run begins to be driven here, and ends to be: a drain waits for it. */
+  begun(): void;
+  over(): void;
+}
+
+/** Makes what a node does for runs. */
+export function openRuns(host: RunsHost): Runs {
+  return new Runs(host);
+}
+
+/** The runs of a namespace, as one node sees them. */
+export class Runs implements DrivesHost, NodeRuns {
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timeout: number;
+  readonly log: RunLog;
+  readonly #host: RunsHost;
+  readonly #drives: Drives;
+  readonly #results: Results;
+  readonly #sweeps: readonly Sweep[];
+  readonly #bodies: ReadonlyMap<string, WorkflowBody>;
+  readonly #contracts = new Map<string, RunContracts>();
+  /** Those who wait for the ends of runs. */
+  readonly #waits = new Set<(result: Result<unknown>) => void>();
+  #stream: LogStream | undefined;
+  #opening: Promise<LogStream> | undefined;
+  #numbers = 0;
+  #closed = false;
+
+  constructor(host: RunsHost) {
+    this.#host = host;
+    const { endpoint, clock, random, timeout, namespace, transport } = host;
+    this.endpoint = endpoint;
+    this.clock = clock;
+    this.random = random;
+    this.timeout = timeout;
+    this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
+    this.log = new RunLog({
+      ...{ namespace, endpoint, clock },
+      stream: () => this.#open(),
+      // its publisher numbers what it stores for entities by itself: these are apart
+      number: (events) => NUMBERS + (this.#numbers += events) - events,
+      maxPayload: () => host.maxPayload(),
+    });
+    this.#drives = new Drives(this);
+    this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
+      new Sweep({
+        ...{ endpoint, clock, log: this.log, nodes: () => host.nodes() },
+        fault: (during, error) => this.#fault(during, error),
+      }, definition)
+    );
+    this.#results = new Results({ namespace, clock, transport, read: (ref) => this.#outcome(ref) });
+  }
+
+  get mostBytes(): number {
+    return this.log.mostBytes;
+  }
+
+  // what the internal handlers of a workflow call --------------------------------------------------
+
+  async called(body: WorkflowBody, payload: unknown, ctx: Context): Promise<void> {
+    const entry = entryOf(payload) as CalledEntry | undefined;
+    const { key: run, position } = ctx;
+    if (entry === undefined || run === undefined || position === undefined) return;
+    const ref = { workflow: body.definition.name, run };
+    await this.#drives.call(
+      body,
+      { ref, sequence: sequenceOf(position) },
+      typeof entry.by === "string" ? entry.by : "",
+    );
+  }
+
+  async due(body: WorkflowBody, { run, step, start }: RunDue): Promise<void> {
+    const ref = { workflow: body.definition.name, run };
+    if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: step });
+    const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
+    if (!started.ok && started.error.code === "UNAVAILABLE") throw started.error;
+    if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
+  }
+
+  async join(body: WorkflowBody, { run, sequence, due, news }: RunJoin): Promise<void> {
+    const ref = { workflow: body.definition.name, run };
+    if (news) return this.#drives.tell(ref);
+    await this.#drives.call(body, { ref, sequence, due });
+  }
+
+  // what programs call ------------------------------------------------------------------------------
+
+  async start(workflow: AnyWorkflow, input: unknown, options: StartOptions = {}): Promise<Result<string, never>> {
+    const definition = definitionOf("start", workflow);
+    const at = `start ${definition.name}`;
+    checkKnown(at, options, START_OPTIONS);
+    if (options.id !== undefined) checkRun(`${at}: id`, options.id);
+    if (options.at !== undefined && !(options.at instanceof Date && !Number.isNaN(options.at.getTime()))) {
+      throw new TypeError(`${at}: at must be a valid Date; got ${show(options.at)}`);
+    }
+    if (definition.input !== undefined) {
+      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
+      if (!parsed.ok) return { ok: false, error: parsed.error as CatgaError<never> };
+    }
+    let text: string;
+    let run: string;
+    try {
+      text = input === undefined ? "" : encodeValue(input, "input");
+      run = options.id ?? definition.id?.(input as never) ?? token(this.random, 16);
+      checkRun(`${at}: the id that its contract makes of the input`, run);
+    } catch (cause) {
+      const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
+      return failed("INVALID_MESSAGE", message, cause);
+    }
+    if (exceeds(text, this.mostBytes)) {
+      return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
+    }
+    if (options.at !== undefined && options.at.getTime() > this.clock.now()) {
+      const due = { run, step: "", start: text };
+      const stored = await this.#schedule({ workflow: definition.name }, `start ${run}`, due, options.at.getTime());
+      return stored.ok ? { ok: true, value: run } : stored;
+    }
+    // as other nodes and later runs read it
+    return await this.#start(definition, run, text === "" ? undefined : decodeText(text));
+  }
+
+  async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
+    const { name } = definitionOf("result", workflow);
+    const at = `result ${name}`;
+    checkRun(`${at}: run`, run);
+    checkKnown(at, options, RESULT_OPTIONS);
+    const { timeout = this.timeout, signal } = options;
+    checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
+    checkSignal(at, signal);
+    const ref = { workflow: name, run };
+    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+    const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
+    const timer = this.clock.after(timeout, () => {
+      // what was announced while nobody could hear it
+      this.#outcome(ref).then((outcome) => {
+        if (outcome === "no run") return resolve(noRun(ref));
+        if (outcome !== undefined) return resolve(resultOf(outcome));
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: it goes on`));
+      }, (error) => resolve({ ok: false, error: asError(error) }));
+    });
+    const abort = () =>
+      resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`));
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#waits.add(resolve);
+    try {
+      return await promise;
+    } finally {
+      this.#waits.delete(resolve);
+      off();
+      timer.cancel();
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  async tell(
+    signal: AnySignal,
+    run: string,
+    payload: unknown,
+    options: TellOptions = {},
+  ): Promise<Result<void, never>> {
+    if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
+      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${show(signal)}`);
+    }
+    const { workflow, name } = signal;
+    const at = `tell ${name}`;
+    checkRun(`${at}: run`, run);
+    checkKnown(at, options, TELL_OPTIONS);
+    const { id = `${this.endpoint}.${token(this.random, 12)}` } = options;
+    checkRun(`${at}: id`, id);
+    let value: unknown;
+    try {
+      value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+    } catch (cause) {
+      return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
+    }
+    return await this.#tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+  }
+
+  async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
+    const { name } = definitionOf("cancel", workflow);
+    checkRun(`cancel ${name}: run`, run);
+    checkString(`cancel ${name}: reason`, reason);
+    return await this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
+  }
+
+  async *infos(options: RunsOptions): AsyncIterableIterator<RunInfo> {
+    checkRunsOptions(options);
+    yield* runInfos(this.log, options, async (ref, entry) => {
+      const told = await this.#tell(ref, entry);
+      if (!told.ok) throw told.error;
+    });
+  }
+
+  /** Begins no more attempts of steps; what runs comes to its end. */
+  leave(): void {
+    this.#drives.leave();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#drives.close();
+    for (const sweep of this.#sweeps) sweep.close();
+    this.#results.close();
+    for (const resolve of this.#waits) resolve(failed("CLOSED", `node ${this.#host.node} stops`));
+  }
+
+  // what drives need --------------------------------------------------------------------------------
+
+  alive(endpoint: string): boolean {
+    return endpoint === this.endpoint || this.#host.nodes().some((node) => node.endpoint === endpoint);
+  }
+
+  async passOn(endpoint: string, { ref, sequence, due }: Call): Promise<boolean> {
+    const { join } = this.#contractsOf(ref.workflow);
+    const node = endpoint.slice(0, endpoint.indexOf("."));
+    const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
+    const gone = new AbortController();
+    // one that is frozen does not answer, and is no node any more after a while
+    const off = this.#host.onNodes(() => {
+      if (!this.alive(endpoint)) gone.abort();
+    });
+    try {
+      const options = { node, timeout: 30_000, retries: 0, signal: gone.signal };
+      const { ok } = await this.#host.sendInternal(join as AnyContract, payload, options);
+      return ok;
+    } finally {
+      off();
+    }
+  }
+
+  async wake(ref: RunRef, step: string, at: number): Promise<void> {
+    const stored = await this.#schedule(ref, `${ref.run}:${step}`, { run: ref.run, step }, at);
+    if (!stored.ok) throw stored.error;
+  }
+
+  ofEntity(contract: AnyContract): boolean {
+    return this.#host.ofEntity(contract);
+  }
+
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
+    return this.#host.send(contract, payload, options);
+  }
+
+  async startChild(
+    contract: AnyContract,
+    id: string,
+    input: unknown,
+    parent: RunRef & { readonly step: string },
+  ): Promise<Result<string>> {
+    const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+    if (definition.input !== undefined) {
+      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
+      if (!parsed.ok) return parsed;
+    }
+    try {
+      const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
+      return await this.#start(definition, id, given, {
+        workflow: parent.workflow,
+        run: parent.run,
+        step: parent.step,
+      });
+    } catch (error) {
+      return { ok: false, error: asError(error) };
+    }
+  }
+
+  async cancelChild(child: RunRef, reason: string): Promise<boolean> {
+    const told = await this.log.tell(
+      child,
+      (end) => [{ t: "cancelled", code: "CANCELLED", reason, by: end.holder }],
+      () => this.#closed,
+    );
+    if (typeof told !== "string") {
+      this.#news(child, told.holder);
+      return true;
+    }
+    return await this.log.end(child) !== undefined;
+  }
+
+  async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
+    if (ended === undefined) return;
+    this.#results.ended(ref, ended);
+    const parent = started?.parent;
+    if (parent === undefined) return;
+    const to = { workflow: parent.workflow, run: parent.run };
+    const told = await this.log.tell(
+      to,
+      (end) => [{ t: "told", step: parent.step, outcome: ended, by: end.holder }],
+      () => this.#closed,
+    );
+    if (typeof told !== "string") this.#news(to, told.holder);
+  }
+
+  stuck(ref: RunRef, step: string, error: RecordedError): void {
+    this.#host.observer({
+      type: "run-stuck",
+      workflow: ref.workflow,
+      run: ref.run,
+      step,
+      code: error.code,
+      message: error.message,
+    });
+  }
+
+  long({ workflow, run }: RunRef, entries: number): void {
+    const text =
+      `run ${run} of ${workflow} has ${entries} entries: a run may have 10,000; start the next one as its last step`;
+    this.#host.observer({ type: "notice", text });
+  }
+
+  begun(): void {
+    this.#host.begun();
+  }
+
+  over(): void {
+    this.#host.over();
+  }
+
+  // parts -------------------------------------------------------------------------------------------
+
+  async #start(
+    { name: workflow, version, keep, timeout }: WorkflowDefinition,
+    run: string,
+    input: unknown,
+    parent?: Parent,
+  ): Promise<Result<string, never>> {
+    const ref = { workflow, run };
+    const body = this.#bodies.get(workflow);
+    const holder = body === undefined || this.#drives.drives(ref) ? "" : this.endpoint;
+    const entry: CalledEntry & Started = {
+      ...{ t: "started", version, keep, by: holder },
+      ...(input === undefined ? {} : { input }),
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(parent === undefined ? {} : { parent }),
+    };
+    let stored: number | "conflict";
+    try {
+      const time = this.clock.now();
+      const message = this.log.message(ref, [entry], { version: 0, holder });
+      const appending = this.log.append(ref, message, 0, this.#until());
+      if (body !== undefined && holder !== "") {
+        // held before it is stored: what is brought to the run meanwhile waits for it
+        const first = appending.then(
+          (sequence) => sequence === "conflict" ? undefined : { sequence, time, holder, entries: [entry] },
+          () => undefined,
+        );
+        this.#drives.start(body, ref, first, new Journal());
+      }
+      stored = await appending;
+      if (stored !== "conflict") return { ok: true, value: run };
+      return await this.#isSame(ref, input)
+        ? { ok: true, value: run }
+        : failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
+    } catch (error) {
+      return { ok: false, error: asError(error) as CatgaError<never> };
+    }
+  }
+
+  async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
+    const first = await this.log.first(ref);
+    const started = first?.entries[0];
+    return started?.t === "started" && fingerprint(started.input) === fingerprint(input);
+  }
+
+  async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
+    try {
+      const told = await this.log.tell(ref, ({ holder }) => [entry(holder)], this.#until());
+      if (typeof told === "string") return noRun(ref);
+      this.#news(ref, told.holder);
+      return { ok: true, value: undefined };
+    } catch (error) {
+      return { ok: false, error: asError(error) as CatgaError<never> };
+    }
+  }
+
+  /** Has the node that drives a run read on at once; its subscription does it later. */
+  #news(ref: RunRef, holder: string): void {
+    if (this.#drives.drives(ref)) return this.#drives.tell(ref);
+    if (holder === "" || holder === this.endpoint || !this.alive(holder)) return;
+    const { join } = this.#contractsOf(ref.workflow);
+    const payload: RunJoin = { run: ref.run, sequence: 0, news: true };
+    const node = holder.slice(0, holder.indexOf("."));
+    this.#host.sendInternal(join as AnyContract, payload, { node, timeout: 5_000, retries: 0 }).catch(() => {});
+  }
+
+  async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {
+    const end = await this.log.end(ref);
+    if (end === undefined) return "no run";
+    const last = end.entries.at(-1);
+    return last?.t === "ended" ? last.outcome : undefined;
+  }
+
+  async #schedule(
+    { workflow }: { readonly workflow: string },
+    id: string,
+    due: RunDue,
+    at: number,
+  ): Promise<Result<void, never>> {
+    const log = await this.#host.durable();
+    return await log.publish({
+      contract: this.#contractsOf(workflow).due as AnyContract,
+      payload: due,
+      key: undefined,
+      meta: { id },
+      timeout: this.timeout,
+      signal: undefined,
+      schedule: { at: new Date(at) },
+      parent: undefined,
+    }) as Result<void, never>;
+  }
+
+  #contractsOf(workflow: string): RunContracts {
+    let contracts = this.#contracts.get(workflow);
+    if (contracts === undefined) this.#contracts.set(workflow, contracts = runContracts(runType(workflow)));
+    return contracts;
+  }
+
+  /** Whether a caller's time is over. */
+  #until(): () => boolean {
+    const due = this.clock.monotonic() + this.timeout;
+    return () => this.#closed || this.clock.monotonic() > due;
+  }
+
+  #open(): LogStream | Promise<LogStream> {
+    const { log, namespace, replicas } = this.#host;
+    return this.#stream ??
+      (this.#opening ??= log.open(streamName(namespace, "entities"), streamOptions(namespace, "entities", replicas))
+        .then((stream) => this.#stream = stream)
+        .finally(() => this.#opening = undefined));
+  }
+
+  #fault(during: string, error: unknown): void {
+    this.#host.observer({ type: "fault", during, error });
+  }
+}
+
+function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
+  const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
+  if (workflow?.kind === "workflow" && definition !== undefined) return definition;
+  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${show(workflow)}`);
+}
+
+function checkRun(at: string, id: string): void {
+  if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
+  throw new TypeError(`${at} must be a string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
+}
+
+function resultOf({ ok, value, error }: Outcome): Result<unknown> {
+  return ok ? { ok: true, value } : { ok: false, error: errorOf(error!) };
+}
+
+function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {
+  const retryable = code === "UNAVAILABLE";
+  return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
+}
+
+function noRun({ workflow, run }: RunRef): Result<never, never> {
+  return failed("NO_RUN", `workflow ${workflow} has no run ${run}, or it has ended`);
+}
+
+function asError(error: unknown): CatgaError {
+  return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
+}
+
+const START_OPTIONS = new Set(["id", "at"]);
+const RESULT_OPTIONS = new Set(["timeout", "signal"]);
+const TELL_OPTIONS = new Set(["id"]);
+const MAX_RUN = 128;
+/** The first number of what this process stores for runs. */
+const NUMBERS = 2 ** 51;

@@ -1,0 +1,97 @@
+/** Fault: runs of a workflow in processes of Deno and Bun that are killed, frozen, cut off and replaced, and servers that restart. */
+import { assertEquals, assertGreater } from "@std/assert";
+import { describe, it } from "node:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { ServerTrio } from "../processes/server_trio.ts";
+import { FlowCluster } from "../support/flow_cluster.ts";
+
+/** How many runs, and how many faults of each kind: `CATGA_FLOW_SCALE=10` is what a release is tried with. */
+const SCALE = Number(process.env.CATGA_FLOW_SCALE ?? 1);
+/** How long the last runs may take after the last fault, in ms: a sleep of 6 s, and what the machine is busy with. */
+const LIMIT = 120_000;
+
+describe("workflows and their faults", await requireNatsServer(), () => {
+  it(
+    "each run ends, and what it did is done or undone: kills, freezes and cuts of nodes",
+    { timeout: 1_800_000 },
+    async () => {
+      await using server = await startNatsServer();
+      await using cluster = await FlowCluster.open([server.url]);
+      const ids = ["d1", "b1", "d2", "b2"];
+      for (const id of ids) await cluster.start(id);
+      const load = cluster.more(120 * SCALE, { pause: 120 });
+      for (let n = 0; n < 2 * SCALE; n++) {
+        for (const id of ids) await Promise.all([cluster.kill(id), wait(700)]);
+        await cluster.freeze(ids[n % 4], 1_000 + 3_000 * (n % 4));
+        await cluster.cut(ids[(n + 1) % 4], 1_000 + 4_000 * (n % 3));
+      }
+      const calm = Date.now();
+      await load;
+      await cluster.settled(LIMIT);
+      const { violations, sums } = await cluster.check(calm);
+      console.log(JSON.stringify(sums));
+      assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
+      assertGreater(sums.failed, 10);
+    },
+  );
+
+  it("each run ends while the server is killed and started again, and nodes get a handler with one more step", {
+    timeout: 1_800_000,
+  }, async () => {
+    const storeDir = await mkdtemp(join(tmpdir(), "catga-flow-store-"));
+    let server = await startNatsServer({ storeDir });
+    const { port, url } = server;
+    try {
+      await using cluster = await FlowCluster.open([url]);
+      for (const id of ["d1", "b1"]) await cluster.start(id);
+      const load = cluster.more(80 * SCALE, { pause: 120 });
+      for (let n = 0; n < SCALE; n++) {
+        await wait(2_000);
+        await server.kill("SIGKILL");
+        await server.stop();
+        await wait(500);
+        server = await startNatsServer({ port, storeDir });
+        await wait(2_000);
+      }
+      for (const id of ["d1", "b1"]) {
+        await cluster.end(id, "SIGTERM");
+        await cluster.start(id, { version: 2 });
+      }
+      const calm = Date.now();
+      await load;
+      await cluster.more(20);
+      await cluster.settled(LIMIT);
+      const { violations, sums } = await cluster.check(calm);
+      console.log(JSON.stringify(sums));
+      assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
+    } finally {
+      await server.stop();
+      await rm(storeDir, { recursive: true, force: true });
+    }
+  });
+
+  it("each run ends on three servers, of which each is killed", { timeout: 1_800_000 }, async () => {
+    await using nats = await ServerTrio.open();
+    await using cluster = await FlowCluster.open(nats.cluster.urls, { replicas: 3 });
+    for (const id of ["d1", "b1", "d2"]) await cluster.start(id);
+    const load = cluster.more(60 * SCALE, { pause: 150 });
+    for (let n = 0; n < 3; n++) {
+      await wait(1_500);
+      await nats.server(n).stop("SIGKILL");
+      await wait(1_500);
+      await nats.server(n).start({ wipe: false });
+      await cluster.kill(["d1", "b1", "d2"][n]);
+    }
+    const calm = Date.now();
+    await load;
+    await cluster.settled(LIMIT);
+    const { violations, sums } = await cluster.check(calm);
+    console.log(JSON.stringify(sums));
+    assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
+  });
+});

@@ -1,0 +1,113 @@
+/**
+ * A process that drives runs of a workflow, for tests.
+ *
+ *   … test/processes/flow_node.ts <nats url>[,<nats url>…] <id> '<options as JSON>'
+ *
+ * Writes what its steps do to the file of its test.
+ *
+ * @module
+ */
+import { openSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { catga, command, fail, type Flow, type Workflow, workflow } from "@catga/catga";
+
+/** The options of such a process. */
+export interface FlowNodeOptions {
+  readonly folder: string;
+  readonly replicas: number;
+  /** Of its handler: from version 2 on a run has one more step. */
+  readonly version: number;
+}
+
+/** The input of a run. */
+export interface StormInput {
+  readonly fails: boolean;
+  readonly waits: boolean;
+  /** In ms. */
+  readonly sleep: number;
+}
+
+/** A line of the file: something was done, or taken back. */
+export interface FlowLine {
+  readonly event: "did" | "undid";
+  readonly run: string;
+  readonly step: string;
+  /** The id that the step gave to whoever did it. */
+  readonly id: string;
+  readonly node: string;
+}
+
+/** Does something for a step of a run. */
+export const Do = command<{ run: string; step: string }, string>("Do", { idempotent: true, timeout: 2_000 });
+/** Takes it back. */
+export const Undo = command<{ run: string; step: string }, void>("Undo", { idempotent: true, timeout: 2_000 });
+/** The workflow: two steps, two at once, a sleep, a wait, and an end. */
+export const Storm: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm");
+export const Said = Storm.signal<string>("Said");
+
+/** The path of the file in the folder of a test. */
+function fileOf(folder: string): string {
+  return join(folder, "lines");
+}
+
+/** What the file of a test has. */
+export async function readFlowFile(folder: string): Promise<FlowLine[]> {
+  const text = await readFile(fileOf(folder), "utf8").catch(() => "");
+  return text.split("\n").slice(0, -1).map((line) => JSON.parse(line) as FlowLine);
+}
+
+/** The steps of a run, in the order in which they follow each other. */
+export function stepsOf(version: number): readonly (readonly string[])[] {
+  return [["first"], ["left", "right"], ["local"], ["last"], ...(version > 1 ? [["more"]] : [])];
+}
+
+/** The handler of the workflow. `local`: what its local step does. */
+export function storm(local: (run: string, step: string, id: string) => void) {
+  return async (flow: Flow, { fails, waits, sleep }: StormInput) => {
+    const { id: run, version } = flow;
+    const undo = (step: string) => async () => void await flow.send(Undo, { run, step }, { name: `undo ${step}` });
+    const send = (step: string) => flow.send(Do, { run, step }, { name: step, undo: undo(step) });
+    await send("first");
+    await Promise.all([send("left"), send("right")]);
+    await flow.sleep("a while", sleep);
+    const said = waits ? await flow.wait(Said, { timeout: 120_000 }) ?? "nothing" : "none";
+    await flow.step("local", (step) => local(run, "local", step.id), { undo: undo("local") });
+    await send("last");
+    if (version > 1) await send("more");
+    return fails ? fail("NO", "it was to fail") : { said, version };
+  };
+}
+
+if (import.meta.main) await main();
+
+async function main(): Promise<void> {
+  const [urls, id, text] = process.argv.slice(2);
+  const { folder, replicas, version } = JSON.parse(text) as FlowNodeOptions;
+  const file = openSync(fileOf(folder), "a");
+  // each line is one write, and stays when the process is killed
+  const note = (line: Omit<FlowLine, "node">) => void writeSync(file, `${JSON.stringify({ ...line, node: id })}\n`);
+  const Own: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm", { version });
+  const app = await catga({
+    nats: { servers: urls.split(",") },
+    id,
+    namespace: "storm",
+    replicas,
+    handlers: [
+      Do.handle(({ run, step }, ctx) => {
+        note({ event: "did", run, step, id: ctx.id });
+        return step;
+      }),
+      Undo.handle(({ run, step }, ctx) => note({ event: "undid", run, step, id: ctx.id })),
+      Own.handle(storm((run, step, id) => note({ event: "did", run, step, id }))),
+    ],
+    logger: { debug() {}, info() {}, warn: say, error: say },
+  });
+  console.log(JSON.stringify({ event: "ready", id }));
+  await app.closed;
+}
+
+function say(message: string, { error }: { error?: unknown }): void {
+  console.error(message, error ?? "");
+}

@@ -1,0 +1,832 @@
+/**
+ * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request to the stream and around every
+ * step, appends are stored without an answer, reads lag behind, connections are cut; runs are told something, and cancelled. What steps do and
+ * what is stored is checked all the while; at the end every run has to have ended.
+ *
+ *   deno run -A test/simulation/flow_simulation.ts 42
+ *
+ * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that went wrong.
+ *
+ * @module
+ */
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import type { Flow, Step } from "../../src/contract/flow.ts";
+import { fail } from "../../src/contract/result.ts";
+import { workflow } from "../../src/contract/workflow.ts";
+import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
+import { CatgaError } from "../../src/error.ts";
+import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
+import { type Entry, Journal } from "../../src/flow/journal.ts";
+import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
+import { seededRandom } from "../../src/memory/network.ts";
+import type { Clock, Random } from "../../src/ports/clock.ts";
+import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
+
+/** What came of the run of a seed. */
+export interface SimulatedFlow {
+  readonly violations: readonly string[];
+  readonly sums: Record<Sum, number>;
+}
+
+const SUMS = [
+  "runs",
+  "failed",
+  "cancelled",
+  "kills",
+  "freezes",
+  "cuts",
+  "takeovers",
+  "undone",
+  "told",
+  "retries",
+] as const;
+type Sum = (typeof SUMS)[number];
+
+/** What goes wrong in the run of a seed. */
+interface Mode {
+  /** The part of requests, and of steps, at which their process dies. */
+  readonly deaths: number;
+  readonly freezes: number;
+  readonly cuts: number;
+  /** The part of appends without an answer. */
+  readonly unknown: number;
+  readonly cancels: number;
+}
+
+const MODES: readonly Mode[] = [
+  { deaths: 0, freezes: 0, cuts: 0, unknown: 0, cancels: 0.3 },
+  { deaths: 0.02, freezes: 0, cuts: 0, unknown: 0, cancels: 0 },
+  { deaths: 0.02, freezes: 0, cuts: 0, unknown: 0.1, cancels: 0.4 },
+  { deaths: 0.01, freezes: 6, cuts: 0, unknown: 0.05, cancels: 0.2 },
+  { deaths: 0.02, freezes: 2, cuts: 5, unknown: 0.05, cancels: 0.2 },
+];
+
+const TRACE = process.argv[3] === "trace";
+/** In ms since 1970. */
+const START = 1_000_000;
+const PROCESSES = 3;
+const RUNS = 4;
+const STORM = 30_000;
+/** In which every run ends after the last fault, beyond the time of its program. */
+const LIMIT = 150_000;
+
+/** A part of a workflow's program. */
+type Part =
+  | {
+    readonly type: "step";
+    readonly name: string;
+    readonly undo: boolean;
+    readonly fails: number;
+    readonly ms: number;
+  }
+  /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
+  | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
+  | { readonly type: "sleep"; readonly name: string; readonly ms: number }
+  | { readonly type: "wait"; readonly name: string; readonly ms: number | undefined };
+
+interface Program {
+  readonly parts: readonly Part[];
+  readonly fails: boolean;
+}
+
+/** Simulates one seed. */
+export async function simulateFlow(seed: number): Promise<SimulatedFlow> {
+  return await new Simulation(seed).run();
+}
+
+class Simulation {
+  readonly random: Random;
+  readonly mode: Mode;
+  readonly violations: string[] = [];
+  readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
+  now = START;
+  storm = true;
+  readonly processes: Process[] = [];
+  readonly stored: StoredMessage[] = [];
+  readonly runs = new Map<string, SimulatedRun>();
+  readonly #events: { readonly at: number; readonly order: number; readonly call: () => void }[] = [];
+  #order = 0;
+  #sequence = 0;
+  readonly #schedules = new Map<string, { readonly cancel: () => void }>();
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+    this.mode = MODES[seed % MODES.length];
+  }
+
+  async run(): Promise<SimulatedFlow> {
+    for (let n = 0; n < PROCESSES; n++) this.processes.push(new Process(this, n));
+    for (let n = 0; n < RUNS; n++) {
+      const run = new SimulatedRun(this, `r${n}`);
+      this.runs.set(run.id, run);
+      this.after(this.random() * 5_000, () => run.begin());
+    }
+    for (let n = 0; n < this.mode.freezes; n++) this.after(this.random() * STORM, () => this.#freeze());
+    for (let n = 0; n < this.mode.cuts; n++) this.after(this.random() * STORM, () => this.#cut());
+    this.after(STORM, () => {
+      this.storm = false;
+      for (const process of this.processes) process.heal();
+    });
+    let longest = 0;
+    for (const { length } of this.runs.values()) longest = Math.max(longest, length);
+    const end = this.now + STORM + longest + LIMIT;
+    while (this.#events.length > 0 && this.now < end) {
+      const event = this.#next();
+      this.now = Math.max(this.now, event.at);
+      event.call();
+      // whatever follows from it without time
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if ([...this.runs.values()].every(({ over }) => over) && !this.storm) break;
+    }
+    for (const run of this.runs.values()) run.check();
+    return { violations: this.violations, sums: this.sums };
+  }
+
+  // time --------------------------------------------------------------------------------------------
+
+  after(ms: number, call: () => void): { readonly cancel: () => void } {
+    let live = true;
+    const event = { at: this.now + Math.max(0, ms), order: this.#order++, call: () => live && call() };
+    let at = this.#events.length;
+    this.#events.push(event);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (before(this.#events[parent], event)) break;
+      this.#events[at] = this.#events[parent];
+      at = parent;
+    }
+    this.#events[at] = event;
+    return { cancel: () => live = false };
+  }
+
+  #next() {
+    const events = this.#events;
+    const first = events[0];
+    const last = events.pop()!;
+    if (events.length === 0) return first;
+    let at = 0;
+    while (true) {
+      let child = 2 * at + 1;
+      if (child >= events.length) break;
+      if (child + 1 < events.length && before(events[child + 1], events[child])) child++;
+      if (!before(events[child], last)) break;
+      events[at] = events[child];
+      at = child;
+    }
+    events[at] = last;
+    return first;
+  }
+
+  latency(): number {
+    return 0.2 + this.random() * 3;
+  }
+
+  // faults ------------------------------------------------------------------------------------------
+
+  #freeze(): void {
+    const process = this.live();
+    if (process === undefined || !this.storm) return;
+    this.sums.freezes++;
+    process.freeze();
+    this.after(500 + this.random() * 15_000, () => process.thaw());
+  }
+
+  #cut(): void {
+    const process = this.live();
+    if (process === undefined || !this.storm) return;
+    this.sums.cuts++;
+    process.cutUntil = this.now + 500 + this.random() * 8_000;
+    process.troubled = true;
+  }
+
+  /** Any process that runs. */
+  live(): Process | undefined {
+    const live = this.processes.filter(({ dead, frozen }) => !dead && !frozen);
+    return live[Math.floor(this.random() * live.length)];
+  }
+
+  violation(text: string): void {
+    this.violations.push(`${Math.round(this.now - START)}: ${text}`);
+  }
+
+  trace(...what: readonly unknown[]): void {
+    if (TRACE) console.log(Math.round(this.now - START), ...what);
+  }
+
+  // the stream --------------------------------------------------------------------------------------
+
+  append(subject: string, text: string, expect: number | undefined): Appended {
+    const last = this.stored.findLast((message) => message.subject === subject);
+    if (expect !== undefined && (last?.sequence ?? 0) !== expect) return { type: "conflict" };
+    const message = {
+      ...{ sequence: ++this.#sequence, subject, time: this.now, headers: undefined },
+      data: new TextEncoder().encode(text),
+    };
+    this.stored.push(message);
+    this.runs.get(subject.slice(subject.lastIndexOf(".") + 1))?.stored(message);
+    return { type: "stored", sequence: message.sequence, duplicate: false };
+  }
+
+  schedule(run: SimulatedRun, step: string, at: number): void {
+    this.trace(run.id, "is scheduled", step, Math.round(at - START));
+    const key = `${run.id}:${step}`;
+    this.#schedules.get(key)?.cancel();
+    this.#schedules.set(key, this.after(at - this.now + this.random() * 100, () => run.bring({ due: step })));
+  }
+}
+
+function before(a: { at: number; order: number }, b: { at: number; order: number }): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** A process: nothing of it goes on when it is dead, and later when it is frozen. */
+class Process implements DrivesHost {
+  readonly timeout = 30_000;
+  readonly mostBytes = 100_000;
+  readonly simulation: Simulation;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly endpoint: string;
+  readonly log: RunLog;
+  readonly drives: Drives;
+  dead = false;
+  frozen = false;
+  frozenAt = 0;
+  /** It was frozen, or cut off: what it began before may go on. */
+  troubled = false;
+  cutUntil = 0;
+  readonly #n: number;
+  readonly #life: number;
+  #waiting: (() => void)[] = [];
+  #numbers = 0;
+
+  constructor(simulation: Simulation, n: number, life = 1) {
+    this.simulation = simulation;
+    this.random = simulation.random;
+    this.#n = n;
+    this.#life = life;
+    const started = simulation.now;
+    this.clock = {
+      now: () => simulation.now,
+      monotonic: () => simulation.now - started,
+      after: (ms, call) => this.after(ms, call),
+      soon: (call) => void this.after(0, call),
+    };
+    this.endpoint = `p${n}.${life}`;
+    this.log = new RunLog({
+      ...{ namespace: "test", endpoint: this.endpoint, clock: this.clock },
+      stream: () => this.#stream,
+      number: (events) => (this.#numbers += events) - events,
+      maxPayload: () => 1_000_000,
+    });
+    this.drives = new Drives(this);
+  }
+
+  /** Calls back if the process still runs; when it is troubled if it is frozen. */
+  guard(call: () => void): () => void {
+    return () => {
+      if (this.dead) return;
+      if (this.frozen) this.#waiting.push(call);
+      else call();
+    };
+  }
+
+  after(ms: number, call: () => void): { readonly cancel: () => void } {
+    let live = true;
+    this.simulation.after(ms, this.guard(() => live && call()));
+    return { cancel: () => live = false };
+  }
+
+  kill(): void {
+    if (this.dead) return;
+    this.simulation.sums.kills++;
+    this.dead = true;
+    this.#waiting = [];
+    const { simulation } = this;
+    simulation.after(500 + this.random() * 4_000, () => {
+      simulation.processes[this.#n] = new Process(simulation, this.#n, this.#life + 1);
+    });
+  }
+
+  freeze(): void {
+    this.frozen = true;
+    this.frozenAt = this.simulation.now;
+  }
+
+  thaw(): void {
+    if (!this.frozen) return;
+    this.frozen = false;
+    this.troubled = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const call of waiting) this.simulation.after(0, this.guard(call));
+  }
+
+  heal(): void {
+    this.thaw();
+    this.cutUntil = 0;
+  }
+
+  /** Something happens at which it may die. */
+  mayDie(): void {
+    if (this.simulation.storm && this.random() < this.simulation.mode.deaths) this.kill();
+  }
+
+  get isCut(): boolean {
+    return this.simulation.now < this.cutUntil;
+  }
+
+  /** A request: it arrives even if its sender has died meanwhile. */
+  request<T>(serve: () => T, lost: (error: CatgaError) => T, timeout = 5_000): Promise<T> {
+    const { simulation } = this;
+    this.mayDie();
+    if (this.dead) return new Promise(() => {});
+    const unavailable = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
+    return new Promise((resolve, reject) => {
+      const end = (result: () => T) =>
+        this.guard(() => {
+          try {
+            resolve(result());
+          } catch (error) {
+            reject(error);
+          }
+        })();
+      const fail = () => simulation.after(timeout, () => end(() => lost(unavailable)));
+      if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
+      simulation.after(simulation.latency(), () => {
+        const served = serve();
+        this.mayDie();
+        if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
+        simulation.after(simulation.latency(), () => end(() => served));
+      });
+      this.mayDie();
+    });
+  }
+
+  get #stream(): RunStream {
+    const { simulation } = this;
+    const unavailable = (error: CatgaError): never => {
+      throw error;
+    };
+    const of = (subject: string) => simulation.stored.filter((message) => message.subject === subject);
+    return {
+      append: (subject, data, { expect }) =>
+        this.request<Appended>(
+          () => simulation.append(subject, data as string, expect),
+          (error) => ({ type: "unknown", error }),
+        ),
+      last: (subject) => this.request<StoredMessage | undefined>(() => of(subject).at(-1), unavailable),
+      read: (subject, options) =>
+        this.request<StoredMessage[]>(() => {
+          const from = "from" in options ? options.from : 0;
+          // from a server that lags behind
+          const lag = this.random() < 0.2 ? this.random() * 50 : 0;
+          return of(subject).filter(({ sequence, time }) => sequence >= from && time <= simulation.now - lag)
+            .slice(0, options.most ?? 1_000);
+        }, unavailable),
+      purge: () => Promise.resolve(0),
+    };
+  }
+
+  // what drives need --------------------------------------------------------------------------------
+
+  alive(endpoint: string): boolean {
+    const { processes, now } = this.simulation;
+    return processes.some((process) =>
+      process.endpoint === endpoint && !process.dead && !(process.frozen && now - process.frozenAt > 5_000)
+    );
+  }
+
+  async passOn(endpoint: string, call: Parameters<DrivesHost["passOn"]>[1]): Promise<boolean> {
+    const { simulation } = this;
+    return await new Promise((resolve) => {
+      let over = false;
+      const end = (passed: boolean) => {
+        if (over) return;
+        over = true;
+        this.guard(() => resolve(passed))();
+      };
+      const look = () => {
+        if (over) return;
+        if (!this.alive(endpoint)) return end(false);
+        simulation.after(200, look);
+      };
+      look();
+      const other = simulation.processes.find((process) => process.endpoint === endpoint);
+      if (other === undefined || this.isCut) return void simulation.after(1_000, () => end(false));
+      simulation.after(
+        simulation.latency(),
+        other.guard(() =>
+          other.drives.call(simulation.runs.get(call.ref.run)!.bodyIn(other), call).then(
+            () => void simulation.after(simulation.latency(), () => end(true)),
+            () => void simulation.after(simulation.latency(), () => end(false)),
+          )
+        ),
+      );
+    });
+  }
+
+  begun(): void {}
+  over(): void {}
+
+  wake(ref: RunRef, step: string, at: number): Promise<void> {
+    const run = this.simulation.runs.get(ref.run)!;
+    return this.request<void>(() => this.simulation.schedule(run, step, at), (error) => {
+      throw error;
+    });
+  }
+
+  send(): never {
+    throw new Error("no run sends here");
+  }
+
+  ofEntity(): boolean {
+    return false;
+  }
+
+  startChild(): never {
+    throw new Error("no run has children here");
+  }
+
+  cancelChild(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  ended(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** An operator has it tried again: its process died too often. */
+  stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): void {
+    if (step === "") return this.simulation.runs.get(run)!.retry();
+    this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
+  }
+
+  long(): void {}
+}
+
+const FLOW = workflow<void, string, "NO">("Flow");
+const TOLD = FLOW.signal<string>("Told");
+
+/** Something that is brought to a run. */
+interface Brought {
+  readonly sequence?: number;
+  readonly due?: string;
+  /** Who drove it when this was stored. */
+  readonly by?: string;
+}
+
+/** One run: its program, what its steps did, and what is stored of it. */
+class SimulatedRun {
+  readonly id: string;
+  readonly journal = new Journal();
+  readonly program: Program;
+  /** How long its program takes at least, in ms. */
+  readonly length: number;
+  readonly #simulation: Simulation;
+  readonly #entries: Entry[] = [];
+  /** What was done outside: by the id of the step. */
+  readonly #effects = new Map<string, { readonly at: number; undone: number }>();
+  readonly #attempts = new Map<string, number>();
+  /** Who performs a step now. */
+  readonly #performing = new Map<string, Process>();
+  readonly #waiting: Brought[] = [];
+  #bringing = false;
+  #started = false;
+
+  constructor(simulation: Simulation, id: string) {
+    this.#simulation = simulation;
+    this.id = id;
+    const { random } = simulation;
+    const parts: Part[] = [];
+    const count = 2 + Math.floor(random() * 5);
+    const step = (name: string) => ({
+      ...{
+        type: "step",
+        name,
+        undo: random() < 0.7,
+        fails: random() < 0.25 ? 1 + Math.floor(random() * 2) : 0,
+      } as const,
+      ms: random() < 0.1 ? 12_000 + random() * 6_000 : random() * 800,
+    });
+    for (let n = 0; n < count; n++) {
+      const drawn = random();
+      if (drawn < 0.5) parts.push(step(`s${n}`));
+      else if (drawn < 0.7) {
+        parts.push({ type: "all", race: random() < 0.4, parts: [step(`a${n}`), step(`b${n}`), step(`c${n}`)] });
+      } else if (drawn < 0.85) {
+        parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
+      } else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
+    }
+    this.program = { parts, fails: random() < 0.4 };
+    this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
+  }
+
+  get over(): boolean {
+    return this.journal.ended !== undefined;
+  }
+
+  /** Its handler in a process. */
+  bodyIn(process: Process): WorkflowBody {
+    return { definition: FLOW["~workflow"], fn: (flow: Flow) => this.#handle(flow, process) };
+  }
+
+  /** Its start, and what it is told from outside. */
+  begin(): void {
+    const simulation = this.#simulation;
+    const process = simulation.live();
+    if (process === undefined) return void simulation.after(500, () => this.begin());
+    const ref = { workflow: "Flow", run: this.id };
+    const entry = { t: "started", version: 1, keep: 1_000, by: process.endpoint } as const;
+    const message = process.log.message(ref, [entry], { version: 0, holder: process.endpoint });
+    const time = simulation.now;
+    const stored = process.log.append(ref, message, 0, () => false).then((sequence) =>
+      sequence === "conflict" ? undefined : { sequence, time, holder: process.endpoint, entries: [entry] }
+    );
+    process.drives.start(this.bodyIn(process), ref, stored, new Journal());
+    // whoever starts it tries again until it is stored
+    simulation.after(7_000, () => this.#started || this.begin());
+    const waits = this.program.parts.filter(({ type }) => type === "wait").length;
+    for (let n = 0; n < waits; n++) {
+      simulation.after(
+        simulation.random() * 20_000,
+        () => this.#tell({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }),
+      );
+    }
+    if (simulation.random() < simulation.mode.cancels) {
+      simulation.after(
+        simulation.random() * 15_000,
+        () => this.#tell({ t: "cancelled", code: "CANCELLED", reason: "enough" }),
+      );
+    }
+  }
+
+  retry(): void {
+    this.#simulation.after(1_000, () => this.#tell({ t: "retried" }));
+  }
+
+  /** Somebody outside who never dies, but may have to try again. */
+  #tell(entry: { readonly t: "signalled" | "cancelled" | "retried" } & Record<string, unknown>): void {
+    const simulation = this.#simulation;
+    if (!this.#started) return void simulation.after(1_000, () => this.#tell(entry));
+    if (this.over) return;
+    const process = simulation.live();
+    if (process === undefined) return void simulation.after(500, () => this.#tell(entry));
+    let done = false;
+    process.log.tell(
+      { workflow: "Flow", run: this.id },
+      (end) => [{ ...entry, by: end.holder } as unknown as Entry],
+      () => false,
+    )
+      .then(() => {
+        done = true;
+        process.drives.tell({ workflow: "Flow", run: this.id });
+      }, () => {});
+    simulation.after(10_000, () => done || this.#tell(entry));
+  }
+
+  /** A message of it is stored. */
+  stored(message: StoredMessage): void {
+    const ref = { workflow: "Flow", run: this.id };
+    const stored = storedOf(ref, message);
+    const simulation = this.#simulation;
+    if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
+    this.#started = true;
+    simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
+    for (const entry of stored.entries) {
+      this.#entries.push(entry);
+      if (entry.t === "held") simulation.sums.takeovers++;
+      if (entry.t === "undone") simulation.sums.undone++;
+      if (entry.t === "failed") simulation.sums.retries++;
+      if (entry.t === "took" && entry.n !== undefined) simulation.sums.told++;
+      if (entry.t === "done" && this.journal.outcomes.has(entry.step)) {
+        simulation.violation(`${this.id} ${entry.step} has two outcomes`);
+      }
+      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder });
+    }
+    this.journal.apply(stored);
+  }
+
+  // the subscription --------------------------------------------------------------------------------
+
+  /** Something is brought to the run until it is taken: what was stored in order, one at a time, times as they come. */
+  bring(brought: Brought): void {
+    if (brought.due !== undefined) return this.#bring(brought, () => {});
+    this.#waiting.push(brought);
+    this.#bringNext();
+  }
+
+  #bringNext(): void {
+    if (this.#bringing || this.#waiting.length === 0) return;
+    this.#bringing = true;
+    this.#bring(this.#waiting.shift()!, () => {
+      this.#bringing = false;
+      this.#bringNext();
+    });
+  }
+
+  #bring(brought: Brought, done: () => void): void {
+    const simulation = this.#simulation;
+    const process = simulation.live();
+    if (process === undefined) return void simulation.after(200, () => this.#bring(brought, done));
+    let over = false;
+    const end = (again: boolean) => {
+      if (over) return;
+      over = true;
+      simulation.trace(this.id, again ? "is not taken" : "is taken", JSON.stringify(brought), process.endpoint);
+      if (again) simulation.after(100 + simulation.random() * 1_000, () => this.#bring(brought, done));
+      else done();
+    };
+    simulation.trace(this.id, "is brought", JSON.stringify(brought), process.endpoint);
+    simulation.after(
+      simulation.latency(),
+      process.guard(() => {
+        const ref = { workflow: "Flow", run: this.id };
+        const { sequence = 0, due, by } = brought;
+        const call = { ref, sequence, due };
+        process.drives.call(this.bodyIn(process), call, by).then(() => end(false), () => end(true));
+      }),
+    );
+    // its node dies, or does not answer for too long
+    const look = () => {
+      if (over) return;
+      if (process.dead) return end(true);
+      simulation.after(300, look);
+    };
+    look();
+    simulation.after(32_000, () => end(true));
+  }
+
+  // the handler -------------------------------------------------------------------------------------
+
+  async #handle(flow: Flow, process: Process) {
+    const seen: string[] = [];
+    for (const part of this.program.parts) {
+      if (part.type === "sleep") {
+        await flow.sleep(part.name, part.ms);
+        seen.push(part.name);
+      } else if (part.type === "wait") {
+        await (part.ms === undefined
+          ? flow.wait(TOLD, { name: part.name })
+          : flow.wait(TOLD, { name: part.name, timeout: part.ms }));
+        seen.push(part.name);
+      } else {
+        const parts = part.type === "all" ? part.parts : [part];
+        const known = [...seen];
+        const isRace = part.type === "all" && part.race;
+        const under = parts.map((own) => {
+          const undo = (value: string) => this.#undo(flow, process, own.name, value);
+          return flow.step<string>(own.name, (step) => this.#step(step, process, own, known), {
+            undo: own.undo ? undo : undefined,
+            retry: { delay: [200, 2_000] },
+          });
+        });
+        if (isRace) await Promise.race(under);
+        else await Promise.all(under);
+        if (!isRace) seen.push(...parts.map(({ name }) => name));
+      }
+    }
+    return this.program.fails ? fail("NO", "no") : "done";
+  }
+
+  /** A step begins somewhere: what it does is done once for its id, by somebody who never dies. */
+  async #step(
+    step: Step,
+    process: Process,
+    { name, fails, ms }: Extract<Part, { type: "step" }>,
+    known: readonly string[],
+  ): Promise<string> {
+    const simulation = this.#simulation;
+    const { journal } = this;
+    if (process.dead) return await new Promise(() => {});
+    for (const before of known) {
+      if (journal.outcomes.has(before) || journal.woken.has(before) || journal.took.has(before)) continue;
+      simulation.violation(`${this.id} ${name} begins before ${before} is stored`);
+    }
+    if (step.id !== `Flow:${this.id}:${name}`) simulation.violation(`${this.id} ${name} has the id ${step.id}`);
+    if (journal.holder !== process.endpoint && !process.troubled) {
+      simulation.violation(`${this.id} ${name} begins at ${process.endpoint}, and ${journal.holder} holds the run`);
+    }
+    const other = this.#performing.get(name);
+    if (
+      other !== undefined && other !== process && !other.dead && !other.frozen && !other.troubled &&
+      other.drives.drives({ workflow: "Flow", run: this.id })
+    ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
+    this.#performing.set(name, process);
+    process.mayDie();
+    await this.#pause(process, ms / 2);
+    const attempt = (this.#attempts.get(name) ?? 0) + 1;
+    this.#attempts.set(name, attempt);
+    if (attempt <= fails) {
+      this.#performing.delete(name);
+      throw new Error(`attempt ${attempt} fails`);
+    }
+    await process.request(() => this.#effect(name), () => {
+      throw new Error("nobody answers");
+    }, 2_000);
+    await this.#pause(process, ms / 2);
+    process.mayDie();
+    if (this.#performing.get(name) === process) this.#performing.delete(name);
+    return `did ${name}`;
+  }
+
+  #effect(name: string): void {
+    const done = this.#effects.get(name);
+    this.#simulation.trace(this.id, "does", name);
+    if (done === undefined) this.#effects.set(name, { at: this.#simulation.now, undone: 0 });
+  }
+
+  async #undo(flow: Flow, process: Process, name: string, value: string): Promise<void> {
+    if (value !== `did ${name}`) this.#simulation.violation(`${this.id} undoes ${name} with ${value}`);
+    const undo = async () => {
+      process.mayDie();
+      await process.request(() => {
+        const done = this.#effects.get(name);
+        if (done === undefined) this.#simulation.violation(`${this.id} undoes ${name}, which was not done`);
+        else done.undone ||= this.#simulation.now;
+        for (const [other, by] of this.#performing) {
+          if (other !== name && !by.dead && process === by && this.#isOpen(other)) {
+            this.#simulation.violation(`${this.id} undoes ${name} while ${other} is performed`);
+          }
+        }
+      }, () => {
+        throw new Error("nobody answers");
+      }, 2_000);
+    };
+    if (name.startsWith("b")) await flow.step(`back ${name}`, undo, { retry: { delay: [200, 2_000] } });
+    else await undo();
+  }
+
+  #isOpen(name: string): boolean {
+    return !this.journal.outcomes.has(name) &&
+      this.program.parts.some((part) =>
+        (part.type === "all" ? part.parts : [part]).some((own) => own.type === "step" && own.name === name && own.undo)
+      );
+  }
+
+  #pause(process: Process, ms: number): Promise<void> {
+    return new Promise((resolve) => void process.after(ms, resolve));
+  }
+
+  // the end -----------------------------------------------------------------------------------------
+
+  check(): void {
+    const simulation = this.#simulation;
+    const { journal } = this;
+    simulation.sums.runs++;
+    if (!this.over) {
+      const last = this.#entries.slice(-4).map((entry) => JSON.stringify(entry)).join(" ");
+      return simulation.violation(`${this.id} has not ended; its last entries: ${last}`);
+    }
+    if (!journal.ended!.ok) simulation.sums.failed++;
+    if (journal.cancelled !== undefined) simulation.sums.cancelled++;
+    const order: string[] = [];
+    for (const [name] of journal.outcomes) if (!name.startsWith("back ")) order.push(name);
+    const undone = this.#entries.flatMap((entry) => entry.t === "undone" ? [entry.step] : []);
+    const undoable = order.filter((name) => this.#parts().some((own) => own.name === name && own.undo));
+    if (journal.ended!.ok) {
+      if (undone.length > 0) simulation.violation(`${this.id} is done, and has undone ${undone}`);
+      for (const { name } of this.#parts()) {
+        if (!journal.outcomes.has(name)) simulation.violation(`${this.id} is done without ${name}`);
+        if (!this.#effects.has(name)) simulation.violation(`${this.id} is done, and ${name} was not`);
+      }
+    } else {
+      if (`${undone}` !== `${undoable.toReversed()}`) {
+        simulation.violation(`${this.id} finished ${undoable}, and has undone ${undone}`);
+      }
+      // what was done and can be undone is undone, whether its outcome was known or not
+      for (const [name, { undone }] of this.#effects) {
+        if (undone === 0 && this.#parts().some((own) => own.name === name && own.undo)) {
+          simulation.violation(`${this.id} has failed, and ${name} was done and is not undone`);
+        }
+      }
+    }
+    const took = this.#entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
+    if (new Set(took).size < took.length) simulation.violation(`${this.id} took a signal twice`);
+    if (`${took}` !== `${took.toSorted((a, b) => a - b)}`) {
+      simulation.violation(`${this.id} took its signals out of order`);
+    }
+  }
+
+  #parts(): Extract<Part, { type: "step" }>[] {
+    return this.program.parts.flatMap((part) => part.type === "all" ? part.parts : part.type === "step" ? [part] : []);
+  }
+}
+
+if (import.meta.main) {
+  const [which = "0", mode] = process.argv.slice(2);
+  const [from, to = from] = which.split("..").map(Number);
+  const sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
+  const red: number[] = [];
+  for (let seed = from; seed <= to; seed++) {
+    const { violations, sums: own } = await simulateFlow(seed);
+    for (const sum of SUMS) sums[sum] += own[sum];
+    if (violations.length === 0) continue;
+    red.push(seed);
+    if (mode === "red") continue;
+    console.log(JSON.stringify({ seed, violations: violations.slice(0, 5) }));
+    if (mode === "first") break;
+  }
+  console.log(JSON.stringify({ red: red.length, seeds: red.slice(0, 40), sums }));
+}

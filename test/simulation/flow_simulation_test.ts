@@ -1,0 +1,65 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { startProgram } from "../processes/node_process.ts";
+import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
+
+const SEEDS = 1_000;
+/** The first ones run in Deno, a few others in Bun: what they show is code that both share. */
+const [FIRST, COUNT] = "Bun" in globalThis ? [SEEDS, 200] : [0, SEEDS];
+
+const slow = { timeout: 600_000 };
+
+describe("simulation of workflows", () => {
+  it("each run ends, no step begins early, and what a failed run did is undone, whoever dies", slow, async () => {
+    const seen = {
+      runs: 0,
+      failed: 0,
+      cancelled: 0,
+      kills: 0,
+      freezes: 0,
+      cuts: 0,
+      takeovers: 0,
+      undone: 0,
+      told: 0,
+      retries: 0,
+    };
+    for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
+      const { violations, sums } = await simulateFlow(seed);
+      assertEquals(violations, [], `to see it again: deno run -A test/simulation/flow_simulation.ts ${seed}`);
+      for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
+    }
+    // each of them occurs
+    for (const [what, count] of Object.entries(seen)) assert(count > COUNT / 4, `${what}: ${count}`);
+  });
+
+  it("the same seed gives the same run", async () => {
+    assertEquals(await simulateFlow(3), await simulateFlow(3));
+  });
+
+  for (
+    const [plant, found] of [
+      ["flow-expect", /has two outcomes|goes on behind its end|holds the run/],
+      ["flow-held", /begins at .* while .* performs it/],
+      ["flow-stored", /begins before .* is stored/],
+      ["flow-parallel", /while .* is performed|was done and is not undone/],
+      ["flow-order", /has undone/],
+      ["flow-schedule", /has not ended/],
+      ["flow-lease", /has not ended/],
+      ["flow-cancel", /was done and is not undone|has undone/],
+      ["flow-signal", /took a signal twice|has not ended/],
+    ] as [SourcePlant, RegExp][]
+  ) {
+    it(`finds ${plant}`, slow, async () => {
+      await using tree = await plantedTree(plant);
+      await using program = await startProgram<SimulatedFlow>(
+        "Bun" in globalThis ? "bun" : "deno",
+        "test/simulation/flow_simulation.ts",
+        ["0..499", "first"],
+        tree.root,
+      );
+      const { violations } = await program.line(() => true, 300_000);
+      assertMatch(violations.join("\n"), found);
+    });
+  }
+});

@@ -1,0 +1,252 @@
+/** Processes that drive runs of a workflow, a client that starts runs and asks for their ends, and the checker of what came of them. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga } from "@catga/catga";
+import { type FlowLine, type FlowNodeOptions, readFlowFile, Said, stepsOf, Storm } from "../processes/flow_node.ts";
+import { type Program, startProgram } from "../processes/node_process.ts";
+import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
+import { seededRandom } from "../../src/memory/network.ts";
+
+/** What became of the runs. */
+export interface FlowSums {
+  readonly runs: number;
+  readonly done: number;
+  readonly failed: number;
+  readonly undone: number;
+  readonly repeated: number;
+  /** The longest time from the last fault to the end of a run that had nothing else to wait for, in ms. */
+  readonly longest: number;
+}
+
+interface StartedRun {
+  readonly run: string;
+  readonly fails: boolean;
+  readonly waits: boolean;
+  readonly ended: Promise<void>;
+  result:
+    | { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string }
+    | undefined;
+  endedAt: number;
+}
+
+/** A cluster of such processes. */
+export class FlowCluster implements AsyncDisposable {
+  readonly folder: string;
+  readonly #urls: readonly string[];
+  readonly #root: string | undefined;
+  readonly #replicas: number;
+  readonly #client: Catga;
+  readonly #nodes = new Map<
+    string,
+    { readonly program: Program<{ event: string }>; readonly link: TcpProxy | undefined }
+  >();
+  readonly #runs: StartedRun[] = [];
+  readonly #random = seededRandom(1);
+  readonly #ending = new AbortController();
+
+  private constructor(
+    folder: string,
+    client: Catga,
+    urls: readonly string[],
+    replicas: number,
+    root: string | undefined,
+  ) {
+    this.folder = folder;
+    this.#client = client;
+    this.#urls = urls;
+    this.#replicas = replicas;
+    this.#root = root;
+  }
+
+  /** Opens it, without nodes. `root`: the tree whose programs run. */
+  static async open(
+    urls: readonly string[],
+    { replicas = 1, root }: { readonly replicas?: number; readonly root?: string } = {},
+  ): Promise<FlowCluster> {
+    const folder = await mkdtemp(join(tmpdir(), "catga-flow-"));
+    const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+    const client = await catga({
+      nats: { servers: [...urls] },
+      id: "client",
+      namespace: "storm",
+      replicas,
+      logger: quiet,
+    });
+    return new FlowCluster(folder, client, urls, replicas, root);
+  }
+
+  /** Starts a node: in Deno if its id begins with a d, else in Bun. With a link of its own if there is one server. */
+  async start(id: string, { version = 1 }: { readonly version?: number } = {}): Promise<void> {
+    const link = this.#urls.length === 1 ? await startTcpProxy(Number(new URL(this.#urls[0]).port)) : undefined;
+    const options: FlowNodeOptions = { folder: this.folder, replicas: this.#replicas, version };
+    const program = await startProgram<{ event: string }>(
+      id.startsWith("d") ? "deno" : "bun",
+      "test/processes/flow_node.ts",
+      [link?.url ?? this.#urls.join(), id, JSON.stringify(options)],
+      this.#root,
+    );
+    this.#nodes.set(id, { program, link });
+    await program.line(({ event }) => event === "ready");
+  }
+
+  /** Kills a node, and starts it again. */
+  async kill(id: string, options?: { readonly version?: number }): Promise<void> {
+    await this.end(id, "SIGKILL");
+    await this.start(id, options);
+  }
+
+  async end(id: string, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    const node = this.#nodes.get(id)!;
+    node.program.kill(signal);
+    await node.program.ended;
+    await node.link?.close();
+    this.#nodes.delete(id);
+  }
+
+  /** Freezes a node for so many ms. */
+  async freeze(id: string, ms: number): Promise<void> {
+    const { program } = this.#nodes.get(id)!;
+    program.kill("SIGSTOP");
+    await wait(ms);
+    program.kill("SIGCONT");
+  }
+
+  /** Cuts a node off for so many ms. */
+  async cut(id: string, ms: number): Promise<void> {
+    const { link } = this.#nodes.get(id)!;
+    link!.cut();
+    await wait(ms);
+    link!.restore();
+  }
+
+  /** Starts runs, so many of them at once, `rate` ms between them. */
+  async more(count: number, { pause = 10 }: { readonly pause?: number } = {}): Promise<void> {
+    for (let n = 0; n < count; n++) {
+      this.#begin();
+      await wait(pause);
+    }
+  }
+
+  #begin(): void {
+    const run = `r${this.#runs.length}`;
+    const chance = (part: number) => this.#random() < part;
+    const [fails, waits] = [chance(1 / 3), chance(1 / 3)];
+    const input = { fails, waits, sleep: chance(1 / 4) ? 6_000 : 300 };
+    const started: StartedRun = {
+      run,
+      fails,
+      waits,
+      ended: this.#follow(run, input, () => started),
+      result: undefined,
+      endedAt: 0,
+    };
+    this.#runs.push(started);
+  }
+
+  async #follow(
+    run: string,
+    input: { readonly fails: boolean; readonly waits: boolean; readonly sleep: number },
+    of: () => StartedRun,
+  ): Promise<void> {
+    const client = this.#client;
+    const { signal } = this.#ending;
+    const until = async (what: () => Promise<{ readonly ok: boolean }>) => {
+      while (!signal.aborted && !(await what()).ok) await wait(200);
+    };
+    await until(() => client.start(Storm, input, { id: run }));
+    if (input.waits) await until(() => client.tell(Said, run, `hello ${run}`, { id: "hello" }));
+    while (!signal.aborted) {
+      const result = await client.result(Storm, run, { timeout: 30_000, signal });
+      if (!result.ok && result.error.code !== "NO") continue;
+      of().result = result.ok ? { ok: true, ...result.value } : { ok: false, code: result.error.code };
+      of().endedAt = Date.now();
+      return;
+    }
+  }
+
+  /** Waits until all runs have ended, `limit` ms at most. */
+  async settled(limit: number): Promise<void> {
+    await Promise.race([Promise.all(this.#runs.map(({ ended }) => ended)), wait(limit)]);
+    this.#ending.abort();
+  }
+
+  /** What went wrong. `calm`: when the last fault ended, in ms since 1970. */
+  async check(calm: number): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
+    const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
+    const violations: string[] = [];
+    const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, longest: 0 };
+    for (const { run, fails, waits, result, endedAt } of this.#runs) {
+      if (result === undefined) {
+        violations.push(`${run} has not ended`);
+        continue;
+      }
+      sums.longest = Math.max(sums.longest, endedAt - calm);
+      if (result.ok === fails) violations.push(`${run} ended with ${JSON.stringify(result)}`);
+      if (result.ok) sums.done++;
+      else sums.failed++;
+      if (result.ok && result.said !== (waits ? `hello ${run}` : "none")) {
+        violations.push(`${run} heard ${result.said}`);
+      }
+      const own = lines.get(run) ?? [];
+      this.#checkRun(run, own, result.ok, violations, sums);
+    }
+    return { violations, sums };
+  }
+
+  #checkRun(
+    run: string,
+    lines: readonly FlowLine[],
+    ok: boolean,
+    violations: string[],
+    sums: Record<"undone" | "repeated", number>,
+  ): void {
+    const did = new Map<string, number>();
+    const undid = new Map<string, number>();
+    lines.forEach(({ event, step, id }, at) => {
+      const expected = event === "did" ? `Storm:${run}:${step}` : `Storm:${run}:undo ${step}`;
+      if (id !== expected) violations.push(`${run}: ${event} ${step} under the id ${id}`);
+      if (event === "did" && undid.has(step)) violations.push(`${run}: did ${step} after it was undone`);
+      const first = event === "did" ? did : undid;
+      if (first.has(step)) sums.repeated++;
+      else first.set(step, at);
+    });
+    const version = did.has("more") ? 2 : 1;
+    let before = -1;
+    for (const steps of stepsOf(version)) {
+      for (const step of steps) {
+        const at = did.get(step);
+        if (at === undefined) violations.push(`${run}: ${step} was not done`);
+        else if (at < before) violations.push(`${run}: ${step} was done before what it follows`);
+      }
+      before = Math.max(before, ...steps.map((step) => did.get(step) ?? -1));
+    }
+    for (const step of did.keys()) {
+      if (ok === undid.has(step)) violations.push(`${run}: ${step} was ${ok ? "" : "not "}undone`);
+    }
+    const order = [...undid.keys()];
+    sums.undone += order.length;
+    if (order.length > 0 && order.at(-1) !== "first") violations.push(`${run}: undone in the order ${order}`);
+  }
+
+  /** What the nodes have printed. */
+  get output(): string {
+    return [...this.#nodes].map(([id, { program }]) => `${id}:\n${program.output}`).join("\n");
+  }
+
+  /** The client. */
+  get client(): Catga {
+    return this.#client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
+    await this.#client.drain({ timeout: 0 });
+    for (const { program, link } of this.#nodes.values()) {
+      await program.stop();
+      await link?.close();
+    }
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

@@ -7,7 +7,7 @@
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
-import { type Failure, isFailure } from "../contract/result.ts";
+import { isFailure } from "../contract/result.ts";
 import { isThenable } from "../contract/schema.ts";
 import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -40,13 +40,42 @@ export interface Standing {
   readonly state: unknown;
 }
 
-/** What a handler came to. */
-export interface Decided extends Standing {
-  /** What is stored, as texts; `undefined`: nothing. */
-  readonly stored: { readonly command: string; readonly events: readonly string[] } | undefined;
+/**
+ * What a handler came to. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
+ * through a collection as old objects, where each keeps all of its command until the next full collection (docs/internals/measurements.md).
+ */
+export class Decided implements Standing {
+  readonly version: number;
+  readonly state: unknown;
+  /** The text of the command that is stored; `undefined`: nothing is. */
+  readonly command: string | undefined;
+  /** The texts of its events, joined by commas. */
+  readonly events: string;
+  /** How many events there are. */
+  readonly count: number;
+  /** Whether its handler threw. */
+  readonly threw: boolean;
+  /** What its handler returned or threw. */
+  readonly value: unknown;
+
+  constructor(
+    { version, state }: Standing,
+    { threw, value }: { readonly threw: boolean; readonly value: unknown },
+    stored?: { readonly command: string; readonly events: string; readonly count: number },
+  ) {
+    this.version = version;
+    this.state = state;
+    this.command = stored?.command;
+    this.events = stored?.events ?? "";
+    this.count = stored?.count ?? 0;
+    this.threw = threw;
+    this.value = value;
+  }
+
   /** Characters of these texts. */
-  readonly length: number;
-  readonly outcome: { readonly returned: unknown | Failure } | { readonly thrown: unknown };
+  get length(): number {
+    return (this.command?.length ?? 0) + this.events.length;
+  }
 }
 
 /** A command that is being decided. */
@@ -156,33 +185,33 @@ export class Command implements Asking, Sought {
     const { ctx, name } = this;
     const { emitted } = deciding;
     deciding.end();
-    if (ctx.aborted !== undefined) return this.#without({ thrown: ctx.aborted }, on);
-    if (isFailure(returned) || emitted.length === 0) return this.#without({ returned }, on);
+    if (ctx.aborted !== undefined) return this.#without(on, { threw: true, value: ctx.aborted });
+    if (isFailure(returned) || emitted.length === 0) return this.#without(on, { threw: false, value: returned });
     try {
       const of = { definition: this.body.definition, id: this.entity, state: on.state };
-      const { items: events, state, result } = emittedBy(of, { name, events: emitted, value: returned });
+      const { items, state, result } = emittedBy(of, { name, events: emitted, value: returned });
       const { id, correlationId } = ctx;
       const command = commandText({
         name,
         id,
-        events: events.length,
+        events: items.length,
         result,
         fingerprint: this.named ? this.#print : undefined,
         correlation: correlationId === id ? undefined : correlationId,
         headers: carried(this.#host, ctx),
       });
-      let { length } = command;
-      for (const event of events) length += event.length + 1;
-      this.#checkSize(length, command, events);
-      return { stored: { command, events }, length, version: on.version + events.length, state, outcome: { returned } };
+      const events = items.join();
+      this.#checkSize(command, events);
+      const stored = { command, events, count: items.length };
+      return new Decided({ version: on.version + items.length, state }, { threw: false, value: returned }, stored);
     } catch (thrown) {
-      return this.#without({ thrown }, on);
+      return this.#without(on, { threw: true, value: thrown });
     }
   }
 
   #thrown(deciding: Deciding<unknown>, on: Standing, thrown: unknown): Decided {
     deciding.end();
-    return this.#without({ thrown }, on);
+    return this.#without(on, { threw: true, value: thrown });
   }
 
   /** What was found of it is its outcome. */
@@ -206,9 +235,9 @@ export class Command implements Asking, Sought {
   }
 
   /** What was decided holds. */
-  settle({ outcome }: Decided): void {
-    if ("thrown" in outcome) this.reject(outcome.thrown);
-    else this.resolve(outcome.returned);
+  settle({ threw, value }: Decided): void {
+    if (threw) this.reject(value);
+    else this.resolve(value);
   }
 
   resolve(value: unknown): void {
@@ -277,16 +306,10 @@ export class Command implements Asking, Sought {
     return true;
   }
 
-  /**
-   * Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may
-   * yet decide.
-   */
-  #without(outcome: Decided["outcome"], { version, state }: Standing): Decided {
-    const command = this.again ? commandText(withoutName(this.send)) : undefined;
-    return {
-      ...{ version, state, outcome, length: command?.length ?? 0 },
-      stored: command === undefined ? undefined : { command, events: [] },
-    };
+  /** Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may yet decide. */
+  #without(on: Standing, outcome: { readonly threw: boolean; readonly value: unknown }): Decided {
+    if (!this.again) return new Decided(on, outcome);
+    return new Decided(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
   /** What the handler resolves with; it is given up with its message. */
@@ -300,10 +323,10 @@ export class Command implements Asking, Sought {
   }
 
   /** Throws `TOO_LARGE` for what could not be handed to another node. */
-  #checkSize(length: number, command: string, events: readonly string[]): void {
+  #checkSize(command: string, events: string): void {
     const limit = largestGroup(this.#host.maxPayload());
-    if (length * 3 <= limit) return;
-    const size = events.reduce((sum, text) => sum + byteLength(text) + 1, byteLength(command));
+    if ((command.length + 1 + events.length) * 3 <= limit) return;
+    const size = byteLength(command) + 1 + byteLength(events);
     if (size <= limit) return;
     const what =
       `${this.what} was not applied: its events and its result have ${size} bytes, and the stream takes ${limit}`;

@@ -124,7 +124,7 @@ class NodeEntities implements Entities {
   /** Writes a snapshot when as many events have come as there are between two. */
   #snapshot(subject: string, copy: EntityCopy<unknown>, at: number): void {
     if (!snapshotDue(copy, at)) return;
-    copy.snapshot = { version: copy.version, at };
+    copy.snapshot = { ...copy.snapshot, version: copy.version, at };
     const isForgotten = async () => {
       const stream = await this.#stream.get();
       const last = await stream.last(subject, { latest: true });

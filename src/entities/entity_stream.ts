@@ -201,7 +201,8 @@ export class EntityStream {
     const [own, ...behind] = await (await this.get()).read(subject, { from: sequence, most: PART });
     if (own === undefined || !isAt(copy, { sequence: own.sequence, mark: markOfMessage(own) })) return false;
     if (copy.since === Infinity) copy.since = own.time + 1;
-    for (const message of behind) this.#take(copy, message, subject);
+    const now = this.timeAt(this.#host.clock.monotonic());
+    for (const message of behind) this.#take(copy, message, subject, now);
     return true;
   }
 
@@ -210,31 +211,31 @@ export class EntityStream {
     copy: EntityCopy<State>,
     { upTo, due }: { readonly upTo: number; readonly due: number },
   ): Promise<EntityCopy<State>> {
-    const stream = await this.get();
     const subject = this.subject(copy.definition.name, copy.id);
-    const read = (from: number) => stream.read(subject, { from, most: PART });
-    if (upTo > 0 && copy.sequence >= upTo) return copy;
-    let reading = read(copy.sequence + 1);
-    for (let pause = 1;;) {
-      const messages = await reading;
-      const end = messages.at(-1)?.sequence ?? copy.sequence;
-      if (messages.length > 0) {
-        // the next part comes while this one is applied
-        const isLast = upTo > 0 && end >= upTo;
-        if (!isLast) reading = read(end + 1);
-        try {
-          for (const message of messages) this.#take(copy, message, subject);
-        } catch (error) {
-          reading.catch(() => {}); // nobody waits for it
-          throw error;
-        }
-        if (isLast) return copy;
-        continue;
-      }
+    for (let pause = 1; upTo === 0 || copy.sequence < upTo;) {
+      if (await this.#part(copy, subject)) continue;
       if (upTo === 0) return copy;
       pause = await this.#pause(subject, pause, due);
-      reading = read(copy.sequence + 1);
     }
+    return copy;
+  }
+
+  /** Reads the next messages, and takes each as it comes. Resolves with whether there were any. */
+  async #part<State>(copy: EntityCopy<State>, subject: string): Promise<boolean> {
+    const stream = await this.get();
+    const now = this.timeAt(this.#host.clock.monotonic());
+    let failed: { readonly error: unknown } | undefined;
+    const onMessage = (message: StoredMessage) => {
+      if (failed !== undefined) return;
+      try {
+        this.#take(copy, message, subject, now);
+      } catch (error) {
+        failed = { error };
+      }
+    };
+    const messages = await stream.read(subject, { from: copy.sequence + 1, most: PART, onMessage });
+    if (failed !== undefined) throw failed.error;
+    return messages.length > 0;
   }
 
   /** Waits for a server that lags behind. Resolves with the next pause. */
@@ -249,7 +250,8 @@ export class EntityStream {
     return new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
   }
 
-  #take<State>(copy: EntityCopy<State>, message: StoredMessage, subject: string): void {
+  /** `now`: by the server's clock. */
+  #take<State>(copy: EntityCopy<State>, message: StoredMessage, subject: string, now: number): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
     const at = { sequence, time, size: data.length };
@@ -262,7 +264,7 @@ export class EntityStream {
       return this.#passed(message, read.reason);
     }
     const why = copy.take(read, at);
-    if (why === undefined) this.#commands.add(subject, read.commands, at, this.timeAt(this.#host.clock.monotonic()));
+    if (why === undefined) this.#commands.add(subject, read.commands, at, now);
     else this.#passed(message, why);
   }
 
@@ -320,7 +322,7 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }
 
-/** How many messages are read at a time: while some are applied, the next ones come. */
+/** How many messages are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
 /** How often the difference of the server's time is read, in ms. */

@@ -36,19 +36,31 @@ export interface RoundsOptions {
   changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
 }
 
-/** A command with what its handler came to. */
-interface Entry {
+/** A command with what its handler came to. A class, as {@link Decided} is. */
+class Entry {
   readonly command: Command;
   readonly decided: Decided;
+
+  constructor(command: Command, decided: Decided) {
+    this.command = command;
+    this.decided = decided;
+  }
 }
 
-/** What is appended as one message. */
-interface Message {
+/** What is appended as one message. A class, as {@link Decided} is. */
+class Message {
   readonly entries: readonly Entry[];
   /** What it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
+
+  constructor(entries: readonly Entry[], copy: EntityCopy<unknown>, text: string, mark: string) {
+    this.entries = entries;
+    this.copy = copy;
+    this.text = text;
+    this.mark = mark;
+  }
 }
 
 /** The commands of all entities of a node. */
@@ -85,11 +97,12 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     const decided = this.#decide(command, copy);
-    if (decided instanceof Promise || decided.stored === undefined || command.ctx.aborted !== undefined) {
+    if (decided instanceof Promise || decided.command === undefined || command.ctx.aborted !== undefined) {
       command.deciding = { version: copy.version, state: copy.state, decided };
       return void this.#serve(subject, [command]);
     }
-    const message = this.#message(copy, [{ command, decided }]);
+    // not a literal, as {@link Decided} is none
+    const message = this.#message(copy, Array.of(new Entry(command, decided)));
     this.#append(message, command.arrived).then((appended) => {
       if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
       this.#stored(message, appended.sequence);
@@ -124,7 +137,7 @@ export class Rounds {
       const copy = await this.#copy(open[0]);
       await this.#decideAll(subject, copy, open, entries);
       if (entries.length === 0) return open;
-      const again = entries.some(({ decided }) => decided.stored !== undefined)
+      const again = entries.some(({ decided }) => decided.command !== undefined)
         ? await this.#hold(copy, entries)
         : await this.#confirm(copy, entries);
       return [...again, ...open];
@@ -173,8 +186,8 @@ export class Rounds {
         command.settle(decided);
         continue;
       }
-      entries.push({ command, decided });
-      room.events -= decided.stored?.events.length ?? 0;
+      entries.push(new Entry(command, decided));
+      room.events -= decided.count;
       room.length -= decided.length;
       if (command.named) room.names.add(`${command.name} ${command.id}`);
       on = decided;
@@ -283,14 +296,16 @@ export class Rounds {
     const { host: { endpoint, clock }, number } = this.#options;
     const commands: string[] = [];
     const events: string[] = [];
-    for (const { decided: { stored } } of entries) {
-      if (stored === undefined) continue;
-      commands.push(stored.command);
-      events.push(...stored.events);
+    let count = 0;
+    for (const { decided } of entries) {
+      if (decided.command === undefined) continue;
+      commands.push(decided.command);
+      if (decided.count > 0) events.push(decided.events);
+      count += decided.count;
     }
-    const origin = { endpoint, first: number(Math.max(1, events.length)), sentAt: clock.now() };
+    const origin = { endpoint, first: number(Math.max(1, count)), sentAt: clock.now() };
     const text = entityGroupText(origin, copy.version, commands, events);
-    return { entries, copy, text, mark: markOf(origin) };
+    return new Message(entries, copy, text, markOf(origin));
   }
 
   #append({ entries, copy, text }: Message, now: number): Promise<Appended> {
@@ -421,7 +436,7 @@ export class Rounds {
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.stored !== undefined) commands.note(command, decided.stored.events.length > 0, sequence);
+      if (decided.command !== undefined) commands.note(command, decided.count > 0, sequence);
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);
@@ -433,8 +448,8 @@ export class Rounds {
 }
 
 /** Whether there is room for what was decided, too. */
-function fits({ stored, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
-  return (stored?.events.length ?? 0) <= room.events && length <= room.length;
+function fits({ count, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
+  return count <= room.events && length <= room.length;
 }
 
 function commandsOf(type: string, { data }: StoredMessage): readonly EntityCommand[] {

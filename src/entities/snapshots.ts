@@ -107,17 +107,20 @@ export class Snapshots {
 }
 
 /**
- * Whether an entity gets a snapshot. A busy one gets fewer: reading so many events costs less than writing a snapshot
- * for each hundred.
+ * Whether an entity gets a snapshot. A busy one with a large state gets fewer: reading so many events costs less than writing such a snapshot for
+ * each hundred.
  */
 export function snapshotDue<State>({ forgotten, version, snapshot }: EntityCopy<State>, now: number): boolean {
   const events = version - snapshot.version;
-  return !forgotten && events >= EVERY && (events >= AT_MOST || now - snapshot.at >= PAUSE);
+  if (forgotten || events < EVERY) return false;
+  return snapshot.length <= SHORT || events >= AT_MOST || now - snapshot.at >= PAUSE;
 }
 
 /** How many events there are between two snapshots. */
 const EVERY = 100;
-/** The same of an entity that had one within the pause. */
+/** Characters of a snapshot that costs no more than some of these events. */
+const SHORT = 4_096;
+/** The same for a longer one, within the pause. */
 const AT_MOST = 500;
 const PAUSE = 1_000; // ms
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
@@ -150,7 +153,7 @@ export function readSnapshot<State>(
       state: (state === "" ? undefined : decodeText(state)) as State,
       ...{ version, sequence, mark, time: -Infinity, size: text.length },
     });
-    copy.snapshot = { version, at: -Infinity };
+    copy.snapshot = { version, at: -Infinity, length: text.length };
     return copy;
   } catch {
     return undefined; // no value of ours

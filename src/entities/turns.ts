@@ -5,6 +5,7 @@
  */
 import { Fifo } from "../data/fifo.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
+import { Deadlined, DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
 /** A command that asks for its turn. */
@@ -22,6 +23,8 @@ export interface Asking {
 /** The turns of all entities of a node. */
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
+  /** Those that wait, by when they leave: a timer for each would take as long as all else that becomes of one that waits. */
+  readonly #late: DeadlineWheel;
   /**
    * Of each entity that has a command, and of some that had one: a `Map` whose entries come and go with each command
    * takes as much time as all else here (V8, measured).
@@ -32,6 +35,7 @@ export class Turns<Command extends Asking> {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#late = new DeadlineWheel(clock);
   }
 
   /**
@@ -49,22 +53,24 @@ export class Turns<Command extends Asking> {
       this.#free--;
       return true;
     }
-    const waiter: Waiter<Command> = { command, timers: [], over: false };
+    this.#wait(turn, turn.holder, command);
+    return false;
+  }
+
+  #wait(turn: Turn<Command>, holder: string, command: Command): void {
+    const waiter = new Waiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
-    const left = Math.max(0, command.due - this.#clock.monotonic());
-    const leave = (why: "late" | "deadlock") => {
-      end(waiter);
-      command.leave(why);
-    };
-    waiter.timers.push(this.#clock.after(left, () => leave("late"), BACKGROUND));
+    this.#late.add(waiter);
     // checked on entry alone: a run that waits for this one gains no turn meanwhile
-    const { holder } = turn;
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
       // a handler that sends without awaiting, and ends meanwhile, is no deadlock
-      const check = () => turn.holder === holder && leave("deadlock");
-      waiter.timers.push(this.#clock.after(DEADLOCK_DELAY, check, BACKGROUND));
+      const check = () => {
+        if (turn.holder !== holder) return;
+        this.#end(waiter);
+        command.leave("deadlock");
+      };
+      waiter.deadlock = this.#clock.after(DEADLOCK_DELAY, check, BACKGROUND);
     }
-    return false;
   }
 
   /** The one that waits longest, if it `fits`; it is part of the turn from now on. Only its holder asks. */
@@ -76,7 +82,7 @@ export class Turns<Command extends Asking> {
     if (turn === undefined || first === undefined || !fits(first.command)) return undefined;
     waiting!.shift();
     turn.holder = first.command.call;
-    end(first);
+    this.#end(first);
     return first.command;
   }
 
@@ -91,6 +97,12 @@ export class Turns<Command extends Asking> {
     return next;
   }
 
+  #end(waiter: Waiter<Command>): void {
+    waiter.over = true;
+    this.#late.delete(waiter);
+    waiter.deadlock?.cancel();
+  }
+
   #forget(): void {
     for (const [entity, { holder }] of this.#turns) if (holder === undefined) this.#turns.delete(entity);
     this.#free = 0;
@@ -98,25 +110,33 @@ export class Turns<Command extends Asking> {
 }
 
 /** The turn of an entity. */
-interface Turn<Command> {
-  /**
-   * The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`:
-   * nobody.
-   */
+interface Turn<Command extends Asking> {
+  /** The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`: nobody. */
   holder: string | undefined;
   waiting: Fifo<Waiter<Command>> | undefined;
 }
 
-interface Waiter<Command> {
+class Waiter<Command extends Asking> extends Deadlined {
   readonly command: Command;
-  readonly timers: Timer[];
+  /** Fires when its holder waits for it, perhaps. */
+  deadlock: Timer | undefined = undefined;
   /** It waits no longer. It stays in the queue until its turn: so many may leave at once. */
-  over: boolean;
-}
+  over = false;
 
-function end<Command>(waiter: Waiter<Command>): void {
-  waiter.over = true;
-  for (const timer of waiter.timers) timer.cancel();
+  constructor(command: Command) {
+    super(command.due);
+    this.command = command;
+  }
+
+  override expire(): void {
+    this.over = true;
+    this.deadlock?.cancel();
+    this.command.leave("late");
+  }
+
+  override abort(): void {
+    this.expire();
+  }
 }
 
 /** Turns that nobody has and that are kept. */

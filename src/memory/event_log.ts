@@ -156,13 +156,15 @@ class MemoryStream implements LogStream {
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { most = MOST_READ } = options;
+    const { most = MOST_READ, onMessage } = options;
     checkMost(most);
-    return await this.#session.call(() => {
+    const found = await this.#session.call(() => {
       const state = this.#open();
       const from = "since" in options ? state.since(options.since) : options.from;
       return state.read(subject, from, most, this.#seen(state)).map(copyOf);
     });
+    if (onMessage !== undefined) { for (const message of found) onMessage(message); }
+    return found;
   }
 
   async subjects(pattern: string): Promise<string[]> {

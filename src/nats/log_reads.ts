@@ -59,12 +59,17 @@ export interface BatchRequest {
   /** Stored at this time or later, in ms since 1970, instead of from a sequence on. */
   readonly since?: number;
   readonly most: number;
+  readonly onMessage?: ((message: StoredMessage) => void) | undefined;
 }
 
 /** A batch of messages, from a server that may lag behind. */
 export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
   const direct = () => batchDirect(stream, request, limit);
-  return stream.js.direct(stream.name, direct, () => batchOfLeader(stream, request, limit));
+  return stream.js.direct(stream.name, direct, async () => {
+    const found = await batchOfLeader(stream, request, limit);
+    if (request.onMessage !== undefined) found.forEach(request.onMessage);
+    return found;
+  });
 }
 
 async function oneOfLeader(
@@ -132,8 +137,14 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   const inbox = transport.driver.createInbox(prefix);
   const found: StoredMessage[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
-  const settle = (error?: Error) => error === undefined || found.length > 0 ? resolve(found) : reject(error);
+  let settled = false;
+  const settle = (error?: Error) => {
+    settled = true;
+    if (error === undefined || found.length > 0) resolve(found);
+    else reject(error);
+  };
   const receive = (message: Msg) => {
+    if (settled) return;
     const stored = DirectMessage.of(message);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
     // one was lost on the way
@@ -141,6 +152,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }
     found.push(stored);
+    request.onMessage?.(stored);
     if (found.length >= request.most) settle();
   };
   const subscription = connection.subscribe(inbox, {

@@ -157,11 +157,11 @@ export class NatsLogStream implements LogStream {
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
     checkPattern(subject);
-    const { most = MOST_READ } = options;
+    const { most = MOST_READ, onMessage } = options;
     checkMost(most);
     const request = "since" in options
-      ? { subject, from: 1, since: options.since, most }
-      : { subject, from: Math.max(1, options.from), most };
+      ? { subject, from: 1, since: options.since, most, onMessage }
+      : { subject, from: Math.max(1, options.from), most, onMessage };
     return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
   }
 

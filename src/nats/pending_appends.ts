@@ -16,12 +16,20 @@ const PLACES = 256;
 /** How much earlier a timer may fire than asked for, in ms. */
 const EARLY = 1;
 
-interface Pending {
+/** A class, for many live at once (docs/internals/measurements.md). */
+class Pending {
   readonly number: number;
   readonly subject: string;
   /** When it is given up, by the monotonic clock. */
   readonly due: number;
   readonly resolve: (appended: Appended) => void;
+
+  constructor(number: number, subject: string, due: number, resolve: (appended: Appended) => void) {
+    this.number = number;
+    this.subject = subject;
+    this.due = due;
+    this.resolve = resolve;
+  }
 }
 
 /** Such messages of one stream. */
@@ -91,7 +99,7 @@ export class PendingAppends {
     this.#next++;
     return new Promise((resolve) => {
       const due = this.#transport.clock.monotonic() + timeout;
-      this.#place({ number, subject, due, resolve });
+      this.#place(new Pending(number, subject, due, resolve));
       if (due < this.#timerDue) this.#wake(due);
     });
   }

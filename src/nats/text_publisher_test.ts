@@ -11,7 +11,7 @@ function setUp() {
   const protocol = { sendCommand: (bytes: Uint8Array) => void written.push(new TextDecoder().decode(bytes)) };
   const texts = TextPublisher.of({ protocol } as unknown as NatsConnection, clock);
   assert(texts !== undefined);
-  const publish = (message: TextMessage) => texts.publish(message, TextPublisher.sizeOf(message));
+  const publish = (message: TextMessage) => texts.publish(message, 1_000_000);
   return { clock, written, texts, publish };
 }
 
@@ -42,6 +42,13 @@ describe("TextPublisher", () => {
     texts.drop();
     await clock.advance(0);
     assertEquals(written.length, 1);
+  });
+
+  it("returns the size of a message, and does not write one that is larger than the limit", async () => {
+    const { clock, written, texts } = setUp();
+    const sizes = [7, 6].map((limit) => texts.publish(plain, limit));
+    await clock.advance(0);
+    assertEquals([sizes, written], [[7, 7], ["PUB a.b r.1 7\r\ngröße\r\n"]]);
   });
 
   it("is not there for a connection of another nats.js", () => {

@@ -153,9 +153,10 @@ export class NatsTransport implements Transport {
     }
     const { state } = this.#status.current;
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
-    const size = TextPublisher.sizeOf(message);
-    if (size > this.maxPayload) throw tooLarge(size, this.#maxPayload);
-    if (state === "connected") texts.publish(message, size);
+    const size = texts.publish(message, this.maxPayload);
+    if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
+    // it was checked, and is lost
+    if (state !== "connected") texts.drop();
   }
 
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
@@ -397,21 +398,20 @@ export class TextPublisher {
     return new TextPublisher(clock, protocol as Protocol);
   }
 
-  /** The bytes of a message with its headers, as the limit of the server counts them. */
-  static sizeOf({ headers, text }: TextMessage): number {
-    return headersText(headers).length + Buffer.byteLength(text);
-  }
-
   /**
-   * Publishes a message at the end of this turn. Its subjects, names and values have been checked; it has this size.
+   * Publishes a message at the end of this turn, unless it has more than `limit` bytes. Its subjects, names and values have been checked.
+   * Returns its size, as the limit of the server counts it.
    */
-  publish({ subject, reply, headers, text }: TextMessage, size: number): void {
+  publish({ subject, reply, headers, text }: TextMessage, limit: number): number {
     const head = headersText(headers);
+    const size = head.length + byteLength(text);
+    if (size > limit) return size;
     const line = head === "" ? `PUB ${subject} ${reply} ${size}` : `HPUB ${subject} ${reply} ${head.length} ${size}`;
     const begins = this.#waiting === "";
     this.#waiting += `${line}\r\n${head}${text}\r\n`;
     if (begins) this.#clock.soon(() => this.flush());
     else if (this.#waiting.length > MOST) this.flush();
+    return size;
   }
 
   /** Publishes what waits now. */
@@ -440,5 +440,5 @@ function headersText(headers: Readonly<Record<string, string>> | undefined): str
   return `${text}\r\n`;
 }
 
-/** Characters that wait at most. */
-const MOST = 262_144;
+/** Characters that wait at most: the server works on the first messages of a large turn while the next are prepared. */
+const MOST = 32_768;

@@ -100,7 +100,14 @@ export interface LogStream {
 }
 
 /** Options of {@link LogStream.read}. */
-export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & { readonly most?: number };
+export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & {
+  readonly most?: number;
+  /**
+   * Called with each message as it comes, before the promise settles: the server sends the next ones meanwhile. Must not throw. After a failure
+   * within a read it gets some again.
+   */
+  readonly onMessage?: (message: StoredMessage) => void;
+};
 
 /** What a server can do. */
 export interface LogAbilities {

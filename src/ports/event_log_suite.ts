@@ -1081,6 +1081,16 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals(await read("none.*", 0), []);
       });
 
+      it("read: calls back with each message as it comes", async () => {
+        const [stream, append] = await newStream();
+        for (const each of ["1", "2", "3"]) await append("a", each);
+        await reached("all", async () => (await stream.read(`${stream.name}.a`, { from: 0 })).length === 3);
+        const seen: string[] = [];
+        const onMessage = (message: StoredMessage) => void seen.push(text(message));
+        const read = await stream.read(`${stream.name}.a`, { from: 0, most: 2, onMessage });
+        assertEquals([seen, read.map(text)], [["1", "2"], ["1", "2"]]);
+      });
+
       it("read: gives the messages of a subject since a time, and those of a sequence from the leader", async () => {
         const [stream, append] = await newStream();
         const first = await append("a", "early");

@@ -1,0 +1,49 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import type { Appended, LogStream } from "../../ports/event_log.ts";
+import { storeRequest } from "./requests.ts";
+
+const REQUEST = { kind: "rewind", to: 7 } as const;
+const error = new CatgaError("UNAVAILABLE", "no leader", { retryable: true });
+
+/** Stores a request into a stream that answers so, one after the other. Resolves with what came of it, and what was appended. */
+async function store(...answers: Appended[]) {
+  const clock = new VirtualClock();
+  const appended: unknown[] = [];
+  const stream = {
+    append: (subject: string, text: string, { expect, rollup }: { expect: number; rollup: boolean }) => {
+      appended.push([subject, JSON.parse(text), expect, rollup]);
+      return Promise.resolve(answers.shift());
+    },
+    // it calls no other methods
+  } as unknown as LogStream;
+  const stored = storeRequest({ stream, clock, namespace: "default" }, "shop.billing", "x", REQUEST, 9);
+  return { appended, outcome: await clock.until(stored.catch((error: CatgaError) => error)) };
+}
+
+const passing = (passing: boolean): Appended => ({ type: "not stored", passing, error });
+
+describe("storeRequest", () => {
+  it("replaces the last one of its id, if that has the sequence that is expected", async () => {
+    const { appended, outcome } = await store({ type: "stored", sequence: 10, duplicate: false });
+    assertEquals(outcome, true);
+    assertEquals(appended, [["catga.default.sub.req.shop.billing.x", { v: 1, ...REQUEST }, 9, true]]);
+    assertEquals((await store({ type: "conflict" })).outcome, false);
+  });
+
+  it("is tried again when the answer was lost: then its own first attempt may stand in its way", async () => {
+    const { appended, outcome } = await store({ type: "unknown", error }, passing(true), { type: "conflict" });
+    assertEquals([appended.length, outcome], [3, false]);
+  });
+
+  it("rejects when it is refused, or after four attempts", async () => {
+    const refused = await store(passing(false));
+    const lost = await store(...Array.from({ length: 4 }, () => passing(true)));
+    const told = ({ appended, outcome }: Awaited<ReturnType<typeof store>>) =>
+      outcome instanceof CatgaError && [appended.length, outcome.code, outcome.message, outcome.retryable];
+    assertEquals(told(refused), [1, "UNAVAILABLE", "the request was not stored: no leader", false]);
+    assertEquals(told(lost), [4, "UNAVAILABLE", "the request was not stored: no leader", true]);
+  });
+});

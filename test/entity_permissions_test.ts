@@ -1,5 +1,5 @@
 /**
- * The permissions of docs/entities.md, beside those of docs/security.md, are enough for a node that handles entities, and each of them is
+ * The permissions of docs/entities.md, beside those of docs/nats.conf, are enough for a node that handles entities, and each of them is
  * needed: one server has a user and a namespace for each line, who has all others.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
@@ -22,9 +22,9 @@ const fill = Box.handle(Fill, (box, { count }) => {
   return box.state;
 });
 
-const page = (name: string) => readFile(new URL(`../docs/${name}.md`, import.meta.url), "utf8");
-const NODE = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(await page("security"))![1];
-const LINES = [.../```text\n# entities:([\s\S]*?)```/.exec(await page("entities"))![1].matchAll(/^"(.*?)"/gm)]
+const page = (name: string) => readFile(new URL(`../docs/${name}`, import.meta.url), "utf8");
+const NODE = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(await page("nats.conf"))![1];
+const LINES = [.../```text\n# entities:([\s\S]*?)```/.exec(await page("entities.md"))![1].matchAll(/^"(.*?)"/gm)]
   .map(([, line]) => line);
 
 /** The namespaces, and which line their users lack; the first has all. */

@@ -15,8 +15,7 @@ const Paid = event<number>("Paid");
 const Kept = event<number>("Kept", { durable: true });
 const BUCKETS = ["nodes", "locks", "idempotency", "cache"];
 
-const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
-const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
+const CONFIG = await readFile(new URL("../docs/nats.conf", import.meta.url), "utf8");
 const BLOCK = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(CONFIG)![1];
 
 /**
@@ -63,7 +62,7 @@ const api = async (connection: NatsConnection, name: string, body: unknown) =>
     { error?: { description: string }; config?: unknown; state: { messages: number } }
   >();
 
-describe("a node with the permissions of docs/security.md", await requireNatsServer(), () => {
+describe("a node with the permissions of docs/nats.conf", await requireNatsServer(), () => {
   it("cannot have JetStream send a frame or an event in another's name, with direct gets or without", {
     timeout: 300_000,
   }, async () => {

@@ -1,5 +1,5 @@
 /**
- * The permissions of docs/security.md are enough, and each of them is needed: a server runs with the text of that page, and
+ * The permissions of docs/nats.conf are enough, and each of them is needed: a server runs with that file, and
  * then with one line of it missing.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
@@ -19,8 +19,7 @@ const Pay = command<number, string>("Pay", { idempotent: true });
 const Paid = event<number>("Paid");
 const Kept = event<number>("Kept", { durable: true });
 
-const PAGE = await readFile(new URL("../docs/security.md", import.meta.url), "utf8");
-const CONFIG = /```conf\n([\s\S]*?)```/.exec(PAGE)![1];
+const CONFIG = await readFile(new URL("../docs/nats.conf", import.meta.url), "utf8");
 const USERS = ["operator", "orders-1", "gateway-1", "shell"] as const;
 type User = typeof USERS[number];
 /** How many features are tried at once. */
@@ -663,7 +662,7 @@ const DOES: Record<User, readonly string[]> = {
   shell: ["call with its own hands", "list services"],
 };
 
-describe("the permissions of docs/security.md", await requireNatsServer(), () => {
+describe("the permissions of docs/nats.conf", await requireNatsServer(), () => {
   it("a node without the permissions for plain clients starts, and logs one line for each kind", async () => {
     await using stage = await Stage.open("orders-1", "start", "subscribe catga.default.call.>");
     await stage.start("orders-1", {

@@ -441,7 +441,7 @@ function configOf(users: readonly DocumentedUser[]): string {
 
 /** The rows of the table in docs/figures/rights.md, each as its cells. */
 async function documented(): Promise<string[][]> {
-  const [, table] = /^[^|]*((?:\|.*\n)+)/.exec(await page("figures/rights"))!;
+  const [, table] = /^[^|]*((?:\|.*\n)+)/.exec(await page("figures/rights.md"))!;
   const lines = table.trim().split("\n").filter((line) => !/^\| *-/.test(line));
   return lines.map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
 }

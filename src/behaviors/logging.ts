@@ -17,9 +17,9 @@ export interface LoggingOptions {
 
 /**
  * Logs each message when its handler has ended. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
- * `correlationId`, `attempt`, `at` (when it ended, in ms since 1970), `ms` (how long it took), `outcome` (`"ok"` or the error's
- * code), and `error` after a failure. What a handler throws is in the app's log already, as an error: without a `logger` of its
- * own `logging()` has no line for it.
+ * `correlationId`, `attempt`, `at` (when it ended, in ms since 1970), `ms` (how long it took), `outcome` (`"ok"` or the
+ * error's code), and `error` after a failure. What a handler throws is in the app's log already, as an error: without a
+ * `logger` of its own `logging()` has no line for it.
  *
  * @example
  * ```ts

@@ -10,14 +10,15 @@ import type { Catga } from "../contract/running_node.ts";
 import { VERSION } from "../version.ts";
 
 /**
- * Records metrics of the app and its handlers: `catga.handler.duration` and `catga.send.duration` by contract and outcome,
- * `catga.in_flight`, `catga.queued`, `catga.nodes`, `catga.breakers.open`, `catga.lock.wait.duration`, and counters of
- * `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
- * `catga.events.dropped`. Of the log, by subscription: counters of what was stored, handled, failed, became a dead letter or was
- * lost, and gauges of what is not handled yet, from the node that leads it. docs/observability.md says what each is.
+ * Records metrics of the app and its handlers: `catga.handler.duration` and `catga.send.duration` by contract and
+ * outcome, `catga.in_flight`, `catga.queued`, `catga.nodes`, `catga.breakers.open`, `catga.lock.wait.duration`, and
+ * counters of `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
+ * `catga.events.dropped`. Of the log, by subscription: counters of what was stored, handled, failed, became a dead
+ * letter or was lost, and gauges of what is not handled yet, from the node that leads it. docs/observability.md says
+ * what each is.
  *
- * It needs an SDK that is registered before the app starts; without one it does nothing. Given to a handler, it measures that
- * handler alone.
+ * It needs an SDK that is registered before the app starts; without one it does nothing. Given to a handler, it
+ * measures that handler alone.
  *
  * @example
  * ```ts
@@ -256,7 +257,9 @@ class Outcomes {
 
 const MAX_CODES = 100;
 
-/** In s: the boundaries of the conventions for messaging, and three below, for a send within a data center is shorter. */
+/**
+ * In s: the boundaries of the conventions for messaging, and three below, for a send within a data center is shorter.
+ */
 const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],
   ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],

@@ -13,18 +13,19 @@ export interface RetryOptions {
   /** After which failures it runs again: codes, or a function. `HANDLER_FAILED`, and whatever is `retryable`. */
   on?: readonly Code[] | ((error: CatgaError) => boolean) | undefined;
   /**
-   * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from twice as
-   * much. 10.
+   * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from
+   * twice as much. 10.
    */
   backoff?: number | undefined;
 }
 
 /**
- * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed. Returns the last
- * failure when its attempts are used up, when the next one would start after the deadline, and when the message is aborted. A
- * failure that is `final` is never retried.
+ * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed. Returns the
+ * last failure when its attempts are used up, when the next one would start after the deadline, and when the message is
+ * aborted. A failure that is `final` is never retried.
  *
- * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never retried.
+ * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never
+ * retried.
  *
  * @example
  * ```ts
@@ -74,14 +75,14 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof RetryOptions>(["attempts", "o
 // `timeout()`: a time limit for a handler, below the timeout of its senders.
 
 /**
- * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as its deadline
- * would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for locks end, and no attempt of
- * `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command;
- * `UNAVAILABLE` if a behavior inside has not called the handler, which then does not run. A sender elsewhere gets its result
- * when the handler has ended, or fails at its own deadline.
+ * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as its
+ * deadline would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for locks end, and
+ * no attempt of `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a query,
+ * `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler, which then does not
+ * run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
  *
- * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has ended.
- * What it returns then is the result for a sender elsewhere, and the recorded result of an idempotent command.
+ * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has
+ * ended. What it returns then is the result for a sender elsewhere, and the recorded result of an idempotent command.
  *
  * @example
  * ```ts
@@ -126,13 +127,13 @@ export interface RateLimitOptions {
 }
 
 /**
- * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`, which is
- * `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do not wait, for they
- * would hold places of others; and they do not go to another node, for this is the handler's answer. A refused event is lost,
- * and logged.
+ * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
+ * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do
+ * not wait, for they would hold places of others; and they do not go to another node, for this is the handler's answer.
+ * A refused event is lost, and logged.
  *
- * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler has its
- * own.
+ * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
+ * has its own.
  *
  * @example
  * ```ts

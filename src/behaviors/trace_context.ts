@@ -1,6 +1,6 @@
 /**
- * The trace context in the headers of a message: written and read by the registered propagator; without one, by W3C Trace
- * Context, so that exported traces are linked in any case.
+ * The trace context in the headers of a message: written and read by the registered propagator; without one, by W3C
+ * Trace Context, so that exported traces are linked in any case.
  */
 import type { Context, SpanContext } from "@opentelemetry/api";
 import { TRACE_HEADERS } from "../contract/send_options.ts";
@@ -34,7 +34,10 @@ export function spanIdOf(headers: Headers | undefined): string | undefined {
 
 const [TRACEPARENT] = TRACE_HEADERS;
 
-/** https://www.w3.org/TR/trace-context/#traceparent-header; version 00 ends with the flags, what a later one appends is ignored. */
+/**
+ * https://www.w3.org/TR/trace-context/#traceparent-header; version 00 ends with the flags, what a later one appends is
+ * ignored.
+ */
 function read(traceparent: string | undefined): SpanContext | undefined {
   const found = traceparent?.match(
     /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(?:$|(-))/,

@@ -1,6 +1,6 @@
 /**
- * `tracing()`: a span for each send and for each run of a handler, linked across nodes by message headers, through the API of
- * OpenTelemetry. The API is loaded when an app with this behavior starts: it takes 25 ms in Deno, 5 ms in Bun.
+ * `tracing()`: a span for each send and for each run of a handler, linked across nodes by message headers, through the
+ * API of OpenTelemetry. The API is loaded when an app with this behavior starts: it takes 25 ms in Deno, 5 ms in Bun.
  */
 import type { Context as TraceContext, Span, Tracer, TracerProvider } from "@opentelemetry/api";
 import type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
@@ -14,19 +14,20 @@ import { extract, inject, spanIdOf } from "./trace_context.ts";
 type Api = typeof import("@opentelemetry/api");
 
 /**
- * Makes a span for everything that the app and its handlers send (`send Name`, `publish Name`, `broadcast Name`) and for each
- * run of a handler (`process Name`), which is a child of the span of its send, on whichever node. Sends of the handler, and
- * spans of your own within it, are its children.
+ * Makes a span for everything that the app and its handlers send (`send Name`, `publish Name`, `broadcast Name`) and
+ * for each run of a handler (`process Name`), which is a child of the span of its send, on whichever node. Sends of the
+ * handler, and spans of your own within it, are its children.
  *
- * What a durable event's publisher or an `enqueue` stored is handled later, perhaps days, and by each subscription: the span of that
- * run begins a trace of its own, with a link to the publisher's span.
+ * What a durable event's publisher or an `enqueue` stored is handled later, perhaps days, and by each subscription: the
+ * span of that run begins a trace of its own, with a link to the publisher's span.
  *
- * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of events
- * and queued commands are PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for messaging. A failure sets the status and
- * `error.type`, its code; a further attempt on another node is an event `retry` of the send's span.
+ * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
+ * events and queued commands are PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for
+ * messaging. A failure sets the status and `error.type`, its code; a further attempt on another node is an event
+ * `retry` of the send's span.
  *
- * It needs an SDK, registered before or after the app starts; without one it looks for one at each message, and does nothing
- * else. Given to a handler, it traces that handler alone, and no sends.
+ * It needs an SDK, registered before or after the app starts; without one it looks for one at each message, and does
+ * nothing else. Given to a handler, it traces that handler alone, and no sends.
  *
  * @example
  * ```ts

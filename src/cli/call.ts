@@ -122,7 +122,9 @@ function contractOf(name: string, kind: Kind): Message {
   }
 }
 
-/** The command of a broadcast: an id for each node, for it may be idempotent, and one id would run it on one node only. */
+/**
+ * The command of a broadcast: an id for each node, for it may be idempotent, and one id would run it on one node only.
+ */
 function onEach(name: string): Contract<"command", unknown, unknown> {
   return command<unknown, unknown>(name, { idempotent: true });
 }

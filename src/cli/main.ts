@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`, `ping`, `setup`,
- * `bench` and `dashboard`; `--help` explains each.
+ * The commands are `nodes`, `top`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`,
+ * `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
  *
  * @example
  * ```ts

@@ -96,9 +96,13 @@ export class Pinger implements Disposable {
   }
 }
 
-// Reads what a node answers when it is asked what it has counted. Anything may come: each field is checked, and nothing else is kept.
+// Reads what a node answers when it is asked what it has counted. Anything may come: each field is checked, and nothing
+// else is kept.
 
-/** The statistics of the process at this endpoint, or why the answer is malformed. What an answer leaves out is 0 or empty. */
+/**
+ * The statistics of the process at this endpoint, or why the answer is malformed. What an answer leaves out is 0 or
+ * empty.
+ */
 export function readNodeStats(endpoint: string, answer: unknown): NodeStats | string {
   if (!isRecord(answer)) return "the answer is not an object";
   if (answer.endpoint !== endpoint) return "it is of another process";

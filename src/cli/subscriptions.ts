@@ -129,8 +129,8 @@ function readPlace(text: string): "start" | number | Date {
 // Which subscription a word means.
 
 /**
- * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if there is no other one
- * of the name. Throws a {@link UsageError} if there is none, or several services have one.
+ * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
+ * there is no other one of the name. Throws a {@link UsageError} if there is none, or several services have one.
  */
 export function findSubscription(
   all: readonly SubscriptionInfo[],

@@ -78,8 +78,8 @@ function ofEvents({ operation, subject }: Violation): boolean {
 }
 
 /**
- * Prints a line if nodes handle durable events of this name, which `watch` does not show. Prints nothing if the nodes cannot be
- * read, for which the user may lack the permission; waiting for them ends with the connection.
+ * Prints a line if nodes handle durable events of this name, which `watch` does not show. Prints nothing if the nodes
+ * cannot be read, for which the user may lack the permission; waiting for them ends with the connection.
  */
 async function sayDurable(view: ClusterView, name: string, terminal: Terminal): Promise<void> {
   const nodes = await view.nodes().catch(() => []);

@@ -65,9 +65,10 @@ export class Cluster implements Remote {
   /**
    * Subscribes at once; {@link Cluster.join} makes the node known to the others. `bucket`: that of the membership.
    *
-   * The parts need each other in a circle: the endpoint reports to the failure detector and the router, and both send through
-   * the endpoint. So each is made after the parts that it uses while it is made (the failure detector after the membership, the
-   * router after the endpoint), and reaches the others by callbacks: nothing arrives before the constructor has returned.
+   * The parts need each other in a circle: the endpoint reports to the failure detector and the router, and both send
+   * through the endpoint. So each is made after the parts that it uses while it is made (the failure detector after the
+   * membership, the router after the endpoint), and reaches the others by callbacks: nothing arrives before the
+   * constructor has returned.
    */
   constructor(options: ClusterOptions, bucket: Bucket) {
     this.#options = options;

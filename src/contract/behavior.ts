@@ -12,8 +12,9 @@ import type { MaybePromise } from "./schema.ts";
 
 /**
  * Wraps a handler: may change the result, call `next` again, or not call it. The app's behaviors come first, outermost
- * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so does
- * what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt there.
+ * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so
+ * does what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt
+ * there.
  *
  * Most behaviors are just a function. It may have members: `send` wraps what the app sends, `attach` is called with the
  * app, to observe what happens outside of handlers.
@@ -35,7 +36,10 @@ import type { MaybePromise } from "./schema.ts";
  */
 export interface Behavior {
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
-  /** Wraps every send, publish, enqueue and broadcast of the app and its handlers. Not called for a handler's own behavior. */
+  /**
+   * Wraps every send, publish, enqueue and broadcast of the app and its handlers. Not called for a handler's own
+   * behavior.
+   */
   readonly send?: SendBehavior | undefined;
   /**
    * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
@@ -63,11 +67,11 @@ export interface BehaviorMessage {
 }
 
 /**
- * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers, which are added to
- * those of the sender and replace those of the same name; an idempotent command that is sent again has the same id. `next` sends
- * with the time that the message has left. When that is over the send ends, whatever the behavior does, and `next` sends
- * nothing any more. `next` rejects only for misuse (a key function that throws, a route that needs a key): let that pass. The
- * send rejects with what the behavior itself throws.
+ * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers, which are
+ * added to those of the sender and replace those of the same name; an idempotent command that is sent again has the
+ * same id. `next` sends with the time that the message has left. When that is over the send ends, whatever the behavior
+ * does, and `next` sends nothing any more. `next` rejects only for misuse (a key function that throws, a route that
+ * needs a key): let that pass. The send rejects with what the behavior itself throws.
  *
  * @example
  * ```ts
@@ -88,7 +92,10 @@ export type SendBehavior = (
 
 /** What a {@link SendBehavior} gets. */
 export interface OutgoingMessage {
-  /** The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its answers. */
+  /**
+   * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its
+   * answers.
+   */
   readonly method: "send" | "publish" | "broadcast" | "enqueue";
   /** The contract that is sent. */
   readonly contract: AnyContract;

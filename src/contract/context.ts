@@ -4,9 +4,9 @@ import type { AppClock } from "../ports/clock.ts";
 import type { Sender } from "./sender.ts";
 
 /**
- * What a handler can read about its message, and the methods that it sends with. What is sent with them inherits the deadline,
- * the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option `carry`, and is cancelled
- * with the message.
+ * What a handler can read about its message, and the methods that it sends with. What is sent with them inherits the
+ * deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option
+ * `carry`, and is cancelled with the message.
  *
  * @example
  * ```ts
@@ -30,25 +30,32 @@ export interface Context extends Sender {
   readonly correlationId: string;
   /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
-  /** What the sender gave as `headers`, and the trace headers and `carry` headers of the message that it was handling; `{}`. */
+  /**
+   * What the sender gave as `headers`, and the trace headers and `carry` headers of the message that it was handling;
+   * `{}`.
+   */
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender stops waiting, in ms since 1970 by this node's clock. */
   readonly deadline: number;
   /**
-   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops (`CLOSED`),
-   * or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
+   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops
+   * (`CLOSED`), or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
    */
   readonly signal: AbortSignal;
-  /** The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when that aborts; its other timers do not end. */
+  /**
+   * The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when that aborts; its other timers do
+   * not end.
+   */
   readonly clock: AppClock;
   /** The id of the node that this handler runs on. */
   readonly node: string;
   /** Which attempt to have this message handled this is, from 1. */
   readonly attempt: number;
   /**
-   * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for this id;
-   * `undefined` for other messages. Have the store that the command changes refuse a smaller token: a run that was paused for
-   * more than 15 s, or had no connection for more than 4 s, may still be going on when the next one begins.
+   * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for
+   * this id; `undefined` for other messages. Have the store that the command changes refuse a smaller token: a run that
+   * was paused for more than 15 s, or had no connection for more than 4 s, may still be going on when the next one
+   * begins.
    *
    * @example
    * ```ts
@@ -62,11 +69,15 @@ export interface Context extends Sender {
    */
   readonly fence: number | undefined;
   /**
-   * Of a message of the log: where it stands, a safe integer that grows with each message of its stream; `undefined` for others. Store it in
-   * one transaction with what you write, and skip what is not greater: then a message that is handled again has one effect.
+   * Of a message of the log: where it stands, a safe integer that grows with each message of its stream; `undefined`
+   * for others. Store it in one transaction with what you write, and skip what is not greater: then a message that is
+   * handled again has one effect.
    */
   readonly position: number | undefined;
-  /** Of a message of the log: its key, which is the id of the entity for an event of one; `undefined` without one, and for others. */
+  /**
+   * Of a message of the log: its key, which is the id of the entity for an event of one; `undefined` without one, and
+   * for others.
+   */
   readonly key: string | undefined;
 }
 

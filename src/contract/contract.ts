@@ -1,6 +1,6 @@
 /**
- * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain frozen
- * value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
+ * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain
+ * frozen value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route, RouteName } from "./node_info.ts";
@@ -39,8 +39,8 @@ export interface ContractOptions {
 }
 
 /**
- * What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes that its
- * handler may fail with.
+ * What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes
+ * that its handler may fail with.
  */
 export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
   /** What the message is: only commands and queries can be sent, only events published. */

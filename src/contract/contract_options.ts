@@ -30,8 +30,8 @@ export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEve
 export type Durable = true | { keep?: number | undefined };
 
 /**
- * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the handler may
- * fail with.
+ * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the
+ * handler may fail with.
  */
 export type QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & RequestOptions<In, Out, F, Payload, Returned>
@@ -79,11 +79,15 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out> | undefined;
   /**
-   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with another one
-   * (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
+   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with
+   * another one (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed
+   * on. Any code.
    */
   failures?: readonly F[] | undefined;
-  /** The routing key of a payload, unless a send has another: the `hash` strategy sends the same key to the same node; none. */
+  /**
+   * The routing key of a payload, unless a send has another: the `hash` strategy sends the same key to the same node;
+   * none.
+   */
   key?: ((payload: NoInfer<In>) => string) | undefined;
   /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
@@ -95,8 +99,9 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
-   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own. Called
-   * where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`. None.
+   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own.
+   * Called where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`.
+   * None.
    */
   id?: ((payload: NoInfer<In>) => string) | undefined;
 }
@@ -105,7 +110,9 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
 
 /** With a key, one at a time or not. */
 export interface Ordered {
-  /** `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`. */
+  /**
+   * `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`.
+   */
   ordered?: boolean | undefined;
   /** A function of the payload. */
   key: object;
@@ -152,10 +159,10 @@ export interface WithoutId {
 /** One result for each message id. */
 export interface Idempotent {
   /**
-   * One recorded result for each message id, which every sender with that id gets, from whichever node. The command
-   * is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection, the handler
-   * may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`. `ttl`: how long a
-   * result is kept, in ms, 1,000 at least; a day.
+   * One recorded result for each message id, which every sender with that id gets, from whichever node. The command is
+   * sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection,
+   * the handler may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`.
+   * `ttl`: how long a result is kept, in ms, 1,000 at least; a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
@@ -178,7 +185,10 @@ export interface NotDurable {
   durable?: false | undefined;
 }
 
-/** The options of a contract, frozen, without those that are `undefined`. Throws a `TypeError` or `RangeError` for an invalid one. */
+/**
+ * The options of a contract, frozen, without those that are `undefined`. Throws a `TypeError` or `RangeError` for an
+ * invalid one.
+ */
 export function contractOptions(kind: Kind, name: string, options: object | undefined): ContractOptions {
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
@@ -250,7 +260,9 @@ function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"
 }
 
 const DURABLE_OPTIONS = new Set(["keep"]);
-/** The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms. */
+/**
+ * The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms.
+ */
 const LEAST_KEEP = 120_000;
 /** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
 const MAX_KEEP = 36_525 * 86_400_000;

@@ -48,8 +48,8 @@ export interface RequestContract<
   Returned = Out,
 > extends Contract<K, In, Out, F> {
   /**
-   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`, which takes one
-   * handler for this contract.
+   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`, which takes
+   * one handler for this contract.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
@@ -101,7 +101,9 @@ export interface Query<In = void, Out = void, F extends string = AnyCode, Payloa
 
 /** An event: {@link event} makes it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
-  /** Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged. */
+  /**
+   * Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged.
+   */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
 
@@ -110,8 +112,8 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
   /** What it was defined with: `durable`, for one. */
   readonly options: DurableContractOptions;
   /**
-   * Makes a handler; an event may have any number of them. What it returns is ignored; what it throws, and `fail(…)`, is tried again,
-   * and becomes a dead letter in the end.
+   * Makes a handler; an event may have any number of them. What it returns is ignored; what it throws, and `fail(…)`,
+   * is tried again, and becomes a dead letter in the end.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
 }
@@ -126,10 +128,10 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
  * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
  * `OUTCOME_UNKNOWN`.
  *
- * The types are the type arguments, or those of the schemas in `options`; the third are the codes that the handler may fail with
- * (`command<In, Out, "SOLD_OUT" | "TOO_MANY">`, or `failures` in the options), any code without it. The name is one or more tokens of letters, digits,
- * `-` and `_`, joined by dots, 256 characters at most. Throws a `TypeError` for an invalid name, and a `TypeError` or
- * `RangeError` for an invalid option.
+ * The types are the type arguments, or those of the schemas in `options`; the third are the codes that the handler may
+ * fail with (`command<In, Out, "SOLD_OUT" | "TOO_MANY">`, or `failures` in the options), any code without it. The name
+ * is one or more tokens of letters, digits, `-` and `_`, joined by dots, 256 characters at most. Throws a `TypeError`
+ * for an invalid name, and a `TypeError` or `RangeError` for an invalid option.
  *
  * @example
  * ```ts
@@ -207,8 +209,8 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
 }
 
 /**
- * Defines an event: a message that reports something. Each service that has handlers for it gets it at most once, and so
- * does each node that has handlers with `each: "node"`.
+ * Defines an event: a message that reports something. Each service that has handlers for it gets it at most once, and
+ * so does each node that has handlers with `each: "node"`.
  *
  * Types and errors as for {@link command}.
  *
@@ -301,7 +303,9 @@ type HandlerFn = (payload: never, ctx: Context) => unknown;
 
 // The check of a contract that a program passes in: the error says which kind was expected and what was given instead.
 
-/** Throws a `TypeError` for a value that is not a contract of one of these kinds. `method` is the one that was called. */
+/**
+ * Throws a `TypeError` for a value that is not a contract of one of these kinds. `method` is the one that was called.
+ */
 export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
   if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;
   const wanted = `what ${kinds.map((kind) => `${kind}(…)`).join(" or ")} gives`;

@@ -1,6 +1,6 @@
 /**
- * Entities: things with an id whose state is what their events made of it, changed by one command at a time. What a program
- * declares; how one is loaded and stored is in `entities/`.
+ * Entities: things with an id whose state is what their events made of it, changed by one command at a time. What a
+ * program declares; how one is loaded and stored is in `entities/`.
  */
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
@@ -33,8 +33,8 @@ export interface EntityOptions<State> {
 /** Options of an entity's `event`. */
 export interface EntityEventOptions<In, Payload = In> {
   /**
-   * Checks the payload where it is emitted, and parses it where it is applied or handled: its transforms bring old events into today's
-   * shape. It must be synchronous; none.
+   * Checks the payload where it is emitted, and parses it where it is applied or handled: its transforms bring old
+   * events into today's shape. It must be synchronous; none.
    */
   input?: Schema<In, Payload> | undefined;
 }
@@ -59,11 +59,15 @@ export interface Entity<State> {
   readonly name: string;
   /** The inside, for Catga. */
   readonly "~entity": EntityDefinition<State>;
-  /** The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of it. */
+  /**
+   * The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of
+   * it.
+   */
   readonly forgotten: EmittedEvent<{ readonly id: string }>;
   /**
-   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is pure. The state that it gets is frozen
-   * (a `Map` or `Set` in it is not: copy it). Throws a `TypeError` for an invalid or repeated name.
+   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is
+   * pure. The state that it gets is frozen (a `Map` or `Set` in it is not: copy it). Throws a `TypeError` for an
+   * invalid or repeated name.
    */
   event<In = void, Payload = In>(
     name: SendableName<In>,
@@ -71,16 +75,20 @@ export interface Entity<State> {
     options?: EntityEventOptions<In, Payload>,
   ): EntityEvent<State, In, Payload>;
   /**
-   * Makes the handler of a command, whose `key` is the entity's id. What it emits is stored as one, or not at all, and the command is applied once
-   * for its id; what it returns or fails with is its result. It may run again, when another command came first: effects belong into a
-   * subscription to its events. One with `durable: true` may be enqueued, too: it is run in its time, and applied once.
+   * Makes the handler of a command, whose `key` is the entity's id. What it emits is stored as one, or not at all, and
+   * the command is applied once for its id; what it returns or fails with is its result. It may run again, when another
+   * command came first: effects belong into a subscription to its events. One with `durable: true` may be enqueued,
+   * too: it is run in its time, and applied once.
    */
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
     decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
     options?: CommandHandlerOptions,
   ): EntityHandler<State, In, Returned, F>;
-  /** Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the handler throws. */
+  /**
+   * Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the
+   * handler throws.
+   */
   decide<In, Returned, F extends string>(
     handler: EntityHandler<State, In, Returned, F>,
     options: DecisionOptions<State, In>,
@@ -88,8 +96,8 @@ export interface Entity<State> {
 }
 
 /**
- * Defines a type of entity: its state is what its events make of it. The name is one token of letters, digits, `-` and `_`, 64 characters at
- * most. Throws a `TypeError` for an invalid name or option.
+ * Defines a type of entity: its state is what its events make of it. The name is one token of letters, digits, `-` and
+ * `_`, 64 characters at most. Throws a `TypeError` for an invalid name or option.
  *
  * @example
  * ```ts

@@ -26,7 +26,10 @@ export interface DecisionOptions<State, In> {
   given?: readonly Given<State>[] | undefined;
   /** The payload of the command. */
   when: In;
-  /** Members of the context that the handler reads, and stand-ins for what it sends with; reading another one throws; none. */
+  /**
+   * Members of the context that the handler reads, and stand-ins for what it sends with; reading another one throws;
+   * none.
+   */
   ctx?: Partial<Context> | undefined;
 }
 
@@ -78,7 +81,10 @@ export async function decideByValues<State>(
   return { result, emitted, state: stateOf(definition, before, emitted) } as Decision<State, never>;
 }
 
-/** What these events make of a state when they are read as they are stored. Frozen, as in an app: an `apply` that changes what it gets throws. */
+/**
+ * What these events make of a state when they are read as they are stored. Frozen, as in an app: an `apply` that
+ * changes what it gets throws.
+ */
 function stateOf<State>(
   definition: EntityDefinition<State>,
   before: State,

@@ -15,7 +15,10 @@ export interface Loaded<State> {
   readonly id: string;
   /** How many events are stored of it, those that are emitted now not included. */
   readonly version: number;
-  /** What its events, with those emitted so far, make of it. Frozen, arrays and plain objects in depth: emit events to change it. */
+  /**
+   * What its events, with those emitted so far, make of it. Frozen, arrays and plain objects in depth: emit events to
+   * change it.
+   */
   readonly state: State;
   /** Has an event stored, with all others of this command as one, when the handler has returned without failing. */
   emit<In>(
@@ -56,7 +59,10 @@ export interface LoadedEntity<State> {
 
 /** Options of `load`. */
 export interface LoadOptions {
-  /** Reads up to the last event that the leader of the stream has; else from a server that may lag behind a little; `false`. */
+  /**
+   * Reads up to the last event that the leader of the stream has; else from a server that may lag behind a little;
+   * `false`.
+   */
   latest?: boolean | undefined;
 }
 
@@ -114,7 +120,10 @@ export class Deciding<State> implements Loaded<State> {
   }
 }
 
-/** Why an event cannot be applied: the entity does not have it; its schema refuses its payload, throws, or checks asynchronously. */
+/**
+ * Why an event cannot be applied: the entity does not have it; its schema refuses its payload, throws, or checks
+ * asynchronously.
+ */
 export interface Inapplicable {
   readonly cause: "unknown event" | "schema";
   readonly message: string;
@@ -122,7 +131,10 @@ export interface Inapplicable {
   readonly error?: unknown;
 }
 
-/** The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what `apply` throws. */
+/**
+ * The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what
+ * `apply` throws.
+ */
 export function applied<State>(
   definition: EntityDefinition<State>,
   state: State,

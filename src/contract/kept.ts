@@ -6,13 +6,19 @@ import { checkSending, type SendOptions } from "./send_options.ts";
 export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signal" | "timeout"> {
   /** Not before so many ms are over, by the server's clock: 0 to 10 years; at once. Needs nats-server 2.12. */
   delay?: number | undefined;
-  /** Not before this time of this process's clock, which is translated to the server's when it is published; at once. Needs nats-server 2.12. */
+  /**
+   * Not before this time of this process's clock, which is translated to the server's when it is published; at once.
+   * Needs nats-server 2.12.
+   */
   at?: Date | undefined;
 }
 
 /** Options of `enqueue`. */
 export interface EnqueueOptions extends KeepOptions {
-  /** Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name. Needs nats-server 2.14. */
+  /**
+   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name. Needs nats-server
+   * 2.14.
+   */
   cron?: string | undefined;
   /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
   zone?: string | undefined;
@@ -26,7 +32,10 @@ export interface DeadLetterOptions {
   subscription?: string | undefined;
 }
 
-/** A message that a subscription failed to handle too often, or that cannot be read. It is kept until it is replayed or discarded. */
+/**
+ * A message that a subscription failed to handle too often, or that cannot be read. It is kept until it is replayed or
+ * discarded.
+ */
 export interface DeadLetter {
   /** The id of the message. */
   readonly id: string;

@@ -11,11 +11,11 @@ export interface NodeInfo {
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
-  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent. Nodes of an earlier Catga lack it. */
+  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent; without it kinds are not compared. */
   readonly kinds?: string;
   /**
-   * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands that it takes from
-   * the log; left out by nodes without.
+   * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
+   * that it takes from the log; left out by nodes without.
    */
   readonly subscriptions?: readonly string[];
   /** Those of {@link NodeInfo.handles} that are commands of entities, sorted; left out by nodes without. */
@@ -24,11 +24,14 @@ export interface NodeInfo {
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */
   readonly lastSeen: number;
-  /** The `metadata` that it was started with; over NATS also the `host` that it runs on, and its `address` as the server sees it. */
+  /**
+   * The `metadata` that it was started with; over NATS also the `host` that it runs on, and its `address` as the server
+   * sees it.
+   */
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that waited for
-   * their handlers (`queued`).
+   * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that
+   * waited for their handlers (`queued`).
    */
   readonly load: { readonly inFlight: number; readonly queued: number };
   /** The id of the NATS server, or memory network, that it is connected to; empty without either. */
@@ -61,10 +64,10 @@ export interface RouteRequest {
 }
 
 /**
- * Chooses the node for a request: one of the candidates, or `undefined` for none of them, which ends the send with `NO_HANDLER`
- * 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes whose breaker is open
- * and nodes that this send has failed on are left out as long as there are others. Called for every attempt; must be quick.
- * The send rejects with what it throws.
+ * Chooses the node for a request: one of the candidates, or `undefined` for none of them, which ends the send with
+ * `NO_HANDLER` 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes
+ * whose breaker is open and nodes that this send has failed on are left out as long as there are others. Called for
+ * every attempt; must be quick. The send rejects with what it throws.
  *
  * @example
  * ```ts
@@ -91,16 +94,17 @@ export type Route = RouteName | Strategy;
 // The health of a node, for an orchestrator's probes, a load balancer or a dashboard.
 
 /**
- * The health of a node: what `app.health()` returns. A new value at each call, made without the network: read it as often as
- * you like.
+ * The health of a node: what `app.health()` returns. A new value at each call, made without the network: read it as
+ * often as you like.
  */
 export interface Health {
   /**
-   * - `"starting"`: its read models have not caught up with the log: it reads it for the first time, or anew because it was lost.
+   * - `"starting"`: its read models have not caught up with the log: it reads it for the first time, or anew because it
+   *   was lost.
    * - `"ready"`: it takes requests of other nodes.
    * - `"disconnected"`: the connection to NATS is lost; it reconnects by itself.
-   * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon will not.
-   *   It writes the record again by itself.
+   * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon
+   *   will not. It writes the record again by itself.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
@@ -113,7 +117,9 @@ export interface Health {
   readonly node: string;
   /** The connection to the network; `"none"` for an app in memory. */
   readonly connection: "none" | "connected" | "disconnected" | "closed";
-  /** Whether its record is in the membership, so that others send to it. Always for an app in memory, until it drains. */
+  /**
+   * Whether its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
+   */
   readonly member: boolean;
   /** How many live nodes it knows, itself included. */
   readonly nodes: number;
@@ -121,11 +127,17 @@ export interface Health {
   readonly inFlight: number;
   /** Messages of other nodes that wait here for their handlers. */
   readonly queued: number;
-  /** The subscriptions that this node has handlers of, as it sees them; read models too. `subscriptions()` asks the store for all. */
+  /**
+   * The subscriptions that this node has handlers of, as it sees them; read models too. `subscriptions()` asks the
+   * store for all.
+   */
   readonly subscriptions: readonly SubscriptionHealth[];
 }
 
-/** How a subscription stands, as far as this node knows without asking. The figures are those of the node that leads it; 0 elsewhere. */
+/**
+ * How a subscription stands, as far as this node knows without asking. The figures are those of the node that leads it;
+ * 0 elsewhere.
+ */
 export interface SubscriptionHealth {
   /** Whose subscription it is; `"@"` for queued commands. */
   readonly service: string;
@@ -133,18 +145,23 @@ export interface SubscriptionHealth {
   readonly name: string;
   /**
    * - `"leading"`: this node reads the log for it, and hands the messages out.
-   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read: {@link SubscriptionHealth.error} says why. It goes on by
-   *   itself when it can.
-   * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are, or the store is full.
+   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read: {@link SubscriptionHealth.error}
+   *   says why. It goes on by itself when it can.
+   * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are,
+   *   or the store is full.
    * - `"following"`: another node leads it, or none.
-   * - `"catching up"`, `"caught up"`: a read model, which each node reads for itself: whether it has handled what the log had when it began.
+   * - `"catching up"`, `"caught up"`: a read model, which each node reads for itself: whether it has handled what the
+   *   log had when it began.
    */
   readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
   /** Why it is stalled: most often the code `CONSUMER_LIMIT`. */
   readonly error?: CatgaError;
   /** Messages that were read and are not handled: they run, or wait for others of their key. */
   readonly open: number;
-  /** Messages of the stream that are not read, 10 s ago at most: each has 1 to 512 events. Of a read model: of those that have arrived. */
+  /**
+   * Messages of the stream that are not read, 10 s ago at most: each has 1 to 512 events. Of a read model: of those
+   * that have arrived.
+   */
   readonly lag: number;
   /** How old the oldest message is that was read and is not handled, parked ones too, in ms; 0 if there is none. */
   readonly oldest: number;

@@ -2,8 +2,9 @@
 import type { Kind } from "./contract.ts";
 
 /**
- * The counts of one node. All but the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow: a rate is the
- * difference of two answers by that of their `up`. Those of one `endpoint` belong together; after a restart all begin at 0.
+ * The counts of one node. All but the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow: a rate is
+ * the difference of two answers by that of their `up`. Those of one `endpoint` belong together; after a restart all
+ * begin at 0.
  */
 export interface NodeStats {
   readonly id: string;
@@ -40,21 +41,26 @@ export interface NodeStats {
   };
 }
 
-/** What a node has counted of one contract. Failures stand by their code; those after the first 64 codes are `_OTHER`. */
+/**
+ * What a node has counted of one contract. Failures stand by their code; those after the first 64 codes are `_OTHER`.
+ */
 export interface ContractStats {
   readonly name: string;
   readonly kind: Kind;
   /** Runs of handlers that have ended: requests, events, and messages of the log. */
   readonly handled: number;
-  /** Those of them that failed, and requests that were refused before a handler saw them (`OVERLOADED`, for instance). */
+  /**
+   * Those of them that failed, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
+   */
   readonly failed: Readonly<Record<string, number>>;
   /** Handlers that run, those that return at once not counted. */
   readonly inHand: number;
   /** Messages of other nodes that wait for their turn. */
   readonly queued: number;
   /**
-   * Requests of other processes by how long they took, from their arrival to the end of their handler, in the buckets of
-   * `data/latency_buckets.ts`, cut behind the last that is not 0. Requests of the same process, events and messages of the log are not timed.
+   * Requests of other processes by how long they took, from their arrival to the end of their handler, in the buckets
+   * of `data/latency_buckets.ts`, cut behind the last that is not 0. Requests of the same process, events and messages
+   * of the log are not timed.
    */
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */

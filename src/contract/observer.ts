@@ -28,8 +28,8 @@ export type Observation =
   /** The breaker for a node has changed its state. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
   /**
-   * Events were dropped, `count` of them since the last such observation of this contract: too many wait for their handlers
-   * already. Reported at once, and then once a minute.
+   * Events were dropped, `count` of them since the last such observation of this contract: too many wait for their
+   * handlers already. Reported at once, and then once a minute.
    */
   | { readonly type: "event-dropped"; readonly contract: string; readonly count: number }
   /** A lock was waited for, this many ms for this key; with a `code` when it was not acquired. */
@@ -49,8 +49,8 @@ export type Observation =
   /** A node joined, changed or left. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
   /**
-   * Records of nodes were passed over since the last such observation, a minute ago at least: `unproven` of them because too
-   * many nodes have not answered yet, `members` of them because the view is full.
+   * Records of nodes were passed over since the last such observation, a minute ago at least: `unproven` of them
+   * because too many nodes have not answered yet, `members` of them because the view is full.
    */
   | { readonly type: "crowded"; readonly unproven: number; readonly members: number }
   /** The server forbids this node something; reported once a minute for each subject. */
@@ -58,8 +58,8 @@ export type Observation =
   /** The app was given `nats: undefined`, as that of a variable that is not set: it runs alone, in memory. */
   | { readonly type: "island" }
   /**
-   * A subscription (`<service>/<name>`) is led by this node, or no longer: `deposed`, because another took it; or it has stopped, waits,
-   * goes on, or went back in the log.
+   * A subscription (`<service>/<name>`) is led by this node, or no longer: `deposed`, because another took it; or it
+   * has stopped, waits, goes on, or went back in the log.
    */
   | {
     readonly type: "subscription";
@@ -68,8 +68,8 @@ export type Observation =
     readonly reason: string | undefined;
   }
   /**
-   * The log has lost messages that a subscription has not read, or was made again: it was read up to the sequence `after` and goes on
-   * behind the loss, at `next`; `count` messages that were open are missing.
+   * The log has lost messages that a subscription has not read, or was made again: it was read up to the sequence
+   * `after` and goes on behind the loss, at `next`; `count` messages that were open are missing.
    */
   | {
     readonly type: "log-lost";
@@ -91,7 +91,10 @@ export type Observation =
   | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
   /** A message of the stream was stored, with `count` messages of a contract. Not logged. */
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
-  /** Messages of a contract were handled for a subscription, `count` of them since the last such observation. Not logged. */
+  /**
+   * Messages of a contract were handled for a subscription, `count` of them since the last such observation. Not
+   * logged.
+   */
   | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
   /** The handler of a message of the log failed; it is tried again after `pause` ms. */
   | {
@@ -133,15 +136,15 @@ export type Observer = (observation: Observation) => void;
 // What an app logs, at which level: a line for people, and fields for programs.
 
 /**
- * The fields of a log line: `node`, the id of the node that logs; `type`, that of the {@link Observation}; and the observation's
- * other fields, with its own `node` as `peer`. An error is in `error`.
+ * The fields of a log line: `node`, the id of the node that logs; `type`, that of the {@link Observation}; and the
+ * observation's other fields, with its own `node` as `peer`. An error is in `error`.
  */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Where an app logs to; `console` is one. Every message is one line and begins with `catga <node id>:`; control characters
- * from other processes are escaped in it (docs/security.md), and are not in the fields. What a method throws goes to the
- * console.
+ * Where an app logs to; `console` is one. Every message is one line and begins with `catga <node id>:`; control
+ * characters from other processes are escaped in it (docs/security.md), and are not in the fields. What a method throws
+ * goes to the console.
  *
  * @example
  * ```ts
@@ -159,8 +162,9 @@ export interface Logger {
   /** Nodes that join, leave, or stop answering; breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, and its return; a first one that is waited for; what NATS forbids; messages that are malformed, events that were dropped
-   * because too many wait, records of nodes that were passed over (each once a minute at most); and bounces that do not arrive.
+   * A connection that was lost, and its return; a first one that is waited for; what NATS forbids; messages that are
+   * malformed, events that were dropped because too many wait, records of nodes that were passed over (each once a
+   * minute at most); and bounces that do not arrive.
    */
   warn(message: string, fields: LogFields): void;
   /** What a handler threw, and what failed in the background: `fields.error`. */

@@ -4,8 +4,8 @@ import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
 
 /**
- * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the handler may
- * fail with, besides Catga's own.
+ * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the
+ * handler may fail with, besides Catga's own.
  */
 export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 
@@ -37,8 +37,8 @@ export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node"
 
 /**
  * Makes the failure that a handler returns: the sender gets it as an error with this code, and Catga does not retry it.
- * Choose codes that are not Catga's (`ErrorCode`). A contract with failures of its own (`command<In, Out, "SOLD_OUT">`) takes no
- * other code.
+ * Choose codes that are not Catga's (`ErrorCode`). A contract with failures of its own (`command<In, Out, "SOLD_OUT">`)
+ * takes no other code.
  *
  * @example
  * ```ts

@@ -10,7 +10,10 @@ import type { LeadOptions, Term } from "./shared_state.ts";
 
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
-  /** How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more. 30,000. */
+  /**
+   * How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more.
+   * 30,000.
+   */
   timeout?: number | undefined;
 }
 
@@ -18,13 +21,14 @@ export interface DrainOptions {
 export interface Catga extends Sender, AsyncDisposable {
   /**
    * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
-   * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within `ttl`
-   * and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once. When `fn` ends,
-   * another node that waits may lead, and this one stands again a second later; what `fn` throws is logged. A process that was
-   * paused for longer than `ttl` may run `fn` while the next leader does, until it looks at the signal.
+   * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within
+   * `ttl` and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once.
+   * When `fn` ends, another node that waits may lead, and this one stands again a second later; what `fn` throws is
+   * logged. A process that was paused for longer than `ttl` may run `fn` while the next leader does, until it looks at
+   * the signal.
    *
-   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` when the
-   * app stops.
+   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED`
+   * when the app stops.
    *
    * @example
    * ```ts
@@ -46,8 +50,8 @@ export interface Catga extends Sender, AsyncDisposable {
   /** This node as other nodes see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**
-   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to await it: the
-   * error is logged, too.
+   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to await it:
+   * the error is logged, too.
    */
   readonly closed: Promise<void>;
   /** The live nodes of the cluster as this one knows them, itself included, sorted by id. None after a drain. */
@@ -82,7 +86,10 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   health(): Health;
-  /** How the subscriptions of the namespace stand, sorted by service and name. Rejects with `UNAVAILABLE` when the log does not answer. */
+  /**
+   * How the subscriptions of the namespace stand, sorted by service and name. Rejects with `UNAVAILABLE` when the log
+   * does not answer.
+   */
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
@@ -99,19 +106,21 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
-   * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands behind a place: `"start"`, a
-   * position, or what was stored since a time; a place that it has not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
+   * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands
+   * behind a place: `"start"`, a position, or what was stored since a time; a place that it has not reached changes
+   * nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /**
-   * Forgets an entity for good: its events and its snapshot are removed. `<Entity>.forgotten` remains, for subscribers; later commands
-   * get `FORGOTTEN`. Resolves when all is removed; after a failure call it again. Rejects with `UNAVAILABLE`.
+   * Forgets an entity for good: its events and its snapshot are removed. `<Entity>.forgotten` remains, for subscribers;
+   * later commands get `FORGOTTEN`. Resolves when all is removed; after a failure call it again. Rejects with
+   * `UNAVAILABLE`.
    */
   forget<State>(entity: AnyEntity<State>, id: string): Promise<void>;
   /**
-   * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for what runs, and closes
-   * what it opened; afterwards sends fail with `CLOSED`. Idempotent: later calls wait for the first, and their options are
-   * ignored. Works while disconnected. A `timeout` out of range is a `RangeError`.
+   * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for what runs, and
+   * closes what it opened; afterwards sends fail with `CLOSED`. Idempotent: later calls wait for the first, and their
+   * options are ignored. Works while disconnected. A `timeout` out of range is a `RangeError`.
    */
   drain(options?: DrainOptions): Promise<void>;
 }

@@ -51,8 +51,8 @@ export interface SchemaIssue {
 }
 
 /**
- * Runs a validator on the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. Never throws or rejects.
- * The error's `details` are the issues: `{ message, path }[]`, the path as an array of keys.
+ * Runs a validator on the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. Never throws or
+ * rejects. The error's `details` are the issues: `{ message, path }[]`, the path as an array of keys.
  */
 export function validate(
   schema: Schema<never, unknown>,

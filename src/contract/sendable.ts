@@ -1,14 +1,15 @@
 /**
  * What can be sent, checked when a program is compiled; `data/value_text.ts` checks values when they are sent.
  *
- * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it meets, and
- * assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot be sent is searched
- * for the paths of what is wrong with it.
+ * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it
+ * meets, and assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot
+ * be sent is searched for the paths of what is wrong with it.
  */
 
 /**
- * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits, and the
- * compiler says why: `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
+ * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits,
+ * and the compiler says why: `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent:
+ * payload.account.close"'`.
  */
 export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
@@ -20,9 +21,10 @@ export type CacheKey<T> = [T] extends [Sendable<T>] ? string : `cannot be sent: 
 export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent: ${Unsendable<T, "details">}`;
 
 /**
- * The paths in a type of what cannot be sent: functions, constructors, symbols, errors and members with symbol keys, and so promises,
- * iterables and classes with methods; `never` if there is nothing. Of several paths those nearest to the root. `any` and `unknown` are
- * not looked at. A member with a symbol key whose type is a literal, or an object of literals, is a brand, which no value has.
+ * The paths in a type of what cannot be sent: functions, constructors, symbols, errors and members with symbol keys,
+ * and so promises, iterables and classes with methods; `never` if there is nothing. Of several paths those nearest to
+ * the root. `any` and `unknown` are not looked at. A member with a symbol key whose type is a literal, or an object of
+ * literals, is a brand, which no value has.
  */
 export type Unsendable<T, Path extends string = "payload"> = [T] extends [Sendable<T>] ? never
   : Search<Part<Path, T>, Path>;
@@ -93,8 +95,8 @@ interface Part<At extends string, T> {
 }
 
 /**
- * Breadth first: the paths of these parts if they are refused themselves, else those of their members. `Seen`: types whose members
- * have been looked at; `Depth`: ends the search in a type that has no end.
+ * Breadth first: the paths of these parts if they are refused themselves, else those of their members. `Seen`: types
+ * whose members have been looked at; `Depth`: ends the search in a type that has no end.
  *
  * @internal
  */

@@ -5,7 +5,10 @@ import type { CacheKey } from "./sendable.ts";
 
 /** Options of `lock`. All of them may be left out; a value out of range is a `RangeError`. */
 export interface LockOptions {
-  /** How long the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third. 10,000. */
+  /**
+   * How long the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third.
+   * 10,000.
+   */
   ttl?: number | undefined;
   /** How long to wait for all of its keys, in ms: `LOCK_TIMEOUT` then; 0 does not wait, `Infinity` waits on. 30,000. */
   timeout?: number | undefined;
@@ -29,25 +32,28 @@ export interface LockOptions {
  */
 export interface Lock extends AsyncDisposable {
   /**
-   * The fencing token, a safe integer: grows with every acquisition of the key; of several keys the greatest. Give it to the
-   * resource, and have the resource refuse a smaller one: nothing else stops a holder that was paused for longer than its ttl.
+   * The fencing token, a safe integer: grows with every acquisition of the key; of several keys the greatest. Give it
+   * to the resource, and have the resource refuse a smaller one: nothing else stops a holder that was paused for longer
+   * than its ttl.
    */
   readonly token: number;
   /**
-   * Aborts with `LOCK_LOST` before somebody else can hold the lock, as long as this process runs and its clock agrees with the
-   * server's to 1 s (to a third of a ttl below 3 s); also when the app stops. Not by `release`.
+   * Aborts with `LOCK_LOST` before somebody else can hold the lock, as long as this process runs and its clock agrees
+   * with the server's to 1 s (to a third of a ttl below 3 s); also when the app stops. Not by `release`.
    */
   readonly signal: AbortSignal;
   /**
-   * Releases the lock; who waits for it gets it. Idempotent, and without effect on a lock that is lost. Does not reject when the
-   * store does not answer: it is tried again in the background until the lock has expired.
+   * Releases the lock; who waits for it gets it. Idempotent, and without effect on a lock that is lost. Does not reject
+   * when the store does not answer: it is tried again in the background until the lock has expired.
    */
   release(): Promise<void>;
 }
 
 /** Options of `lead`. */
 export interface LeadOptions {
-  /** How long leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000. */
+  /**
+   * How long leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000.
+   */
   ttl?: number | undefined;
 }
 
@@ -72,7 +78,10 @@ export interface LeadOptions {
 export interface Term extends AsyncDisposable {
   /** Whether this node leads now, and its function runs. */
   readonly leading: boolean;
-  /** Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later. Idempotent. */
+  /**
+   * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later.
+   * Idempotent.
+   */
   resign(): Promise<void>;
 }
 
@@ -81,8 +90,8 @@ export interface CacheSetOptions {
   /** How long it is kept, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
   ttl?: number | undefined;
   /**
-   * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a greater one.
-   * `TypeError` if it is not a whole number. None.
+   * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a
+   * greater one. `TypeError` if it is not a whole number. None.
    */
   fence?: number | undefined;
 }
@@ -100,9 +109,9 @@ export interface CacheLoadOptions extends CacheSetOptions {
 /**
  * Values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
  *
- * All methods reject with a `CatgaError` `UNAVAILABLE` when the store does not answer within 5 s (a write may have happened),
- * `BUCKET_MISMATCH` or `CLOSED`; with a `TypeError` or `RangeError` for a key that is no well-formed string of at most 4,096
- * characters.
+ * All methods reject with a `CatgaError` `UNAVAILABLE` when the store does not answer within 5 s (a write may have
+ * happened), `BUCKET_MISMATCH` or `CLOSED`; with a `TypeError` or `RangeError` for a key that is no well-formed string
+ * of at most 4,096 characters.
  *
  * @example
  * ```ts
@@ -119,20 +128,21 @@ export interface Cache {
   /** The value of a key, a copy; `undefined` when there is none. That it is a `T` is not checked. */
   get<T>(key: string): Promise<T | undefined>;
   /**
-   * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What cannot be sent, `undefined`
-   * too, is a `TypeError`; what exceeds the server's `max_payload` is `TOO_LARGE`.
+   * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What cannot be sent,
+   * `undefined` too, is a `TypeError`; what exceeds the server's `max_payload` is `TOO_LARGE`.
    */
   set<T>(key: CacheKey<T>, value: T, options?: CacheSetOptions): Promise<boolean>;
   /** Removes a key, and its fence with it; nothing when it is not there. */
   delete(key: string): Promise<void>;
   /**
-   * The value of a key, or what `load` returns, which is then kept. One load at a time per key in this node; with `once` in
-   * the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` after 30 s of waiting for another node's load). What `load` throws
-   * is thrown, and not kept.
+   * The value of a key, or what `load` returns, which is then kept. One load at a time per key in this node; with
+   * `once` in the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` after 30 s of waiting for another node's load).
+   * What `load` throws is thrown, and not kept.
    *
-   * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's deadline. A load
-   * that nothing waits for any more goes on, and its value is kept; the next call that misses begins another load. A `load` that
-   * would wait for itself, by its own key or through other loads of this node, is a `DEADLOCK`.
+   * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's
+   * deadline. A load that nothing waits for any more goes on, and its value is kept; the next call that misses begins
+   * another load. A `load` that would wait for itself, by its own key or through other loads of this node, is a
+   * `DEADLOCK`.
    */
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }

@@ -1,4 +1,7 @@
-/** The subjects of messages between processes, below `catga.<namespace>`. Without its last part each is the prefix of many. */
+/**
+ * The subjects of messages between processes, below `catga.<namespace>`. Without its last part each is the prefix of
+ * many.
+ */
 
 /** Frames from one process to another. */
 export function nodeSubject(namespace: string, to: string, from = ""): string {

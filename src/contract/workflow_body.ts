@@ -41,6 +41,8 @@ export interface RunDue {
   readonly run: string;
   /** The step, sleep or wait. */
   readonly step: string;
+  /** The time for which it was scheduled, in ms since 1970. */
+  readonly at: number;
   /** Of a run that is to be started: its input as text. */
   readonly start?: string | undefined;
 }
@@ -51,7 +53,7 @@ export interface RunJoin {
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
   /** What is due. */
-  readonly due?: string | undefined;
+  readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** Nothing is to be done if the receiver does not drive the run now. */
   readonly news?: boolean | undefined;
 }

@@ -1,7 +1,8 @@
 /**
- * Who may talk to the dashboard. A page of another origin must neither read nor change anything: the `Host` of a request is an address,
- * `localhost` or the name that the operator gave (a name that an attacker's DNS points here is none of them), its `Origin`, if it has one,
- * is the page's own, and all but the exchange of the token needs the cookie.
+ * Who may talk to the dashboard. A page of another origin must neither read nor change anything: the `Host` of a
+ * request is an address, `localhost` or the name that the operator gave (a name that an attacker's DNS points here is
+ * none of them), its `Origin`, if it has one, is the page's own, and all but the exchange of the token needs the
+ * cookie.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";

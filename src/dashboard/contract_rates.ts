@@ -1,6 +1,6 @@
 /**
- * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last 15 minutes. The
- * counts of a process only grow, so that only differences between two answers of one process count.
+ * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last
+ * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";

@@ -1,4 +1,7 @@
-/** The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no node of it. */
+/**
+ * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
+ * node of it.
+ */
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";

@@ -1,6 +1,6 @@
 /**
- * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its end: what was
- * passed by is counted.
+ * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its
+ * end: what was passed by is counted.
  */
 import { eventSubject } from "../contract/subjects.ts";
 import { readEventFrame } from "../cluster/wire/frame.ts";

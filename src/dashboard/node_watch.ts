@@ -1,6 +1,6 @@
 /**
- * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A process that has ended,
- * or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
+ * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A
+ * process that has ended, or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
  */
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -24,7 +24,7 @@ interface Watched {
   asked: boolean;
   stats: NodeStats | undefined;
   cpu: number | undefined;
-  /** How often it is only pinged before it is asked for statistics again: nodes of an older Catga do not answer that. */
+  /** How often it is only pinged before it is asked for statistics again: it left that question unanswered. */
   pings: number;
 }
 
@@ -69,7 +69,10 @@ export class NodeWatch {
     });
   }
 
-  /** Asks the nodes whose turn it is, {@link AT_ONCE} at most, and resolves when all have answered or `limit` ms are over. */
+  /**
+   * Asks the nodes whose turn it is, {@link AT_ONCE} at most, and resolves when all have answered or `limit` ms are
+   * over.
+   */
   async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();
     for (const [key, { state, since }] of this.#nodes) {

@@ -60,7 +60,7 @@ describe("NodeWatch", () => {
     assertEquals(asker.asked, ["stats a.1", "ping a.1", "stats a.1"]);
   });
 
-  it("a node of an older Catga is pinged", async () => {
+  it("a node that does not answer what it has counted is pinged", async () => {
     const { watch, asker } = watching(["a"]);
     for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
     const [{ state, ping, busy }] = watch.view(9).shown;

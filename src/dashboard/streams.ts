@@ -1,6 +1,6 @@
 /**
- * The browsers that are connected, as server-sent events: each topic whole, only when it has changed, and to a browser that connects what
- * there is now. While none is connected, nothing is collected.
+ * The browsers that are connected, as server-sent events: each topic whole, only when it has changed, and to a browser
+ * that connects what there is now. While none is connected, nothing is collected.
  */
 import type { Hello, Topic, Topics } from "./view.ts";
 

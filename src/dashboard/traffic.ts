@@ -1,4 +1,7 @@
-/** Who sends how many requests to whom, from what nodes have counted of each other; by service in a cluster of many nodes. */
+/**
+ * Who sends how many requests to whom, from what nodes have counted of each other; by service in a cluster of many
+ * nodes.
+ */
 import type { NodeStats } from "../contract/node_stats.ts";
 import { shownText } from "./shown.ts";
 import type { NodeView, TrafficEdge, TrafficView } from "./view.ts";

@@ -1,6 +1,6 @@
 /**
- * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the clock of the
- * process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
+ * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
+ * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
  */
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
@@ -269,7 +269,8 @@ export interface ChangeAnswer {
   readonly error: string | undefined;
 }
 
-// What the dashboard needs of its connection to a cluster. The command line tool provides it; nothing here is used while nobody looks.
+// What the dashboard needs of its connection to a cluster. The command line tool provides it; nothing here is used
+// while nobody looks.
 
 /** A connection to one namespace, by a client that is no node. */
 export interface DashboardSource {
@@ -285,10 +286,13 @@ export interface DashboardSource {
   asker(): SourceAsker;
 }
 
-/** Asks processes whether they are there, and what they have counted, without being a node. Resolves after `limit` ms at the latest. */
+/**
+ * Asks processes whether they are there, and what they have counted, without being a node. Resolves after `limit` ms at
+ * the latest.
+ */
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
-  /** Nodes of an older Catga are silent. */
+  /** Asks what the process has counted. */
   stats(endpoint: string, limit: number): Promise<{ readonly type: "stats"; readonly stats: NodeStats } | NoAnswer>;
 }
 

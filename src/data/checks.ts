@@ -118,7 +118,10 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a module's namespace. */
+/**
+ * Whether a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a
+ * module's namespace.
+ */
 export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);

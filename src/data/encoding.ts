@@ -1,14 +1,14 @@
 /**
- * Values as text, for other processes and for the store. Most are plain JSON. The text of a value that JSON would change is `~`
- * and JSON with tags (`tag.ts`): so a plain one is never searched for tags.
+ * Values as text, for other processes and for the store. Most are plain JSON. The text of a value that JSON would
+ * change is `~` and JSON with tags (`tag.ts`): so a plain one is never searched for tags.
  */
 import { CatgaError } from "../error.ts";
 import { isTagged, MAP, readTag, SET, TILDE } from "./tag.ts";
 import { MAX_DEPTH, Unsendable, valueText } from "./value_text.ts";
 
 /**
- * The text of a value other than `undefined`. Throws an {@link Unsendable} for what cannot be sent; its path begins with
- * `root`.
+ * The text of a value other than `undefined`. Throws an {@link Unsendable} for what cannot be sent; its path begins
+ * with `root`.
  */
 export function encodeValue(value: unknown, root: string): string {
   try {
@@ -27,8 +27,8 @@ export function decodeText(text: string): unknown {
 }
 
 /**
- * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent. Its
- * message begins with `what`, and the name of what it is `of`; `root` is how the path of a part begins.
+ * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent.
+ * Its message begins with `what`, and the name of what it is `of`; `root` is how the path of a part begins.
  */
 export function toText(
   value: unknown,
@@ -57,7 +57,10 @@ export function toJson(
   }
 }
 
-/** The `CatgaError` of a value that cannot be sent. What a getter threw may hold secrets, and is not part of its message. */
+/**
+ * The `CatgaError` of a value that cannot be sent. What a getter threw may hold secrets, and is not part of its
+ * message.
+ */
 export function cannotBeSent(
   error: unknown,
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
@@ -72,12 +75,13 @@ function rootOf(code: "INVALID_MESSAGE" | "INVALID_RESPONSE"): string {
   return code === "INVALID_MESSAGE" ? "payload" : "result";
 }
 
-// Whether a value survives JSON, the look that every payload and answer gets before it is encoded; and whether parsed JSON is too deep.
+// Whether a value survives JSON, the look that every payload and answer gets before it is encoded; and whether parsed
+// JSON is too deep.
 
 /**
- * Whether `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other than
- * -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost everything is such a value;
- * `false` means that a closer look is needed.
+ * Whether `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other
+ * than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost everything is such a
+ * value; `false` means that a closer look is needed.
  */
 export function isJson(value: unknown): boolean {
   return isJsonAt(value, MAX_LEVELS);
@@ -142,8 +146,8 @@ const AROUND = 16;
 // Reads JSON with tags (`tag.ts`): the values that they stand for, in place of the texts.
 
 /**
- * The value of JSON with tags, parsed; arrays and objects in it are changed in place. Throws a `TypeError` for an invalid tag, and for more
- * than 1,000 levels.
+ * The value of JSON with tags, parsed; arrays and objects in it are changed in place. Throws a `TypeError` for an
+ * invalid tag, and for more than 1,000 levels.
  */
 export function untag(parsed: unknown): unknown {
   return read(parsed, MAX_DEPTH);

@@ -1,4 +1,7 @@
-/** A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that churns. */
+/**
+ * A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that
+ * churns.
+ */
 export class Fifo<T> {
   #items: T[] = [];
   #first = 0;

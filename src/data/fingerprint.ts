@@ -1,12 +1,15 @@
-/** Fingerprints of payloads, which detect reuse of an id: equal values have the same one, whatever the order of their keys. */
+/**
+ * Fingerprints of payloads, which detect reuse of an id: equal values have the same one, whatever the order of their
+ * keys.
+ */
 import process from "node:process";
 import { TILDE } from "./tag.ts";
 import { valueText } from "./value_text.ts";
 
 /**
- * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's order, or of
- * `~` and the same with tags for what JSON lacks. Members that are `undefined` do not count, and -0 is 0. Throws a
- * `TypeError` for what cannot be sent.
+ * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's
+ * order, or of `~` and the same with tags for what JSON lacks. Members that are `undefined` do not count, and -0 is 0.
+ * Throws a `TypeError` for what cannot be sent.
  */
 export function fingerprint(value: unknown): string {
   // loaded on first use: it costs 3 ms and 1 to 2 MB (docs/internals/measurements.md), and most programs do not need it

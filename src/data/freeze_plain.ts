@@ -2,13 +2,14 @@
 import { isPlain } from "./checks.ts";
 
 /**
- * Freezes a value and all that it holds, as far as these are arrays and plain objects: instances of classes, `Map`, `Set`, `Date`, buffers and
- * what they hold stay as they are. What is frozen already is taken to be so in depth, so that a state that shares parts with the one before
- * costs what is new in it. Calls no getter. Returns the value.
+ * Freezes a value and all that it holds, as far as these are arrays and plain objects: instances of classes, `Map`,
+ * `Set`, `Date`, buffers and what they hold stay as they are. What is frozen already is taken to be so in depth, so
+ * that a state that shares parts with the one before costs what is new in it. Calls no getter. Returns the value.
  */
 export function freezePlain<T>(value: T): T {
   if (Object.isFrozen(value) || !isFreezable(value)) return value;
-  // no recursion: a value may be nested more deeply than the stack is high; frozen before its parts are looked at, so that a cycle ends
+  // no recursion: a value may be nested more deeply than the stack is high; frozen before its parts are looked at, so
+  // that a cycle ends
   const open: object[] = [Object.freeze(value)];
   const visit = (part: unknown): void => {
     if (!Object.isFrozen(part) && isFreezable(part)) open.push(Object.freeze(part));

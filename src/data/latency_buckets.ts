@@ -1,6 +1,6 @@
 /**
- * A histogram of durations with fixed bounds: two buckets for each power of two of microseconds, found without a search. Those of
- * several nodes can be added up.
+ * A histogram of durations with fixed bounds: two buckets for each power of two of microseconds, found without a
+ * search. Those of several nodes can be added up.
  */
 
 /** How many buckets there are. The last one begins at 26 min. */
@@ -22,8 +22,8 @@ export function bucketStart(bucket: number): number {
 }
 
 /**
- * The duration in ms that a share `q` (0 to 1) of those counted did not exceed, even if it lies between the bounds of a bucket: up
- * to a third wrong. `undefined` if none was counted.
+ * The duration in ms that a share `q` (0 to 1) of those counted did not exceed, even if it lies between the bounds of a
+ * bucket: up to a third wrong. `undefined` if none was counted.
  */
 export function quantile(counts: readonly number[], q: number): number | undefined {
   const total = counts.reduce((sum, count) => sum + count, 0);

@@ -1,18 +1,22 @@
-/** Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is invisible. */
+/**
+ * Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is
+ * invisible.
+ */
 import { Unsendable, valueText } from "./value_text.ts";
 
 /**
- * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line breaks,
- * characters that change the direction of the text or have no width, halves of surrogate pairs, and the marks on one letter from
- * the fifth on.
+ * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line
+ * breaks, characters that change the direction of the text or have no width, halves of surrogate pairs, and the marks
+ * on one letter from the fifth on.
  */
 export function printable(text: string): string {
   return text.replace(HIDDEN, escaped);
 }
 
 /**
- * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them: safe to print,
- * and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it is nested too deeply for that. A text in parentheses stands for what cannot be shown.
+ * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them:
+ * safe to print, and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it
+ * is nested too deeply for that. A text in parentheses stands for what cannot be shown.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
   // only strings hold such characters; JSON escapes those below U+0020 there, so that others are its own line breaks

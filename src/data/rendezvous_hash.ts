@@ -1,6 +1,6 @@
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the highest wins, so that
- * a node that joins or leaves moves only its own keys.
+ * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the highest wins, so
+ * that a node that joins or leaves moves only its own keys.
  */
 
 /** The weight of a node for a key: 32 bits, the same on every machine. */
@@ -16,8 +16,8 @@ function mix(hash: number): number {
 }
 
 /**
- * The FNV-1a hash of a text's UTF-16 code units: an unsigned number of 32 bits. Given the hash of a text as `seed`, it is
- * the hash of both texts, one after the other.
+ * The FNV-1a hash of a text's UTF-16 code units: an unsigned number of 32 bits. Given the hash of a text as `seed`, it
+ * is the hash of both texts, one after the other.
  */
 export function fnv1a(text: string, seed = 0x811c9dc5): number {
   let hash = seed;

@@ -1,6 +1,7 @@
 /**
- * Tags: texts that stand for the values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string of the value's own that
- * begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with `~Set`.
+ * Tags: texts that stand for the values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string of the value's
+ * own that begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
+ * `~Set`.
  */
 import process from "node:process";
 

@@ -16,11 +16,11 @@ import {
 
 /**
  * - `tagged`: JSON with tags (`tag.ts`), which is read as the value itself.
- * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the members that
- *   are `undefined`, and 0 for -0.
+ * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
+ *   members that are `undefined`, and 0 for -0.
  * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
- * - `json`: JSON as other programs read it: a date is its ISO string, bytes are base64, a bigint is its digits, a `Map` an array
- *   of pairs, a `Set` an array, what is not finite is `null`, and members that are `undefined` are left out.
+ * - `json`: JSON as other programs read it: a date is its ISO string, bytes are base64, a bigint is its digits, a `Map`
+ *   an array of pairs, a `Set` an array, what is not finite is `null`, and members that are `undefined` are left out.
  */
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 

@@ -6,8 +6,8 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { Outcome } from "./outcome.ts";
 
 /**
- * Drops an entry with `DEADLOCK` if all that run in its queue are runs that wait for it (`held`): when it enters, and still
- * 100 ms later. A handler that sends without awaiting, and ends meanwhile, is therefore no deadlock.
+ * Drops an entry with `DEADLOCK` if all that run in its queue are runs that wait for it (`held`): when it enters, and
+ * still 100 ms later. A handler that sends without awaiting, and ends meanwhile, is therefore no deadlock.
  */
 export function watchForDeadlock(
   clock: Clock,
@@ -15,7 +15,8 @@ export function watchForDeadlock(
   ancestry: readonly string[],
   held: () => boolean,
 ): void {
-  // checked on entry alone: any other run that holds a place will end, and a run that waits for the entry gains no place
+  // checked on entry alone: any other run that holds a place will end, and a run that waits for the entry gains no
+  // place
   if (ancestry.length === 0 || entry.queue === undefined || !held()) return;
   const { queue } = entry;
   clock.after(DEADLOCK_DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });

@@ -1,6 +1,6 @@
 /**
- * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace could not
- * start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
+ * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
+ * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
 import type { Clock } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
@@ -8,8 +8,8 @@ import { Deadlined } from "./deadline_wheel.ts";
 import { nextTick } from "node:process";
 
 /**
- * Why an entry left its queue without starting: its deadline passed or it was aborted; the node stops; it would start too
- * late; or the runs that could make room for it wait for it themselves.
+ * Why an entry left its queue without starting: its deadline passed or it was aborted; the node stops; it would start
+ * too late; or the runs that could make room for it wait for it themselves.
  */
 export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
@@ -66,7 +66,9 @@ export class AdmissionQueue {
   #starting = false;
   /** Starting goes on in the next turn of the event loop. */
   #resumes = false;
-  /** How many have ended in each of the last ten tenths of a second, in a circle; and the number of the newest tenth. */
+  /**
+   * How many have ended in each of the last ten tenths of a second, in a circle; and the number of the newest tenth.
+   */
   readonly #ended: number[] = new Array(TENTHS).fill(0);
   #tenth = 0;
   /** When one ended last, by the monotonic clock. */
@@ -103,12 +105,16 @@ export class AdmissionQueue {
     return this.#running < this.#limit && this.#waiting === 0 && this.#budget?.over !== true;
   }
 
-  /** Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside. */
+  /**
+   * Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside.
+   */
   occupy(): void {
     this.#running++;
   }
 
-  /** Starts an entry, at once or when there is room. `false`: the queue is full, or it would start after its deadline. */
+  /**
+   * Starts an entry, at once or when there is room. `false`: the queue is full, or it would start after its deadline.
+   */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
       this.#running++;
@@ -235,8 +241,8 @@ export class AdmissionQueue {
 const TENTHS = 10;
 const LEARN = 100; // ms of waiting before there is a pace, and between two checks of the waiting entries
 
-// An app's handlers start for at most 5 ms in a turn of the event loop; those that have not started by then wait for the
-// next turn. So the node reads pings, cancellations and other messages while its handlers compute.
+// An app's handlers start for at most 5 ms in a turn of the event loop; those that have not started by then wait for
+// the next turn. So the node reads pings, cancellations and other messages while its handlers compute.
 
 /** The time for handlers in a turn of the event loop; each turn has the whole of it. */
 export class TurnBudget {
@@ -264,8 +270,8 @@ export class TurnBudget {
   }
 
   /**
-   * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic clock;
-   * it may be a few handlers old, for the faster they are, the more seldom the clock is read.
+   * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic
+   * clock; it may be a few handlers old, for the faster they are, the more seldom the clock is read.
    */
   spent(): number {
     if (--this.#unseen > 0) return this.#now;
@@ -288,7 +294,9 @@ export class TurnBudget {
     this.#waiting.push(callback);
   }
 
-  /** Ends a short turn, when what the event loop called has returned: a timer would cost as much as ten of its handlers. */
+  /**
+   * Ends a short turn, when what the event loop called has returned: a timer would cost as much as ten of its handlers.
+   */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();
   };

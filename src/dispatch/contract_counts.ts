@@ -1,6 +1,6 @@
 /**
- * What a node counts of each contract: plain fields of objects that stand on the way of a message anyway. Nobody is told; who wants
- * to know asks.
+ * What a node counts of each contract: plain fields of objects that stand on the way of a message anyway. Nobody is
+ * told; who wants to know asks.
  */
 import { isInternalName } from "../contract/send_options.ts";
 import type { AnyContract, Kind } from "../contract/contract.ts";

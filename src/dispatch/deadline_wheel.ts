@@ -1,11 +1,11 @@
 /**
- * The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked lists:
- * 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (docs/internals/measurements.md).
+ * The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
+ * lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (docs/internals/measurements.md).
  *
- * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the process
- * reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun reads first). So a
- * send whose deadline passed in the pause ends at once, with the answer that had arrived or with the deadline's error; both
- * are true.
+ * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the
+ * process reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun
+ * reads first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with the
+ * deadline's error; both are true.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
@@ -26,8 +26,8 @@ export abstract class Deadlined {
   }
 
   /**
-   * Called once, when the deadline has passed and it has left the wheel. Must not throw, even if another entry of the same
-   * tick has just settled it.
+   * Called once, when the deadline has passed and it has left the wheel. Must not throw, even if another entry of the
+   * same tick has just settled it.
    */
   abstract expire(): void;
 
@@ -57,8 +57,8 @@ export class DeadlineWheel {
   }
 
   /**
-   * The monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for deadlines. In Deno the monotonic
-   * clock takes 80 ns, the wall clock 40 ns (measured); a whole number needs no memory.
+   * The monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for deadlines. In Deno the
+   * monotonic clock takes 80 ns, the wall clock 40 ns (measured); a whole number needs no memory.
    */
   now(): number {
     const wall = this.#clock.now();

@@ -1,4 +1,7 @@
-/** Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack leaves the node. */
+/**
+ * Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack
+ * leaves the node.
+ */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
@@ -6,8 +9,8 @@ import { exceeds } from "../data/utf8.ts";
 import type { Failure } from "../contract/result.ts";
 
 /**
- * An error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and details; never a stack,
- * never a cause. Details that cannot be sent, or are too large, are replaced by a note that says so.
+ * An error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and details;
+ * never a stack, never a cause. Details that cannot be sent, or are too large, are replaced by a note that says so.
  */
 export function writeError(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => encodeValue(members, "error"));
@@ -44,7 +47,10 @@ function write(error: CatgaError, limit: number, encode: (members: object) => st
   });
 }
 
-/** The error that such a text stands for; `wire` is the text, parsed. It came from the network: invalid members are left out. */
+/**
+ * The error that such a text stands for; `wire` is the text, parsed. It came from the network: invalid members are left
+ * out.
+ */
 export function readError(wire: unknown, node: string): CatgaError {
   const { code, message, retryable, details, final, node: origin } = isRecord(wire) ? wire : {};
   return new CatgaError(
@@ -75,8 +81,8 @@ export function plainFailure(failure: Failure): Failure {
 }
 
 /**
- * The error itself, if its members are of their types and no getters; else one with what can be read of it, and with the code
- * `HANDLER_FAILED` if it has none. Never throws.
+ * The error itself, if its members are of their types and no getters; else one with what can be read of it, and with
+ * the code `HANDLER_FAILED` if it has none. Never throws.
  */
 export function plainError(error: unknown): CatgaError {
   if (isPlain(error)) return error;

@@ -1,4 +1,7 @@
-/** One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its end. */
+/**
+ * One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its
+ * end.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
@@ -16,7 +19,9 @@ export interface AdmissionWatcher {
   goes(contract: AnyContract): void;
 }
 
-/** The execution of one message. The message of a handler that returns at once and uses none of this has no execution. */
+/**
+ * The execution of one message. The message of a handler that returns at once and uses none of this has no execution.
+ */
 export class Execution extends Deadlined {
   /** The key whose messages run one at a time; of an ordered contract. */
   key: string | undefined = undefined;
@@ -24,9 +29,14 @@ export class Execution extends Deadlined {
   payload: unknown = undefined;
   /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
-  /** It is acquiring its claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler has not begun. */
+  /**
+   * It is acquiring its claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler has
+   * not begun.
+   */
   claiming = false;
-  /** Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim. */
+  /**
+   * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
+   */
   checkClaim: (() => void) | undefined = undefined;
   /** An asynchronous schema or a behavior runs before its handler, which has not begun. */
   preparing = false;
@@ -82,7 +92,10 @@ export class Execution extends Deadlined {
     return this.#controller.signal;
   }
 
-  /** For the claim: aborts when the message is aborted. After a lost claim the sender waits for the result of another attempt. */
+  /**
+   * For the claim: aborts when the message is aborted. After a lost claim the sender waits for the result of another
+   * attempt.
+   */
   get sender(): AbortSignal {
     if (this.#sender === undefined) {
       this.#sender = new AbortController();
@@ -164,15 +177,18 @@ export class Execution extends Deadlined {
     this.watcher?.goes(this.#contract);
   }
 
-  /** An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the handler. */
+  /**
+   * An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the
+   * handler.
+   */
   run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
     this.#start();
     handler.then((outcome) => this.#end(outcome, ended));
   }
 
   /**
-   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle` is called with the outcome, and
-   * before that with a failure if it is aborted first.
+   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle` is called with the
+   * outcome, and before that with a failure if it is aborted first.
    */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;
@@ -206,8 +222,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that, converted by
-   * `as`. `ended` is called with the handler's, once.
+   * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that,
+   * converted by `as`. `ended` is called with the handler's, once.
    */
   outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T, ended: (outcome: Outcome) => void): Promise<T> {
     return new Promise((resolve) => {
@@ -253,7 +269,9 @@ export class Execution extends Deadlined {
     this.#entry?.abort(reason);
   }
 
-  /** Its claim is lost: its handler should stop, or does not begin. Its sender waits for the result of another attempt. */
+  /**
+   * Its claim is lost: its handler should stop, or does not begin. Its sender waits for the result of another attempt.
+   */
   loseClaim(reason: CatgaError): void {
     if (this.#aborted !== undefined || this.#lost !== undefined) return;
     this.#lost = new CatgaError("CANCELLED", reason.message, { cause: reason });
@@ -295,7 +313,8 @@ export function abandoned(contract: AnyContract, reason: CatgaError, when = "was
   };
 }
 
-// Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor a drain.
+// Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor a
+// drain.
 
 /** A wait for `work`. What it settles with after the wait was aborted has no effect. */
 class Wait<T> extends Deadlined {
@@ -342,8 +361,8 @@ interface Sent {
 }
 
 /**
- * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops before
- * that. A drain waits for it.
+ * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops
+ * before that. A drain waits for it.
  */
 export function untilDeadline<T>(
   host: Pick<ContextHost, "wheel" | "pending" | "idle">,

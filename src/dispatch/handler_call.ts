@@ -83,8 +83,8 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is (`error_encoding.ts`);
-   * anything else is observed, and becomes `HANDLER_FAILED`.
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is
+   * (`error_encoding.ts`); anything else is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
     try {
@@ -114,8 +114,8 @@ export interface BehaviorTools {
 export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
 
 /**
- * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it returns
- * the handler itself: an app that has none pays nothing.
+ * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it
+ * returns the handler itself: an app that has none pays nothing.
  */
 export function fold<Ctx extends Context>(
   contract: AnyContract,

@@ -77,22 +77,23 @@ function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<
 // What takes its time before a handler begins, a schema or a behavior: a message aborted meanwhile is not run.
 
 /**
- * The outcome of `work`, which runs while the execution is `preparing`; that of {@link refusalOf} as soon as the message is aborted
- * before its handler has begun, for then the handler will not begin.
+ * The outcome of `work`, which runs while the execution is `preparing`; that of {@link refusalOf} as soon as the
+ * message is aborted before its handler has begun, for then the handler will not begin.
  */
 export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { execution } = ctx;
   if (execution.aborted !== undefined && execution.preparing) return Promise.resolve(refusalOf(ctx, execution.aborted));
   return new Promise((resolve) => {
-    // not Execution.until(): every message with a behavior passes here, and the object that it makes takes twice as long
+    // not Execution.until(): every message with a behavior passes here, and the object that it makes takes twice as
+    // long
     execution.drop = (reason) => resolve(refusalOf(ctx, reason));
     work.then(resolve);
   });
 }
 
 /**
- * The outcome of a message that was aborted before its handler began: a refusal. A message of the log whose time is over has failed: refused,
- * it would be run again without end, and what took its time is likely to take it again.
+ * The outcome of a message that was aborted before its handler began: a refusal. A message of the log whose time is
+ * over has failed: refused, it would be run again without end, and what took its time is likely to take it again.
  */
 export function refusalOf(ctx: MessageContext, { code }: CatgaError): Outcome {
   if (code !== "TIMEOUT" || ctx.position === undefined) {

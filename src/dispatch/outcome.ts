@@ -1,4 +1,7 @@
-/** The outcome of a message at a handler: the handler's result, or a refusal, which promises that the handler did not run. */
+/**
+ * The outcome of a message at a handler: the handler's result, or a refusal, which promises that the handler did not
+ * run.
+ */
 import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";

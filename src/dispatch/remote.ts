@@ -59,7 +59,9 @@ export interface RemoteRequest {
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
-  /** Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again. */
+  /**
+   * Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
+   */
   readonly ofEntity?: boolean | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
@@ -76,7 +78,9 @@ export interface Meta {
   readonly key?: string | undefined;
   /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
   readonly send?: string | undefined;
-  /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
+  /**
+   * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
+   */
   readonly span?: number | undefined;
 }
 
@@ -119,8 +123,8 @@ export interface DurableLog {
   /** Begins the read models of this node, before it joins its cluster; resolves when they have caught up. */
   catchUp(): Promise<void>;
   /**
-   * Begins the subscriptions of this node's handlers, when it has joined: resolves when each has a record, so that what is published
-   * from then on is handled.
+   * Begins the subscriptions of this node's handlers, when it has joined: resolves when each has a record, so that what
+   * is published from then on is handled.
    */
   start(): Promise<void>;
   /** Whether the read models have caught up. */
@@ -130,7 +134,10 @@ export interface DurableLog {
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
-  /** Gives up the lead of its subscriptions, handing over what is open; takes no more messages. For the begin of a drain. */
+  /**
+   * Gives up the lead of its subscriptions, handing over what is open; takes no more messages. For the begin of a
+   * drain.
+   */
   leave(): Promise<void>;
   /** Settles what is being published, and ends everything. */
   close(): Promise<void>;
@@ -138,7 +145,10 @@ export interface DurableLog {
 
 // One node's part of a broadcast.
 
-/** The request for one node of a broadcast. An idempotent command has an id of its own for each node, and runs once on each. */
+/**
+ * The request for one node of a broadcast. An idempotent command has an id of its own for each node, and runs once on
+ * each.
+ */
 export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
   const { contract, meta } = broadcast;
   const own = contract.options.idempotent ? { ...meta, id: `${meta?.id}@${node}` } : meta;

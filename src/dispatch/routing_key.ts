@@ -1,4 +1,7 @@
-/** The routing key of a payload: it decides which node handles the message, and which messages of a contract run in order. */
+/**
+ * The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
+ * order.
+ */
 import { show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
@@ -7,8 +10,8 @@ import { CatgaError } from "../error.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 
 /**
- * The key that the contract's `key` function returns for a payload; `undefined` if it has none. Throws what the function
- * throws, and a `TypeError` if it returns no string.
+ * The key that the contract's `key` function returns for a payload; `undefined` if it has none. Throws what the
+ * function throws, and a `TypeError` if it returns no string.
  */
 export function keyOf(contract: AnyContract, payload: unknown): string | undefined {
   // the payload has the contract's type: its schema or its type arguments say so
@@ -33,7 +36,10 @@ export function keyInLog(contract: AnyContract, payload: unknown): string | Fail
   }
 }
 
-/** The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key function. */
+/**
+ * The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key
+ * function.
+ */
 export function orderKeyOf(contract: AnyContract, payload: unknown): string {
   const key = keyOf(contract, payload);
   if (key === undefined) throw new TypeError(`${contract.name} has no key function`);

@@ -1,6 +1,6 @@
 /**
- * Runs handlers: for senders in this process, for requests from the wire, and for events. Every run has a context of its own,
- * with the deadline and the abort of its message.
+ * Runs handlers: for senders in this process, for requests from the wire, and for events. Every run has a context of
+ * its own, with the deadline and the abort of its message.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Failure } from "../contract/result.ts";
@@ -67,8 +67,8 @@ export class Runner {
   }
 
   /**
-   * Runs a request of a sender in this process, also for the router when it selects this node: with its deadline and abort,
-   * the answer parsed.
+   * Runs a request of a sender in this process, also for the router when it selects this node: with its deadline and
+   * abort, the answer parsed.
    */
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
@@ -117,8 +117,8 @@ export class Runner {
   }
 
   /**
-   * Runs a request from the wire: parses the payload, and checks the answer without changing it, for the sender parses it.
-   * `undefined` if there is no handler. Never throws, never rejects.
+   * Runs a request from the wire: parses the payload, and checks the answer without changing it, for the sender parses
+   * it. `undefined` if there is no handler. Never throws, never rejects.
    */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);
@@ -154,8 +154,9 @@ export class Runner {
   }
 
   /**
-   * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those that run
-   * on every node. What `take` is given runs the handler, when it is admitted; it never throws, and its result never rejects.
+   * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those
+   * that run on every node. What `take` is given runs the handler, when it is admitted; it never throws, and its result
+   * never rejects.
    */
   deliver(
     name: string,
@@ -230,8 +231,8 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
 }
 
 /**
- * Gives a message the id that its contract makes of the payload, if its sender gave it none: a plain contract object of the same
- * name, as that of the command line tool. Returns why that cannot be done.
+ * Gives a message the id that its contract makes of the payload, if its sender gave it none: a plain contract object of
+ * the same name, as that of the command line tool. Returns why that cannot be done.
  */
 function named(ctx: MessageContext, payload: unknown): Failure | undefined {
   if (ctx.contract.options.id === undefined || ctx.named) return undefined;
@@ -241,7 +242,10 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
   return undefined;
 }
 
-/** Whether the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of one name. */
+/**
+ * Whether the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
+ * one name.
+ */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;
   const { input, ordered, key } = contract.options;

@@ -1,7 +1,9 @@
 /**
- * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its sender gets.
+ * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its
+ * sender gets.
  *
- * Over 300 lines: whatever a command comes to, in a handler or without one, ends in one of the outcomes that stand beside each other here.
+ * Over 300 lines: whatever a command comes to, in a handler or without one, ends in one of the outcomes that stand
+ * beside each other here.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
@@ -119,7 +121,8 @@ export class Command implements Asking, Sought {
   }
 
   /**
-   * In so many ms before `now` (by the monotonic clock; `time` by the server's) it may have been stored, or its send may have ended.
+   * In so many ms before `now` (by the monotonic clock; `time` by the server's) it may have been stored, or its send
+   * may have ended.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -274,7 +277,10 @@ export class Command implements Asking, Sought {
     return true;
   }
 
-  /** Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may yet decide. */
+  /**
+   * Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may
+   * yet decide.
+   */
   #without(outcome: Decided["outcome"], { version, state }: Standing): Decided {
     const command = this.again ? commandText(withoutName(this.send)) : undefined;
     return {
@@ -312,7 +318,10 @@ export class Command implements Asking, Sought {
   }
 }
 
-/** Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets the reason. */
+/**
+ * Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets
+ * the reason.
+ */
 export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(MARGIN, left / 10);
@@ -371,8 +380,8 @@ interface Returned {
 }
 
 /**
- * The texts, and the state as whoever reads them gets it. Throws a `CatgaError` for too many events, and for what cannot be sent, and what `apply`
- * functions throw.
+ * The texts, and the state as whoever reads them gets it. Throws a `CatgaError` for too many events, and for what
+ * cannot be sent, and what `apply` functions throw.
  */
 export function emittedBy(
   { definition, id, state: before }: {

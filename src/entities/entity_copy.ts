@@ -58,7 +58,10 @@ export class EntityCopy<State> {
     return this.#version;
   }
 
-  /** Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of them. */
+  /**
+   * Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of
+   * them.
+   */
   get state(): State {
     return freezePlain(this.#state);
   }
@@ -105,8 +108,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws `UNAVAILABLE` if events
-   * before it are missing, or this node cannot apply one of these; and what an `apply` function throws: nothing was changed then.
+   * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws
+   * `UNAVAILABLE` if events before it are missing, or this node cannot apply one of these; and what an `apply` function
+   * throws: nothing was changed then.
    */
   take(message: EntityMessage, at: StoredAt): string | undefined {
     const { name, initial } = this.definition;
@@ -197,8 +201,8 @@ const LARGE = 1_048_576;
 /** The warm copies of a node. */
 export class WarmCopies {
   /**
-   * By subject. One that was used since its place came at the front goes to the end instead of away: to move each at every use would take as
-   * much time as all else here (V8, measured).
+   * By subject. One that was used since its place came at the front goes to the end instead of away: to move each at
+   * every use would take as much time as all else here (V8, measured).
    */
   readonly #copies: Map<string, Kept> = new Map();
   readonly #most: number;

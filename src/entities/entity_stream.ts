@@ -1,11 +1,12 @@
 /**
  * The stream of entities: opened when it is first needed, and read entity by entity.
  *
- * A copy in memory counts as long as nothing says that the stream may be another one. Each doubt begins an **epoch**: a reconnect, a stream that
- * was made again, a last message that a copy cannot explain, and a silence of the stream's leader, which hides a restart of servers that
- * this process is not connected to. A copy of an older epoch, and a snapshot, count only if the stream has the very message that they end with:
- * the same sequence, publisher, and number of that publisher. So what a store has lost that came back from an older copy, or without its
- * tail, is not decided on.
+ * A copy in memory counts as long as nothing says that the stream may be another one. Each doubt begins an **epoch**: a
+ * reconnect, a stream that was made again, a last message that a copy cannot explain, and a silence of the stream's
+ * leader, which hides a restart of servers that this process is not connected to. A copy of an older epoch, and a
+ * snapshot, count only if the stream has the very message that they end with: the same sequence, publisher, and number
+ * of that publisher. So what a store has lost that came back from an older copy, or without its tail, is not decided
+ * on.
  *
  * Over 300 lines: opening, epochs and reading share the copies that are read.
  */
@@ -50,7 +51,9 @@ export class EntityStream {
     return this.#stream ?? this.#open();
   }
 
-  /** The time of its server at `now` of the monotonic clock, in ms since 1970; that of this process before it is opened. */
+  /**
+   * The time of its server at `now` of the monotonic clock, in ms since 1970; that of this process before it is opened.
+   */
   timeAt(now: number): number {
     if (now - this.#offsetAt > OFFSET) {
       this.#offset = (this.#stream?.serverTime ?? this.#host.clock.now()) - now;
@@ -87,8 +90,9 @@ export class EntityStream {
   }
 
   /**
-   * The entity as the leader of the stream has it: this copy if it ends with the leader's last message, else read on if the stream has its
-   * last message, else read anew. Rejects with `UNAVAILABLE` when that takes longer than `due` of the monotonic clock.
+   * The entity as the leader of the stream has it: this copy if it ends with the leader's last message, else read on if
+   * the stream has its last message, else read anew. Rejects with `UNAVAILABLE` when that takes longer than `due` of
+   * the monotonic clock.
    */
   async current<State>(
     { definition, id }: EntityId<State>,
@@ -126,8 +130,9 @@ export class EntityStream {
   }
 
   /**
-   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock, from a server that may lag behind. Its last
-   * message is asked for beside the snapshot: mostly that is all, and else it says how far to read.
+   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock, from a server
+   * that may lag behind. Its last message is asked for beside the snapshot: mostly that is all, and else it says how
+   * far to read.
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
@@ -148,8 +153,8 @@ export class EntityStream {
   }
 
   /**
-   * Calls back with the messages of a subject that were stored since this time of the server, in order, up to the sequence `upTo`, which exists.
-   * Rejects as {@link EntityStream.current}.
+   * Calls back with the messages of a subject that were stored since this time of the server, in order, up to the
+   * sequence `upTo`, which exists. Rejects as {@link EntityStream.current}.
    */
   async since(
     subject: string,
@@ -185,7 +190,10 @@ export class EntityStream {
     return await (await this.get()).last(subject);
   }
 
-  /** Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence `end`. */
+  /**
+   * Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
+   * `end`.
+   */
   async #continues<State>(copy: EntityCopy<State>, subject: string, end: number): Promise<boolean> {
     const { sequence } = copy;
     if (sequence === 0) return true;
@@ -318,7 +326,8 @@ const LONGEST_PAUSE = 50; // ms
 /** How often the difference of the server's time is read, in ms. */
 const OFFSET = 100;
 /**
- * How long the leader may be silent before what is in memory is compared with the stream, in ms. A server that comes back from an older copy is
- * away for longer; and one read of the last message is all that it costs a command of an entity that stood still.
+ * How long the leader may be silent before what is in memory is compared with the stream, in ms. A server that comes
+ * back from an older copy is away for longer; and one read of the last message is all that it costs a command of an
+ * entity that stood still.
  */
 const SILENCE = 500;

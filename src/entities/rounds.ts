@@ -1,11 +1,13 @@
 /**
- * Rounds: what a node does with the commands of an entity that have their turn, from their handlers to the stream. Optimistic: what they emit is stored
- * only if nothing was stored of the entity since it was read; else it is read on, and they are decided again. What was appended without an answer
- * is repeated with the same bytes, and decided again only when the leader of the stream has gone beyond it without it. So a command is
- * applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
+ * Rounds: what a node does with the commands of an entity that have their turn, from their handlers to the stream.
+ * Optimistic: what they emit is stored only if nothing was stored of the entity since it was read; else it is read on,
+ * and they are decided again. What was appended without an answer is repeated with the same bytes, and decided again
+ * only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or
+ * its sender gets `OUTCOME_UNKNOWN`.
  *
- * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one message, if their handlers return
- * at once. What one of them returns without emitting anything holds when that message is stored.
+ * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one
+ * message, if their handlers return at once. What one of them returns without emitting anything holds when that message
+ * is stored.
  *
  * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
  */
@@ -68,7 +70,10 @@ export class Rounds {
     else this.#pass(command.subject);
   }
 
-  /** The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at once. */
+  /**
+   * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
+   * once.
+   */
   #start(command: Command): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
@@ -298,8 +303,9 @@ export class Rounds {
   }
 
   /**
-   * Appends again until it is known what became of a message. `appended`: what became of the first append; `undefined`: there was none, because
-   * the stream may be another one. Resolves with the commands that are to be decided again; the others have their outcomes. Never rejects.
+   * Appends again until it is known what became of a message. `appended`: what became of the first append; `undefined`:
+   * there was none, because the stream may be another one. Resolves with the commands that are to be decided again; the
+   * others have their outcomes. Never rejects.
    */
   async #store(message: Message, appended: Appended | undefined): Promise<readonly Command[]> {
     const { stream, host: { clock } } = this.#options;
@@ -345,8 +351,8 @@ export class Rounds {
   }
 
   /**
-   * The entity as the leader has it: the message's copy, if that is still what it was decided on. An error if it cannot be read before the
-   * commands are over.
+   * The entity as the leader has it: the message's copy, if that is still what it was decided on. An error if it cannot
+   * be read before the commands are over.
    */
   async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | CatgaError> {
     const { stream, host: { clock } } = this.#options;
@@ -388,7 +394,10 @@ export class Rounds {
     return isLost ? [] : open;
   }
 
-  /** What was decided without emitting anything holds if nothing was stored since. Resolves with the commands that are to be decided again. */
+  /**
+   * What was decided without emitting anything holds if nothing was stored since. Resolves with the commands that are
+   * to be decided again.
+   */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
     const { stream, warm } = this.#options;
     const { sequence, mark } = copy;

@@ -1,6 +1,7 @@
 /**
- * Snapshots: after every 100 events or so of an entity its state is written, so that a cold load reads what came after it only. The last one of
- * each version of its definition (`log/format/snapshot_text.ts`). A snapshot is a shortcut, never the truth: one that does not fit is not used.
+ * Snapshots: after every 100 events or so of an entity its state is written, so that a cold load reads what came after
+ * it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot is a shortcut,
+ * never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -24,8 +25,8 @@ export class Snapshots {
   }
 
   /**
-   * The entity as its snapshot has it, if that was made of the stream of this creation and by `apply` functions of this version; `undefined`
-   * also if the store does not answer: all events make the same state.
+   * The entity as its snapshot has it, if that was made of the stream of this creation and by `apply` functions of this
+   * version; `undefined` also if the store does not answer: all events make the same state.
    */
   async get<State>(
     definition: EntityDefinition<State>,
@@ -105,7 +106,10 @@ export class Snapshots {
   }
 }
 
-/** Whether an entity gets a snapshot. A busy one gets fewer: reading so many events costs less than writing a snapshot for each hundred. */
+/**
+ * Whether an entity gets a snapshot. A busy one gets fewer: reading so many events costs less than writing a snapshot
+ * for each hundred.
+ */
 export function snapshotDue<State>({ forgotten, version, snapshot }: EntityCopy<State>, now: number): boolean {
   const events = version - snapshot.version;
   return !forgotten && events >= EVERY && (events >= AT_MOST || now - snapshot.at >= PAUSE);

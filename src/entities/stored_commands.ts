@@ -1,7 +1,7 @@
 /**
- * Which commands were stored lately, and what became of them, as the stream says it. The id of a command that Catga made comes again only in
- * attempts of the same send; that of a user's for as long as is promised. Both are looked up among the recent ones, and else in the subject of
- * the entity, back in time.
+ * Which commands were stored lately, and what became of them, as the stream says it. The id of a command that Catga
+ * made comes again only in attempts of the same send; that of a user's for as long as is promised. Both are looked up
+ * among the recent ones, and else in the subject of the entity, back in time.
  */
 import type { EntityCommand } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -82,9 +82,10 @@ export const SKEW = 10_000;
 const KEPT_NAMED = PROMISED + SKEW + 1_000;
 const KEPT_MADE = 30_000;
 
-// Where the commands of lately are stored: from what names one to the sequence of its message, for all entities of a node. The stream is the
-// memory; this says where to look in it, and forgets what is older than it is asked for. Two commands may have the same number here, and what
-// it says may have been lost: whoever looks reads the message. So what is kept is a number of 53 bits and a sequence, without text: 16 bytes.
+// Where the commands of lately are stored: from what names one to the sequence of its message, for all entities of a
+// node. The stream is the memory; this says where to look in it, and forgets what is older than it is asked for. Two
+// commands may have the same number here, and what it says may have been lost: whoever looks reads the message. So what
+// is kept is a number of 53 bits and a sequence, without text: 16 bytes.
 
 /** The commands of so many ms. */
 export class RecentCommands {

@@ -1,6 +1,7 @@
 /**
- * Commands of one entity have their turns one after the other in a node, in the order in which they come: they would only conflict. Whoever has
- * the turn may take some that wait into it. One whose turn does not come in time leaves the queue, as does one that the turn's holder waits for.
+ * Commands of one entity have their turns one after the other in a node, in the order in which they come: they would
+ * only conflict. Whoever has the turn may take some that wait into it. One whose turn does not come in time leaves the
+ * queue, as does one that the turn's holder waits for.
  */
 import { Fifo } from "../data/fifo.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
@@ -22,8 +23,8 @@ export interface Asking {
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
   /**
-   * Of each entity that has a command, and of some that had one: a `Map` whose entries come and go with each command takes as much time
-   * as all else here (V8, measured).
+   * Of each entity that has a command, and of some that had one: a `Map` whose entries come and go with each command
+   * takes as much time as all else here (V8, measured).
    */
   readonly #turns: Map<string, Turn<Command>> = new Map();
   /** How many of them nobody has. */
@@ -33,7 +34,10 @@ export class Turns<Command extends Asking> {
     this.#clock = clock;
   }
 
-  /** Whether a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or it leaves. */
+  /**
+   * Whether a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
+   * it leaves.
+   */
   take(entity: string, command: Command): boolean {
     const turn = this.#turns.get(entity);
     if (turn === undefined) {
@@ -95,7 +99,10 @@ export class Turns<Command extends Asking> {
 
 /** The turn of an entity. */
 interface Turn<Command> {
-  /** The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`: nobody. */
+  /**
+   * The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`:
+   * nobody.
+   */
   holder: string | undefined;
   waiting: Fifo<Waiter<Command>> | undefined;
 }

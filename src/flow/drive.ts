@@ -19,7 +19,7 @@ import { type MaybePromise, validate } from "../contract/schema.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
-import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { exceeds } from "../data/utf8.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
@@ -33,6 +33,19 @@ import {
   undoName,
   undoOrder,
 } from "./journal.ts";
+import {
+  checkStep,
+  checkUntil,
+  Decided,
+  PASSING,
+  Passing,
+  recorded,
+  type Retry,
+  stepId,
+  timeOf,
+  untilAborted,
+  valueOf,
+} from "./outcomes.ts";
 import type { RunRef, RunWriter } from "./run_log.ts";
 
 /** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
@@ -68,6 +81,14 @@ export interface DriveHost {
   long(ref: RunRef, entries: number): void;
 }
 
+/** A time that a run waited for has come. */
+export interface Due {
+  /** The step, sleep or wait. */
+  readonly step: string;
+  /** That time, in ms since 1970. */
+  readonly at: number;
+}
+
 /** What a drive is made of. */
 export interface DriveOptions {
   readonly host: DriveHost;
@@ -75,8 +96,8 @@ export interface DriveOptions {
   readonly body: WorkflowBody;
   readonly journal: Journal;
   readonly writer: RunWriter;
-  /** Steps whose time has come, whatever this node's clock says. */
-  readonly due: readonly string[];
+  /** Times that have come. */
+  readonly due: readonly Due[];
   /** This node has just started it. */
   readonly fresh?: boolean;
 }
@@ -123,7 +144,8 @@ export class Drive {
   readonly #host: DriveHost;
   readonly #body: WorkflowBody;
   readonly #writer: RunWriter;
-  readonly #due: Set<string>;
+  /** Times that have come, whatever this node's clock says: by step, the latest, in ms since 1970. */
+  readonly #due = new Map<string, number>();
   readonly #resolve: (end: DriveEnd) => void;
   #over = false;
   #leaving = false;
@@ -167,7 +189,7 @@ export class Drive {
     this.#body = body;
     this.journal = journal;
     this.#writer = writer;
-    this.#due = new Set(due);
+    for (const one of due) this.#come(one);
     this.#own = fresh;
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
@@ -191,10 +213,10 @@ export class Drive {
     return this.#over;
   }
 
-  /** There may be news: reads on. `due`: a step whose time has come. */
-  tell(due?: string): Promise<void> {
+  /** There may be news: reads on. `due`: a time that has come. */
+  tell(due?: Due): Promise<void> {
     if (this.#over) return Promise.resolve();
-    if (due !== undefined) this.#due.add(due);
+    if (due !== undefined) this.#come(due);
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
 
@@ -384,10 +406,10 @@ export class Drive {
     while (true) {
       if (journal.outcomes.has(name) || this.#over) return undefined;
       const failures = journal.failures.get(name);
-      if (failures !== undefined && !this.#due.delete(name)) {
+      if (failures !== undefined && !this.#hasCome(name, failures.next)) {
         if (failures.next === undefined) return undefined;
         const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - this.#now;
-        if (left > 0 && failures.scheduled) return undefined;
+        if (left > 0 && this.#isScheduled(name, failures)) return undefined;
         if (left > 0) {
           await this.#doze(step, left);
           continue;
@@ -752,12 +774,27 @@ export class Drive {
     });
   }
 
+  #come({ step, at }: Due): void {
+    this.#due.set(step, Math.max(at, this.#due.get(step) ?? 0));
+  }
+
+  /** Whether the schedule of this time, or of a later one, has come. */
+  #hasCome(step: string, time: number | undefined): boolean {
+    return time !== undefined && (this.#due.get(step) ?? -1) >= time;
+  }
+
+  /** Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place. */
+  #isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
+    return scheduled && !this.#due.has(step);
+  }
+
   /** Whether a time has come; if it comes soon, the call goes on then. */
-  #isDue(name: string, { until, scheduled }: Timed, call: Call): boolean {
-    if (this.#due.has(name)) return true;
+  #isDue(name: string, timed: Timed, call: Call): boolean {
+    const { until } = timed;
+    if (this.#hasCome(name, until)) return true;
     const left = (until ?? 0) - this.#now;
     if (left <= 0) return true;
-    if (!scheduled && !this.#ticking.has(name)) {
+    if (!this.#isScheduled(name, timed) && !this.#ticking.has(name)) {
       this.#ticking.add(name);
       this.#timer(left, () => {
         this.#ticking.delete(name);
@@ -773,7 +810,7 @@ export class Drive {
     try {
       for (let pause = 50; !this.#over; pause = Math.min(2_000, pause * 2)) {
         try {
-          await this.#host.wake(this.ref, step, at);
+          await this.#host.wake(this.ref, step, Math.ceil(at));
           return true;
         } catch (error) {
           if (
@@ -796,7 +833,7 @@ export class Drive {
     if (timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined) return;
     const check = () => {
       const left = journal.startedAt + timeout - this.#now;
-      if (left > 0 && !this.#due.delete(TIME_OUT)) return this.#timer(left, check, true);
+      if (left > 0 && !this.#hasCome(TIME_OUT, this.#now + left)) return this.#timer(left, check, true);
       if (journal.cancelled !== undefined || journal.ended !== undefined || journal.failing !== undefined) return;
       const reason = `${this.#label} took longer than ${timeout} ms`;
       this.#record({ t: "cancelled", code: "TIMEOUT", reason, by: this.#host.endpoint });
@@ -976,14 +1013,14 @@ export class Drive {
   /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
   #pauseOf(name: string, again: () => void): boolean {
     const failures = this.journal.failures.get(name);
-    if (failures === undefined || this.#due.delete(name)) return false;
+    if (failures === undefined || this.#hasCome(name, failures.next)) return false;
     if (failures.next !== undefined && failures.next <= this.#now) return false;
     let timer: Timer | undefined;
     const call: Call = {
       name,
       go: () => {
         const now = this.journal.failures.get(name);
-        const left = now === undefined || this.#due.delete(name)
+        const left = now === undefined || this.#hasCome(name, now.next)
           ? 0
           : now.next === undefined
           ? Infinity
@@ -993,7 +1030,9 @@ export class Drive {
           this.#calls.delete(call);
           return again();
         }
-        if (left < Infinity && !now!.scheduled) timer = this.#timer(left, () => this.#calls.has(call) && call.go());
+        if (left < Infinity && !this.#isScheduled(name, now!)) {
+          timer = this.#timer(left, () => this.#calls.has(call) && call.go());
+        }
       },
     };
     this.#calls.add(call);
@@ -1120,129 +1159,6 @@ export class Drive {
   }
 }
 
-/** What follows a failed attempt. */
-interface Retry {
-  readonly attempts: number;
-  readonly delay: readonly [first: number, longest: number];
-}
-
-/** A failure of operation: it is tried again for as long as the run may take. */
-class Passing extends CatgaError {
-  constructor({ code, message }: CatgaError) {
-    super(code, message, { retryable: true });
-  }
-}
-
-/** A failure that trying again does not change. */
-class Decided extends CatgaError {
-  constructor({ code, message, details }: RecordedError) {
-    super(code, message, { details });
-  }
-}
-
-/** The id of a step's requests. One that is too long ends with a number that is made of it. */
-export function stepId({ workflow, run }: RunRef, name: string): string {
-  return shortened(`${workflow}:${run}:${name}`);
-}
-
-function shortened(id: string): string {
-  if (id.length <= MAX_ID) return id;
-  let [a, b] = [0x811c9dc5, 0x01000193];
-  for (let i = 0; i < id.length; i++) {
-    a = Math.imul(a ^ id.charCodeAt(i), 0x01000193) >>> 0;
-    b = Math.imul(b + id.charCodeAt(i), 0x85ebca6b) >>> 0;
-  }
-  return `${id.slice(0, MAX_ID - 17)}~${a.toString(16).padStart(8, "0")}${b.toString(16).padStart(8, "0")}`;
-}
-
-function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
-  if (ok) return raw ? { ok: true, value } : value;
-  return { ok: false, error: errorOf(error!) };
-}
-
-/** The error that was recorded. */
-export function errorOf({ code, message, retryable, details }: RecordedError): CatgaError {
-  return new CatgaError(code, message, { retryable: retryable ?? false, details });
-}
-
-/** An error as it is recorded: no stack, no cause. */
-export function recorded(error: unknown): RecordedError {
-  if (isCatgaError(error)) {
-    const { code, message, retryable, details } = error;
-    return {
-      code,
-      message: brief(message),
-      ...(retryable ? { retryable } : {}),
-      ...(isSendable(details) ? { details } : {}),
-    };
-  }
-  return { code: "HANDLER_FAILED", message: brief(error instanceof Error ? error.message : String(error)) };
-}
-
-function isSendable(details: unknown): boolean {
-  if (details === undefined) return false;
-  try {
-    return encodeValue(details, "details").length <= MOST_DETAILS;
-  } catch {
-    return false;
-  }
-}
-
-function brief(message: string): string {
-  return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message;
-}
-
-/** The promise, or the signal's reason if that aborts first. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    promise.catch(() => {}); // nobody waits for it
-    return Promise.reject(signal.reason);
-  }
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
-function timeOf(until: number | Date, now: number): number {
-  return typeof until === "number" ? now + until : until.getTime();
-}
-
-function checkUntil(at: string, until: number | Date): void {
-  if (until instanceof Date && !Number.isNaN(until.getTime())) return;
-  checkNumber(at, until as number, 0, LONGEST_WAIT, "ms");
-}
-
-function checkStep(at: string, options: StepOptions<never>): void {
-  checkKnown(at, options, STEP_OPTIONS);
-  const { undo, retry, timeout } = options;
-  if (undo !== undefined) checkFunction(`${at}: undo`, undo);
-  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
-  if (retry === undefined) return;
-  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
-  if (retry.attempts !== undefined) checkInteger(`${at}: retry.attempts`, retry.attempts, 1, 1_000_000);
-  if (retry.delay !== undefined) {
-    const [first, longest] = retry.delay;
-    checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_TIMEOUT, "ms");
-    checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_TIMEOUT, "ms");
-  }
-}
-
-const STEP_OPTIONS = new Set(["undo", "retry", "timeout"]);
-const RETRY_OPTIONS = new Set(["attempts", "delay"]);
-const PASSING: ReadonlySet<string> = new Set([
-  "UNAVAILABLE",
-  "NO_HANDLER",
-  "OVERLOADED",
-  "TIMEOUT",
-  "DRAINING",
-  "DEADLOCK",
-  "LOCK_TIMEOUT",
-  "LOCK_LOST",
-  "CONFLICT",
-  "CLOSED",
-]);
 /** In place of a step: the time that the run may take. */
 export const TIME_OUT = "@timeout";
 /** How long a run stays on its node while it only waits, in ms; what takes longer is a schedule. */
@@ -1256,9 +1172,5 @@ const MOST_TOGETHER = 256;
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;
 const MAX_NAME = 64;
-const MAX_ID = 256;
-const MOST_DETAILS = 4_096;
-const MOST_MESSAGE = 1_024;
 /** What a send may take beyond its timeout, and what clocks may differ by, in ms. */
 const GRACE = 2_000;
-const LONGEST_WAIT = 3_660 * 86_400_000; // ms

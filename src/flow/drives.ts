@@ -8,7 +8,7 @@
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type Clock, delay, type Timer } from "../ports/clock.ts";
-import { Drive, type DriveEnd, type DriveHost } from "./drive.ts";
+import { Drive, type DriveEnd, type DriveHost, type Due } from "./drive.ts";
 import type { Journal, Stored } from "./journal.ts";
 import { keyOf } from "./results.ts";
 import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
@@ -32,7 +32,7 @@ export interface Call {
   readonly ref: RunRef;
   /** The message of the stream that the run has to have read; 0: none in particular. */
   readonly sequence: number;
-  readonly due?: string | undefined;
+  readonly due?: Due | undefined;
 }
 
 /** A run on this node: being loaded, or driven. */
@@ -93,7 +93,7 @@ export class Drives {
   async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
     const host = this.#host;
     const key = keyOf(call.ref);
-    const isLease = call.due === LEASE;
+    const isLease = call.due?.step === LEASE;
     const due = isLease ? undefined : call.due;
     let hint = holder;
     for (let turn = 0;; turn++) {
@@ -158,7 +158,7 @@ export class Drives {
   }
 
   /** Loads a run that this node does not drive. */
-  #load(body: WorkflowBody, ref: RunRef, due: string | undefined): Held {
+  #load(body: WorkflowBody, ref: RunRef, due: Due | undefined): Held {
     const host = this.#host;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
@@ -179,7 +179,7 @@ export class Drives {
     body: WorkflowBody,
     ref: RunRef,
     journal: Journal,
-    how: { readonly due: readonly string[]; readonly fresh: boolean },
+    how: { readonly due: readonly Due[]; readonly fresh: boolean },
   ): Promise<DriveEnd> {
     const host = this.#host;
     const writer = new RunWriter(host.log, ref, journal, host.endpoint);

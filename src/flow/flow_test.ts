@@ -190,7 +190,7 @@ describe("workflow", () => {
     const Wait = workflow<void, void>("Wait");
     const Never = Wait.signal("Never");
     const wait = Wait.handle(async (flow) => {
-      await flow.send(Charge, { cents: 1 }, { undo: ({ receipt }) => flow.send(Refund, { receipt }) });
+      await flow.send(Charge, { cents: 1 }, { undo: ({ receipt }) => flow.send(Refund, { receipt }) }).then(unwrap);
       await flow.wait(Never);
     });
     await using cluster = await testCluster(2, { handlers: [handlers, wait] });

@@ -33,7 +33,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, recorded } from "./drive.ts";
+import { errorOf, recorded } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";
@@ -138,9 +138,9 @@ export class Runs implements DrivesHost, NodeRuns {
     );
   }
 
-  async due(body: WorkflowBody, { run, step, start }: RunDue): Promise<void> {
+  async due(body: WorkflowBody, { run, step, at, start }: RunDue): Promise<void> {
     const ref = { workflow: body.definition.name, run };
-    if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: step });
+    if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
     if (!started.ok && started.error.code === "UNAVAILABLE") throw started.error;
     if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
@@ -180,7 +180,7 @@ export class Runs implements DrivesHost, NodeRuns {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
     if (options.at !== undefined && options.at.getTime() > this.clock.now()) {
-      const due = { run, step: "", start: text };
+      const due = { run, step: "", at: options.at.getTime(), start: text };
       const stored = await this.#schedule({ workflow: definition.name }, `start ${run}`, due, options.at.getTime());
       return stored.ok ? { ok: true, value: run } : stored;
     }
@@ -299,7 +299,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {
-    const stored = await this.#schedule(ref, `${ref.run}:${step}`, { run: ref.run, step }, at);
+    const stored = await this.#schedule(ref, `${ref.run}:${step}`, { run: ref.run, step, at }, at);
     if (!stored.ok) throw stored.error;
   }
 

@@ -1,6 +1,6 @@
 /**
- * The contracts, handlers, apps, contexts and sends of a file, recognized by its syntax: imports from `@catga/catga`, constants,
- * and type annotations. What the syntax does not prove is not recognized, so that no rule reports it.
+ * The contracts, handlers, apps, contexts and sends of a file, recognized by its syntax: imports from `@catga/catga`,
+ * constants, and type annotations. What the syntax does not prove is not recognized, so that no rule reports it.
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 

@@ -2,12 +2,12 @@
 import { bare, type CatgaFile, inCatgaFiles } from "./catga_file.ts";
 
 /**
- * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two contracts
- * of one name are one contract.
+ * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two
+ * contracts of one name are one contract.
  *
- * It ignores case, `-` and `_`, and `Command`, `Query`, `Event` and `Contract` at the end; of a name with dots, the constant's
- * name has to contain the last token. A constant named `contract`, `command`, `query` or `event` may have any. There is no fix:
- * either name may be the right one, and other code may use it.
+ * It ignores case, `-` and `_`, and `Command`, `Query`, `Event` and `Contract` at the end; of a name with dots, the
+ * constant's name has to contain the last token. A constant named `contract`, `command`, `query` or `event` may have
+ * any. There is no fix: either name may be the right one, and other code may use it.
  */
 export const contractName: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -45,11 +45,12 @@ function withoutKind(name: string): string {
   return plain(name).replace(/(?<=.)(?:command|query|event|contract)$/, "");
 }
 
-// `catga/idempotent-id`: an idempotent command is deduplicated by its message id, which must be the same when it is sent again.
+// `catga/idempotent-id`: an idempotent command is deduplicated by its message id, which must be the same when it is
+// sent again.
 
 /**
- * Reports a send of a command that is `idempotent` without an `id`, neither in the contract nor in the options: each such send has
- * a new id, and the command runs for each. Contracts of other files are not reported.
+ * Reports a send of a command that is `idempotent` without an `id`, neither in the contract nor in the options: each
+ * such send has a new id, and the command runs for each. Contracts of other files are not reported.
  */
 export const idempotentId: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

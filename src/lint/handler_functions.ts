@@ -31,8 +31,8 @@ export class HandlerFunctions {
 // `catga/handler-registered`: a handler does nothing until it is passed to `catga`.
 
 /**
- * Reports a handler that cannot be registered: it is not assigned at all, or assigned to a constant that is neither exported
- * nor used. There is no fix: an export would start it.
+ * Reports a handler that cannot be registered: it is not assigned at all, or assigned to a constant that is neither
+ * exported nor used. There is no fix: an export would start it.
  */
 export const handlerRegistered: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

@@ -3,12 +3,12 @@ import { type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { functionsAround, isFunction, isReference, parentOf } from "./scopes.ts";
 
 /**
- * Reports a lock of an app or a context that nothing releases: it is not assigned, or only its `token` and `signal` are read. It
- * does not report one that is released by hand, returned or passed on. Unreleased, an app's lock is held until the app stops,
- * a context's until the handler ends.
+ * Reports a lock of an app or a context that nothing releases: it is not assigned, or only its `token` and `signal` are
+ * read. It does not report one that is released by hand, returned or passed on. Unreleased, an app's lock is held until
+ * the app stops, a context's until the handler ends.
  *
- * The fix writes `await using` for a constant at the top level of a function or of the module: there the lock is held as long
- * as any code can use it.
+ * The fix writes `await using` for a constant at the top level of a function or of the module: there the lock is held
+ * as long as any code can use it.
  */
 export const lockUsing: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -68,9 +68,9 @@ function usingInstead(declarator: Deno.lint.VariableDeclarator): Deno.lint.Repor
 // `catga/no-top-level-using`: `await using` at the top level of a module drains a server when the module has run.
 
 /**
- * Reports `await using app = await catga(…)` with `nats` or `signals` at the top level of a module that awaits nothing after it:
- * the app drains when the module has run, that is at once. With `signals`, a send of the app itself does not count as awaiting.
- * It does not report a script that sends and ends.
+ * Reports `await using app = await catga(…)` with `nats` or `signals` at the top level of a module that awaits nothing
+ * after it: the app drains when the module has run, that is at once. With `signals`, a send of the app itself does not
+ * count as awaiting. It does not report a script that sends and ends.
  *
  * The fix writes `const`.
  */

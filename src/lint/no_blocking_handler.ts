@@ -4,9 +4,9 @@ import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";
 
 /**
- * Reports calls in a handler that stop the event loop: `Deno.*Sync`, `Bun.*Sync`, `*Sync` of Node's modules, `outputSync` of a
- * `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and reads no cancellation; after
- * half a second other nodes treat it as frozen.
+ * Reports calls in a handler that stop the event loop: `Deno.*Sync`, `Bun.*Sync`, `*Sync` of Node's modules,
+ * `outputSync` of a `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and reads no
+ * cancellation; after half a second other nodes treat it as frozen.
  */
 export const noBlockingHandler: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -73,8 +73,8 @@ function isGlobal(file: CatgaFile, node: Deno.lint.Node, name: string): boolean 
 type Loop = Deno.lint.WhileStatement | Deno.lint.DoWhileStatement | Deno.lint.ForStatement;
 
 /**
- * Reports loops in a handler that stop the event loop: without `await`, and either endless (`while (true)` without `break`,
- * `return` or `throw`) or until a certain time (`while (Date.now() < end)`).
+ * Reports loops in a handler that stop the event loop: without `await`, and either endless (`while (true)` without
+ * `break`, `return` or `throw`) or until a certain time (`while (Date.now() < end)`).
  */
 export const noBusyLoop: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

@@ -3,8 +3,9 @@ import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts"
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
- * Reports a `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor assigned. It is cancelled
- * when the handler ends or the app drains, and its rejection is unhandled. `void` before it says that this is meant.
+ * Reports a `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor assigned. It is
+ * cancelled when the handler ends or the app drains, and its rejection is unhandled. `void` before it says that this is
+ * meant.
  *
  * The fix awaits `publish` where `await` is allowed; the others return a value that the author has to look at.
  */
@@ -48,9 +49,9 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
 // `catga/no-ignored-result`: a failure is in the result of a send, or in what a handler returns, and nowhere else.
 
 /**
- * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send` does not
- * throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant. Also reports a
- * `fail` that is a statement: it ends nothing, and the handler succeeds.
+ * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send`
+ * does not throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant.
+ * Also reports a `fail` that is a statement: it ends nothing, and the handler succeeds.
  */
 export const noIgnoredResult: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

@@ -1,12 +1,14 @@
-/** `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles. */
+/**
+ * `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles.
+ */
 import { inCatgaFiles, type SenderCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 
 /**
- * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: those of the context carry on the deadline, the
- * cancellation and the trace, and detect deadlocks. It does not report code that runs later than the handler (the callback of
- * a timer, an event listener): there the context has ended.
+ * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: those of the context carry on the
+ * deadline, the cancellation and the trace, and detect deadlocks. It does not report code that runs later than the
+ * handler (the callback of a timer, an event listener): there the context has ended.
  *
  * The fix replaces the app by the context, if the handler has a parameter for it.
  */

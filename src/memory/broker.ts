@@ -1,6 +1,6 @@
 /**
- * The nats-server of a {@link MemoryNetwork}: picks the subscribers of each message, and bounces one that has none. How messages
- * travel to and from it, late or not at all, is up to the {@link ServerLink} of each client.
+ * The nats-server of a {@link MemoryNetwork}: picks the subscribers of each message, and bounces one that has none. How
+ * messages travel to and from it, late or not at all, is up to the {@link ServerLink} of each client.
  */
 import type { Clock, Random } from "../ports/clock.ts";
 import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
@@ -102,7 +102,10 @@ export class Broker {
     return chosen;
   }
 
-  /** As nats-server does: sends the bounce to one subscription of the publisher itself that has no queue, and to no other. */
+  /**
+   * As nats-server does: sends the bounce to one subscription of the publisher itself that has no queue, and to no
+   * other.
+   */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;
     const own = this.#subscribers.match(reply).find((subscriber) =>

@@ -7,9 +7,9 @@ export interface Cron {
 }
 
 /**
- * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names of months and
- * days, ranges, steps, lists. A day fits when both of its fields do, or one of them if neither is `*`. Throws a `RangeError` for
- * another pattern, or an unknown time zone.
+ * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
+ * of months and days, ranges, steps, lists. A day fits when both of its fields do, or one of them if neither is `*`.
+ * Throws a `RangeError` for another pattern, or an unknown time zone.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
   const fields = pattern.trim().split(/\s+/);
@@ -108,7 +108,10 @@ function valueOf(text: string, range: FieldRange): number {
 /** The wall clock of a time zone, as ms since 1970 that `Date`'s UTC methods read. */
 interface LocalTime {
   at(time: number): number;
-  /** The time at which the wall clock shows `wall`; behind `after`. Of a wall clock time that is skipped, the one that follows. */
+  /**
+   * The time at which the wall clock shows `wall`; behind `after`. Of a wall clock time that is skipped, the one that
+   * follows.
+   */
   instant(wall: number, after: number): number;
 }
 

@@ -76,8 +76,9 @@ export class MemoryEventLog implements EventLog {
   }
 
   /**
-   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly comes with it; `quietly`: they
-   * do not, as when the stream's servers restarted and theirs did not. Throws a `TypeError` if there is none of this name.
+   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly comes
+   * with it; `quietly`: they do not, as when the stream's servers restarted and theirs did not. Throws a `TypeError` if
+   * there is none of this name.
    */
   truncate(name: string, last: number, options: { readonly quietly?: boolean } = {}): void {
     this.#server.truncate(name, last, options);

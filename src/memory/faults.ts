@@ -3,21 +3,21 @@ import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
 
 /**
- * What goes wrong on a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0 (never)
- * to 1 (always), durations in ms. What is left out never goes wrong.
+ * What goes wrong on a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0
+ * (never) to 1 (always), durations in ms. What is left out never goes wrong.
  *
  * The messages of one connection reach one subscription in their order, whatever their delay; those of different
  * connections may overtake each other.
  */
 export interface Faults {
   /**
-   * Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. A reader of a log notices,
-   * and reads on behind what it got.
+   * Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. A reader of
+   * a log notices, and reads on behind what it got.
    */
   readonly drop?: number | undefined;
   /**
-   * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
-   * an even draw). Holds for requests to the store and its answers as well. What is in transit to the server when a
+   * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube
+   * of an even draw). Holds for requests to the store and its answers as well. What is in transit to the server when a
    * connection breaks is lost, or arrives late: even after what the next connection sends.
    */
   readonly delay?: number | undefined;
@@ -26,28 +26,36 @@ export interface Faults {
   /** Processes freeze, and go on. */
   readonly pause?: Outages | undefined;
   /**
-   * Chance that a message with a reply subject bounces, undelivered, though somebody subscribes to its subject on another
-   * server. Only with several servers.
+   * Chance that a message with a reply subject bounces, undelivered, though somebody subscribes to its subject on
+   * another server. Only with several servers.
    */
   readonly falseBounce?: number | undefined;
-  /** Chance that an operation of the store or of a log is carried out and its answer is lost: `UNAVAILABLE` after 5 s. */
+  /**
+   * Chance that an operation of the store or of a log is carried out and its answer is lost: `UNAVAILABLE` after 5 s.
+   */
   readonly lostAck?: number | undefined;
   /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
   readonly earlyExpiry?: number | undefined;
   /** Chance that an entry outlives its ttl, by 1 s at most: as when the server has forgotten the ttl. */
   readonly lateExpiry?: number | undefined;
   /**
-   * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as after a
-   * kill of the server. Watches report nothing before it ends.
+   * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as
+   * after a kill of the server. Watches report nothing before it ends.
    */
   readonly revival?: number | undefined;
-  /** Chance that a log's server sends a reader old messages again: as after the death of a leader. The reader drops them. */
+  /**
+   * Chance that a log's server sends a reader old messages again: as after the death of a leader. The reader drops
+   * them.
+   */
   readonly redelivery?: number | undefined;
   /** Chance that a read from a server that may lag behind lacks what a log stored in the last 100 ms. */
   readonly staleRead?: number | undefined;
   /** The logs have no leader for a while: nothing is stored or read from it, and readers begin anew. */
   readonly noLeader?: Outages | undefined;
-  /** The leader of the logs has no quorum for a while: it stores what it gets, in order, when that is over, answered or not. */
+  /**
+   * The leader of the logs has no quorum for a while: it stores what it gets, in order, when that is over, answered or
+   * not.
+   */
   readonly noQuorum?: Outages | undefined;
 }
 

@@ -144,7 +144,10 @@ interface WatchRequest {
   readonly signal: AbortSignal;
 }
 
-/** Implements `Bucket.watch`. Rejects with the reason of the signal if that aborts before all current entries were reported. */
+/**
+ * Implements `Bucket.watch`. Rejects with the reason of the signal if that aborts before all current entries were
+ * reported.
+ */
 async function watchBucket(state: BucketState, session: StoreSession, request: WatchRequest): Promise<void> {
   const { prefix, onChange, signal } = request;
   signal.throwIfAborted();

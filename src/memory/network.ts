@@ -1,6 +1,6 @@
 /**
- * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's connection, and
- * `faults.ts` says what goes wrong on the way.
+ * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
+ * connection, and `faults.ts` says what goes wrong on the way.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";
@@ -23,7 +23,9 @@ export interface MemoryNetworkOptions {
   seed?: number | undefined;
   /** What goes wrong; nothing. */
   faults?: Faults | undefined;
-  /** How many servers the connections are spread over, in turn; each goes on to the next server when it reconnects; 1. */
+  /**
+   * How many servers the connections are spread over, in turn; each goes on to the next server when it reconnects; 1.
+   */
   servers?: number | undefined;
   /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
   maxPayload?: number | undefined;
@@ -64,7 +66,8 @@ export interface MemoryConnection extends Transport {
  * It delivers messages as NATS does, rejects what NATS rejects, and stores entries as JetStream KV does.
  *
  * With `faults` it fails as NATS can fail; with a `seed` and a `VirtualClock` it fails in the same way each time, and
- * without waiting. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} affect one app.
+ * without waiting. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} affect one
+ * app.
  *
  * @example
  * ```ts
@@ -210,9 +213,9 @@ export class MemoryNetwork {
   }
 
   /**
-   * Breaks the connection of the app with this id: it becomes `disconnected`, what it sends and what is sent to it is lost,
-   * and for the others it is not there. Does nothing when it is cut already. Throws a `TypeError` if no app on this network
-   * has this id.
+   * Breaks the connection of the app with this id: it becomes `disconnected`, what it sends and what is sent to it is
+   * lost, and for the others it is not there. Does nothing when it is cut already. Throws a `TypeError` if no app on
+   * this network has this id.
    */
   cut(app: string): void {
     this.#find(app).cut();
@@ -224,9 +227,9 @@ export class MemoryNetwork {
   }
 
   /**
-   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer reaches it, and nothing that it sends
-   * leaves it; for the others it is there, and does not answer. Only code that uses {@link MemoryNetwork.clockOf} is
-   * frozen: code with another clock goes on.
+   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer reaches it, and nothing that it
+   * sends leaves it; for the others it is there, and does not answer. Only code that uses {@link MemoryNetwork.clockOf}
+   * is frozen: code with another clock goes on.
    */
   pause(app: string): void {
     this.#find(app).pause();
@@ -238,9 +241,9 @@ export class MemoryNetwork {
   }
 
   /**
-   * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer reaches it, its store never answers, and
-   * nothing that it does from now on reaches anybody; what it has sent before still arrives. Its pending promises never
-   * settle, that of `drain` neither. Another app may take its id.
+   * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer reaches it, its store never answers,
+   * and nothing that it does from now on reaches anybody; what it has sent before still arrives. Its pending promises
+   * never settle, that of `drain` neither. Another app may take its id.
    */
   kill(app: string): void {
     this.#find(app).kill();
@@ -314,7 +317,9 @@ interface LogVictim {
   end(outage: LogOutage): void;
 }
 
-/** The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed. */
+/**
+ * The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed.
+ */
 export class OutageSchedule {
   readonly #clock: Clock;
   readonly #source: FaultSource;

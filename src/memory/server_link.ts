@@ -1,6 +1,6 @@
 /**
- * What lies between a process and its server: one channel in each direction, which keeps the order, delays as the faults say,
- * and loses what is in transit when the connection breaks.
+ * What lies between a process and its server: one channel in each direction, which keeps the order, delays as the
+ * faults say, and loses what is in transit when the connection breaks.
  */
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { FaultSource } from "./faults.ts";
@@ -111,7 +111,10 @@ class Channel {
     if (this.#timer === undefined && !this.#arriving) this.#arm();
   }
 
-  /** Loses what is in transit, except the first so many, which arrive so much later, regardless of what is sent after them. */
+  /**
+   * Loses what is in transit, except the first so many, which arrive so much later, regardless of what is sent after
+   * them.
+   */
   cut(survivors: (count: number) => [count: number, later: number]): void {
     if (this.#transits.length === 0) return;
     const transits = this.#transits;
@@ -142,8 +145,8 @@ class Channel {
 // The process behind a connection in memory: it can be frozen and killed.
 
 /**
- * Everything that reaches a process from outside, its timers included, enters here: at once while it runs, later when it is
- * frozen and goes on, never when it is dead.
+ * Everything that reaches a process from outside, its timers included, enters here: at once while it runs, later when
+ * it is frozen and goes on, never when it is dead.
  */
 export class MemoryProcess {
   /** The network's clock, with timers that wait while the process is frozen. */

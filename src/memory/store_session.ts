@@ -1,6 +1,6 @@
 /**
- * A client's session with the store of a {@link MemoryNetwork}: requests and answers travel in later turns of the event loop,
- * in order, and are lost when the connection is cut. All of them pass through {@link StoreSession.call}.
+ * A client's session with the store of a {@link MemoryNetwork}: requests and answers travel in later turns of the event
+ * loop, in order, and are lost when the connection is cut. All of them pass through {@link StoreSession.call}.
  */
 import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
@@ -64,8 +64,8 @@ export class StoreSession {
   }
 
   /**
-   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate` it runs when that
-   * calls back, and nobody waits for its answer longer than `limit` ms.
+   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate` it
+   * runs when that calls back, and nobody waits for its answer longer than `limit` ms.
    */
   call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: CallOptions = {}): Promise<T> {
     const link = this.#client?.link;

@@ -1,5 +1,6 @@
 /**
- * The messages of one stream in memory: what the server stores, without clients. Over 400 lines: a stream with its schedules is one state.
+ * The messages of one stream in memory: what the server stores, without clients. Over 400 lines: a stream with its
+ * schedules is one state.
  */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
@@ -306,8 +307,9 @@ interface Taken {
 }
 
 /**
- * What is due later, by the subject of its schedule. As nats-server does, it takes what is due in hand, and fires one after the other;
- * what is put in the place of a schedule meanwhile is removed by its firing, or is due when that schedule would be due again.
+ * What is due later, by the subject of its schedule. As nats-server does, it takes what is due in hand, and fires one
+ * after the other; what is put in the place of a schedule meanwhile is removed by its firing, or is due when that
+ * schedule would be due again.
  */
 export class StreamSchedules {
   readonly #clock: Clock;

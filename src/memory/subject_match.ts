@@ -35,8 +35,8 @@ function fits(pattern: readonly string[], tokens: readonly string[]): boolean {
   return pattern.length === tokens.length;
 }
 
-// Subscriptions by subject pattern: a tree with one level for each token. Finding the subscribers of a message costs as much as
-// its subject has tokens, however many subscriptions there are.
+// Subscriptions by subject pattern: a tree with one level for each token. Finding the subscribers of a message costs as
+// much as its subject has tokens, however many subscriptions there are.
 
 interface Branch<T> {
   readonly values: Set<T>;

@@ -158,7 +158,10 @@ export class MemoryTransport implements Transport, BrokerClient {
     if (this.link.attached) this.link.detach();
   }
 
-  /** Calls back after a message to the server and back, behind all that is in transit; at once when the connection is lost. */
+  /**
+   * Calls back after a message to the server and back, behind all that is in transit; at once when the connection is
+   * lost.
+   */
   #roundTrip(back: () => void): void {
     const { link } = this;
     if (link.process.dead) return this.#broker.settled(back);

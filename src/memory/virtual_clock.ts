@@ -10,7 +10,9 @@ interface Due {
   readonly callback: () => void;
 }
 
-/** After so many turns of the event loop without an event nothing is under way: promises, ticks and immediates have run. */
+/**
+ * After so many turns of the event loop without an event nothing is under way: promises, ticks and immediates have run.
+ */
 const QUIET_TURNS = 3;
 /** The last moment that a `Date` can be, in ms since 1970. */
 const MAX_DATE = 8_640_000_000_000_000;
@@ -92,8 +94,8 @@ export class VirtualClock implements Clock {
   /**
    * Lets `ms` pass (0 or more): runs the timers that come due, those set meanwhile too, in the order of their times.
    * Before each, and at the end, it waits until the event loop has come to rest: promises, `process.nextTick` and
-   * `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with an `Error` when the code
-   * under test never comes to rest.
+   * `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with an `Error` when the
+   * code under test never comes to rest.
    */
   async advance(ms: number): Promise<void> {
     checkNumber("advance: ms", ms, 0, Number.MAX_VALUE, "ms");
@@ -103,8 +105,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and resolves or rejects as it does.
-   * Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
+   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and resolves or rejects as it
+   * does. Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
    */
   async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
     checkNumber("until: limit", limit, 0, Infinity, "ms");

@@ -1,5 +1,6 @@
 /**
- * From the option `nats` to an open connection that reconnects for ever. Over 400 lines: the options of a connection, its first dial and its end belong together.
+ * From the option `nats` to an open connection that reconnects for ever. Over 400 lines: the options of a connection,
+ * its first dial and its end belong together.
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { isPlain, show } from "../data/checks.ts";
@@ -299,9 +300,9 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
 }
 
 /**
- * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was: nats.js
- * (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno on a busy
- * machine, with a server that was restarted twice in a second).
+ * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was:
+ * nats.js (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno
+ * on a busy machine, with a server that was restarted twice in a second).
  */
 export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
   // nats.js has no public access to it
@@ -325,13 +326,16 @@ export interface Unreachable {
   readonly reason: string;
 }
 
-/** The options that {@link firstConnect} needs besides those of nats.js: how long an attempt takes and the pause after it, in ms. */
+/**
+ * The options that {@link firstConnect} needs besides those of nats.js: how long an attempt takes and the pause after
+ * it, in ms.
+ */
 type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
 
 /**
  * Connects. Without `waitOnFirstConnect` rejects with `UNAVAILABLE` when no server answers in time or one refuses the
- * credentials. With it waits for as long as it takes, and says so to `onUnreachable` at the first failure and then once a minute:
- * nats.js waits in silence.
+ * credentials. With it waits for as long as it takes, and says so to `onUnreachable` at the first failure and then once
+ * a minute: nats.js waits in silence.
  */
 export async function firstConnect(
   driver: Pick<Driver, "connect">,
@@ -383,7 +387,10 @@ async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnec
   }
 }
 
-/** nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them (observed). */
+/**
+ * nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them
+ * (observed).
+ */
 function restoreServers(connection: NatsConnection, given: readonly string[]): void {
   if (given.length < 2) return;
   const known = connection.getServers().map(({ listen }) => listen);

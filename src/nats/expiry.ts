@@ -76,8 +76,8 @@ export class ServerClock {
   }
 
   /**
-   * Whether its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too, which
-   * goes on while a machine sleeps.
+   * Whether its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
+   * which goes on while a machine sleeps.
    */
   get exact(): boolean {
     const age = this.#clock.monotonic() - this.#read;
@@ -113,7 +113,9 @@ export class ServerClock {
     this.#asked = asked;
   }
 
-  /** The server's time at a moment of the monotonic clock, in ms since 1970, at least; `NaN` before the first reading. */
+  /**
+   * The server's time at a moment of the monotonic clock, in ms since 1970, at least; `NaN` before the first reading.
+   */
   at(monotonic: number): number {
     return monotonic + this.#least;
   }

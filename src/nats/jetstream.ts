@@ -73,7 +73,9 @@ export class JetStream {
     return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
   }
 
-  /** Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account. */
+  /**
+   * Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account.
+   */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
     const create = (settings: StreamConfig) => this.#dated(`STREAM.CREATE.${config.name}`, settings, limit);
     try {
@@ -164,9 +166,10 @@ export class JetStream {
   }
 
   /**
-   * Reads by direct get, or from the leader if the NATS user may not: JetStream sends the answer of a direct get, as it is
-   * stored, to whatever subject the request names, so that only users who may do everything to JetStream have this permission.
-   * `kind`: the requests that share a permission; the first that is refused is the last one on a connection.
+   * Reads by direct get, or from the leader if the NATS user may not: JetStream sends the answer of a direct get, as it
+   * is stored, to whatever subject the request names, so that only users who may do everything to JetStream have this
+   * permission. `kind`: the requests that share a permission; the first that is refused is the last one on a
+   * connection.
    */
   async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
     if (!this.#forbidden.has(kind)) {
@@ -181,8 +184,8 @@ export class JetStream {
   }
 
   /**
-   * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers {@link direct
-   * users without the permission}.
+   * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers
+   * {@link direct users without the permission}.
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     return this.direct(

@@ -104,16 +104,18 @@ export class KeptStream {
     await this.#ensure(this.transport.clock.monotonic() + OPEN_LIMIT);
   }
 
-  /** Finds the stream, or creates it anew, after somebody noticed that nobody answers for it. Rejects as {@link open}. */
+  /**
+   * Finds the stream, or creates it anew, after somebody noticed that nobody answers for it. Rejects as {@link open}.
+   */
   async restore(): Promise<void> {
     await this.#ensure(this.transport.clock.monotonic() + OPERATION_LIMIT);
   }
 
   /**
    * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full, or has no consumer left. Rejects with a
-   * `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`, `too large`, and
-   * `full` with `whenFull`, `no stream` with `whenMissing`.
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full, or has no consumer left.
+   * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`,
+   * `too large`, and `full` with `whenFull`, `no stream` with `whenMissing`.
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,
@@ -186,7 +188,10 @@ export class KeptStream {
     this.serverClock.settle();
   }
 
-  /** Calls back when the stream was found to be another one, created anew by whomever, until the returned function is called. */
+  /**
+   * Calls back when the stream was found to be another one, created anew by whomever, until the returned function is
+   * called.
+   */
   onRecreated(listener: () => void): () => void {
     this.#onRecreated.add(listener);
     return () => this.#onRecreated.delete(listener);
@@ -262,8 +267,9 @@ export class KeptStream {
   }
 
   async #create(limit: number): Promise<void> {
-    // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew: so
-    // they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set first_seq)
+    // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
+    // so they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set
+    // first_seq)
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {
@@ -296,8 +302,8 @@ export class KeptStream {
   }
 }
 
-// How the settings of a stream that exists are judged: those that Catga needs, those that an operator may choose, and all
-// others, which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+// How the settings of a stream that exists are judged: those that Catga needs, those that an operator may choose, and
+// all others, which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
 
 /** A setting that does not do. */
 export interface WrongSetting {
@@ -307,7 +313,10 @@ export interface WrongSetting {
   readonly wanted: unknown;
 }
 
-/** Settings of any stream that an operator may choose: they can make it slow, full or unreachable, but lose or change nothing in it. */
+/**
+ * Settings of any stream that an operator may choose: they can make it slow, full or unreachable, but lose or change
+ * nothing in it.
+ */
 export const OPERATORS: readonly string[] = [
   "name",
   "description",
@@ -360,7 +369,8 @@ function isOff(value: unknown): boolean {
     value === "" || value === "default";
 }
 
-// The errors of a stream for its user: what a refusal of JetStream means, and what to do. `what` names it: "the bucket x".
+// The errors of a stream for its user: what a refusal of JetStream means, and what to do. `what` names it: "the bucket
+// x".
 
 /** The server, or the account, has no JetStream. */
 export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError {

@@ -133,8 +133,8 @@ export class LogDelivery {
 }
 
 // Where a message of a consumer is, by its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.
-// <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and perhaps a token at
-// the end. Read by hand, without allocation: a reader does it for each message.
+// <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and perhaps a token
+// at the end. Read by hand, without allocation: a reader does it for each message.
 
 const DOT = 46;
 const DIGIT_0 = 48;
@@ -202,7 +202,8 @@ export class DeliveryPosition {
   }
 }
 
-// The consumers with which streams are read: ordered, without acknowledgements, ended by the server when nobody subscribes.
+// The consumers with which streams are read: ordered, without acknowledgements, ended by the server when nobody
+// subscribes.
 
 /** After this time without a subscriber the server deletes the consumer, in ms. */
 const INACTIVE = 5_000;
@@ -217,8 +218,8 @@ interface ReadConsumer {
 }
 
 /**
- * Makes a consumer of the subjects that match `filters`, from a sequence on. `onNamed` gets its name before it is made: without an answer
- * it may exist nevertheless. Rejects as `KeptStream.attempt`.
+ * Makes a consumer of the subjects that match `filters`, from a sequence on. `onNamed` gets its name before it is made:
+ * without an answer it may exist nevertheless. Rejects as `KeptStream.attempt`.
  */
 export async function makeConsumer(
   stream: KeptStream,

@@ -1,6 +1,6 @@
 /**
- * Where reading goes on: behind what was read last, unless the stream is another one or has lost that. The stream's leader
- * decides, by when it was created, its last sequence, and the time of the message that was read last.
+ * Where reading goes on: behind what was read last, unless the stream is another one or has lost that. The stream's
+ * leader decides, by when it was created, its last sequence, and the time of the message that was read last.
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
@@ -8,7 +8,9 @@ import { JetStreamRefusal, type StreamInfo } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { fromApi } from "./stored_message.ts";
 
-/** How long a stream may be behind what was read of it, in ms: a new leader in a cluster may still apply what it has. */
+/**
+ * How long a stream may be behind what was read of it, in ms: a new leader in a cluster may still apply what it has.
+ */
 const BEHIND = 2_000;
 /** How often it is asked again, in ms. */
 const AGAIN = 100;
@@ -76,8 +78,8 @@ export function toState(stream: KeptStream, info: StreamInfo): LogState {
 }
 
 /**
- * If the stream has another message in the place of the one that was read last: the last sequence that is older than that or
- * as old, so that nothing which was stored since the loss is passed by.
+ * If the stream has another message in the place of the one that was read last: the last sequence that is older than
+ * that or as old, so that nothing which was stored since the loss is passed by.
  */
 async function findReplaced(stream: KeptStream, after: LogMark, state: LogState): Promise<number | undefined> {
   const { sequence, time } = after;

@@ -1,10 +1,10 @@
 /**
- * Follows a stream: one consumer after another, each from behind the message that was read last. A consumer that was lost is
- * silent, and one that starts behind the end of a stream that was made again waits for ever: so each start compares the stream
- * with what was read.
+ * Follows a stream: one consumer after another, each from behind the message that was read last. A consumer that was
+ * lost is silent, and one that starts behind the end of a stream that was made again waits for ever: so each start
+ * compares the stream with what was read.
  *
- * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or that takes no
- * more while messages come, has a consumer of its own until it has caught up.
+ * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or
+ * that takes no more while messages come, has a consumer of its own until it has caught up.
  *
  * Over 300 lines: what comes, from either consumer, moves one position, and every way between the two is here.
  */
@@ -29,7 +29,9 @@ const PAUSE = 2_000;
 /** What a shared consumer gives a reader that has paused, before that reads by itself: messages, and bytes. */
 const MOST_EXCESS = 256;
 const MOST_EXCESS_BYTES = 1_048_576;
-/** How often a reader with a consumer of its own tries to share one, in ms, and how long not after it could not keep up. */
+/**
+ * How often a reader with a consumer of its own tries to share one, in ms, and how long not after it could not keep up.
+ */
 const AGAIN = 1_000;
 const ALONE = 5_000;
 
@@ -352,8 +354,8 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   /**
-   * Up to here there are messages of other subjects only: the mark follows them, lest it looks later as if what has expired of
-   * them was lost.
+   * Up to here there are messages of other subjects only: the mark follows them, lest it looks later as if what has
+   * expired of them was lost.
    */
   #idle(sequence: number): void {
     if (sequence > this.#upTo) this.#upTo = sequence;

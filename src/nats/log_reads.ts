@@ -80,8 +80,8 @@ async function oneOfLeader(
 }
 
 /**
- * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are under way at
- * once, one for each sequence.
+ * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are
+ * under way at once, one for each sequence.
  */
 async function batchOfLeader(
   stream: KeptStream,
@@ -120,8 +120,8 @@ async function batchOfLeader(
 const AT_ONCE = 16;
 
 /**
- * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages that
- * came are the batch.
+ * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages
+ * that came are the batch.
  */
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
   const { transport, name } = stream;

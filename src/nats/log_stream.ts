@@ -228,7 +228,9 @@ export class NatsLogStream implements LogStream {
     );
   }
 
-  /** Nobody acknowledges: the stream is lost, or has no leader. Returns why it could not be restored, if that was tried. */
+  /**
+   * Nobody acknowledges: the stream is lost, or has no leader. Returns why it could not be restored, if that was tried.
+   */
   #restore(): CatgaError | undefined {
     this.#stream.restore().then(() => {
       this.#lost = this.#fault = undefined;
@@ -295,7 +297,8 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
     // servers that do not know the setting may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
-    // schedules are refused in a stream that refuses new messages; last, so that an error names first what is wrong either way
+    // schedules are refused in a stream that refuses new messages; last, so that an error names first what is wrong
+    // either way
     discard: schedules ? "old" : "new",
   };
 }

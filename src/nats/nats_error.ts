@@ -34,7 +34,10 @@ export function failure(error: unknown): Failure {
   return "other";
 }
 
-/** The permission that the NATS user lacks; `undefined` if the error is another one. Names of consumers are random: of all of a stream. */
+/**
+ * The permission that the NATS user lacks; `undefined` if the error is another one. Names of consumers are random: of
+ * all of a stream.
+ */
 export function violation(error: unknown): Violation | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { name, operation, subject } = cause as Error & { operation?: unknown; subject?: unknown };

@@ -1,8 +1,8 @@
 /**
- * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a timer. It
- * waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself (`log_reader.ts`). A reader joins when
- * the consumer is made anew, from behind the one that is least far; the others pass over what they have. The old consumer
- * delivers until the new one is there, so that nobody waits.
+ * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
+ * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself
+ * (`log_reader.ts`). A reader joins when the consumer is made anew, from behind the one that is least far; the others
+ * pass over what they have. The old consumer delivers until the new one is there, so that nobody waits.
  *
  * Over 300 lines: who reads, who joins and which consumer delivers change together.
  */
@@ -15,7 +15,10 @@ import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts
 
 /** How far a reader may be from the others to join them, in sequences: what lies between is delivered again. */
 const NEAR = 4_096;
-/** How long a first reader is waited with, and how often the consumer is made anew, in ms: many nearly always join at once. */
+/**
+ * How long a first reader is waited with, and how often the consumer is made anew, in ms: many nearly always join at
+ * once.
+ */
 const FIRST = 5;
 const PACE = 100;
 /** After this time the consumer is made anew without the filters of readers that have left, in ms. */
@@ -115,8 +118,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Resolves with `true` after `onJoined`; `false`: it is too far from the others, or has left. Rejects if there is no consumer for it, with
-   * what `KeptStream.attempt` rejects with.
+   * Resolves with `true` after `onJoined`; `false`: it is too far from the others, or has left. Rejects if there is no
+   * consumer for it, with what `KeptStream.attempt` rejects with.
    */
   join(reader: SharingReader): Promise<boolean> {
     for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
@@ -229,7 +232,9 @@ export class SharedConsumer implements Progress {
     }
   }
 
-  /** Where reading goes on after an interruption: of those that are furthest; the others find their places themselves. */
+  /**
+   * Where reading goes on after an interruption: of those that are furthest; the others find their places themselves.
+   */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;
     let furthest: LogMark | undefined;
@@ -329,7 +334,10 @@ export class SharedConsumer implements Progress {
     if (this.#held === undefined && transport.status.state === "connected") transport.connection.publish(reply);
   }
 
-  /** Nothing is there up to this sequence: marks follow, lest it looks later as if what has expired of other subjects was lost. */
+  /**
+   * Nothing is there up to this sequence: marks follow, lest it looks later as if what has expired of other subjects
+   * was lost.
+   */
   #idle(sequence: number): void {
     const { clock } = this.#stream.transport;
     if (sequence > this.upTo) this.upTo = sequence;

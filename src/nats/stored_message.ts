@@ -3,7 +3,10 @@ import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 
-/** A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all else. */
+/**
+ * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
+ * else.
+ */
 export class DeliveredMessage implements StoredMessage {
   readonly sequence: number;
   readonly time: number;
@@ -107,8 +110,9 @@ const SUBJECT = "\r\nNats-Subject:";
 const BEFORE = "\r\nNats-Last-Sequence:";
 
 /**
- * Looks up headers that the server adds, behind those of the message itself, by how their lines begin; "" for one that is not there. It reads
- * the bytes, if this nats.js has them where 3.4 has them: its own decoding of headers takes most of the time of a batch.
+ * Looks up headers that the server adds, behind those of the message itself, by how their lines begin; "" for one that
+ * is not there. It reads the bytes, if this nats.js has them where 3.4 has them: its own decoding of headers takes most
+ * of the time of a batch.
  */
 function headerOf(message: Msg): ((line: string) => string) | undefined {
   // not part of the type of a message
@@ -128,7 +132,10 @@ function headerOf(message: Msg): ((line: string) => string) | undefined {
   };
 }
 
-/** As `Date.parse`, which takes most of the time of a message with fractions of nanoseconds: `2026-11-22T05:08:29.050123456Z`. */
+/**
+ * As `Date.parse`, which takes most of the time of a message with fractions of nanoseconds:
+ * `2026-11-22T05:08:29.050123456Z`.
+ */
 export function timeOf(text: string): number {
   const [zone, dot] = [text.length - 1, 19];
   if (text.charCodeAt(10) !== T || text.charCodeAt(zone) !== Z || zone < dot || zone > 29) return Date.parse(text);

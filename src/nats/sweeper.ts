@@ -1,11 +1,11 @@
 /**
  * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
  * cache), and such markers of removed entries from every bucket, where they would fill the store for good; reads ignore
- * them anyway (`expiry.ts`). Servers forget
- * ttls at restarts only, so a sweep begins 2 s after a reconnect, by one client at a time, and is repeated less and
- * less often until no entry with a ttl is left from before the reconnect. The entry of a turn is removed by whoever
- * wrote it: at the end of its ttl, which a server may forget as well, and after the last sweep at once. One that is there
- * for longer tells a client that opens the bucket that a sweep was broken off by its client's death: it begins anew.
+ * them anyway (`expiry.ts`). Servers forget ttls at restarts only, so a sweep begins 2 s after a reconnect, by one
+ * client at a time, and is repeated less and less often until no entry with a ttl is left from before the reconnect.
+ * The entry of a turn is removed by whoever wrote it: at the end of its ttl, which a server may forget as well, and
+ * after the last sweep at once. One that is there for longer tells a client that opens the bucket that a sweep was
+ * broken off by its client's death: it begins anew.
  */
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
@@ -140,8 +140,8 @@ export class Sweeper {
   }
 
   /**
-   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of its entry, 0 where there is no room for one;
-   * `undefined` if another client has it.
+   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of its entry, 0 where there is no
+   * room for one; `undefined` if another client has it.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
     const headers = { "Nats-TTL": `${seconds}s` };

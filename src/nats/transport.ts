@@ -29,8 +29,8 @@ export interface NatsTransportOptions {
   /** Gets errors that a subscription's callback throws, and errors that the server reports; `console.error`. */
   onError?: (error: unknown) => void;
   /**
-   * Gets the permissions that the NATS user turned out to lack, except that for direct gets, which nothing needs; absent: `onError`
-   * gets them as errors.
+   * Gets the permissions that the NATS user turned out to lack, except that for direct gets, which nothing needs;
+   * absent: `onError` gets them as errors.
    */
   onForbidden?: (violation: Violation) => void;
 }
@@ -142,8 +142,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * As {@link NatsTransport.publish}, at the end of this turn of the event loop, together with the others of this turn. For many small messages
-   * whose order with those of `publish` does not matter. The subject was checked.
+   * As {@link NatsTransport.publish}, at the end of this turn of the event loop, together with the others of this turn.
+   * For many small messages whose order with those of `publish` does not matter. The subject was checked.
    */
   publishText(message: TextMessage): void {
     const texts = this.#texts;
@@ -365,8 +365,9 @@ export class SubscriptionHandle implements Subscription {
   }
 }
 
-// Publishes texts: those of one turn of the event loop with one encoding and one write. nats.js 3.4 encodes the subject, the headers and the
-// payload of each message by itself, and makes an object of its headers: a fifth of the time of an append.
+// Publishes texts: those of one turn of the event loop with one encoding and one write. nats.js 3.4 encodes the
+// subject, the headers and the payload of each message by itself, and makes an object of its headers: a fifth of the
+// time of an append.
 
 /** A message as text. */
 export interface TextMessage {
@@ -401,7 +402,9 @@ export class TextPublisher {
     return headersText(headers).length + Buffer.byteLength(text);
   }
 
-  /** Publishes a message at the end of this turn. Its subjects, names and values have been checked; it has this size. */
+  /**
+   * Publishes a message at the end of this turn. Its subjects, names and values have been checked; it has this size.
+   */
   publish({ subject, reply, headers, text }: TextMessage, size: number): void {
     const head = headersText(headers);
     const line = head === "" ? `PUB ${subject} ${reply} ${size}` : `HPUB ${subject} ${reply} ${head.length} ${size}`;

@@ -2,10 +2,10 @@
  * A watch of a bucket that does not fall silent: changes are reported after a reconnect, after the consumer was lost
  * and after the bucket was made anew, all of which silence the KV watches of nats.js (docs/internals/measurements.md).
  *
- * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When either
- * breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5 s it compares
- * what has come with the last message that the stream's leader has.
- * Entries that have expired by `expiry.ts` are removed (`watched_entries.ts`).
+ * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When
+ * either breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5
+ * s it compares what has come with the last message that the stream's leader has. Entries that have expired by
+ * `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { backoff, delay } from "../ports/clock.ts";
@@ -268,8 +268,8 @@ interface WatchReaderOptions extends Pick<FeedListener, "onRecord" | "onBroken">
 }
 
 /**
- * Goes on behind a feed that has listed, and closes it when the reader has begun. `undefined` while it is not known how far the feed is.
- * The reader is the caller's to close, also when it is broken.
+ * Goes on behind a feed that has listed, and closes it when the reader has begun. `undefined` while it is not known how
+ * far the feed is. The reader is the caller's to close, also when it is broken.
  */
 function readBehind(
   stream: BucketStream,

@@ -1,8 +1,9 @@
 /**
- * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the order in
- * which a drain goes in `drain.ts`.
+ * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the
+ * order in which a drain goes in `drain.ts`.
  *
- * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of it.
+ * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
+ * it.
  */
 import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";

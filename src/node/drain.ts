@@ -1,6 +1,6 @@
 /**
- * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the node
- * holds is given back; the connection is closed last, because every step before it may need it.
+ * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
+ * node holds is given back; the connection is closed last, because every step before it may need it.
  */
 import { type Clock, within } from "../ports/clock.ts";
 import type { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
@@ -49,7 +49,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   // 1. Route every send from now on: what only this node handles runs here, all else goes to other nodes.
   steps.endFastPaths();
 
-  // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays this no
+  // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
+  //    this no
   // longer than `timeout`: the records there expire by themselves.
   await within(clock, timeout, Promise.all([steps.leaveLog(), steps.remote()?.leave(), state.abdicate()]));
 

@@ -1,6 +1,7 @@
 /**
- * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a node cannot
- * do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose do not fill the log.
+ * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a
+ * node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose
+ * do not fill the log.
  */
 import { callSubject, eventSubject } from "../contract/subjects.ts";
 import type { Clock } from "../ports/clock.ts";

@@ -1,6 +1,6 @@
 /**
- * `bun --hot` evaluates a program's modules again in the same process when a file has changed, Catga's too, and stops nothing:
- * the apps of the evaluation before are drained before the new one starts its first.
+ * `bun --hot` evaluates a program's modules again in the same process when a file has changed, Catga's too, and stops
+ * nothing: the apps of the evaluation before are drained before the new one starts its first.
  */
 import process from "node:process";
 import { constants } from "node:os";
@@ -13,7 +13,9 @@ export interface Reloadable {
 
 /** One evaluation of the program's modules. */
 interface Evaluation {
-  /** Drains the apps of earlier evaluations. Resolves when they have stopped; a drain's failure is logged by its app. */
+  /**
+   * Drains the apps of earlier evaluations. Resolves when they have stopped; a drain's failure is logged by its app.
+   */
   drainEarlier(): Promise<void>;
   /** Adds an app that has started. It is drained at once when a later evaluation has begun meanwhile. */
   add(app: Reloadable): void;
@@ -68,10 +70,10 @@ type Signal = (typeof SIGNALS)[number];
 const ARRIVAL = 1_000;
 
 /**
- * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the
- * same kind does so at once; one of the other kind changes nothing, because Deno's watcher adds a SIGTERM to Ctrl-C. When
- * another listener is there (another app of this process, or the program's own), that one has to end the process. Returns
- * a function that removes the listeners.
+ * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the same
+ * kind does so at once; one of the other kind changes nothing, because Deno's watcher adds a SIGTERM to Ctrl-C. When
+ * another listener is there (another app of this process, or the program's own), that one has to end the process.
+ * Returns a function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
   const seen = new Set<Signal>();
@@ -94,8 +96,8 @@ export function onSignals(drain: () => Promise<void>): () => void {
 /** Ends the process as the signal would have without listeners; in Deno SIGTERM becomes its exit code, 143. */
 function endProcess(signal: Signal): void {
   const exit = () => process.exit(128 + constants.signals[signal]);
-  // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: an exit ends only the program then, a
-  // signal would end the watcher (observed, 2.9.6)
+  // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: an exit ends only the program
+  // then, a signal would end the watcher (observed, 2.9.6)
   if ("Deno" in globalThis && signal === "SIGTERM") return exit();
   process.kill(process.pid, signal);
   // in Deno another thread ends the process, and the first process of a container ignores its own signals

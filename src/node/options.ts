@@ -25,8 +25,8 @@ export interface CatgaOptions {
   /** A module namespace (`import * as orders`), a handler, or an array of these; none. */
   handlers?: Handlers | undefined;
   /**
-   * A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory. `undefined`, as that
-   * of a variable that is not set, is in memory too, with a warning.
+   * A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory.
+   * `undefined`, as that of a variable that is not set, is in memory too, with a warning.
    */
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
   /** A network in memory: several apps of one process as one cluster, for tests; none. */
@@ -50,22 +50,22 @@ export interface CatgaOptions {
   /** How a node is chosen for a send; `"round-robin"`. */
   route?: Route | undefined;
   /**
-   * How many handlers run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A request that
-   * cannot begin before its deadline is refused with `OVERLOADED`.
+   * How many handlers run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A request
+   * that cannot begin before its deadline is refused with `OVERLOADED`.
    */
   concurrency?: number | undefined;
   /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
   heartbeat?: number | undefined;
   /**
-   * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one request
-   * decides whether it is sent to again. An error that a handler answers is not a failed delivery.
+   * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one
+   * request decides whether it is sent to again. An error that a handler answers is not a failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
   /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
-   * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at most, each of 1
-   * to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.
+   * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at
+   * most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.
    */
   carry?: readonly string[] | undefined;
   /** Where it logs to; warnings and errors to the console. */

@@ -1,6 +1,6 @@
 /**
- * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as the
- * contract's schema parses it.
+ * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
+ * the contract's schema parses it.
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
 import { checkSendOptions, isInternalName, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
@@ -144,8 +144,8 @@ export class RequestBuilder {
   }
 
   /**
-   * As {@link RequestBuilder.prepare}, for a message that is stored: with the time when it is to be handled. Its key follows when it
-   * has passed the schema.
+   * As {@link RequestBuilder.prepare}, for a message that is stored: with the time when it is to be handled. Its key
+   * follows when it has passed the schema.
    */
   prepareDurable(
     method: "publish" | "enqueue",
@@ -166,8 +166,9 @@ export class RequestBuilder {
   }
 
   /**
-   * The id that was given. An idempotent command without one gets an id here, because every attempt must have the same: its
-   * contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one. What is stored is named in the log.
+   * The id that was given. An idempotent command without one gets an id here, because every attempt must have the same:
+   * its contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one. What is stored is
+   * named in the log.
    */
   #idOf(
     contract: AnyContract,
@@ -215,8 +216,8 @@ export class RequestBuilder {
   }
 
   /**
-   * Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not sent. The key of
-   * what is stored is left to `go`.
+   * Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not
+   * sent. The key of what is stored is left to `go`.
    */
   parse<T, R extends RemoteRequest | StoredRequest = RemoteRequest>(
     request: R,
@@ -296,10 +297,13 @@ function withCarried(
   return headers && Object.freeze(headers);
 }
 
-// The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation and that
-// no other node handles.
+// The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation
+// and that no other node handles.
 
-/** The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the membership has changed. */
+/**
+ * The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the
+ * membership has changed.
+ */
 export function fastPaths(
   host: ContextHost,
   { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
@@ -314,9 +318,9 @@ export function fastPaths(
 }
 
 /**
- * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of it
- * into the loop that sends: then the promise of a plain value is made and awaited in half of the time (31 ns instead of 61
- * in Deno), which an async function, or a result that another function made, takes from it (measured).
+ * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of
+ * it into the loop that sends: then the promise of a plain value is made and awaited in half of the time (31 ns instead
+ * of 61 in Deno), which an async function, or a result that another function made, takes from it (measured).
  */
 export class LocalFastPath {
   readonly #host: ContextHost;

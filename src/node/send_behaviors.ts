@@ -1,6 +1,6 @@
 /**
- * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for them at
- * each send.
+ * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for
+ * them at each send.
  */
 import { App, type AppParts } from "./app.ts";
 import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";
@@ -161,8 +161,8 @@ export class AppWithSendBehaviors extends App {
   }
 
   /**
-   * The options, with an id for an idempotent command, or one of an entity: a behavior that sends it again must send the same id. One that the contract
-   * makes of the payload is the same each time.
+   * The options, with an id for an idempotent command, or one of an entity: a behavior that sends it again must send
+   * the same id. One that the contract makes of the payload is the same each time.
    */
   #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;
@@ -239,8 +239,9 @@ class Sends {
   }
 
   /**
-   * The result at the deadline, when the behaviors have not returned one: the failure that every send had, else an error that
-   * says that the message was sent. A successful result counts only of a broadcast: behaviors may have wanted to change it.
+   * The result at the deadline, when the behaviors have not returned one: the failure that every send had, else an
+   * error that says that the message was sent. A successful result counts only of a broadcast: behaviors may have
+   * wanted to change it.
    */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);

@@ -1,10 +1,11 @@
 /**
- * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the contract's
- * schema, then run in this process or handed to the cluster. `request_builder.ts` is the shorter way of sends that need no
- * preparation. docs/internals/sends.md follows a send further: to its handler, and to another node and back.
+ * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the
+ * contract's schema, then run in this process or handed to the cluster. `request_builder.ts` is the shorter way of
+ * sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another node
+ * and back.
  *
- * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for such
- * closures at each call of the method around them, even when it makes none.
+ * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for
+ * such closures at each call of the method around them, even when it makes none.
  */
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
@@ -84,7 +85,10 @@ export class SendPath {
     return this.#parse(this.#builder.prepare("send", contract, payload, options, parent));
   }
 
-  /** The same for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes do. */
+  /**
+   * The same for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes
+   * do.
+   */
   relay(
     contract: AnyContract,
     payload: unknown,
@@ -130,8 +134,8 @@ export class SendPath {
   }
 
   /**
-   * Then the request goes to the cluster, whose router (`cluster/routing/router.ts`) may choose this node; without a cluster,
-   * to this node's own handler.
+   * Then the request goes to the cluster, whose router (`cluster/routing/router.ts`) may choose this node; without a
+   * cluster, to this node's own handler.
    */
   #route(request: RemoteRequest): Promise<Result<unknown>> {
     const remote = this.#remote;
@@ -140,8 +144,8 @@ export class SendPath {
   }
 
   /**
-   * While this node drains, the router does not choose it. Handlers that still run may send to a handler that no other node
-   * has, and must be able to end.
+   * While this node drains, the router does not choose it. Handlers that still run may send to a handler that no other
+   * node has, and must be able to end.
    */
   #handledHereAlone({ contract, node }: RemoteRequest, remote: Remote): boolean {
     const here = node === this.#node || (node === undefined && remote.alone(contract.name));
@@ -335,8 +339,8 @@ export async function sendAll(
 }
 
 /**
- * Yields to the event loop when the sends have kept it for too long: sends to handlers that return at once would never yield,
- * and no timer would fire.
+ * Yields to the event loop when the sends have kept it for too long: sends to handlers that return at once would never
+ * yield, and no timer would fire.
  */
 class Pace {
   readonly #clock: Clock;

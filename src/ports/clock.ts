@@ -1,6 +1,6 @@
 /**
- * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on virtual time
- * and from one seed.
+ * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on
+ * virtual time and from one seed.
  */
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
@@ -24,9 +24,9 @@ export interface Clock {
 /** The clock of an app, for a program's own timers: on a test's virtual time they pass as everything else does. */
 export interface AppClock extends Clock {
   /**
-   * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep` also rejects
-   * with the reason of `ctx.signal` when that aborts, without being given it. Rejects with a `RangeError` for other numbers,
-   * and with a `TypeError` for other values.
+   * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep`
+   * also rejects with the reason of `ctx.signal` when that aborts, without being given it. Rejects with a `RangeError`
+   * for other numbers, and with a `TypeError` for other values.
    *
    * @example
    * ```ts
@@ -55,7 +55,9 @@ export function stamp(clock: Clock): Stamp {
   return { wall: clock.now(), monotonic: clock.monotonic() };
 }
 
-/** Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back. */
+/**
+ * Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back.
+ */
 export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
 }
@@ -159,8 +161,8 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /**
- * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after the first failure and
- * `longest` after many. `failures`: those before the last one.
+ * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after
+ * the first failure and `longest` after many. `failures`: those before the last one.
  */
 export function backoff(random: Random, failures: number, first: number, longest: number): number {
   return random() * Math.min(longest, first * 2 ** failures);
@@ -174,8 +176,8 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
   });
 }
 
-// Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop. After
-// that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
+// Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
+// After that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
 
 /** Watches one process. */
 export class Standstill {
@@ -194,7 +196,10 @@ export class Standstill {
     this.#later();
   }
 
-  /** When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet ends now. */
+  /**
+   * When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet
+   * ends now.
+   */
   get ended(): number {
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);

@@ -9,8 +9,8 @@ import { checkHeader, checkPattern, checkSubject } from "./transport.ts";
 /** Streams of a cluster. */
 export interface EventLog {
   /**
-   * Opens a stream, and creates it when it does not exist: with sequences that begin with the server's time in ms, so that those of
-   * a stream that was lost and made again are greater.
+   * Opens a stream, and creates it when it does not exist: with sequences that begin with the server's time in ms, so
+   * that those of a stream that was lost and made again are greater.
    *
    * Rejects with a `CatgaError`: `UNAVAILABLE` when it cannot be reached in time or this user may not open it;
    * `LOG_MISMATCH` when it exists with other settings, or some that could lose messages, naming the setting.
@@ -24,57 +24,78 @@ export interface LogOptions {
   readonly subjects: readonly string[];
   /** On how many servers each message is kept. */
   readonly replicas: number;
-  /** Whether messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new ones. */
+  /**
+   * Whether messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
+   * ones.
+   */
   readonly schedules: boolean;
 }
 
 /**
- * A stream. Sequences grow with each message, and are less than 2^43. A stream that was lost is made again, empty, by whatever finds it
- * missing: an append, which was not stored then, a reader, or a request; `state` only says so.
+ * A stream. Sequences grow with each message, and are less than 2^43. A stream that was lost is made again, empty, by
+ * whatever finds it missing: an append, which was not stored then, a reader, or a request; `state` only says so.
  */
 export interface LogStream {
   readonly name: string;
   /**
-   * The time of the server that stores it, in ms since 1970, at least: it may be later there, by what an answer was on its way. This
-   * process's clock before the first answer.
+   * The time of the server that stores it, in ms since 1970, at least: it may be later there, by what an answer was on
+   * its way. This process's clock before the first answer.
    */
   readonly serverTime: number;
-  /** The same, at most: certainly not earlier than there. What has to be due after a time of the server is judged by this one. */
+  /**
+   * The same, at most: certainly not earlier than there. What has to be due after a time of the server is judged by
+   * this one.
+   */
   readonly latestServerTime: number;
   /**
-   * Asks for the server's time if it is not known, or not well: the last answer was slow, as to a process that was busy, or is old.
-   * `undefined`: it is known. Rejects with `UNAVAILABLE` or `CLOSED`.
+   * Asks for the server's time if it is not known, or not well: the last answer was slow, as to a process that was
+   * busy, or is old. `undefined`: it is known. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   measureTime(): Promise<void> | undefined;
   /** What the server can do; `undefined` before its first answer. */
   readonly abilities: LogAbilities | undefined;
   /**
    * Appends one message, once: it is not repeated here. Resolves as soon as it is known what became of it, after
-   * `timeout` at the latest. Never rejects. Throws a `TypeError` for a subject (the target of a schedule, too) or header that NATS
-   * cannot carry or that is the server's own (`Nats-…`), and a `RangeError` for a ttl, a sequence or a time that is none.
+   * `timeout` at the latest. Never rejects. Throws a `TypeError` for a subject (the target of a schedule, too) or
+   * header that NATS cannot carry or that is the server's own (`Nats-…`), and a `RangeError` for a ttl, a sequence or a
+   * time that is none.
    */
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
-  /** What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such stream. */
+  /**
+   * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
+   * stream.
+   */
   state(): Promise<LogState | undefined>;
   /**
-   * Follows the messages of these subjects (patterns), in order, those that are there and those that come, until it is closed. It
-   * outlives reconnects, restarts of the server, and the loss of its consumer. Messages come in later turns of the event loop.
+   * Follows the messages of these subjects (patterns), in order, those that are there and those that come, until it is
+   * closed. It outlives reconnects, restarts of the server, and the loss of its consumer. Messages come in later turns
+   * of the event loop.
    */
   follow(options: FollowOptions): LogReader;
-  /** The last message of a subject, from the leader when `latest`, else from a server that may lag behind. Rejects as `state`. */
+  /**
+   * The last message of a subject, from the leader when `latest`, else from a server that may lag behind. Rejects as
+   * `state`.
+   */
   last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
   /** The message of a sequence, from the leader; `undefined`: there is none. Rejects as `state`. */
   at(sequence: number): Promise<StoredMessage | undefined>;
   /**
-   * The messages of a subject (a pattern) from a sequence on, or stored at a time of the server (ms since 1970) or later, in order, that are
-   * there now: `most` at most, 1,000 or fewer; fewer do not mean the end, none do. From a server that may lag behind. Rejects as `state`.
+   * The messages of a subject (a pattern) from a sequence on, or stored at a time of the server (ms since 1970) or
+   * later, in order, that are there now: `most` at most, 1,000 or fewer; fewer do not mean the end, none do. From a
+   * server that may lag behind. Rejects as `state`.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
   /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
   subjects(pattern: string): Promise<string[]>;
-  /** Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their number. Rejects as `state`. */
+  /**
+   * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
+   * number. Rejects as `state`.
+   */
   purge(subject: string, options?: { before?: number }): Promise<number>;
-  /** Calls back when the stream may be another one or have lost messages: after a reconnect. Returns a function that removes the listener. */
+  /**
+   * Calls back when the stream may be another one or have lost messages: after a reconnect. Returns a function that
+   * removes the listener.
+   */
   onDoubt(listener: () => void): () => void;
 }
 
@@ -103,7 +124,10 @@ export interface AppendOptions {
   readonly expect?: number | undefined;
   /** Replaces all messages of its subject. */
   readonly rollup?: boolean | undefined;
-  /** Stores it as a schedule, which later appends the same data to `target`. Its subject is the identity of the schedule. */
+  /**
+   * Stores it as a schedule, which later appends the same data to `target`. Its subject is the identity of the
+   * schedule.
+   */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -127,8 +151,8 @@ export type Appended =
   /** It is not stored: the last message of its subject is another one than `expect` says. */
   | { readonly type: "conflict" }
   /**
-   * It is certainly not stored. `passing`: trying again may help (no leader, a concurrent write, a full store); else it does not
-   * (forbidden, too large, a schedule that the server does not know).
+   * It is certainly not stored. `passing`: trying again may help (no leader, a concurrent write, a full store); else it
+   * does not (forbidden, too large, a schedule that the server does not know).
    */
   | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError }
   /** Nobody knows: no answer in time, or the connection was lost. It may even be stored later. */
@@ -177,8 +201,9 @@ export interface FollowOptions {
   /** Gets the messages. What it throws is reported to {@link FollowOptions.onFault}, and reading goes on. */
   onMessage(message: StoredMessage): void;
   /**
-   * Called before the first message and at every interruption, with the place from which reading goes on. `lost`: why that is not
-   * behind what was read last: the stream was made again, ended before it, or has another message in its place.
+   * Called before the first message and at every interruption, with the place from which reading goes on. `lost`: why
+   * that is not behind what was read last: the stream was made again, ended before it, or has another message in its
+   * place.
    */
   onStart(start: { readonly mark: LogMark; readonly state: LogState; readonly lost: LogLoss | undefined }): void;
   /** An error that reading survives, such as a stream that is missing; reported at once and then once a minute. */
@@ -196,8 +221,8 @@ export interface LogLoss {
 /** Something that follows a stream. */
 export interface LogReader {
   /**
-   * The message that was read last; `undefined` before the first start. While none comes it may follow those of other subjects, which
-   * were passed by: so that it is not behind the first message of the stream when they expire.
+   * The message that was read last; `undefined` before the first start. While none comes it may follow those of other
+   * subjects, which were passed by: so that it is not behind the first message of the stream when they expire.
    */
   readonly mark: LogMark | undefined;
   /** Whether it has delivered all that the stream had when it (last) started. */

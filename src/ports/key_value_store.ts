@@ -27,11 +27,11 @@ export interface BucketOptions {
  * another one is a `TypeError` or `RangeError`. Every method rejects with a `CatgaError` `UNAVAILABLE` when the store
  * does not answer in time, and `CLOSED` when its connection is closed; a write that failed so may have happened.
  *
- * An entry with a ttl counts no longer than that and a margin of 1 s, even if the store has lost the ttl or cannot expire the
- * entry: then `get` and `entries` leave it out, `create` overwrites it, and a watch removes it, which every watch reports.
- * It ends by the store's own clock, and at the latest a ttl after a watch has first seen it unchanged; the wall clock of this
- * process does not matter. Removal is compare-and-set: an entry that was written again is never removed, and one that has not
- * been removed yet may still be written again by `update`.
+ * An entry with a ttl counts no longer than that and a margin of 1 s, even if the store has lost the ttl or cannot
+ * expire the entry: then `get` and `entries` leave it out, `create` overwrites it, and a watch removes it, which every
+ * watch reports. It ends by the store's own clock, and at the latest a ttl after a watch has first seen it unchanged;
+ * the wall clock of this process does not matter. Removal is compare-and-set: an entry that was written again is never
+ * removed, and one that has not been removed yet may still be written again by `update`.
  */
 export interface Bucket {
   readonly name: string;
@@ -40,8 +40,8 @@ export interface Bucket {
   /** Writes a key that has no entry. Resolves with the revision, or `undefined` when there was an entry. */
   create(key: string, value: string, options?: WriteOptions): Promise<number | undefined>;
   /**
-   * Overwrites the entry of this revision. Resolves with the new revision, or `undefined` when the key is at another one or
-   * has no entry. A ttl begins anew; without one the entry stays for good.
+   * Overwrites the entry of this revision. Resolves with the new revision, or `undefined` when the key is at another
+   * one or has no entry. A ttl begins anew; without one the entry stays for good.
    */
   update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined>;
   /** Writes, with or without an entry there. Resolves with the revision. */
@@ -54,9 +54,10 @@ export interface Bucket {
   /** The entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
-   * Calls back for every current entry whose key starts with `prefix`, resolves, and then calls back for every change; the
-   * revisions of one key only grow. It outlives reconnects, and a store that lost everything: changes in between are reported
-   * afterwards, of each key the last one. Ends when the signal aborts or the store is closed. `onChange` must not throw.
+   * Calls back for every current entry whose key starts with `prefix`, resolves, and then calls back for every change;
+   * the revisions of one key only grow. It outlives reconnects, and a store that lost everything: changes in between
+   * are reported afterwards, of each key the last one. Ends when the signal aborts or the store is closed. `onChange`
+   * must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }
@@ -79,8 +80,8 @@ export interface Entry {
 }
 
 /**
- * What {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired, or lost
- * with its store.
+ * What {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired,
+ * or lost with its store.
  */
 export type Change =
   | ({ readonly type: "put" } & Entry)

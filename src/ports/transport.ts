@@ -22,14 +22,14 @@ export interface Transport {
   /** The server that this connection is on now; a reconnect may change it. */
   readonly server: ServerInfo;
   /**
-   * Calls back at every change of {@link Transport.status}, after the change. Returns a function that removes the listener.
-   * A listener must not throw.
+   * Calls back at every change of {@link Transport.status}, after the change. Returns a function that removes the
+   * listener. A listener must not throw.
    */
   onStatus(listener: (status: TransportStatus) => void): () => void;
   /**
-   * Hands a message to the network, which delivers it at most once, in the order of the calls. A message with a `reply` subject
-   * that reaches no subscription bounces: this connection's own subscription to the reply subject gets a message with
-   * `noResponders` and without data.
+   * Hands a message to the network, which delivers it at most once, in the order of the calls. A message with a `reply`
+   * subject that reaches no subscription bounces: this connection's own subscription to the reply subject gets a
+   * message with `noResponders` and without data.
    *
    * Throws a `TypeError` for a subject, reply or header that NATS cannot carry, a `CatgaError` `TOO_LARGE` when data
    * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
@@ -138,7 +138,10 @@ export function checkSubject(subject: string): void {
   );
 }
 
-/** Throws a `TypeError` for a subject or queue that cannot be subscribed to; as {@link checkSubject}, but wildcards are allowed. */
+/**
+ * Throws a `TypeError` for a subject or queue that cannot be subscribed to; as {@link checkSubject}, but wildcards are
+ * allowed.
+ */
 export function checkPattern(subject: string, queue?: string): void {
   if (queue !== undefined && !/^\S+$/.test(queue)) {
     throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);

@@ -1,6 +1,6 @@
 /**
- * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the leader's
- * function; the others wait in the lock's queue.
+ * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the
+ * leader's function; the others wait in the lock's queue.
  */
 import { type Clock, delay } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -39,8 +39,8 @@ export class Leadership {
 
   /**
    * Runs `fn` whenever this node leads `name`. After `fn` has ended, because it returned, threw, or lost the lock
-   * (`LOCK_LOST`), the next node in the queue leads, and this one stands again a second later, behind them. What `fn` throws
-   * is observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
+   * (`LOCK_LOST`), the next node in the queue leads, and this one stands again a second later, behind them. What `fn`
+   * throws is observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);

@@ -1,4 +1,7 @@
-/** Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on first use. */
+/**
+ * Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on
+ * first use.
+ */
 import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";

@@ -29,7 +29,9 @@ interface VirtualPaceOptions {
   busy(): boolean;
 }
 
-/** Virtual time. It passes only while the test awaits the cluster: none passes while the test computes or reads a file. */
+/**
+ * Virtual time. It passes only while the test awaits the cluster: none passes while the test computes or reads a file.
+ */
 export class VirtualPace implements Pace {
   readonly clock: VirtualClock = new VirtualClock();
   readonly #options: VirtualPaceOptions;
@@ -141,8 +143,8 @@ export class RealPace implements Pace {
 }
 
 /**
- * While handlers run, this many virtual ms take at least 1 ms of real time: a handler that waits for a file, or for a real
- * timer, has 300 ms before a timeout of 30 s has passed.
+ * While handlers run, this many virtual ms take at least 1 ms of real time: a handler that waits for a file, or for a
+ * real timer, has 300 ms before a timeout of 30 s has passed.
  */
 const MAX_BUSY = 100;
 /** In place of a node: the test itself awaits the promise. */
@@ -151,9 +153,9 @@ const TEST = "the test";
 // The app that a test works with: virtual time passes while the test awaits one of its promises.
 
 /**
- * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms, cache,
- * clock and dead letters that it returns. Iterators are returned as they are, as their next value may never come, but for that of dead
- * letters, which ends.
+ * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms,
+ * cache, clock and dead letters that it returns. Iterators are returned as they are, as their next value may never
+ * come, but for that of dead letters, which ends.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {

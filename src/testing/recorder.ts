@@ -10,7 +10,9 @@ import type { OutgoingMessage } from "../contract/behavior.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
-  /** What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt. */
+  /**
+   * What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt.
+   */
   readonly type: RecordType;
   /** The kind of its contract. */
   readonly kind: Kind;
@@ -57,8 +59,9 @@ export interface Recorder {
   /** The messages of a contract whose handlers ran, one for each run. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * The next record of a contract that has a result (or whose handler has begun, for the type `"started"`) and that `next` has
-   * not returned yet for this type: an earlier one, or else the first to come, so that none is missed between two calls. Rejects if none comes within the limit.
+   * The next record of a contract that has a result (or whose handler has begun, for the type `"started"`) and that
+   * `next` has not returned yet for this type: an earlier one, or else the first to come, so that none is missed
+   * between two calls. Rejects if none comes within the limit.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,

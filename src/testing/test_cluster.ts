@@ -23,8 +23,9 @@ import type { Clock } from "../ports/clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 
 /**
- * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when all
- * see each other. Rejects as `catga` does, with a `RangeError` for an invalid size, and with a `TypeError` for a repeated id.
+ * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when
+ * all see each other. Rejects as `catga` does, with a `RangeError` for an invalid size, and with a `TypeError` for a
+ * repeated id.
  *
  * Log lines are in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a `logger`.
  *
@@ -121,8 +122,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Starts one more node, or one that was killed or drained, with these options besides those of the cluster. Rejects as
-   * `catga` does, and with a `TypeError` if the node is running.
+   * Starts one more node, or one that was killed or drained, with these options besides those of the cluster. Rejects
+   * as `catga` does, and with a `TypeError` if the node is running.
    */
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
@@ -143,14 +144,19 @@ export class TestCluster implements AsyncDisposable {
     return wrapped;
   }
 
-  /** Ends a node as SIGKILL does: its promises never settle. {@link TestCluster.start} starts a node with its id again. */
+  /**
+   * Ends a node as SIGKILL does: its promises never settle. {@link TestCluster.start} starts a node with its id again.
+   */
   kill(id: string): void {
     this.app(id);
     this.network.kill(id);
     this.#forget(id);
   }
 
-  /** Freezes a node as SIGSTOP does: it stays connected, and does not answer. Its promises do not settle until it resumes. */
+  /**
+   * Freezes a node as SIGSTOP does: it stays connected, and does not answer. Its promises do not settle until it
+   * resumes.
+   */
   pause(id: string): void {
     this.app(id);
     this.network.pause(id);
@@ -196,8 +202,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no others: some seconds after a
-   * kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no others: some seconds
+   * after a kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
    */
   async agreed(limit = 60_000): Promise<void> {
     checkLimit("agreed", limit);
@@ -210,9 +216,9 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets time pass until all that the log has stored was handled by every subscription, retries and all, or is a dead letter. Asks the
-   * nodes that are neither frozen nor cut off. What is scheduled for later does not count before its time. Rejects with what is left
-   * if that does not happen within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until all that the log has stored was handled by every subscription, retries and all, or is a dead
+   * letter. Asks the nodes that are neither frozen nor cut off. What is scheduled for later does not count before its
+   * time. Rejects with what is left if that does not happen within `limit` ms of the cluster's time; 60,000.
    */
   async handled(limit = 60_000): Promise<void> {
     checkLimit("handled", limit);
@@ -228,8 +234,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets time pass until a node leads a subscription, given as its name or `service/name`, and resolves with the id of that node, to
-   * kill it for example. Rejects if none does within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until a node leads a subscription, given as its name or `service/name`, and resolves with the id of
+   * that node, to kill it for example. Rejects if none does within `limit` ms of the cluster's time; 60,000.
    */
   async leader(subscription: string, limit = 60_000): Promise<string> {
     checkString("leader: subscription", subscription);

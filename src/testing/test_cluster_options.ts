@@ -16,8 +16,8 @@ export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network
   /** The largest message, in bytes; 1 MiB. */
   maxPayload?: number | undefined;
   /**
-   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`: time
-   * passes only in `advance` and `until`. `"real"`: real time. `"virtual"`.
+   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`:
+   * time passes only in `advance` and `until`. `"real"`: real time. `"virtual"`.
    */
   time?: "virtual" | "manual" | "real" | undefined;
 }
@@ -117,8 +117,8 @@ export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "hand
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of handlers
-   * that have begun, which have no result yet: they get it later, as `"handled"` records.
+   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
+   * handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;
   /** How long to wait, in ms of the cluster's time, 0 to 2^31 - 1; 30,000. */

@@ -43,8 +43,8 @@ const PLANTS = {
   }],
   "flow-held": [{
     file: "src/flow/drives.ts",
-    from: "holder !== host.endpoint && host.alive(holder)) return { elsewhere: holder };",
-    to: 'holder === "nobody") return { elsewhere: holder };',
+    from: "host.alive(holder)) {\n        return { elsewhere: holder };",
+    to: 'holder === "nobody") {\n        return { elsewhere: holder };',
   }, {
     file: "src/flow/drives.ts",
     from: "hint !== host.endpoint && host.alive(hint)) {",

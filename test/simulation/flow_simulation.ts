@@ -16,6 +16,7 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
+import type { Due } from "../../src/flow/drive.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
 import { type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
@@ -232,7 +233,7 @@ class Simulation {
     this.trace(run.id, "is scheduled", step, Math.round(at - START));
     const key = `${run.id}:${step}`;
     this.#schedules.get(key)?.cancel();
-    this.#schedules.set(key, this.after(at - this.now + this.random() * 100, () => run.bring({ due: step })));
+    this.#schedules.set(key, this.after(at - this.now + this.random() * 100, () => run.bring({ due: { step, at } })));
   }
 }
 
@@ -472,7 +473,7 @@ const TOLD = FLOW.signal<string>("Told");
 /** Something that is brought to a run. */
 interface Brought {
   readonly sequence?: number;
-  readonly due?: string;
+  readonly due?: Due;
   /** Who drove it when this was stored. */
   readonly by?: string;
 }

@@ -15,7 +15,7 @@ export interface DocumentedUser {
 
 /** Reads them from the pages. */
 export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
-  const [security, entities, cli] = await Promise.all(["security", "entities", "cli"].map(page));
+  const [security, entities, cli] = await Promise.all(["nats.conf", "entities.md", "cli.md"].map(page));
   const node = permissionsOf(security, "orders-1");
   const commands = blockOf(cli, "# cli");
   const dashboard = more(commands, blockOf(cli, "# dashboard"));
@@ -37,12 +37,12 @@ export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
   ];
 }
 
-/** The text of a page of docs/. */
+/** The text of a file of docs/. */
 export function page(name: string): Promise<string> {
-  return readFile(new URL(`../../docs/${name}.md`, import.meta.url), "utf8");
+  return readFile(new URL(`../../docs/${name}`, import.meta.url), "utf8");
 }
 
-/** The permissions of a user in the configuration of docs/security.md. */
+/** The permissions of a user in docs/nats.conf. */
 function permissionsOf(page: string, user: string): string {
   const found = new RegExp(`user: ${user}, password: .*\\n {6}permissions: \\{\\n([\\s\\S]*?)\\n {6}\\}\\n`).exec(page);
   if (found === null) throw new Error(`the page has no permissions of ${user}`);

@@ -79,6 +79,17 @@ export class FlowCluster implements AsyncDisposable {
 
   /** Starts a node: in Deno if its id begins with a d, else in Bun. With a link of its own if there is one server. */
   async start(id: string, { version = 1 }: { readonly version?: number } = {}): Promise<void> {
+    // one that cannot start, because a server is away, is started again, as by whoever runs it
+    for (let left = 20;; left--) {
+      try {
+        return await this.#startOnce(id, version);
+      } catch (error) {
+        if (left === 0 || this.#ending.signal.aborted) throw error;
+      }
+    }
+  }
+
+  async #startOnce(id: string, version: number): Promise<void> {
     const link = this.#urls.length === 1 ? await startTcpProxy(Number(new URL(this.#urls[0]).port)) : undefined;
     const options: FlowNodeOptions = { folder: this.folder, replicas: this.#replicas, version };
     const program = await startProgram<{ event: string }>(
@@ -88,7 +99,13 @@ export class FlowCluster implements AsyncDisposable {
       this.#root,
     );
     this.#nodes.set(id, { program, link });
-    await program.line(({ event }) => event === "ready");
+    try {
+      await program.line(({ event }) => event === "ready");
+    } catch (error) {
+      await program.stop();
+      await link?.close();
+      throw error;
+    }
   }
 
   /** Kills a node, and starts it again. */
@@ -179,7 +196,7 @@ export class FlowCluster implements AsyncDisposable {
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, longest: 0 };
     for (const { run, fails, waits, result, endedAt } of this.#runs) {
       if (result === undefined) {
-        violations.push(`${run} has not ended`);
+        violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
         continue;
       }
       sums.longest = Math.max(sums.longest, endedAt - calm);
@@ -193,6 +210,19 @@ export class FlowCluster implements AsyncDisposable {
       this.#checkRun(run, own, result.ok, violations, sums);
     }
     return { violations, sums };
+  }
+
+  /** How a run stands, for a violation. */
+  async #standing(run: string): Promise<string> {
+    try {
+      for await (const { status, pending, timeline } of this.#client.runs({ workflow: "Storm", id: run })) {
+        const last = timeline.slice(-4).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`);
+        return `${status} ${JSON.stringify(pending)} ${last.join("; ")}`;
+      }
+      return "it is not stored";
+    } catch (error) {
+      return `${error}`;
+    }
   }
 
   #checkRun(

@@ -1,4 +1,4 @@
-/** Creates the buckets of docs/security.md, as its operator does. */
+/** Creates the buckets of docs/nats.conf, as its operator does. */
 import { assertEquals } from "@std/assert";
 import { cli } from "../../src/cli/main.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What NATS clients without Catga see of a node: its commands and queries as plain requests (`plain_calls.ts`), and the node as
- * a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
+ * What NATS clients without Catga see of a node: its commands and queries as plain requests (`plain_calls.ts`), and the
+ * node as a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
  */
 import { callSubject } from "../../contract/subjects.ts";
 import {
@@ -64,8 +64,8 @@ export class Interop {
   }
 }
 
-// The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for the node's service
-// and for the node itself, as NATS's ADR-32 defines them.
+// The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for the node's
+// service and for the node itself, as NATS's ADR-32 defines them.
 
 /** What a directory needs of its node. */
 interface DirectoryOptions {
@@ -160,7 +160,10 @@ interface WithJsonSchema {
   readonly jsonSchema?: { readonly input?: (options: { readonly target: string }) => unknown };
 }
 
-/** The schemas of what a plain client sends for a contract, and of what it gets, as JSON; without those that are not known. */
+/**
+ * The schemas of what a plain client sends for a contract, and of what it gets, as JSON; without those that are not
+ * known.
+ */
 export function jsonSchemas({ options: { input, output } }: AnyContract): { input?: string; output?: string } {
   const [sent, answered] = [jsonSchema(input), jsonSchema(output)];
   return {
@@ -169,7 +172,9 @@ export function jsonSchemas({ options: { input, output } }: AnyContract): { inpu
   };
 }
 
-/** The schema of the input of a validator, for that is what travels; its output exists only in programs that have it. */
+/**
+ * The schema of the input of a validator, for that is what travels; its output exists only in programs that have it.
+ */
 function jsonSchema(schema: { readonly "~standard": object } | undefined): string | undefined {
   try {
     const { jsonSchema } = (schema?.["~standard"] ?? {}) as WithJsonSchema;

@@ -1,7 +1,8 @@
 /**
- * Requests of NATS clients without Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that handle a
- * contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order, retries and
- * ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes do.
+ * Requests of NATS clients without Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that handle
+ * a contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order,
+ * retries and ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes
+ * do.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -192,8 +193,8 @@ const MAX_HEADERS = 4_096; // bytes: more than those of any error
 // Sends answers to plain NATS clients, on the reply subjects that they choose.
 
 /**
- * Whether an answer may go to this subject. The client has chosen it, and this node has more permissions than the client: an
- * answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
+ * Whether an answer may go to this subject. The client has chosen it, and this node has more permissions than the
+ * client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
  */
 export function mayAnswer(reply: string): boolean {
   return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);

@@ -2,19 +2,20 @@
  * Detects nodes that died without leaving, and removes their records. What follows a node's death:
  *
  * 1. Frames to the dead node bounce: the server answers that nobody subscribes to its endpoint. Each node pings its
- *    successor in the ring of sorted ids once a second, so that this happens without traffic, too: one ping per node per
- *    second, whatever the size of the cluster.
- * 2. The first bounce, or 500 ms without an answer to a ping, makes the node a suspect (`membership_view.ts`): requests prefer
- *    other nodes, and each node that suspects it pings it once a second. Requests under way to it fail or move to another
- *    node (`../wire/watchdog.ts`, `../routing/retry_decision.ts`).
- * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody is there
- *    as seen from one server, now. So frames have to bounce for as long as a live node may take to move to another server;
- *    then a node on another server is asked: it pings as well, and removes the record if that bounces, too.
+ *    successor in the ring of sorted ids once a second, so that this happens without traffic, too: one ping per node
+ *    per second, whatever the size of the cluster.
+ * 2. The first bounce, or 500 ms without an answer to a ping, makes the node a suspect (`membership_view.ts`): requests
+ *    prefer other nodes, and each node that suspects it pings it once a second. Requests under way to it fail or move
+ *    to another node (`../wire/watchdog.ts`, `../routing/retry_decision.ts`).
+ * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody is
+ *    there as seen from one server, now. So frames have to bounce for as long as a live node may take to move to
+ *    another server; then a node on another server is asked: it pings as well, and removes the record if that bounces,
+ *    too.
  * 4. The removal reaches every node's watch of the records, and the node leaves every view (`membership.ts`).
  * 5. Its idempotency claims are freed when it is certainly gone, its locks and leaderships when their ttl ends.
  *
- * A node whose record has expired, because the store was away or the node was frozen, is pinged as well, and leaves the view at
- * the first bounce or silence. After a reconnect of this node, bounces and silence remove nobody for 3 s.
+ * A node whose record has expired, because the store was away or the node was frozen, is pinged as well, and leaves the
+ * view at the first bounce or silence. After a reconnect of this node, bounces and silence remove nobody for 3 s.
  */
 import { type Clock, type Random, type Timer, within } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -37,7 +38,10 @@ interface FailureDetectorOptions {
   server(): ServerInfo;
   /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
-  /** Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is called there. */
+  /**
+   * Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is
+   * called there.
+   */
   accuse(witness: string, endpoint: string, server: string): void;
 }
 
@@ -206,13 +210,15 @@ const MOVE = 2_900;
 // let a command run twice. So pings have to bounce for longer than a short cut lasts, as seen by a process that was
 // connected and awake all the while.
 //
-// A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival. So
-// an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent. Two
-// bounces that are too far apart show nothing of the time between them: this process may have been paused.
+// A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival.
+// So an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent.
+// Two bounces that are too far apart show nothing of the time between them: this process may have been paused.
 
 /** How long a node may lose its connection without losing its claims, in ms. */
 export const CUT = 4_000;
-/** A reconnect is tried every 250 ms (`src/nats/connection.ts`), with up to 1 s of jitter that nats.js adds with TLS. */
+/**
+ * A reconnect is tried every 250 ms (`src/nats/connection.ts`), with up to 1 s of jitter that nats.js adds with TLS.
+ */
 const REDIAL = 1_250; // ms
 /** For the handshake of the reconnect on a busy machine. */
 const MARGIN = 750; // ms
@@ -228,7 +234,9 @@ const ENDS_AFTER = 1_000; // ms
 /** What it needs of its node. */
 interface AbsenceOptions {
   readonly clock: Clock;
-  /** Whether a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers. */
+  /**
+   * Whether a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers.
+   */
   conclusive(): boolean;
   /** Sends a ping. Returns the number of the last frame that was sent before it. */
   ping(endpoint: string): number;
@@ -243,7 +251,10 @@ export class Absence {
     this.#options = options;
   }
 
-  /** Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as that is not certain. */
+  /**
+   * Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as that is not
+   * certain.
+   */
   gone(endpoint: string): Promise<boolean> {
     let question = this.#questions.get(endpoint);
     if (question === undefined) {
@@ -345,9 +356,9 @@ export class ProcessProbe {
   }
 
   /**
-   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1 s,
-   * twice: the server may still route to a process that was killed a moment ago. One question at a time for each endpoint.
-   * Rejects with `UNAVAILABLE` when the connection is lost meanwhile.
+   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1
+   * s, twice: the server may still route to a process that was killed a moment ago. One question at a time for each
+   * endpoint. Rejects with `UNAVAILABLE` when the connection is lost meanwhile.
    */
   async isAlive(endpoint: string): Promise<boolean | undefined> {
     const { transport, ping } = this.#options;

@@ -2,9 +2,10 @@
  * Decides which nodes are members: what records and pings do to this node's view (`membership_view.ts`).
  *
  * Each node has a record in the store (`own_record.ts`), which every node watches. A record alone makes no member: its
- * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership: a
- * node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that died. A
- * record that expired or vanished does not, because the store may have been away: the node stays as long as it answers pings.
+ * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership:
+ * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that
+ * died. A record that expired or vanished does not, because the store may have been away: the node stays as long as it
+ * answers pings.
  *
  * Over 400 lines: the view of the cluster and what is asked before it is trusted change together.
  */
@@ -25,7 +26,9 @@ interface MembershipOptions
   readonly malformed: MalformedCount;
   /** Whether a frame has come from this process, and none to it has bounced since. */
   isAlive(endpoint: string): boolean;
-  /** Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome. */
+  /**
+   * Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome.
+   */
   ping(endpoint: string, n: number): void;
   /** Whether a bounce proves that nobody is there. */
   conclusive(): boolean;
@@ -115,7 +118,10 @@ export class Membership {
     this.#own.refresh();
   }
 
-  /** Deletes the record of a dead member, unless it has been written since; the watches of all nodes then remove the node. */
+  /**
+   * Deletes the record of a dead member, unless it has been written since; the watches of all nodes then remove the
+   * node.
+   */
   async removeRecord(member: Member): Promise<void> {
     const { info, revision } = member;
     const removed = await this.#options.bucket.delete(info.id, { revision });
@@ -260,8 +266,8 @@ const FAILURE_REPORTS = 60_000;
 /** How long a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
 
-// Counts the records that this node ignored because there were too many, and reports them at most once a minute: a flood of
-// records is one line in the log.
+// Counts the records that this node ignored because there were too many, and reports them at most once a minute: a
+// flood of records is one line in the log.
 
 /** The records that made no member. */
 export class SkippedRecords {
@@ -290,8 +296,8 @@ export class SkippedRecords {
 
 const REPORT_EVERY = 60_000; // ms
 
-// Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not seen it.
-// Asked on demand, and by name, so that records and frames carry no lists of names.
+// Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not seen
+// it. Asked on demand, and by name, so that records and frames carry no lists of names.
 
 /** What an inquiry needs of its node. */
 interface GapInquiryOptions {
@@ -360,8 +366,9 @@ const WITNESSES = 3;
 /** Contracts asked about at once. */
 export const MOST_ASKED = 1_024;
 
-// The contracts that a member handled lately and that none handles now, as while the only replica of a service restarts. A
-// send of one of these waits for a node until its deadline; one of a contract that nobody ever handled fails soon.
+// The contracts that a member handled lately and that none handles now, as while the only replica of a service
+// restarts. A send of one of these waits for a node until its deadline; one of a contract that nobody ever handled
+// fails soon.
 
 /** The gaps that one node remembers: each for 5 minutes, and the last 4,096. */
 export class Gaps {

@@ -1,6 +1,6 @@
 /**
- * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the events
- * that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
+ * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the
+ * events that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
  */
 import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -13,7 +13,10 @@ export interface MembershipViewOptions {
   /** This node's id. */
   readonly self: string;
   readonly observer: Observer;
-  /** A node joined, changed, left, or became suspect or trusted again; `handled`: which process handles which contract changed. */
+  /**
+   * A node joined, changed, left, or became suspect or trusted again; `handled`: which process handles which contract
+   * changed.
+   */
   changed(handled: boolean): void;
   /** The last node that handled this contract left, or handles it no longer. */
   unhandled(name: string): void;
@@ -190,8 +193,8 @@ export class Member {
   }
 }
 
-// Which contracts the nodes handle. Equal lists are kept once: replicas handle the same contracts, and write their records
-// again every few seconds.
+// Which contracts the nodes handle. Equal lists are kept once: replicas handle the same contracts, and write their
+// records again every few seconds.
 
 /** The contracts that one or more nodes handle. */
 interface HandledList {

@@ -1,6 +1,6 @@
 /**
- * This node's record in the store. It is registered under an id that no other live process has, written again each third of
- * its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves.
+ * This node's record in the store. It is registered under an id that no other live process has, written again each
+ * third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves.
  */
 import { type Clock, delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -23,7 +23,9 @@ export interface OwnRecordOptions {
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
-  /** Resolves with `true` when a process answers at that endpoint, `false` when a ping bounces, `undefined` for neither. */
+  /**
+   * Resolves with `true` when a process answers at that endpoint, `false` when a ping bounces, `undefined` for neither.
+   */
   probe(endpoint: string): Promise<boolean | undefined>;
   /** Another live process has taken this node's id: this node has to stop. */
   evicted(error: CatgaError): void;

@@ -1,8 +1,8 @@
 /**
- * Nodes that have a record and have not shown yet that they are alive. Anybody who may write to the bucket can forge records,
- * so none makes a member before its process has answered a ping. It is pinged as soon as its record is seen, and again later,
- * since the servers may not route to a node yet that has just started on another server. A flood of records is bounded: so
- * many are kept, and so many pings a second are sent for all of them together.
+ * Nodes that have a record and have not shown yet that they are alive. Anybody who may write to the bucket can forge
+ * records, so none makes a member before its process has answered a ping. It is pinged as soon as its record is seen,
+ * and again later, since the servers may not route to a node yet that has just started on another server. A flood of
+ * records is bounded: so many are kept, and so many pings a second are sent for all of them together.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -133,8 +133,8 @@ export class Unproven {
   }
 
   /**
-   * All records of the bucket have been read: pings the newest, and resolves when each of these has answered or bounced, or
-   * after `limit` ms.
+   * All records of the bucket have been read: pings the newest, and resolves when each of these has answered or
+   * bounced, or after `limit` ms.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -221,20 +221,26 @@ export class Unproven {
 
 /** How many are kept; the oldest are dropped first. */
 export const MAX_UNPROVEN = 4_096;
-/** Pings at once, and then a second: a cluster of 1,000 is proven at once, and a flood of records causes no flood of pings. */
+/**
+ * Pings at once, and then a second: a cluster of 1,000 is proven at once, and a flood of records causes no flood of
+ * pings.
+ */
 export const BURST = 1_024;
 export const RATE = 256;
 /** Pings that are sent during the listing, so that a start waits less for the answers. */
 const EAGER = 256;
 const TICK = 20; // ms
-/** Between the pings of one, in ms: pings from another server bounced for up to 30 ms (`docs/internals/measurements.md`). */
+/**
+ * Between the pings of one, in ms: pings from another server bounced for up to 30 ms
+ * (`docs/internals/measurements.md`).
+ */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
 /** Between the first bounce and the one that counts, in ms, as in `failure_detector.ts`. */
 const GONE = 900;
 
-// Pings processes that have a record and that this node has exchanged no frame with, to find out whether they are there.
-// It does so under an endpoint of its own: anybody may have written the record, and pings from the node's own endpoint would
-// make it keep state for whatever process the record names.
+// Pings processes that have a record and that this node has exchanged no frame with, to find out whether they are
+// there. It does so under an endpoint of its own: anybody may have written the record, and pings from the node's own
+// endpoint would make it keep state for whatever process the record names.
 
 /** What a prover needs of its node. */
 interface ProverOptions {

@@ -31,7 +31,9 @@ export class Breakers {
     return this.#of(peer)?.allows ?? true;
   }
 
-  /** Called before a request is sent; `false`: it must not be. In the half-open state it is the trial, and the only one. */
+  /**
+   * Called before a request is sent; `false`: it must not be. In the half-open state it is the trial, and the only one.
+   */
   passes(peer: Peer): boolean {
     const breaker = this.#of(peer);
     if (breaker === undefined) return true;
@@ -85,8 +87,9 @@ export class Breakers {
   }
 }
 
-// A circuit breaker (Nygard, Release It!) for one process: after some failures in a row nothing is sent to it for a while
-// (open); after the cooldown it is half-open: one request is sent, the trial, and its result closes or opens it again.
+// A circuit breaker (Nygard, Release It!) for one process: after some failures in a row nothing is sent to it for a
+// while (open); after the cooldown it is half-open: one request is sent, the trial, and its result closes or opens it
+// again.
 
 /** When a breaker opens and for how long. */
 export interface BreakerOptions {

@@ -1,7 +1,7 @@
 /**
- * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks. Candidates
- * are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing these, the
- * suspect ones; failing these, all.
+ * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks.
+ * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
+ * these, the suspect ones; failing these, all.
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
@@ -131,8 +131,8 @@ export class Candidates {
   }
 
   /**
-   * The one of these candidates, at least one, that gets the call; `undefined` when the user's strategy picks none. Throws
-   * what such a strategy throws, and a TypeError when it picks another node.
+   * The one of these candidates, at least one, that gets the call; `undefined` when the user's strategy picks none.
+   * Throws what such a strategy throws, and a TypeError when it picks another node.
    */
   choose({ request, attempt }: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
     const { contract, route, key, admit, node } = request;
@@ -203,7 +203,8 @@ export class Candidates {
   }
 }
 
-// The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do not mix.
+// The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do
+// not mix.
 
 /** What strategies need to know. */
 export interface StrategyHost {
@@ -230,9 +231,9 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 };
 
 /**
- * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full frames
- * have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32 for each candidate are under way, runs
- * begin with the turn: the requests that follow one turn's answers are then sent in one frame again.
+ * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full
+ * frames have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32 for each candidate are under
+ * way, runs begin with the turn: the requests that follow one turn's answers are then sent in one frame again.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
   let next = Math.floor(random() * 65_536); // many senders must not begin with the same node

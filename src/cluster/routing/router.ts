@@ -236,7 +236,9 @@ export class Router implements CallOwner {
     return !call.request.contract.options.ordered && this.#candidates.of(call).some(({ id }) => id !== node);
   }
 
-  /** Makes another attempt, unless the deadline has passed: the wheel is up to two ticks late, and later after a freeze. */
+  /**
+   * Makes another attempt, unless the deadline has passed: the wheel is up to two ticks late, and later after a freeze.
+   */
   #retry(call: Call): void {
     const left = call.due - this.#options.clock.monotonic();
     if (left <= 0 && !call.done) return this.expired(call);

@@ -67,8 +67,8 @@ export class WaitingCalls {
   }
 
   /**
-   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node, and
-   * try again; `error` is its result if it may not, because it has no retries or is for one node.
+   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node,
+   * and try again; `error` is its result if it may not, because it has no retries or is for one node.
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;

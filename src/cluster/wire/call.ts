@@ -10,8 +10,8 @@
  * | here      | –      | –       | this node | done; waiting when this node refuses it                           |
  * | done      | –      | –       | any       | nothing: it has its result, in each state by deadline or abort    |
  *
- * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's ledger
- * has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
+ * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's
+ * ledger has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
@@ -25,7 +25,9 @@ import { nodeOf, tooLarge } from "./frame.ts";
 export type AttemptFailure =
   /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
   | { readonly how: "undelivered"; readonly code: RefusalCode }
-  /** It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost. */
+  /**
+   * It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost.
+   */
   | { readonly how: "lost"; readonly answered?: true }
   /** Its process does not answer pings: it may have run, and may yet. */
   | { readonly how: "silent" };
@@ -155,7 +157,9 @@ export class Call extends Deadlined {
     signal.addEventListener("abort", this.onAbort, { once: true });
   }
 
-  /** An attempt has failed, and another one follows; `moves`: on a node that has not failed it, which uses up no retry. */
+  /**
+   * An attempt has failed, and another one follows; `moves`: on a node that has not failed it, which uses up no retry.
+   */
   count(moves: boolean): void {
     this.attempt++;
     if (moves) this.moves++;

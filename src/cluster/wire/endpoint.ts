@@ -1,6 +1,6 @@
 /**
- * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event loop.
- * What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
+ * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event
+ * loop. What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -138,14 +138,17 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several servers,
-   * and not while others may be on their way back from an outage.
+   * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several
+   * servers, and not while others may be on their way back from an outage.
    */
   get conclusive(): boolean {
     return !this.#transport.server.clustered && !this.grace.running;
   }
 
-  /** The same of a frame to this process: one that leaves has answered what it had in hand, and the bounce has overtaken that. */
+  /**
+   * The same of a frame to this process: one that leaves has answered what it had in hand, and the bounce has overtaken
+   * that.
+   */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
   }
@@ -195,8 +198,8 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * From now on requests are refused with `DRAINING`. The others are told while this process is subscribed: so they know it
-   * before a frame bounces, however late they learn that its record is gone.
+   * From now on requests are refused with `DRAINING`. The others are told while this process is subscribed: so they
+   * know it before a frame bounces, however late they learn that its record is gone.
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
@@ -217,8 +220,8 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Stays until no request has come for a while: one that bounces tells its sender, unless it knows that this process leaves,
-   * that what was in hand here is lost, and must not overtake the answers, or the refusals, of those before it.
+   * Stays until no request has come for a while: one that bounces tells its sender, unless it knows that this process
+   * leaves, that what was in hand here is lost, and must not overtake the answers, or the refusals, of those before it.
    */
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;
@@ -281,14 +284,17 @@ export class Endpoint implements PeerHost {
   }
 }
 
-/** Code units; V8 copies a large text that lives on at each garbage collection, and bytes not (docs/internals/measurements.md). */
+/**
+ * Code units; V8 copies a large text that lives on at each garbage collection, and bytes not
+ * (docs/internals/measurements.md).
+ */
 const KEPT_AS_TEXT = 1_024;
 const PROBE = "probe"; // in the place of a slot and a number
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms
 
-// Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream); then a
-// node's death is found later, by unanswered pings.
+// Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream);
+// then a node's death is found later, by unanswered pings.
 
 /** What a probe is made of. */
 interface BounceProbeOptions {

@@ -1,7 +1,7 @@
 /**
  * Events on the wire: those of one name and one meta that are published in one turn of the event loop travel as one
- * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the service, so
- * that one of them gets each event.
+ * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the
+ * service, so that one of them gets each event.
  */
 import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -147,9 +147,9 @@ export class EventChannel {
   }
 
   /**
-   * One event in each turn would be a message, and a write to the socket, for each. So few events of a turn that ends within
-   * 1 ms of the last message share one with the next turn, which follows at once: 1.5 to 1.7 times as many events a second
-   * (docs/internals/measurements.md).
+   * One event in each turn would be a message, and a write to the socket, for each. So few events of a turn that ends
+   * within 1 ms of the last message share one with the next turn, which follows at once: 1.5 to 1.7 times as many
+   * events a second (docs/internals/measurements.md).
    */
   readonly #endTurn = (): void => {
     const { clock } = this.#options.transport;

@@ -1,7 +1,9 @@
 /**
- * The format of frames, and how they are read (`frame_writer.ts` writes them). A frame is a JSON text with everything that one
- * process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives is
- * trusted: a frame is accepted as a whole or not at all.
+ * The format of frames, and how they are read (`frame_writer.ts` writes them). A frame is a JSON text with everything
+ * that one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that
+ * arrives is trusted: a frame is accepted as a whole or not at all.
+ *
+ * Over 400 lines: one format, and the limits of its messages.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -18,7 +20,10 @@ export const PROTOCOL = 1;
 /** In place of the version: a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
 
-/** `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is `undefined`. */
+/**
+ * `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is
+ * `undefined`.
+ */
 type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 /** `["m", name, ttl, meta, payload]`: one request with what is not default. */
 type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
@@ -28,9 +33,14 @@ export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]
 type FailureItem = ["e", seq: number, index: number, error: unknown];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
-/** `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on. */
+/**
+ * `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on.
+ */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
-/** `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing` frames. */
+/**
+ * `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing`
+ * frames.
+ */
 export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
  * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
@@ -42,7 +52,9 @@ export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [
 export type VersionsItem = ["v", ...versions: number[]];
 /** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
 type BouncesItem = ["b", endpoint: string, server: string];
-/** `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not. */
+/**
+ * `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not.
+ */
 type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
 type GapItem = ["g", name: string, left: number];
@@ -69,8 +81,8 @@ export type Item =
   | StatsItem;
 
 /**
- * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E` on the wire
- * are `q`, `m`, `r` and `e` whose payloads, values and errors have tags; here they have been read.
+ * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E`
+ * on the wire are `q`, `m`, `r` and `e` whose payloads, values and errors have tags; here they have been read.
  */
 export interface Frame {
   readonly seq: number;
@@ -85,7 +97,10 @@ export interface WireMeta extends Meta {
   readonly attempt?: number;
 }
 
-/** A batch of events as it travels: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's batches. */
+/**
+ * A batch of events as it travels: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's
+ * batches.
+ */
 export interface EventFrame {
   readonly sender: string;
   /** By the sender's wall clock, in ms. */
@@ -384,6 +399,8 @@ export function tooLarge(what: string, contract: string, text: string, limit: nu
   );
 }
 
-/** UTF-16 code units; larger frames are no faster, and delay what is behind them (see docs/internals/measurements.md). */
+/**
+ * UTF-16 code units; larger frames are no faster, and delay what is behind them (see docs/internals/measurements.md).
+ */
 export const FRAME_LENGTH = 64_000;
 const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and what stands around a payload, with room to spare

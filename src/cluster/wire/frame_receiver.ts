@@ -1,7 +1,7 @@
 /**
- * What becomes of a frame that arrives: it is checked, its sender is noted as alive, its requests are handed to their handlers,
- * and its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused, and what a
- * frame is late by is taken off the time of its requests.
+ * What becomes of a frame that arrives: it is checked, its sender is noted as alive, its requests are handed to their
+ * handlers, and its answers to the calls that wait for them. A frame that came before, or was reported missing, is
+ * refused, and what a frame is late by is taken off the time of its requests.
  */
 import { readError } from "../../dispatch/error_encoding.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -43,7 +43,9 @@ export interface FrameReceiverOptions {
   answered(peer: Peer): void;
   /** Another node reports that frames to `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
-  /** A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not. */
+  /**
+   * A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not.
+   */
   asked(name: string): number;
   /** Another process remembers, for `left` ms more, a node that handled this contract. */
   gap(name: string, left: number): void;
@@ -112,7 +114,10 @@ export class FrameReceiver {
     if (asked >= 0) peer.tellStats(asked, this.#options.stats());
   }
 
-  /** Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must not run. */
+  /**
+   * Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must
+   * not run.
+   */
   #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
     const { inbound } = this.#options;
     switch (item[0]) {

@@ -1,7 +1,7 @@
 /**
- * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item, and
- * so are answers to consecutive requests; what has tags (`data/encoding.ts`) stands in items of its own. What does not fit into a
- * frame begins another one.
+ * Writes the frames that `frame.ts` reads. Requests of one contract that are sent in one frame are grouped in one item,
+ * and so are answers to consecutive requests; what has tags (`data/encoding.ts`) stands in items of its own. What does
+ * not fit into a frame begins another one.
  */
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import { isTagged } from "../../data/tag.ts";
@@ -50,7 +50,10 @@ export class FrameWriter {
     return this.#requests.length + this.#others.length;
   }
 
-  /** Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is none. */
+  /**
+   * Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is
+   * none.
+   */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
     const length = (payload === undefined ? 0 : payload.length) + (meta === undefined ? 0 : meta.length);
     if (this.#count >= MAX_REQUESTS || this.length + length > this.#frame.frameLimit) this.#send();
@@ -177,7 +180,9 @@ export function pingItem(n: number, again = false, missing: readonly number[] = 
   return again ? `["p",${n},1]` : `["p",${n}]`;
 }
 
-/** The item that answers a ping: which frames have been received, the load, and the pinger's requests that are in hand. */
+/**
+ * The item that answers a ping: which frames have been received, the load, and the pinger's requests that are in hand.
+ */
 export function pongItem(
   n: number,
   received: { readonly upTo: number; report(): number[] },

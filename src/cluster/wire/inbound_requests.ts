@@ -1,6 +1,6 @@
 /**
- * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. Every 5 ms the event loop takes its turn, so that pings,
- * cancellations and other senders are served while handlers compute.
+ * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. Every 5
+ * ms the event loop takes its turn, so that pings, cancellations and other senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -40,7 +40,9 @@ export class InboundRequests implements AdmissionWatcher {
   /** Messages that were admitted, and wait for the turn of their handler or key: others run meanwhile. */
   #aside = 0;
   #refusing = false;
-  /** The messages that were admitted, to detect deadlocks; not kept where there are more turns than a chain can hold. */
+  /**
+   * The messages that were admitted, to detect deadlocks; not kept where there are more turns than a chain can hold.
+   */
   readonly #admitted: Set<MessageContext> | undefined;
   /** When a request last arrived or was answered, by the monotonic clock. */
   busyAt = -Infinity;

@@ -107,7 +107,7 @@ describe("a ping that lists missing frames", () => {
       for (const item of items) {
         if (item[0] !== "p") continue;
         pings.push(item);
-        // an earlier version takes no notice of what is missing
+        // the first answers take no notice of what is missing
         const inHand = pings.length < 4 ? [] : [[asked.seq, 0]];
         other.send(from, ["o", item[1], seq, [], [0, 0], ...inHand]);
       }

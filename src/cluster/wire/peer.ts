@@ -1,6 +1,7 @@
 /**
- * One other process: when it was last seen, what has been received from it, and what is gathered for it, which is sent as
- * one frame when the turn of the event loop ends. Requests on their way to it are in its ledger. Over 400 lines: a process and the requests that it still owes an answer have one life.
+ * One other process: when it was last seen, what has been received from it, and what is gathered for it, which is sent
+ * as one frame when the turn of the event loop ends. Requests on their way to it are in its ledger. Over 400 lines: a
+ * process and the requests that it still owes an answer have one life.
  */
 import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
@@ -33,7 +34,10 @@ export interface PeerHost extends OpenFrame {
   scheduleFlush(peer: Peer): void;
   /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
   publish(peer: Peer, frame: SentFrame, items: string, kept: boolean): string | Uint8Array;
-  /** A frame with answers has been sent. `until`: when to give them up, by the monotonic clock, if they were sent before. */
+  /**
+   * A frame with answers has been sent. `until`: when to give them up, by the monotonic clock, if they were sent
+   * before.
+   */
   answersSent(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void;
   /** The monotonic clock, in ms. */
   now(): number;
@@ -185,8 +189,8 @@ export class Peer {
   }
 
   /**
-   * Asks whether it is alive and which frames it has received, and for its last answers `again`; lists the frames of it that
-   * are missing here, with the answers in them. Returns the sequence of the frame that is open.
+   * Asks whether it is alive and which frames it has received, and for its last answers `again`; lists the frames of it
+   * that are missing here, with the answers in them. Returns the sequence of the frame that is open.
    */
   ping(again = false): number {
     const now = this.#host.now();
@@ -198,7 +202,10 @@ export class Peer {
     return seq;
   }
 
-  /** Answers a ping; `lacking`: it listed missing frames, so that its sender has to know which of its requests are in hand. */
+  /**
+   * Answers a ping; `lacking`: it listed missing frames, so that its sender has to know which of its requests are in
+   * hand.
+   */
   pong(n: number, load: readonly [number, number], lacking = false): void {
     const inHand = lacking ? this.running.places : undefined;
     // too many for a frame: the answers that were lost are then noticed at their deadlines
@@ -226,7 +233,10 @@ export class Peer {
     this.#item(statsItem(n, stats));
   }
 
-  /** Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for ever. */
+  /**
+   * Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for
+   * ever.
+   */
   versions(versions: readonly number[]): void {
     if (this.#versionsSent) return;
     this.#versionsSent = true;
@@ -297,13 +307,17 @@ function metaText(call: Call): string | undefined {
 }
 
 // The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the ledger
-// once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` has the states of a call.
+// once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` has the
+// states of a call.
 
 /** The ledger of one process. */
 export class RequestLedger {
   /** Requests without a result. */
   outstanding = 0;
-  /** Requests that were given to it; those that the process answered with a value; those that failed there, or on the way. */
+  /**
+   * Requests that were given to it; those that the process answered with a value; those that failed there, or on the
+   * way.
+   */
   requested = 0;
   succeeded = 0;
   failed = 0;
@@ -394,8 +408,8 @@ export class RequestLedger {
   }
 
   /**
-   * The process, which has received frames up to `upTo`, has these requests in hand, `[seq, index, seq, index, …]`: it has
-   * answered the others, and the answers that have not come by now are lost.
+   * The process, which has received frames up to `upTo`, has these requests in hand, `[seq, index, seq, index, …]`: it
+   * has answered the others, and the answers that have not come by now are lost.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -414,7 +428,9 @@ export class RequestLedger {
     }
   }
 
-  /** The process is gone: what is unanswered in frames before `seq` was delivered, or perhaps. Returns how many calls. */
+  /**
+   * The process is gone: what is unanswered in frames before `seq` was delivered, or perhaps. Returns how many calls.
+   */
   lost(seq: number): number {
     let count = 0;
     for (const frame of this.sent.values()) {

@@ -1,4 +1,7 @@
-/** The other processes that this one exchanges frames with, as many as fit into the memory: forged senders must not fill it. */
+/**
+ * The other processes that this one exchanges frames with, as many as fit into the memory: forged senders must not fill
+ * it.
+ */
 import type { Clock, Random } from "../../ports/clock.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
 import { answersIn } from "./frame.ts";
@@ -52,8 +55,9 @@ export class PeerTable {
   }
 
   /**
-   * Where the numbers of frames to a new peer begin: at a random place, so that nobody can guess which answers it may give. Above
-   * those of forgotten peers the range is a small part of what is left, which therefore lasts however many are forgotten.
+   * Where the numbers of frames to a new peer begin: at a random place, so that nobody can guess which answers it may
+   * give. Above those of forgotten peers the range is a small part of what is left, which therefore lasts however many
+   * are forgotten.
    */
   #begin(): number {
     const range = (HIGHEST_BEGIN - this.#forgottenSeq) / (this.#forgot ? 65_536 : 16);
@@ -80,8 +84,8 @@ export const MAX_PEERS = 4_096;
 const HIGHEST_BEGIN = 2 ** 52;
 
 // Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
-// server, or a dying connection of either side, may have lost are sent again after a reconnect; and those whose frames a
-// caller's ping lists as missing, at once: else a caller waits for its deadline although the work is done.
+// server, or a dying connection of either side, may have lost are sent again after a reconnect; and those whose frames
+// a caller's ping lists as missing, at once: else a caller waits for its deadline although the work is done.
 
 /** The answers of one frame. */
 interface SentAnswers {
@@ -143,8 +147,8 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has reconnected: answers to it may have been lost on its way, without a bounce. Sends them again, once a second at
-   * most.
+   * That process has reconnected: answers to it may have been lost on its way, without a bounce. Sends them again, once
+   * a second at most.
    */
   again(peer: Peer): void {
     const now = this.#options.clock.monotonic();
@@ -157,8 +161,8 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them again. Looks at no
-   * more ranges than a process keeps.
+   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them
+   * again. Looks at no more ranges than a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {
     const ranges = listed.slice(0, MOST_RANGES);

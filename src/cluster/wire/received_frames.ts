@@ -1,6 +1,6 @@
 /**
- * Which frames of one sender have arrived. The sender can rely on a report: a frame that was once reported missing is refused
- * for ever, even when it arrives late, after a reconnect.
+ * Which frames of one sender have arrived. The sender can rely on a report: a frame that was once reported missing is
+ * refused for ever, even when it arrives late, after a reconnect.
  */
 import type { CatgaError } from "../../error.ts";
 
@@ -73,7 +73,10 @@ export class ReceivedFrames {
     return gaps.flat();
   }
 
-  /** The sender has answered for the gaps in the ping of this number. Returns whether it has for all that there are by now. */
+  /**
+   * The sender has answered for the gaps in the ping of this number. Returns whether it has for all that there are by
+   * now.
+   */
   settle(ping: number): boolean {
     if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;
     return this.#unsettled.length === 0;
@@ -152,8 +155,9 @@ export class RunningRequests {
 }
 
 /**
- * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost 37 % of
- * a client's time in garbage collection: its old tables keep young objects alive (docs/internals/measurements.md).
+ * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost
+ * 37 % of a client's time in garbage collection: its old tables keep young objects alive
+ * (docs/internals/measurements.md).
  */
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;
@@ -200,9 +204,9 @@ export class FrameRing<T extends { readonly seq: number }> {
 const RING = 256;
 
 // How late messages of one sender are. Messages reach a paused process seconds late, with their time to live unchanged
-// (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks' own difference plus
-// the shortest way; a message is late by what it exceeds this. That is taken off the time of its requests, and those that
-// have none left are refused.
+// (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks' own
+// difference plus the shortest way; a message is late by what it exceeds this. That is taken off the time of its
+// requests, and those that have none left are refused.
 
 /** Refuses a request that has come after its deadline, `ttl` ms before it, and returns whether it did. */
 export function refuseLate(
@@ -226,9 +230,10 @@ interface Window {
 }
 
 /**
- * The lateness of one sender's messages. The smallest difference counts for one to two windows of messages: a sender whose
- * clock stood still (its machine was suspended) or lied is believed again after that. Windows change when a message arrives
- * and not with time, so that the first messages after a long pause are still measured by those before it.
+ * The lateness of one sender's messages. The smallest difference counts for one to two windows of messages: a sender
+ * whose clock stood still (its machine was suspended) or lied is believed again after that. Windows change when a
+ * message arrives and not with time, so that the first messages after a long pause are still measured by those before
+ * it.
  */
 export class Lateness {
   #last: Window | undefined;

@@ -1,6 +1,6 @@
 /**
- * Finds out what became of unanswered requests: pings their processes, and concludes from bounces that a process is gone with
- * the requests in hand, and from unanswered pings that it does not respond.
+ * Finds out what became of unanswered requests: pings their processes, and concludes from bounces that a process is
+ * gone with the requests in hand, and from unanswered pings that it does not respond.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -14,7 +14,10 @@ interface WatchdogOptions {
   connected(): boolean;
   /** Whether there are several servers: then a bounce only says that nobody is there as seen from one of them. */
   clustered(): boolean;
-  /** Whether a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in order. */
+  /**
+   * Whether a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in
+   * order.
+   */
   conclusive(peer: Peer): boolean;
   /** Every process that is known. */
   peers(): Iterable<Peer>;
@@ -117,5 +120,8 @@ export class ReconnectGrace {
   }
 }
 
-/** ms that a live process may need to come back, to the same server or to another one, or for its last answers to arrive; it took up to 1.7 s (docs/internals/measurements.md). */
+/**
+ * ms that a live process may need to come back, to the same server or to another one, or for its last answers to
+ * arrive; it took up to 1.7 s (docs/internals/measurements.md).
+ */
 export const RECONNECT_GRACE = 3_000;

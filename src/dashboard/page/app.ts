@@ -1,4 +1,7 @@
-/** The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the page. */
+/**
+ * The page: each topic goes to its section. Updates are drawn once a frame at most, and none while nobody sees the
+ * page.
+ */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
 import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
 import type { Elements } from "./elements.ts";
@@ -16,7 +19,9 @@ type Parts =
   & TilesSection
   & TrafficSection;
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function app(
   {
     byId,

@@ -1,6 +1,8 @@
 /** Texts and elements of the page. Text from the cluster goes through `textContent` alone. */
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function elements() {
   /** ms as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
   function duration(ms: number): string {
@@ -107,8 +109,8 @@ export function elements() {
 /** What it returns. */
 export type Elements = ReturnType<typeof elements>;
 
-// A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what changed is written; and
-// the small graphs in it.
+// A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what
+// changed is written; and the small graphs in it.
 
 /** A cell: a text, or one with a class, or an element that is updated in place. */
 interface Cell {
@@ -151,9 +153,14 @@ export interface Table<Row> {
   refresh(): void;
 }
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function tableMaker({ make, say, count }: Elements) {
-  /** Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text for those who see none. */
+  /**
+   * Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text
+   * for those who see none.
+   */
   function sparkline(place: HTMLElement, lines: readonly (readonly number[])[], label: string): void {
     let svg = place.firstElementChild as SVGSVGElement | null;
     if (svg === null) {

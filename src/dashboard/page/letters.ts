@@ -2,7 +2,9 @@
 import type { Capped, ChangeAnswer, ChangeRequest, EventsView, EventView, LetterFilter, LetterView } from "../view.ts";
 import type { Elements, Table, Tables } from "./elements.ts";
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function lettersSection(
   { confirmed, announce, button, byId, make, count, duration, some }: Elements,
   { table }: Tables,
@@ -168,7 +170,9 @@ export type LettersSection = ReturnType<typeof lettersSection>;
 
 // The tail of the events, with a filter.
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function eventsSection({ button, byId, make, say, clock, count }: Elements, { table }: Tables) {
   /** The section. */
   class Events {

@@ -1,6 +1,7 @@
 /**
- * The files of the page, as browsers get them. The script is made of the texts of functions: so it is checked as the rest of Catga is, and is
- * part of the package and of a compiled binary. A function in it uses its parameters and what every browser has, and nothing else.
+ * The files of the page, as browsers get them. The script is made of the texts of functions: so it is checked as the
+ * rest of Catga is, and is part of the package and of a compiled binary. A function in it uses its parameters and what
+ * every browser has, and nothing else.
  */
 import { app } from "./app.ts";
 import { contractsSection, entityPart, shownTables } from "./tables.ts";

@@ -12,7 +12,9 @@ import type {
 } from "../view.ts";
 import type { Elements, Table, Tables } from "./elements.ts";
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function shownTables({ byId, count, duration, latency, rate }: Elements, { table, sparkline }: Tables) {
   type Now = () => number;
 
@@ -175,7 +177,9 @@ export type ShownTables = ReturnType<typeof shownTables>;
 
 // What contracts do: now, and in the last 15 minutes.
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function contractsSection({ byId, count, latency, rate }: Elements, { table, sparkline }: Tables) {
   /** The section. */
   class Contracts {
@@ -263,7 +267,9 @@ export type ContractsSection = ReturnType<typeof contractsSection>;
 
 // One entity with its history: read when it is asked for.
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function entityPart({ byId, say, count }: Elements, { table }: Tables) {
   type Event = EntityView["events"][number];
 

@@ -2,7 +2,9 @@
 import type { Capped, ContractView, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function tilesSection({ make, say, count, latency, rate, some }: Elements) {
   interface Tile {
     readonly value: HTMLElement;

@@ -1,11 +1,13 @@
 /**
- * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way, the more the busier. It stands
- * still for those who want less motion, while there is no traffic, and while nobody sees it.
+ * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way, the more the
+ * busier. It stands still for those who want less motion, while there is no traffic, and while nobody sees it.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 
-/** Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else. */
+/**
+ * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ */
 export function trafficSection({ byId, say, rate, some }: Elements) {
   interface Point {
     readonly x: number;

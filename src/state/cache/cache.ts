@@ -24,9 +24,10 @@ interface CacheOptions {
 /**
  * The cache of one node.
  *
- * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that the store finds too large is `TOO_LARGE`, with key and size.
- * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence, any
- *   token is accepted.
+ * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that the
+ *   store finds too large is `TOO_LARGE`, with key and size.
+ * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence,
+ *   any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
  * - Rejects with `UNAVAILABLE` when the store does not answer; a write may have happened then.
  */
@@ -287,9 +288,9 @@ class Loads {
   }
 
   /**
-   * The result of the load of a key: of the one under way, else of a new one, which `begin` begins under a new `name`. Rejects
-   * with `DEADLOCK` in the function of a load that would wait for itself, with `TIMEOUT`, and with the signal's reason, or
-   * `CANCELLED` if that is not a `CatgaError`.
+   * The result of the load of a key: of the one under way, else of a new one, which `begin` begins under a new `name`.
+   * Rejects with `DEADLOCK` in the function of a load that would wait for itself, with `TIMEOUT`, and with the signal's
+   * reason, or `CANCELLED` if that is not a `CatgaError`.
    */
   async value(
     key: string,

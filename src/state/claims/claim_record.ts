@@ -70,8 +70,8 @@ export function resultOf(record: DoneClaim): Result<unknown> {
 }
 
 /**
- * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details of an
- * error if they exceed `limit` bytes.
+ * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details
+ * of an error if they exceed `limit` bytes.
  */
 export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
   const { fingerprint, nonce, endpoint } = claim;

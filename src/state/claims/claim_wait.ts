@@ -11,7 +11,9 @@ type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
 
-/** Every wait in one process: waits for the same key share a watch, those for the same holder share its liveness check. */
+/**
+ * Every wait in one process: waits for the same key share a watch, those for the same holder share its liveness check.
+ */
 export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
@@ -26,8 +28,8 @@ export class ClaimWait {
   }
 
   /**
-   * Resolves when the entry of a claim changes by more than a renewal, or its holder is gone; also for a renewal before the
-   * watch has begun. Rejects at the deadline.
+   * Resolves when the entry of a claim changes by more than a renewal, or its holder is gone; also for a renewal before
+   * the watch has begun. Rejects at the deadline.
    */
   async change(
     bucket: Bucket,
@@ -79,8 +81,8 @@ export class ClaimWait {
 /** How often a waiting attempt checks whether the holder is gone, in ms. */
 const CHECK_INTERVAL = 1_000;
 
-// Watches of single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter) share one
-// watch of the bucket, which lasts as long as one of them is watched.
+// Watches of single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter)
+// share one watch of the bucket, which lasts as long as one of them is watched.
 
 /** A key that is watched. */
 interface WatchedKey {
@@ -110,7 +112,10 @@ export class KeyWatch {
     return this.#byPrefix.size;
   }
 
-  /** Calls back with the current entry of a key, if there is one, and with every later change. `onChange` must not throw. */
+  /**
+   * Calls back with the current entry of a key, if there is one, and with every later change. `onChange` must not
+   * throw.
+   */
   watch(key: string, onChange: (change: Change) => void): WatchedKey {
     const prefix = key.slice(0, key.indexOf("/") + 1);
     let shared = this.#byPrefix.get(prefix);
@@ -184,7 +189,9 @@ export class CallerDeadline extends Deadlined implements Disposable {
     this[Symbol.dispose]();
   }
 
-  /** Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then. */
+  /**
+   * Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then.
+   */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#over !== undefined) reject(this.#over);

@@ -1,6 +1,7 @@
 /**
- * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed. The
- * nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every race.
+ * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed.
+ * The nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every
+ * race.
  */
 import { backoff, type Clock, delay, elapsed, type Random, type Stamp, stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
@@ -22,7 +23,9 @@ export const LEASE = PAUSE + RENEWAL + MARGIN;
 export const FRESH = LEASE - PAUSE;
 /** Mean delay after a failed renewal, in ms, spread by half: a renewal follows soon after a lost connection is back. */
 const RETRY_DELAY = 500;
-/** How long an answer to a renewal is awaited, in ms, before the entry is read back. A lost connection fails at once. */
+/**
+ * How long an answer to a renewal is awaited, in ms, before the entry is read back. A lost connection fails at once.
+ */
 const ANSWER_LIMIT = 3_000;
 
 /** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
@@ -95,7 +98,10 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#lose(`it could not be renewed for ${since} ms, of a lease of ${LEASE.toLocaleString("en")} ms`);
   }
 
-  /** Replaces the claim by its result, for `ttl` ms. Rejects with `TOO_LARGE` if that does not fit; the claim stays then. */
+  /**
+   * Replaces the claim by its result, for `ttl` ms. Rejects with `TOO_LARGE` if that does not fit; the claim stays
+   * then.
+   */
   keep(text: string, ttl: number): Promise<Ending> {
     return this.#end(
       async (bucket, revision) => await bucket.update(this.#key, text, revision, { ttl }) !== undefined,

@@ -1,7 +1,7 @@
 /**
- * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its result
- * replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and returns it.
- * A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
+ * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its
+ * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
+ * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
 import { backoff, type Clock, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
@@ -49,15 +49,16 @@ type Step = { readonly result: Result<unknown> } | { readonly found: Entry | und
 /**
  * The claims of one node. A new command costs two writes.
  *
- * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other frees the id for the next
- *   attempt. Every attempt returns the result as it was kept, a copy, the one that ran the handler too.
- * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`): the
- *   handler has had its effects, and must not have them again.
- * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is the only one even if its
- *   process stands still for up to 15 s. A run whose claim may be lost is aborted ({@link Claimant.lost}). A run whose claim
- *   is lost cannot record its result: it returns the recorded one, or `OUTCOME_UNKNOWN`.
- * - Without the store nothing runs: `UNAVAILABLE`. The same for a claim whose acknowledgement was lost, because only the
- *   attempt that wrote it may run under it; such a claim keeps other nodes waiting for one lease.
+ * - A result is kept for the claimant's `ttl`. A failure is kept only when it is `final`; any other frees the id for
+ *   the next attempt. Every attempt returns the result as it was kept, a copy, the one that ran the handler too.
+ * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`):
+ *   the handler has had its effects, and must not have them again.
+ * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is the
+ *   only one even if its process stands still for up to 15 s. A run whose claim may be lost is aborted ({@link
+ *   Claimant.lost}). A run whose claim is lost cannot record its result: it returns the recorded one, or
+ *   `OUTCOME_UNKNOWN`.
+ * - Without the store nothing runs: `UNAVAILABLE`. The same for a claim whose acknowledgement was lost, because only
+ *   the attempt that wrote it may run under it; such a claim keeps other nodes waiting for one lease.
  * - A sender that gives up gets `OUTCOME_UNKNOWN` when the command may have run, and may send it again.
  */
 export class IdempotencyStore implements Claims {
@@ -275,8 +276,8 @@ const SHORT_ERROR = 1_024;
 // Removes the recorded final failure of an idempotent command, so that its id may be tried again.
 
 /**
- * Resolves when no failure is recorded under the id: a recorded value stays, and so does a claim of an attempt that runs. Rejects as the
- * bucket does, and with `UNAVAILABLE` when the record changes all the time.
+ * Resolves when no failure is recorded under the id: a recorded value stays, and so does a claim of an attempt that
+ * runs. Rejects as the bucket does, and with `UNAVAILABLE` when the record changes all the time.
  */
 export async function forgetFailure(bucket: Bucket, contract: string, id: string): Promise<void> {
   const key = claimKey(contract, id);
@@ -296,7 +297,9 @@ const TRIES = 5;
 /** Who is known to have run an id, or to run it: nobody, another attempt, or this one. */
 export type Ran = "new" | "elsewhere" | "here";
 
-/** What the sender gets when an attempt ends with an error in place of a result; `over`: why its caller waits no longer. */
+/**
+ * What the sender gets when an attempt ends with an error in place of a result; `over`: why its caller waits no longer.
+ */
 export function withoutResult(
   claimant: Claimant,
   error: unknown,

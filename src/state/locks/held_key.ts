@@ -1,7 +1,7 @@
 /**
- * A key that this node holds, renewed at a third of its ttl until it is released or lost. `lock_manager.ts` says when it is lost;
- * then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record is gone or the
- * connection closed; `LockManager.close` loses it when the app stops.
+ * A key that this node holds, renewed at a third of its ttl until it is released or lost. `lock_manager.ts` says when
+ * it is lost; then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record
+ * is gone or the connection closed; `LockManager.close` loses it when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -28,7 +28,10 @@ export class HeldKey implements Leased {
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
 
-  /** `revision` is that of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called once. */
+  /**
+   * `revision` is that of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called
+   * once.
+   */
   constructor(
     host: LockHost,
     key: string,
@@ -174,9 +177,9 @@ export class HeldKey implements Leased {
 // The end of holding a lock: its record is handed over to the oldest waiter, or removed.
 
 /**
- * Hands over or removes the record of a holder, and never that of another: at the known revision, or at a later one with the
- * same nonce. Resolves after the first try; without an answer of the store it is repeated in the background, until the
- * record has expired.
+ * Hands over or removes the record of a holder, and never that of another: at the known revision, or at a later one
+ * with the same nonce. Resolves after the first try; without an answer of the store it is repeated in the background,
+ * until the record has expired.
  */
 export async function releaseOrHandOver(
   host: LockHost,

@@ -174,7 +174,10 @@ function counting(bucket: Bucket, writes: Writes): Bucket {
   };
 }
 
-/** On virtual time: no more than so many ms have passed since `begin`. How long a real server takes says nothing of a lock. */
+/**
+ * On virtual time: no more than so many ms have passed since `begin`. How long a real server takes says nothing of a
+ * lock.
+ */
 export function assertWithin({ clock }: Pick<LockHarness, "clock">, ms: number, begin: number): void {
   if (clock !== systemClock) assertLess(clock.monotonic() - begin, ms);
 }

@@ -1,11 +1,11 @@
 /**
- * Locks on a bucket. A holder has the record `h/<key>`; a waiter has a place in the queue, `w/<key>/<nonce>`. A lock without
- * waiters costs two writes; one that is waited for costs three: the place, the handover, the end of the place. Only
- * compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
+ * Locks on a bucket. A holder has the record `h/<key>`; a waiter has a place in the queue, `w/<key>/<nonce>`. A lock
+ * without waiters costs two writes; one that is waited for costs three: the place, the handover, the end of the place.
+ * Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
- * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the node's waiters of all
- * keys, and deadlocks), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss, handover or removal), `lock_record.ts` (what is
- * in the store).
+ * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
+ * node's waiters of all keys, and deadlocks), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
+ * handover or removal), `lock_record.ts` (what is in the store).
  *
  * Over 400 lines: the way of one call, from its request to the lock that is held.
  */
@@ -272,11 +272,11 @@ export class LockManager implements Locks {
   }
 }
 
-// A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when one of
-// its keys is lost (`held_key.ts` watches each):
+// A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when
+// one of its keys is lost (`held_key.ts` watches each):
 //
-// - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the clock,
-//   and every read of the signal check that;
+// - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the
+//   clock, and every read of the signal check that;
 // - when the store shows no record of its acquisition;
 // - when the connection is closed, or the app stops.
 

@@ -47,8 +47,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Whether a text is no record of any version: those are objects with a nonce. Such a text may be an answer of JetStream, which
- * publishes answers to whatever reply subject a request names, the key of a lock too.
+ * Whether a text is no record of any version: those are objects with a nonce. Such a text may be an answer of
+ * JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
   try {
@@ -107,8 +107,9 @@ export const NONCE_LENGTH = 20;
 /** The longest key of a lock, in UTF-16 code units. */
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
-// The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a view
-// that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to release locks.
+// The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a
+// view that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to
+// release locks.
 
 /** A record, as the watch last reported it. */
 export interface SeenRecord {
@@ -130,7 +131,9 @@ interface LockViewOptions {
   /** The prefix of the keys that it watches. */
   readonly prefix: string;
   bucket(): Promise<Bucket>;
-  /** Called for every change after the current records are known; `waiter`: the nonce of the waiter whose record it is. */
+  /**
+   * Called for every change after the current records are known; `waiter`: the nonce of the waiter whose record it is.
+   */
   changed(key: string, waiter: string | undefined, change: Change): void;
   /** Called when the watch cannot be opened; the view tries again. */
   failed(error: unknown): void;

@@ -1,6 +1,6 @@
 /**
- * The waiters of a node, for all keys. They share one watch of all lock records, which lasts a little longer than they do. A
- * node that only holds locks watches the queues alone, to know the waiter that a lock is handed over to.
+ * The waiters of a node, for all keys. They share one watch of all lock records, which lasts a little longer than they
+ * do. A node that only holds locks watches the queues alone, to know the waiter that a lock is handed over to.
  */
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
@@ -153,7 +153,9 @@ export class WaitingRoom {
     this.#host.background("releasing a lock that came too late", releasing);
   }
 
-  /** A key has no holder: the oldest waiter takes it at once, each later one after a delay, in case older ones are dead. */
+  /**
+   * A key has no holder: the oldest waiter takes it at once, each later one after a delay, in case older ones are dead.
+   */
   #scheduleTake(key: string): void {
     const queue = this.#all!.queue(key).filter(({ record }) => !this.#ended.has(record.nonce));
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
@@ -212,10 +214,10 @@ const HEAD_START = 500; // ms that the oldest waiter has before the second takes
 const STEP = 250; // ms for each waiter after the second
 const RETRY_DELAY = 20; // ms in which the watch shows who was faster
 
-// Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for that one to end, cannot release what they
-// hold. So an edge leads from a waiter to every waiter of the run that holds its key, or of a run below that one. A cycle's
-// youngest waiter fails, after a second read of every edge at the stream's leader: an edge that exists at both times existed
-// in between, so all edges of the cycle existed at once.
+// Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for that one to end, cannot release what
+// they hold. So an edge leads from a waiter to every waiter of the run that holds its key, or of a run below that one.
+// A cycle's youngest waiter fails, after a second read of every edge at the stream's leader: an edge that exists at
+// both times existed in between, so all edges of the cycle existed at once.
 
 /** What a {@link DeadlockDetector} needs of its waiting room. */
 interface DetectorOptions {

@@ -1,6 +1,7 @@
 /**
- * How long a process may rely on an entry that it wrote with a ttl: one margin less than the ttl, counted from before the
- * write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in the store.
+ * How long a process may rely on an entry that it wrote with a ttl: one margin less than the ttl, counted from before
+ * the write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in
+ * the store.
  */
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -81,8 +82,8 @@ export class AnswerTimeouts {
   }
 
   /**
-   * Settles as the call does. Rejects with `UNAVAILABLE` between `limit` and `limit` + 50 ms without an answer: one that was
-   * lost would take much longer to fail.
+   * Settles as the call does. Rejects with `UNAVAILABLE` between `limit` and `limit` + 50 ms without an answer: one
+   * that was lost would take much longer to fail.
    */
   within<T>(limit: number, call: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -122,8 +123,8 @@ export class AnswerTimeouts {
 
 const TICK = 50; // ms
 
-// Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost. Such a
-// write is read back, or made again by compare-and-set.
+// Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost.
+// Such a write is read back, or made again by compare-and-set.
 
 /** Whether a call failed without an answer of the store: a write may have happened. */
 export function isAmbiguous(error: unknown): boolean {

@@ -1,0 +1,135 @@
+/** What attempts of steps come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
+import type { StepOptions } from "../contract/flow.ts";
+import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+import { encodeValue } from "../data/encoding.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import type { Outcome, RecordedError } from "./journal.ts";
+import type { RunRef } from "./run_log.ts";
+
+/** What follows a failed attempt. */
+export interface Retry {
+  readonly attempts: number;
+  readonly delay: readonly [first: number, longest: number];
+}
+
+/** A failure of operation: it is tried again for as long as the run may take. */
+export class Passing extends CatgaError {
+  constructor({ code, message }: CatgaError) {
+    super(code, message, { retryable: true });
+  }
+}
+
+/** A failure that trying again does not change. */
+export class Decided extends CatgaError {
+  constructor({ code, message, details }: RecordedError) {
+    super(code, message, { details });
+  }
+}
+
+/** The id of a step's requests. One that is too long ends with a number that is made of it. */
+export function stepId({ workflow, run }: RunRef, name: string): string {
+  return shortened(`${workflow}:${run}:${name}`);
+}
+
+function shortened(id: string): string {
+  if (id.length <= MAX_ID) return id;
+  let [a, b] = [0x811c9dc5, 0x01000193];
+  for (let i = 0; i < id.length; i++) {
+    a = Math.imul(a ^ id.charCodeAt(i), 0x01000193) >>> 0;
+    b = Math.imul(b + id.charCodeAt(i), 0x85ebca6b) >>> 0;
+  }
+  return `${id.slice(0, MAX_ID - 17)}~${a.toString(16).padStart(8, "0")}${b.toString(16).padStart(8, "0")}`;
+}
+
+export function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
+  if (ok) return raw ? { ok: true, value } : value;
+  return { ok: false, error: errorOf(error!) };
+}
+
+/** The error that was recorded. */
+export function errorOf({ code, message, retryable, details }: RecordedError): CatgaError {
+  return new CatgaError(code, message, { retryable: retryable ?? false, details });
+}
+
+/** An error as it is recorded: no stack, no cause. */
+export function recorded(error: unknown): RecordedError {
+  if (isCatgaError(error)) {
+    const { code, message, retryable, details } = error;
+    return {
+      code,
+      message: brief(message),
+      ...(retryable ? { retryable } : {}),
+      ...(isSendable(details) ? { details } : {}),
+    };
+  }
+  return { code: "HANDLER_FAILED", message: brief(error instanceof Error ? error.message : String(error)) };
+}
+
+function isSendable(details: unknown): boolean {
+  if (details === undefined) return false;
+  try {
+    return encodeValue(details, "details").length <= MOST_DETAILS;
+  } catch {
+    return false;
+  }
+}
+
+function brief(message: string): string {
+  return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message;
+}
+
+/** The promise, or the signal's reason if that aborts first. */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) {
+    promise.catch(() => {}); // nobody waits for it
+    return Promise.reject(signal.reason);
+  }
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+export function timeOf(until: number | Date, now: number): number {
+  return typeof until === "number" ? now + until : until.getTime();
+}
+
+export function checkUntil(at: string, until: number | Date): void {
+  if (until instanceof Date && !Number.isNaN(until.getTime())) return;
+  checkNumber(at, until as number, 0, LONGEST_WAIT, "ms");
+}
+
+export function checkStep(at: string, options: StepOptions<never>): void {
+  checkKnown(at, options, STEP_OPTIONS);
+  const { undo, retry, timeout } = options;
+  if (undo !== undefined) checkFunction(`${at}: undo`, undo);
+  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
+  if (retry === undefined) return;
+  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  if (retry.attempts !== undefined) checkInteger(`${at}: retry.attempts`, retry.attempts, 1, 1_000_000);
+  if (retry.delay !== undefined) {
+    const [first, longest] = retry.delay;
+    checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_TIMEOUT, "ms");
+    checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_TIMEOUT, "ms");
+  }
+}
+
+const STEP_OPTIONS = new Set(["undo", "retry", "timeout"]);
+const RETRY_OPTIONS = new Set(["attempts", "delay"]);
+export const PASSING: ReadonlySet<string> = new Set([
+  "UNAVAILABLE",
+  "NO_HANDLER",
+  "OVERLOADED",
+  "TIMEOUT",
+  "DRAINING",
+  "DEADLOCK",
+  "LOCK_TIMEOUT",
+  "LOCK_LOST",
+  "CONFLICT",
+  "CLOSED",
+]);
+const MAX_ID = 256;
+const MOST_DETAILS = 4_096;
+const MOST_MESSAGE = 1_024;
+const LONGEST_WAIT = 3_660 * 86_400_000; // ms

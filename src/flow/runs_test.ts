@@ -1,0 +1,325 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { type Catga, catga, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { testCluster } from "@catga/catga/testing";
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
+  for await (const info of app.runs({ id })) return info;
+  throw new Error(`no run ${id}`);
+}
+
+describe("runs", () => {
+  it("a node without the handler starts runs, and gets their results", async () => {
+    const Echo = workflow<string, string>("Echo", { id: (text) => text });
+    await using cluster = await testCluster(["worker", "client"], {
+      node: (id) => id === "worker" ? { handlers: Echo.handle((flow, text) => flow.step("echo", () => text)) } : {},
+    });
+    const client = cluster.app("client");
+    const started = await Promise.all(["a", "b", "c"].map((id) => client.start(Echo, id)));
+    assertEquals(started.map(unwrap), ["a", "b", "c"]);
+    const results = await Promise.all(["a", "b", "c"].map((id) => client.result(Echo, id)));
+    assertEquals(results.map(unwrap), ["a", "b", "c"]);
+  });
+
+  it("result is TIMEOUT while the run goes on, and NO_RUN if there is none", async () => {
+    const Slow = workflow<void, string>("Slow");
+    const handlers = Slow.handle(async (flow) => {
+      await flow.sleep("a while", 20_000);
+      return "slow";
+    });
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Slow));
+    assertEquals((await app.result(Slow, run, { timeout: 1_000 })).error?.code, "TIMEOUT");
+    assertEquals((await app.result(Slow, "none", { timeout: 1_000 })).error?.code, "NO_RUN");
+    const leaving = new AbortController();
+    const left = app.result(Slow, run, { signal: leaving.signal });
+    leaving.abort();
+    assertEquals((await left).error?.code, "CANCELLED");
+    assertEquals(unwrap(await cluster.app("node-2").result(Slow, run, { timeout: 60_000 })), "slow");
+    assertEquals(unwrap(await app.result(Slow, run)), "slow");
+  });
+
+  it("a run with a time is started at that time", async () => {
+    const Later = workflow<void, string>("Later");
+    await using cluster = await testCluster(2, { handlers: Later.handle(() => "late") });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Later, undefined, { id: "l", at: new Date(cluster.clock.now() + 30_000) }));
+    await cluster.advance(29_000);
+    assertEquals((await app.result(Later, run, { timeout: 100 })).error?.code, "NO_RUN");
+    await cluster.advance(2_000);
+    assertEquals(unwrap(await app.result(Later, run)), "late");
+  });
+
+  it("a run is forgotten when its time is over, and its id is free then", async () => {
+    const Short = workflow<number, number>("Short", { id: () => "s", keep: 60_000 });
+    await using cluster = await testCluster(2, { handlers: Short.handle((_, n) => n) });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Short, 1));
+    assertEquals(unwrap(await app.result(Short, "s")), 1);
+    assertEquals((await app.start(Short, 2)).error?.code, "ID_REUSED");
+    await cluster.advance(160_000);
+    assertEquals((await app.result(Short, "s")).error?.code, "NO_RUN");
+    unwrap(await app.start(Short, 2));
+    assertEquals(unwrap(await app.result(Short, "s")), 2);
+  });
+
+  it("an input that does not fit the schema is INVALID_MESSAGE, and the handler gets it parsed", async () => {
+    const Schema = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value: unknown) =>
+          typeof value === "string" ? { value: Number(value) } : { issues: [{ message: "no text" }] },
+      },
+    } as const;
+    const Parsed = workflow<string, number, never, number>("Parsed", { input: Schema });
+    await using app = await catga({ handlers: Parsed.handle((_, n) => n + 1) });
+    assertEquals((await app.start(Parsed, 7 as never)).error?.code, "INVALID_MESSAGE");
+    assertEquals(unwrap(await app.result(Parsed, unwrap(await app.start(Parsed, "41")))), 42);
+  });
+
+  it("a failure that is thrown ends the run as one that is returned; what else is thrown is tried again", async () => {
+    let attempts = 0;
+    const Throws = workflow<string, string, "NO">("Throws", { id: (how) => how });
+    const handlers = Throws.handle((_, how) => {
+      if (how === "failure") unwrap(fail("NO", "no"));
+      if (++attempts < 3) throw new Error("a bug");
+      return `${attempts}`;
+    });
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    for (const how of ["failure", "error"]) unwrap(await app.start(Throws, how));
+    assertEquals((await app.result(Throws, "failure")).error?.code, "NO");
+    assertEquals(unwrap(await app.result(Throws, "error", { timeout: 30_000 })), "3");
+  });
+
+  it("a handler that always throws is stuck after 10 attempts", async () => {
+    const Bug = workflow<void, string>("Bug");
+    let attempts = 0;
+    const handlers = Bug.handle(() => {
+      attempts++;
+      throw new Error("a bug");
+    });
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Bug));
+    await cluster.advance(700_000);
+    assertEquals([(await infoOf(app, run)).status, attempts], ["stuck", 10]);
+  });
+
+  it("a result beyond what the server takes is TOO_LARGE, and the run is stuck", async () => {
+    const Large = workflow<void, string>("Large");
+    await using app = await catga({
+      handlers: Large.handle((flow) => flow.step("read", () => "x".repeat(2_000_000))),
+      logger: quiet,
+    });
+    const run = unwrap(await app.start(Large));
+    assertEquals((await app.result(Large, run, { timeout: 200 })).error?.code, "TIMEOUT");
+    const { status, pending } = await infoOf(app, run);
+    assertEquals([status, pending.map(({ name, error }) => [name, error?.code])], ["stuck", [["read", "TOO_LARGE"]]]);
+  });
+
+  it("an undo that throws is tried again, and one that returns a failure is stuck until it is tried again", async () => {
+    const done: string[] = [];
+    let works = false;
+    const Undoes = workflow<void, void, "NO">("Undoes");
+    const handlers = Undoes.handle(async (flow) => {
+      await flow.step("flaky", () => 1, {
+        undo: () => {
+          done.push("flaky");
+          if (done.length < 3) throw new Error("not yet");
+        },
+      });
+      await flow.step("refused", () => 1, { undo: () => works ? void done.push("refused") : fail("OUT", "no") });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(2, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Undoes));
+    await cluster.advance(1_000);
+    const info = await infoOf(app, run);
+    assertEquals([info.status, info.pending[0].name], ["stuck", "undo refused"]);
+    works = true;
+    await info.retry();
+    assertEquals((await app.result(Undoes, run, { timeout: 60_000 })).error?.code, "NO");
+    assertEquals(done, ["refused", "flaky", "flaky"]);
+  });
+
+  it("an operator's retry overrides a pause", async () => {
+    let works = false;
+    const Paused = workflow<void, string>("Paused");
+    const handlers = Paused.handle((flow) =>
+      flow.step("try", () => {
+        if (!works) throw new Error("no");
+        return "yes";
+      }, { retry: { delay: [3_600_000, 3_600_000] } })
+    );
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Paused));
+    await cluster.advance(2_000);
+    works = true;
+    const info = await infoOf(app, run);
+    assertEquals(info.status, "retrying");
+    await info.retry();
+    assertEquals(unwrap(await app.result(Paused, run)), "yes");
+  });
+
+  it("open runs go on with a changed handler, which sees the version of their start", async () => {
+    const One = workflow<void, string>("Versions");
+    const Two = workflow<void, string>("Versions", { version: 2 });
+    const Go = One.signal("Go");
+    await using cluster = await testCluster(["old"], {
+      handlers: One.handle(async (flow) => {
+        await flow.step("first", () => "old");
+        await flow.wait(Go);
+        return "the old one";
+      }),
+    });
+    unwrap(await cluster.app("old").start(One, undefined, { id: "v" }));
+    await cluster.advance(1_000);
+    cluster.kill("old");
+    const app = await cluster.start("new", {
+      handlers: Two.handle(async (flow) => {
+        const first = await flow.step("first", () => "new");
+        await flow.wait(Go);
+        return `${first} at version ${flow.version}`;
+      }),
+    });
+    unwrap(await app.tell(Go, "v"));
+    assertEquals(unwrap(await app.result(Two, "v", { timeout: 60_000 })), "old at version 1");
+    unwrap(await app.start(Two, undefined, { id: "w" }));
+    unwrap(await app.tell(Go, "w"));
+    assertEquals(unwrap(await app.result(Two, "w")), "new at version 2");
+  });
+
+  it("a step may take longer than anything else waits, and its run goes on when its node dies", async () => {
+    const ran: string[] = [];
+    const Hours = workflow<void, string>("Hours");
+    await using cluster = await testCluster(["a", "b"], {
+      node: (id) => ({
+        handlers: Hours.handle((flow) =>
+          flow.step("work", () => {
+            ran.push(id);
+            return new Promise<string>((resolve) =>
+              cluster.clock.after(id === "a" ? 3_600_000 : 100_000, () => resolve(id))
+            );
+          }, { timeout: 3_600_000 })
+        ),
+      }),
+    });
+    const run = unwrap(await cluster.app("a").start(Hours));
+    await cluster.advance(90_000);
+    assertEquals(ran, ["a"]);
+    cluster.kill("a");
+    await cluster.advance(20_000);
+    assertEquals(ran, ["a", "b"]);
+    assertEquals(unwrap(await cluster.app("b").result(Hours, run, { timeout: 200_000 })), "b");
+    assertEquals(ran, ["a", "b"]);
+  });
+
+  it("a drained node hands its runs over, with what they have recorded", async () => {
+    const ran: string[] = [];
+    const Order = workflow<void, string>("Order");
+    await using cluster = await testCluster(["a", "b"], {
+      node: (id) => ({
+        handlers: Order.handle(async (flow) => {
+          await flow.step("first", () => void ran.push(`first ${id}`));
+          await flow.sleep("a while", 4_000);
+          return await flow.step("second", () => id);
+        }),
+      }),
+    });
+    const run = unwrap(await cluster.app("a").start(Order));
+    await cluster.advance(100);
+    await cluster.app("a").drain();
+    assertEquals(unwrap(await cluster.app("b").result(Order, run, { timeout: 30_000 })), "b");
+    assertEquals(ran, ["first a"]);
+  });
+
+  it("a long run is resumed in linear time", async () => {
+    const Long = workflow<void, number>("Long");
+    const Go = Long.signal("Go");
+    let ran = 0;
+    const handlers = Long.handle(async (flow) => {
+      for (let part = 0; part < 30; part++) {
+        await Promise.all(Array.from({ length: 100 }, (_, n) => flow.step(`${part}.${n}`, () => ran++)));
+      }
+      await flow.wait(Go);
+      return await flow.step("last", () => ran);
+    });
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Long));
+    while ((await infoOf(app, run)).status !== "waiting") await app.clock.sleep(20);
+    const began = performance.now();
+    unwrap(await app.tell(Go, run));
+    assertEquals(unwrap(await app.result(Long, run)), 3_000);
+    // with a copy of the journal for each entry it took 14 s
+    assertLess(performance.now() - began, 5_000);
+  });
+
+  it("waiters for one run and for many are told without asking again and again", async () => {
+    const Gate = workflow<string, string>("Gate", { id: (id) => id });
+    const Open = Gate.signal("Open");
+    await using cluster = await testCluster(["worker", "client"], {
+      node: (id) =>
+        id === "worker"
+          ? { handlers: Gate.handle(async (flow, id) => (await flow.wait(Open), await flow.step("id", () => id))) }
+          : {},
+    });
+    const client = cluster.app("client");
+    const ids = Array.from({ length: 50 }, (_, n) => `g${n}`);
+    for (const id of ids) unwrap(await client.start(Gate, id));
+    const waiting = ids.map((id) => client.result(Gate, id, { timeout: 50_000 }));
+    await cluster.advance(10_000);
+    const began = cluster.clock.now();
+    for (const id of ids) unwrap(await client.tell(Open, id));
+    const results = await Promise.all(waiting);
+    assertEquals(results.map(unwrap), ids);
+    assertLess(cluster.clock.now() - began, 5_000);
+  });
+
+  it("a handler of a message starts runs, tells them and cancels them", async () => {
+    const Order = workflow<void, string>("Order");
+    const Approved = Order.signal<string>("Approved");
+    const Approve = command<{ run: string; by: string }, string>("Approve");
+    const handlers = [
+      Order.handle(async (flow) => await flow.wait(Approved)),
+      Approve.handle(async ({ run, by }, ctx) => {
+        unwrap(await ctx.start(Order, undefined, { id: run }));
+        unwrap(await ctx.start(Order, undefined, { id: `${run}-2` }));
+        unwrap(await ctx.tell(Approved, run, by));
+        unwrap(await ctx.cancel(Order, `${run}-2`, "not this one"));
+        return unwrap(await ctx.result(Order, run));
+      }),
+    ];
+    await using app = await catga({ handlers });
+    assertEquals(unwrap(await app.send(Approve, { run: "7", by: "ada" })), "ada");
+    assertEquals((await app.result(Order, "7-2")).error?.code, "CANCELLED");
+  });
+
+  it("misuse throws", async () => {
+    const Order = workflow<void, string>("Order");
+    await using app = await catga({ handlers: Order.handle(() => "ok") });
+    const errors = await Promise.all([
+      app.start({ kind: "workflow", name: "Order" } as never).catch((error) => error),
+      app.start(Order, undefined, { id: "" }).catch((error) => error),
+      app.start(Order, undefined, { when: 1 } as never).catch((error) => error),
+      app.result(Order, "x", { timeout: -1 }).catch((error) => error),
+      app.tell({} as never, "x").catch((error) => error),
+      app.runs({ status: "open" as never }).next().catch((error) => error),
+    ]);
+    assertEquals(errors.map(({ name }) => name), [
+      "TypeError",
+      "TypeError",
+      "TypeError",
+      "RangeError",
+      "TypeError",
+      "TypeError",
+    ]);
+    assert(errors[0].message.includes("workflow(…)"), errors[0].message);
+  });
+});

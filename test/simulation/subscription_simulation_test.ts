@@ -29,7 +29,7 @@ describe("simulation of a subscription", () => {
   for (
     const [plant, found] of [
       ["commit-entries", /its message is not stored/],
-      ["commit-number", /runs before/],
+      ["commit-number", /its message is not stored/],
       ["commit-replay", /runs and has ended/],
       ["commit-behind", /runs before/],
       ["commit-node", /is innocent and was not handled/],

@@ -3,7 +3,7 @@
  * then with one line of it missing.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { after, describe, it } from "node:test";
 import { type Catga, catga, type CatgaOptions, command, event, type Logger, query } from "../mod.ts";
@@ -68,6 +68,8 @@ class Stage implements AsyncDisposable {
   /** Decides when its handler ends. */
   keep: () => Promise<void> | void = () => {};
   #closed = false;
+  readonly #made = new Set<string>();
+  readonly #removed = new Set<string>();
 
   private constructor(server: NatsServer) {
     this.#server = server;
@@ -79,6 +81,7 @@ class Stage implements AsyncDisposable {
     const stage = new Stage(await startNatsServer({ config }));
     // nodes may not create buckets; the operator's permissions have tests of their own
     if (user !== "operator") await stage.setUp();
+    if (feature.startsWith("leave no")) await stage.#watchConsumers();
     return stage;
   }
 
@@ -147,17 +150,30 @@ class Stage implements AsyncDisposable {
     return await Promise.race([handled, this.warned(/not let this node publish to /)]);
   }
 
-  /** "ok" if the stream has no consumer any more, else the reason. */
+  /** Notes from now on which consumers are asked for, and whose removal: those that are not removed expire after 5 s. */
+  async #watchConsumers(): Promise<void> {
+    const admin = await this.client("admin");
+    const note = (names: Set<string>) => (_: unknown, { subject }: { subject: string }) => {
+      const [, , , , stream, name] = subject.split(".");
+      names.add(`${stream} ${name}`);
+    };
+    admin.subscribe("$JS.API.CONSUMER.CREATE.>", { callback: note(this.#made) });
+    admin.subscribe("$JS.API.CONSUMER.DELETE.>", { callback: note(this.#removed) });
+    await admin.flush();
+  }
+
+  /** "ok" if the stream has no consumer any more, and each was removed, else the reason. */
   async consumersOf(bucket: string, prefix = "KV_"): Promise<string> {
     const admin = await this.client("admin");
-    const left = async () =>
-      (await admin.request(`$JS.API.CONSUMER.NAMES.${prefix}${bucket}`, "{}", PATIENT)).json<
-        { consumers: string[] | null }
-      >()
-        .consumers;
-    // consumers that are not deleted expire after 5 s
-    return await eventually("no consumers", async () => (await left() ?? []).length === 0, 3_000)
-      .then(() => "ok", () => "a consumer was left behind");
+    const stream = `${prefix}${bucket}`;
+    const none = async () => {
+      const answer = await admin.request(`$JS.API.CONSUMER.NAMES.${stream}`, "{}", PATIENT);
+      return (answer.json<{ consumers: string[] | null }>().consumers ?? []).length === 0;
+    };
+    await eventually("no consumers", none);
+    const made = [...this.#made].filter((name) => name.startsWith(`${stream} `));
+    assertGreater(made.length, 0);
+    return made.every((name) => this.#removed.has(name)) ? "ok" : "a consumer was left behind";
   }
 
   /** Takes all room away that the server has left. */

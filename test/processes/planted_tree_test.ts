@@ -10,7 +10,11 @@ describe("a tree with a planted bug", () => {
     const program = await readFile(join(tree.root, "test", "soak", "node.ts"), "utf8");
     assertEquals(program, await readFile(join(import.meta.dirname!, "..", "soak", "node.ts"), "utf8"));
     const changed = await plantedSources("log-stale");
-    assertEquals([...changed.keys()], ["src/log/running/leader_token.ts", "src/log/subscriptions/lease.ts"]);
+    assertEquals([...changed.keys()], [
+      "src/log/running/leader_token.ts",
+      "src/log/subscriptions/leases.ts",
+      "src/log/subscriptions/commits.ts",
+    ]);
     for (const [file, text] of changed) assertEquals(await readFile(join(tree.root, file), "utf8"), text);
   });
 

@@ -4,9 +4,11 @@ import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
 import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
 
-const SEEDS = 1_000;
-/** The first ones run in Deno, a few others in Bun: what they show is code that both share. */
-const [FIRST, COUNT] = "Bun" in globalThis ? [SEEDS, 200] : [0, SEEDS];
+/** `deno run -A test/simulation/flow_simulation.ts 0..999` plays more of them. */
+const SEEDS = 200;
+/** The first half runs in Deno, the other one in Bun: what they show is code that both share. */
+const COUNT = SEEDS / 2;
+const FIRST = "Bun" in globalThis ? COUNT : 0;
 
 const slow = { timeout: 600_000 };
 

@@ -218,6 +218,11 @@ export const sourcePlants: readonly SourcePlant[] = Object.keys(PLANTS) as Sourc
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PARTS = ["mod.ts", "src", "test", "tools", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
 
+/** Tests run in the tree they belong to, but for those of faults; to copy the others takes longest. */
+function isNeeded(path: string): boolean {
+  return !path.endsWith("_test.ts") || path.includes(join("test", "faults"));
+}
+
 /** A folder with a tree; it goes with the disposal. */
 export interface PlantedTree extends AsyncDisposable {
   readonly root: string;
@@ -230,7 +235,7 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
   try {
     const root = join(folder, "tree");
     await mkdir(root);
-    for (const part of PARTS) await cp(join(ROOT, part), join(root, part), { recursive: true });
+    for (const part of PARTS) await cp(join(ROOT, part), join(root, part), { recursive: true, filter: isNeeded });
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }

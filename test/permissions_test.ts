@@ -141,12 +141,12 @@ class Stage implements AsyncDisposable {
   /** Resolves with that warning when there is one. */
   async warned(what: RegExp): Promise<string> {
     const warning = () => this.log.find((line) => what.test(line)) ?? (this.#closed ? "the test is over" : undefined);
-    return await eventually(`a warning ${what}`, warning, 20_000) as string; // `warning` returns the text once it is there
+    return await eventually(`a warning ${what}`, warning) as string; // `warning` returns the text once it is there
   }
 
   /** "ok" when a node has handled it, or what NATS refused. */
   async handled(n: number): Promise<string> {
-    const handled = eventually(`${n} to be handled`, () => this.kept.includes(n), 20_000).then(() => "ok");
+    const handled = eventually(`${n} to be handled`, () => this.kept.includes(n)).then(() => "ok");
     return await Promise.race([handled, this.warned(/not let this node publish to /)]);
   }
 

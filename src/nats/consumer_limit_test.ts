@@ -112,9 +112,20 @@ async function maxConsumers(client: { ask<T>(operation: string): Promise<T> }, n
   return info.config.max_consumers;
 }
 
-/** Runs a node until it has started, so that its streams and buckets are there. */
+/** Runs a node until it has started, so that its streams and buckets are there, and waits for its consumers to go. */
 async function started(server: NatsServer, options: CatgaOptions): Promise<void> {
-  await using _app = await catga({ ...options, nats: server.url });
+  {
+    await using _app = await catga({ ...options, nats: server.url });
+  }
+  const transport = await openTransport(server.url);
+  const js = new JetStream(transport);
+  for (const stream of ["catga_default_log", "catga_default_subscriptions"]) {
+    await eventually(`the consumers of ${stream} to go`, async () => {
+      const { state } = await js.api(`STREAM.INFO.${stream}`, {}, 5_000) as { state: { consumer_count: number } };
+      return state.consumer_count === 0;
+    });
+  }
+  await transport.close();
 }
 
 /** Allows a stream as many consumers as it has and one more, and makes that one, until it is released. */

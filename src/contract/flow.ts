@@ -96,6 +96,7 @@ export interface Flow {
   sleep(name: string, until: number | Date): Promise<void>;
   /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
   wait<T>(signal: Signal<T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
+  /** The same, for as long as its `timeout` says: `undefined` when that is over. */
   wait<T>(signal: Signal<T>, options: WaitOptions): Promise<T | undefined>;
 }
 

@@ -321,11 +321,11 @@ const FEATURES: Record<string, Feature> = {
   },
   "publish a durable event": async (stage, user) => {
     const app = await stage.start(user);
-    return await stored(app.publish(Kept, 1, { timeout: 3_000 }));
+    return await stored(app.publish(Kept, 1, { timeout: 20_000 }));
   },
   "handle a durable event": async (stage, user) => {
     const app = await stage.startLog(user);
-    const published = await stored(app.publish(Kept, 1, { timeout: 3_000 }));
+    const published = await stored(app.publish(Kept, 1, { timeout: 20_000 }));
     return published === "ok" ? await stage.handled(1) : published;
   },
   "go on after a restart": async (stage, user) => {
@@ -339,7 +339,7 @@ const FEATURES: Record<string, Feature> = {
     return await stage.handled(2);
   },
   "schedule and unschedule": async (stage, user) => {
-    const app = await stage.start(user, { timeout: 3_000 });
+    const app = await stage.start(user, { timeout: 20_000 });
     const scheduled = await stored(app.publish(Kept, 1, { delay: 3_600_000, id: "later" }));
     return scheduled === "ok" ? await outcome(app.unschedule(Kept, "later"), true) : scheduled;
   },

@@ -135,25 +135,25 @@ export class ClusterView implements AsyncDisposable {
    */
   async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
     const bucket = bucketName(this.namespace, kind);
-    try {
-      const { config } = await new JetStream(this.transport).info(`KV_${bucket}`, ANSWER);
-      return { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
-    } catch (error) {
-      if (!(error instanceof JetStreamRefusal)) throw error;
-      if (error.refusal === "no stream") return undefined;
-      // rejects with what is wrong, or waits until the bucket can be opened
-      await this.#store.open(bucket);
-      return { replicas: 1, direct: false };
+    for (let attempt = 1;; attempt++) {
+      try {
+        const { config } = await new JetStream(this.transport).info(`KV_${bucket}`, ANSWER);
+        return { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
+      } catch (error) {
+        if (!(error instanceof JetStreamRefusal)) throw error;
+        if (error.refusal === "no stream") return undefined;
+        if (error.refusal === "no answer" && attempt < ATTEMPTS) continue;
+        // rejects with what is wrong, or waits until the bucket can be opened
+        await this.#store.open(bucket, BUCKETS[kind]);
+        return { replicas: 1, direct: BUCKETS[kind].direct };
+      }
     }
   }
 
   /** Creates a stream: `true`; or checks the existing one. Rejects as `EventLog.open` does. */
   async setUpStream(kind: StreamKind, replicas: number): Promise<boolean> {
     const name = streamName(this.namespace, kind);
-    const exists = await new JetStream(this.transport).info(name, ANSWER).then(() => true, (error) => {
-      if (error instanceof JetStreamRefusal) return error.refusal !== "no stream";
-      throw error;
-    });
+    const exists = await this.#exists(name);
     const log = new NatsEventLog(this.transport);
     await log.open(name, streamOptions(this.namespace, kind, replicas));
     return !exists;
@@ -161,9 +161,21 @@ export class ClusterView implements AsyncDisposable {
 
   /** Creates a bucket: `true`; or checks the existing one. Rejects as `KeyValueStore.open` does. */
   async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
-    const exists = await this.#settings(kind) !== undefined;
-    await this.#store.open(bucketName(this.namespace, kind), { ...BUCKETS[kind], replicas });
+    const name = bucketName(this.namespace, kind);
+    const exists = await this.#exists(`KV_${name}`);
+    await this.#store.open(name, { ...BUCKETS[kind], replicas });
     return !exists;
+  }
+
+  /** Whether a stream exists; `true` also if JetStream does not say: opening it does. */
+  async #exists(stream: string): Promise<boolean> {
+    try {
+      await new JetStream(this.transport).info(stream, ANSWER);
+      return true;
+    } catch (error) {
+      if (error instanceof JetStreamRefusal) return error.refusal !== "no stream";
+      throw error;
+    }
   }
 
   /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
@@ -203,6 +215,8 @@ export class ClusterView implements AsyncDisposable {
 
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;
+/** How often it is asked for the settings of a bucket before it is opened without. */
+const ATTEMPTS = 3;
 
 // A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts.
 

@@ -1,6 +1,6 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
-import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkBoolean, checkKnown, checkNumber, show, TEN_YEARS } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
@@ -162,7 +162,7 @@ export interface Idempotent {
    * One recorded result for each message id, which every sender with that id gets, from whichever node. The command is
    * sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection,
    * the handler may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`.
-   * `ttl`: how long a result is kept, in ms, 1,000 at least; a day.
+   * `ttl`: how long a result is kept, in ms, from 1,000 to ten years; a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
@@ -243,7 +243,7 @@ function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["id
     throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
   }
   checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
-  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
+  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, TEN_YEARS, "ms");
 }
 
 const IDEMPOTENT_OPTIONS = new Set(["ttl"]);

@@ -1,6 +1,7 @@
 /**
- * What one process publishes under one subject: one message of the stream is under way at a time, which keeps the order, and what
- * is published meanwhile forms the next one. Nothing waits while nothing is under way.
+ * What one process publishes under one subject. One message of the stream with many publications is under way at a time, which keeps the
+ * order, and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own, because the
+ * stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing is under way.
  */
 import { Fifo } from "../../data/fifo.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
@@ -16,7 +17,9 @@ export class Lane {
   #gone = 0;
   /** Publications in a message, at most. */
   #most = MOST_IN_GROUP;
-  #underWay: Group | undefined;
+  readonly #underWay = new Set<Group>();
+  /** Ids and keys that are under way, if what is has an id. */
+  readonly #held = new Set<string>();
 
   /** `idle` is called whenever nothing is left. */
   constructor(host: LaneHost, idle?: () => void) {
@@ -27,7 +30,7 @@ export class Lane {
   /** Sends it at once if nothing is under way. */
   add(publication: Publication): void {
     this.#waiting.push(publication);
-    if (this.#underWay === undefined) this.#next();
+    this.#next();
   }
 
   /** A publication that waits here has ended. */
@@ -39,19 +42,46 @@ export class Lane {
   }
 
   #next(): void {
-    const publications = this.#take();
-    if (publications.length === 0) return this.#idle?.();
-    const group = this.#underWay = new Group(this.#host, publications, (rest) => {
-      if (this.#underWay !== group) return;
-      this.#underWay = undefined;
-      if (rest) this.#split(group);
-      else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
+    for (;;) {
+      const next = this.#first();
+      if (next === undefined) return this.#underWay.size === 0 ? this.#idle?.() : undefined;
+      if (this.#underWay.size > 0 && !this.#joins(next)) return;
+      this.#begin(this.#take());
+    }
+  }
+
+  #begin(publications: readonly Publication[]): void {
+    const held = publications.length === 1 ? heldBy(publications[0]) : [];
+    for (const each of held) this.#held.add(each);
+    const group = new Group(this.#host, publications, (split) => {
+      if (!this.#underWay.delete(group)) return;
+      for (const each of held) this.#held.delete(each);
+      if (split) this.#split(group);
+      else if (held.length === 0) this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
       this.#next();
     });
+    this.#underWay.add(group);
     group.begin();
   }
 
-  /** Publications for one message: with an id of its own a publication stands alone, because the stream knows it by that. */
+  /** What waits longest. */
+  #first(): Publication | undefined {
+    for (;;) {
+      const first = this.#waiting.first;
+      if (first?.over !== true) return first;
+      this.#gone--;
+      this.#waiting.shift();
+    }
+  }
+
+  /** Whether it may be under way beside what is. */
+  #joins(next: Publication): boolean {
+    const held = heldBy(next);
+    return held.length > 0 && this.#held.size > 0 && this.#underWay.size < MOST_AT_ONCE &&
+      !held.some((each) => this.#held.has(each));
+  }
+
+  /** Publications for one message. */
   #take(): Publication[] {
     const taken: Publication[] = [];
     const waiting = this.#waiting;
@@ -88,5 +118,13 @@ export class Lane {
   }
 }
 
+/** What no other message that is under way may have: of a publication with an id of its own that is not scheduled. */
+function heldBy({ id, key, planned }: Publication): string[] {
+  if (id === undefined || planned !== undefined) return [];
+  return key === undefined ? [`id ${id}`] : [`id ${id}`, `key ${key}`];
+}
+
+/** Messages with ids of their own that are under way at once. */
+const MOST_AT_ONCE = 512;
 /** Characters of the items of one message. */
 const MOST_CHARS = 65_536;

@@ -39,6 +39,7 @@ export interface PublicationParts {
   readonly item: string;
   /** What the program gave as its id. */
   readonly id: string | undefined;
+  readonly key: string | undefined;
   /** How long it is kept, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
@@ -52,6 +53,7 @@ export interface PublicationParts {
 export class Publication extends Deadlined {
   readonly contract: AnyContract;
   readonly id: string | undefined;
+  readonly key: string | undefined;
   readonly keep: number;
   readonly planned: Planned | undefined;
   /** Settles once. */
@@ -72,6 +74,7 @@ export class Publication extends Deadlined {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
     this.id = parts.id;
+    this.key = parts.key;
     this.keep = parts.keep;
     this.planned = parts.planned;
     this.item = parts.item;

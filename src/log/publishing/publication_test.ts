@@ -136,7 +136,7 @@ function start() {
     },
   };
   const begin = (contract: AnyContract, more: Partial<PublicationParts> = {}) => {
-    const parts = { item: "[1]", id: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
+    const parts = { item: "[1]", id: undefined, key: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
     const { signal, parent } = more;
     return new Publication(host, { ...parts, contract, signal, parent }, () => void events.push("ended"));
   };

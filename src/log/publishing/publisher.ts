@@ -84,7 +84,7 @@ export class Publisher implements LaneHost {
     if (exceeds(item, limit)) return Promise.resolve({ ok: false, error: tooLarge(contract, byteLength(item), limit) });
     const planned = schedule === undefined ? undefined : this.#plan(contract, schedule, id);
     const lane = planned === undefined ? this.#laneOf(contract.name) : this.#laneOfSchedule(planned.subject);
-    const parts = { contract, item, id, keep: keepOf(contract.options), planned, timeout, signal, parent };
+    const parts = { contract, item, id, key, keep: keepOf(contract.options), planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, parts, (ended) => {
       this.#waiting--;
       this.#chars -= ended.item.length;

@@ -143,6 +143,67 @@ describe("Publisher", () => {
       assertEquals(read(stream.appends[3])[0].id, "a b");
     });
 
+    it("with ids of their own, messages of different keys are under way side by side, and those of one key or id are not", async () => {
+      const { publish, stream } = start();
+      const done: number[] = [];
+      const send = (n: number, options: { id?: string; key?: string }) =>
+        publish(Placed, n, options).then(() => void done.push(n));
+      send(1, { id: "1", key: "a" });
+      send(2, { id: "2", key: "b" });
+      send(3, { id: "3" });
+      send(4, { id: "4", key: "a" }); // and what is behind it waits, too: the order of the calls
+      send(5, { id: "5", key: "c" });
+      send(6, { id: "5", key: "d" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2", "3"]);
+      const answer = async (place: number, settled: number) => {
+        stream.appends[place].answer(stored());
+        while (!done.includes(settled)) await Promise.resolve();
+      };
+      await answer(1, 2);
+      assertEquals(sent(), ["1", "2", "3"]);
+      await answer(0, 1);
+      assertEquals(sent(), ["1", "2", "3", "4", "5"]);
+      await answer(4, 5);
+      assertEquals(sent(), ["1", "2", "3", "4", "5", "6"]);
+    });
+
+    it("one without an id waits for those that have one, and they for it", async () => {
+      const { publish, stream } = start();
+      const first = [publish(Placed, 1, { id: "1", key: "a" }), publish(Placed, 2, { id: "2", key: "b" })];
+      const group = [publish(Placed, 3), publish(Placed, 4)];
+      const last = publish(Placed, 5, { id: "5", key: "c" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[0].answer(stored());
+      await first[0];
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[1].answer(stored());
+      await first[1];
+      assertEquals(sent(), ["1", "2", "3,4"]);
+      stream.appends[2].answer(stored());
+      await Promise.all(group);
+      assertEquals(sent(), ["1", "2", "3,4", "5"]);
+      stream.appends[3].answer(stored());
+      await last;
+    });
+
+    it("of those with one key, the second waits until the first is stored, however often it is repeated", async () => {
+      const { publish, stream, clock } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const other = publish(Placed, 2, { id: "2", key: "b" });
+      const second = publish(Placed, 3, { id: "3", key: "a" });
+      stream.appends[0].answer(SILENCE);
+      stream.appends[1].answer(stored());
+      await other;
+      await clock.advance(1_000);
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "2", "1"]);
+      stream.appends[2].answer(stored());
+      await first;
+      stream.appends[3].answer(stored());
+      assertEquals((await second).ok, true);
+    });
+
     it("ill-formed Unicode is INVALID_MESSAGE: two such ids could be one", async () => {
       const { publish, stream } = start();
       assertEquals(code(await publish(Placed, 1, { id: "\ud800" })), "INVALID_MESSAGE");

@@ -143,7 +143,7 @@ describe("Publisher", () => {
       assertEquals(read(stream.appends[3])[0].id, "a b");
     });
 
-    it("with ids of their own, messages of different keys are under way side by side, and those of one key or id are not", async () => {
+    it("with ids of their own, messages of different keys are under way side by side, those of one key one after the other", async () => {
       const { publish, stream } = start();
       const done: number[] = [];
       const send = (n: number, options: { id?: string; key?: string }) =>
@@ -151,21 +151,48 @@ describe("Publisher", () => {
       send(1, { id: "1", key: "a" });
       send(2, { id: "2", key: "b" });
       send(3, { id: "3" });
-      send(4, { id: "4", key: "a" }); // and what is behind it waits, too: the order of the calls
+      send(4, { id: "4", key: "a" });
       send(5, { id: "5", key: "c" });
-      send(6, { id: "5", key: "d" });
+      send(6, { id: "6", key: "a" });
       const sent = () => stream.appends.map((append) => numbers(append).join());
-      assertEquals(sent(), ["1", "2", "3"]);
+      assertEquals(sent(), ["1", "2", "3", "5"]);
       const answer = async (place: number, settled: number) => {
         stream.appends[place].answer(stored());
         while (!done.includes(settled)) await Promise.resolve();
       };
       await answer(1, 2);
-      assertEquals(sent(), ["1", "2", "3"]);
+      assertEquals(sent(), ["1", "2", "3", "5"]);
       await answer(0, 1);
-      assertEquals(sent(), ["1", "2", "3", "4", "5"]);
-      await answer(4, 5);
-      assertEquals(sent(), ["1", "2", "3", "4", "5", "6"]);
+      assertEquals(sent(), ["1", "2", "3", "5", "4"]);
+      await answer(4, 4);
+      assertEquals(sent(), ["1", "2", "3", "5", "4", "6"]);
+    });
+
+    it("512 with ids are under way at most", async () => {
+      const { publish, stream } = start();
+      const sent = Array.from({ length: 600 }, (_, n) => publish(Placed, n, { id: `${n}`, key: `${n}` }));
+      assertEquals(stream.appends.length, 512);
+      stream.appends[7].answer(stored());
+      await sent[7];
+      assertEquals(stream.appends.length, 513);
+      stream.reply = () => stored();
+      for (const append of stream.appends.splice(0)) append.answer(stored());
+      await Promise.all(sent);
+    });
+
+    it("what has ended while it waits behind its key is not sent", async () => {
+      const { publish, stream } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const { signal, abort } = cancelling();
+      const second = publish(Placed, 2, { id: "2", key: "a", signal });
+      const third = publish(Placed, 3, { id: "3", key: "a" });
+      abort();
+      assertEquals(code(await second), "CANCELLED");
+      stream.appends[0].answer(stored());
+      await first;
+      stream.appends[1].answer(stored());
+      await third;
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "3"]);
     });
 
     it("one without an id waits for those that have one, and they for it", async () => {
@@ -666,6 +693,11 @@ function start(
       ...more,
     });
   return { clock, stream, host, publisher, publish };
+}
+
+function cancelling() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
 }
 
 function read({ data, subject }: Append, at = subject) {

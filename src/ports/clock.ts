@@ -201,6 +201,8 @@ export class Standstill {
    * ends now.
    */
   get ended(): number {
+    // read for each message: a clock that has not moved since says that nothing has happened
+    if (this.#clock.now() === this.#looked.wall) return this.#ended;
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);
     return this.#ended;

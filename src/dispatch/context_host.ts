@@ -74,6 +74,12 @@ export interface DecidingMessage extends Context {
   remaining(now: number): number;
 }
 
+/** Gets how something ends, once: the ends of a promise, or what costs less. */
+export interface Settling {
+  resolve(value: unknown): void;
+  reject(reason: unknown): void;
+}
+
 /** What contexts need of their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
@@ -113,7 +119,7 @@ export interface ContextHost extends RunSender {
   /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
 }
 
 /** Starts runs of workflows, and reaches them. */
@@ -134,10 +140,10 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Has a command decided: loads the entity, and stores what is emitted. Resolves with what the handler returned, or its failure; with the
-   * recorded result for a command that was stored already. Rejects with a `CatgaError`, and with what the handler throws.
+   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned, or its failure; with
+   * the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and with what the handler throws.
    */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
   forget<State>(definition: EntityDefinition<State>, id: string): Promise<void>;
   /** Waits for snapshots that are being written. */

@@ -1,7 +1,7 @@
 /** One handler as a function that neither throws nor rejects: what it throws becomes `HANDLER_FAILED`. */
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { type Handler, handlerFailure } from "../contract/handler.ts";
+import { type EntityBody, type Handler, handlerFailure } from "../contract/handler.ts";
 import type { Logger, Observer } from "../contract/observer.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { isThenable, type MaybePromise } from "../contract/schema.ts";
@@ -23,12 +23,15 @@ export class HandlerCall {
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** Those of its contract. */
   readonly counts: ContractCounts;
+  /** If it decides commands of an entity, which it does without the user's function: with this. */
+  readonly entity: EntityBody | undefined;
   readonly #contract: AnyContract;
   readonly #observer: Observer;
 
-  constructor({ contract, "~handler": { fn } }: Handler, observer: Observer, counts: ContractCounts) {
+  constructor({ contract, "~handler": { fn, entity } }: Handler, observer: Observer, counts: ContractCounts) {
     this.fn = fn;
     this.counts = counts;
+    this.entity = entity;
     this.#contract = contract;
     this.#observer = observer;
   }

@@ -184,7 +184,9 @@ export class MessageContext implements EntityContext, RunContext, Abortable {
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
-    return this.#host.decide(entity, payload, this);
+    const { promise, ...to } = Promise.withResolvers<unknown>();
+    this.#host.decide(entity, payload, this, to);
+    return promise;
   }
 
   "~runs"(): Promise<RunDriver> {

@@ -36,7 +36,14 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { checkId, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
-import type { DecidingMessage, Entities, Holdings, ParentMessage, SharedState } from "../dispatch/context_host.ts";
+import type {
+  DecidingMessage,
+  Entities,
+  Holdings,
+  ParentMessage,
+  Settling,
+  SharedState,
+} from "../dispatch/context_host.ts";
 import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
@@ -371,11 +378,10 @@ export class App implements NodeHost, DrainableNode {
     await opened?.close().catch((error) => this.fault("closing the log", error));
   }
 
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void {
     const entities = this.#ownEntities;
-    return entities === undefined
-      ? this.entities().then((entities) => entities.decide(entity, payload, ctx))
-      : entities.decide(entity, payload, ctx);
+    if (entities !== undefined) return entities.decide(entity, payload, ctx, to);
+    this.entities().then((entities) => entities.decide(entity, payload, ctx, to), (error) => to.reject(error));
   }
 
   async load<State>(entity: AnyEntity<State>, id: string, options: LoadOptions = {}): Promise<LoadedEntity<State>> {

@@ -169,4 +169,16 @@ export interface SubscriptionHealth {
   readonly retrying: number;
   /** Dead letters. */
   readonly dead: number;
+  /**
+   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as in a dead letter).
+   */
+  readonly lastFailure?: {
+    readonly contract: string;
+    readonly id: string;
+    readonly code: string;
+    readonly message: string;
+    readonly cause?: string | undefined;
+    /** When, in ms since 1970. */
+    readonly at: number;
+  };
 }

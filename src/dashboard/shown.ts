@@ -8,6 +8,11 @@ export function shownText(text: string, most = 120): string {
   return printable(cut.toWellFormed());
 }
 
+/** A text of several lines, such as a stack, of `most` characters. */
+export function shownLines(text: string, most = 4_200): string {
+  return text.slice(0, most).split("\n").map((line) => shownText(line, most)).join("\n");
+}
+
 /** A value as JSON: on several lines if it is small, else its beginning on one. */
 export function shownValue(value: unknown, most = 4_000): string {
   let text: string;

@@ -156,6 +156,8 @@ export interface ParkedView {
   /** The error of its last attempt; empty: it waits behind another. */
   readonly code: string;
   readonly error: string;
+  /** What its handler threw: a first line, and the stack below; empty: it is not kept. */
+  readonly cause: string;
 }
 
 /** A dead letter. */

@@ -163,6 +163,32 @@ describe("the log of a node", () => {
     await clock.until(after.drain());
   });
 
+  for (const causes of [true, false]) {
+    const what = causes
+      ? "has what its handler threw, with the frame, and so has the health"
+      : "has no cause with `causes: false`";
+    it(`a dead letter ${what}`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const noCard = () => {
+        throw new TypeError("no card", { cause: new RangeError("no table") });
+      };
+      const handlers = Placed.on(noCard, { name: "orders", retry: { attempts: 2, delay: [10, 10] } });
+      const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers, causes }));
+      assertEquals((await clock.until(app.publish(Placed, { n: 0 }))).ok, true);
+      await clock.advance(2_000);
+      const [{ error: { code, cause } }] = await clock.until(Array.fromAsync(app.deadLetters()));
+      const [{ lastFailure }] = app.health().subscriptions;
+      assertEquals([code, lastFailure?.contract, lastFailure?.code], ["HANDLER_FAILED", "Placed", "HANDLER_FAILED"]);
+      assertEquals(lastFailure?.cause, cause);
+      if (causes) {
+        assert(cause?.startsWith("TypeError: no card\n    at ") && cause.includes("log_test.ts"), cause);
+        assert(cause?.includes("\ncaused by RangeError: no table\n"), cause);
+      } else assertEquals(cause, undefined);
+      await clock.until(app.drain());
+    });
+  }
+
   it("a message whose schema never ends is a dead letter after its attempts", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });

@@ -144,6 +144,7 @@ async function start(run?: HandlerRun) {
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
+    causes: false,
     draining: () => state.draining,
   });
   const request = (position: number, { token = 7, attempt = 1, timeout = 1_000 }: Asked = {}): Promise<Outcome> => {

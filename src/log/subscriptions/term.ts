@@ -77,6 +77,7 @@ export class Term {
       dead: ledger?.dead ?? 0,
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
+      lastFailure: this.#handing?.lastFailure,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },

@@ -8,6 +8,7 @@ import {
   checkNumber,
   MAX_TIMEOUT,
   show,
+  TEN_YEARS,
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
@@ -170,7 +171,7 @@ export interface Idempotent {
    * One recorded result for each message id, which every sender with that id gets, from whichever node. The command is
    * sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection,
    * the handler may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`.
-   * `ttl`: how long a result is kept, in ms, 1,000 at least; a day.
+   * `ttl`: how long a result is kept, in ms, from 1,000 to ten years; a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
@@ -269,7 +270,7 @@ function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["id
     throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
   }
   checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
-  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
+  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, TEN_YEARS, "ms");
 }
 
 const IDEMPOTENT_OPTIONS = new Set(["ttl"]);

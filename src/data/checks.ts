@@ -3,6 +3,9 @@
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
+/** The longest delay of a message, and the longest time that the result of an idempotent command is kept, in ms. */
+export const TEN_YEARS = 10 * 366 * 86_400_000;
+
 /** Throws if `options` is not a plain object, or has an option that is not known. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
   if (!isPlain(options)) {

@@ -61,7 +61,7 @@ export class Membership {
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
-    this.#own = new OwnRecord(options);
+    this.#own = new OwnRecord(options, () => this.view.members.length);
     const { clock, connected, ping, conclusive, observer, changed } = options;
     const gaps = new Gaps(clock);
     this.view = new MembershipView({ self: this.#self.id, observer, changed, unhandled: (name) => gaps.open(name) });

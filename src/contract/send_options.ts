@@ -90,6 +90,7 @@ const LATER = ["delay", "at"];
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   sendAll: new Set([...SEND_OPTIONS, "concurrency"]),
   publish: new Set(["id", "headers", "signal"]),
+  stream: new Set(["key", "node", "route", "timeout", "retries", "signal", "headers"]),
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
 

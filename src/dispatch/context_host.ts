@@ -13,6 +13,8 @@ import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import type { StreamOptions } from "../contract/stream.ts";
+import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 
 /** What a message carries besides its payload. */
@@ -34,6 +36,8 @@ export interface Envelope {
   readonly span?: number | undefined;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
+  /** Of a stream: where its items go. */
+  readonly items?: ItemTarget | undefined;
   /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
   /** Of a message of the log: where it stands. */
@@ -110,6 +114,14 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  /** What reads and feeds streams, loaded when it is first needed. */
+  streams(): Promise<StreamEngine>;
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: StreamOptions,
+    parent: ParentMessage,
+  ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,
     payload: unknown,

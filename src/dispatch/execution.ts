@@ -302,7 +302,9 @@ function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string):
 
 /** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
 export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
-  if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
+  if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
+    return { ok: false, error: reason };
+  }
   return {
     ok: false,
     error: new CatgaError(

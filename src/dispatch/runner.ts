@@ -15,6 +15,7 @@ import { idOf, orderKeyOf } from "./routing_key.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
+import type { ItemTarget } from "./item_ports.ts";
 import type { TurnBudget } from "./admission_queue.ts";
 import { cancelled } from "./execution.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -83,7 +84,7 @@ export class Runner {
       this.#host,
       contract,
       request.timeout,
-      this.envelope(request.meta, attempt),
+      this.envelope(request.meta, attempt, request.items),
     );
     const unnamed = named(ctx, request.payload);
     if (unnamed !== undefined) return Promise.resolve(unnamed);
@@ -199,7 +200,7 @@ export class Runner {
   }
 
   /** The envelope of a message of this process. */
-  envelope(meta: Meta | undefined, attempt = 1): Envelope {
+  envelope(meta: Meta | undefined, attempt = 1, items?: ItemTarget): Envelope {
     const call = this.#host.nextCall();
     return {
       call,
@@ -212,6 +213,7 @@ export class Runner {
       key: meta?.key,
       send: meta?.send,
       span: meta?.span,
+      items,
     };
   }
 }

@@ -22,6 +22,7 @@ import {
   requestOf,
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
+import type { ItemSink } from "../dispatch/item_ports.ts";
 import { isCatgaError } from "../error.ts";
 import { asResult, noHandler } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
@@ -97,6 +98,17 @@ export class SendPath {
   ): Promise<Result<unknown>> {
     const request = this.#builder.prepare("send", contract, payload, options, undefined);
     return this.#parse("contract" in request ? { ...request, admit } : request);
+  }
+
+  /** Asks for a stream: resolves with how it ended. Throws as {@link SendPath.send}. */
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: SendOptions,
+    { parent, items }: { parent: ParentMessage | undefined; items: ItemSink },
+  ): Promise<Result<unknown>> {
+    const request = this.#builder.prepare("stream", contract, input, options, parent);
+    return this.#parse("contract" in request ? { ...request, items } : request);
   }
 
   /** A message of Catga's own, with all its options: neither checked nor prepared. */

@@ -54,6 +54,10 @@ export function decideRetry(
     }
     case "lost":
       if (repeatable && attempts > 0) return "again";
+      if (contract.kind === "stream") {
+        const why = failed.answered ? "its end was lost" : `the process of node ${node} is gone`;
+        return new CatgaError("STREAM_BROKEN", `${what} broke: ${why}`, { retryable: true, node });
+      }
       if (contract.kind !== "query") {
         return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
       }
@@ -74,11 +78,12 @@ export function decideRetry(
           : "it could not be delivered before its deadline";
         return new CatgaError("UNAVAILABLE", `${what} did not run: ${why}`, { retryable: true });
       }
-      return contract.kind === "query"
+      return contract.kind === "query" || contract.kind === "stream"
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
         : unknown("it was not answered before its deadline");
     case "aborted":
-      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query"
+      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query" ||
+          contract.kind === "stream"
         ? failed.reason
         : unknown(failed.reason.message);
   }

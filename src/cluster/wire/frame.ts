@@ -37,6 +37,14 @@ type RefusalItem = ["n", seq: number, index: number, code: string];
  * `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on.
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
+/** `["i", seq, index, n, value, …]`: items of a stream, the request at this place, from number `n` on. */
+type ItemsItem = ["i", seq: number, index: number, n: number, ...values: unknown[]];
+/** `["a", seq, index, n]`: asks the reader of a stream to say when it has consumed `n` items. */
+type AskItem = ["a", seq: number, index: number, n: number];
+/** `["z", seq, index, n]`: a stream has `n` items in all. */
+type EndItem = ["z", seq: number, index: number, n: number];
+/** `["w", seq, index, consumed, received]`: the reader of a stream; with a 1 it may lack what was sent since. */
+export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
  * `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing`
  * frames.
@@ -71,6 +79,10 @@ export type Item =
   | FailureItem
   | RefusalItem
   | CancelItem
+  | ItemsItem
+  | AskItem
+  | EndItem
+  | WordItem
   | PingItem
   | PongItem
   | VersionsItem
@@ -81,8 +93,8 @@ export type Item =
   | StatsItem;
 
 /**
- * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R` and `E`
- * on the wire are `q`, `m`, `r` and `e` whose payloads, values and errors have tags; here they have been read.
+ * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R`, `E`
+ * and `I` on the wire are `q`, `m`, `r`, `e` and `i` whose payloads, values and errors have tags; here they have been read.
  */
 export interface Frame {
   readonly seq: number;
@@ -208,6 +220,15 @@ function isItem(item: unknown): item is Item {
     case "c":
       checkPlace(item);
       return true;
+    case "i":
+    case "I":
+    case "a":
+    case "z":
+    case "w":
+      checkPlace(item);
+      if (!isCount(item[3])) throw new Malformed(`an ${item[0]} item without a number`);
+      if (item[0] === "w" && !isCount(item[4])) throw new Malformed("a w item without a second number");
+      return true;
     case "n":
       checkPlace(item);
       if (typeof item[3] !== "string") throw new Malformed("a refusal without a code");
@@ -247,8 +268,8 @@ function isItem(item: unknown): item is Item {
 function readTags(item: Item): void {
   // on the wire there are more kinds than in a frame that has been read
   const kind: string = item[0];
-  if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E") return;
-  readTagsFrom(item, kind === "M" ? 4 : 3);
+  if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return;
+  readTagsFrom(item, kind === "M" || kind === "I" ? 4 : 3);
   (item as unknown[])[0] = kind.toLowerCase();
 }
 

@@ -82,6 +82,7 @@ export class FrameReceiver {
       return;
     }
     const peer = peers.get(sender);
+    const { upTo } = peer.received;
     const runs = peer.received.take(frame.seq);
     const now = clock.monotonic();
     const late = peer.lateness.note(frame.sentAt, epoch + now);
@@ -107,6 +108,8 @@ export class FrameReceiver {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
+    // what is in the gap, or was sent to it meanwhile, may never arrive
+    if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
     // one answer for a frame, however many pings or questions are in it
@@ -148,12 +151,30 @@ export class FrameReceiver {
         if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
         return index;
       }
+      case "i":
+      case "a":
+      case "z": {
+        const call = peer.ledger.find(item[1], item[2]);
+        const sink = call?.request.items;
+        if (call === undefined) peer.unread(item[1], item[2]);
+        else if (item[0] === "i") sink?.items(call, item[3], item, 4);
+        else if (item[0] === "a") sink?.report(call, item[3]);
+        else sink?.end(call, item[3]);
+        return index;
+      }
+      case "w":
+        inbound.word(peer, item);
+        return index;
       case "c":
         inbound.cancel(peer, item);
         return index;
       case "o":
         peer.load = item[4][0] + item[4][1];
         peer.ledger.missing(item[2], item[3]);
+        if (item[3].length > 0 && item[3][item[3].length - 1] > peer.lostUpTo) {
+          peer.lostUpTo = item[3][item[3].length - 1];
+          peer.doubt();
+        }
         // answers that were lost since that ping will be asked for with the next one
         if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;

@@ -38,6 +38,8 @@ export class FrameWriter {
   #openSeq = 0;
   #openIndex = 0;
   #answersTagged = false;
+  /** The number of the next item of the stream whose item is open; -1: answers are. */
+  #openItem = -1;
 
   /** `send` is called when the frame is full: it takes and sends what has been gathered. */
   constructor(frame: OpenFrame, send: () => void) {
@@ -86,7 +88,9 @@ export class FrameWriter {
     this.#answering = true;
     const tagged = isTagged(value);
     const written = tagged ? value.slice(1) : value;
-    if (this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged) {
+    if (
+      this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged && this.#openItem < 0
+    ) {
       this.#others += "," + written;
       this.#openIndex++;
     } else {
@@ -96,6 +100,23 @@ export class FrameWriter {
       this.#openIndex = index + 1;
       this.#answersTagged = tagged;
     }
+  }
+
+  /** Adds item number `n` of the stream at this place, as text. */
+  streamItem(seq: number, index: number, n: number, value: string): void {
+    if (this.length + value.length > this.#frame.frameLimit) this.#send();
+    const tagged = isTagged(value);
+    const written = tagged ? value.slice(1) : value;
+    if (this.#openItem === n && this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged) {
+      this.#others += "," + written;
+    } else {
+      this.#closeAnswers();
+      this.#others += (tagged ? ',["I",' : ',["i",') + seq + "," + index + "," + n + "," + written;
+      this.#openSeq = seq;
+      this.#openIndex = index;
+      this.#answersTagged = tagged;
+    }
+    this.#openItem = n + 1;
   }
 
   /** Adds an item. */
@@ -125,6 +146,7 @@ export class FrameWriter {
   #closeAnswers(): void {
     if (this.#openSeq !== 0) this.#others += "]";
     this.#openSeq = 0;
+    this.#openItem = -1;
   }
 }
 
@@ -172,6 +194,16 @@ export function cancelItem(seq: number, index: number): string {
 /** The item of an idempotent command that has moved to another node: a run with its claim may go on. */
 export function movedItem(seq: number, index: number): string {
   return `["c",${seq},${index},1]`;
+}
+
+/** The item that asks a stream's reader to say when it has consumed `n` items; `"z"`: says that there are no more. */
+export function numberItem(kind: "a" | "z", seq: number, index: number, n: number): string {
+  return `["${kind}",${seq},${index},${n}]`;
+}
+
+/** The item of a stream's reader: what it has consumed and received; `again`: it may lack what was sent since. */
+export function wordItem(seq: number, index: number, consumed: number, received: number, again: boolean): string {
+  return `["w",${seq},${index},${consumed},${received}${again ? ",1" : ""}]`;
 }
 
 /** The item of a ping; `missing`: the receiver's frames that have not arrived, as ranges. */

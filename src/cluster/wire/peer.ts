@@ -15,12 +15,14 @@ import {
   gapItem,
   handledItem,
   movedItem,
+  numberItem,
   type OpenFrame,
   pingItem,
   pongItem,
   refusalItem,
   statsItem,
   versionsItem,
+  wordItem,
 } from "./frame_writer.ts";
 import { FrameRing, isWithin, Lateness, ReceivedFrames, RunningRequests } from "./received_frames.ts";
 
@@ -30,6 +32,8 @@ export interface PeerHost extends OpenFrame {
   readonly endpoint: string;
   /** Whether frames can be sent. */
   readonly connected: boolean;
+  /** The largest payload, answer or item, in bytes. */
+  readonly payloadLimit: number;
   /** Calls {@link Peer.flush} when this turn's microtasks have run. */
   scheduleFlush(peer: Peer): void;
   /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
@@ -89,6 +93,8 @@ export class Peer {
   lastPingAt = -1;
   /** When it last got its answers again because it asked for them, by the monotonic clock; -1 for never. */
   answeredAgainAt = -1;
+  /** Up to here its pongs have reported frames missing. */
+  lostUpTo = 0;
   /** It leaves: what has reached it is answered or refused, though the bounce of a later frame may come first. */
   leaving = false;
   /** Its load in its last pong: in flight and queued. */
@@ -125,6 +131,11 @@ export class Peer {
     this.#writer = new FrameWriter(host, () => this.flush());
   }
 
+  /** The largest item of a stream, in bytes. */
+  get payloadLimit(): number {
+    return this.#host.payloadLimit;
+  }
+
   /** The number of the last frame that was sent to it. */
   get seq(): number {
     return this.#seq;
@@ -156,6 +167,35 @@ export class Peer {
   /** Sends a cancellation: the caller has given up. That of a call that is gathered follows when its frame is sent. */
   cancel({ frame, index }: Call): void {
     if (frame !== undefined) this.#item(cancelItem(frame.seq, index));
+  }
+
+  /** The reader of a stream says how far it is. */
+  word({ frame, index }: Call, consumed: number, received: number, again: boolean): void {
+    if (frame !== undefined) this.#item(wordItem(frame.seq, index, consumed, received, again));
+  }
+
+  /** Sends item number `n` of the stream that was asked for at this place. */
+  streamItem(seq: number, index: number, n: number, text: string): void {
+    this.#writer.streamItem(seq, index, n, text);
+    this.#schedule();
+  }
+
+  /** Asks the reader of a stream to say when it has consumed `n` items; or says that there are no more. */
+  streamNumber(kind: "a" | "z", seq: number, index: number, n: number): void {
+    this.#item(numberItem(kind, seq, index, n));
+  }
+
+  /** Nobody reads the stream at this place of a frame to it: its handler is to end. */
+  unread(seq: number, index: number): void {
+    this.#item(cancelItem(seq, index));
+  }
+
+  /** Frames were lost, in either direction: the readers of its streams say where they stand. */
+  doubt(): void {
+    if (this.ledger.outstanding === 0) return;
+    for (const frame of this.ledger.sent.values()) {
+      for (const call of frame.calls) if (call.frame === frame) call.request.items?.doubt(call);
+    }
   }
 
   /** Takes back the sent calls that `may` go elsewhere although this process may have received them. */

@@ -10,6 +10,7 @@ function host(now: number): PeerHost {
     endpoint: "self.n",
     connected: true,
     frameLimit: 64_000,
+    payloadLimit: 1_000_000,
     scheduleFlush() {},
     publish: (_peer, _frame, items) => items,
     answersSent() {},

@@ -8,7 +8,7 @@ import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage } from "./context_host.ts";
-import { Deadlined } from "./deadline_wheel.ts";
+import { Deadlined } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Notified when a message begins to wait for admission. */

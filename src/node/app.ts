@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, DeadlineWheel } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -45,7 +45,6 @@ import type {
   Settling,
   SharedState,
 } from "../dispatch/context_host.ts";
-import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
 import type { StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";

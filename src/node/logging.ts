@@ -1,7 +1,7 @@
 /** The log of an app: one line and one record of fields for each observation. */
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
-import { isThenable } from "../contract/schema.ts";
+import { isThenable } from "../data/checks.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({

@@ -3,7 +3,8 @@
  * the contract's schema parses it.
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage, type Settling } from "../dispatch/context_host.ts";
-import { checkSendOptions, isInternalName, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
+import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
+import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
@@ -16,11 +17,10 @@ import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
 import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/outcome.ts";
-import { idOf, keyOf } from "../dispatch/routing_key.ts";
+import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
-import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
+import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
 import type { ContractCounts } from "../dispatch/contract_counts.ts";
-import type { Dispatch, Mediator } from "../dispatch/mediator.ts";
 
 /** The options of sends when neither the send nor its contract has them. */
 export interface SendDefaults {

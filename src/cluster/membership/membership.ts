@@ -12,7 +12,7 @@
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf, PROTOCOL } from "../wire/frame.ts";
-import type { MalformedCount } from "../wire/frame_receiver.ts";
+import type { MalformedCount } from "../wire/endpoint.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";

@@ -2,11 +2,10 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import { type Clock, Deadlined } from "../../ports/clock.ts";
 import type { Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /** What a {@link Publication} needs of its app: a drain waits for it. */

@@ -2,8 +2,7 @@
 import { KEEP, keepOf } from "../../contract/contract_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
+import { byteLength, cannotBeSent, encodeValue, exceeds } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { encode } from "../../data/utf8.ts";
-import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
+import { encode } from "../../data/encoding.ts";
+import { DeadlineWheel } from "../../ports/clock.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";

@@ -68,7 +68,7 @@ describe("LeasedEntry", () => {
     assertEquals(await entry.renew(100, () => "own"), { found: undefined });
     await store.write(true, "another's");
     assertEquals(await entry.renew(100, () => "own"), { found: { key: "k", value: "another's", revision: 2 } });
-    assertEquals(store.entry?.revision, 2);
+    assertEquals((await store.bucket.get("k"))?.revision, 2);
   });
 
   it("is created again after it was forgotten", async () => {

@@ -16,7 +16,7 @@ import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import { type Call, DriveState } from "./drive_state.ts";
 import { type Journal, type Outcome, type RecordedError, undoName, undoOrder } from "./journal.ts";

@@ -3,12 +3,11 @@
  * `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/checks.ts";
-import { isStrings } from "../../data/checks.ts";
-import { isCount, isNotNegative } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+import { readRecord } from "./record_text.ts";
 
 /** A message that was put aside. */
 export interface ParkedMessage {
@@ -46,16 +45,10 @@ export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage
 
 /** Parses the message of an identity. Returns a string that says what is wrong with it if it is invalid. */
 export function readParked(id: string, text: string): ParkedMessage | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (!isRecord(value)) return "no object";
+  const value = readRecord(text);
+  if (typeof value === "string") return value;
   if (isTooDeep(value)) return "nested too deeply";
-  const { v, error } = value;
-  if (v !== 1) return "of another version";
+  const { error } = value;
   if (error !== undefined && !(Array.isArray(error) && typeof error[0] === "string" && typeof error[1] === "string")) {
     return "no error";
   }

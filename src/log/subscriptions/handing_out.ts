@@ -3,7 +3,7 @@
  * it, the ledger knows.
  */
 import type { LogHost } from "../log_host.ts";
-import { pauseAfter } from "./retry.ts";
+import { backoff } from "../../ports/clock.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
@@ -182,7 +182,8 @@ export class HandingOut {
     if (final || attempts >= category.attempts) return ledger.failed(item, { attempts, error, dead: now() });
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
-    const pause = pauseAfter(attempts, category.delay, random);
+    const [first, longest] = category.delay;
+    const pause = backoff(random, Math.min(attempts - 1, 64), first, longest);
     observer({
       type: "message-failed",
       subscription: label,

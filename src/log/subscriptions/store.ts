@@ -170,7 +170,9 @@ export class SubscriptionStore {
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
-        else if (data.length > KEPT && item.parked && !item.begun && item.message === message) unload(item);
+        else if (data.length > KEPT && item.place === "parked" && item.turn !== "begun" && item.message === message) {
+          unload(item);
+        }
         return;
       }
       if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;

@@ -184,6 +184,15 @@ class MemoryStream implements LogStream {
     return await this.#session.call(() => this.#led().subjects(pattern));
   }
 
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    const found = await this.#session.call(() => {
+      const state = this.#open();
+      return state.subjects(pattern).flatMap((subject) => state.last(subject, this.#seen(state)) ?? []);
+    });
+    for (const message of found.sort((a, b) => a.sequence - b.sequence)) onMessage(copyOf(message));
+  }
+
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
     checkPattern(subject);
     return await this.#session.call(() => this.#led().purge(subject, options.before), { gate: this.#server.write });

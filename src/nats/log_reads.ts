@@ -2,6 +2,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
+import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
@@ -50,6 +51,19 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
     total = Number(answer.total ?? 0);
   }
   return found;
+}
+
+/** The last message of each subject of a filter, from a server that may lag behind. */
+export async function lastOfEach(
+  stream: KeptStream,
+  filter: string,
+  onMessage: (message: StoredMessage) => void,
+  limit: number,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  await Feed.list(stream.transport, stream, filter, limit, ({ subject, revision, stored, data }) => {
+    onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
+  });
 }
 
 /** What to read. */

@@ -26,7 +26,7 @@ import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
+import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -189,6 +189,13 @@ export class NatsLogStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    await this.#stream.attempt((limit) => lastOfEach(this.#stream, pattern, onMessage, limit), {
+      idempotent: true,
+    });
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

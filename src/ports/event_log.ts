@@ -100,6 +100,11 @@ export interface LogStream {
   /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
   subjects(pattern: string): Promise<string[]>;
   /**
+   * Calls back with the last message of each subject that matches a pattern, in order, from a server that may lag behind; after a failure within,
+   * with some again. Rejects as `state`.
+   */
+  lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
+  /**
    * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
    * number. Rejects as `state`.
    */

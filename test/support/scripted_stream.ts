@@ -64,6 +64,10 @@ export class ScriptedStream implements LogStream {
     throw new Error("a scripted stream has no readers");
   }
 
+  lasts(): Promise<void> {
+    return Promise.resolve();
+  }
+
   read(): Promise<StoredMessage[]> {
     return Promise.resolve([]);
   }

@@ -296,6 +296,7 @@ export class MessageContext implements EntityContext, RunContext, Abortable {
 /** The envelope of a message that came without one. A class, for it lives while an entity's append is under way (docs/internals/measurements.md). */
 class OwnEnvelope implements Envelope {
   readonly call: string;
+  readonly only = true;
   readonly attempt = 1;
   readonly correlation = undefined;
   readonly causation = undefined;

@@ -4,7 +4,7 @@ import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
-import type { Appended, EventLog } from "../ports/event_log.ts";
+import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
 import { Command, dueOf } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
@@ -82,8 +82,12 @@ function answering(log: EventLog, append: (text: string, store: () => Promise<Ap
     const stream = await log.open(name, options);
     return new Proxy(stream, {
       get(_, method: keyof typeof stream) {
-        if (method === "append") {
-          return (...args: Parameters<typeof stream.append>) => append(String(args[1]), () => stream.append(...args));
+        if (method === "appendNext") {
+          const appendNext: LogStream["appendNext"] = (receiver, subject, text, { due, expect }) => {
+            const stored = append(text, () => stream.append(subject, text, { timeout: due, expect }));
+            stored.then((appended) => receiver.appended(appended, due));
+          };
+          return appendNext;
         }
         const member = stream[method];
         return typeof member === "function" ? member.bind(stream) : member;

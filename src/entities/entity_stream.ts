@@ -17,7 +17,7 @@ import { parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, AppendReceiver, LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { AppendReceiver, ConditionalAppend, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -27,6 +27,8 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
+  /** Those that were asked for lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
+  readonly #subjects: Map<string, Map<string, string>> = new Map();
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
   /** `LogState.created`; `undefined`: unknown. */
@@ -64,7 +66,11 @@ export class EntityStream {
 
   /** The subject of an entity. */
   subject(type: string, id: string): string {
-    return entitySubject(this.#host.namespace, type, id);
+    let known = this.#subjects.get(type);
+    if (known === undefined || known.size >= MOST_SUBJECTS) this.#subjects.set(type, known = new Map());
+    let subject = known.get(id);
+    if (subject === undefined) known.set(id, subject = entitySubject(this.#host.namespace, type, id));
+    return subject;
   }
 
   /** Which stream this is: one that was lost and made again is another. Rejects with `UNAVAILABLE`. */
@@ -78,19 +84,9 @@ export class EntityStream {
     return copy.epoch === this.#epoch;
   }
 
-  /** As `LogStream.appendFor`. The stream is open, as one that was read. */
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.#stream!.appendFor(receiver, subject, text, options);
-  }
-
-  /** Appends what follows the copy; see `LogStream.append`. The stream is open, as one that was read. */
-  append(subject: string, text: string, options: { timeout: number; expect: number }): Promise<Appended> {
-    return this.#stream!.append(subject, text, options);
+  /** Appends what follows the copy; see `LogStream.appendNext`. The stream is open, as one that was read. */
+  append(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
+    this.#stream!.appendNext(receiver, subject, text, options);
   }
 
   /** The leader has answered. */
@@ -335,6 +331,8 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 /** How many messages are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
+/** Subjects of a type that are kept. */
+const MOST_SUBJECTS = 16_384;
 /** How often the difference of the server's time is read, in ms. */
 const OFFSET = 100;
 /**

@@ -16,7 +16,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, AppendReceiver, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";
 import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -116,7 +116,7 @@ export class Rounds {
     }
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
-    stream.appendFor(message, subject, message.text, this.#appending(message, command.arrived));
+    stream.append(message, subject, message.text, this.#appending(message, command.arrived));
   }
 
   /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
@@ -251,6 +251,7 @@ export class Rounds {
   /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
   #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { commands } = this.#options;
+    if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
@@ -327,12 +328,14 @@ export class Rounds {
 
   #append(message: Message, now: number): Promise<Appended> {
     const { command: { subject } } = message.entries[0];
-    return this.#options.stream.append(subject, message.text, this.#appending(message, now));
+    return new Promise((appended) =>
+      this.#options.stream.append({ appended }, subject, message.text, this.#appending(message, now))
+    );
   }
 
-  #appending({ entries, copy }: Message, now: number): { timeout: number; expect: number } {
-    const left = entries[0].command.due - now;
-    return { timeout: Math.max(1, Math.min(left, LONGEST_TRY)), expect: copy.sequence };
+  #appending({ entries, copy }: Message, now: number): ConditionalAppend {
+    const { due } = entries[0].command;
+    return { due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
   }
 
   /**
@@ -453,7 +456,7 @@ export class Rounds {
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.command !== undefined) commands.note(command, decided.count > 0, sequence);
+      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence);
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);

@@ -79,14 +79,14 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
+   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
    * carry.
    */
   send(
     receiver: AppendReceiver,
     subject: string,
     data: string | Uint8Array,
-    { headers, timeout }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly timeout: number },
+    { headers, due }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly due: number },
   ): void {
     const number = this.#next;
     const reply = this.#inbox + number.toString(36);
@@ -103,7 +103,6 @@ export class PendingAppends {
       throw error;
     }
     this.#next++;
-    const due = this.#transport.clock.monotonic() + timeout;
     this.#place(new Pending(number, subject, due, receiver));
     if (due < this.#timerDue) this.#wake(due);
   }

@@ -10,9 +10,10 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
+import type { Clock, Deadlined, DeadlineWheel } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import type { StreamOptions } from "../contract/stream.ts";
+import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 
 /** What a message carries besides its payload. */
@@ -36,6 +37,8 @@ export interface Envelope {
   readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
+  /** Of a stream: where its items go. */
+  readonly items?: ItemTarget | undefined;
   /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
   /** Of a message of the log: where it stands. */
@@ -112,6 +115,14 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  /** What reads and feeds streams, loaded when it is first needed. */
+  streams(): Promise<StreamEngine>;
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: StreamOptions,
+    parent: ParentMessage,
+  ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,
     payload: unknown,

@@ -8,10 +8,9 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
-import { isThenable } from "../contract/schema.ts";
-import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
+import { isThenable } from "../data/checks.ts";
+import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import { byteLength } from "../data/utf8.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";

@@ -18,9 +18,8 @@ import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { decodeText, encodeValue } from "../data/encoding.ts";
+import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import { exceeds } from "../data/utf8.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import {

@@ -1,6 +1,6 @@
 /** The transport port on a NATS connection. Over 400 lines: one implementation of a port. */
 import type { Msg, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
-import { byteLength, encode } from "../data/utf8.ts";
+import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
 import {

@@ -2,6 +2,7 @@
  * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run, and what becomes of
  * it, the ledger knows.
  */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { LogHost } from "../log_host.ts";
 import { pauseAfter } from "./retry.ts";
 import type { CapableNode } from "./capable_nodes.ts";
@@ -35,6 +36,9 @@ export interface HandingOutOptions {
   fault(error: unknown): void;
 }
 
+/** A failure of a handler, as the health of its subscription has it. */
+export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
+
 /** The messages in the hand of a leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
@@ -42,6 +46,8 @@ export class HandingOut {
   #paused = true;
   #closed = false;
   #pumping = false;
+  /** The newest failure of a handler. */
+  lastFailure: LastFailure | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -86,7 +92,7 @@ export class HandingOut {
     this.#pumping = true;
     const { ledger, now, onProgress } = this.#options;
     try {
-      for (let items = ledger.begin(now()); items.length > 0; items = ledger.begin(now())) this.send(items);
+      for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
     } finally {
       this.#pumping = false;
     }
@@ -172,11 +178,12 @@ export class HandingOut {
     this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
   }
 
-  #failed(item: Item, { code, message, final, node }: RunFailure): void {
+  #failed(item: Item, { code, message, cause, final, node }: RunFailure): void {
     const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
     const category = item.category as Category; // the categories make no others
     const attempts = item.attempts + 1;
-    const error = item.error = { code, message };
+    const error = item.error = { code, message, cause };
+    this.lastFailure = { contract: category.name, id: item.message.id, ...error, at: now() };
     item.refusals = 0;
     onProgress();
     if (final || attempts >= category.attempts) return ledger.failed(item, { attempts, error, dead: now() });

@@ -1,6 +1,7 @@
 /** A message in its leader's memory, those of its key, and the list of those that are open. */
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 
 /** What a leader must know of a category to keep its messages in order. */
 export interface LedgerCategory {
@@ -27,7 +28,7 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** Whether the message has its payload: that of a large one that is parked is read again before it runs. */
+  /** Whether the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
   /** What it takes in the log, in bytes; 0: unknown. */
   size = 0;
@@ -40,7 +41,7 @@ export class Item {
   due = 0;
   dead = 0;
   /** What its last attempt failed with. */
-  error: { readonly code: string; readonly message: string } | undefined = undefined;
+  error: FailedWith | undefined = undefined;
   /** It is handed out, or is with the next commit. */
   begun = false;
   /** It is among those that may be handed out. */
@@ -54,6 +55,8 @@ export class Item {
   /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
   refusals = 0;
   failedAt: number | undefined = undefined;
+  /** The messages of its key, once it is among them. */
+  line: Line | undefined = undefined;
   /** The next message of its key, which waits for this one. */
   behind: Item | undefined = undefined;
   /** Neighbours among those that are open. */

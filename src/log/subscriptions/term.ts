@@ -77,6 +77,7 @@ export class Term {
       dead: ledger?.dead ?? 0,
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
+      lastFailure: this.#handing?.lastFailure,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -136,7 +137,7 @@ export class Term {
     this.#handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
-      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now, this.#categories!.names);
+      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now);
     }
     this.#moved();
     this.#flow();

@@ -9,6 +9,7 @@ import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import type { AcknowledgementReader } from "./acknowledgement.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Places in the ring at first; it doubles when it is too small. */
@@ -144,7 +145,7 @@ export class PendingAppends {
   }
 
   #receive(message: Msg): void {
-    const number = Number.parseInt(message.subject.slice(this.#inbox.length), 36);
+    const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
     // late, or not for this connection
     if (pending?.number !== number) return;

@@ -26,6 +26,7 @@ interface Given {
   readonly id?: string;
   readonly send?: string;
   readonly span?: number;
+  readonly only?: true;
   readonly aborted?: () => CatgaError | undefined;
 }
 
@@ -48,12 +49,12 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   /** Decides a command with 1,000 ms until its deadline, as a node that has nothing in memory. */
   const run = async (
     decide: EntityBody["decide"],
-    { id = "c", send, span, aborted = () => undefined }: Given = {},
+    { id = "c", send, span, only, aborted = () => undefined }: Given = {},
   ): Promise<unknown> => {
     const deadline = clock.monotonic() + 1_000;
     const ctx = {
       ...{ id, correlationId: id, headers: {}, contract: { kind: "command", name: "PutIt", options: {} } },
-      envelope: { call: `call ${id}`, attempt: 1, ancestry: [], send, span },
+      envelope: { call: `call ${id}`, attempt: 1, ancestry: [], send, span, only },
       get aborted() {
         return aborted();
       },
@@ -113,6 +114,13 @@ describe("a command of an entity", () => {
     const result = await run((...args) => (decided++, put("x")(...args)));
     assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
     assertEquals(appended[0], appended[1]);
+  });
+
+  it("whose only attempt is here is looked for, too, when its append was stored and not answered", async () => {
+    const { run, items } = setUp([lost]);
+    let decided = 0;
+    const result = await run((...args) => (decided++, put("x")(...args)), { only: true });
+    assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
   });
 
   it("whose append was lost appends the same again, and is stored once", async () => {

@@ -91,21 +91,21 @@ export class Rounds {
   /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
     if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
-    else if (command.begins()) this.#start(command);
-    else this.#pass(command.subject);
+    else if (command.begins()) this.#start(command, command.arrived);
+    else this.#pass(command.subject, command.arrived);
   }
 
   /**
    * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
    * once.
    */
-  #start(command: Command): void {
+  #start(command: Command, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
     const copy = warm.get(subject);
     if (
       copy === undefined || copy.definition !== definition || copy.forgotten ||
-      !stream.trusts(copy, command.arrived) || !this.#isNew(copy, command, command.arrived)
+      command.isOver(now) || !stream.trusts(copy, now) || !this.#isNew(copy, command, now)
     ) {
       return void this.#serve(subject, [command]);
     }
@@ -116,7 +116,7 @@ export class Rounds {
     }
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
-    stream.append(message, subject, message.text, this.#appending(message, command.arrived));
+    stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
   /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
@@ -124,13 +124,14 @@ export class Rounds {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
     this.#stored(message, appended.sequence, now);
-    this.#pass(subject);
+    this.#pass(subject, now);
   };
 
-  /** The turn goes on to those that wait. */
-  #pass(subject: string): void {
+  /** The turn goes on to those that wait: several are decided together. */
+  #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
-      if (next.begins()) return void this.#serve(subject, [next]);
+      if (!next.begins()) continue;
+      return this.#turns.waited(subject) ? void this.#serve(subject, [next]) : this.#start(next, now);
     }
   }
 
@@ -143,7 +144,7 @@ export class Rounds {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
     while (open.length > 0) open = await this.#play(subject, open);
-    this.#pass(subject);
+    this.#pass(subject, this.#now);
   }
 
   /** One round. Resolves with the commands that have no outcome yet. Never rejects. */

@@ -72,24 +72,30 @@ export async function feed(
     open = false;
     failure = error;
     await returned;
-    if (!signal.aborted) await outlet.end();
+    if (signal.aborted) throw endOf(contract, signal.reason, ctx.node);
+    await outlet.end();
     throw error;
   } finally {
     signal.removeEventListener("abort", stop);
   }
   if (signal.aborted) {
     await returned;
-    throw reasonOf(contract, signal.reason, ctx.node);
+    throw endOf(contract, signal.reason, ctx.node);
   }
   await outlet.end();
   if (isFailure(failure)) return failure;
   return count;
 }
 
-/** What ends a stream early: its reader gets it as the failure. */
-function reasonOf({ name }: AnyContract, reason: unknown, node: string): unknown {
-  if (!(reason instanceof CatgaError) || reason.code !== "CLOSED") return reason;
-  return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, { retryable: true, node });
+/** What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead may go on elsewhere. */
+function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
+  const options = { retryable: true, node };
+  if (reason.code === "CLOSED") {
+    return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, options);
+  }
+  return reason.code === "CANCELLED"
+    ? new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${reason.message}`, options)
+    : reason;
 }
 
 /** An iterator of any kind. */

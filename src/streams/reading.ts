@@ -276,29 +276,39 @@ class Attempt implements ItemSink {
   }
 }
 
-/** Hands the items of a handler in this process to its reader, as they are. */
+/**
+ * Hands the items of a handler in this process to its reader, as they are. After a window of items it goes on in a later turn of the event loop: a
+ * handler and a reader that never wait would keep that for themselves.
+ */
 class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;
   readonly #window: number;
   readonly #host: { soon(then: () => void): void; came(): void };
+  /** How many more items may be put there in this turn. */
+  #left: number;
   #waiting: (() => void) | undefined;
   #closed = false;
 
   constructor(receiver: ItemReceiver, window: number, host: { soon(then: () => void): void; came(): void }) {
     this.#receiver = receiver;
-    this.#window = window;
+    this.#window = this.#left = window;
     this.#host = host;
   }
 
   get room(): boolean {
-    return this.#receiver.size < this.#window;
+    return this.#left > 0 && this.#receiver.size < this.#window;
   }
 
   ready(): Promise<void> {
-    return new Promise((resolve) => this.#closed ? resolve() : this.#waiting = resolve);
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+      if (this.#closed) this.#go();
+      else this.took();
+    });
   }
 
   send(item: unknown): void {
+    this.#left--;
     this.#receiver.push(item);
     this.#host.came();
   }
@@ -312,13 +322,14 @@ class LocalOutlet implements ItemOutlet {
     this.#go();
   }
 
-  /** An item was taken. A later turn: a handler and a reader that never wait would keep the event loop for themselves. */
+  /** An item was taken. */
   took(): void {
-    if (this.#waiting !== undefined && 2 * this.#receiver.size <= this.#window) {
-      const go = this.#waiting;
-      this.#waiting = undefined;
-      this.#host.soon(go);
-    }
+    if (this.#waiting === undefined || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
+    this.#left = -1; // until that turn
+    this.#host.soon(() => {
+      this.#left = this.#window;
+      this.#go();
+    });
   }
 
   #go(): void {

@@ -33,6 +33,8 @@ export interface Envelope {
   readonly send?: string | undefined;
   /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
   readonly span?: number | undefined;
+  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
   /** Of a stream: where its items go. */

@@ -67,12 +67,7 @@ export interface LogStream {
    * The same without a promise, for many at once: calls back in a microtask. For subjects that were read before, which
    * are not checked again.
    */
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void;
+  appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
   /**
    * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
    * stream.
@@ -154,6 +149,14 @@ export interface AppendOptions {
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Options of {@link LogStream.appendNext}. */
+export interface ConditionalAppend {
+  /** Until when to wait for the answer, by the monotonic clock. */
+  readonly due: number;
+  /** As {@link AppendOptions.expect}. */
+  readonly expect: number;
 }
 
 /** Gets what became of an append. */

@@ -13,6 +13,7 @@ import { frameLimit, nodeOf, payloadLimit } from "./frame.ts";
 import { ELSEWHERE, FrameReceiver, type FrameReceiverOptions, type MalformedCount } from "./frame_receiver.ts";
 import { frameText } from "./frame_writer.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
+import { TurnBursts } from "./open_streams.ts";
 import { Peer, type PeerHost } from "./peer.ts";
 import { PeerTable, ResendBuffer } from "./peer_table.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
@@ -48,6 +49,7 @@ export class Endpoint implements PeerHost {
   /** As {@link frameLimit} and {@link payloadLimit} have them; what the server takes is looked up in each turn. */
   frameLimit = 0;
   payloadLimit = 0;
+  readonly bursts: TurnBursts;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: PeerTable;
@@ -75,6 +77,7 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
+    this.bursts = new TurnBursts(clock);
     this.grace = new ReconnectGrace(clock);
     this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {

@@ -7,7 +7,8 @@
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
-import { CatgaError, type ErrorCode, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
+import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
@@ -251,41 +252,6 @@ export class CallStats {
 
 // Errors as clients of NATS services expect them: a message and a number, in headers.
 
-/** HTTP status codes. A handler's own code that is such a number is used as it is; other codes become 422. */
-const STATUS: Record<ErrorCode, number> = {
-  INVALID_MESSAGE: 400,
-  NO_HANDLER: 404,
-  DEADLOCK: 409,
-  ID_REUSED: 409,
-  CONFLICT: 409,
-  LOCK_LOST: 409,
-  LOCK_TIMEOUT: 409,
-  NO_RUN: 404,
-  FORGOTTEN: 410,
-  TOO_LARGE: 413,
-  CANCELLED: 499,
-  HANDLER_FAILED: 500,
-  INVALID_RESPONSE: 500,
-  LOG_MISMATCH: 503,
-  UNSUPPORTED: 501,
-  BUCKET_MISMATCH: 500,
-  ID_TAKEN: 500,
-  CLOSED: 503,
-  DRAINING: 503,
-  OVERLOADED: 503,
-  UNAVAILABLE: 503,
-  CONSUMER_LIMIT: 503,
-  STREAM_BROKEN: 503,
-  OUTCOME_UNKNOWN: 504,
-  TIMEOUT: 504,
-};
-
-/** The status code of an error. */
-function statusOf({ code }: CatgaError): number {
-  if (/^[45]\d\d$/.test(code)) return Number(code);
-  return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
-}
-
 /** The headers of an error. Long texts are cut: the body has them in full. */
 export function errorHeaders(error: CatgaError): Record<string, string> {
   return {
@@ -302,6 +268,5 @@ function line(text: string, length: number): string {
   return printable(line).slice(0, length).trim();
 }
 
-const OWN_CODE = 422;
 const MAX_MESSAGE = 512;
 const MAX_CODE = 128;

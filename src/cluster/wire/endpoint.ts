@@ -33,6 +33,8 @@ interface EndpointOptions
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
   /** The connection is back. */
   reconnected(): void;
+  /** Items of this stream of a plain client have bounced. */
+  unread(stream: number): void;
 }
 
 type Passed = "concurrency" | "host" | "runner";
@@ -154,6 +156,11 @@ export class Endpoint implements PeerHost {
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
+  }
+
+  /** What the reply subjects of items for plain clients begin with; the stream's number follows. */
+  get plainBounces(): string {
+    return this.#bouncePrefix + PLAIN;
   }
 
   now(): number {
@@ -278,6 +285,7 @@ export class Endpoint implements PeerHost {
     }
     const place = message.subject.slice(this.#bouncePrefix.length);
     if (place === PROBE) return this.#bounceProbe.returned();
+    if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
     const peer = this.#peers.bySlot(slot);
@@ -293,6 +301,7 @@ export class Endpoint implements PeerHost {
  */
 const KEPT_AS_TEXT = 1_024;
 const PROBE = "probe"; // in the place of a slot and a number
+const PLAIN = "plain."; // the same
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms
 

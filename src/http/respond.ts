@@ -1,7 +1,7 @@
 /** Results as responses of HTTP. */
 import { statusOf } from "../contract/error_status.ts";
 import { isFailure, type Result } from "../contract/result.ts";
-import { show } from "../data/checks.ts";
+import { checkKnown, isPlain, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
@@ -27,10 +27,15 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
  */
 export function respond<T, F extends string>(
   result: Result<T, F>,
-  { failures, ...init }: RespondOptions<NoInfer<F>> = {},
+  options: RespondOptions<NoInfer<F>> = {},
 ): Response {
   if (!(result?.ok === true ? Object.hasOwn(result, "value") : isFailure(result))) {
     throw new TypeError(`respond takes a result; got ${show(result)}`);
+  }
+  checkKnown("respond", options, RESPOND_OPTIONS);
+  const { failures, ...init } = options;
+  if (failures !== undefined && !isPlain(failures)) {
+    throw new TypeError(`respond: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
   }
   const headers = new Headers(init.headers);
   if (result.ok) {
@@ -62,6 +67,7 @@ function withoutText({ statusText: _, ...init }: ResponseInit): ResponseInit {
   return init;
 }
 
+const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   402: "Payment Required",

@@ -35,7 +35,7 @@ import { VERSION } from "./version.ts";
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
 export type { CatgaOptions, ConnectionOptions, NatsConnection };
-export type { Faults, Outages } from "./memory/faults.ts";
+export type { Faults } from "./memory/faults.ts";
 export type { MemoryNetworkOptions } from "./memory/network.ts";
 
 /**

@@ -97,6 +97,7 @@ export class Cluster implements Remote {
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
       reconnected: () => this.#onReconnect(),
+      unread: (stream) => this.#interop.unread(stream),
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({
@@ -129,6 +130,8 @@ export class Cluster implements Remote {
       timeLeft: (contract) => host.timeLeft(contract),
       send: (contract, payload, sending) =>
         host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbound.admit(ctx, run)),
+      stream: (contract, payload, options) => host.stream(contract, payload, options),
+      bounces: this.#endpoint.plainBounces,
     });
     this.#prover = new Prover({
       transport,

@@ -119,7 +119,7 @@ export interface ContextHost extends RunSender {
     contract: AnyContract,
     input: unknown,
     options: StreamOptions,
-    parent: ParentMessage,
+    parent?: ParentMessage,
   ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,

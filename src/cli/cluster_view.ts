@@ -58,6 +58,8 @@ export class ClusterView implements AsyncDisposable {
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
   #mayNotAsk = false;
+  /** How many looks in a row copies were not current. */
+  readonly #behind = new Map<string, number>();
   /** Streams that this user may not look at. */
   readonly #unseen = new Set<string>();
 
@@ -206,7 +208,7 @@ export class ClusterView implements AsyncDisposable {
     const rtt = await connection.rtt();
     const names = shownStreams(this.namespace).filter((name) => !this.#unseen.has(name));
     const look = async (name: string) => {
-      const found = await streamView(jetStream, name);
+      const found = await streamView(jetStream, name, this.#behind);
       if (found !== "forbidden") return found;
       this.#unseen.add(name); // a refusal is a line in the server's log
     };
@@ -274,14 +276,21 @@ interface AccountInfo {
   readonly limits: { readonly max_storage: number };
 }
 
-/** A stream; `undefined` if there is none. */
-async function streamView(jetStream: JetStream, name: string): Promise<StreamView | "forbidden" | undefined> {
+/** A stream; `undefined` if there is none. `behind` counts looks at copies that were not current. */
+async function streamView(
+  jetStream: JetStream,
+  name: string,
+  behind: Map<string, number>,
+): Promise<StreamView | "forbidden" | undefined> {
   try {
     const { config, state, cluster } = await jetStream.info(name, ANSWER);
     const replicas = Number(config.num_replicas);
-    const missing = (cluster?.replicas ?? []).filter(({ offline, current, active }) =>
-      offline || (!current && active > BEHIND)
-    );
+    const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
+      const place = `${name} ${server}`;
+      const looks = current ? 0 : (behind.get(place) ?? 0) + 1;
+      behind.set(place, looks);
+      return offline || active > SILENT || looks >= BEHIND;
+    });
     return {
       name,
       messages: state.messages,
@@ -299,8 +308,10 @@ async function streamView(jetStream: JetStream, name: string): Promise<StreamVie
   }
 }
 
-/** A copy that has said nothing for so long is behind, in ns. */
-const BEHIND = 3e9;
+/** A copy that has said nothing for so long is away, in ns: they say something each second. */
+const SILENT = 2.5e9;
+/** How many looks in a row a copy is not current that is behind. */
+const BEHIND = 3;
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;
 /** How often it is asked for the settings of a bucket before it is opened without. */

@@ -27,7 +27,7 @@ const USERS = `
   accounts {
     APP { jetstream: enabled, users: [
       { user: all, password: p }
-      { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_*_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
+      { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_denied_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
     ] }
     SMALL { jetstream: { max_file: 400000 }, users: [{ user: small, password: p }] }
     NONE { users: [{ user: none, password: p }] }

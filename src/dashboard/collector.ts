@@ -122,10 +122,11 @@ class Looking {
       this.#sendCounts();
       this.#sendAlarms();
     });
-    this.#repeat("streams", 2 * SECOND, async () => {
+    this.#repeat("streams", SECOND, async () => {
       const server = past.alarms.server = await source.server();
       past.alarms.elections(source.transport.clock.now(), server);
       streams.send("server", server);
+      this.#sendAlarms();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
@@ -197,6 +198,7 @@ class Looking {
     this.#streams.send("letters", letters);
     this.#streams.send("retries", retries);
     this.#past.alarms.retries = retries.shown;
+    this.#sendAlarms();
   }
 
   async #schedules(): Promise<void> {

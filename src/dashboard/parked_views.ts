@@ -155,7 +155,7 @@ export function shownCause(error: FailedWith | undefined): string {
   // of a failure that the handler decided on, which has its code beside it
   const text = line === undefined || line.startsWith("CatgaError ") ? error?.message ?? "" : line;
   // ids differ from letter to letter
-  return shownText(text.replace(/\d+/g, "#"), 300);
+  return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 
 /** Letters that are read at each call, and at once. */

@@ -142,6 +142,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           },
         });
       },
+      streams: async () => (await import("./streams/reading.ts")).streams,
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
         const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };

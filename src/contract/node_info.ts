@@ -11,7 +11,7 @@ export interface NodeInfo {
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
-  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent; without it kinds are not compared. */
+  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not compared. */
   readonly kinds?: string;
   /**
    * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands

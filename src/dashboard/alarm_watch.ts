@@ -4,7 +4,7 @@ import { Collector } from "./collector.ts";
 
 /** Watches a cluster, until it is disposed of. */
 export class AlarmWatch implements Disposable {
-  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 5 s at the latest. */
+  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 8 s at the latest. */
   readonly looked: Promise<void>;
   /** What cannot be read. */
   problems: readonly Problem[] = [];
@@ -16,7 +16,7 @@ export class AlarmWatch implements Disposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.looked = promise;
     const wanted = new Set<Topic>(["nodes", "contracts", "subscriptions", "server"]);
-    let whole = false;
+    let rounds = 0;
     this.#collector = new Collector(source, {
       send: <T extends Topic>(topic: T, value: Topics[T]) => {
         if (topic === "alarms") this.#now = value as Topics["alarms"];
@@ -24,9 +24,10 @@ export class AlarmWatch implements Disposable {
         if (topic === "server") this.server = value as ServerView;
         wanted.delete(topic);
         for (const { part } of this.problems) for (const each of wanted) if (part === PARTS[each]) wanted.delete(each);
-        // those that are made next are made of all parts
-        if (whole && topic === "alarms") resolve();
-        whole ||= wanted.size === 0;
+        if (wanted.size > 0) return;
+        // a node is silent that has not answered twice; alarms are made behind each round of questions
+        if (topic === "contracts") rounds++;
+        if (topic === "alarms" && rounds >= ROUNDS) resolve();
       },
       sendPoints: () => {},
     });
@@ -51,4 +52,6 @@ const PARTS: Readonly<Partial<Record<Topic, string>>> = {
   subscriptions: "subscriptions",
   server: "streams",
 };
-const PATIENCE = 5_000; // ms
+/** How often all nodes are asked. */
+const ROUNDS = 3;
+const PATIENCE = 8_000; // ms

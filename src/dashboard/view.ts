@@ -3,6 +3,7 @@
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
+import type { Kind } from "../contract/contract.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -167,7 +168,7 @@ export type TrafficEdge = readonly [from: number, to: number, rate: number, fail
 /** A contract, in all nodes. */
 export interface ContractView {
   readonly name: string;
-  readonly kind: "command" | "query" | "event";
+  readonly kind: Kind;
   /** Runs of handlers a second in the last 10 s, and those that failed. */
   readonly rate: number;
   readonly failing: number;

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { byteLength } from "./utf8.ts";
+import { byteLength } from "./encoding.ts";
 import { causeText, MAX_CAUSE } from "./cause_text.ts";
 
 function charge(): never {

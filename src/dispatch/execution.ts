@@ -8,7 +8,7 @@ import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage } from "./context_host.ts";
-import { Deadlined } from "./deadline_wheel.ts";
+import { Deadlined } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Notified when a message begins to wait for admission. */
@@ -302,7 +302,9 @@ function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string):
 
 /** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
 export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
-  if (contract.kind === "query" || reason.code === "CANCELLED") return { ok: false, error: reason };
+  if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
+    return { ok: false, error: reason };
+  }
   return {
     ok: false,
     error: new CatgaError(

@@ -6,7 +6,7 @@
  * Over 300 lines: reading and writing share the format of a message.
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
-import { encodeValue } from "../data/encoding.ts";
+import { encodeValue, exceeds } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -301,6 +301,12 @@ export class RunWriter {
     while (entries.length > 0) {
       const time = this.#log.now;
       const message = this.#log.message(this.#ref, entries, { version: journal.entries, holder: this.#endpoint });
+      if (entries.length > 1 && exceeds(message.text, this.#log.mostBytes)) {
+        const half = entries.length >> 1;
+        if (!await this.store(entries.slice(0, half), told, over)) return false;
+        entries = entries.slice(half);
+        continue;
+      }
       const sequence = await this.#log.append(this.#ref, message, journal.sequence, over);
       if (sequence !== "conflict") {
         journal.apply({ sequence, time, holder: this.#endpoint, entries });

@@ -122,6 +122,20 @@ describe("runs", () => {
     assertEquals([status, pending.map(({ name, error }) => [name, error?.code])], ["stuck", [["read", "TOO_LARGE"]]]);
   });
 
+  it("outcomes that are ready together and too large for one message are stored one after the other", async () => {
+    const Wide = workflow<void, number[]>("Wide");
+    let runs = 0;
+    const handlers = Wide.handle(async (flow) => {
+      const big = () => (runs++, "x".repeat(400_000));
+      const texts = await Promise.all(["a", "b", "c", "d"].map((name) => flow.step(name, big)));
+      return texts.map(({ length }) => length);
+    });
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Wide));
+    assertEquals(unwrap(await app.result(Wide, run, { timeout: 5_000 })), [400_000, 400_000, 400_000, 400_000]);
+    assertEquals(runs, 4);
+  });
+
   it("an undo that throws is tried again, and one that returns a failure is stuck until it is tried again", async () => {
     const done: string[] = [];
     let works = false;

@@ -9,7 +9,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
 import type { NatsTransport } from "./transport.ts";
-import { byteLength } from "../data/utf8.ts";
+import { byteLength } from "../data/encoding.ts";
 import { tooLarge } from "./nats_error.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
@@ -38,7 +38,10 @@ export interface AttemptOptions {
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
-  /** `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}. */
+  /**
+   * `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}; one that
+   * is being created is waited for.
+   */
   readonly whenMissing?: "fail";
 }
 
@@ -134,7 +137,13 @@ export class KeptStream {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
-        if (refusal === "no stream" && whenMissing === "fail") throw error;
+        if (refusal === "no stream" && whenMissing === "fail") {
+          // nats-server 2.15 stores messages in a new stream before it says that there is one
+          const making = this.#ensuring;
+          if (making === undefined || clock.monotonic() >= end) throw error;
+          await making.catch(() => {}); // whoever makes it reports that
+          continue;
+        }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
         const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {

@@ -2,8 +2,7 @@
  * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
  * node holds is given back; the connection is closed last, because every step before it may need it.
  */
-import { type Clock, within } from "../ports/clock.ts";
-import type { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
+import { type Clock, type DeadlineWheel, within } from "../ports/clock.ts";
 import type { Remote } from "../dispatch/remote.ts";
 import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";

@@ -54,7 +54,10 @@ export interface CatgaOptions {
    * that cannot begin before its deadline is refused with `OVERLOADED`.
    */
   concurrency?: number | undefined;
-  /** How long a membership record lives, in ms, 3,000 at least; refreshed at a third of it; 30,000. */
+  /**
+   * How long a membership record lives, in ms, 3,000 at least; n / 32 times as long in a cluster of n > 32 nodes. It is
+   * refreshed at a third of that. 30,000.
+   */
   heartbeat?: number | undefined;
   /**
    * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one

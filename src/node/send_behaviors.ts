@@ -4,7 +4,7 @@
  */
 import { App, type AppParts } from "./app.ts";
 import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";
-import { show } from "../data/checks.ts";
+import { isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, untilDeadline } from "../dispatch/execution.ts";
@@ -17,7 +17,6 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
-import { isThenable } from "../contract/schema.ts";
 
 /** Passes a message through the behaviors around sends; `go` sends it, with these headers besides its own. */
 type Sending = (

@@ -944,7 +944,7 @@ class SimLeader {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     if (run.now - this.#written > STILL * 0.8) return;
-    for (const item of ledger.begin(run.now)) this.#send(item);
+    for (const item of ledger.begin(() => run.now)) this.#send(item);
     if (ledger.waitsForCommit) this.#write();
   }
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga } from "@catga/catga";
+import { type Catga, catga, type RunInfo } from "@catga/catga";
 import { type FlowLine, type FlowNodeOptions, readFlowFile, Said, stepsOf, Storm } from "../processes/flow_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
@@ -16,8 +16,8 @@ export interface FlowSums {
   readonly failed: number;
   readonly undone: number;
   readonly repeated: number;
-  /** The longest time from the last fault to the end of a run that had nothing else to wait for, in ms. */
-  readonly longest: number;
+  /** The longest time after the last fault in which a run that had nothing to wait for did not go on, in ms. */
+  readonly stood: number;
 }
 
 interface StartedRun {
@@ -28,7 +28,6 @@ interface StartedRun {
   result:
     | { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string }
     | undefined;
-  endedAt: number;
 }
 
 /** A cluster of such processes. */
@@ -157,7 +156,6 @@ export class FlowCluster implements AsyncDisposable {
       waits,
       ended: this.#follow(run, input, () => started),
       result: undefined,
-      endedAt: 0,
     };
     this.#runs.push(started);
   }
@@ -178,7 +176,6 @@ export class FlowCluster implements AsyncDisposable {
       const result = await client.result(Storm, run, { timeout: 30_000, signal });
       if (!result.ok && result.error.code !== "NO") continue;
       of().result = result.ok ? { ok: true, ...result.value } : { ok: false, code: result.error.code };
-      of().endedAt = Date.now();
       return;
     }
   }
@@ -193,13 +190,12 @@ export class FlowCluster implements AsyncDisposable {
   async check(calm: number): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
     const violations: string[] = [];
-    const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, longest: 0 };
-    for (const { run, fails, waits, result, endedAt } of this.#runs) {
+    const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, stood: 0 };
+    for (const { run, fails, waits, result } of this.#runs) {
       if (result === undefined) {
         violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
         continue;
       }
-      sums.longest = Math.max(sums.longest, endedAt - calm);
       if (result.ok === fails) violations.push(`${run} ended with ${JSON.stringify(result)}`);
       if (result.ok) sums.done++;
       else sums.failed++;
@@ -209,15 +205,19 @@ export class FlowCluster implements AsyncDisposable {
       const own = lines.get(run) ?? [];
       this.#checkRun(run, own, result.ok, violations, sums);
     }
+    for await (const info of this.#client.runs({ workflow: "Storm" })) {
+      const stood = stoodFor(info, calm);
+      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info)}`);
+      sums.stood = Math.max(sums.stood, stood);
+    }
     return { violations, sums };
   }
 
   /** How a run stands, for a violation. */
   async #standing(run: string): Promise<string> {
     try {
-      for await (const { status, pending, timeline } of this.#client.runs({ workflow: "Storm", id: run })) {
-        const last = timeline.slice(-4).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`);
-        return `${status} ${JSON.stringify(pending)} ${last.join("; ")}`;
+      for await (const info of this.#client.runs({ workflow: "Storm", id: run })) {
+        return `${info.status} ${JSON.stringify(info.pending)} ${timelineOf(info)}`;
       }
       return "it is not stored";
     } catch (error) {
@@ -280,3 +280,21 @@ export class FlowCluster implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
+
+/** The longest time after `calm` in which a run had something to do and recorded nothing, in ms. */
+function stoodFor({ timeline }: RunInfo, calm: number): number {
+  let stood = 0;
+  let due = Infinity;
+  for (const { at, type, value } of timeline) {
+    stood = Math.max(stood, at.getTime() - due);
+    due = Math.max(calm, at.getTime(), type === "slept" ? (value as Date).getTime() : 0);
+  }
+  return stood;
+}
+
+function timelineOf({ timeline }: RunInfo): string {
+  return timeline.slice(-6).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`).join("; ");
+}
+
+/** In ms. */
+const MOST_STANDING = 5_000;

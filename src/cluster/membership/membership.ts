@@ -12,7 +12,7 @@
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf, PROTOCOL } from "../wire/frame.ts";
-import type { MalformedCount } from "../wire/frame_receiver.ts";
+import type { MalformedCount } from "../wire/endpoint.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
@@ -61,7 +61,7 @@ export class Membership {
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
-    this.#own = new OwnRecord(options);
+    this.#own = new OwnRecord(options, () => this.view.members.length);
     const { clock, connected, ping, conclusive, observer, changed } = options;
     const gaps = new Gaps(clock);
     this.view = new MembershipView({ self: this.#self.id, observer, changed, unhandled: (name) => gaps.open(name) });

@@ -325,6 +325,10 @@ td.number {
   white-space: nowrap;
 }
 
+.state {
+  white-space: nowrap;
+}
+
 .state.bad::before {
   border-radius: 0;
 }

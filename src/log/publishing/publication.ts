@@ -2,11 +2,10 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import { type Clock, Deadlined } from "../../ports/clock.ts";
 import type { Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /** What a {@link Publication} needs of its app: a drain waits for it. */
@@ -39,6 +38,7 @@ export interface PublicationParts {
   readonly item: string;
   /** What the program gave as its id. */
   readonly id: string | undefined;
+  readonly key: string | undefined;
   /** How long it is kept, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
@@ -52,6 +52,7 @@ export interface PublicationParts {
 export class Publication extends Deadlined {
   readonly contract: AnyContract;
   readonly id: string | undefined;
+  readonly key: string | undefined;
   readonly keep: number;
   readonly planned: Planned | undefined;
   /** Settles once. */
@@ -72,6 +73,7 @@ export class Publication extends Deadlined {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
     this.id = parts.id;
+    this.key = parts.key;
     this.keep = parts.keep;
     this.planned = parts.planned;
     this.item = parts.item;

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { type Deadlined, DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
+import { type Deadlined, DeadlineWheel } from "../../ports/clock.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -136,7 +136,7 @@ function start() {
     },
   };
   const begin = (contract: AnyContract, more: Partial<PublicationParts> = {}) => {
-    const parts = { item: "[1]", id: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
+    const parts = { item: "[1]", id: undefined, key: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
     const { signal, parent } = more;
     return new Publication(host, { ...parts, contract, signal, parent }, () => void events.push("ended"));
   };

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { encode } from "../../data/utf8.ts";
-import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
+import { encode } from "../../data/encoding.ts";
+import { DeadlineWheel } from "../../ports/clock.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -141,6 +141,94 @@ describe("Publisher", () => {
         ["e:here.1:4", [3, 4]],
       ]);
       assertEquals(read(stream.appends[3])[0].id, "a b");
+    });
+
+    it("with ids of their own, messages of different keys are under way side by side, those of one key one after the other", async () => {
+      const { publish, stream } = start();
+      const done: number[] = [];
+      const send = (n: number, options: { id?: string; key?: string }) =>
+        publish(Placed, n, options).then(() => void done.push(n));
+      send(1, { id: "1", key: "a" });
+      send(2, { id: "2", key: "b" });
+      send(3, { id: "3" });
+      send(4, { id: "4", key: "a" });
+      send(5, { id: "5", key: "c" });
+      send(6, { id: "6", key: "a" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2", "3", "5"]);
+      const answer = async (place: number, settled: number) => {
+        stream.appends[place].answer(stored());
+        while (!done.includes(settled)) await Promise.resolve();
+      };
+      await answer(1, 2);
+      assertEquals(sent(), ["1", "2", "3", "5"]);
+      await answer(0, 1);
+      assertEquals(sent(), ["1", "2", "3", "5", "4"]);
+      await answer(4, 4);
+      assertEquals(sent(), ["1", "2", "3", "5", "4", "6"]);
+    });
+
+    it("512 with ids are under way at most", async () => {
+      const { publish, stream } = start();
+      const sent = Array.from({ length: 600 }, (_, n) => publish(Placed, n, { id: `${n}`, key: `${n}` }));
+      assertEquals(stream.appends.length, 512);
+      stream.appends[7].answer(stored());
+      await sent[7];
+      assertEquals(stream.appends.length, 513);
+      stream.reply = () => stored();
+      for (const append of stream.appends.splice(0)) append.answer(stored());
+      await Promise.all(sent);
+    });
+
+    it("what has ended while it waits behind its key is not sent", async () => {
+      const { publish, stream } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const { signal, abort } = cancelling();
+      const second = publish(Placed, 2, { id: "2", key: "a", signal });
+      const third = publish(Placed, 3, { id: "3", key: "a" });
+      abort();
+      assertEquals(code(await second), "CANCELLED");
+      stream.appends[0].answer(stored());
+      await first;
+      stream.appends[1].answer(stored());
+      await third;
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "3"]);
+    });
+
+    it("one without an id waits for those that have one, and they for it", async () => {
+      const { publish, stream } = start();
+      const first = [publish(Placed, 1, { id: "1", key: "a" }), publish(Placed, 2, { id: "2", key: "b" })];
+      const group = [publish(Placed, 3), publish(Placed, 4)];
+      const last = publish(Placed, 5, { id: "5", key: "c" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[0].answer(stored());
+      await first[0];
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[1].answer(stored());
+      await first[1];
+      assertEquals(sent(), ["1", "2", "3,4"]);
+      stream.appends[2].answer(stored());
+      await Promise.all(group);
+      assertEquals(sent(), ["1", "2", "3,4", "5"]);
+      stream.appends[3].answer(stored());
+      await last;
+    });
+
+    it("of those with one key, the second waits until the first is stored, however often it is repeated", async () => {
+      const { publish, stream, clock } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const other = publish(Placed, 2, { id: "2", key: "b" });
+      const second = publish(Placed, 3, { id: "3", key: "a" });
+      stream.appends[0].answer(SILENCE);
+      stream.appends[1].answer(stored());
+      await other;
+      await clock.advance(1_000);
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "2", "1"]);
+      stream.appends[2].answer(stored());
+      await first;
+      stream.appends[3].answer(stored());
+      assertEquals((await second).ok, true);
     });
 
     it("ill-formed Unicode is INVALID_MESSAGE: two such ids could be one", async () => {
@@ -605,6 +693,11 @@ function start(
       ...more,
     });
   return { clock, stream, host, publisher, publish };
+}
+
+function cancelling() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
 }
 
 function read({ data, subject }: Append, at = subject) {

@@ -32,7 +32,7 @@ export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Those that have not ended, by the identities of their messages. */
   readonly #running: Map<string, Run> = new Map();
-  /** The last ones that have ended, and when, by the monotonic clock. */
+  /** The last ones that have ended, and when, by the clock of deadlines. */
   readonly #ended: { position: number; time: number; at: number }[] = [];
   #next = 0;
 
@@ -47,7 +47,7 @@ export class SubscriptionRuns {
 
   /** Those of messages of which a run has ended in the last seconds; of many the last ones. */
   get ended(): Iterable<string> {
-    const since = this.#options.host.clock.monotonic() - LATELY;
+    const since = this.#options.host.wheel.now() - LATELY;
     return this.#ended.filter(({ at }) => at >= since).map(messageId);
   }
 
@@ -74,7 +74,9 @@ export class SubscriptionRuns {
 
   /** A request of the leader. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
-    const going = this.#running.get(messageId({ position: request[1], time: request[7] }));
+    const going = this.#running.size === 0
+      ? undefined
+      : this.#running.get(messageId({ position: request[1], time: request[7] }));
     if (going === undefined) return this.#options.draining() ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     return going.answered ? this.#after(going, request, ctx) : going.answer;
   }
@@ -138,7 +140,7 @@ export class SubscriptionRuns {
   }
 
   #onEnded(position: number, time: number): void {
-    this.#ended[this.#next] = { position, time, at: this.#options.host.clock.monotonic() };
+    this.#ended[this.#next] = { position, time, at: this.#options.host.wheel.now() };
     this.#next = (this.#next + 1) % MOST_ENDED;
   }
 }

@@ -92,7 +92,7 @@ export class HandingOut {
     this.#pumping = true;
     const { ledger, now, onProgress } = this.#options;
     try {
-      for (let items = ledger.begin(now()); items.length > 0; items = ledger.begin(now())) this.send(items);
+      for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
     } finally {
       this.#pumping = false;
     }

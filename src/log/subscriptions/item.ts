@@ -55,6 +55,8 @@ export class Item {
   /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
   refusals = 0;
   failedAt: number | undefined = undefined;
+  /** The messages of its key, once it is among them. */
+  line: Line | undefined = undefined;
   /** The next message of its key, which waits for this one. */
   behind: Item | undefined = undefined;
   /** Neighbours among those that are open. */

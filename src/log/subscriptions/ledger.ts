@@ -202,9 +202,9 @@ export class Ledger {
     }
   }
 
-  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. */
-  begin(now: number): readonly Item[] {
-    if ((this.#due.first ?? Infinity) <= now) this.#wake(now);
+  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
+  begin(now: () => number): readonly Item[] {
+    if (this.#due.size > 0) this.#wake(now());
     this.#suspicion.settle(this.#place.read);
     if (this.#suspicion.active) return this.#beginInDoubt(now);
     const runs: Item[] = [];
@@ -316,8 +316,7 @@ export class Ledger {
   relieve(keep = KEPT_OF_KEY): void {
     let most: Line | undefined;
     for (let item = this.open.first; item !== undefined; item = item.next) {
-      const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
-      if (line !== undefined && line.open > (most?.open ?? 0)) most = line;
+      if (item.line !== undefined && item.line.open > (most?.open ?? 0)) most = item.line;
     }
     const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
     if (most === undefined || 2 * most.open < this.open.size || room <= 0) return;
@@ -408,8 +407,7 @@ export class Ledger {
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
     this.parked.set(item.id, item);
-    const line = this.#lineOf(item);
-    if (line !== undefined) insert(line, item);
+    if (item.key !== undefined) insert(lineOf(item), item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
@@ -424,10 +422,11 @@ export class Ledger {
 
   /** Behind the others of its key. */
   #enqueue(item: Item): void {
-    const line = this.#lineOf(item);
-    if (line === undefined) return this.#push(item);
+    if (item.key === undefined) return this.#push(item);
+    const line = lineOf(item);
     const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
     if (behindParked) return this.#park(item, undefined);
+    item.line = line;
     line.open++;
     if (line.last === undefined) line.first = item;
     else line.last.behind = item;
@@ -484,25 +483,25 @@ export class Ledger {
     return undefined;
   }
 
-  #beginInDoubt(now: number): readonly Item[] {
+  #beginInDoubt(now: () => number): readonly Item[] {
     const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = this.#suspicion.choose(ready, now);
+    const { begins, later } = this.#suspicion.choose(ready, now());
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;
   }
 
   /** Whether it can be handed out now. */
-  #mayRun(item: Item, now: number): boolean {
+  #mayRun(item: Item, now: () => number): boolean {
     item.ready = false;
     if (!item.isLive || item.begun || item.dead > 0) return false;
     if (item.attempts >= item.category.attempts) {
-      this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now });
+      this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
     }
     if (item.category.capable > 0) return true;
@@ -540,7 +539,7 @@ export class Ledger {
   #end(item: Item): void {
     item.isLive = false;
     this.#suspicion.cleared(item);
-    const line = this.#lineOf(item);
+    const { line } = item;
     if (item.parked) {
       if (item.dead > 0) this.#dead--;
       this.parked.delete(item.id);
@@ -583,13 +582,14 @@ export class Ledger {
     item.parked = true;
     this.open.remove(item);
     this.parked.set(item.id, item);
-    const line = this.#lineOf(item);
-    if (line === undefined) return;
+    if (item.key === undefined) return;
+    const line = lineOf(item);
     if (last) return insert(line, item);
     this.#unlink(line, item);
     const behind = chain(line.first);
     line.first = line.last = undefined;
     line.open = 0;
+    item.line = line;
     line.parked.unshift(item, ...behind);
     for (const each of behind) {
       each.behind = undefined;
@@ -631,24 +631,26 @@ export class Ledger {
     else if (parked.dead === 0 && !parked.begun && !parked.ready) this.#due.push(parked.due, parked);
   }
 
-  #lineOf({ category, key }: Item): Line | undefined {
-    if (key === undefined) return undefined;
-    let line = category.lines.get(key);
-    if (line === undefined) category.lines.set(key, line = { first: undefined, last: undefined, open: 0, parked: [] });
-    return line;
-  }
-
   /** Whether it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
     if (item.key === undefined) return true;
-    const line = item.category.lines.get(item.key);
+    const { line } = item;
     if (line === undefined) return false;
     return item.parked ? line.first === undefined && line.parked[0] === item : line.first === item;
   }
 }
 
+/** The line of an item with a key. */
+function lineOf({ category: { lines }, key, line: known }: Item): Line {
+  let line = known ?? lines.get(key!);
+  if (line === undefined) lines.set(key!, line = { first: undefined, last: undefined, open: 0, parked: [] });
+  return line;
+}
+
 /** Among the parked ones of its key, in the order of the log. */
-function insert({ parked }: Line, item: Item): void {
+function insert(line: Line, item: Item): void {
+  const { parked } = line;
+  item.line = line;
   let at = parked.length;
   while (at > 0 && parked[at - 1].isBehind(item)) at--;
   parked.splice(at, 0, item);

@@ -137,7 +137,7 @@ export class Term {
     this.#handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
-      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now, this.#categories!.names);
+      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now);
     }
     this.#moved();
     this.#flow();

@@ -3,10 +3,9 @@
  * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
  * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}; a day by default), in `#record`.
  */
-import { backoff, type Clock, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
+import { backoff, type Clock, DeadlineWheel, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
-import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";

@@ -120,7 +120,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
 
   it("shows a poison message, replays it after a confirmation, and it vanishes", async () => {
     nodes.get("orders-1")!.say("poison p-1");
-    await browser.until("a letter of each service", has("#letters", /(NO_PRINTER: out of paper[\s\S]*){3}/));
+    await browser.until("a letter of each service", has("#letters > .frame", /(NO_PRINTER: out of paper[\s\S]*){3}/));
     await browser.evaluate(`document.querySelector("#letters > .frame td.actions button").click()`);
     assertMatch(await browser.evaluate(text("#letters > .frame .detail")), /"orderId": "p-1"/);
     nodes.get("orders-1")!.say("heal");

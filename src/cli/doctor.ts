@@ -7,12 +7,12 @@ import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { nodeLabel } from "../contract/alarms.ts";
+import { type Alarm, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { sourceOf } from "./dashboard.ts";
-import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
@@ -275,6 +275,23 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
   terminal.write(`${lines.join("\n")}\n`);
+}
+
+/** Alarms as `top` shows them: a line each, the most urgent first. */
+export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
+  const width = terminal.columns ?? Infinity;
+  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
+    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
+      showDuration(Math.max(0, Date.now() - since))
+    }; ${docs})`;
+    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  });
+  const more = alarms.length - lines.length;
+  return [
+    ...lines,
+    ...(more > 0 ? [dim(terminal, `… and ${more} more alarm${more === 1 ? "" : "s"}`)] : []),
+    ...(lines.length > 0 ? [""] : []),
+  ];
 }
 
 /** A copy whose members can be replaced: those of a terminal may be getters. */

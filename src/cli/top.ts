@@ -11,6 +11,7 @@ import { disposing } from "./connection.ts";
 import { sourceOf } from "./dashboard.ts";
 import { type Pinger, readNodeStats } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
+import { alarmLines } from "./doctor.ts";
 import { dim, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
@@ -144,18 +145,6 @@ function show(
     ...moreOf(rates.contracts.length - (room - shownNodes) + rates.moreContracts, "contract", terminal),
   ];
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
-}
-
-/** A line each, the most urgent first. */
-export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
-  const width = terminal.columns ?? Infinity;
-  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
-    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
-      showDuration(Math.max(0, Date.now() - since))
-    }; ${docs})`;
-    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
-  });
-  return [...lines, ...moreOf(alarms.length - lines.length, "alarm", terminal), ...(lines.length > 0 ? [""] : [])];
 }
 
 function moreOf(count: number, what: string, terminal: Terminal): string[] {

@@ -28,6 +28,8 @@ export class ParkedViews {
   #read = new Map<string, ParkedMessage>();
   /** What is known of dead letters, by where they are kept. */
   #known = new Map<string, Digest>();
+  /** Stacks, each once: many letters have the same. */
+  #stacks = new Map<string, string>();
 
   constructor(source: ParkedSource) {
     this.#source = source;
@@ -50,13 +52,17 @@ export class ParkedViews {
       }
     }
     this.#known = known;
+    if (known.size === 0) this.#stacks.clear();
     unknown.sort(({ state: a }, { state: b }) => b.dead - a.dead);
     for (let i = 0; i < Math.min(unknown.length, A_CALL); i += AT_ONCE) {
       await Promise.all(
         unknown.slice(i, i + AT_ONCE).map(async ({ stored, id, state }) => {
           const message = await this.#source.message(stored.key, id);
           if (message !== undefined) {
-            known.set(`${placeOf(stored.key, id)} ${state.dead}`, digestOf(stored, state, message));
+            const digest = digestOf(stored, state, message);
+            const stack = this.#stacks.get(digest.stack) ?? digest.stack;
+            this.#stacks.set(stack, stack);
+            known.set(`${placeOf(stored.key, id)} ${state.dead}`, { ...digest, stack });
           }
         }),
       );

@@ -11,14 +11,14 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { findChromium } from "../tools/chromium_binary.ts";
-import { type NatsCluster, requireNatsServer, startNatsCluster } from "../tools/nats_server.ts";
-import { runtimeBinary } from "./processes/node_process.ts";
-import { Browser } from "./support/browser.ts";
-import { eventually } from "./support/eventually.ts";
-import { PATIENT } from "./support/patient.ts";
+import { findChromium } from "../../tools/chromium_binary.ts";
+import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";
+import { runtimeBinary } from "../processes/node_process.ts";
+import { Browser } from "../support/browser.ts";
+import { eventually } from "../support/eventually.ts";
+import { PATIENT } from "../support/patient.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PICTURES = process.env.CATGA_PICTURES;
 
 const inBun = process.versions.bun !== undefined;

@@ -136,10 +136,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           ofEntity: (contract) => app.ofEntity(contract),
           send: (contract, payload, sending) => app.send(contract, payload, sending),
           sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
-          begun: () => void app.pending++,
-          over: () => {
-            if (--app.pending === 0) app.idle();
-          },
+          begun: () => app.underWay.begin(),
+          over: () => app.underWay.end(),
         });
       },
       streams: async () => (await import("./streams/reading.ts")).streams,

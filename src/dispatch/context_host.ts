@@ -10,7 +10,7 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
-import type { Clock, Deadlined, DeadlineWheel } from "../ports/clock.ts";
+import type { Clock, Deadlined, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { StreamOptions } from "../contract/stream.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
@@ -33,6 +33,8 @@ export interface Envelope {
   readonly send?: string | undefined;
   /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
   readonly span?: number | undefined;
+  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
   /** Of a stream: where its items go. */
@@ -89,9 +91,7 @@ export interface ContextHost extends RunSender {
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
-  pending: number;
-  /** To be called whenever {@link ContextHost.pending} has become 0. */
-  idle(): void;
+  readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
   /** Reports an error that no caller receives. */

@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock, DeadlineWheel } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -86,10 +86,9 @@ export class App implements NodeHost, DrainableNode {
   readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
-  pending = 0;
-  /** How many of {@link App.pending} are behaviors around sends: what they send is counted itself. */
+  readonly underWay: UnderWay = new UnderWay();
+  /** How many of {@link App.underWay} are behaviors around sends: what they send is counted itself. */
   around = 0;
-  onIdle: (() => void) | undefined = undefined;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -196,7 +195,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** Handlers that run, and sends that wait for answers. */
   get inFlight(): number {
-    return this.pending - this.around;
+    return this.underWay.count - this.around;
   }
 
   timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {
@@ -238,10 +237,6 @@ export class App implements NodeHost, DrainableNode {
   /** Whether no process is at an endpoint any more, as far as the cluster can tell. */
   gone(endpoint: string): Promise<boolean> {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
-  }
-
-  idle(): void {
-    this.onIdle?.();
   }
 
   /** Not async: an async wrapper alone costs as much as the whole fast path (measured). */

@@ -37,7 +37,7 @@ export interface PlainCallsOptions {
   readonly malformed: MalformedCount;
   readonly served: readonly ServedContract[];
   /** A drain waits until nothing is pending there. */
-  readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
+  readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** The headers that go on with what handlers send; their names are in lower case. */
   readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
@@ -78,13 +78,13 @@ export class PlainCalls {
     const { reply } = message;
     if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
     const began = clock.monotonic();
-    host.pending++;
+    host.underWay.begin();
     this.#underWay++;
     this.#handle(contract, message).then((result) => {
       stats.count(clock.monotonic() - began, result.error);
       if (reply !== undefined) this.#answer(reply, result);
       this.#underWay--;
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
   }
 

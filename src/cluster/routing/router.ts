@@ -79,7 +79,7 @@ export class Router implements CallOwner {
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
     const { app } = this.#options;
     const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
-    app.pending++;
+    app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) call.listen(request.signal);
@@ -286,7 +286,7 @@ export class Router implements CallOwner {
     this.#waiting.delete(call);
     call.unlisten();
     call.request.parent?.execution.release(call);
-    if (--app.pending === 0) app.idle();
+    app.underWay.end();
     return true;
   }
 }

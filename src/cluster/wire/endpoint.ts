@@ -8,7 +8,7 @@ import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/encoding.ts";
-import { type Clock, delay, type Timer, token } from "../../ports/clock.ts";
+import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call, RefusalCode, SentFrame } from "./call.ts";
 import {
@@ -565,27 +565,25 @@ function isRefusal(code: string): code is RefusalCode {
 
 /** The count of one node. */
 export class MalformedCount {
-  readonly #transport: Transport;
   readonly #observer: Observer;
+  readonly #reports: OnceAMinute;
   #count = 0;
-  #reportedAt = -Infinity;
   #last = { subject: "", reason: "" };
 
-  constructor(transport: Transport, observer: Observer) {
-    this.#transport = transport;
+  constructor({ clock }: Transport, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
   }
 
   add(subject: string, reason: string): void {
     this.#count++;
     this.#last = { subject: subject.slice(0, 200), reason };
-    if (this.#transport.clock.monotonic() - this.#reportedAt >= 60_000) this.report();
+    if (this.#reports.due()) this.report();
   }
 
   /** Reports those that have come since the last report. */
   report(): void {
     if (this.#count === 0) return;
-    this.#reportedAt = this.#transport.clock.monotonic();
     this.#observer({ type: "malformed", ...this.#last, count: this.#count });
     this.#count = 0;
   }

@@ -68,8 +68,8 @@ export interface DecidingMessage extends Context {
   readonly execution: {
     /** The payload before the schema. */
     readonly payload: unknown;
-    /** It waits for its turn: aborted meanwhile, it certainly did not run. */
-    awaitingTurn: boolean;
+    /** `turn` while it waits for its turn: aborted meanwhile, it certainly did not run. */
+    stage: Stage;
     /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
     until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };
@@ -82,6 +82,19 @@ export interface Settling {
   resolve(value: unknown): void;
   reject(reason: unknown): void;
 }
+
+/**
+ * Where a message is on its way to its handler, which has not begun before the last stage. A message that waits for
+ * admission does so besides.
+ *
+ * | stage       | what runs                                    | when it is aborted                           |
+ * | ----------- | -------------------------------------------- | -------------------------------------------- |
+ * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
+ * | `claiming`  | acquiring the claim of an idempotent command | the claim handles that, and settles it       |
+ * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
+ * | `handler`   | the handler, or nothing before it            | it fails; a command may have had its effect  |
+ */
+export type Stage = "preparing" | "claiming" | "turn" | "handler";
 
 /** What contexts need of their app. */
 export interface ContextHost extends RunSender {

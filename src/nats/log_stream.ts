@@ -63,6 +63,7 @@ export class NatsLogStream implements LogStream {
       perMs: 1,
       most: MOST_FIRST,
       heartbeat: 500,
+      seen: options.seen,
     });
     this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(

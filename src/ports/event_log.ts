@@ -29,6 +29,8 @@ export interface LogOptions {
    * ones.
    */
   readonly schedules: boolean;
+  /** A sequence that others have seen of it: a stream that is made again begins behind it. Asked for then; may reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /**

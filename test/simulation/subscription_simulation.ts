@@ -972,7 +972,7 @@ class SimLeader {
   #answered(item: Item, outcome: Outcome, endpoint: string): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
-    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.begun}`);
+    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.turn}`);
     item.node = undefined;
     const attempts = item.attempts + 1;
     const error = { code: outcome, message: "" };
@@ -988,7 +988,7 @@ class SimLeader {
       later(20);
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });
-    } else if (!item.parked && run.random() < 0.5) {
+    } else if (item.place === "open" && run.random() < 0.5) {
       ledger.waits(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });

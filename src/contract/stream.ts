@@ -1,4 +1,7 @@
-/** Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded when one is first read or handled. */
+/**
+ * Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded
+ * when one is first read or handled.
+ */
 import { checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
@@ -19,11 +22,11 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined` before the
-     * first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
+     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined`
+     * before the first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
-    /** How long a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
+    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
     idle?: number | undefined;
     /**
      * How far the handler may be ahead of its reader: `items` (1 to 65,536; 256) or `bytes` (1 to 2^26; 1,048,576),
@@ -34,7 +37,7 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
 
 /** Options of one `app.stream`. `timeout`: for the whole stream; none. */
 export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  /** Time to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
   idle?: number | undefined;
 }
 
@@ -47,9 +50,9 @@ export type Items<Item, F extends string> =
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**
-   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the stream with a
-   * failure, which the reader gets after the items before it. When the reader has ended `ctx.signal` aborts, and the generator ends at
-   * its next `yield`: its `finally` runs.
+   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the
+   * stream with a failure, which the reader gets after the items before it. When the reader has ended `ctx.signal`
+   * aborts, and the generator ends at its next `yield`: its `finally` runs.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,

@@ -21,7 +21,7 @@ const PART = 0.2;
 const TURN_SUBJECT = "=sweep";
 /** How long the server may take to answer whether the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** How many entries are removed at once. */
+/** Entries that are removed at once. */
 const REMOVALS = 32;
 
 /** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
@@ -176,7 +176,7 @@ export class Sweeper {
 
   /** The expired entries and markers, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
-    const { transport, js, name, prefix, serverClock } = this.#stream;
+    const { transport, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
     const over: StreamRecord[] = [];
     const left: StreamRecord[] = [];
@@ -184,7 +184,7 @@ export class Sweeper {
       over.length = left.length = 0;
       const listed = Promise.withResolvers<void>();
       listed.promise.catch(() => {});
-      const feed = await Feed.open(transport, js, name, `${prefix}>`, limit, {
+      const feed = await Feed.open(this.#stream, `${prefix}>`, limit, {
         onRecord: (record) => {
           if (record.ttl === undefined) return;
           if (serverClock.endOf(record) <= asked) over.push(record);

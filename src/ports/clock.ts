@@ -318,7 +318,7 @@ export class DeadlineWheel {
     this.#clock = clock;
   }
 
-  /** How many entries it has. */
+  /** Number of its entries. */
   get size(): number {
     return this.#size;
   }

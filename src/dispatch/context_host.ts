@@ -35,6 +35,8 @@ export interface Envelope {
    * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
    */
   readonly span?: number | undefined;
+  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
   /** Streams only: where its items go. */
@@ -132,7 +134,7 @@ export interface ContextHost extends RunSender {
     contract: AnyContract,
     input: unknown,
     options: StreamOptions,
-    parent: ParentMessage,
+    parent?: ParentMessage,
   ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,

@@ -10,6 +10,8 @@ import type { MessageContext } from "./message_context.ts";
 export interface ItemLine {
   /** The largest item, in bytes. */
   readonly limit: number;
+  /** The turns of all lines of the process. */
+  readonly bursts: Bursts;
   /** Gets what the reader says; set by the handler's side. */
   onWord: ((consumed: number, received: number, again: boolean) => void) | undefined;
   /** Sends item number `n` as text. */
@@ -18,6 +20,14 @@ export interface ItemLine {
   ask(n: number): void;
   /** Says that there are `n` items in all. */
   end(n: number): void;
+}
+
+/** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
+export interface Bursts {
+  /** Whether a stream may send a burst in this turn of the event loop; it has to, if so. */
+  take(): boolean;
+  /** Calls back in a later turn, when it may. */
+  wait(go: () => void): void;
 }
 
 /** The way back, of one attempt. */

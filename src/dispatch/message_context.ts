@@ -313,6 +313,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 /** The envelope of a message that came without one. A class, for it lives while an entity's append is under way (docs/internals/measurements.md). */
 class OwnEnvelope implements Envelope {
   readonly call: string;
+  readonly only = true;
   readonly attempt = 1;
   readonly correlation = undefined;
   readonly causation = undefined;

@@ -139,6 +139,11 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.send ?? this.ctx.id;
   }
 
+  /** Whether no other attempt of it was made, or will be. */
+  get only(): boolean {
+    return this.ctx.envelope.only === true;
+  }
+
   /** Whether an earlier attempt of it may have been decided, or may yet be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;

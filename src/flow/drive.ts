@@ -53,7 +53,8 @@ export interface DriveHost {
   cancelChild(child: RunRef, reason: string): Promise<boolean>;
   /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
   ended(ref: RunRef, journal: Journal): Promise<void>;
-  stuck(ref: RunRef, step: string, error: RecordedError): void;
+  /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
+  stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
   /** The run has many entries. */
   long(ref: RunRef, entries: number): void;
 }

@@ -135,7 +135,6 @@ export class DriveState {
   refuse(step: string, error: RecordedError): void {
     if (this.over) return;
     this.record({ t: "failed", step, error });
-    this.host.stuck(this.ref, step, error);
     this.look();
   }
 
@@ -171,6 +170,11 @@ export class DriveState {
     const entries = this.#queue.splice(0, MOST_TOGETHER);
     const before = this.journal.entries;
     try {
+      for (const entry of entries) {
+        if (entry.t === "failed" && entry.next === undefined) {
+          await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error), UNSTORED);
+        }
+      }
       const stored = await this.#writer.store(entries, (own) => this.#holding(own), () => this.over);
       if (!stored) return this.stop("lost");
       if (this.#contradicted) return this.stop("again");

@@ -360,7 +360,8 @@ export class Runs implements DrivesHost, NodeRuns {
     if (typeof told !== "string") this.#news(to, told.holder);
   }
 
-  stuck(ref: RunRef, step: string, error: RecordedError): void {
+  async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
+    await this.log.noteStuck(ref);
     this.#host.observer({
       type: "run-stuck",
       workflow: ref.workflow,

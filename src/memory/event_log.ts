@@ -8,6 +8,7 @@ import {
   checkLog,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type EventLog,
   type FollowOptions,
   type LogAbilities,
@@ -127,15 +128,10 @@ class MemoryStream implements LogStream {
     }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.append(subject, text, options).then((appended) =>
-      receiver.appended(appended, this.#session.clock.monotonic())
-    );
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    const { clock } = this.#session;
+    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+      .then((appended) => receiver.appended(appended, clock.monotonic()));
   }
 
   state(): Promise<LogState | undefined> {
@@ -182,6 +178,15 @@ class MemoryStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#session.call(() => this.#led().subjects(pattern));
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    const found = await this.#session.call(() => {
+      const state = this.#open();
+      return state.subjects(pattern).flatMap((subject) => state.last(subject, this.#seen(state)) ?? []);
+    });
+    for (const message of found.sort((a, b) => a.sequence - b.sequence)) onMessage(copyOf(message));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

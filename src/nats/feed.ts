@@ -3,7 +3,7 @@
  * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
  * feed breaks, for its owner to open another.
  */
-import { recordType, type StreamRecord } from "./jetstream.ts";
+import { JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
 import { readTtl } from "./expiry.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { createConsumer, LogDelivery } from "./log_delivery.ts";
@@ -17,6 +17,12 @@ export interface FeedListener {
   onListed(): void;
   /** The feed has ended by itself. Called once, and last. */
   onBroken(why: string): void;
+}
+
+/** Options of {@link Feed.open}. */
+interface FeedOptions {
+  /** Omits the values. */
+  readonly headersOnly?: boolean;
 }
 
 /** A consumer, and the subscription to which it delivers. */
@@ -35,7 +41,7 @@ export class Feed {
     filter: string,
     limit: number,
     listener: FeedListener,
-    { headersOnly = false }: { headersOnly?: boolean } = {},
+    { headersOnly = false }: FeedOptions = {},
   ): Promise<Feed> {
     const feed = new Feed(stream, listener);
     try {
@@ -48,6 +54,28 @@ export class Feed {
       feed.close();
       throw failure(error) === "closed" ? connectionClosed() : error;
     }
+  }
+
+  /**
+   * Calls back with the last message of each subject of `filter`; one that is written meanwhile may come twice. Rejects
+   * as `JetStream.createConsumer` does, and with the refusal "no answer" when the feed breaks.
+   */
+  static async list(
+    stream: KeptStream,
+    filter: string,
+    limit: number,
+    onRecord: (record: StreamRecord) => void,
+    options?: FeedOptions,
+  ): Promise<void> {
+    const listed = Promise.withResolvers<void>();
+    // it may reject before it is awaited
+    listed.promise.catch(() => {});
+    const feed = await Feed.open(stream, filter, limit, {
+      onRecord,
+      onListed: () => listed.resolve(),
+      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+    }, options);
+    await listed.promise.finally(() => feed.close());
   }
 
   private constructor(stream: KeptStream, listener: FeedListener) {

@@ -182,18 +182,11 @@ export class Sweeper {
     const left: StreamRecord[] = [];
     await this.#stream.attempt(async (limit) => {
       over.length = left.length = 0;
-      const listed = Promise.withResolvers<void>();
-      listed.promise.catch(() => {});
-      const feed = await Feed.open(this.#stream, `${prefix}>`, limit, {
-        onRecord: (record) => {
-          if (record.ttl === undefined) return;
-          if (serverClock.endOf(record) <= asked) over.push(record);
-          else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
-        },
-        onListed: () => listed.resolve(),
-        onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+      await Feed.list(this.#stream, `${prefix}>`, limit, (record) => {
+        if (record.ttl === undefined) return;
+        if (serverClock.endOf(record) <= asked) over.push(record);
+        else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
       }, { headersOnly: true });
-      await listed.promise.finally(() => feed.close());
     }, { idempotent: true });
     return [over, left];
   }

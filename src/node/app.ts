@@ -53,6 +53,7 @@ import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
+import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
@@ -63,6 +64,8 @@ export interface AppParts extends SendDefaults {
   readonly clock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
+  /** What of all that happens an operator has to know. */
+  readonly alarms: NodeAlarms;
   /** Makes what the nodes share; called once, with the new app. */
   state(app: App): SharedState;
   /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
@@ -181,11 +184,16 @@ export class App implements NodeHost, DrainableNode {
       node: this.node,
       nodes: this.nodes().length,
       inFlight: this.inFlight,
+      alarms: this.alarms,
     });
   }
 
   get holdings(): Holdings {
     return this.state.holdings;
+  }
+
+  get alarms(): Health["alarms"] {
+    return this.#parts.alarms.alarms({ nodes: this.nodes(), subscriptions: this.#opened?.health ?? [] });
   }
 
   /** Handlers that run, and sends that wait for answers. */
@@ -560,7 +568,7 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 // The health of a node, from what its parts report.
 
 /** What the health of a node is made of. */
-interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight"> {
+interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight" | "alarms"> {
   readonly stopped: boolean;
   readonly draining: boolean;
   /** Whether its read models have caught up. */
@@ -572,7 +580,7 @@ interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight"> {
 
 /** The health of a node; a new value at each call. */
 function healthOf(parts: HealthParts): Health {
-  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight } = parts;
+  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight, alarms } = parts;
   const { connection, member, queued } = cluster;
   const status = stopped ? "stopped" : draining ? "draining" : statusOf(connection, member, caughtUp);
   return {
@@ -586,6 +594,7 @@ function healthOf(parts: HealthParts): Health {
     inFlight,
     queued,
     subscriptions,
+    alarms,
   };
 }
 

@@ -49,7 +49,11 @@ export function lettersSection(
           { title: "Contract", cell: ({ contract }) => contract },
           { title: "Key", cell: ({ key }) => key ?? "-" },
           { title: "Id", cell: ({ id }) => ({ text: id, tone: "dim" }) },
-          { title: "Error", wide: true, cell: ({ code, error }) => ({ text: `${code}: ${error}`, tone: "bad" }) },
+          {
+            title: "Error",
+            wide: true,
+            cell: ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
+          },
           { title: "Attempts", number: true, cell: ({ attempts }) => count(attempts) },
           {
             title: "Dead for",

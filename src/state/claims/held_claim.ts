@@ -12,7 +12,6 @@ import {
   elapsed,
   type Random,
   type Stamp,
-  stamp,
 } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";

@@ -17,8 +17,8 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { exceeds } from "../../data/utf8.ts";
-import type { MalformedCount } from "../wire/frame_receiver.ts";
+import { exceeds } from "../../data/encoding.ts";
+import type { MalformedCount } from "../wire/endpoint.ts";
 
 /** What interop needs of its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
@@ -56,6 +56,11 @@ export class Interop {
     this.#directory.start();
     // if the connection is lost just now, the subscriptions are made with the next one
     await this.#transport.flush().catch(() => {});
+  }
+
+  /** Nobody reads the items of this stream any more. */
+  unread(stream: number): void {
+    this.#calls.unread(stream);
   }
 
   /** Takes no more requests. Resolves when all those that have been delivered have begun. Idempotent. */

@@ -21,6 +21,8 @@ export interface SubscriptionRunsOptions {
   readonly host: ContextHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
+  /** Whether leaders get what handlers throw. */
+  readonly causes: boolean;
   /** Whether this node stops, and begins no more runs. */
   draining(): boolean;
 }
@@ -104,7 +106,7 @@ export class SubscriptionRuns {
     [token, position, attempt, id, key, given, tagged, time, meta]: RunRequest,
     outer: MessageContext,
   ): MaybePromise<Outcome> {
-    const { host, handlers } = this.#options;
+    const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts } = handlers;
     // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
     // checked it
@@ -114,7 +116,8 @@ export class SubscriptionRuns {
       payload = made();
     } catch (cause) {
       const message = `the payload of ${contract.name} (${id}) cannot be read`;
-      return { ok: true, value: failureAnswer(new CatgaError("INVALID_MESSAGE", message, { cause, final: true })) };
+      const error = new CatgaError("INVALID_MESSAGE", message, { cause, final: true });
+      return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
     // a run of the leader's request: what this one waits for, that one waits for
@@ -123,9 +126,10 @@ export class SubscriptionRuns {
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
       this.#onEnded(position, time);
-      return isLast ? lastAnswer(answerTo(outcome, ctx)) : answerTo(outcome, ctx);
+      const answer = answerTo(outcome, ctx, causes);
+      return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, timeout);
+    const run = new Run(ctx, timeout, causes);
     const own = messageId({ position, time });
     this.#running.set(own, run);
     run.watch(outcome, () => {
@@ -154,12 +158,14 @@ class Run {
   reported = false;
   readonly #ctx: MessageContext;
   readonly #timeout: number;
+  readonly #causes: boolean;
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  constructor(ctx: MessageContext, timeout: number) {
+  constructor(ctx: MessageContext, timeout: number, causes: boolean) {
     this.#ctx = ctx;
     this.#timeout = timeout;
+    this.#causes = causes;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.answer = promise;
     this.#resolve = resolve;
@@ -202,7 +208,7 @@ class Run {
     this.answered = true;
     // an aborted handler may end with a failure of its own making: why it was aborted says more
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
-      return this.#resolve(answerTo(outcome, ctx));
+      return this.#resolve(answerTo(outcome, ctx, this.#causes));
     }
     if (aborted.code === "TIMEOUT") {
       const message = `the handler of ${contract.name} did not end within ${this.#timeout} ms on node ${node}`;

@@ -2,6 +2,7 @@
  * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run, and what becomes of
  * it, the ledger knows.
  */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
@@ -35,6 +36,9 @@ export interface HandingOutOptions {
   fault(error: unknown): void;
 }
 
+/** A failure of a handler, as the health of its subscription has it. */
+export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
+
 /** The messages in the hand of a leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
@@ -42,6 +46,8 @@ export class HandingOut {
   #paused = true;
   #closed = false;
   #pumping = false;
+  /** The newest failure of a handler. */
+  lastFailure: LastFailure | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -174,12 +180,13 @@ export class HandingOut {
 
   #failed(item: Item, failure: RunFailure): void {
     const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
-    const { code, message, node } = failure;
+    const { code, message, cause, node } = failure;
     const category = item.category as Category; // the categories make no others
     const time = clock.monotonic();
     const after = afterFailure(item, failure, category, { now: time, room: this.#waiting.size < MOST_WAITING, random });
     const attempts = item.attempts + 1;
-    const error = item.error = { code, message };
+    const error = item.error = { code, message, cause };
+    this.lastFailure = { contract: category.name, id: item.message.id, ...error, at: now() };
     item.refusals = 0;
     item.failedAt ??= time;
     onProgress();

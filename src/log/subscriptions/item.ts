@@ -1,6 +1,7 @@
 /** A message in its leader's memory, those of its key, and the list of those that are open. */
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 
 /** What a leader must know of a category to keep its messages in order. */
 export interface LedgerCategory {
@@ -27,7 +28,7 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** Whether the message has its payload: that of a large one that is parked is read again before it runs. */
+  /** Whether the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
   /** What it takes in the log, in bytes; 0: unknown. */
   size = 0;
@@ -43,7 +44,7 @@ export class Item {
   due = 0;
   dead = 0;
   /** What its last attempt failed with. */
-  error: { readonly code: string; readonly message: string } | undefined = undefined;
+  error: FailedWith | undefined = undefined;
   /** It runs at a node already: to hand it out is to join that run. */
   joins = false;
   /** The id of the node that the next attempt goes to: one where it may be running still. */

@@ -8,6 +8,7 @@
 import { Fifo } from "../../data/fifo.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
@@ -27,7 +28,7 @@ export interface LedgerOptions {
 /** What became of a failed message. */
 export interface Failure {
   readonly attempts: number;
-  readonly error: { readonly code: string; readonly message: string };
+  readonly error: FailedWith;
   /** When it is to be tried again, in ms since 1970. */
   readonly due?: number;
   /** Since when it is a dead letter. */

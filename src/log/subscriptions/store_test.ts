@@ -63,6 +63,19 @@ describe("SubscriptionStore", () => {
     assertEquals(last.type === "commits" && last.commits.map(({ commit }) => typeof commit), ["object"]);
   });
 
+  it("keeps causes out of memory, and loads them with the message: one that is stored again keeps its cause", async () => {
+    const { clock, ask, store } = await setUp();
+    const failed = item(1, "s");
+    const error = failed.error = { code: "BROKE", message: "no", cause: `Error: ${"x".repeat(2_000)}` };
+    await ask({ type: "entries", items: [failed] });
+    assertEquals(failed.error, { code: "BROKE", message: "no" });
+    const listed = await clock.until(store.listed(new Set([failed.id])));
+    assertEquals(listed.found.get(failed.id)?.error, { code: "BROKE", message: "no" });
+    await ask({ type: "entries", items: [failed] });
+    assertEquals(await clock.until(store.load(failed)), true);
+    assertEquals(failed.error as unknown, error);
+  });
+
   it("lists what is parked, tells garbage from it, and keeps large payloads out of memory", async () => {
     const { clock, ask, store } = await setUp();
     const [small, large] = [item(1, "s"), item(2, "l".repeat(5_000))];

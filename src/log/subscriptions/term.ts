@@ -16,7 +16,7 @@ import type { CapableNode } from "./capable_nodes.ts";
 import { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
-import { HandingOut } from "./handing_out.ts";
+import { HandingOut, type LastFailure } from "./handing_out.ts";
 import type { Item } from "./item.ts";
 import { type Draft, Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
@@ -71,6 +71,7 @@ export interface TermState {
   readonly position: number;
   /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
   readonly oldest: number | undefined;
+  readonly lastFailure: LastFailure | undefined;
 }
 
 /** This node leads. */
@@ -130,6 +131,7 @@ export class Term {
       dead: ledger?.dead ?? 0,
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
+      lastFailure: this.#handing?.lastFailure,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },

@@ -38,6 +38,7 @@ export type {
 } from "./src/contract/definition.ts";
 export type { Handler, HandlerModule, Handlers, SubscriptionOptions } from "./src/contract/handler.ts";
 export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
+export { type Stream, stream } from "./src/contract/stream.ts";
 export { type Workflow, workflow } from "./src/contract/workflow.ts";
 export type { Flow, RunInfo } from "./src/contract/flow.ts";
 export type { Context } from "./src/contract/context.ts";

@@ -63,7 +63,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   checkOptions(options);
   checkNetwork(options.network);
   const registrations = collect(options.handlers);
-  const { behaviors, logger, namespace, replicas, ...settings } = withDefaults(options);
+  const { behaviors, logger, namespace, replicas, causes, ...settings } = withDefaults(options);
   await evaluation?.drainEarlier();
 
   // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
@@ -128,12 +128,11 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           ofEntity: (contract) => app.ofEntity(contract),
           send: (contract, payload, sending) => app.send(contract, payload, sending),
           sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
-          begun: () => void app.pending++,
-          over: () => {
-            if (--app.pending === 0) app.idle();
-          },
+          begun: () => app.underWay.begin(),
+          over: () => app.underWay.end(),
         });
       },
+      streams: async () => (await import("./streams/reading.ts")).streams,
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
         const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };
@@ -155,7 +154,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
     // reaches one that does not know it yet.
     running?.serve({
-      ...{ host: app, mediator, service, namespace, replicas, timeout: settings.timeout },
+      ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
       draining: () => app.draining,
     });

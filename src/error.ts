@@ -23,6 +23,7 @@ export type ErrorCode =
   | "BUCKET_MISMATCH"
   | "LOG_MISMATCH"
   | "CONSUMER_LIMIT"
+  | "STREAM_BROKEN"
   | "UNSUPPORTED"
   | "ID_TAKEN"
   | "CLOSED";
@@ -54,6 +55,7 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   BUCKET_MISMATCH: true,
   LOG_MISMATCH: true,
   CONSUMER_LIMIT: true,
+  STREAM_BROKEN: true,
   UNSUPPORTED: true,
   ID_TAKEN: true,
   CLOSED: true,

@@ -35,7 +35,15 @@ export const ROOMS: readonly Room[] = [
       "src/state",
       "src/memory",
     ],
-    lazily: ["src/nats", "src/entities", "src/flow", "src/log", "src/log/running", "src/log/log_host.ts"],
+    lazily: [
+      "src/nats",
+      "src/entities",
+      "src/flow",
+      "src/streams",
+      "src/log",
+      "src/log/running",
+      "src/log/log_host.ts",
+    ],
   },
   {
     path: "src/node",
@@ -108,6 +116,11 @@ export const ROOMS: readonly Room[] = [
     path: "src/flow",
     what: "runs of workflows: started, driven step by step, resumed, undone",
     may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/streams",
+    what: "items of streams: fed by handlers, numbered, repeated when lost, read",
+    may: DISPATCH,
   },
   {
     path: "src/log",

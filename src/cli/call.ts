@@ -9,6 +9,7 @@ import {
   query,
   type Result,
   type SendOptions,
+  stream,
 } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, joinCluster } from "./cluster_view.ts";
@@ -67,6 +68,9 @@ one of them failed.`,
           const each = contract.kind === "command" ? onEach(name) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
+        if (isStream(contract)) {
+          return await showItems(app.stream(contract, payload, withoutId(options)), flags, terminal);
+        }
         const result = isRequest(contract)
           ? await app.send(contract, payload, options)
           : await sendEvent(app, contract, payload, options);
@@ -87,7 +91,7 @@ one of them failed.`,
 
 /** What the contract is by the records of the nodes; a command if none says. */
 function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
-  const letters: Record<string, Kind> = { q: "query", e: "event" };
+  const letters: Record<string, Kind> = { q: "query", e: "event", s: "stream" };
   for (const { handles, kinds = "" } of nodes) {
     const letter = kinds[handles.indexOf(name)];
     if (letter !== undefined) return letters[letter] ?? "command";
@@ -96,7 +100,27 @@ function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
 }
 
 function isRequest(contract: Message): contract is Contract<"command" | "query", unknown, unknown> {
-  return contract.kind !== "event";
+  return contract.kind === "command" || contract.kind === "query";
+}
+
+function isStream(contract: Message): contract is Contract<"stream", unknown, unknown> {
+  return contract.kind === "stream";
+}
+
+function withoutId({ id: _, ...options }: SendOptions): SendOptions {
+  return options;
+}
+
+/** Prints each item of a stream on a line of its own. */
+async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: Terminal): Promise<number> {
+  try {
+    for await (const item of items) terminal.write(`${printableJson(item) ?? "null"}\n`);
+    return DONE;
+  } catch (error) {
+    if (!(error instanceof CatgaError)) throw error;
+    sayError(error, flags, terminal);
+    return FAILED;
+  }
 }
 
 /** One node runs its handlers of an event: a broadcast to that node. */
@@ -116,6 +140,7 @@ async function sendEvent(
 function contractOf(name: string, kind: Kind): Message {
   try {
     if (kind === "event") return event<unknown>(name);
+    if (kind === "stream") return stream<unknown, unknown>(name);
     return kind === "query" ? query<unknown, unknown>(name) : command<unknown, unknown>(name);
   } catch (error) {
     throw new UsageError((error as Error).message);

@@ -130,7 +130,7 @@ function readContract(given: unknown): ContractStats | undefined {
   if (!isRecord(given)) return undefined;
   const { name, kind, latency = [] } = given;
   if (typeof name !== "string" || !isContractName(name)) return undefined;
-  if (kind !== "command" && kind !== "query" && kind !== "event") return undefined;
+  if (kind !== "command" && kind !== "query" && kind !== "event" && kind !== "stream") return undefined;
   const counts = readCounts(given, ["handled", "inHand", "queued", "sent", "heard", "published"]);
   const [failed, sendFailed] = [readCodes(given.failed), readCodes(given.sendFailed)];
   if (counts === undefined || failed === undefined || sendFailed === undefined) return undefined;

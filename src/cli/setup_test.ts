@@ -1,6 +1,7 @@
 /** `catga setup`: the buckets of a namespace, made by an operator. */
 import { connect } from "@nats-io/transport-node";
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertObjectMatch, assertStringIncludes } from "@std/assert";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { catga, command, event, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -9,6 +10,33 @@ import { PATIENT } from "../../test/support/patient.ts";
 
 const Kept = event<number>("Kept", { durable: true });
 const Once = command<void, string>("Once", { idempotent: true });
+
+/** A link that writes `start` over the beginning of `subject`, once. */
+async function rewritingProxy(target: number, subject: string, start: string) {
+  const proxy = { rewritten: 0 };
+  const server = createServer((client) => {
+    const upstream = createConnection(target, "127.0.0.1");
+    client.on("data", (chunk) => {
+      const at = proxy.rewritten === 0 ? chunk.indexOf(`PUB ${subject} `) : -1;
+      if (at >= 0) {
+        proxy.rewritten++;
+        chunk.write(start, at + "PUB ".length);
+      }
+      upstream.write(chunk);
+    });
+    upstream.pipe(client);
+    for (const [socket, other] of [[client, upstream], [upstream, client]]) {
+      socket.on("error", () => other.destroy());
+      socket.on("close", () => other.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return Object.assign(proxy, {
+    url: `nats://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  });
+}
 
 const run = (...args: string[]) => cliHere(args);
 
@@ -100,6 +128,23 @@ describe("catga setup", await requireNatsServer(), () => {
     await client.close();
     const checked = await run("setup", "--namespace", "shop", "--nats", server.url);
     assertEquals(checked, { code: 0, out: ALL.map((kind) => `checked catga_shop_${kind}\n`).join(""), err: "" });
+  });
+
+  it("a bucket whose question whether it exists had no answer is made with its own settings", async () => {
+    await using server = await startNatsServer();
+    const client = await connect({ servers: server.url });
+    // the first question goes where nobody answers; the subject that replaces it has the same length
+    client.subscribe("$XX.API.STREAM.INFO.>");
+    await client.flush();
+    await using link = await rewritingProxy(server.port, "$JS.API.STREAM.INFO.KV_catga_default_cache", "$XX");
+    const { code, err } = await run("setup", "cache", "--nats", link.url);
+    assertEquals([code, err, link.rewritten], [0, "", 1]);
+    const { config } = (await client.request("$JS.API.STREAM.INFO.KV_catga_default_cache", "", PATIENT))
+      .json<{ config: Record<string, unknown> }>();
+    const [printed] = (await run("setup", "cache", "--print", "--json")).out.split("\n");
+    const { first_seq: _, ...wanted } = JSON.parse(printed);
+    assertObjectMatch(config, wanted);
+    await client.close();
   });
 
   it("the name of an unknown bucket is wrong usage", async () => {

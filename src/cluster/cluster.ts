@@ -16,16 +16,15 @@ import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { NodeWatch } from "./membership/membership_view.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
-import type { BreakerOptions } from "./routing/breakers.ts";
+import type { BreakerOptions } from "./routing/candidates.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
-import { Endpoint } from "./wire/endpoint.ts";
+import { Endpoint, MalformedCount } from "./wire/endpoint.ts";
 import { isEndpoint } from "./wire/frame.ts";
-import { MalformedCount } from "./wire/frame_receiver.ts";
 import type { Peer } from "./wire/peer.ts";
 import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
-import { byteLength, exceeds } from "../data/utf8.ts";
+import { byteLength, exceeds } from "../data/encoding.ts";
 
 /** What a cluster needs of the node that it belongs to. */
 interface ClusterOptions {

@@ -7,8 +7,11 @@ import type { Route, RouteName } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
-/** What a message is: a command changes something, a query reads something, an event reports something. */
-export type Kind = "command" | "query" | "event";
+/**
+ * What a message is: a command changes something, a query reads something, an event reports something, a stream is
+ * answered item by item.
+ */
+export type Kind = "command" | "query" | "event" | "stream";
 
 /** The options of any contract; those that were not given are left out. */
 export interface ContractOptions {
@@ -36,6 +39,14 @@ export interface ContractOptions {
   readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
   /** Of an event of an entity: its type. */
   readonly entity?: string | undefined;
+  /** Of a stream: checks and parses each item. */
+  readonly items?: Schema<never, unknown> | undefined;
+  /** Of a stream: the input for another node when it breaks. */
+  readonly resume?: ((input: never, last: never) => unknown) | undefined;
+  /** Of a stream: how long a reader waits for an item, in ms. */
+  readonly idle?: number | undefined;
+  /** Of a stream: how far the handler may be ahead. */
+  readonly window?: { readonly items?: number | undefined; readonly bytes?: number | undefined } | undefined;
 }
 
 /**
@@ -88,6 +99,11 @@ export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unkn
 /** Whether a name is valid for a contract. */
 export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
+}
+
+/** Whether a name is that of an internal contract: those begin with `@`, and no program's contract has one. */
+export function isInternalName(name: string): boolean {
+  return name.charCodeAt(0) === 64;
 }
 
 /** The longest name of a contract, in characters. */

@@ -1,6 +1,15 @@
 /** The options of contracts: which ones each kind takes, and the check of all of them. */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
-import { checkBoolean, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  MAX_TIMEOUT,
+  show,
+  TEN_YEARS,
+} from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
@@ -162,7 +171,7 @@ export interface Idempotent {
    * One recorded result for each message id, which every sender with that id gets, from whichever node. The command is
    * sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection,
    * the handler may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`.
-   * `ttl`: how long a result is kept, in ms, 1,000 at least; a day.
+   * `ttl`: how long a result is kept, in ms, from 1,000 to ten years; a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
@@ -193,9 +202,9 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
   checkKnown(at, options, OPTIONS[kind]);
-  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable } =
+  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable, items } =
     options as ContractOptions;
-  for (const [option, schema] of [["input", input], ["output", output]] as const) {
+  for (const [option, schema] of [["input", input], ["output", output], ["items", items]] as const) {
     if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
       throw new TypeError(
         `${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
@@ -215,15 +224,33 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (failures !== undefined) checkFailures(at, failures);
   if (id !== undefined) checkId(at, id, idempotent);
   if (durable !== undefined) checkDurable(at, durable);
+  if (kind === "stream") checkStream(at, options);
   if (kind === "event" && key !== undefined && !durable) {
     throw new TypeError(`${at}: key is of a durable event: give it durable: true, too`);
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  if (typeof given.window === "object") given.window = Object.freeze({ ...given.window });
   if (typeof idempotent === "object") given.idempotent = Object.freeze({ ...idempotent });
   if (typeof durable === "object") given.durable = Object.freeze({ ...durable });
   if (failures !== undefined) given.failures = Object.freeze([...failures]);
   return Object.freeze(given);
 }
+
+function checkStream(at: string, { resume, idle, window }: ContractOptions): void {
+  if (resume !== undefined) checkFunction(`${at}: resume`, resume);
+  if (idle !== undefined) checkNumber(`${at}: idle`, idle, 1, MAX_TIMEOUT, "ms");
+  if (window === undefined) return;
+  if (typeof window !== "object" || window === null) {
+    throw new TypeError(`${at}: window must be { items, bytes }; got ${show(window)}`);
+  }
+  checkKnown(`${at}: window`, window, WINDOW_OPTIONS);
+  if (window.items !== undefined) checkInteger(`${at}: window.items`, window.items, 1, MAX_WINDOW);
+  if (window.bytes !== undefined) checkInteger(`${at}: window.bytes`, window.bytes, 1, 2 ** 26);
+}
+
+const WINDOW_OPTIONS = new Set(["items", "bytes"]);
+/** The largest window of a stream, in items. */
+export const MAX_WINDOW = 65_536;
 
 function checkFailures(at: string, failures: readonly string[]): void {
   if (Array.isArray(failures) && failures.every((code) => typeof code === "string" && code !== "")) return;
@@ -243,7 +270,7 @@ function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["id
     throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
   }
   checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
-  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, MAX_TIMEOUT, "ms");
+  if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, TEN_YEARS, "ms");
 }
 
 const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
@@ -283,6 +310,7 @@ const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
   event: EVENT_OPTIONS,
   query: QUERY_OPTIONS,
   command: new Set([...QUERY_OPTIONS, "idempotent", "id", "durable"]),
+  stream: new Set(["input", "items", "failures", "key", "route", "timeout", "retries", "resume", "idle", "window"]),
 };
 
 const NO_OPTIONS: ContractOptions = Object.freeze({});

@@ -16,6 +16,8 @@ describe("contractOptions", () => {
     const options = Object.fromEntries(names.map((name) => [name, undefined]));
     assertEquals(Object.keys(contractOptions("command", "X", options)), []);
     assertEquals(contractOptions("command", "X", { idempotent: { ttl: undefined } }).idempotent, { ttl: undefined });
+    const tenYears = { idempotent: { ttl: 10 * 366 * 86_400_000 } };
+    assertEquals(contractOptions("command", "X", tenYears), tenYears);
   });
 
   it("are a frozen copy, lists too", () => {

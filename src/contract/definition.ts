@@ -175,7 +175,7 @@ export function command<In, Out, F extends string, Payload, Returned>(
     kind: "command",
     name: checkName(name),
     options: contractOptions("command", name, options),
-    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handler(contract, "handle", fn, options),
+    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handlerOf(contract, "handle", fn, options),
   });
   return contract;
 }
@@ -203,7 +203,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
     kind: "query",
     name: checkName(name),
     options: contractOptions("query", name, options),
-    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handler(contract, "handle", fn, options),
+    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handlerOf(contract, "handle", fn, options),
   });
   return contract;
 }
@@ -237,7 +237,7 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
     kind: "event",
     name: checkName(name),
     options: contractOptions("event", name, options),
-    on: (fn: HandlerFn, options?: SubscriptionOptions) => handler(contract, "on", fn, options),
+    on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
   });
   return contract;
 }
@@ -252,7 +252,7 @@ export function entityEvent<In, Payload>(
     kind: "event",
     name: checkName(name),
     options: Object.freeze({ ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity }),
-    on: (fn: HandlerFn, options?: SubscriptionOptions) => handler(contract, "on", fn, options),
+    on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
   });
   return contract;
 }
@@ -264,7 +264,8 @@ const HANDLER_OPTIONS = {
   on: new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]),
 };
 
-function checkName(name: string): string {
+/** Returns the name of a contract; throws a `TypeError` for an invalid one. */
+export function checkName(name: string): string {
   if (typeof name === "string" && isContractName(name)) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
@@ -272,14 +273,16 @@ function checkName(name: string): string {
   );
 }
 
-function handler(
+/** The handler of a contract. `given`: the function of the program, which `fn` calls. */
+export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on",
   fn: HandlerFn,
   options: SubscriptionOptions = {},
+  given: HandlerFn = fn,
 ): Handler {
   const at = `${contract.name}.${method}`;
-  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
+  if (typeof given !== "function") throw new TypeError(`${at} takes a function; got ${show(given)}`);
   checkKnown(at, options, HANDLER_OPTIONS[method]);
   const { behaviors = [], concurrency, each = "service" } = options;
   checkBehaviors(`${at}: behaviors`, behaviors);
@@ -299,7 +302,7 @@ function handler(
 }
 
 /** The function of a handler of any contract. */
-type HandlerFn = (payload: never, ctx: Context) => unknown;
+export type HandlerFn = (payload: never, ctx: Context) => unknown;
 
 // The check of a contract that a program passes in: the error says which kind was expected and what was given instead.
 
@@ -316,5 +319,7 @@ export function checkContract(method: string, contract: AnyContract, ...kinds: K
 function describe(given: AnyContract): string {
   if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
   if (given?.kind === undefined) return show(given);
-  return `${given.kind} ${given.name}: ${given.kind === "event" ? "publish" : "send"} it`;
+  return `${given.kind} ${given.name}: ${VERBS[given.kind] ?? "send"} it`;
 }
+
+const VERBS: Readonly<Record<string, string>> = { event: "publish", stream: "stream" };

@@ -132,7 +132,7 @@ describe("contracts", () => {
         "command",
         { idempotent: { ttl: 10 } },
         RangeError,
-        "contract X: idempotent.ttl must be from 1000 to 2147483647 ms; got 10",
+        "contract X: idempotent.ttl must be from 1000 to 316224000000 ms; got 10",
       ],
     ];
     for (const [kind, options, ErrorClass, message] of bad) {

@@ -1,5 +1,5 @@
 /** What is kept, as programs see it: the options of publishing what stays, subscriptions, and dead letters. */
-import { checkKnown, checkNumber, checkString, show } from "../data/checks.ts";
+import { checkKnown, checkNumber, checkString, show, TEN_YEARS } from "../data/checks.ts";
 import { checkSending, type SendOptions } from "./send_options.ts";
 
 /** Options of `publish` for a durable event, and those that `enqueue` shares with it. */
@@ -53,8 +53,11 @@ export interface DeadLetter {
   readonly headers: Readonly<Record<string, string>>;
   /** Where it stands in the log. */
   readonly position: number;
-  /** What its last attempt failed with. */
-  readonly error: { readonly code: string; readonly message: string };
+  /**
+   * What its last attempt failed with. `cause` is what the handler threw, for operators: `name: message` on the first line, then the stack;
+   * 4 kB at most, and none with `causes: false`.
+   */
+  readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
   /** How often it was tried. */
   readonly attempts: number;
   /** When it was stored in the log. */
@@ -99,7 +102,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   checkKnown(at, options, method === "publish" ? KEEP_OPTIONS : ENQUEUE_OPTIONS);
   checkSending(at, options);
   const { delay, at: when, cron, zone, id } = options;
-  if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, MAX_DELAY, "ms");
+  if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
   }
@@ -126,5 +129,3 @@ export function checkDeadLetterOptions(options: DeadLetterOptions): void {
 const KEEP_OPTIONS = new Set(["id", "headers", "signal", "timeout", "delay", "at"]);
 const ENQUEUE_OPTIONS = new Set([...KEEP_OPTIONS, "cron", "zone"]);
 const DEAD_LETTER_OPTIONS = new Set(["service", "subscription"]);
-/** The longest delay, in ms: 10 years. */
-const MAX_DELAY = 10 * 366 * 86_400_000;

@@ -11,7 +11,7 @@ export interface NodeInfo {
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
-  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery or `e`vent; without it kinds are not compared. */
+  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not compared. */
   readonly kinds?: string;
   /**
    * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
@@ -169,4 +169,16 @@ export interface SubscriptionHealth {
   readonly retrying: number;
   /** Dead letters. */
   readonly dead: number;
+  /**
+   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as in a dead letter).
+   */
+  readonly lastFailure?: {
+    readonly contract: string;
+    readonly id: string;
+    readonly code: string;
+    readonly message: string;
+    readonly cause?: string | undefined;
+    /** When, in ms since 1970. */
+    readonly at: number;
+  };
 }

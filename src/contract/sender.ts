@@ -6,6 +6,7 @@ import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
 import type { BroadcastOptions, SendArgs, SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
+import type { StreamOptions } from "./stream.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */
@@ -128,6 +129,27 @@ export interface Sender extends Sharing {
     payloads: Iterable<NoInfer<In>>,
     options?: SendAllOptions,
   ): Promise<Result<Out, F>[]>;
+  /**
+   * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The first `next()`
+   * sends the request; `break`, `return()`, the signal and the reader's end have the handler end. `STREAM_BROKEN`: its node is gone, or
+   * `DRAINING`: it stops; `details.received` is the number of items that came.
+   *
+   * @example
+   * ```ts
+   * import { catga, stream } from "@catga/catga";
+   *
+   * const Letters = stream<{ word: string }, string>("Letters");
+   * const letters = Letters.handle(function* ({ word }) {
+   *   yield* word;
+   * });
+   * await using app = await catga({ handlers: letters });
+   * for await (const letter of app.stream(Letters, { word: "tea" })) console.log(letter); // t, e, a
+   * ```
+   */
+  stream<In, Item, F extends string>(
+    contract: Contract<"stream", In, Item, F>,
+    ...args: SendArgs<In, StreamOptions>
+  ): AsyncIterableIterator<Item>;
   /**
    * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
    * `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node handles it: it is

@@ -4,7 +4,7 @@ import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";
-import { shownText, shownValue } from "./shown.ts";
+import { shownLines, shownText, shownValue } from "./shown.ts";
 import type { Capped, LetterView, ParkedView, RetryView } from "./view.ts";
 
 /** What is stored beside the states of subscriptions. */
@@ -105,5 +105,6 @@ function viewOf({ stored, state }: Parked, { message, error }: ParkedMessage): P
     attempts: state.attempts,
     code: shownText(error?.code ?? ""),
     error: shownText(error?.message ?? "", 1_000),
+    cause: shownLines(error?.cause ?? ""),
   };
 }

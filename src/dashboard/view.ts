@@ -2,6 +2,7 @@
  * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
  */
+import type { Kind } from "../contract/contract.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -109,7 +110,7 @@ export type TrafficEdge = readonly [from: number, to: number, rate: number, fail
 /** A contract, in all nodes. */
 export interface ContractView {
   readonly name: string;
-  readonly kind: "command" | "query" | "event";
+  readonly kind: Kind;
   /** Runs of handlers a second in the last 10 s, and those that failed. */
   readonly rate: number;
   readonly failing: number;
@@ -156,6 +157,8 @@ export interface ParkedView {
   /** The error of its last attempt; empty: it waits behind another. */
   readonly code: string;
   readonly error: string;
+  /** What its handler threw: a first line, and the stack below; empty: it is not kept. */
+  readonly cause: string;
 }
 
 /** A dead letter. */

@@ -3,6 +3,9 @@
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
+/** The longest delay of a message, and the longest time that the result of an idempotent command is kept, in ms. */
+export const TEN_YEARS = 10 * 366 * 86_400_000;
+
 /** Throws if `options` is not a plain object, or has an option that is not known. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
   if (!isPlain(options)) {
@@ -129,4 +132,14 @@ export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   if (Object.getPrototypeOf(prototype) !== null) return false;
   // in Bun 1.4 a module's namespace has a prototype, with `__esModule`
   return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
+}
+
+/** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Handles the rejection of a promise where no promise is allowed: the error that is thrown for it is enough. */
+export function disown(value: unknown): void {
+  if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }

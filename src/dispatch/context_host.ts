@@ -10,9 +10,10 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
+import type { Clock, Deadlined, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import type { StreamOptions } from "../contract/stream.ts";
+import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 
 /** What a message carries besides its payload. */
@@ -34,6 +35,8 @@ export interface Envelope {
   readonly span?: number | undefined;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
+  /** Of a stream: where its items go. */
+  readonly items?: ItemTarget | undefined;
   /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
   /** Of a message of the log: where it stands. */
@@ -74,15 +77,19 @@ export interface DecidingMessage extends Context {
   remaining(now: number): number;
 }
 
+/** Gets how something ends, once: the ends of a promise, or what costs less. */
+export interface Settling {
+  resolve(value: unknown): void;
+  reject(reason: unknown): void;
+}
+
 /** What contexts need of their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
-  pending: number;
-  /** To be called whenever {@link ContextHost.pending} has become 0. */
-  idle(): void;
+  readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
   /** Reports an error that no caller receives. */
@@ -104,6 +111,14 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  /** What reads and feeds streams, loaded when it is first needed. */
+  streams(): Promise<StreamEngine>;
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: StreamOptions,
+    parent: ParentMessage,
+  ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,
     payload: unknown,
@@ -113,7 +128,7 @@ export interface ContextHost extends RunSender {
   /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
 }
 
 /** Starts runs of workflows, and reaches them. */
@@ -134,10 +149,10 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Has a command decided: loads the entity, and stores what is emitted. Resolves with what the handler returned, or its failure; with the
-   * recorded result for a command that was stored already. Rejects with a `CatgaError`, and with what the handler throws.
+   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned, or its failure; with
+   * the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and with what the handler throws.
    */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
   forget<State>(definition: EntityDefinition<State>, id: string): Promise<void>;
   /** Waits for snapshots that are being written. */

@@ -9,6 +9,8 @@ import type { EntityBody, EntityContext } from "../contract/handler.ts";
 import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "../contract/flow.ts";
 import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
+import type { HandlerFn } from "../contract/definition.ts";
+import type { StreamingContext, StreamOptions } from "../contract/stream.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
@@ -28,7 +30,7 @@ import { checkSignal } from "../data/checks.ts";
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
  * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
-export class MessageContext implements EntityContext, RunContext, Abortable {
+export class MessageContext implements EntityContext, RunContext, StreamingContext, Abortable {
   readonly contract: AnyContract;
   readonly #host: ContextHost;
   readonly #timeout: number;
@@ -184,7 +186,24 @@ export class MessageContext implements EntityContext, RunContext, Abortable {
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
-    return this.#host.decide(entity, payload, this);
+    const { promise, ...to } = Promise.withResolvers<unknown>();
+    this.#host.decide(entity, payload, this, to);
+    return promise;
+  }
+
+  async "~items"(fn: HandlerFn, payload: unknown): Promise<unknown> {
+    const { feed } = await this.#host.streams();
+    return await feed(this.contract, fn, payload, this);
+  }
+
+  stream<In, Item, F extends string>(
+    contract: Contract<"stream", In, Item, F>,
+    ...args: SendArgs<In, StreamOptions>
+  ): AsyncIterableIterator<Item> {
+    // the contract's types say that its items are such
+    return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
+      Item
+    >;
   }
 
   "~runs"(): Promise<RunDriver> {

@@ -80,6 +80,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
 
 function isContract(value: object): value is AnyContract {
   const { kind, name, options } = value as Partial<AnyContract>;
-  return (kind === "command" || kind === "query" || kind === "event") && typeof name === "string" &&
+  return (kind === "command" || kind === "query" || kind === "event" || kind === "stream") &&
+    typeof name === "string" &&
     typeof options === "object";
 }

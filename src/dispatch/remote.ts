@@ -5,6 +5,7 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
+import type { ItemSink } from "./item_ports.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
 
 /** The cluster of a node. */
@@ -63,6 +64,8 @@ export interface RemoteRequest {
    * Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
    */
   readonly ofEntity?: boolean | undefined;
+  /** Of a stream: its reader. */
+  readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
 }

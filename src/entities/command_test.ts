@@ -66,9 +66,10 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
       ...{ number: (events) => (number += events) - events, changed: () => {} },
     });
     const subject = stream.subject("Box", "b");
-    const command = new Command({ host, body: { definition, decide }, subject, id: "b", payload: "p", ctx });
+    const { promise, ...to } = Promise.withResolvers<unknown>();
+    const command = new Command({ host, body: { definition, decide }, subject, id: "b", payload: "p", ctx, to });
     rounds.begin(command);
-    return await command.outcome;
+    return await promise;
   };
   const until = <T>(promise: Promise<T>) => clock.until(promise);
   const items = async () => (await until(load())).state as string[];

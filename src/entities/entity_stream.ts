@@ -17,7 +17,7 @@ import { parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -76,6 +76,16 @@ export class EntityStream {
   trusts<State>(copy: EntityCopy<State>, now: number): boolean {
     if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
+  }
+
+  /** As `LogStream.appendFor`. The stream is open, as one that was read. */
+  appendFor(
+    receiver: AppendReceiver,
+    subject: string,
+    text: string,
+    options: { timeout: number; expect: number },
+  ): void {
+    this.#stream!.appendFor(receiver, subject, text, options);
   }
 
   /** Appends what follows the copy; see `LogStream.append`. The stream is open, as one that was read. */

@@ -16,7 +16,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";
 import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -47,19 +47,32 @@ class Entry {
   }
 }
 
+type Answered = (message: Message, appended: Appended, now: number) => void;
+
 /** What is appended as one message. A class, as {@link Decided} is. */
-class Message {
+class Message implements AppendReceiver {
   readonly entries: readonly Entry[];
   /** What it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
+  readonly #answered: Answered;
 
-  constructor(entries: readonly Entry[], copy: EntityCopy<unknown>, text: string, mark: string) {
+  constructor(
+    entries: readonly Entry[],
+    copy: EntityCopy<unknown>,
+    { text, mark }: { readonly text: string; readonly mark: string },
+    answered: Answered,
+  ) {
     this.entries = entries;
     this.copy = copy;
     this.text = text;
     this.mark = mark;
+    this.#answered = answered;
+  }
+
+  appended(appended: Appended, now: number): void {
+    this.#answered(this, appended, now);
   }
 }
 
@@ -75,7 +88,7 @@ export class Rounds {
     this.#turns = new Turns(options.host.clock);
   }
 
-  /** Has a command decided; its sender gets {@link Command.outcome}. */
+  /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
     if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
     else if (command.begins()) this.#start(command);
@@ -103,12 +116,16 @@ export class Rounds {
     }
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
-    this.#append(message, command.arrived).then((appended) => {
-      if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
-      this.#stored(message, appended.sequence);
-      this.#pass(subject);
-    });
+    stream.appendFor(message, subject, message.text, this.#appending(message, command.arrived));
   }
+
+  /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
+  readonly #answered = (message: Message, appended: Appended, now: number): void => {
+    const [{ command: { subject } }] = message.entries;
+    if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
+    this.#stored(message, appended.sequence, now);
+    this.#pass(subject);
+  };
 
   /** The turn goes on to those that wait. */
   #pass(subject: string): void {
@@ -305,16 +322,17 @@ export class Rounds {
     }
     const origin = { endpoint, first: number(Math.max(1, count)), sentAt: clock.now() };
     const text = entityGroupText(origin, copy.version, commands, events);
-    return new Message(entries, copy, text, markOf(origin));
+    return new Message(entries, copy, { text, mark: markOf(origin) }, this.#answered);
   }
 
-  #append({ entries, copy, text }: Message, now: number): Promise<Appended> {
-    const { command: { subject, due } } = entries[0];
-    const left = due - now;
-    return this.#options.stream.append(subject, text, {
-      timeout: Math.max(1, Math.min(left, LONGEST_TRY)),
-      expect: copy.sequence,
-    });
+  #append(message: Message, now: number): Promise<Appended> {
+    const { command: { subject } } = message.entries[0];
+    return this.#options.stream.append(subject, message.text, this.#appending(message, now));
+  }
+
+  #appending({ entries, copy }: Message, now: number): { timeout: number; expect: number } {
+    const left = entries[0].command.due - now;
+    return { timeout: Math.max(1, Math.min(left, LONGEST_TRY)), expect: copy.sequence };
   }
 
   /**
@@ -329,7 +347,7 @@ export class Rounds {
     let error: CatgaError | undefined;
     for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, pause * 2))) {
       if (appended?.type === "stored") {
-        this.#stored(message, appended.sequence);
+        this.#stored(message, appended.sequence, this.#now);
         return [];
       }
       if (appended?.type === "unknown") unanswered = true;
@@ -427,11 +445,10 @@ export class Rounds {
     return holds ? [] : entries.map(({ command }) => command);
   }
 
-  #stored({ entries, copy, text, mark }: Message, sequence: number): void {
+  #stored({ entries, copy, text, mark }: Message, sequence: number, now: number): void {
     const { stream, commands, warm, changed } = this.#options;
     const { command: { subject } } = entries[0];
     const { version, state } = entries[entries.length - 1].decided;
-    const now = this.#now;
     stream.heard(now);
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);

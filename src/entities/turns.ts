@@ -5,8 +5,7 @@
  */
 import { Fifo } from "../data/fifo.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
-import { Deadlined, DeadlineWheel } from "../dispatch/deadline_wheel.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import { type Clock, Deadlined, DeadlineWheel, type Timer } from "../ports/clock.ts";
 
 /** A command that asks for its turn. */
 export interface Asking {

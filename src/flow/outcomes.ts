@@ -1,8 +1,7 @@
 /** What attempts of steps come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
 import type { StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
-import { decodeText, encodeValue } from "../data/encoding.ts";
-import { exceeds } from "../data/utf8.ts";
+import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";

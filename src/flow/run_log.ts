@@ -6,9 +6,9 @@
  * Over 400 lines: reading and writing share the format of a message.
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
-import { encodeValue } from "../data/encoding.ts";
+import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
-import { decode, exceeds } from "../data/utf8.ts";
+
 import { CatgaError } from "../error.ts";
 import {
   commandText,

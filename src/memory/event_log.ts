@@ -4,6 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import {
   type Appended,
   type AppendOptions,
+  type AppendReceiver,
   checkLog,
   checkMost,
   checkPatterns,
@@ -124,6 +125,17 @@ class MemoryStream implements LogStream {
       this.#open();
       return refusal(true, "UNAVAILABLE", `no stream ${this.name} takes ${subject}`);
     }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
+  }
+
+  appendFor(
+    receiver: AppendReceiver,
+    subject: string,
+    text: string,
+    options: { timeout: number; expect: number },
+  ): void {
+    this.append(subject, text, options).then((appended) =>
+      receiver.appended(appended, this.#session.clock.monotonic())
+    );
   }
 
   state(): Promise<LogState | undefined> {

@@ -363,6 +363,8 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10008: "busy",
   // JSClusterNotLeaderErr
   10009: "busy",
+  // JSStreamDuplicateMessageConflict: a message of this id is on its way through the cluster
+  10158: "busy",
   // JSStreamExpectedLastSeqPerSubjectNotReady
   10163: "busy",
 };

@@ -9,7 +9,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
 import type { NatsTransport } from "./transport.ts";
-import { byteLength } from "../data/utf8.ts";
+import { byteLength } from "../data/encoding.ts";
 import { tooLarge } from "./nats_error.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
@@ -38,7 +38,10 @@ export interface AttemptOptions {
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
-  /** `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}. */
+  /**
+   * `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}; one that
+   * is being created is waited for.
+   */
   readonly whenMissing?: "fail";
 }
 
@@ -57,6 +60,8 @@ interface KeptStreamOptions {
   readonly most: number;
   /** How often consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
+  /** A sequence that others have seen of it, asked for before it is created. May reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /** Such a stream. */
@@ -134,7 +139,13 @@ export class KeptStream {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
-        if (refusal === "no stream" && whenMissing === "fail") throw error;
+        if (refusal === "no stream" && whenMissing === "fail") {
+          // nats-server 2.15 stores messages in a new stream before it says that there is one
+          const making = this.#ensuring;
+          if (making === undefined || clock.monotonic() >= end) throw error;
+          await making.catch(() => {}); // whoever makes it reports that
+          continue;
+        }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
         const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
@@ -270,6 +281,7 @@ export class KeptStream {
     // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
     // so they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set
     // first_seq)
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // a user who may not read that makes it all the same
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {

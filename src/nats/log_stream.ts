@@ -3,6 +3,7 @@ import { CatgaError } from "../error.ts";
 import {
   type Appended,
   type AppendOptions,
+  type AppendReceiver,
   checkAppend,
   checkMost,
   checkPatterns,
@@ -62,6 +63,7 @@ export class NatsLogStream implements LogStream {
       perMs: 1,
       most: MOST_FIRST,
       heartbeat: 500,
+      seen: options.seen,
     });
     this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(
@@ -119,14 +121,33 @@ export class NatsLogStream implements LogStream {
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
     checkAppend(subject, options);
-    const { schedule } = options;
+    const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
     if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
+    const fault = this.#faultNow();
+    if (fault !== undefined) return Promise.resolve(fault);
+    const { promise, resolve } = Promise.withResolvers<Appended>();
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), timeout });
+    return promise;
+  }
+
+  appendFor(
+    receiver: AppendReceiver,
+    subject: string,
+    data: string,
+    { timeout, expect }: { timeout: number; expect: number },
+  ): void {
+    const fault = this.#faultNow();
+    if (fault !== undefined) return this.#pending.settle(receiver, fault);
+    const headers = { "Nats-Expected-Last-Subject-Sequence": `${expect}` };
+    this.#pending.send(receiver, subject, data, { headers, timeout });
+  }
+
+  /** Why appending does not make sense. */
+  #faultNow(): Appended | undefined {
     this.#stream.check()?.catch((error) => this.#noteFault(error));
-    if (this.#fault !== undefined) {
-      return Promise.resolve({ type: "not stored", passing: this.#fault.retryable, error: this.#fault });
-    }
-    return this.#pending.send(subject, data, toHeaders(options), options.timeout);
+    const fault = this.#fault;
+    return fault && { type: "not stored", passing: fault.retryable, error: fault };
   }
 
   async state(): Promise<LogState | undefined> {

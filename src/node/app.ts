@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -34,10 +34,18 @@ import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkId, type SendOptions } from "../contract/send_options.ts";
+import { checkStreamOptions, type StreamOptions } from "../contract/stream.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
-import type { DecidingMessage, Entities, Holdings, ParentMessage, SharedState } from "../dispatch/context_host.ts";
-import { DeadlineWheel } from "../dispatch/deadline_wheel.ts";
+import type {
+  DecidingMessage,
+  Entities,
+  Holdings,
+  ParentMessage,
+  Settling,
+  SharedState,
+} from "../dispatch/context_host.ts";
+import type { StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
@@ -61,6 +69,8 @@ export interface AppParts extends SendDefaults {
   log(app: App): Promise<DurableLog>;
   /** Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
   runs(app: App): Promise<NodeRuns>;
+  /** Loads what reads and feeds streams. */
+  streams(): Promise<StreamEngine>;
   /** Makes the entities; called when they are first needed, once. Never rejects with anything but a `CatgaError`. */
   entities(app: App): Promise<Entities>;
 }
@@ -73,10 +83,9 @@ export class App implements NodeHost, DrainableNode {
   readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
-  pending = 0;
-  /** How many of {@link App.pending} are behaviors around sends: what they send is counted itself. */
+  readonly underWay: UnderWay = new UnderWay();
+  /** How many of {@link App.underWay} are behaviors around sends: what they send is counted itself. */
   around = 0;
-  onIdle: (() => void) | undefined = undefined;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -178,7 +187,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** Handlers that run, and sends that wait for answers. */
   get inFlight(): number {
-    return this.pending - this.around;
+    return this.underWay.count - this.around;
   }
 
   timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {
@@ -222,10 +231,6 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
 
-  idle(): void {
-    this.onIdle?.();
-  }
-
   /** Not async: an async wrapper alone costs as much as the whole fast path (measured). */
   send(
     contract: AnyContract,
@@ -266,6 +271,33 @@ export class App implements NodeHost, DrainableNode {
       send: (payload, each) => this.send(contract, payload, each, parent),
       over: () => this.#builder.stopped || options.signal?.aborted === true || parent?.aborted !== undefined,
     });
+  }
+
+  streams(): Promise<StreamEngine> {
+    return this.#parts.streams();
+  }
+
+  /** Reads a stream. Nothing is sent before the first `next()`. */
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: StreamOptions = {},
+    parent?: ParentMessage,
+  ): AsyncIterableIterator<unknown> {
+    checkContract("stream", contract, "stream");
+    checkStreamOptions(contract, options);
+    const { idle: _, signal: __, timeout, ...sending } = options;
+    let due = Infinity;
+    const opening: StreamOpening = {
+      ...{ contract, input, options, clock: this.clock },
+      open: async (input, items, signal) => {
+        const now = this.clock.monotonic();
+        due = Math.min(due, now + (timeout ?? contract.options.timeout ?? Infinity));
+        const left = due === Infinity ? {} : { timeout: Math.max(1, due - now) };
+        return await this.#sendPath.stream(contract, input, { ...sending, ...left, signal }, { parent, items });
+      },
+    };
+    return lazyReading(async () => (await this.streams()).read(opening));
   }
 
   publish(
@@ -371,11 +403,10 @@ export class App implements NodeHost, DrainableNode {
     await opened?.close().catch((error) => this.fault("closing the log", error));
   }
 
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void {
     const entities = this.#ownEntities;
-    return entities === undefined
-      ? this.entities().then((entities) => entities.decide(entity, payload, ctx))
-      : entities.decide(entity, payload, ctx);
+    if (entities !== undefined) return entities.decide(entity, payload, ctx, to);
+    this.entities().then((entities) => entities.decide(entity, payload, ctx, to), (error) => to.reject(error));
   }
 
   async load<State>(entity: AnyEntity<State>, id: string, options: LoadOptions = {}): Promise<LoadedEntity<State>> {
@@ -488,6 +519,28 @@ export class App implements NodeHost, DrainableNode {
     });
     await Promise.race([aborted, this.closed.catch(() => {})]);
   }
+}
+
+/** An iterator that is made at its first call. */
+function lazyReading(make: () => Promise<AsyncIterableIterator<unknown>>): AsyncIterableIterator<unknown> {
+  let making: Promise<AsyncIterableIterator<unknown>> | undefined;
+  let made: AsyncIterableIterator<unknown> | undefined;
+  let over = false;
+  return {
+    next() {
+      if (made !== undefined) return made.next();
+      if (over) return Promise.resolve({ done: true, value: undefined });
+      return (making ??= make().then((reading) => made = reading)).then((reading) => reading.next());
+    },
+    async return(value) {
+      over = true;
+      await (await making)?.return?.();
+      return { done: true, value };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 const NO_FAST_PATHS: ReadonlyMap<AnyContract, LocalFastPath> = new Map();

@@ -22,11 +22,11 @@ import {
   requestOf,
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
+import type { ItemSink } from "../dispatch/item_ports.ts";
 import { isCatgaError } from "../error.ts";
 import { asResult, noHandler } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
-import type { Runner } from "../dispatch/runner.ts";
-import { keyInLog } from "../dispatch/routing_key.ts";
+import { keyInLog, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import type { Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
@@ -97,6 +97,17 @@ export class SendPath {
   ): Promise<Result<unknown>> {
     const request = this.#builder.prepare("send", contract, payload, options, undefined);
     return this.#parse("contract" in request ? { ...request, admit } : request);
+  }
+
+  /** Asks for a stream: resolves with how it ended. Throws as {@link SendPath.send}. */
+  stream(
+    contract: AnyContract,
+    input: unknown,
+    options: SendOptions,
+    { parent, items }: { parent: ParentMessage | undefined; items: ItemSink },
+  ): Promise<Result<unknown>> {
+    const request = this.#builder.prepare("stream", contract, input, options, parent);
+    return this.#parse("contract" in request ? { ...request, items } : request);
   }
 
   /** A message of Catga's own, with all its options: neither checked nor prepared. */

@@ -29,6 +29,8 @@ export interface LogOptions {
    * ones.
    */
   readonly schedules: boolean;
+  /** A sequence that others have seen of it: a stream that is made again begins behind it. Asked for then; may reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /**
@@ -61,6 +63,16 @@ export interface LogStream {
    * time that is none.
    */
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
+  /**
+   * The same without a promise, for many at once: calls back in a microtask. For subjects that were read before, which
+   * are not checked again.
+   */
+  appendFor(
+    receiver: AppendReceiver,
+    subject: string,
+    text: string,
+    options: { timeout: number; expect: number },
+  ): void;
   /**
    * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
    * stream.
@@ -142,6 +154,12 @@ export interface AppendOptions {
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Gets what became of an append. */
+export interface AppendReceiver {
+  /** Called once; must not throw. `now`: by the monotonic clock. */
+  appended(appended: Appended, now: number): void;
 }
 
 /** When what a schedule stores is appended. */

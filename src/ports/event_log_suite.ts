@@ -317,6 +317,14 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertGreater(again.sequence, sequence);
         assertEquals((await stream.state())?.messages, 1);
       });
+
+      it("state: a stream that is being made again is waited for", slow, async () => {
+        const [stream, append] = await newStream();
+        await append("a");
+        await harness.remove(stream.name);
+        const { type } = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
+        assertEquals([type, (await stream.state())?.messages], ["not stored", 0]);
+      });
     });
 
     describe("append: id", () => {

@@ -74,7 +74,8 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const entities = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no entities"));
   const sending = { timeout, retries: 3, route: "round-robin" } as const;
   const runs = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no runs"));
-  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities, runs };
+  const streams = async () => (await import("../../src/streams/reading.ts")).streams;
+  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities, runs, streams };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
   // App is typed for any contract

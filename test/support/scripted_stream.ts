@@ -2,6 +2,7 @@
 import type {
   Appended,
   AppendOptions,
+  AppendReceiver,
   LogAbilities,
   LogState,
   LogStream,
@@ -36,6 +37,15 @@ export class ScriptedStream implements LogStream {
       const replied = this.reply?.(append);
       if (replied !== undefined) resolve(replied);
     });
+  }
+
+  appendFor(
+    receiver: AppendReceiver,
+    subject: string,
+    text: string,
+    options: { timeout: number; expect: number },
+  ): void {
+    this.append(subject, text, options).then((appended) => receiver.appended(appended, 0));
   }
 
   state(): Promise<LogState | undefined> {

@@ -305,7 +305,7 @@ class CountedList implements HandledList {
 }
 
 /** By the letters of a record. */
-const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event" };
+const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event", s: "stream" };
 
 // What `app.watchNodes()` returns: the changes of a membership as an async iterator.
 

@@ -97,5 +97,5 @@ export function freeze(info: NodeInfo): NodeInfo {
 }
 
 function isKinds(text: string): boolean {
-  return /^[cqe]*$/.test(text);
+  return /^[cqes]*$/.test(text);
 }

@@ -1,6 +1,7 @@
 /**
  * This node's record in the store. It is registered under an id that no other live process has, written again each
- * third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves.
+ * third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every node
+ * reads every write: the lifetime grows with the cluster, so that what a node reads a second does not.
  */
 import { type Clock, delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -15,7 +16,7 @@ export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** How long a record lives, in ms. */
+  /** How long a record lives in a cluster of up to {@link FEW} nodes, in ms. */
   readonly heartbeat: number;
   /** This node as it is now. */
   self(): NodeInfo;
@@ -34,7 +35,11 @@ export interface OwnRecordOptions {
 /** The record of this node. */
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
+  /** How many nodes there are. */
+  readonly #nodes: () => number;
   #revision = 0;
+  /** How long the last written record lives, in ms. */
+  #lifetime = 0;
   /** When the last written record expires, by the monotonic clock. */
   #expires = -Infinity;
   #kept = false;
@@ -45,8 +50,9 @@ export class OwnRecord {
   #timer: Timer | undefined;
   #retry: Timer | undefined;
 
-  constructor(options: OwnRecordOptions) {
+  constructor(options: OwnRecordOptions, nodes: () => number) {
     this.#options = options;
+    this.#nodes = nodes;
   }
 
   /** That of the last acknowledged write. */
@@ -61,18 +67,18 @@ export class OwnRecord {
 
   /** Writes it for the first time. Rejects with `ID_TAKEN` when this node's id belongs to a live process. */
   async register(): Promise<void> {
-    const { bucket, clock, self, heartbeat } = this.#options;
+    const { bucket, clock, self } = this.#options;
     const info = self();
-    const ttl = { ttl: heartbeat };
+    const ttl = this.#ttl();
     let sent = clock.monotonic();
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
-    if (revision !== undefined) return this.#written(revision, sent);
+    if (revision !== undefined) return this.#written(revision, sent, ttl.ttl);
     const entry = await bucket.get(info.id);
     if (entry === undefined) return await this.register(); // it was removed meanwhile
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
       if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
-        return this.#written(entry.revision, sent);
+        return this.#written(entry.revision, sent, ttl.ttl);
       }
       const alive = await this.#alive(other);
       if (alive !== false) throw taken(other, alive);
@@ -80,7 +86,7 @@ export class OwnRecord {
     sent = clock.monotonic();
     const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
     if (taking === undefined) return await this.register(); // another process was faster
-    this.#written(taking, sent);
+    this.#written(taking, sent, ttl.ttl);
   }
 
   /** Writes it again and again from now on. */
@@ -122,22 +128,26 @@ export class OwnRecord {
   }
 
   #beat(): void {
-    const { clock, heartbeat } = this.#options;
     if (this.#leaving) return;
-    this.#timer = clock.after(heartbeat / 3, () => {
+    this.#timer = this.#options.clock.after(this.#lifetime / 3, () => {
       this.refresh();
       this.#beat();
     }, { background: true });
   }
 
-  #written(revision: number, sent: number): void {
+  #ttl(): { readonly ttl: number } {
+    return { ttl: this.#options.heartbeat * Math.max(1, this.#nodes() / FEW) };
+  }
+
+  #written(revision: number, sent: number, ttl: number): void {
     this.#revision = revision;
-    this.#expires = sent + this.#options.heartbeat;
+    this.#lifetime = ttl;
+    this.#expires = sent + ttl;
   }
 
   async #write(): Promise<void> {
-    const { bucket, clock, self, heartbeat, evicted } = this.#options;
-    const ttl = { ttl: heartbeat };
+    const { bucket, clock, self, evicted } = this.#options;
+    const ttl = this.#ttl();
     const record = () => writeRecord(self());
     const { id, endpoint } = self();
     let sent = clock.monotonic();
@@ -156,7 +166,7 @@ export class OwnRecord {
       }
       revision = await bucket.update(id, record(), entry.revision, ttl);
     }
-    if (revision !== undefined) this.#written(revision, sent);
+    if (revision !== undefined) this.#written(revision, sent, ttl.ttl);
   }
 
   /** Whether the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
@@ -171,6 +181,8 @@ export class OwnRecord {
   }
 }
 
+/** So many nodes write their records each third of `heartbeat`; with n times as many, each writes 1/n as often. */
+export const FEW = 32;
 /** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
 const MOVE = 2_000;
 /** After a write that failed, in ms. */

@@ -3,8 +3,9 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../../catga.ts";
 import { CatgaError } from "../../error.ts";
-import { BUCKET, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
+import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
+import { FEW } from "./own_record.ts";
 
 describe("a duplicate id", () => {
   it("of a live process fails to start, at once, with an error that names it; the first goes on", async () => {
@@ -66,5 +67,37 @@ describe("a duplicate id", () => {
     assertEquals((JSON.parse((await cluster.record("b"))!) as { endpoint: string }).endpoint, "b.usurper");
     assertEquals((await victim.send(Who)).error?.code, "CLOSED");
     assertEquals(cluster.views(), ["a b"]);
+  });
+});
+
+describe("a record's lifetime", () => {
+  /** How many updates of records a node reads in two minutes. */
+  async function updates(nodes: number): Promise<number> {
+    const ids = Array.from({ length: nodes }, (_, i) => `n${i}`);
+    await using cluster = await Cluster.of(...ids);
+    await cluster.clock.advance(60_000); // every node has written its record since it knows of all
+    const { events } = follow(cluster.apps.get("n0")!.watchNodes());
+    await cluster.clock.advance(120_000);
+    assertEquals(cluster.apps.get("n0")!.nodes().length, nodes);
+    return events.filter((event) => event.startsWith("update")).length;
+  }
+
+  it("grows with the cluster: a node of 64 reads as many updates as one of 32", async () => {
+    assertEquals(await updates(FEW), 12 * FEW);
+    assertEquals(await updates(2 * FEW), 12 * FEW);
+  });
+
+  it("falls again when nodes have left", async () => {
+    const ids = Array.from({ length: 2 * FEW }, (_, i) => `n${i}`);
+    await using cluster = await Cluster.of(...ids);
+    await cluster.clock.advance(60_000);
+    for (const id of ids.slice(2)) {
+      await cluster.clock.until(cluster.apps.get(id)!.drain());
+      cluster.apps.delete(id);
+    }
+    await cluster.clock.advance(60_000);
+    const { events } = follow(cluster.apps.get("n0")!.watchNodes());
+    await cluster.clock.advance(60_000);
+    assertEquals(events.filter((event) => event === "update n1").length, 6);
   });
 });

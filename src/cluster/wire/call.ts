@@ -16,7 +16,7 @@
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import { Deadlined } from "../../ports/clock.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { nodeOf, tooLarge } from "./frame.ts";
@@ -52,6 +52,8 @@ export interface Answerer {
   cancel(call: Call): void;
   /** No answer to this call is awaited any more. */
   settle(call: Call): void;
+  /** The reader of a stream says how far it is. */
+  word(call: Call, consumed: number, received: number, again: boolean): void;
 }
 
 /** A frame with requests that has been sent. */
@@ -149,6 +151,11 @@ export class Call extends Deadlined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
     return id === undefined && span === undefined ? meta : { ...meta, id, span };
+  }
+
+  /** Says how far the reader of this stream is, while it runs elsewhere. */
+  word(consumed: number, received: number, again: boolean): void {
+    this.peer?.word(this, consumed, received, again);
   }
 
   /** Aborts it with the caller's signal. */

@@ -15,8 +15,9 @@ import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { type CancelItem, tooLarge, WireEnvelope, type WireMeta } from "./frame.ts";
+import { type CancelItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
+import { OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
@@ -25,7 +26,7 @@ import { writeError } from "../../dispatch/error_encoding.ts";
 export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+  readonly host: Pick<ContextHost, "wheel" | "underWay">;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
@@ -37,6 +38,7 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #queue: AdmissionQueue;
   readonly #budget: TurnBudget;
   readonly #counts: Counts;
+  readonly #streams: OpenStreams;
   /** Messages that were admitted, and wait for the turn of their handler or key: others run meanwhile. */
   #aside = 0;
   #refusing = false;
@@ -52,6 +54,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#options = options;
     this.#budget = budget;
     this.#counts = counts;
+    this.#streams = new OpenStreams(clock);
     this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
@@ -132,13 +135,13 @@ export class InboundRequests implements AdmissionWatcher {
     const waiting = new Waiting(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
     if (this.#aside >= MAX_ASIDE || !this.#queue.enter(waiting)) {
       counts.find(name)?.refused("OVERLOADED");
       return false;
     }
-    host.pending++; // a drain waits for it
+    host.underWay.begin(); // a drain waits for it
     counts.queued(name, 1);
     return true;
   }
@@ -146,6 +149,7 @@ export class InboundRequests implements AdmissionWatcher {
   /** Runs a request that came in no frame (from a plain NATS client) when its turn comes. */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     if (this.#refusing) return new Refusal("DRAINING", ctx);
+    if (ctx.contract.kind === "stream") return run();
     if (this.#aside >= MAX_ASIDE) return new Refusal("OVERLOADED", ctx);
     const { clock } = this.#options;
     const counts = this.#counts;
@@ -187,6 +191,14 @@ export class InboundRequests implements AdmissionWatcher {
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
+  /** The reader of a stream says how far it is. */
+  word(peer: Peer, [, seq, index, consumed, received, again]: WordItem): void {
+    const run = peer.running.find(seq, index);
+    if (!(run instanceof MessageContext)) return;
+    const { envelope } = run;
+    if (envelope instanceof InboundRequest) envelope.items.line.word(consumed, received, again === 1);
+  }
+
   waits({ name }: AnyContract): void {
     this.#counts.stepAside(name);
     this.#aside++;
@@ -205,7 +217,8 @@ export class InboundRequests implements AdmissionWatcher {
       request.peer.refuse(request.seq, request.index, "NO_HANDLER");
       return this.#queue.stepAside();
     }
-    const { result, counts } = receipt;
+    const { result, counts, ctx } = receipt;
+    if (ctx.contract.kind === "stream") return this.#feed(request, receipt);
     if (!(result instanceof Promise)) {
       counts.end(result);
       request.answer(result, this.#options);
@@ -229,6 +242,22 @@ export class InboundRequests implements AdmissionWatcher {
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
+  }
+
+  /** A stream takes no turn from the requests: most of its time it waits for its reader. */
+  #feed(request: InboundRequest, { ctx, result, counts }: Receipt): void {
+    request.begun(ctx);
+    counts.inHand++;
+    const over = this.#streams.add({ peer: request.peer, line: request.items.line, ctx });
+    ctx.run(Promise.resolve(result), (outcome) => {
+      over();
+      request.ended();
+      this.busyAt = this.#options.clock.monotonic();
+      counts.endInHand(outcome);
+      request.answer(outcome, this.#options);
+    });
+    this.#budget.spent();
+    this.#queue.stepAside();
   }
 
   /** Whether these runs hold all turns. */
@@ -313,6 +342,7 @@ export class InboundRequest extends WireEnvelope {
   /** When its frame arrived, by the monotonic clock. */
   readonly at: number;
   override readonly sentAt: number;
+  #items: { readonly line: ReaderLine } | undefined = undefined;
 
   /** The request at this place among those of the frame. */
   constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
@@ -323,6 +353,11 @@ export class InboundRequest extends WireEnvelope {
     this.contract = contract;
     this.at = peer.lastSeenAt;
     this.sentAt = this.at - peer.late;
+  }
+
+  /** Of a stream: the way to its reader. */
+  get items(): { readonly line: ReaderLine } {
+    return this.#items ??= { line: new ReaderLine(this) };
   }
 
   /** It runs, or waits for its turn, from now on. */

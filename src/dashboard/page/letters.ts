@@ -64,7 +64,8 @@ export function lettersSection(
           button("Replay", () => void this.#settle("replay", place), { class: "change" }),
           button("Discard", () => void this.#settle("discard", place), { class: "change" }),
         ],
-        detail: ({ position, code, error, payload }) => `position ${position}\n${code}: ${error}\n\n${payload}`,
+        detail: ({ position, code, error, cause, payload }) =>
+          `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}`,
       });
     }
 

@@ -117,6 +117,8 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
           cell: ({ due }) => due === 0 ? "-" : due <= now() ? "now" : `in ${duration(due - now())}`,
         },
       ],
+      detail: ({ position, code, error, cause }) =>
+        code === "" ? `position ${position}` : `position ${position}\n${code}: ${error}${cause && `\n${cause}`}`,
     });
   }
 

@@ -1,9 +1,6 @@
 /** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
-import { isTooDeep } from "../../data/encoding.ts";
+import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
-import { isTagged } from "../../data/tag.ts";
-import { decode } from "../../data/utf8.ts";
-import { MAX_DEPTH } from "../../data/value_text.ts";
 
 /** The version of the format that is written and read here. */
 export const GROUP_VERSION = 1;

@@ -333,6 +333,13 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       assertEquals((await harness.until(guard(second, "a", run))).value, 2);
     });
 
+    it("guard: a result is kept for ten years, if its contract says so", async () => {
+      const [first, second] = stores();
+      const [run, ttl] = [handler(1, 2), 10 * 366 * 86_400_000];
+      await harness.until(guard(first, "a", run, { ttl }));
+      assertEquals((await harness.until(guard(second, "a", run, { ttl }))).value, 1);
+    });
+
     it("guard: the id of a holder that is gone is free at once, and that holder cannot keep its result", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");

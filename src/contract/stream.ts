@@ -1,0 +1,121 @@
+/** Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded when one is first read or handled. */
+import { checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+import type { AnyCode } from "../error.ts";
+import type { Context } from "./context.ts";
+import type { AnyContract, Contract } from "./contract.ts";
+import { contractOptions, type Keyed, type Keyless, type RequestOptions } from "./contract_options.ts";
+import { checkName, type HandlerFn, handlerOf } from "./definition.ts";
+import type { Handler, HandlerOptions } from "./handler.ts";
+import type { Failure } from "./result.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
+import { checkSendOptions, type SendOptions } from "./send_options.ts";
+import type { SendableName } from "./sendable.ts";
+
+/** Options of {@link stream}. */
+export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload = In, Returned = Item> =
+  & Omit<RequestOptions<In, Item, F, Payload, Returned>, "output">
+  & (Keyed | Keyless)
+  & {
+    /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
+    items?: Schema<Returned, Item> | undefined;
+    /**
+     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined` before the
+     * first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
+     */
+    resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
+    /** How long a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
+    idle?: number | undefined;
+    /**
+     * How far the handler may be ahead of its reader: `items` (1 to 65,536; 256) or `bytes` (1 to 2^26; 1,048,576),
+     * whichever is less; one item may always be.
+     */
+    window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
+  };
+
+/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
+export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
+  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  idle?: number | undefined;
+}
+
+/** What a handler of a stream returns: what gives items, and may return a failure at its end; or a failure at once. */
+export type Items<Item, F extends string> =
+  | AsyncIterable<Item, Failure<F> | void, undefined>
+  | Iterable<Item, Failure<F> | void, undefined>;
+
+/** A stream: {@link stream} makes it. */
+export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
+  extends Contract<"stream", In, Item, F> {
+  /**
+   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the stream with a
+   * failure, which the reader gets after the items before it. When the reader has ended `ctx.signal` aborts, and the generator ends at
+   * its next `yield`: its `finally` runs.
+   */
+  handle(
+    fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,
+    options?: HandlerOptions,
+  ): Handler;
+}
+
+/**
+ * Defines a stream: a request whose handler answers with items, one after the other, no faster than they are read. The
+ * reader gets them in order, each once, or an error.
+ *
+ * Types and errors as for {@link command}: the second type is that of an item.
+ *
+ * @example
+ * ```ts
+ * import { catga, fail, stream } from "@catga/catga";
+ *
+ * const Count = stream<{ to: number }, number, "TOO_FAR">("Count");
+ * const count = Count.handle(async function* ({ to }) {
+ *   for (let n = 1; n <= to; n++) yield n;
+ *   if (to > 2) return fail("TOO_FAR", `cannot count to ${to}`);
+ * });
+ * await using app = await catga({ handlers: count });
+ * for await (const n of app.stream(Count, { to: 2 })) console.log(n); // 1, then 2
+ * ```
+ */
+export function stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>(
+  name: SendableName<In, Returned>,
+  options?: StreamContractOptions<In, Item, F, Payload, Returned>,
+): Stream<In, Item, F, Payload, Returned> {
+  const contract: Stream<In, Item, F, Payload, Returned> = Object.freeze({
+    kind: "stream",
+    name: checkName(name),
+    options: contractOptions("stream", name, options),
+    handle: (fn: HandlerFn, options?: HandlerOptions) =>
+      handlerOf(contract, "handle", (payload, ctx) => (ctx as StreamingContext)["~items"](fn, payload), options, fn),
+  });
+  return contract;
+}
+
+/** The context of a running app: it passes on what handlers of streams yield. */
+export interface StreamingContext extends Context {
+  /** Calls the handler, and resolves with how many items it gave, or with its failure. */
+  "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
+}
+
+/** Throws a `TypeError` or `RangeError` for invalid options of one `app.stream`. */
+export function checkStreamOptions({ name }: AnyContract, options: StreamOptions): void {
+  checkKnown(`stream ${name}`, options, STREAM_OPTIONS);
+  const { idle, ...sending } = options;
+  if (idle !== undefined) checkNumber(`stream ${name}: idle`, idle, 1, MAX_TIMEOUT, "ms");
+  checkSendOptions("stream", name, sending);
+}
+
+const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
+
+/** How far a handler may be ahead of its reader. */
+export interface Window {
+  readonly items: number;
+  readonly bytes: number;
+}
+
+/** The window of a contract. */
+export function windowOf({ options: { window } }: AnyContract): Window {
+  return { items: window?.items ?? 256, bytes: window?.bytes ?? 1_048_576 };
+}
+
+/** How long a reader waits for an item without `idle`, in ms. */
+export const IDLE = 30_000;

@@ -1,0 +1,73 @@
+/** What stands between the handler of a stream and its reader; `streams/` has what goes in between, loaded when it is first needed. */
+import type { StreamOptions } from "../contract/stream.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { HandlerFn } from "../contract/definition.ts";
+import type { Result } from "../contract/result.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { MessageContext } from "./message_context.ts";
+
+/** The way from a handler to a reader in another process. */
+export interface ItemLine {
+  /** The largest item, in bytes. */
+  readonly limit: number;
+  /** Gets what the reader says; set by the handler's side. */
+  onWord: ((consumed: number, received: number, again: boolean) => void) | undefined;
+  /** Sends item number `n` as text. */
+  item(n: number, text: string): void;
+  /** Asks the reader to report when it has consumed `n` items. */
+  ask(n: number): void;
+  /** Says that there are `n` items in all. */
+  end(n: number): void;
+}
+
+/** The way back, of one attempt. */
+export interface ItemSource {
+  /** Says how many items were consumed and received; `again`: some may be missing. */
+  word(consumed: number, received: number, again: boolean): void;
+}
+
+/** Where the handler of a stream in this process puts its items. */
+export interface ItemOutlet {
+  /** Whether there is room for another item. */
+  readonly room: boolean;
+  /** Resolves when there is. */
+  ready(): Promise<void>;
+  /** Puts an item there. Throws a `CatgaError` for one that cannot be sent. */
+  send(item: unknown): void;
+  /** There are no more. Resolves when the reader has all. */
+  end(): Promise<void>;
+  /** Nothing more is sent: who waits goes on. */
+  close(): void;
+}
+
+/** A reader of a stream. */
+export interface ItemSink {
+  /** For a handler in its own process. */
+  readonly here: ItemOutlet;
+  /** As `ItemReceiver` has them. */
+  items(source: ItemSource, n: number, list: readonly unknown[], first: number): void;
+  report(source: ItemSource, n: number): void;
+  end(source: ItemSource, n: number): void;
+  doubt(source: ItemSource): void;
+}
+
+/** Where items go that a handler makes: to a reader in its process, or over the wire. */
+export type ItemTarget = Pick<ItemSink, "here"> | { readonly line: ItemLine };
+
+/** What reads and feeds streams. */
+export interface StreamEngine {
+  /** Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with what it throws. */
+  feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: MessageContext): Promise<unknown>;
+  /** Reads a stream. */
+  read(opening: StreamOpening): AsyncIterableIterator<unknown>;
+}
+
+/** A stream that is to be read. */
+export interface StreamOpening {
+  readonly contract: AnyContract;
+  readonly input: unknown;
+  readonly options: StreamOptions;
+  readonly clock: Clock;
+  /** Sends the request, and resolves with how the stream ended. Rejects with what a user's strategy or key throws. */
+  open(input: unknown, sink: ItemSink, signal: AbortSignal): Promise<Result<unknown>>;
+}

@@ -1,0 +1,181 @@
+/** The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody reads any more. */
+import type { HandlerFn } from "../contract/definition.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import { isFailure } from "../contract/result.ts";
+import { validate } from "../contract/schema.ts";
+import { windowOf } from "../contract/stream.ts";
+import { show } from "../data/checks.ts";
+import { exceeds, toText } from "../data/encoding.ts";
+import type { ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
+import type { MessageContext } from "../dispatch/message_context.ts";
+import { CatgaError } from "../error.ts";
+import { ItemSender } from "./item_flow.ts";
+
+/**
+ * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with
+ * what it throws. The generator has ended when it settles.
+ */
+export async function feed(
+  contract: AnyContract,
+  fn: HandlerFn,
+  payload: unknown,
+  ctx: MessageContext,
+): Promise<unknown> {
+  const target = ctx.envelope.items;
+  if (target === undefined) {
+    throw new CatgaError(
+      "INVALID_MESSAGE",
+      `stream ${contract.name} did not run: its sender reads no items; use app.stream`,
+    );
+  }
+  const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
+  const { signal } = ctx;
+  // the payload that arrives has the type of this contract: its schema or its type arguments say so
+  const given: unknown = await fn(payload as never, ctx);
+  if (isFailure(given)) return given;
+  const iterator = iteratorOf(contract, given);
+  let returned: unknown;
+  const stop = () => {
+    outlet.close();
+    returned = iterator.return?.();
+    if (returned instanceof Promise) returned.catch(() => {}); // awaited below
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  let count = 0;
+  let failure: unknown;
+  let open = true;
+  try {
+    const { items } = contract.options;
+    while (!signal.aborted) {
+      if (!outlet.room) {
+        await outlet.ready();
+        continue;
+      }
+      const step = await iterator.next();
+      if (step.done) {
+        open = false;
+        failure = step.value;
+        break;
+      }
+      if (items !== undefined) {
+        const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
+        if (!checked.ok) throw checked.error;
+      }
+      if (signal.aborted) break;
+      outlet.send(step.value);
+      count++;
+    }
+  } catch (error) {
+    // items that cannot be sent; what the generator itself threw has ended it
+    if (open && !signal.aborted) returned = iterator.return?.();
+    open = false;
+    failure = error;
+    await returned;
+    if (signal.aborted) throw endOf(contract, signal.reason, ctx.node);
+    await outlet.end();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+  if (signal.aborted) {
+    await returned;
+    throw endOf(contract, signal.reason, ctx.node);
+  }
+  await outlet.end();
+  if (isFailure(failure)) return failure;
+  return count;
+}
+
+/** What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead may go on elsewhere. */
+function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
+  const options = { retryable: true, node };
+  if (reason.code === "CLOSED") {
+    return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, options);
+  }
+  return reason.code === "CANCELLED"
+    ? new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${reason.message}`, options)
+    : reason;
+}
+
+/** An iterator of any kind. */
+interface AnyIterator {
+  next(): unknown;
+  return?(): unknown;
+}
+
+interface Step {
+  readonly done?: boolean;
+  readonly value: unknown;
+}
+
+function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | Promise<Step>; return?(): unknown } {
+  const iterable = given as { [Symbol.asyncIterator]?(): AnyIterator; [Symbol.iterator]?(): AnyIterator } | null;
+  const iterator = typeof given === "string"
+    ? undefined
+    : iterable?.[Symbol.asyncIterator]?.() ?? iterable?.[Symbol.iterator]?.();
+  if (iterator === undefined) {
+    throw new TypeError(
+      `the handler of stream ${name} must be an async function*, or return an iterable or fail(…); got ${show(given)}`,
+    );
+  }
+  return iterator as { next(): Step | Promise<Step>; return?(): unknown };
+}
+
+/** Sends items to a reader in another process. */
+class WireOutlet implements ItemOutlet {
+  readonly #contract: AnyContract;
+  readonly #line: ItemLine;
+  readonly #sender: ItemSender;
+  #waiting: (() => void) | undefined;
+  #closed = false;
+
+  constructor(contract: AnyContract, line: ItemLine) {
+    this.#contract = contract;
+    this.#line = line;
+    this.#sender = new ItemSender(windowOf(contract), line);
+    line.onWord = (consumed, received, again) => {
+      this.#sender.word(consumed, received, again);
+      if (this.#sender.room || this.#sender.delivered) this.#go();
+    };
+  }
+
+  get room(): boolean {
+    return this.#sender.room;
+  }
+
+  ready(): Promise<void> {
+    return new Promise((resolve) => this.#closed || this.#sender.room ? resolve() : this.#waiting = resolve);
+  }
+
+  send(item: unknown): void {
+    const { name } = this.#contract;
+    const text = item === undefined ? UNDEFINED_TEXT : toText(item, "INVALID_RESPONSE", "an item", name);
+    if (exceeds(text, this.#line.limit)) {
+      throw new CatgaError(
+        "TOO_LARGE",
+        `an item of ${name} is larger than the server takes, ${this.#line.limit} bytes`,
+      );
+    }
+    this.#sender.send(text);
+  }
+
+  async end(): Promise<void> {
+    this.#sender.end();
+    while (!this.#closed && !this.#sender.delivered) await new Promise<void>((resolve) => this.#waiting = resolve);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#go();
+  }
+
+  #go(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+  }
+}
+
+/** JSON with the tag of `undefined`. */
+const UNDEFINED_TEXT = '~"~undefined"';

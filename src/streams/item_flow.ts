@@ -1,0 +1,157 @@
+/**
+ * How the items of one stream get from its handler to its reader in another process, over frames that may be lost: two
+ * state machines without time. Items are numbered. The sender keeps each until the reader has consumed it, and is at
+ * most a window ahead; the receiver takes the next number alone, and asks for those that it lacks. Neither has timers:
+ * whoever carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
+ */
+import type { Window } from "../contract/stream.ts";
+import { Fifo } from "../data/fifo.ts";
+import type { ItemLine, ItemSource } from "../dispatch/item_ports.ts";
+
+/** The handler's side. */
+export class ItemSender {
+  readonly #window: Window;
+  readonly #line: ItemLine;
+  /** The texts of the items from `#first` on; those before `#consumed` may be forgotten. */
+  #texts: string[] = [];
+  #first = 0;
+  #next = 0;
+  #received = 0;
+  #consumed = 0;
+  /** The length of those that were not consumed. */
+  #bytes = 0;
+  /** The reader was asked to report when it has consumed so many; and the length of those sent since. */
+  #asked = 0;
+  #bytesSince = 0;
+  #ended = false;
+
+  constructor(window: Window, line: ItemLine) {
+    this.#window = window;
+    this.#line = line;
+  }
+
+  /** Whether the reader has room for another item. */
+  get room(): boolean {
+    return this.#next - this.#consumed < this.#window.items && this.#bytes < this.#window.bytes;
+  }
+
+  /** Whether the stream has ended, and the reader has all of its items. */
+  get delivered(): boolean {
+    return this.#ended && this.#received === this.#next;
+  }
+
+  /** Sends an item, as text. */
+  send(text: string): void {
+    this.#texts.push(text);
+    this.#bytes += text.length;
+    this.#bytesSince += text.length;
+    this.#line.item(this.#next++, text);
+    const { items, bytes } = this.#window;
+    if (2 * (this.#next - this.#asked) >= items || 2 * this.#bytesSince >= bytes) this.#ask();
+  }
+
+  /** There are no more items. */
+  end(): void {
+    this.#ended = true;
+    this.#line.end(this.#next);
+  }
+
+  /** The reader has received and consumed so many; `again`: it may lack some of those that were sent since. */
+  word(consumed: number, received: number, again: boolean): void {
+    // of a process that lies, or of a stream before this one
+    if (consumed > received || received > this.#next) return;
+    this.#received = Math.max(this.#received, received);
+    while (this.#consumed < consumed) this.#bytes -= this.#texts[this.#consumed++ - this.#first].length;
+    if (2 * (this.#consumed - this.#first) > this.#texts.length) {
+      this.#texts = this.#texts.slice(this.#consumed - this.#first);
+      this.#first = this.#consumed;
+    }
+    if (!again) return;
+    for (let n = this.#received; n < this.#next; n++) this.#line.item(n, this.#texts[n - this.#first]);
+    if (this.#next > this.#consumed) this.#ask();
+    if (this.#ended) this.#line.end(this.#next);
+  }
+
+  #ask(): void {
+    this.#asked = this.#next;
+    this.#bytesSince = 0;
+    this.#line.ask(this.#next);
+  }
+}
+
+/** The reader's side. */
+export class ItemReceiver {
+  readonly #items: Fifo<unknown> = new Fifo();
+  #received = 0;
+  #consumed = 0;
+  /** The sender is to be told when so many are consumed. */
+  #report = Infinity;
+  /** How many items there are in all, when that is known. */
+  #count = Infinity;
+  /** Where items were missed last: they are asked for once. */
+  #missed = -1;
+
+  /** How many wait to be consumed. */
+  get size(): number {
+    return this.#items.size;
+  }
+
+  /** How many have come. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Items from number `n` on: those of `list` from `first` on. */
+  items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
+    if (n > this.#received) return this.#miss(source);
+    for (let i = first + this.#received - n; i < list.length; i++) {
+      this.#items.push(list[i]);
+      this.#received++;
+    }
+  }
+
+  /** An item of a handler in this process. */
+  push(item: unknown): void {
+    this.#items.push(item);
+    this.#received++;
+  }
+
+  /** The sender wants to know when `n` items are consumed. */
+  report(source: ItemSource, n: number): void {
+    if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
+    else this.#report = n;
+  }
+
+  /** The stream has `n` items in all. */
+  end(source: ItemSource, n: number): void {
+    this.#count = n;
+    if (this.#received < n) this.#miss(source);
+    else source.word(this.#consumed, this.#received, false);
+  }
+
+  /** The oldest item; there is one. */
+  take(source: ItemSource | undefined): unknown {
+    const item = this.#items.shift();
+    if (++this.#consumed >= this.#report) {
+      this.#report = Infinity;
+      source?.word(this.#consumed, this.#received, false);
+    }
+    return item;
+  }
+
+  /** Frames were lost, in either direction: says where it stands, and asks for what it lacks. */
+  doubt(source: ItemSource): void {
+    source.word(this.#consumed, this.#received, true);
+  }
+
+  /** Whether all of `n` items have come, and the sender said that there are no more. */
+  complete(n: number): boolean {
+    return this.#received === n && (this.#count === n || this.#count === Infinity);
+  }
+
+  #miss(source: ItemSource): void {
+    if (this.#missed === this.#received) return;
+    this.#missed = this.#received;
+    this.doubt(source);
+  }
+}

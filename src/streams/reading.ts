@@ -1,0 +1,340 @@
+/** The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it breaks if its contract says how. */
+import type { Result } from "../contract/result.ts";
+import { validate } from "../contract/schema.ts";
+import { IDLE, windowOf } from "../contract/stream.ts";
+import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
+import { CatgaError } from "../error.ts";
+import { delay, type Timer } from "../ports/clock.ts";
+import { feed } from "./feeding.ts";
+import { ItemReceiver } from "./item_flow.ts";
+
+/** Reads and feeds streams. */
+export const streams: StreamEngine = Object.freeze({
+  feed,
+  read: (opening: StreamOpening) => new Reading(opening),
+});
+
+/** One iteration over a stream. */
+export class Reading implements AsyncIterableIterator<unknown> {
+  readonly #opening: StreamOpening;
+  /** The attempt that is read. */
+  #attempt: Attempt | undefined;
+  #input: unknown;
+  /** Items that were handed out, of all attempts, and the last of them. */
+  #count = 0;
+  #last: unknown;
+  #over = false;
+  /** The call that is under way; others wait for it. */
+  #turn: Promise<unknown> | undefined;
+  /** Whether an item that is there is handed out as it is: no schema, no abort. */
+  #plain: boolean;
+  readonly #idle: number;
+  #timer: Timer | undefined;
+  /** Since when an item is waited for, by the monotonic clock; -1: none is. */
+  #waitingSince = -1;
+  readonly #stop = new AbortController();
+  readonly #onAbort = () => {
+    this.#plain = false;
+    this.#stop.abort();
+    this.#attempt?.wake();
+  };
+
+  constructor(opening: StreamOpening) {
+    const { contract: { options }, input, options: { idle, signal } } = opening;
+    this.#opening = opening;
+    this.#input = input;
+    this.#plain = options.items === undefined;
+    this.#idle = idle ?? options.idle ?? IDLE;
+    if (signal?.aborted) this.#onAbort();
+    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Not async: most items are there already. */
+  next(): Promise<IteratorResult<unknown>> {
+    const attempt = this.#attempt;
+    if (this.#plain && this.#turn === undefined && attempt !== undefined && attempt.size > 0 && !this.#over) {
+      this.#count++;
+      return Promise.resolve({ done: false, value: this.#last = attempt.take() });
+    }
+    return this.#inTurn(() => this.#next());
+  }
+
+  return(value?: unknown): Promise<IteratorResult<unknown>> {
+    this.#close();
+    return Promise.resolve({ done: true, value });
+  }
+
+  #inTurn(work: () => Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> {
+    const turn = this.#turn === undefined ? work() : this.#turn.then(work, work);
+    this.#turn = turn;
+    const over = () => {
+      if (this.#turn === turn) this.#turn = undefined;
+    };
+    turn.then(over, over);
+    return turn;
+  }
+
+  async #next(): Promise<IteratorResult<unknown>> {
+    try {
+      while (!this.#over) {
+        const { contract, options: { signal } } = this.#opening;
+        if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
+        const attempt = this.#attempt ??= this.#open();
+        if (attempt.size > 0) {
+          const value = await this.#parsed(attempt.take());
+          this.#count++;
+          this.#last = value;
+          return { done: false, value };
+        }
+        if (attempt.result === undefined) {
+          await this.#wait(attempt);
+          continue;
+        }
+        const error = attempt.failure();
+        if (error === undefined) this.#close();
+        else await this.#failed(attempt, error);
+      }
+      return { done: true, value: undefined };
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
+
+  #open(): Attempt {
+    const { contract, clock, open } = this.#opening;
+    const attempt = new Attempt({ window: windowOf(contract).items, soon: (then) => clock.soon(then) });
+    open(this.#input, attempt, this.#stop.signal).then(
+      (result) => attempt.ended(result),
+      (error) => attempt.threw(error),
+    );
+    return attempt;
+  }
+
+  /** Waits for an item, or the end. Rejects with `TIMEOUT` after the idle time. */
+  async #wait(attempt: Attempt): Promise<void> {
+    const { clock } = this.#opening;
+    this.#waitingSince = clock.monotonic();
+    this.#watch(this.#idle);
+    await attempt.news();
+    this.#waitingSince = -1;
+    if (this.#late) throw this.#late;
+  }
+
+  #late: CatgaError | undefined;
+
+  /** One timer for many waits: it looks how long the present one lasts. */
+  #watch(ms: number): void {
+    this.#timer ??= this.#opening.clock.after(ms, () => {
+      this.#timer = undefined;
+      if (this.#over) return;
+      const { clock, contract } = this.#opening;
+      const waited = this.#waitingSince < 0 ? 0 : clock.monotonic() - this.#waitingSince;
+      if (waited < this.#idle) return this.#watch(this.#idle - waited);
+      this.#late = new CatgaError("TIMEOUT", `stream ${contract.name}: no item came for ${this.#idle} ms`);
+      this.#attempt?.wake();
+    }, { background: true });
+  }
+
+  async #parsed(item: unknown): Promise<unknown> {
+    const { contract: { name, options: { items } } } = this.#opening;
+    if (items === undefined) return item;
+    const parsed = await validate(items, item, "INVALID_RESPONSE", name);
+    if (!parsed.ok) throw parsed.error;
+    return parsed.value;
+  }
+
+  /** A stream that broke goes on elsewhere if its contract says how; else its error is thrown. */
+  async #failed(attempt: Attempt, error: CatgaError): Promise<void> {
+    const { contract, clock, input } = this.#opening;
+    const { resume } = contract.options;
+    const broken = error.code === "STREAM_BROKEN" || error.code === "DRAINING" ||
+      (this.#retries > 0 && AWAY.has(error.code));
+    if (resume === undefined || !broken) throw withCount(error, this.#count);
+    if (attempt.received > 0) this.#retries = 0;
+    if (this.#retries === 0) this.#brokenSince = clock.monotonic();
+    if (clock.monotonic() - this.#brokenSince > this.#idle) throw withCount(error, this.#count);
+    if (this.#retries > 0) {
+      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#retries);
+      await delay(clock, pause, this.#stop.signal).catch(() => {});
+    }
+    this.#retries++;
+    // the contract's types say that it takes its input and its items
+    if (this.#count > 0) this.#input = (resume as (input: unknown, last: unknown) => unknown)(input, this.#last);
+    this.#attempt = undefined;
+  }
+
+  #retries = 0;
+  #brokenSince = 0;
+
+  #close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#opening.options.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#attempt?.result === undefined) this.#stop.abort();
+    this.#attempt?.wake();
+  }
+}
+
+/** Codes of a node that is not there yet, while a stream is opened again. */
+const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
+const FIRST_PAUSE = 100; // ms
+const LONGEST_PAUSE = 1_000; // ms
+
+/** What a broken stream's reader gets: with how many items came before. */
+function withCount(error: CatgaError, received: number): CatgaError {
+  if (error.code !== "STREAM_BROKEN" && error.code !== "DRAINING") return error;
+  const { code, message, retryable, node, cause } = error;
+  return new CatgaError(code, message, { retryable, node, cause, details: { received } });
+}
+
+/** One attempt to read a stream, at one node. */
+class Attempt implements ItemSink {
+  /** How it ended. */
+  result: Result<unknown> | undefined;
+  readonly here: ItemOutlet;
+  readonly #receiver = new ItemReceiver();
+  #source: ItemSource | undefined;
+  #threw: unknown;
+  #news: (() => void) | undefined;
+  readonly #took: () => void;
+
+  constructor({ window, soon }: { window: number; soon: (then: () => void) => void }) {
+    const here = new LocalOutlet(this.#receiver, window, { soon, came: () => this.wake() });
+    this.here = here;
+    this.#took = () => here.took();
+  }
+
+  get size(): number {
+    return this.#receiver.size;
+  }
+
+  get received(): number {
+    return this.#receiver.received;
+  }
+
+  take(): unknown {
+    const item = this.#receiver.take(this.#source);
+    if (this.#source === undefined) this.#took();
+    return item;
+  }
+
+  items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
+    this.#source = source;
+    this.#receiver.items(source, n, list, first);
+    this.wake();
+  }
+
+  report(source: ItemSource, n: number): void {
+    this.#source = source;
+    this.#receiver.report(source, n);
+  }
+
+  end(source: ItemSource, n: number): void {
+    this.#source = source;
+    this.#receiver.end(source, n);
+  }
+
+  doubt(source: ItemSource): void {
+    this.#receiver.doubt(source);
+  }
+
+  ended(result: Result<unknown>): void {
+    this.result = result;
+    this.wake();
+  }
+
+  /** A user's function threw where the stream was opened. */
+  threw(error: unknown): void {
+    this.#threw = error;
+    this.ended({ ok: false, error: new CatgaError("CANCELLED", "it was not opened") });
+  }
+
+  /** Why it ended before its end; `undefined`: it did not. Throws what a user's function threw. */
+  failure(): CatgaError | undefined {
+    if (this.#threw !== undefined) throw this.#threw;
+    if (this.result?.ok === false) return this.result.error;
+    return this.#receiver.complete(Number(this.result?.value))
+      ? undefined
+      : new CatgaError("STREAM_BROKEN", "the stream broke: items are missing", { retryable: true });
+  }
+
+  /** Resolves when something has come. */
+  news(): Promise<void> {
+    return new Promise((resolve) => this.#news = resolve);
+  }
+
+  wake(): void {
+    const news = this.#news;
+    this.#news = undefined;
+    news?.();
+  }
+}
+
+/**
+ * Hands the items of a handler in this process to its reader, as they are. After a window of items it goes on in a later turn of the event loop: a
+ * handler and a reader that never wait would keep that for themselves.
+ */
+class LocalOutlet implements ItemOutlet {
+  readonly #receiver: ItemReceiver;
+  readonly #window: number;
+  readonly #host: { soon(then: () => void): void; came(): void };
+  /** How many more items may be put there in this turn. */
+  #left: number;
+  #waiting: (() => void) | undefined;
+  #closed = false;
+
+  constructor(receiver: ItemReceiver, window: number, host: { soon(then: () => void): void; came(): void }) {
+    this.#receiver = receiver;
+    this.#window = this.#left = window;
+    this.#host = host;
+  }
+
+  get room(): boolean {
+    return this.#left > 0 && this.#receiver.size < this.#window;
+  }
+
+  ready(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+      if (this.#closed) this.#go();
+      else this.took();
+    });
+  }
+
+  send(item: unknown): void {
+    this.#left--;
+    this.#receiver.push(item);
+    this.#host.came();
+  }
+
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#go();
+  }
+
+  /** An item was taken. */
+  took(): void {
+    if (this.#waiting === undefined || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
+    this.#left = -1; // until that turn
+    this.#host.soon(() => {
+      this.#left = this.#window;
+      this.#go();
+    });
+  }
+
+  #go(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+  }
+}

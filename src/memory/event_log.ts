@@ -1,4 +1,8 @@
-/** The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. */
+/**
+ * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail.
+ *
+ * Over 400 lines: the server of the streams, and the connections to it.
+ */
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
@@ -188,9 +192,9 @@ class MemoryStream implements LogStream {
     checkPattern(pattern);
     const found = await this.#session.call(() => {
       const state = this.#open();
-      return state.subjects(pattern).flatMap((subject) => state.last(subject, this.#seen(state)) ?? []);
+      return state.lasts(pattern, this.#seen(state)).map(copyOf);
     });
-    for (const message of found.sort((a, b) => a.sequence - b.sequence)) onMessage(copyOf(message));
+    found.forEach((message) => onMessage(message));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

@@ -142,6 +142,12 @@ export class StreamState {
     return [...this.#log.subjects].filter(matches);
   }
 
+  /** The last message of each subject that matches a pattern, of those before a sequence, in order. */
+  lasts(pattern: string, before: number): StoredMessage[] {
+    const found = this.subjects(pattern).flatMap((subject) => this.last(subject, before) ?? []);
+    return found.sort((a, b) => a.sequence - b.sequence);
+  }
+
   /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */
   read(subject: string, from: number, most: number, before = Infinity): StoredMessage[] {
     return this.#log.sequences(subject, before, from, most).map((sequence) => this.at(sequence)!);

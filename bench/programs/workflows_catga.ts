@@ -29,7 +29,7 @@ await runFlowing({
     await catga({ nats: url, namespace: group, transport, service: "flow", handlers, logger });
   },
   async client({ url, group, transport }) {
-    const app = await catga({ nats: url, namespace: group, transport, service: "client", logger });
+    const app = await catga({ nats: url, namespace: group, transport, service: "flow", handlers, logger });
     const ended = <T>(of: typeof Three | typeof Long | typeof Nap, run: string) =>
       app.result(of, run, { timeout: 120_000 }).then((result) => unwrap(result) as T);
     const status = async (workflow: string, id: string) => {

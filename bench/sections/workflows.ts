@@ -20,7 +20,7 @@ export const workflows: Measure = async (stage, effort, company) => {
 function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
   return [
     { name: RAW, file: "programs/workflows_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
-    { name: OWN, file: "programs/workflows_catga.ts", nodes: 2, options: { transport }, against: [RAW] },
+    { name: OWN, file: "programs/workflows_catga.ts", nodes: 1, options: { transport }, against: [RAW] },
   ];
 }
 

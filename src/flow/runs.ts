@@ -197,7 +197,11 @@ export class Runs implements DrivesHost, NodeRuns {
     checkSignal(at, signal);
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
+    const off = this.#results.wait(
+      ref,
+      this.#drives.drives(ref),
+      (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)),
+    );
     const timer = this.clock.after(timeout, () => {
       // what was announced while nobody could hear it
       this.#outcome(ref).then((outcome) => {

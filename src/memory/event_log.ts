@@ -75,6 +75,11 @@ export class MemoryEventLog implements EventLog {
     return this.#server.messages(name, after);
   }
 
+  /** The time of day has been set: schedules that are due by now fire. */
+  leapt(): void {
+    this.#server.leapt();
+  }
+
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
   remove(name: string): void {
     this.#server.remove(name);
@@ -364,6 +369,10 @@ export class LogServer {
     this.#noteGreatest(name, state);
     state.truncate(last);
     if (!quietly) this.#doubt(name);
+  }
+
+  leapt(): void {
+    for (const state of this.#streams.values()) state.leapt();
   }
 
   /** Calls back when a stream has lost messages, until the returned function is called. */

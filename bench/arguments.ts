@@ -16,6 +16,7 @@ export const SECTIONS = [
   "state",
   "log",
   "entities",
+  "workflows",
   "growth",
   "entities-growth",
   "entities-endurance",

@@ -10,6 +10,7 @@ import { type EntityBody, type Handler, handlerFailure, type SubscriptionSetting
 import type { Logger, Observer } from "../contract/observer.ts";
 import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
+import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
 import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
@@ -377,6 +378,21 @@ export class HandlerCall {
     }
   };
 
+  /** Has its entity decide a command that was sent in this process: no `then`, and one promise. */
+  decide(entity: EntityBody, payload: unknown, ctx: MessageContext): Promise<Result<unknown>> {
+    return new Promise((resolve) => {
+      this.counts.localBegun++;
+      // no turn was waited for, so that the outcome is no refusal
+      ctx.execution.begin(resolve as (outcome: Outcome) => void);
+      const deciding = new BeingDecided(this, ctx);
+      try {
+        ctx.decide(entity, payload, deciding);
+      } catch (error) {
+        deciding.reject(error);
+      }
+    });
+  }
+
   /** The result of what it returned. Throws what a getter of that throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
     // a thenable may be no Promise, or a class derived from it, as those of some database clients are
@@ -431,6 +447,29 @@ export class HandlerCall {
     const { id, correlationId } = ctx;
     this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
+  }
+}
+
+/** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
+class BeingDecided implements Settling {
+  readonly #call: HandlerCall;
+  readonly #ctx: MessageContext;
+
+  constructor(call: HandlerCall, ctx: MessageContext) {
+    this.#call = call;
+    this.#ctx = ctx;
+  }
+
+  resolve(value: unknown): void {
+    this.#end(this.#call.success(value, this.#ctx));
+  }
+
+  reject(reason: unknown): void {
+    this.#end(this.#call.failure(reason, this.#ctx));
+  }
+
+  #end(result: Result<unknown>): void {
+    this.#ctx.execution.end(this.#call.counts.localEnd(result));
   }
 }
 

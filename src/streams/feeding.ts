@@ -7,8 +7,7 @@ import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { toText } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
-import type { ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { FeedingContext, ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./item_flow.ts";
 
@@ -20,7 +19,7 @@ export async function feed(
   contract: AnyContract,
   fn: HandlerFn,
   payload: unknown,
-  ctx: MessageContext,
+  ctx: FeedingContext,
 ): Promise<unknown> {
   const target = ctx.envelope.items;
   if (target === undefined) {

@@ -12,13 +12,13 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 300,
+  "files": 292,
   "lines of code": 41_600,
   "exported names": 70,
-  "files of a local send": 24,
-  "files of a remote send": 38,
-  "files of a durable event, publish to handler": 63,
-  "files of a command of an entity": 56,
+  "files of a local send": 18,
+  "files of a remote send": 26,
+  "files of a durable event, publish to handler": 56,
+  "files of a command of an entity": 44,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

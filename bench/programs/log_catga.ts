@@ -23,7 +23,7 @@ await runLogged({
     const app = await catga({ nats: url, namespace: group, transport, service: "client" });
     return {
       publish: async (stored) => unwrap(await app.publish(OrderPlaced, stored)),
-      store: async (stored) => unwrap(await app.publish(OrderNoted, stored)),
+      store: async (stored, id) => unwrap(await app.publish(OrderNoted, stored, { id })),
     };
   },
 });

@@ -47,7 +47,8 @@ await runLogged({
     const js = jetstream(await open(options));
     return {
       publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored)),
-      store: (stored) => js.publish(`${group}.noted`, JSON.stringify(stored)),
+      store: (stored, id) =>
+        js.publish(`${group}.noted`, JSON.stringify(stored), id === undefined ? {} : { msgID: id }),
     };
   },
 });

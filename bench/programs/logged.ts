@@ -23,8 +23,8 @@ export type Handle = (stored: Stored) => Promise<void> | void;
 export interface Publisher {
   /** Stores a message that the nodes handle. */
   publish(stored: Stored): Promise<unknown>;
-  /** Stores one that nobody handles. */
-  store(stored: Stored): Promise<unknown>;
+  /** Stores one that nobody handles; with an id, under that. */
+  store(stored: Stored, id?: string): Promise<unknown>;
 }
 
 /** A system that is measured. */
@@ -46,6 +46,8 @@ export interface Handled {
 export interface Storing {
   readonly outstanding: number;
   readonly ms: number;
+  /** Each message has an id of its own. */
+  readonly ids?: boolean;
 }
 
 /** Runs the side that the arguments name: `node` or `client`, and then the options. */
@@ -89,9 +91,10 @@ async function runNode(logged: Logged, options: RemoteOptions): Promise<void> {
 
 async function runClient(logged: Logged, options: RemoteOptions): Promise<void> {
   const { publish, store } = await logged.client(options);
+  let stores = 0;
   answer({
     /** Keeps so many under way; gives how many were stored a second, and the median of how long each took, in ms. */
-    async storing({ outstanding, ms }: Storing): Promise<{ rate: number; p50: number }> {
+    async storing({ outstanding, ms, ids = false }: Storing): Promise<{ rate: number; p50: number }> {
       const latencies: number[] = [];
       const start = performance.now();
       let done = 0;
@@ -99,7 +102,7 @@ async function runClient(logged: Logged, options: RemoteOptions): Promise<void> 
       await side(outstanding, async (first) => {
         for (let i = first; !over; i++) {
           const sent = outstanding === 1 ? performance.now() : 0;
-          await store(order(i));
+          await (ids ? store(order(i), `${process.pid}.${stores++}`) : store(order(i)));
           if (outstanding === 1) latencies.push(performance.now() - sent);
           if ((++done & 31) === 0 && performance.now() - start > ms) over = true;
         }

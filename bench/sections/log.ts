@@ -62,17 +62,21 @@ async function publishing(contestants: readonly Running[], effort: Effort): Prom
   const players = contestants.filter(({ name }) => name === CATGA || name === NATS)
     .map((player) => ({ ...player, name: player.name === NATS ? "js.publish" : "Catga" }));
   const levels = [256, 1_024];
-  const storing = (outstanding: number, ms: number) =>
+  const storing = (outstanding: number, ms: number, ids = false) =>
     players.map(({ name, client }) => ({
       name,
-      play: () => client.ask<{ rate: number; p50: number }>("storing", { outstanding, ms }),
+      play: () => client.ask<{ rate: number; p50: number }>("storing", { outstanding, ms, ids }),
     }));
-  const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
-  for (const outstanding of levels) {
-    await alternate(storing(outstanding, effort.ms(600, 200)), 1);
-    const figures = await alternate(storing(outstanding, effort.ms(600, 100)), effort.rounds(7, 3));
-    for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
-  }
+  const rates = async (ids: boolean) => {
+    const cells = new Map(players.map(({ name }) => [name, [] as number[][]]));
+    for (const outstanding of levels) {
+      await alternate(storing(outstanding, effort.ms(600, 200), ids), 1);
+      const figures = await alternate(storing(outstanding, effort.ms(600, 100), ids), effort.rounds(7, 3));
+      for (const [name, rounds] of figures) cells.get(name)!.push(rounds.map(({ rate }) => rate));
+    }
+    return [...cells].map(([name, cells]) => ({ name, cells }));
+  };
+  const [rows, withIds] = [await rates(false), await rates(true)];
   await alternate(storing(1, effort.ms(300, 50)), 1);
   const alone = await alternate(storing(1, effort.ms(600, 100)), effort.rounds(7, 3));
   const pairs = [{ row: "Catga", against: "js.publish" }];
@@ -81,9 +85,17 @@ async function publishing(contestants: readonly Running[], effort: Effort): Prom
     title: "Log: events stored a second, with so many publishes under way at once in one process",
     unit: "per second",
     columns: levels.map((outstanding) => outstanding.toLocaleString("en")),
-    rows: [...cells].map(([name, cells]) => ({ name, cells })),
+    rows,
     pairs,
     notes: ["26 bytes of JSON; each publish resolves when JetStream has stored its event in a file"],
+  }, {
+    id: "log-publish-ids",
+    title: "Log: the same, each event with an id of the program's, and one of 900 keys",
+    unit: "per second",
+    columns: levels.map((outstanding) => outstanding.toLocaleString("en")),
+    rows: withIds,
+    pairs,
+    notes: ["an event with an id is a message of JetStream of its own; js.publish with msgID"],
   }, {
     id: "log-publish-alone",
     title: "Log: one publish at a time, until it is stored",

@@ -25,7 +25,7 @@ replays or discards it. HELD counts later messages of its key that wait for it.
 
 VERB is list (the default), show, replay or discard. ID is a message id or a
 position, as the list shows them; --subscription, --service, --contract and
---code choose all that match. show prints payload and headers as JSON.
+--code choose all that match. show prints payload, headers and cause as JSON.
 replay has it handled again with all its attempts, and then those behind it.
 discard removes it; those behind it go on.
 Without an ID, replay and discard only count what they would do, until --yes.`,
@@ -121,13 +121,22 @@ async function show(letters: AsyncIterable<DeadLetter>, run: Run): Promise<numbe
   let count = 0;
   for await (const letter of letters) {
     count++;
-    run.terminal.write(`${printableJson(plain(letter), run.flags.has("json") ? undefined : 2)}\n`);
+    const shown = run.flags.has("json") ? printableJson(plain(letter)) : printableJson(inLines(plain(letter)), 2);
+    run.terminal.write(`${shown}\n`);
   }
   return count === 0 ? none(run) : DONE;
 }
 
+/** The cause as an array of its lines, for people. */
+function inLines({ error, ...letter }: Plain): Record<string, unknown> {
+  const { cause } = error;
+  return { ...letter, error: cause === undefined ? error : { ...error, cause: cause.split("\n") } };
+}
+
+type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
+
 /** A dead letter as `--json` prints it. */
-function plain({ publishedAt, at, key, ...letter }: DeadLetter): Record<string, unknown> {
+function plain({ publishedAt, at, key, ...letter }: DeadLetter): Plain {
   const { replay: _, discard: __, ...rest } = letter;
   return {
     ...rest,

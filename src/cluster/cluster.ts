@@ -16,16 +16,15 @@ import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { NodeWatch } from "./membership/membership_view.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
-import type { BreakerOptions } from "./routing/breakers.ts";
+import type { BreakerOptions } from "./routing/candidates.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
-import { Endpoint } from "./wire/endpoint.ts";
+import { Endpoint, MalformedCount } from "./wire/endpoint.ts";
 import { isEndpoint } from "./wire/frame.ts";
-import { MalformedCount } from "./wire/frame_receiver.ts";
 import type { Peer } from "./wire/peer.ts";
 import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
-import { byteLength, exceeds } from "../data/utf8.ts";
+import { byteLength, exceeds } from "../data/encoding.ts";
 
 /** What a cluster needs of the node that it belongs to. */
 interface ClusterOptions {
@@ -306,7 +305,7 @@ const LEAVE = 2_000;
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
-  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms">;
   readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
 }
 
@@ -334,9 +333,12 @@ class StatsAnswer {
     const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
+    // what handlers threw stays here: more may ask for statistics than may read the log
+    const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
     const head: Partial<NodeStats> = {
       ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
       ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
+      ...(alarms.length === 0 ? {} : { alarms }),
       process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
     };
     const limit = Math.min(LARGEST, payloadLimit - MARGIN);
@@ -387,6 +389,8 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
   return { count, size };
 }
 
+/** The most urgent ones. */
+const MOST_ALARMS = 20;
 const FRESH = 100; // ms in which an answer is given again
 const LARGEST = 262_144; // bytes: some 1,000 contracts
 const MARGIN = 256; // bytes: what stands around it in a frame

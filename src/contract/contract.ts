@@ -101,6 +101,11 @@ export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
+/** Whether a name is that of an internal contract: those begin with `@`, and no program's contract has one. */
+export function isInternalName(name: string): boolean {
+  return name.charCodeAt(0) === 64;
+}
+
 /** The longest name of a contract, in characters. */
 export const MAX_NAME_LENGTH = 256;
 

@@ -53,8 +53,11 @@ export interface DeadLetter {
   readonly headers: Readonly<Record<string, string>>;
   /** Where it stands in the log. */
   readonly position: number;
-  /** What its last attempt failed with. */
-  readonly error: { readonly code: string; readonly message: string };
+  /**
+   * What its last attempt failed with. `cause` is what the handler threw, for operators: `name: message` on the first line, then the stack;
+   * 4 kB at most, and none with `causes: false`.
+   */
+  readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
   /** How often it was tried. */
   readonly attempts: number;
   /** When it was stored in the log. */

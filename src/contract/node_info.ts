@@ -132,6 +132,39 @@ export interface Health {
    * store for all.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
+  /**
+   * What an operator has to know of what this node sees, the most urgent first; each stands as long as what it is about. `message` is a sentence
+   * for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs` the page that says what to do,
+   * and `cause` what a handler threw, if that is known.
+   */
+  readonly alarms: readonly {
+    readonly kind:
+      | "disconnected"
+      | "no-node"
+      | "subscription-stopped"
+      | "replica-missing"
+      | "store-full"
+      | "stream-full"
+      | "message-expiring"
+      | "node-gone"
+      | "node-silent"
+      | "dead-letters"
+      | "handler-failing"
+      | "subscription-abandoned"
+      | "subscription-lagging"
+      | "run-stuck"
+      | "breaker-open"
+      | "clocks-apart";
+    /** The contract, subscription, node or stream. */
+    readonly about: string;
+    /** `warning`: nothing is lost or stands still yet. */
+    readonly severity: "error" | "warning";
+    readonly message: string;
+    readonly since: number;
+    readonly count: number;
+    readonly docs: string;
+    readonly cause?: string | undefined;
+  }[];
 }
 
 /**
@@ -169,4 +202,16 @@ export interface SubscriptionHealth {
   readonly retrying: number;
   /** Dead letters. */
   readonly dead: number;
+  /**
+   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as in a dead letter).
+   */
+  readonly lastFailure?: {
+    readonly contract: string;
+    readonly id: string;
+    readonly code: string;
+    readonly message: string;
+    readonly cause?: string | undefined;
+    /** When, in ms since 1970. */
+    readonly at: number;
+  };
 }

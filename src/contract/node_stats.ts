@@ -1,4 +1,5 @@
 /** What a node has counted since it began, as it answers to the tools: `catga top`, the dashboard. */
+import type { Alarm } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
 
 /**
@@ -33,6 +34,8 @@ export interface NodeStats {
   readonly locks: number;
   /** Deadlocks of locks that ended because this node gave up a lock. */
   readonly cycles: number;
+  /** What an operator has to know of what the node sees, without causes; none is left out. */
+  readonly alarms?: readonly Alarm[];
   readonly process: {
     /** Resident memory, in bytes. */
     readonly rss: number;

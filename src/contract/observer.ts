@@ -59,12 +59,22 @@ export type Observation =
   | { readonly type: "island" }
   /**
    * A subscription (`<service>/<name>`) is led by this node, or no longer: `deposed`, because another took it; or it
-   * has stopped, waits, goes on, or went back in the log.
+   * has stopped, waits, goes on, or went back in the log; or it has `begun` behind messages that are stored; or it is
+   * `existing`, so that its `from` has no effect.
    */
   | {
     readonly type: "subscription";
     readonly subscription: string;
-    readonly state: "leading" | "deposed" | "handed over" | "stopped" | "going on" | "waiting" | "rewound";
+    readonly state:
+      | "leading"
+      | "deposed"
+      | "handed over"
+      | "stopped"
+      | "going on"
+      | "waiting"
+      | "rewound"
+      | "begun"
+      | "existing";
     readonly reason: string | undefined;
   }
   /**

@@ -2,6 +2,7 @@
  * [Standard Schema](https://standardschema.dev), the interface that zod, valibot, arktype and effect agree on, written
  * out here as its authors advise, and the one place that runs a validator.
  */
+import { isThenable } from "../data/checks.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 import type { Failure, Result } from "./result.ts";
 
@@ -74,16 +75,6 @@ export function validate(
 export function firstIssue({ details }: CatgaError): string {
   // validate made it
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
-}
-
-/** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
-}
-
-/** Handles the rejection of a promise where no promise is allowed: the error that is thrown for it is enough. */
-export function disown(value: unknown): void {
-  if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }
 
 function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {

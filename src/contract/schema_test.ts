@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { isThenable, type Schema, validate } from "./schema.ts";
+import { type Schema, validate } from "./schema.ts";
+import { isThenable } from "../data/checks.ts";
 
 describe("validate", () => {
   const schema = (check: Schema<never, unknown>["~standard"]["validate"]): Schema<never, unknown> => ({

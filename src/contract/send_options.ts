@@ -1,6 +1,6 @@
 /** The options of one send, publish or broadcast, and their check. */
 import type { Route } from "./node_info.ts";
-import { type AnyContract, checkRoute, checkTimes, isContractName } from "./contract.ts";
+import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
 import {
   checkKnown,
   checkNumber,
@@ -206,11 +206,6 @@ export function controlName(service: string, name: string): string {
   return `@${service}/${name}`;
 }
 
-/** Whether a name is that of an internal contract: no program's contract has one. */
-export function isInternalName(name: string): boolean {
-  return name.charCodeAt(0) === AT;
-}
-
 /** Whether a text is what {@link runName} or {@link controlName} makes. */
 export function isInternalContract(text: string): boolean {
   if (!isInternalName(text)) return false;
@@ -224,7 +219,6 @@ function isToken(text: string): boolean {
   return text.length <= MAX_TOKEN + OF_ENTITIES.length && /^[\w-]{1,256}(:entities)?$/.test(text);
 }
 
-const AT = 64;
 const MAX_TOKEN = 256;
 
 /** The headers that carry a trace: W3C Trace Context and Baggage. */

@@ -35,7 +35,7 @@ describe("readChange", () => {
       toString: "x",
     }];
     for (const matching of filters) {
-      const wrong = "matching has service, subscription, contract and code, texts";
+      const wrong = "matching has service, subscription, contract, code and cause, texts";
       assertEquals(read({ do: "discard", matching }), wrong, JSON.stringify(matching));
     }
   });

@@ -12,7 +12,7 @@ import { Streams } from "./streams.ts";
 import { isCatgaError } from "../error.ts";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
-import { readPlace } from "./parked_views.ts";
+import { readPlace, shownCause } from "./parked_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */
@@ -92,12 +92,14 @@ export async function carryOut(
 
 /** Whether the page shows a letter so. */
 function matches(
-  { service, subscription, contract, error: { code } }: DeadLetter,
+  { service, subscription, contract, error }: DeadLetter,
   filter: LetterFilter,
 ): boolean {
-  const shown = { service, subscription, contract, code };
+  const own = { service, subscription, contract, code: error.code };
   // of the names that `server.ts` lets through
-  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) => shownText(shown[name]) === filter[name]);
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
+    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
+  );
 }
 
 interface Chosen {

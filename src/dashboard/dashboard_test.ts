@@ -145,7 +145,10 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     await (await waiting).release();
     await eventually("both nodes", () => topics.nodes?.counts.live === 2);
     await other.drain();
-    await eventually("its end", () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "gone"));
+    await eventually(
+      "its end",
+      () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "drained"),
+    );
     looker.close();
   });
 

@@ -26,7 +26,10 @@ function source(messages: Record<number, Partial<LoggedMessage> & { error?: Park
     message: (_, id) => {
       read.push(id);
       const position = Number(id.split("-")[0]);
-      const { error, ...more } = { error: { code: "BROKE", message: "why" }, ...messages[position] };
+      const { error, ...more } = {
+        error: { code: "BROKE", message: "why", cause: "TypeError: no card\n    at charge (pay.ts:1\x1b)" },
+        ...messages[position],
+      };
       const about = { position, category: "Placed", id: `m${position}`, key: "k", payload: { n: 1 }, tagged: false };
       return Promise.resolve(
         position === 99
@@ -50,7 +53,17 @@ describe("ParkedViews", () => {
       shown: [{
         place: placeOf("shop.billing", idOf(7)),
         ...{ service: "shop", subscription: "billing", position: 7, id: "m7", contract: "Placed", key: "k" },
-        ...{ attempts: 3, code: "BROKE", error: "why", at: 9_000, payload: '{\n  "n": 1\n}', request: "replay" },
+        ...{
+          attempts: 3,
+          code: "BROKE",
+          error: "why",
+          cause: "TypeError: no card\n    at charge (pay.ts:1\\u{1b})",
+          at: 9_000,
+          group: "TypeError: no card",
+          business: true,
+          payload: '{\n  "n": 1\n}',
+          request: "replay",
+        },
       }],
       total: 1,
     });

@@ -1,11 +1,16 @@
 /** Text and values of other processes, as the page gets them: hidden characters visible, and cut. */
 import { printable, printableJson } from "../data/printable.ts";
-import { valueText } from "../data/value_text.ts";
+import { valueText } from "../data/encoding.ts";
 
 /** A name, an id or a key. */
 export function shownText(text: string, most = 120): string {
   const cut = text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
   return printable(cut.toWellFormed());
+}
+
+/** A text of several lines, such as a stack, of `most` characters. */
+export function shownLines(text: string, most = 4_200): string {
+  return text.slice(0, most).split("\n").map((line) => shownText(line, most)).join("\n");
 }
 
 /** A value as JSON: on several lines if it is small, else its beginning on one. */

@@ -133,3 +133,13 @@ export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   // in Bun 1.4 a module's namespace has a prototype, with `__esModule`
   return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
 }
+
+/** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Handles the rejection of a promise where no promise is allowed: the error that is thrown for it is enough. */
+export function disown(value: unknown): void {
+  if (isThenable(value)) Promise.resolve(value).catch(() => {});
+}

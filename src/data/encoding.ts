@@ -1,10 +1,13 @@
 /**
  * Values as text, for other processes and for the store. Most are plain JSON. The text of a value that JSON would
- * change is `~` and JSON with tags (`tag.ts`): so a plain one is never searched for tags.
+ * change is `~` and JSON with tags: so a plain one is never searched for tags.
+ *
+ * Over 400 lines: one format, from a value to its bytes and back.
  */
 import { CatgaError } from "../error.ts";
-import { isTagged, MAP, readTag, SET, TILDE } from "./tag.ts";
-import { MAX_DEPTH, Unsendable, valueText } from "./value_text.ts";
+import { isPlain } from "./checks.ts";
+
+import process from "node:process";
 
 /**
  * The text of a value other than `undefined`. Throws an {@link Unsendable} for what cannot be sent; its path begins
@@ -75,8 +78,8 @@ function rootOf(code: "INVALID_MESSAGE" | "INVALID_RESPONSE"): string {
   return code === "INVALID_MESSAGE" ? "payload" : "result";
 }
 
-// Whether a value survives JSON, the look that every payload and answer gets before it is encoded; and whether parsed
-// JSON is too deep.
+// Checks that a value survives JSON, for every payload and answer before it is encoded; and that parsed JSON is not too
+// deep.
 
 /**
  * Whether `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other
@@ -143,7 +146,7 @@ function isDeeper(parsed: unknown, levels: number): boolean {
 /** Levels. */
 const AROUND = 16;
 
-// Reads JSON with tags (`tag.ts`): the values that they stand for, in place of the texts.
+// Reads JSON with tags: the values that they stand for, in place of the texts.
 
 /**
  * The value of JSON with tags, parsed; arrays and objects in it are changed in place. Throws a `TypeError` for an
@@ -174,3 +177,401 @@ function pair(value: unknown): [unknown, unknown] {
   if (!Array.isArray(value) || value.length !== 2) throw new TypeError("an entry of a Map is not a pair");
   return [value[0], value[1]];
 }
+
+// Values as text: JSON, with tags for what JSON lacks, or in other forms.
+
+/**
+ * - `tagged`: JSON with tags, which is read as the value itself.
+ * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
+ *   members that are `undefined`, and 0 for -0.
+ * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
+ * - `json`: JSON as other programs read it: a date is its ISO string, bytes are base64, a bigint is its digits, a `Map`
+ *   an array of pairs, a `Set` an array, what is not finite is `null`, and members that are `undefined` are left out.
+ */
+export type Form = "tagged" | "canonical" | "canonical-json" | "json";
+
+/** A text, and what is in it. */
+interface ValueText {
+  readonly text: string;
+  /** It has tags: as JSON it is another value. */
+  readonly tagged: boolean;
+  /** A string in it begins as tags do: it is not the JSON of the value, even without tags. */
+  readonly escaped: boolean;
+}
+
+/** A value in one of the {@link Form}s. Throws an {@link Unsendable} whose path begins with `root`. */
+export function valueText(value: unknown, form: Form, root: string): ValueText {
+  const writer = new Writer(form);
+  try {
+    const text = writer.write(value, "array");
+    return { text, tagged: writer.tagged, escaped: writer.escaped };
+  } catch (error) {
+    const { path, message, cause } = refusal(error);
+    throw new Unsendable(root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`), message, cause);
+  }
+}
+
+/** The levels of arrays, objects and collections that a value may have. */
+export const MAX_DEPTH = 1_000;
+
+/** What holds a value. */
+type Holder = "object" | "array" | "map" | "pair" | "set";
+
+class Writer {
+  readonly #form: Form;
+  /** The arrays, objects and collections around the value at hand. */
+  readonly #above = new Set<object>();
+  tagged = false;
+  escaped = false;
+
+  constructor(form: Form) {
+    this.#form = form;
+  }
+
+  write(value: unknown, within: Holder): string {
+    if (typeof value !== "object" || value === null) return this.#primitive(value, within);
+    if (Array.isArray(value)) return `[${this.#items(value, value, within === "map" ? "pair" : "array")}]`;
+    if (value instanceof Date && isOf(value, Date)) return this.#leaf(tagOfDate(value), () => value.toJSON());
+    if (value instanceof Map && isOf(value, Map)) return this.#collection(value, "map", MAP);
+    if (value instanceof Set && isOf(value, Set)) return this.#collection(value, "set", SET);
+    if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
+      const tag = tagOfBytes(value);
+      if (tag === undefined) throw new Refused("is bytes of a type that other runtimes do not have");
+      return this.#leaf(tag, () => base64(value));
+    }
+    if (!isPlain(value)) throw new Refused(whyUnsendable(value));
+    return `{${this.#membersOf(value)}}`;
+  }
+
+  #membersOf(value: Record<PropertyKey, unknown>): string {
+    const keys = Object.keys(value);
+    if (this.#form.startsWith("canonical")) keys.sort();
+    this.#enter(value);
+    let text = "";
+    for (const key of keys) {
+      try {
+        const member = value[key];
+        if (member === undefined && this.#form !== "tagged") continue;
+        text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${this.write(member, "object")}`;
+      } catch (error) {
+        throw refusal(error).under(/^[\p{L}_$][\p{L}\d_$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+      }
+    }
+    this.#above.delete(value);
+    return text;
+  }
+
+  #items(holder: object, items: readonly unknown[], kind: Holder, first = ""): string {
+    this.#enter(holder);
+    let text = first;
+    for (let i = 0; i < items.length; i++) {
+      try {
+        const item = this.write(items[i], kind);
+        text += text === "" ? item : `,${item}`;
+      } catch (error) {
+        throw refusal(error).under(stepTo(i, kind));
+      }
+    }
+    this.#above.delete(holder);
+    return text;
+  }
+
+  #collection(value: Map<unknown, unknown> | Set<unknown>, kind: "map" | "set", tag: string): string {
+    if (this.#form === "json") return `[${this.#items(value, [...value], kind)}]`;
+    this.tagged = true;
+    return `[${this.#items(value, [...value], kind, `"${tag}"`)}]`;
+  }
+
+  #enter(value: object): void {
+    if (this.#above.has(value)) throw new Refused("has a cycle: it stands within itself");
+    if (this.#above.size === MAX_DEPTH) throw new Refused(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
+    this.#above.add(value);
+  }
+
+  #primitive(value: unknown, within: Holder): string {
+    switch (typeof value) {
+      case "string":
+        if (!isTagged(value) || this.#form === "json" || this.#form === "canonical-json") return JSON.stringify(value);
+        this.escaped = true;
+        return JSON.stringify(TILDE + value);
+      case "number":
+        if (Object.is(value, -0)) return this.#form === "tagged" ? this.#tag(MINUS_ZERO) : "0";
+        return Number.isFinite(value) ? `${value}` : this.#leaf(tagOfNumber(value), () => null);
+      case "bigint": {
+        const tag = tagOfBigint(value);
+        if (tag === undefined) throw new Refused("is a bigint of more than 1,048,576 bits");
+        return this.#leaf(tag, () => `${value}`);
+      }
+      case "undefined":
+        return within === "object" ? this.#tag(UNDEFINED) : this.#leaf(UNDEFINED, () => null);
+      case "function":
+      case "symbol":
+        throw new Refused(whyUnsendable(value));
+      default:
+        return `${value}`; // a boolean, or null
+    }
+  }
+
+  #leaf(tag: string, json: () => string | null): string {
+    return this.#form === "json" ? JSON.stringify(json()) : this.#tag(tag);
+  }
+
+  #tag(tag: string): string {
+    this.tagged = true;
+    return JSON.stringify(tag);
+  }
+}
+
+/** Why the value at hand cannot be sent, and the path that leads to it: `.lines[2].price`. */
+class Refused extends Error {
+  path = "";
+
+  /** The same, seen from what holds the value. */
+  under(step: string): this {
+    this.path = step + this.path;
+    return this;
+  }
+}
+
+function refusal(error: unknown): Refused {
+  if (error instanceof Refused) return error;
+  return new Refused("cannot be read: a getter threw, or its text is too long", { cause: error });
+}
+
+/** The part of a path that leads to an item. */
+function stepTo(index: number, kind: Holder): string {
+  if (kind === "array") return `[${index}]`;
+  if (kind === "pair") return index === 0 ? ".key" : ".value";
+  return kind === "set" ? ".item" : "";
+}
+
+/** Whether a value is of this class, and not of one that extends it: that would arrive as another value. */
+function isOf(value: object, type: { readonly prototype: object }): boolean {
+  return Object.getPrototypeOf(value) === type.prototype;
+}
+
+/** Characters of a path that are shown. */
+const MAX_PATH = 200;
+
+// Errors of values that cannot be sent to another process, with the path to the part that cannot.
+
+/** A value, or a part of it, that cannot be sent. */
+export class Unsendable extends TypeError {
+  /** Where it stands: `payload.account.close`. */
+  readonly path: string;
+  /** What is wrong there: `is a function`. */
+  readonly why: string;
+
+  /** `cause`: what a getter threw. */
+  constructor(path: string, why: string, cause?: unknown) {
+    super(`${path} ${why}`, cause === undefined ? undefined : { cause });
+    this.path = path;
+    this.why = why;
+  }
+}
+
+/** Why a value that is neither JSON nor one of the values that have tags cannot be sent, and what to do. */
+export function whyUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (value instanceof Promise) return "is a promise: await it first";
+  if (value instanceof Error) return "is an Error: send its message, or fail() with a code";
+  if (value instanceof RegExp) return "is a RegExp: send its source and its flags";
+  const name = classOf(value as object);
+  const what = name === undefined ? "is an instance of a class" : `is an instance of ${name}`;
+  return `${what}: send a plain object, or a text, that it can be made from`;
+}
+
+/** The name of an object's class. */
+function classOf(value: object): string | undefined {
+  try {
+    const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
+    return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
+  } catch {
+    return undefined; // a getter threw; the name is only for the message
+  }
+}
+
+// Tags: texts that stand for the values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string of the value's
+// own that begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
+// `~Set`.
+
+/** What tags begin with. */
+export const TILDE = "~";
+/** The first item of the array of a `Map`; pairs of key and value follow. */
+export const MAP = "~Map";
+/** The first item of the array of a `Set`; its items follow. */
+export const SET = "~Set";
+/** `undefined`. */
+export const UNDEFINED = "~undefined";
+/** The number -0. */
+export const MINUS_ZERO = "~-0";
+
+/** The largest bigint in hexadecimal digits: Bun has none of more than 1,048,576 bits. */
+export const MAX_DIGITS = 262_144;
+
+/** Whether a text begins as tags do. */
+export function isTagged(text: string): boolean {
+  return text.charCodeAt(0) === 126;
+}
+
+/** The tag of a number that is not finite. */
+export function tagOfNumber(value: number): string {
+  return TILDE + value;
+}
+
+/** The tag of a bigint; in hexadecimal digits, which are read in linear time. `undefined`: it has too many. */
+export function tagOfBigint(value: bigint): string | undefined {
+  const text = value.toString(16);
+  const digits = value < 0n ? text.length - 1 : text.length;
+  return digits > MAX_DIGITS ? undefined : `~bigint:${text}`;
+}
+
+/** The tag of a date, in ms since 1970; `NaN` for an invalid one. */
+export function tagOfDate(value: Date): string {
+  return `~Date:${value.getTime()}`;
+}
+
+/** The tag of bytes: their type, and the bytes as base64. `undefined`: they are of no type that every runtime has. */
+export function tagOfBytes(value: ArrayBuffer | ArrayBufferView): string | undefined {
+  const type = typeOfBytes(value);
+  return BYTES.has(type) ? `~${type}:${base64(value)}` : undefined;
+}
+
+/** Bytes as base64. */
+export function base64(value: ArrayBuffer | ArrayBufferView): string {
+  const { Buffer } = process.getBuiltinModule("node:buffer");
+  const bytes = ArrayBuffer.isView(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : Buffer.from(value);
+  return bytes.toString("base64");
+}
+
+/** The value of a tagged text. Throws a `TypeError` for one that is no tag. */
+export function readTag(text: string): unknown {
+  if (text.charCodeAt(1) === 126) return text.slice(1);
+  if (PLAIN_TAGS.has(text)) return PLAIN_TAGS.get(text);
+  const colon = text.indexOf(":");
+  const [type, rest] = [text.slice(1, colon), text.slice(colon + 1)];
+  if (colon > 0 && type === "Date") return readDate(rest);
+  if (colon > 0 && type === "bigint") return readBigint(rest);
+  const bytes = colon > 0 ? BYTES.get(type) : undefined;
+  if (bytes !== undefined) return readBytes(bytes, rest);
+  throw new TypeError("a text begins like a tag, and is none");
+}
+
+const PLAIN_TAGS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  [UNDEFINED, undefined],
+  [MINUS_ZERO, -0],
+  ["~NaN", NaN],
+  ["~Infinity", Infinity],
+  ["~-Infinity", -Infinity],
+]);
+
+function readDate(text: string): Date {
+  const date = new Date(text === "NaN" ? NaN : /^-?\d{1,16}$/.test(text) ? Number(text) : Infinity);
+  if (Number.isNaN(date.getTime()) && text !== "NaN") throw new TypeError("a date's time is no time");
+  return date;
+}
+
+function readBigint(text: string): bigint {
+  const [, minus, digits] = /^(-?)([\da-f]+)$/.exec(text) ?? [];
+  if (digits === undefined || digits.length > MAX_DIGITS) throw new TypeError("a bigint has no or too many digits");
+  const value = BigInt(`0x${digits}`);
+  return minus === "" ? value : -value;
+}
+
+type BytesOf = (buffer: ArrayBuffer) => ArrayBuffer | ArrayBufferView;
+
+interface TypedArray {
+  readonly name: string;
+  new (buffer: ArrayBuffer): ArrayBufferView;
+}
+
+const TYPED_ARRAYS: readonly TypedArray[] = [
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  // in every runtime by now, but not in the types of older TypeScript
+  (globalThis as unknown as { readonly Float16Array: TypedArray }).Float16Array,
+].filter((type) => type !== undefined);
+
+/** How to make each type of its bytes. Throws a `RangeError` for a number of bytes that the type does not have. */
+const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
+  ["ArrayBuffer", (buffer) => buffer],
+  ["DataView", (buffer) => new DataView(buffer)],
+  ...TYPED_ARRAYS.map((type): [string, BytesOf] => [type.name, (buffer) => new type(buffer)]),
+]);
+
+const typedArrayTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!;
+
+/** The name of the type; that of what a subclass, such as `Buffer`, derives from. */
+function typeOfBytes(value: ArrayBuffer | ArrayBufferView): string {
+  if (!ArrayBuffer.isView(value)) return "ArrayBuffer";
+  // the accessor of all typed arrays returns `undefined` for a DataView
+  return (typedArrayTag.get!.call(value) as string | undefined) ?? "DataView";
+}
+
+/** Never larger than the text: no length is claimed apart from the bytes. */
+function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
+  const { Buffer } = process.getBuiltinModule("node:buffer");
+  const decoded = Buffer.from(text, "base64");
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  // characters that are not base64 were skipped
+  if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
+    throw new TypeError("bytes are no base64");
+  }
+  // a buffer of its own: small ones of `Buffer` share one
+  const { buffer } = new Uint8Array(decoded);
+  try {
+    return make(buffer);
+  } catch (cause) {
+    throw new TypeError("there are too many or too few bytes for their type", { cause });
+  }
+}
+
+// Texts as UTF-8, as messages and the store hold them, and their size in bytes.
+
+/** A text as UTF-8. */
+export function encode(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** The size of a text as UTF-8, in bytes. */
+export function byteLength(text: string): number {
+  return text.length <= SHORT && isAscii(text) ? text.length : encode(text).length;
+}
+
+/** Whether each character is one byte. */
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 127) return false;
+  return true;
+}
+
+/** Characters of a text that is read faster than it is encoded (Deno, measured: 256 take 0.2 µs, and 1.5 µs). */
+const SHORT = 1_024;
+
+/** Whether a text has more than this many bytes as UTF-8. Encodes it only when its length leaves that open. */
+export function exceeds(text: string, limit: number): boolean {
+  return text.length * 3 > limit && byteLength(text) > limit;
+}
+
+/** The text of UTF-8. Throws a `TypeError` for other bytes. */
+export function decode(bytes: Uint8Array): string {
+  const text = decoder.decode(bytes);
+  // a strict decoder takes twice as long (Deno, measured): it decodes only what it may refuse
+  return text.includes(REPLACEMENT) ? strict.decode(bytes) : text;
+}
+
+const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const strict = new TextDecoder("utf-8", { fatal: true });

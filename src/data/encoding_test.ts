@@ -2,9 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { difference, PAYLOADS, UNSENDABLE } from "../../test/support/payloads.ts";
 import { CatgaError } from "../error.ts";
-import { decodeText, encodeValue, isJson, toJson, toText } from "./encoding.ts";
-import { isTagged } from "./tag.ts";
-import { Unsendable } from "./value_text.ts";
+import { decodeText, encodeValue, isJson, isTagged, toJson, toText, Unsendable } from "./encoding.ts";
 
 describe("encodeValue and decodeText", () => {
   for (const [name, make] of PAYLOADS) {

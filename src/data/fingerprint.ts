@@ -3,8 +3,7 @@
  * keys.
  */
 import process from "node:process";
-import { TILDE } from "./tag.ts";
-import { valueText } from "./value_text.ts";
+import { TILDE, valueText } from "./encoding.ts";
 
 /**
  * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's

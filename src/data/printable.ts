@@ -2,7 +2,7 @@
  * Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is
  * invisible.
  */
-import { Unsendable, valueText } from "./value_text.ts";
+import { Unsendable, valueText } from "./encoding.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line
@@ -14,7 +14,7 @@ export function printable(text: string): string {
 }
 
 /**
- * A value as JSON (the form `json` of `value_text.ts`) in which the same characters are escaped as JSON escapes them:
+ * A value as JSON (the form `json` of `encoding.ts`) in which the same characters are escaped as JSON escapes them:
  * safe to print, and of the same meaning. `undefined` for `undefined`. With `indent` on several lines, or on one if it
  * is nested too deeply for that. A text in parentheses stands for what cannot be shown.
  */

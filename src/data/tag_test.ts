@@ -12,7 +12,7 @@ import {
   tagOfDate,
   tagOfNumber,
   UNDEFINED,
-} from "./tag.ts";
+} from "./encoding.ts";
 
 describe("tags", () => {
   /** Each value with its tag: other nodes and the store have these texts. */

@@ -1,8 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { difference } from "../../test/support/payloads.ts";
-import { MAX_DIGITS } from "./tag.ts";
-import { untag } from "./encoding.ts";
+import { MAX_DIGITS, untag } from "./encoding.ts";
 
 describe("untag", () => {
   it("rejects what is no tag", () => {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { type Form, Unsendable, valueText } from "./value_text.ts";
+import { type Form, Unsendable, valueText } from "./encoding.ts";
 
 const write = (value: unknown, form: Form) => valueText(value, form, "it").text;
 

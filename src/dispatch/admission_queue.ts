@@ -2,9 +2,8 @@
  * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, Deadlined } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
-import { Deadlined } from "./deadline_wheel.ts";
 import { nextTick } from "node:process";
 
 /**

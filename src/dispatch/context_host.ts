@@ -10,8 +10,7 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
+import type { Clock, Deadlined, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
@@ -34,6 +33,8 @@ export interface Envelope {
   readonly send?: string | undefined;
   /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
   readonly span?: number | undefined;
+  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
   /** Of a stream: where its items go. */
@@ -78,15 +79,19 @@ export interface DecidingMessage extends Context {
   remaining(now: number): number;
 }
 
+/** Gets how something ends, once: the ends of a promise, or what costs less. */
+export interface Settling {
+  resolve(value: unknown): void;
+  reject(reason: unknown): void;
+}
+
 /** What contexts need of their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
-  pending: number;
-  /** To be called whenever {@link ContextHost.pending} has become 0. */
-  idle(): void;
+  readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
   /** Reports an error that no caller receives. */
@@ -125,7 +130,7 @@ export interface ContextHost extends RunSender {
   /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
   /** Has a command of an entity decided, and stores what it emits. */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
 }
 
 /** Starts runs of workflows, and reaches them. */
@@ -146,10 +151,10 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Has a command decided: loads the entity, and stores what is emitted. Resolves with what the handler returned, or its failure; with the
-   * recorded result for a command that was stored already. Rejects with a `CatgaError`, and with what the handler throws.
+   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned, or its failure; with
+   * the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and with what the handler throws.
    */
-  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown>;
+  decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
   forget<State>(definition: EntityDefinition<State>, id: string): Promise<void>;
   /** Waits for snapshots that are being written. */

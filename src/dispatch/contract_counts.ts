@@ -2,8 +2,7 @@
  * What a node counts of each contract: plain fields of objects that stand on the way of a message anyway. Nobody is
  * told; who wants to know asks.
  */
-import { isInternalName } from "../contract/send_options.ts";
-import type { AnyContract, Kind } from "../contract/contract.ts";
+import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";

@@ -4,8 +4,7 @@
  */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
-import { encodeValue, toJson } from "../data/encoding.ts";
-import { exceeds } from "../data/utf8.ts";
+import { encodeValue, exceeds, toJson } from "../data/encoding.ts";
 import type { Failure } from "../contract/result.ts";
 
 /**

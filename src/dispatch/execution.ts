@@ -8,7 +8,7 @@ import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage } from "./context_host.ts";
-import { Deadlined } from "./deadline_wheel.ts";
+import { Deadlined } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Notified when a message begins to wait for admission. */
@@ -204,7 +204,7 @@ export class Execution extends Deadlined {
   #start(): void {
     const host = this.#host;
     if (this.#aborted === undefined) host.wheel.add(this);
-    host.pending++;
+    host.underWay.begin();
     this.#running = true;
   }
 
@@ -218,7 +218,7 @@ export class Execution extends Deadlined {
   }
 
   #done(): void {
-    if (--this.#host.pending === 0) this.#host.idle();
+    this.#host.underWay.end();
   }
 
   /**
@@ -367,7 +367,7 @@ interface Sent {
  * before that. A drain waits for it.
  */
 export function untilDeadline<T>(
-  host: Pick<ContextHost, "wheel" | "pending" | "idle">,
+  host: Pick<ContextHost, "wheel" | "underWay">,
   { contract, timeout, signal, parent }: Sent,
   work: Promise<T>,
   onAbort: (reason: CatgaError) => T | Promise<T>,
@@ -379,10 +379,10 @@ export function untilDeadline<T>(
     host.wheel.delete(wait);
     signal?.removeEventListener("abort", cancel);
     execution?.release(wait);
-    if (--host.pending === 0) host.idle();
+    host.underWay.end();
   };
   const wait = new Wait(host.wheel.now() + timeout, work, { onAbort, ended });
-  host.pending++;
+  host.underWay.begin();
   host.wheel.add(wait);
   if (signal?.aborted) cancel();
   else signal?.addEventListener("abort", cancel, { once: true });

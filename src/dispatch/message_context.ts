@@ -187,7 +187,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
-    return this.#host.decide(entity, payload, this);
+    const { promise, ...to } = Promise.withResolvers<unknown>();
+    this.#host.decide(entity, payload, this, to);
+    return promise;
   }
 
   async "~items"(fn: HandlerFn, payload: unknown): Promise<unknown> {
@@ -312,6 +314,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 /** The envelope of a message that came without one. A class, for it lives while an entity's append is under way (docs/internals/measurements.md). */
 class OwnEnvelope implements Envelope {
   readonly call: string;
+  readonly only = true;
   readonly attempt = 1;
   readonly correlation = undefined;
   readonly causation = undefined;

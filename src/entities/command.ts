@@ -8,11 +8,10 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
-import { isThenable } from "../contract/schema.ts";
-import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
+import { isThenable } from "../data/checks.ts";
+import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import { byteLength } from "../data/utf8.ts";
-import type { DecidingMessage } from "../dispatch/context_host.ts";
+import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup } from "../log/format/group_text.ts";
@@ -32,6 +31,8 @@ interface CommandOptions {
   /** What the contract's schema made of it. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
+  /** Its sender gets this. */
+  readonly to: Settling;
 }
 
 /** An entity, as a command is decided on it. */
@@ -89,8 +90,6 @@ export class Command implements Asking, Sought {
   readonly due: number;
   /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
   readonly named: boolean;
-  /** Its sender gets this. */
-  readonly outcome: Promise<unknown>;
   /** How often others came first. */
   conflicts = 0;
   /** What it was decided on, and comes to, if that is still to be stored. */
@@ -102,11 +101,10 @@ export class Command implements Asking, Sought {
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
 
-  #resolve!: (value: unknown) => void;
-  #reject!: (reason: unknown) => void;
+  readonly #to: Settling;
   #fingerprint: string | undefined;
 
-  constructor({ host, body, subject, id, payload, ctx }: CommandOptions) {
+  constructor({ host, body, subject, id, payload, ctx, to }: CommandOptions) {
     this.#host = host;
     this.body = body;
     this.subject = subject;
@@ -118,10 +116,7 @@ export class Command implements Asking, Sought {
     const { envelope: { send, span, call, attempt, position } } = ctx;
     this.named = send !== undefined || position !== undefined ||
       (span === undefined && attempt === 1 && ctx.id !== call);
-    this.outcome = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.#to = to;
   }
 
   get call(): string {
@@ -142,6 +137,11 @@ export class Command implements Asking, Sought {
 
   get send(): string {
     return this.ctx.envelope.send ?? this.ctx.id;
+  }
+
+  /** Whether no other attempt of it was made, or will be. */
+  get only(): boolean {
+    return this.ctx.envelope.only === true;
   }
 
   /** Whether an earlier attempt of it may have been decided, or may yet be. */
@@ -242,12 +242,12 @@ export class Command implements Asking, Sought {
 
   resolve(value: unknown): void {
     this.settled = true;
-    this.#resolve(value);
+    this.#to.resolve(value);
   }
 
   reject(reason: unknown): void {
     this.settled = true;
-    this.#reject(reason);
+    this.#to.reject(reason);
   }
 
   /** It gets no turn: it certainly was not applied. */

@@ -2,8 +2,8 @@
 import { show } from "../data/checks.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { DecidingMessage, Entities } from "../dispatch/context_host.ts";
-import { keyOf } from "../dispatch/routing_key.ts";
+import type { DecidingMessage, Entities, Settling } from "../dispatch/context_host.ts";
+import { keyOf } from "../dispatch/runner.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,
@@ -49,17 +49,16 @@ class NodeEntities implements Entities {
     });
   }
 
-  decide(body: EntityBody, payload: unknown, ctx: DecidingMessage): Promise<unknown> {
+  decide(body: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void {
     let command: Command;
     try {
       const id = entityOf(ctx);
       const subject = this.#stream.subject(body.definition.name, id);
-      command = new Command({ host: this.#host, body, subject, id, payload, ctx });
+      command = new Command({ host: this.#host, body, subject, id, payload, ctx, to });
     } catch (error) {
-      return Promise.reject(error);
+      return to.reject(error);
     }
     this.#rounds.begin(command);
-    return command.outcome;
   }
 
   async load<State>(

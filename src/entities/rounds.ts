@@ -16,7 +16,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";
 import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -47,19 +47,32 @@ class Entry {
   }
 }
 
+type Answered = (message: Message, appended: Appended, now: number) => void;
+
 /** What is appended as one message. A class, as {@link Decided} is. */
-class Message {
+class Message implements AppendReceiver {
   readonly entries: readonly Entry[];
   /** What it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
+  readonly #answered: Answered;
 
-  constructor(entries: readonly Entry[], copy: EntityCopy<unknown>, text: string, mark: string) {
+  constructor(
+    entries: readonly Entry[],
+    copy: EntityCopy<unknown>,
+    { text, mark }: { readonly text: string; readonly mark: string },
+    answered: Answered,
+  ) {
     this.entries = entries;
     this.copy = copy;
     this.text = text;
     this.mark = mark;
+    this.#answered = answered;
+  }
+
+  appended(appended: Appended, now: number): void {
+    this.#answered(this, appended, now);
   }
 }
 
@@ -75,24 +88,24 @@ export class Rounds {
     this.#turns = new Turns(options.host.clock);
   }
 
-  /** Has a command decided; its sender gets {@link Command.outcome}. */
+  /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
     if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
-    else if (command.begins()) this.#start(command);
-    else this.#pass(command.subject);
+    else if (command.begins()) this.#start(command, command.arrived);
+    else this.#pass(command.subject, command.arrived);
   }
 
   /**
    * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
    * once.
    */
-  #start(command: Command): void {
+  #start(command: Command, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
     const copy = warm.get(subject);
     if (
       copy === undefined || copy.definition !== definition || copy.forgotten ||
-      !stream.trusts(copy, command.arrived) || !this.#isNew(copy, command, command.arrived)
+      command.isOver(now) || !stream.trusts(copy, now) || !this.#isNew(copy, command, now)
     ) {
       return void this.#serve(subject, [command]);
     }
@@ -103,17 +116,22 @@ export class Rounds {
     }
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
-    this.#append(message, command.arrived).then((appended) => {
-      if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
-      this.#stored(message, appended.sequence);
-      this.#pass(subject);
-    });
+    stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
-  /** The turn goes on to those that wait. */
-  #pass(subject: string): void {
+  /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
+  readonly #answered = (message: Message, appended: Appended, now: number): void => {
+    const [{ command: { subject } }] = message.entries;
+    if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
+    this.#stored(message, appended.sequence, now);
+    this.#pass(subject, now);
+  };
+
+  /** The turn goes on to those that wait: several are decided together. */
+  #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
-      if (next.begins()) return void this.#serve(subject, [next]);
+      if (!next.begins()) continue;
+      return this.#turns.waited(subject) ? void this.#serve(subject, [next]) : this.#start(next, now);
     }
   }
 
@@ -126,7 +144,7 @@ export class Rounds {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
     while (open.length > 0) open = await this.#play(subject, open);
-    this.#pass(subject);
+    this.#pass(subject, this.#now);
   }
 
   /** One round. Resolves with the commands that have no outcome yet. Never rejects. */
@@ -234,6 +252,7 @@ export class Rounds {
   /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
   #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { commands } = this.#options;
+    if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
@@ -305,16 +324,19 @@ export class Rounds {
     }
     const origin = { endpoint, first: number(Math.max(1, count)), sentAt: clock.now() };
     const text = entityGroupText(origin, copy.version, commands, events);
-    return new Message(entries, copy, text, markOf(origin));
+    return new Message(entries, copy, { text, mark: markOf(origin) }, this.#answered);
   }
 
-  #append({ entries, copy, text }: Message, now: number): Promise<Appended> {
-    const { command: { subject, due } } = entries[0];
-    const left = due - now;
-    return this.#options.stream.append(subject, text, {
-      timeout: Math.max(1, Math.min(left, LONGEST_TRY)),
-      expect: copy.sequence,
-    });
+  #append(message: Message, now: number): Promise<Appended> {
+    const { command: { subject } } = message.entries[0];
+    return new Promise((appended) =>
+      this.#options.stream.append({ appended }, subject, message.text, this.#appending(message, now))
+    );
+  }
+
+  #appending({ entries, copy }: Message, now: number): ConditionalAppend {
+    const { due } = entries[0].command;
+    return { due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
   }
 
   /**
@@ -329,7 +351,7 @@ export class Rounds {
     let error: CatgaError | undefined;
     for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, pause * 2))) {
       if (appended?.type === "stored") {
-        this.#stored(message, appended.sequence);
+        this.#stored(message, appended.sequence, this.#now);
         return [];
       }
       if (appended?.type === "unknown") unanswered = true;
@@ -427,16 +449,15 @@ export class Rounds {
     return holds ? [] : entries.map(({ command }) => command);
   }
 
-  #stored({ entries, copy, text, mark }: Message, sequence: number): void {
+  #stored({ entries, copy, text, mark }: Message, sequence: number, now: number): void {
     const { stream, commands, warm, changed } = this.#options;
     const { command: { subject } } = entries[0];
     const { version, state } = entries[entries.length - 1].decided;
-    const now = this.#now;
     stream.heard(now);
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.command !== undefined) commands.note(command, decided.count > 0, sequence);
+      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence);
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);

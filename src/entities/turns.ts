@@ -5,8 +5,7 @@
  */
 import { Fifo } from "../data/fifo.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
-import { Deadlined, DeadlineWheel } from "../dispatch/deadline_wheel.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import { type Clock, Deadlined, DeadlineWheel, type Timer } from "../ports/clock.ts";
 
 /** A command that asks for its turn. */
 export interface Asking {
@@ -76,14 +75,20 @@ export class Turns<Command extends Asking> {
   /** The one that waits longest, if it `fits`; it is part of the turn from now on. Only its holder asks. */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
-    const waiting = turn?.waiting;
-    while (waiting?.first?.over) waiting.shift();
-    const first = waiting?.first;
-    if (turn === undefined || first === undefined || !fits(first.command)) return undefined;
-    waiting!.shift();
+    if (turn === undefined || !this.waited(entity)) return undefined;
+    const first = turn.waiting!.first!;
+    if (!fits(first.command)) return undefined;
+    turn.waiting!.shift();
     turn.holder = first.command.call;
     this.#end(first);
     return first.command;
+  }
+
+  /** Whether one waits for the turn. */
+  waited(entity: string): boolean {
+    const waiting = this.#turns.get(entity)?.waiting;
+    while (waiting?.first?.over) waiting.shift();
+    return waiting?.first !== undefined;
   }
 
   /** Passes the turn on to the one that waits longest; `undefined`: nobody has it now. Only its holder does. */

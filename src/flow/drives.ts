@@ -189,6 +189,7 @@ export class Drives {
     this.#watch();
     const end = await drive.end;
     held.sequence = journal.sequence;
+    if (end === "again" && drive.error !== undefined) throw drive.error;
     if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
     return end;
   }

@@ -2,7 +2,7 @@
  * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of that workflow; what an announcement
  * misses is found in the stream: when the waiting begins, a second later, after a reconnect, and once a minute.
  */
-import { decode } from "../data/utf8.ts";
+import { decode } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";

@@ -22,9 +22,8 @@ import type { SendOptions } from "../contract/send_options.ts";
 import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
 import type { RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
 import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { decodeText, encodeValue } from "../data/encoding.ts";
+import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import { exceeds } from "../data/utf8.ts";
 import type { DurableLog } from "../dispatch/remote.ts";
 import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -361,7 +360,8 @@ export class Runs implements DrivesHost, NodeRuns {
     if (typeof told !== "string") this.#news(to, told.holder);
   }
 
-  stuck(ref: RunRef, step: string, error: RecordedError): void {
+  async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
+    await this.log.noteStuck(ref);
     this.#host.observer({
       type: "run-stuck",
       workflow: ref.workflow,

@@ -122,6 +122,20 @@ describe("runs", () => {
     assertEquals([status, pending.map(({ name, error }) => [name, error?.code])], ["stuck", [["read", "TOO_LARGE"]]]);
   });
 
+  it("outcomes that are ready together and too large for one message are stored one after the other", async () => {
+    const Wide = workflow<void, number[]>("Wide");
+    let runs = 0;
+    const handlers = Wide.handle(async (flow) => {
+      const big = () => (runs++, "x".repeat(400_000));
+      const texts = await Promise.all(["a", "b", "c", "d"].map((name) => flow.step(name, big)));
+      return texts.map(({ length }) => length);
+    });
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Wide));
+    assertEquals(unwrap(await app.result(Wide, run, { timeout: 5_000 })), [400_000, 400_000, 400_000, 400_000]);
+    assertEquals(runs, 4);
+  });
+
   it("an undo that throws is tried again, and one that returns a failure is stuck until it is tried again", async () => {
     const done: string[] = [];
     let works = false;
@@ -146,6 +160,41 @@ describe("runs", () => {
     await info.retry();
     assertEquals((await app.result(Undoes, run, { timeout: 60_000 })).error?.code, "NO");
     assertEquals(done, ["refused", "flaky", "flaky"]);
+  });
+
+  it("runs are listed by status, and one that went on is not stuck any more", async () => {
+    const Mixed = workflow<"waits" | "breaks" | "ends" | "fails", void, "NO">("Mixed", { id: (what) => what });
+    let broken = true;
+    const handlers = Mixed.handle(async (flow, what) => {
+      if (what === "waits") await flow.sleep("long", 100_000);
+      if (what === "fails") return fail("NO", "no");
+      await flow.step("work", () => {
+        if (what === "breaks" && broken) throw new Error("broken");
+      }, { retry: { attempts: 1 } });
+    });
+    await using cluster = await testCluster(2, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    for (const what of ["waits", "breaks", "ends", "fails"] as const) {
+      unwrap(await app.start(Mixed, what));
+      await app.result(Mixed, what, { timeout: 500 });
+    }
+    const of = async (status?: RunInfo["status"]) => {
+      const ids: string[] = [];
+      for await (const { id } of app.runs({ workflow: "Mixed", status })) ids.push(id);
+      return ids;
+    };
+    assertEquals(await of("waiting"), ["waits"]);
+    assertEquals(await of("stuck"), ["breaks"]);
+    assertEquals(await of("done"), ["ends"]);
+    assertEquals(await of("failed"), ["fails"]);
+    assertEquals(await of(), ["waits", "breaks", "ends", "fails"]); // those that changed longest ago first
+    broken = false;
+    await (await infoOf(app, "breaks")).retry();
+    unwrap(await app.result(Mixed, "breaks"));
+    assertEquals(await of("stuck"), []);
+    await cluster.advance(650_000);
+    assertEquals(await of("stuck"), []);
+    assertEquals(await of(), ["ends", "fails", "breaks", "waits"]);
   });
 
   it("an operator's retry overrides a pause", async () => {

@@ -28,6 +28,50 @@ describe("the log of a node", () => {
     await assertRejects(() => app.unschedule(Mail, "later"), "has stopped");
   });
 
+  it("says what a new subscription passes over, and that `from` has no effect on an existing one", async () => {
+    const network = new MemoryNetwork();
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line.replace(/^catga \S+: /, ""));
+    const logger = { debug: write, info: write, warn: write, error: write };
+    const start = async (from: "now" | "start", ...events: (typeof Placed)[]) => {
+      const handlers = events.map((each) => each.on(() => {}, { name: "billing", from }));
+      const app = await catga({ network, service: "shop", logger, handlers });
+      await app.drain();
+      return lines.splice(0).filter((line) => /^subscription .* (new|exists) /.test(line));
+    };
+    await using publisher = await catga({ network, service: "web", logger });
+    await publisher.publish(Placed, { n: 1 });
+    const last = (await readAll(network.log))[0].time;
+    const advice = 'If that should be handled, too: from: "start" for a new subscription, or catga rewind';
+    const passed = (what: string) =>
+      `subscription shop/billing is new and begins now: it passes over what is stored of ${what}, the last of ${
+        new Date(last).toISOString()
+      }. ${advice}`;
+    assertEquals(await start("now", Placed), [passed("Placed")]);
+    assertEquals(await start("now", Placed), []);
+    assertEquals(await start("start", Placed), [
+      'subscription shop/billing exists already: from "start" has no effect on Placed. To handle what is stored again: catga rewind',
+    ]);
+    const Empty = event<{ n: number }>("Empty", { durable: true });
+    assertEquals(await start("now", Placed, Empty), []);
+  });
+
+  it("begins at the start without a word, and stays so", async () => {
+    const network = new MemoryNetwork();
+    const warnings: string[] = [];
+    const warn = (line: string) => void warnings.push(line);
+    const logger = { ...QUIET, warn };
+    await using publisher = await catga({ network, service: "web", logger });
+    await publisher.publish(Placed, { n: 1 });
+    for (let round = 0; round < 2; round++) {
+      const seen = Promise.withResolvers<void>();
+      const handlers = Placed.on(() => seen.resolve(), { name: "billing", from: "start" });
+      await using _ = await catga({ network, service: "shop", logger, handlers });
+      if (round === 0) await seen.promise;
+    }
+    assertEquals(warnings, []);
+  });
+
   it("a message with an id that is due already is handled once, and what was scheduled under that id is not", async () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
@@ -162,6 +206,32 @@ describe("the log of a node", () => {
     ]]);
     await clock.until(after.drain());
   });
+
+  for (const causes of [true, false]) {
+    const what = causes
+      ? "has what its handler threw, with the frame, and so has the health"
+      : "has no cause with `causes: false`";
+    it(`a dead letter ${what}`, async () => {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const noCard = () => {
+        throw new TypeError("no card", { cause: new RangeError("no table") });
+      };
+      const handlers = Placed.on(noCard, { name: "orders", retry: { attempts: 2, delay: [10, 10] } });
+      const app = await clock.until(catga({ network, id: "a", logger: QUIET, handlers, causes }));
+      assertEquals((await clock.until(app.publish(Placed, { n: 0 }))).ok, true);
+      await clock.advance(2_000);
+      const [{ error: { code, cause } }] = await clock.until(Array.fromAsync(app.deadLetters()));
+      const [{ lastFailure }] = app.health().subscriptions;
+      assertEquals([code, lastFailure?.contract, lastFailure?.code], ["HANDLER_FAILED", "Placed", "HANDLER_FAILED"]);
+      assertEquals(lastFailure?.cause, cause);
+      if (causes) {
+        assert(cause?.startsWith("TypeError: no card\n    at ") && cause.includes("log_test.ts"), cause);
+        assert(cause?.includes("\ncaused by RangeError: no table\n"), cause);
+      } else assertEquals(cause, undefined);
+      await clock.until(app.drain());
+    });
+  }
 
   it("a message whose schema never ends is a dead letter after its attempts", async () => {
     const clock = new VirtualClock();

@@ -4,9 +4,11 @@ import type { Clock } from "../ports/clock.ts";
 import {
   type Appended,
   type AppendOptions,
+  type AppendReceiver,
   checkLog,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type EventLog,
   type FollowOptions,
   type LogAbilities,
@@ -126,6 +128,12 @@ class MemoryStream implements LogStream {
     }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
   }
 
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    const { clock } = this.#session;
+    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+      .then((appended) => receiver.appended(appended, clock.monotonic()));
+  }
+
   state(): Promise<LogState | undefined> {
     return this.#session.call(() => {
       this.#server.checkLed();
@@ -170,6 +178,15 @@ class MemoryStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#session.call(() => this.#led().subjects(pattern));
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    const found = await this.#session.call(() => {
+      const state = this.#open();
+      return state.subjects(pattern).flatMap((subject) => state.last(subject, this.#seen(state)) ?? []);
+    });
+    for (const message of found.sort((a, b) => a.sequence - b.sequence)) onMessage(copyOf(message));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

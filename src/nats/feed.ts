@@ -5,7 +5,7 @@
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { type Timer, token } from "../ports/clock.ts";
-import { type JetStream, recordType, type StreamRecord } from "./jetstream.ts";
+import { type JetStream, JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
 import { readTtl } from "./expiry.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -75,6 +75,29 @@ export class Feed {
       feed?.close();
       throw failure(error) === "closed" ? connectionClosed() : error;
     }
+  }
+
+  /**
+   * Calls back with the last message of each subject of `filter`; one that is written meanwhile may come twice. Rejects as `JetStream.createConsumer`
+   * does, and with the refusal "no answer" when the feed breaks.
+   */
+  static async list(
+    transport: NatsTransport,
+    { js, name }: { readonly js: JetStream; readonly name: string },
+    filter: string,
+    limit: number,
+    onRecord: (record: StreamRecord) => void,
+    options?: FeedOptions,
+  ): Promise<void> {
+    const listed = Promise.withResolvers<void>();
+    // it may reject before it is awaited
+    listed.promise.catch(() => {});
+    const feed = await Feed.open(transport, js, name, filter, limit, {
+      onRecord,
+      onListed: () => listed.resolve(),
+      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+    }, options);
+    await listed.promise.finally(() => feed.close());
   }
 
   private constructor(transport: NatsTransport, js: JetStream, stream: string, listener: FeedListener) {

@@ -34,6 +34,15 @@ interface ConsumerConfig {
   readonly filter_subject?: string;
 }
 
+/** A server with a copy of a stream. */
+export interface StreamReplica {
+  readonly name: string;
+  readonly current: boolean;
+  readonly offline?: boolean;
+  /** How long ago it was heard, in ns. */
+  readonly active: number;
+}
+
 /** The part of the API's stream info that is used here. */
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
@@ -42,6 +51,12 @@ export interface StreamInfo {
     readonly last_seq: number;
     readonly messages: number;
     readonly bytes: number;
+    readonly consumer_count?: number;
+  };
+  /** Who leads it and who has copies; none of a lone server. */
+  readonly cluster?: {
+    readonly leader?: string;
+    readonly replicas?: readonly StreamReplica[];
   };
   readonly created: string;
   /** The wall clock of the stream's leader. */
@@ -363,6 +378,8 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   10008: "busy",
   // JSClusterNotLeaderErr
   10009: "busy",
+  // JSStreamDuplicateMessageConflict: a message of this id is on its way through the cluster
+  10158: "busy",
   // JSStreamExpectedLastSeqPerSubjectNotReady
   10163: "busy",
 };

@@ -10,6 +10,7 @@ describe("parseAnswer", () => {
     ["consumer limit", { code: 400, err_code: 10026, description: "maximum consumers limit reached" }],
     ["disabled", { code: 503, err_code: 10039, description: "JetStream not enabled for account" }],
     ["busy", { code: 503, err_code: 10008, description: "JetStream system temporarily unavailable" }],
+    ["busy", { code: 409, err_code: 10158, description: "duplicate message id is in process" }],
     ["busy", { code: 503, err_code: 99999, description: "an error of a later server" }],
     ["full", { code: 503, err_code: 10077, description: "maximum bytes exceeded" }],
     ["full", { code: 503, err_code: 10077, description: "write blk: no space left on device" }],

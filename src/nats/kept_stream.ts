@@ -8,8 +8,9 @@ import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
+import { BatchInbox } from "./log_reads.ts";
 import type { NatsTransport } from "./transport.ts";
-import { byteLength } from "../data/utf8.ts";
+import { byteLength } from "../data/encoding.ts";
 import { tooLarge } from "./nats_error.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
@@ -38,7 +39,10 @@ export interface AttemptOptions {
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
-  /** `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}. */
+  /**
+   * `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}; one that
+   * is being created is waited for.
+   */
   readonly whenMissing?: "fail";
 }
 
@@ -57,6 +61,8 @@ interface KeptStreamOptions {
   readonly most: number;
   /** How often consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
+  /** A sequence that others have seen of it, asked for before it is created. May reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /** Such a stream. */
@@ -71,6 +77,7 @@ export class KeptStream {
   readonly serverClock: ServerClock;
   /** How often its consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
+  #batches: BatchInbox | undefined;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
@@ -97,6 +104,11 @@ export class KeptStream {
     this.#options = options;
     // on another server, or after an absence, it may be another stream
     transport.onStatus(() => this.#checkedAt = -Infinity);
+  }
+
+  /** Where batches of its messages come. */
+  get batches(): BatchInbox {
+    return this.#batches ??= new BatchInbox(this.transport);
   }
 
   /** Finds the stream or creates it. Rejects as `KeyValueStore.open` and `EventLog.open` do. */
@@ -134,7 +146,13 @@ export class KeptStream {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
-        if (refusal === "no stream" && whenMissing === "fail") throw error;
+        if (refusal === "no stream" && whenMissing === "fail") {
+          // nats-server 2.15 stores messages in a new stream before it says that there is one
+          const making = this.#ensuring;
+          if (making === undefined || clock.monotonic() >= end) throw error;
+          await making.catch(() => {}); // whoever makes it reports that
+          continue;
+        }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
         const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
@@ -270,6 +288,7 @@ export class KeptStream {
     // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
     // so they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set
     // first_seq)
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // a user who may not read that makes it all the same
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {

@@ -190,18 +190,10 @@ class NatsBucket implements Bucket {
     leading?.catch(() => {});
     // a key that is written during the listing comes twice
     const latest = new Map<string, StreamRecord>();
-    const listed = Promise.withResolvers<void>();
-    // it may reject before it is awaited
-    listed.promise.catch(() => {});
-    const feed = await Feed.open(transport, js, name, prefix + filter, limit, {
-      onRecord(record) {
-        latest.delete(record.subject);
-        latest.set(record.subject, record);
-      },
-      onListed: () => listed.resolve(),
-      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+    await Feed.list(transport, this.#stream, prefix + filter, limit, (record) => {
+      latest.delete(record.subject);
+      latest.set(record.subject, record);
     });
-    await listed.promise.finally(() => feed.close());
     const records = [...latest.values()];
     const newest = await leading;
     if (newest !== undefined && newest.revision > (records.at(-1)?.revision ?? 0)) {

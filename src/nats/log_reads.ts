@@ -1,11 +1,13 @@
 /** Single messages and batches of a stream: from its leader, or by direct get from any server that has the stream. */
-import type { Msg } from "@nats-io/nats-core";
+import type { Msg, Subscription } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
+import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
-import { DirectMessage, fromApi } from "./stored_message.ts";
+import { DirectMessage, fromApi, MessageTimes, numberAt } from "./stored_message.ts";
+import type { NatsTransport } from "./transport.ts";
 
 /** The last message of a subject, from the leader. */
 export function lastOfLeader(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
@@ -50,6 +52,19 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
     total = Number(answer.total ?? 0);
   }
   return found;
+}
+
+/** The last message of each subject of a filter, from a server that may lag behind. */
+export async function lastOfEach(
+  stream: KeptStream,
+  filter: string,
+  onMessage: (message: StoredMessage) => void,
+  limit: number,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  await Feed.list(stream.transport, stream, filter, limit, ({ subject, revision, stored, data }) => {
+    onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
+  });
 }
 
 /** What to read. */
@@ -129,12 +144,11 @@ const AT_ONCE = 16;
  * that came are the batch.
  */
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
-  const { transport, name } = stream;
+  const { transport, name, batches } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
-  const prefix = (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-  const inbox = transport.driver.createInbox(prefix);
+  const times = new MessageTimes();
   const found: StoredMessage[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
   let settled = false;
@@ -145,7 +159,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   };
   const receive = (message: Msg) => {
     if (settled) return;
-    const stored = DirectMessage.of(message);
+    const stored = DirectMessage.of(message, times);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
     // one was lost on the way
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
@@ -155,10 +169,9 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
     request.onMessage?.(stored);
     if (found.length >= request.most) settle();
   };
-  const subscription = connection.subscribe(inbox, {
-    // an error that is thrown here would end the connection's reader for good
-    callback: (error, message) => {
-      if (error) return settle(mayNot(violation(error) ?? { operation: "subscribe", subject: inbox }, error));
+  const box = batches.open({
+    failed: settle,
+    receive: (message) => {
       try {
         receive(message);
       } catch (thrown) {
@@ -175,13 +188,56 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   });
   const { subject: next_by_subj, from: seq, since, most: batch } = request;
   const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
-  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: inbox });
+  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: box.reply });
   return promise.finally(() => {
     timer.cancel();
     stopStatus();
     stopViolation();
-    if (!subscription.isClosed()) subscription.unsubscribe();
+    box.close();
   });
+}
+
+/** Gets the messages of a batch. */
+interface BatchReceiver {
+  /** An error that is thrown here would end the connection's reader for good. */
+  receive(message: Msg): void;
+  failed(error: Error): void;
+}
+
+/** Where the batches of a stream come: one subscription for all, for one of its own costs each batch a write more. */
+export class BatchInbox {
+  readonly #transport: NatsTransport;
+  readonly #inbox: string;
+  readonly #open: Map<number, BatchReceiver> = new Map();
+  #subscription: Subscription | undefined;
+  #next = 1;
+
+  constructor(transport: NatsTransport) {
+    this.#transport = transport;
+    // the type of a connection does not have it
+    const { options } = transport.connection as { options?: { inboxPrefix?: string } };
+    this.#inbox = `${transport.driver.createInbox(options?.inboxPrefix)}.`;
+  }
+
+  /** `reply`: where its messages are to be sent. */
+  open(receiver: BatchReceiver): { readonly reply: string; close(): void } {
+    this.#subscription ??= this.#subscribe();
+    const number = this.#next++;
+    this.#open.set(number, receiver);
+    return { reply: this.#inbox + number.toString(36), close: () => this.#open.delete(number) };
+  }
+
+  #subscribe(): Subscription {
+    const subject = `${this.#inbox}*`;
+    return this.#transport.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) return this.#open.get(numberAt(message, this.#inbox.length))?.receive(message);
+        this.#subscription = undefined;
+        const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
+        for (const receiver of this.#open.values()) receiver.failed(forbidden);
+      },
+    });
+  }
 }
 
 /** The end of a batch: `undefined` for a regular one. */

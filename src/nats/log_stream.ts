@@ -3,9 +3,11 @@ import { CatgaError } from "../error.ts";
 import {
   type Appended,
   type AppendOptions,
+  type AppendReceiver,
   checkAppend,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type FollowOptions,
   type LogAbilities,
   type LogOptions,
@@ -25,7 +27,7 @@ import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
+import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -62,6 +64,7 @@ export class NatsLogStream implements LogStream {
       perMs: 1,
       most: MOST_FIRST,
       heartbeat: 500,
+      seen: options.seen,
     });
     this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(
@@ -119,14 +122,29 @@ export class NatsLogStream implements LogStream {
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
     checkAppend(subject, options);
-    const { schedule } = options;
+    const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
     if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
+    const fault = this.#faultNow();
+    if (fault !== undefined) return Promise.resolve(fault);
+    const { promise, resolve } = Promise.withResolvers<Appended>();
+    const due = this.#transport.clock.monotonic() + timeout;
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due });
+    return promise;
+  }
+
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    const fault = this.#faultNow();
+    if (fault !== undefined) return this.#pending.settle(receiver, fault);
+    const headers = { "Nats-Expected-Last-Subject-Sequence": `${expect}` };
+    this.#pending.send(receiver, subject, text, { headers, due });
+  }
+
+  /** Why appending does not make sense. */
+  #faultNow(): Appended | undefined {
     this.#stream.check()?.catch((error) => this.#noteFault(error));
-    if (this.#fault !== undefined) {
-      return Promise.resolve({ type: "not stored", passing: this.#fault.retryable, error: this.#fault });
-    }
-    return this.#pending.send(subject, data, toHeaders(options), options.timeout);
+    const fault = this.#fault;
+    return fault && { type: "not stored", passing: fault.retryable, error: fault };
   }
 
   async state(): Promise<LogState | undefined> {
@@ -168,6 +186,13 @@ export class NatsLogStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    await this.#stream.attempt((limit) => lastOfEach(this.#stream, pattern, onMessage, limit), {
+      idempotent: true,
+    });
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

@@ -5,10 +5,11 @@
 import type { Msg, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import type { Appended } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import type { AcknowledgementReader } from "./acknowledgement.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Places in the ring at first; it doubles when it is too small. */
@@ -22,13 +23,13 @@ class Pending {
   readonly subject: string;
   /** When it is given up, by the monotonic clock. */
   readonly due: number;
-  readonly resolve: (appended: Appended) => void;
+  readonly receiver: AppendReceiver;
 
-  constructor(number: number, subject: string, due: number, resolve: (appended: Appended) => void) {
+  constructor(number: number, subject: string, due: number, receiver: AppendReceiver) {
     this.number = number;
     this.subject = subject;
     this.due = due;
-    this.resolve = resolve;
+    this.receiver = receiver;
   }
 }
 
@@ -45,6 +46,9 @@ export class PendingAppends {
   #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
   /** The number of the next message. */
   #next = 1;
+  /** Those whose outcomes are known, and these. */
+  #settled: AppendReceiver[] = [];
+  #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
   /** Why this user cannot receive acknowledgements. */
@@ -75,33 +79,56 @@ export class PendingAppends {
     transport.onViolation((violation) => this.#forbid(violation));
   }
 
-  /** Sends a message. Throws a `TypeError` for one that NATS cannot carry. */
+  /**
+   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
+   * carry.
+   */
   send(
+    receiver: AppendReceiver,
     subject: string,
     data: string | Uint8Array,
-    headers: Readonly<Record<string, string>> | undefined,
-    timeout: number,
-  ): Promise<Appended> {
+    { headers, due }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly due: number },
+  ): void {
     const number = this.#next;
     const reply = this.#inbox + number.toString(36);
     try {
       const { state } = this.#transport.status;
       this.#subscribe();
-      if (this.#deafness !== undefined) return notStored(false, this.#deafness);
+      if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
       if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
       // the message was checked, and dropped
-      if (state !== "connected") return notStored(true, connectionLost());
+      if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));
     } catch (error) {
-      if (error instanceof CatgaError) return notStored(false, error);
+      if (error instanceof CatgaError) return this.settle(receiver, notStored(false, error));
       throw error;
     }
     this.#next++;
-    return new Promise((resolve) => {
-      const due = this.#transport.clock.monotonic() + timeout;
-      this.#place(new Pending(number, subject, due, resolve));
-      if (due < this.#timerDue) this.#wake(due);
-    });
+    this.#place(new Pending(number, subject, due, receiver));
+    if (due < this.#timerDue) this.#wake(due);
+  }
+
+  /** Its receiver gets what became of a message, in one microtask with the others of this turn. */
+  settle(receiver: AppendReceiver, appended: Appended): void {
+    if (this.#settled.push(receiver) === 1) queueMicrotask(() => this.#callBack());
+    this.#outcomes.push(appended);
+  }
+
+  #callBack(): void {
+    const [settled, outcomes] = [this.#settled, this.#outcomes];
+    this.#settled = [];
+    this.#outcomes = [];
+    const now = this.#transport.clock.monotonic();
+    for (let i = 0; i < settled.length; i++) {
+      try {
+        settled[i].appended(outcomes[i], now);
+      } catch (error) {
+        // one that is wrong does not keep the others from theirs
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   #subscribe(): void {
@@ -118,7 +145,7 @@ export class PendingAppends {
   }
 
   #receive(message: Msg): void {
-    const number = Number.parseInt(message.subject.slice(this.#inbox.length), 36);
+    const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
     // late, or not for this connection
     if (pending?.number !== number) return;
@@ -140,7 +167,7 @@ export class PendingAppends {
   #settle(pending: Pending, appended: Appended): void {
     this.#ring[pending.number & (this.#ring.length - 1)] = undefined;
     if (appended.type === "stored") this.#onStored(appended.sequence);
-    pending.resolve(appended);
+    this.settle(pending.receiver, appended);
   }
 
   #settleAll(cause: CatgaError): void {
@@ -212,8 +239,8 @@ export class PendingAppends {
   }
 }
 
-function notStored(passing: boolean, error: CatgaError): Promise<Appended> {
-  return Promise.resolve({ type: "not stored", passing, error });
+function notStored(passing: boolean, error: CatgaError): Appended {
+  return { type: "not stored", passing, error };
 }
 
 function unknown(message: string, cause?: unknown): Appended {

@@ -1,6 +1,6 @@
 /** The transport port on a NATS connection. Over 400 lines: one implementation of a port. */
 import type { Msg, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
-import { byteLength } from "../data/utf8.ts";
+import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
 import {
@@ -19,7 +19,6 @@ import {
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, tooLarge, violation } from "./nats_error.ts";
-import { Buffer } from "node:buffer";
 
 /** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
@@ -70,7 +69,7 @@ export class NatsTransport implements Transport {
     this.#owned = link.owned;
     this.#onError = options.onError ?? ((error) => console.error(error));
     this.#onForbidden = options.onForbidden;
-    this.#texts = TextPublisher.of(link.connection, this.clock);
+    this.#texts = TextPublisher.of(link.connection);
     this.#status = new ConnectionStatus(link, this.clock, {
       onError: (error) => this.#report(error),
       onFailure: this.#onError,
@@ -142,8 +141,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * As {@link NatsTransport.publish}, at the end of this turn of the event loop, together with the others of this turn.
-   * For many small messages whose order with those of `publish` does not matter. The subject was checked.
+   * As {@link NatsTransport.publish}, when this turn of the event loop publishes no more, together with the others of
+   * this turn. For many small messages whose order with those of `publish` does not matter. The subject was checked.
    */
   publishText(message: TextMessage): void {
     const texts = this.#texts;
@@ -154,7 +153,7 @@ export class NatsTransport implements Transport {
     const { state } = this.#status.current;
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
-    if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
+    if (size > 0) throw tooLarge(size, this.#maxPayload);
     // it was checked, and is lost
     if (state !== "connected") texts.drop();
   }
@@ -381,50 +380,88 @@ export interface TextMessage {
 
 /** Publishes texts over one connection. */
 export class TextPublisher {
-  readonly #clock: Clock;
   readonly #protocol: Protocol;
+  /** What waits, as NATS has it if all of its texts are ASCII; and its messages. */
   #waiting = "";
+  #messages: Waiting[] = [];
+  /** How much waited when it was looked last whether more comes; -1: nobody looks. */
+  #seen = -1;
 
-  private constructor(clock: Clock, protocol: Protocol) {
-    this.#clock = clock;
+  private constructor(protocol: Protocol) {
     this.#protocol = protocol;
   }
 
   /** `undefined`: this nats.js does not have what nats.js 3.4 has, and messages have to go the usual way. */
-  static of(connection: NatsConnection, clock: Clock): TextPublisher | undefined {
+  static of(connection: NatsConnection): TextPublisher | undefined {
     // not part of the type of a connection
     const { protocol } = connection as { protocol?: Partial<Protocol> };
     if (typeof protocol?.sendCommand !== "function") return undefined;
-    return new TextPublisher(clock, protocol as Protocol);
+    return new TextPublisher(protocol as Protocol);
   }
 
   /**
-   * Publishes a message at the end of this turn, unless it has more than `limit` bytes. Its subjects, names and values have been checked.
-   * Returns its size, as the limit of the server counts it.
+   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else 0. Its subjects,
+   * names and values have been checked.
    */
   publish({ subject, reply, headers, text }: TextMessage, limit: number): number {
     const head = headersText(headers);
-    const size = head.length + byteLength(text);
+    const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
-    const line = head === "" ? `PUB ${subject} ${reply} ${size}` : `HPUB ${subject} ${reply} ${head.length} ${size}`;
-    const begins = this.#waiting === "";
-    this.#waiting += `${line}\r\n${head}${text}\r\n`;
-    if (begins) this.#clock.soon(() => this.flush());
+    const message = { subject, reply, head, text };
+    this.#messages.push(message);
+    this.#waiting += published(message, text.length);
+    if (this.#seen < 0) this.#look();
     else if (this.#waiting.length > MOST) this.flush();
-    return size;
+    return 0;
   }
 
   /** Publishes what waits now. */
   flush(): void {
-    const waiting = this.#waiting;
-    this.#waiting = "";
-    if (waiting !== "") this.#protocol.sendCommand(Buffer.from(waiting));
+    const [waiting, messages] = [this.#waiting, this.#messages];
+    this.drop();
+    if (waiting === "") return;
+    let bytes = encode(waiting);
+    // some are not ASCII; to look at each is a thirtieth of an append
+    if (bytes.length > waiting.length) {
+      bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
+    }
+    this.#protocol.sendCommand(bytes);
   }
 
   /** Drops what waits: the connection is lost. */
   drop(): void {
     this.#waiting = "";
+    this.#messages = [];
   }
+
+  /**
+   * Publishes what waits when nothing has come since the last look. A microtask for each look, not a later turn: that
+   * costs a lone message as much time as all else here.
+   */
+  #look(): void {
+    this.#seen = this.#waiting.length;
+    queueMicrotask(() => {
+      if (this.#waiting.length !== this.#seen) return this.#look();
+      this.#seen = -1;
+      this.flush();
+    });
+  }
+}
+
+/** A message that waits. */
+interface Waiting {
+  readonly subject: string;
+  readonly reply: string;
+  readonly head: string;
+  readonly text: string;
+}
+
+/** A message as NATS has it; `length`: of its text, in bytes. */
+function published({ subject, reply, head, text }: Waiting, length: number): string {
+  const line = head === ""
+    ? `PUB ${subject} ${reply} ${length}`
+    : `HPUB ${subject} ${reply} ${head.length} ${head.length + length}`;
+  return `${line}\r\n${head}${text}\r\n`;
 }
 
 /** What nats.js writes with. */

@@ -1,7 +1,7 @@
 /** The log of an app: one line and one record of fields for each observation. */
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
-import { isThenable } from "../contract/schema.ts";
+import { isThenable } from "../data/checks.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({
@@ -81,7 +81,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       const advice = ADVICE[seen.state];
       const reason = seen.reason === undefined ? "" : `: ${seen.reason}`;
       return [
-        advice === undefined ? "info" : "warn",
+        advice === undefined || seen.state === "existing" ? "info" : "warn",
         `subscription ${seen.subscription} ${STATES[seen.state]}${reason}${advice ?? ""}`,
       ];
     }
@@ -150,6 +150,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
 /** What to do about a state of a subscription. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
+  "begun": '. If that should be handled, too: from: "start" for a new subscription, or catga rewind',
+  "existing": ". To handle what is stored again: catga rewind",
   "waiting": ". Start one, or pass its messages by with a rewind to now (catga rewind)",
 };
 
@@ -172,4 +174,6 @@ const STATES = {
   "going on": "goes on",
   "waiting": "waits",
   "rewound": "has gone back in the log",
+  "begun": "is new and begins now",
+  "existing": "exists already",
 } as const;

@@ -71,6 +71,11 @@ export interface CatgaOptions {
    * most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.
    */
   carry?: readonly string[] | undefined;
+  /**
+   * Whether what a handler of a durable message throws is kept with the message, stack included, for those who may read the log: retries, dead letters,
+   * the dashboard. A caller never gets it; `true`.
+   */
+  causes?: boolean | undefined;
   /** Where it logs to; warnings and errors to the console. */
   logger?: Logger | undefined;
   /** On how many NATS servers the records of the nodes, locks, results and the cache are kept, 1 to 5; 1. */
@@ -91,6 +96,7 @@ export function withDefaults(options: CatgaOptions) {
     breaker: { failures, cooldown },
     behaviors: options.behaviors ?? [],
     carry: options.carry ?? [],
+    causes: options.causes ?? true,
     logger: options.logger ?? consoleWarnings,
     replicas: options.replicas ?? 1,
   };
@@ -114,6 +120,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
   "breaker",
   "behaviors",
   "carry",
+  "causes",
   "logger",
   "replicas",
 ]);
@@ -138,6 +145,7 @@ export function checkOptions(options: CatgaOptions): void {
     breaker,
     behaviors,
     carry,
+    causes,
     logger,
     replicas,
   } = options;
@@ -163,6 +171,7 @@ export function checkOptions(options: CatgaOptions): void {
   }
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
   if (carry !== undefined) checkCarry(carry);
+  if (causes !== undefined) checkBoolean("causes", causes);
   if (logger !== undefined) checkMethods("logger", logger, ["debug", "info", "warn", "error"]);
   if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }

@@ -2,12 +2,14 @@
  * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
  * the contract's schema parses it.
  */
-import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
-import { checkSendOptions, isInternalName, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
+import { type ContextHost, NO_HEADERS, type ParentMessage, type Settling } from "../dispatch/context_host.ts";
+import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
+import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
+import type { EntityBody } from "../contract/handler.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/kept.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
@@ -15,11 +17,10 @@ import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
 import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/outcome.ts";
-import { idOf, keyOf } from "../dispatch/routing_key.ts";
+import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
-import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
+import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
 import type { ContractCounts } from "../dispatch/contract_counts.ts";
-import type { Dispatch, Mediator } from "../dispatch/mediator.ts";
 
 /** The options of sends when neither the send nor its contract has them. */
 export interface SendDefaults {
@@ -348,8 +349,11 @@ export class LocalFastPath {
 
   send(payload: unknown): Promise<Result<unknown>> {
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
-    if (this.#entity) ctx.execution.payload = payload;
     const call = this.#call;
+    if (this.#entity) {
+      ctx.execution.payload = payload;
+      if (call?.entity !== undefined) return this.#decide(call.entity, payload, ctx, call);
+    }
     if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts);
     try {
       const value = call.fn(payload, ctx);
@@ -365,6 +369,20 @@ export class LocalFastPath {
     }
   }
 
+  /** As {@link LocalFastPath.#later}, of what its entity decides: no `then`, and one promise. */
+  #decide(entity: EntityBody, payload: unknown, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
+    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+    call.counts.localBegun++;
+    ctx.execution.begin(resolve as (outcome: Outcome) => void);
+    const deciding = new BeingDecided(ctx, call);
+    try {
+      this.#host.decide(entity, payload, ctx, deciding);
+    } catch (error) {
+      deciding.reject(error);
+    }
+    return promise;
+  }
+
   /** One `then` and one promise: each further one costs 60 ns. */
   #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
@@ -376,6 +394,29 @@ export class LocalFastPath {
         (error) => execution.end(call.counts.localEnd(call.failure(error, ctx))),
       );
     });
+  }
+}
+
+/** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
+class BeingDecided implements Settling {
+  readonly #ctx: MessageContext;
+  readonly #call: HandlerCall;
+
+  constructor(ctx: MessageContext, call: HandlerCall) {
+    this.#ctx = ctx;
+    this.#call = call;
+  }
+
+  resolve(value: unknown): void {
+    this.#end(this.#call.success(value, this.#ctx));
+  }
+
+  reject(reason: unknown): void {
+    this.#end(this.#call.failure(reason, this.#ctx));
+  }
+
+  #end(result: Result<unknown>): void {
+    this.#ctx.execution.end(this.#call.counts.localEnd(result));
   }
 }
 

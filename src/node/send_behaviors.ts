@@ -4,7 +4,7 @@
  */
 import { App, type AppParts } from "./app.ts";
 import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";
-import { show } from "../data/checks.ts";
+import { isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, untilDeadline } from "../dispatch/execution.ts";
@@ -17,7 +17,6 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
-import { isThenable } from "../contract/schema.ts";
 
 /** Passes a message through the behaviors around sends; `go` sends it, with these headers besides its own. */
 type Sending = (
@@ -45,7 +44,7 @@ export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
 /** An {@link App} whose sends pass through behaviors. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
-  readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+  readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
   /** As for {@link App}; `sending` comes from {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
@@ -188,17 +187,19 @@ export class AppWithSendBehaviors extends App {
 }
 
 /** The app as the host of behaviors around sends: a drain waits for them, and they do not count as in flight. */
-function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
+function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   return {
     wheel: app.wheel,
-    get pending() {
-      return app.pending;
+    underWay: {
+      begin() {
+        app.around++;
+        app.underWay.begin();
+      },
+      end() {
+        app.around--;
+        app.underWay.end();
+      },
     },
-    set pending(count) {
-      app.around += count - app.pending;
-      app.pending = count;
-    },
-    idle: () => app.idle(),
   };
 }
 

@@ -29,6 +29,8 @@ export interface LogOptions {
    * ones.
    */
   readonly schedules: boolean;
+  /** A sequence that others have seen of it: a stream that is made again begins behind it. Asked for then; may reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /**
@@ -62,6 +64,11 @@ export interface LogStream {
    */
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
   /**
+   * The same without a promise, for many at once: calls back in a microtask. For subjects that were read before, which
+   * are not checked again.
+   */
+  appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
+  /**
    * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
    * stream.
    */
@@ -87,6 +94,11 @@ export interface LogStream {
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
   /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
   subjects(pattern: string): Promise<string[]>;
+  /**
+   * Calls back with the last message of each subject that matches a pattern, in order, from a server that may lag behind; after a failure within,
+   * with some again. Rejects as `state`.
+   */
+  lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
   /**
    * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
    * number. Rejects as `state`.
@@ -137,6 +149,20 @@ export interface AppendOptions {
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Options of {@link LogStream.appendNext}. */
+export interface ConditionalAppend {
+  /** Until when to wait for the answer, by the monotonic clock. */
+  readonly due: number;
+  /** As {@link AppendOptions.expect}. */
+  readonly expect: number;
+}
+
+/** Gets what became of an append. */
+export interface AppendReceiver {
+  /** Called once; must not throw. `now`: by the monotonic clock. */
+  appended(appended: Appended, now: number): void;
 }
 
 /** When what a schedule stores is appended. */

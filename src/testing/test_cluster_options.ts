@@ -98,6 +98,7 @@ const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
   breaker: true,
   behaviors: true,
   carry: true,
+  causes: true,
   logger: true,
   replicas: true,
 };

@@ -51,19 +51,19 @@ const PLANTS = {
     to: 'hint === "nobody") {',
   }],
   "flow-stored": [{
-    file: "src/flow/drive.ts",
-    from: "      if (!await this.#stored()) return false;\n    }\n    return !this.#over && !this.#leaving;",
-    to: "      void this.#stored();\n    }\n    return !this.#over && !this.#leaving;",
+    file: "src/flow/drive_state.ts",
+    from: "      if (!await this.stored()) return false;\n    }\n    return !this.over && !this.leaving;",
+    to: "      void this.stored();\n    }\n    return !this.over && !this.leaving;",
   }],
   "flow-parallel": [{
     file: "src/flow/drive.ts",
-    from: "    this.#finish = () => this.#undoAll(recorded(error));\n    this.#look();",
+    from: "    this.#finish = () => this.#undoAll(recorded(error));\n    this.#state.look();",
     to: "    this.#undoAll(recorded(error));",
   }],
   "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{
-    file: "src/flow/drive.ts",
-    from: "      if (scheduled && !await this.#wake(name, until)) return;\n",
+    file: "src/flow/waits.ts",
+    from: "      if (scheduled && !await state.wake(name, until)) return;\n",
     to: "",
   }],
   "flow-lease": [{
@@ -72,7 +72,7 @@ const PLANTS = {
     to: "",
   }],
   "flow-cancel": [{
-    file: "src/flow/drive.ts",
+    file: "src/flow/steps.ts",
     from: "    if (step.undo && (step.begun || !step.fresh)) return false;\n",
     to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
   }],
@@ -180,8 +180,12 @@ const PLANTS = {
   }],
   "entity-expect": [{
     file: "src/entities/rounds.ts",
-    from: "      expect: copy.sequence,",
-    to: "      expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number,",
+    from: "expect: copy.sequence };",
+    to: "expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number };",
+  }, {
+    file: "src/nats/log_stream.ts",
+    from: 'const headers = { "Nats-Expected-Last-Subject-Sequence":',
+    to: 'const headers = { "Not-Expected":',
   }],
   "entity-record": [{
     file: "src/entities/rounds.ts",

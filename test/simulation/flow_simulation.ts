@@ -387,6 +387,7 @@ class Process implements DrivesHost {
             .slice(0, options.most ?? 1_000);
         }, unavailable),
       purge: () => Promise.resolve(0),
+      lasts: () => Promise.resolve(),
     };
   }
 
@@ -459,7 +460,8 @@ class Process implements DrivesHost {
   }
 
   /** An operator has it tried again: its process died too often. */
-  stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): void {
+  async stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): Promise<void> {
+    await this.request(() => {}, () => {});
     if (step === "") return this.simulation.runs.get(run)!.retry();
     this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }

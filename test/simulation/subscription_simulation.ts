@@ -944,7 +944,7 @@ class SimLeader {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     if (run.now - this.#written > STILL * 0.8) return;
-    for (const item of ledger.begin(run.now)) this.#send(item);
+    for (const item of ledger.begin(() => run.now)) this.#send(item);
     if (ledger.waitsForCommit) this.#write();
   }
 
@@ -972,7 +972,7 @@ class SimLeader {
   #answered(item: Item, outcome: Outcome, endpoint: string): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
-    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.begun}`);
+    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.turn}`);
     item.node = undefined;
     const attempts = item.attempts + 1;
     const error = { code: outcome, message: "" };
@@ -988,7 +988,7 @@ class SimLeader {
       later(20);
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });
-    } else if (!item.parked && run.random() < 0.5) {
+    } else if (item.place === "open" && run.random() < 0.5) {
       ledger.waits(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });

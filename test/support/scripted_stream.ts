@@ -2,6 +2,8 @@
 import type {
   Appended,
   AppendOptions,
+  AppendReceiver,
+  ConditionalAppend,
   LogAbilities,
   LogState,
   LogStream,
@@ -38,6 +40,10 @@ export class ScriptedStream implements LogStream {
     });
   }
 
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    this.append(subject, text, { timeout: due, expect }).then((appended) => receiver.appended(appended, 0));
+  }
+
   state(): Promise<LogState | undefined> {
     return Promise.reject(new CatgaError("UNAVAILABLE", "a scripted stream has no state"));
   }
@@ -52,6 +58,10 @@ export class ScriptedStream implements LogStream {
 
   follow(): never {
     throw new Error("a scripted stream has no readers");
+  }
+
+  lasts(): Promise<void> {
+    return Promise.resolve();
   }
 
   read(): Promise<StoredMessage[]> {

@@ -17,8 +17,8 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { exceeds } from "../../data/utf8.ts";
-import type { MalformedCount } from "../wire/frame_receiver.ts";
+import { exceeds } from "../../data/encoding.ts";
+import type { MalformedCount } from "../wire/endpoint.ts";
 
 /** What interop needs of its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {

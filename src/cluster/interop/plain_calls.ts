@@ -10,15 +10,14 @@ import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
-import { toJson } from "../../data/encoding.ts";
+import { byteLength, exceeds, toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
-import type { MalformedCount } from "../wire/frame_receiver.ts";
+import type { MalformedCount } from "../wire/endpoint.ts";
 import { printable } from "../../data/printable.ts";
 
 /** The queue group of all nodes: the default one of NATS services. */
@@ -39,7 +38,7 @@ export interface PlainCallsOptions {
   readonly malformed: MalformedCount;
   readonly served: readonly ServedContract[];
   /** A drain waits until nothing is pending there. */
-  readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
+  readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** The headers that go on with what handlers send; their names are in lower case. */
   readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
@@ -89,14 +88,14 @@ export class PlainCalls {
     const { reply } = message;
     if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
     const began = clock.monotonic();
-    host.pending++;
+    host.underWay.begin();
     this.#underWay++;
     const handled = contract.kind === "stream" ? this.#feed(contract, message) : this.#handle(contract, message);
     handled.then((result) => {
       stats.count(clock.monotonic() - began, result.error);
       if (reply !== undefined) this.#answer(reply, result);
       this.#underWay--;
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
   }
 

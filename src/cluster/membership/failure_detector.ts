@@ -6,7 +6,7 @@
  *    per second, whatever the size of the cluster.
  * 2. The first bounce, or 500 ms without an answer to a ping, makes the node a suspect (`membership_view.ts`): requests
  *    prefer other nodes, and each node that suspects it pings it once a second. Requests under way to it fail or move
- *    to another node (`../wire/watchdog.ts`, `../routing/retry_decision.ts`).
+ *    to another node (`../wire/watchdog.ts`, `../routing/router.ts`).
  * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody is
  *    there as seen from one server, now. So frames have to bounce for as long as a live node may take to move to
  *    another server; then a node on another server is asked: it pings as well, and removes the record if that bounces,

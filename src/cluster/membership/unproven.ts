@@ -10,7 +10,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/fifo.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, PROTOCOL, readFrame } from "../wire/frame.ts";
-import { HEADERS, type MalformedCount } from "../wire/frame_receiver.ts";
+import { HEADERS, type MalformedCount } from "../wire/endpoint.ts";
 
 /** What it needs of the membership that it belongs to. */
 interface UnprovenOptions {

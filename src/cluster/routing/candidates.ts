@@ -2,18 +2,20 @@
  * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks.
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
+ *
+ * Over 400 lines: the candidates, the strategies that choose among them, and the breakers that leave some out.
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
-import { show } from "../../data/checks.ts";
-import { disown } from "../../contract/schema.ts";
+import { disown, show } from "../../data/checks.ts";
 import { wrongKind } from "../../dispatch/outcome.ts";
 import type { CatgaError } from "../../error.ts";
-import type { Random } from "../../ports/clock.ts";
+import type { Clock, Random, Timer } from "../../ports/clock.ts";
 import type { Call } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
-import type { Breakers } from "./breakers.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { Peer } from "../wire/peer.ts";
 
 /** A node as the membership knows it. */
 export interface KnownNode {
@@ -294,4 +296,169 @@ function leastLoaded({ random, load }: StrategyHost): Strategy {
 
 function random({ random }: StrategyHost): Strategy {
   return (candidates) => candidates[Math.floor(random() * candidates.length)];
+}
+
+// The breakers of this process, one for each other process; made at the first failed delivery to it.
+
+/** What breakers need of the router that they belong to. */
+interface BreakersOptions extends BreakerOptions {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** A breaker allows requests now, or does not any more. */
+  changed(): void;
+}
+
+/** All of them. */
+export class Breakers {
+  readonly #options: BreakersOptions;
+  /** Breakers of processes that a delivery has failed to; they are forgotten with their peers. */
+  readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
+  /** Whether there has been one: most nodes never need any. */
+  #any = false;
+  /** The ends of cooldowns. */
+  readonly #timers: Set<Timer> = new Set();
+  #closed = false;
+
+  constructor(options: BreakersOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a request may be sent there now. */
+  allows(peer: Peer | undefined): boolean {
+    return this.#of(peer)?.allows ?? true;
+  }
+
+  /**
+   * Called before a request is sent; `false`: it must not be. In the half-open state it is the trial, and the only one.
+   */
+  passes(peer: Peer): boolean {
+    const breaker = this.#of(peer);
+    if (breaker === undefined) return true;
+    if (!breaker.allows) return false;
+    if (breaker.state === "half-open") {
+      breaker.sent();
+      this.#options.changed();
+    }
+    return true;
+  }
+
+  /** The process has answered, or shown that it is alive. */
+  succeeded(peer: Peer | undefined): void {
+    this.#of(peer)?.succeeded();
+  }
+
+  /** A delivery has failed. */
+  failed(peer: Peer): void {
+    let breaker = this.#of(peer);
+    if (breaker === undefined) {
+      this.#breakers.set(peer, breaker = this.#make(peer));
+      this.#any = true;
+    }
+    breaker.failed();
+  }
+
+  #of(peer: Peer | undefined): Breaker | undefined {
+    return this.#any && peer !== undefined ? this.#breakers.get(peer) : undefined;
+  }
+
+  #make(peer: Peer): Breaker {
+    const { clock, observer, changed, cooldown } = this.#options;
+    return new Breaker(this.#options, clock, (state) => {
+      observer({ type: "breaker", node: peer.node, state });
+      if (state === "open" && !this.#closed) {
+        const timer = clock.after(cooldown, () => {
+          this.#timers.delete(timer);
+          this.allows(peer); // moves it to half-open
+          changed();
+        }, { background: true });
+        this.#timers.add(timer);
+      }
+      changed();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+}
+
+// A circuit breaker (Nygard, Release It!) for one process: after some failures in a row nothing is sent to it for a
+// while (open); after the cooldown it is half-open: one request is sent, the trial, and its result closes or opens it
+// again.
+
+/** When a breaker opens and for how long. */
+export interface BreakerOptions {
+  /** Failed deliveries in a row that open it, 1 or more; 5. */
+  readonly failures: number;
+  /** How long it stays open before a trial, in ms; 5,000. */
+  readonly cooldown: number;
+}
+
+/** `half-open`: one trial is sent, and decides. */
+export type BreakerState = "closed" | "open" | "half-open";
+
+/** The breaker of one process. */
+export class Breaker {
+  readonly #options: BreakerOptions;
+  readonly #clock: Clock;
+  readonly #onChange: (state: BreakerState) => void;
+  #state: BreakerState = "closed";
+  /** In a row, while closed. */
+  #failures = 0;
+  /** When it opened, by the monotonic clock. */
+  #openedAt = 0;
+  /** When the trial was sent; -1 for none. */
+  #trialAt = -1;
+
+  constructor(options: BreakerOptions, clock: Clock, onChange: (state: BreakerState) => void) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#onChange = onChange;
+  }
+
+  /** Its state now; the end of the cooldown makes it half-open. */
+  get state(): BreakerState {
+    if (this.#state === "open" && this.#clock.monotonic() - this.#openedAt >= this.#options.cooldown) {
+      this.#move("half-open");
+    }
+    return this.#state;
+  }
+
+  /** Whether something may be sent now. */
+  get allows(): boolean {
+    if (this.#state === "closed") return true;
+    if (this.state !== "half-open") return false;
+    // a trial whose end is not reported must not block the process for ever
+    return this.#trialAt < 0 || this.#clock.monotonic() - this.#trialAt >= this.#options.cooldown;
+  }
+
+  /** A request is sent: in the half-open state it is the trial. */
+  sent(): void {
+    if (this.#state === "half-open") this.#trialAt = this.#clock.monotonic();
+  }
+
+  /** The process answered, with whatever result. */
+  succeeded(): void {
+    this.#failures = 0;
+    if (this.#state !== "closed") this.#move("closed");
+  }
+
+  /** A delivery failed. */
+  failed(): void {
+    this.#failures++;
+    if (this.state === "half-open" || (this.#state === "closed" && this.#failures >= this.#options.failures)) {
+      this.#move("open");
+    }
+  }
+
+  /** The one place where the state changes. */
+  #move(state: BreakerState): void {
+    this.#state = state;
+    this.#trialAt = -1;
+    this.#failures = 0;
+    if (state === "open") this.#openedAt = this.#clock.monotonic();
+    this.#onChange(state);
+  }
 }

@@ -1,6 +1,8 @@
 /**
- * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), and when that fails does what
- * `retry_decision.ts` decides: another attempt, or an error.
+ * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), lets it wait where it cannot be
+ * sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
+ *
+ * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
@@ -8,18 +10,17 @@ import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
-import { Refusal } from "../../dispatch/outcome.ts";
+import { noHandler, Refusal } from "../../dispatch/outcome.ts";
 import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
-import { CatgaError } from "../../error.ts";
-import type { Clock, Random } from "../../ports/clock.ts";
-import { type AttemptFailure, Call, type CallOwner } from "../wire/call.ts";
+import { CatgaError, type ErrorCode } from "../../error.ts";
+import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
+import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
-import { type BreakerOptions, Breakers } from "./breakers.ts";
-import { Candidates, type KnownNode } from "./candidates.ts";
-import { decideRetry, type GivenUp, isAway, isOverload, mayMoveOn, retryPause } from "./retry_decision.ts";
-import { type KnownGaps, WaitingCalls } from "./waiting_calls.ts";
+import { type BreakerOptions, Breakers, Candidates, type KnownNode } from "./candidates.ts";
 import { toText } from "../../data/encoding.ts";
+import { nextTick } from "node:process";
+import type { AnyContract } from "../../contract/contract.ts";
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -78,7 +79,7 @@ export class Router implements CallOwner {
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
     const { app } = this.#options;
     const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
-    app.pending++;
+    app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) call.listen(request.signal);
@@ -285,7 +286,7 @@ export class Router implements CallOwner {
     this.#waiting.delete(call);
     call.unlisten();
     call.request.parent?.execution.release(call);
-    if (--app.pending === 0) app.idle();
+    app.underWay.end();
     return true;
   }
 }
@@ -314,3 +315,325 @@ export async function broadcast(
     wanted.map(async ({ id }) => ({ node: id, result: await send({ ...requestOf(request, id), text }) })),
   );
 }
+
+// Calls that cannot be sent now: they wait for the connection, or for a node that handles them.
+
+/** The contracts that a node handled lately, and that none handles now: a node that handles them may be restarting. */
+export interface KnownGaps {
+  /** Whether this contract is known to be one of them. */
+  knows(name: string): boolean;
+  /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one says so. */
+  ask(name: string): void;
+}
+
+/** What waiting calls need of the router. */
+interface WaitingCallsOptions {
+  readonly clock: Clock;
+  readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
+  readonly gaps: KnownGaps;
+  /** It need not wait any longer. */
+  retry(call: Call): void;
+  /** It has waited for long enough, or too many wait already. */
+  fail(call: Call, error: CatgaError): void;
+}
+
+/** How a call waits for a node. */
+interface NodeWait {
+  /** Ends the wait; without one the call waits until its deadline. */
+  timer: Timer | undefined;
+  /** There were nodes that handle it, and none of them was there when the call was sent. */
+  readonly away: boolean;
+}
+
+/** The waiting calls of one node. */
+export class WaitingCalls {
+  readonly #options: WaitingCallsOptions;
+  /** In the order in which they came. */
+  readonly #forConnection: Set<Call> = new Set();
+  readonly #forNode: Map<Call, NodeWait> = new Map();
+  /** How many of these wait for a node that was away. */
+  #away = 0;
+  #checking = false;
+  #polling = false;
+  #stopping = false;
+
+  constructor(options: WaitingCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Has a call wait for {@link WaitingCalls.connected}. */
+  forConnection(call: Call): void {
+    if (this.#full) return this.#refuse(call, "the network is not connected");
+    this.#forConnection.add(call);
+  }
+
+  /** Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms. */
+  forNode(call: Call): void {
+    if (this.#full) return this.#refuse(call, "no node handles it now");
+    const { gaps } = this.#options;
+    const { name } = call.request.contract;
+    const unhandled = !this.#stopping && this.#isUnhandled(call);
+    const known = unhandled && gaps.knows(name);
+    this.#forNode.set(call, { timer: known ? undefined : this.#limit(call), away: false });
+    if (unhandled && !known) gaps.ask(name);
+  }
+
+  /**
+   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node,
+   * and try again; `error` is its result if it may not, because it has no retries or is for one node.
+   */
+  forReturn(call: Call, error: CatgaError): void {
+    const { request } = call;
+    if (this.#stopping || this.#full || request.retries === 0 || request.node !== undefined) {
+      return this.#options.fail(call, error);
+    }
+    call.failedOn = undefined;
+    // the last one was used up without a node
+    call.retriesLeft = Math.max(call.retriesLeft, 1);
+    this.#forNode.set(call, { timer: undefined, away: true });
+    this.#away++;
+    this.#poll();
+  }
+
+  /** Whether a call waits until its deadline for a node. */
+  inGap(call: Call): boolean {
+    const wait = this.#forNode.get(call);
+    return wait !== undefined && wait.timer === undefined;
+  }
+
+  /** It has turned out that a contract is in a gap: calls that would wait for 500 ms wait until their deadlines. */
+  gapFound(name: string): void {
+    if (this.#stopping) return;
+    for (const [call, wait] of this.#forNode) {
+      if (call.request.contract.name !== name || !this.#isUnhandled(call)) continue;
+      wait.timer?.cancel();
+      wait.timer = undefined;
+    }
+  }
+
+  /** This node stops, and notices no node that joins: calls wait for one no longer than 500 ms. */
+  stop(): void {
+    this.#stopping = true;
+    for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
+  }
+
+  /** The connection is back. */
+  connected(): void {
+    const calls = [...this.#forConnection];
+    this.#forConnection.clear();
+    for (const call of calls) this.#options.retry(call);
+  }
+
+  /** The nodes have changed: those that wait for one are looked at in the next tick, once for many changes. */
+  nodesChanged(): void {
+    if (this.#forNode.size === 0 || this.#checking) return;
+    this.#checking = true;
+    nextTick(() => {
+      this.#checking = false;
+      this.#check();
+    });
+  }
+
+  /** A call has ended. */
+  delete(call: Call): void {
+    if (this.#forConnection.size > 0) this.#forConnection.delete(call);
+    if (this.#forNode.size > 0) this.#leave(call);
+  }
+
+  get #full(): boolean {
+    return this.#forConnection.size + this.#forNode.size >= MAX_WAITING;
+  }
+
+  #refuse(call: Call, why: string): void {
+    const message = `${why}, and ${MAX_WAITING} requests wait already`;
+    this.#options.fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
+  }
+
+  /** Whether any node may have the call, and none handles its contract. */
+  #isUnhandled({ request }: Call): boolean {
+    return request.node === undefined && this.#options.candidates.handling(request.contract.name).length === 0;
+  }
+
+  #limit(call: Call): Timer {
+    return this.#options.clock.after(NO_HANDLER_WAIT, () => this.#options.fail(call, this.#noNode(call)));
+  }
+
+  #noNode(call: Call): CatgaError {
+    const { contract, node } = call.request;
+    const inGap = this.#stopping && node === undefined &&
+      (this.#forNode.get(call)?.away || this.#options.gaps.knows(contract.name));
+    if (!inGap) return noHandler(contract, node).error;
+    const message =
+      `${contract.kind} ${contract.name} did not run: no node that handles it is there, and this one stops`;
+    return new CatgaError("UNAVAILABLE", message, { retryable: true });
+  }
+
+  #leave(call: Call): void {
+    const wait = this.#forNode.get(call);
+    if (wait === undefined) return;
+    wait.timer?.cancel();
+    if (wait.away) this.#away--;
+    this.#forNode.delete(call);
+  }
+
+  /** In the order in which they came. A node that has just joined queues what is too much for it, or refuses it. */
+  #check(): void {
+    const { candidates, retry } = this.#options;
+    // a copy: a call may have to wait again
+    for (const [call, { away }] of [...this.#forNode]) {
+      if (call.done) continue;
+      const sendable = away ? candidates.reachable(call.request.contract.name) : candidates.of(call).length > 0;
+      if (!sendable) continue;
+      this.#leave(call);
+      retry(call);
+    }
+  }
+
+  /** A node that refuses because it stops is no suspect, so that no change may follow. */
+  #poll(): void {
+    if (this.#polling) return;
+    this.#polling = true;
+    const again = () => {
+      this.#polling = false;
+      if (this.#away === 0) return;
+      this.#check();
+      if (this.#away > 0) this.#poll();
+    };
+    this.#options.clock.after(POLL, again, { background: true }); // the calls' deadlines keep the process alive
+  }
+}
+
+/** How many calls may wait. */
+export const MAX_WAITING = 65_536;
+const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
+const POLL = 250; // ms
+
+// What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for every
+// combination.
+
+/** Why the caller waits no longer. `sent`: an attempt may have run. */
+export type GivenUp =
+  /** The deadline passed; `away`: while the call waited for a node that handles it. */
+  | { readonly how: "expired"; readonly sent: boolean; readonly away?: boolean }
+  /** The caller gave up, or the app stops. */
+  | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
+
+/** How an attempt ended without an answer. */
+export type Failed = AttemptFailure | GivenUp;
+
+/**
+ * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the error
+ * that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated whatever
+ * it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
+ */
+export function decideRetry(
+  contract: AnyContract,
+  failed: Failed,
+  attempts: number,
+  node: string,
+  ofEntity = false,
+): "again" | "wait" | CatgaError {
+  const what = `${contract.kind} ${contract.name}`;
+  // an idempotent command, or one of an entity, has one recorded result for its id, whoever runs it
+  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent) || ofEntity;
+  const unknown = (why: string): CatgaError =>
+    new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
+  switch (failed.how) {
+    case "undelivered": {
+      if (failed.code === "TOO_LARGE") return new CatgaError("TOO_LARGE", `${what} is too large for the server`);
+      if (attempts > 0) return "again";
+      const code: ErrorCode =
+        failed.code === "OVERLOADED" || failed.code === "DRAINING" || failed.code === "NO_HANDLER" ||
+          failed.code === "DEADLOCK"
+          ? failed.code
+          : "UNAVAILABLE";
+      return new CatgaError(
+        code,
+        `${what} did not run: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
+        {
+          retryable: code !== "NO_HANDLER" && code !== "DEADLOCK",
+          node,
+        },
+      );
+    }
+    case "lost":
+      if (repeatable && attempts > 0) return "again";
+      if (contract.kind === "stream") {
+        const why = failed.answered ? "its end was lost" : `the process of node ${node} is gone`;
+        return new CatgaError("STREAM_BROKEN", `${what} broke: ${why}`, { retryable: true, node });
+      }
+      if (contract.kind !== "query") {
+        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
+      }
+      return new CatgaError(
+        "UNAVAILABLE",
+        `${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`,
+        {
+          retryable: true,
+          node,
+        },
+      );
+    case "silent":
+      return repeatable && attempts > 0 ? "again" : "wait";
+    case "expired":
+      if (!failed.sent) {
+        const why = failed.away
+          ? "no node that handles it was there before its deadline, though one was before"
+          : "it could not be delivered before its deadline";
+        return new CatgaError("UNAVAILABLE", `${what} did not run: ${why}`, { retryable: true });
+      }
+      return contract.kind === "query" || contract.kind === "stream"
+        ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
+        : unknown("it was not answered before its deadline");
+    case "aborted":
+      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query" ||
+          contract.kind === "stream"
+        ? failed.reason
+        : unknown(failed.reason.message);
+  }
+}
+
+/** Whether the node was not there, as while the only replica of a service restarts. */
+export function isAway(failed: Failed): boolean {
+  return failed.how === "undelivered" &&
+    (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
+}
+
+/** Returns `true` if the node has too much to do. */
+export function isOverload(failed: Failed): boolean {
+  return failed.how === "undelivered" && failed.code === "OVERLOADED";
+}
+
+/**
+ * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
+ * with room must not be left out because others had none. It is bounded, for where all have too much to do, a request to each
+ * of many nodes would add to it.
+ */
+export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
+  return node === undefined && retries > 0 && moves < MAX_MOVES;
+}
+
+/** The pause before a call that has failed on every node is sent again, in ms. */
+export function retryPause({ request: { retries }, retriesLeft }: Call, failed: Failed, random: Random): number {
+  const first = isOverload(failed) ? OVERLOAD_BACKOFF : FIRST_BACKOFF;
+  return backoff(random, retries - retriesLeft - 1, first, MAX_BACKOFF);
+}
+
+const MAX_MOVES = 16;
+const FIRST_BACKOFF = 10; // ms
+const OVERLOAD_BACKOFF = 100; // ms: a node counts its pace in tenths of a second
+const MAX_BACKOFF = 1_000; // ms
+
+const GONE = "its process is gone";
+const ANSWER_LOST = "its answer was lost";
+const REASONS: Record<RefusalCode, string> = {
+  BOUNCED: "nobody was there",
+  LOST: "it was lost on its way",
+  OVERLOADED: "the node has too much to do",
+  DRAINING: "the node is leaving",
+  NO_HANDLER: "the node has no handler for it",
+  DEADLOCK: "those who have the turn that it waits for wait for it to end",
+  LATE: "it arrived after its deadline",
+  TOO_LARGE: "it is too large",
+  BREAKER_OPEN: "deliveries to the node have failed too often lately",
+};

@@ -16,7 +16,7 @@
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import { Deadlined } from "../../ports/clock.ts";
 import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { nodeOf, tooLarge } from "./frame.ts";

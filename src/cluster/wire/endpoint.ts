@@ -1,22 +1,36 @@
 /**
  * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event
- * loop. What becomes of received frames is in `frame_receiver.ts`; what bounces and silence mean, in `watchdog.ts`.
+ * loop; and what becomes of a frame that arrives. `watchdog.ts` says what bounces and silence mean.
+ *
+ * Over 400 lines: both directions of one connection.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
-import { encode } from "../../data/utf8.ts";
-import { delay, type Timer, token } from "../../ports/clock.ts";
+import { encode } from "../../data/encoding.ts";
+import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
-import type { Call, SentFrame } from "./call.ts";
-import { frameLimit, nodeOf, payloadLimit } from "./frame.ts";
-import { ELSEWHERE, FrameReceiver, type FrameReceiverOptions, type MalformedCount } from "./frame_receiver.ts";
-import { frameText } from "./frame_writer.ts";
+import type { Call, RefusalCode, SentFrame } from "./call.ts";
+import {
+  type Frame,
+  frameLimit,
+  frameText,
+  isEndpoint,
+  type Item,
+  Malformed,
+  nodeOf,
+  payloadLimit,
+  type PingItem,
+  PROTOCOL,
+  readFrame,
+  type StatsAskedItem,
+  type VersionsItem,
+} from "./frame.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { TurnBursts } from "./open_streams.ts";
-import { Peer, type PeerHost } from "./peer.ts";
-import { PeerTable, ResendBuffer } from "./peer_table.ts";
+import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
+import { readError } from "../../dispatch/error_encoding.ts";
 
 /** What an endpoint needs of the app. */
 interface EndpointOptions
@@ -371,3 +385,225 @@ class BounceProbe {
 const WAIT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
 const SETTLE = 10; // ms from the arrival of a message to its subscriber
 const TIMES = 2;
+
+// What becomes of a frame that arrives: it is checked, its sender is noted as alive, its requests are handed to their
+// handlers, and its answers to the calls that wait for them. A frame that came before, or was reported missing, is
+// refused, and what a frame is late by is taken off the time of its requests.
+
+/** What a receiver needs of the endpoint that it belongs to. */
+export interface FrameReceiverOptions {
+  /** What the subjects of frames to this process begin with; the sender follows. */
+  readonly prefix: string;
+  /** With the monotonic clock added: the time by a clock that does not jump. */
+  readonly epoch: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+  readonly inbound: InboundRequests;
+  readonly malformed: MalformedCount;
+  /** The sender is alive; called for its first frame, and for those that follow a ping. */
+  observed(peer: Peer): void;
+  /** A process has reconnected, and asks for its last answers again. */
+  askedAgain(peer: Peer): void;
+  /** A process has not received the frames in these ranges, and asks for the answers in them. */
+  missing(peer: Peer, ranges: readonly number[]): void;
+  /** A process has answered requests. */
+  answered(peer: Peer): void;
+  /** Another node reports that frames to `endpoint` bounce on its server. */
+  accused(endpoint: string, server: string): void;
+  /**
+   * A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not.
+   */
+  asked(name: string): number;
+  /** Another process remembers, for `left` ms more, a node that handled this contract. */
+  gap(name: string, left: number): void;
+  /** What this process has counted, as JSON. */
+  stats(): string;
+}
+
+/** Receives the frames of one process. */
+export class FrameReceiver {
+  readonly #options: FrameReceiverOptions;
+
+  constructor(options: FrameReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message of the node's subscription. */
+  receive(message: TransportMessage): void {
+    if (message.noResponders) return;
+    const { prefix, epoch, clock, peers, inbound, malformed } = this.#options;
+    if (!message.subject.startsWith(prefix)) return malformed.add(message.subject, ELSEWHERE);
+    const sender = message.subject.slice(prefix.length);
+    if (peers.find(sender) === undefined && !isEndpoint(sender)) {
+      return malformed.add(message.subject, "the sender is not an endpoint");
+    }
+    // no node sends any: JetStream does, which publishes stored messages on any subject
+    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
+    let frame: Frame;
+    try {
+      frame = readFrame(message.data);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      malformed.add(message.subject, error.message);
+      if (error.version !== undefined) peers.get(sender).versions([PROTOCOL]);
+      return;
+    }
+    const peer = peers.get(sender);
+    const { upTo } = peer.received;
+    const runs = peer.received.take(frame.seq);
+    const now = clock.monotonic();
+    const late = peer.lateness.note(frame.sentAt, epoch + now);
+    if (peer.lastSeenAt < 0 || peer.pingedAt >= 0) this.#options.observed(peer);
+    peer.lastSeenAt = now;
+    peer.late = late;
+    peer.pingedAt = peer.bouncedAt = -1;
+    const { outstanding } = peer.ledger;
+    let index = 0;
+    let [ping, asked] = [-1, -1];
+    let lacking = false;
+    for (const item of frame.items) {
+      if (item[0] === "p") {
+        ping = item[1];
+        if (item[2] === 1) this.#options.askedAgain(peer);
+        if (item[3] !== undefined && item[3].length > 0) {
+          this.#options.missing(peer, item[3]);
+          lacking = true;
+        }
+      } else if (item[0] === "s") {
+        asked = item[1];
+      } else if (item[0] === "v") {
+        malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
+      } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
+    }
+    // what is in the gap, or was sent to it meanwhile, may never arrive
+    if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
+    if (index > 0) inbound.busyAt = peer.lastSeenAt;
+    if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
+    // one answer for a frame, however many pings or questions are in it
+    if (ping >= 0) peer.pong(ping, inbound.load, lacking);
+    if (asked >= 0) peer.tellStats(asked, this.#options.stats());
+  }
+
+  /**
+   * Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must
+   * not run.
+   */
+  #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
+    const { inbound } = this.#options;
+    switch (item[0]) {
+      case "q": {
+        const count = Math.max(1, item.length - 3);
+        for (let i = 0; late < Infinity && i < count; i++) {
+          inbound.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
+        }
+        return index + count;
+      }
+      case "m":
+        if (late < Infinity) inbound.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
+        return index + 1;
+      case "r":
+        peer.ledger.answered(item);
+        return index;
+      case "e": {
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call === undefined) return index;
+        peer.settle(call);
+        peer.ledger.failed++;
+        call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
+        return index;
+      }
+      case "n": {
+        if (item[3] === "DRAINING") peer.leaving = true;
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
+        return index;
+      }
+      case "i":
+      case "a":
+      case "z": {
+        const call = peer.ledger.find(item[1], item[2]);
+        const sink = call?.request.items;
+        if (call === undefined) peer.unread(item[1], item[2]);
+        else if (item[0] === "i") sink?.items(call, item[3], item, 4);
+        else if (item[0] === "a") sink?.report(call, item[3]);
+        else sink?.end(call, item[3]);
+        return index;
+      }
+      case "w":
+        inbound.word(peer, item);
+        return index;
+      case "c":
+        inbound.cancel(peer, item);
+        return index;
+      case "o":
+        peer.load = item[4][0] + item[4][1];
+        peer.ledger.missing(item[2], item[3]);
+        if (item[3].length > 0 && item[3][item[3].length - 1] > peer.lostUpTo) {
+          peer.lostUpTo = item[3][item[3].length - 1];
+          peer.doubt();
+        }
+        // answers that were lost since that ping will be asked for with the next one
+        if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
+        return index;
+      case "b":
+        this.#options.accused(item[1], item[2]);
+        return index;
+      case "h": {
+        const left = this.#options.asked(item[1]);
+        if (left > 0) peer.reportGap(item[1], left);
+        return index;
+      }
+      case "g":
+        this.#options.gap(item[1], item[2]);
+        return index;
+      case "t":
+        return index;
+    }
+  }
+}
+
+/** Those whose place in the frame matters. */
+type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
+
+/** The codes of a node's refusals; one with another code did not run there either. */
+const REFUSALS: ReadonlySet<string> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
+const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
+
+function isRefusal(code: string): code is RefusalCode {
+  return REFUSALS.has(code);
+}
+
+// Malformed messages from the network: counted, and reported at once and then once a minute at most.
+
+/** The count of one node. */
+export class MalformedCount {
+  readonly #observer: Observer;
+  readonly #reports: OnceAMinute;
+  #count = 0;
+  #last = { subject: "", reason: "" };
+
+  constructor({ clock }: Transport, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
+    this.#observer = observer;
+  }
+
+  add(subject: string, reason: string): void {
+    this.#count++;
+    this.#last = { subject: subject.slice(0, 200), reason };
+    if (this.#reports.due()) this.report();
+  }
+
+  /** Reports those that have come since the last report. */
+  report(): void {
+    if (this.#count === 0) return;
+    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
+    this.#count = 0;
+  }
+}
+
+/** The reason when a frame or an event has headers. */
+export const HEADERS = "it has headers, and no node sends any";
+
+/** The reason when a message is on a subject that the node did not subscribe to. */
+export const ELSEWHERE =
+  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -8,8 +8,7 @@ import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
-import { toText } from "../../data/encoding.ts";
-import { isTagged } from "../../data/tag.ts";
+import { isTagged, toText } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
@@ -17,6 +16,7 @@ import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import {
   type EventFrame,
+  eventFrameText,
   FRAME_LENGTH,
   Malformed,
   payloadLimit,
@@ -24,8 +24,7 @@ import {
   tooLarge,
   WireEnvelope,
 } from "./frame.ts";
-import { eventFrameText } from "./frame_writer.ts";
-import { HEADERS, type MalformedCount } from "./frame_receiver.ts";
+import { HEADERS, type MalformedCount } from "./endpoint.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** What an event channel needs of the node. */

@@ -1,7 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { encode } from "../../data/utf8.ts";
-import { readEventFrame, readFrame } from "./frame.ts";
+import { encode } from "../../data/encoding.ts";
 import {
   bouncesItem,
   cancelItem,
@@ -14,9 +13,11 @@ import {
   movedItem,
   pingItem,
   pongItem,
+  readEventFrame,
+  readFrame,
   refusalItem,
   versionsItem,
-} from "./frame_writer.ts";
+} from "./frame.ts";
 
 /** What the other side reads of what has been written. */
 function read(writer: FrameWriter): readonly unknown[] {

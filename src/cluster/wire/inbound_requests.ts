@@ -26,7 +26,7 @@ import { writeError } from "../../dispatch/error_encoding.ts";
 export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+  readonly host: Pick<ContextHost, "wheel" | "underWay">;
   /** How many handlers run at once for other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
@@ -135,13 +135,13 @@ export class InboundRequests implements AdmissionWatcher {
     const waiting = new Waiting(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
     if (this.#aside >= MAX_ASIDE || !this.#queue.enter(waiting)) {
       counts.find(name)?.refused("OVERLOADED");
       return false;
     }
-    host.pending++; // a drain waits for it
+    host.underWay.begin(); // a drain waits for it
     counts.queued(name, 1);
     return true;
   }

@@ -8,7 +8,7 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { Fifo } from "../../data/fifo.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import { type FrameWriter, numberItem } from "./frame_writer.ts";
+import { type FrameWriter, numberItem } from "./frame.ts";
 import type { Peer } from "./peer.ts";
 import { RECONNECT_GRACE } from "./watchdog.ts";
 

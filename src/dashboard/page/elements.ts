@@ -139,8 +139,9 @@ interface TableOptions<Row> {
   readonly empty: string;
   /** Buttons of a row, made once for it. */
   readonly actions?: (key: string) => readonly HTMLElement[];
-  /** What unfolds below a row. */
+  /** What unfolds below a row, and the text of the button that does; `"Show"`. */
   readonly detail?: (row: Row) => string;
+  readonly unfold?: string;
 }
 
 /** A table in a section of the page. */
@@ -203,6 +204,8 @@ export function tableMaker({ make, say, count }: Elements) {
     return d;
   }
 
+  /** Rows of a page. */
+  const PAGE = 50;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 180;
   const HEIGHT = 28;
@@ -221,7 +224,12 @@ export function tableMaker({ make, say, count }: Elements) {
     readonly #note: HTMLParagraphElement;
     readonly #frame = make("div", "", { class: "frame" });
     readonly #shown = new Map<string, Shown>();
+    readonly #pager = make("p", "", { class: "bar" });
+    readonly #where = make("span", "", { class: "note", role: "status" });
+    #all: readonly Row[] = [];
     #rows: readonly Row[] = [];
+    #total = 0;
+    #page = 0;
 
     constructor(options: TableOptions<Row>) {
       this.#options = options;
@@ -237,7 +245,18 @@ export function tableMaker({ make, say, count }: Elements) {
       table.append(top, this.#body);
       this.#frame.append(table);
       this.#frame.hidden = true;
-      options.place.append(this.#frame, this.#note);
+      const turn = (text: string, by: number) => {
+        const made = make("button", text, { type: "button" });
+        made.addEventListener("click", () => {
+          this.#page += by;
+          this.#draw();
+          this.#frame.scrollTop = 0;
+        });
+        return made;
+      };
+      this.#pager.append(turn("Previous", -1), turn("Next", 1), this.#where);
+      this.#pager.hidden = true;
+      options.place.append(this.#frame, this.#pager, this.#note);
     }
 
     row(key: string): Row | undefined {
@@ -245,8 +264,23 @@ export function tableMaker({ make, say, count }: Elements) {
     }
 
     show(rows: readonly Row[], total = rows.length): void {
+      this.#all = rows;
+      this.#total = total;
+      this.#draw();
+    }
+
+    /** The rows of the page. */
+    #draw(): void {
       const { key, empty } = this.#options;
-      this.#rows = rows;
+      const pages = Math.max(1, Math.ceil(this.#all.length / PAGE));
+      this.#page = Math.min(Math.max(0, this.#page), pages - 1);
+      const first = this.#page * PAGE;
+      const rows = this.#rows = this.#all.slice(first, first + PAGE);
+      this.#pager.hidden = pages === 1;
+      const [previous, next] = this.#pager.querySelectorAll("button");
+      previous.disabled = this.#page === 0;
+      next.disabled = this.#page === pages - 1;
+      say(this.#where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(this.#all.length)}`);
       const left = new Set(this.#shown.keys());
       let before: ChildNode | null = this.#body.firstChild;
       for (const row of rows) {
@@ -267,7 +301,7 @@ export function tableMaker({ make, say, count }: Elements) {
         shown?.detail?.remove();
         this.#shown.delete(id);
       }
-      const more = total - rows.length;
+      const more = this.#total - this.#all.length;
       this.#frame.hidden = rows.length === 0;
       this.#note.hidden = rows.length > 0 && more === 0;
       say(this.#note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
@@ -301,12 +335,13 @@ export function tableMaker({ make, say, count }: Elements) {
     }
 
     #unfolding(shown: Shown, key: string, detail: (row: Row) => string): HTMLElement {
-      const toggle = make("button", "Show", { type: "button", "aria-expanded": "false" });
+      const { unfold = "Show" } = this.#options;
+      const toggle = make("button", unfold, { type: "button", "aria-expanded": "false" });
       toggle.addEventListener("click", () => {
         const row = this.row(key);
         const open = shown.detail === undefined && row !== undefined;
         toggle.setAttribute("aria-expanded", `${open}`);
-        say(toggle, open ? "Hide" : "Show");
+        say(toggle, open ? "Hide" : unfold);
         if (!open) {
           shown.detail?.remove();
           delete shown.detail;

@@ -49,7 +49,11 @@ export function lettersSection(
           { title: "Contract", cell: ({ contract }) => contract },
           { title: "Key", cell: ({ key }) => key ?? "-" },
           { title: "Id", cell: ({ id }) => ({ text: id, tone: "dim" }) },
-          { title: "Error", wide: true, cell: ({ code, error }) => ({ text: `${code}: ${error}`, tone: "bad" }) },
+          {
+            title: "Error",
+            wide: true,
+            cell: ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
+          },
           { title: "Attempts", number: true, cell: ({ attempts }) => count(attempts) },
           {
             title: "Dead for",
@@ -64,7 +68,8 @@ export function lettersSection(
           button("Replay", () => void this.#settle("replay", place), { class: "change" }),
           button("Discard", () => void this.#settle("discard", place), { class: "change" }),
         ],
-        detail: ({ position, code, error, payload }) => `position ${position}\n${code}: ${error}\n\n${payload}`,
+        detail: ({ position, code, error, cause, payload }) =>
+          `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}`,
       });
     }
 

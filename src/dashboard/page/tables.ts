@@ -18,7 +18,7 @@ import type { Elements, Table, Tables } from "./elements.ts";
 export function shownTables({ byId, count, duration, latency, rate }: Elements, { table, sparkline }: Tables) {
   type Now = () => number;
 
-  const STATES = { live: "good", suspect: "warn", gone: "bad" } as const;
+  const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
 
   /** The nodes. */
   function nodesTable(now: Now): Table<NodeView> {
@@ -27,8 +27,7 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
       key: ({ id, startedAt }) => `${id} ${startedAt}`,
       empty: "no nodes",
       columns: [
-        { title: "Node", cell: ({ id, host }) => ({ text: id, title: host }) },
-        { title: "Service", cell: ({ service }) => service },
+        { title: "Node", cell: ({ id, label, host }) => ({ text: label, title: `${id} ${host}` }) },
         {
           title: "State",
           cell: ({ state, since }) => ({
@@ -117,6 +116,8 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
           cell: ({ due }) => due === 0 ? "-" : due <= now() ? "now" : `in ${duration(due - now())}`,
         },
       ],
+      detail: ({ position, code, error, cause }) =>
+        code === "" ? `position ${position}` : `position ${position}\n${code}: ${error}${cause && `\n${cause}`}`,
     });
   }
 
@@ -195,6 +196,15 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
         columns: [
           { title: "Contract", cell: ({ name }) => name },
           { title: "Kind", cell: ({ kind }) => ({ text: kind, tone: "dim" }) },
+          {
+            title: "Handled by",
+            wide: true,
+            cell: ({ nodes, handlers }) => {
+              if (handlers === 0) return { text: "nobody", tone: "warn" };
+              const more = handlers > nodes.length ? ` and ${count(handlers - nodes.length)} more` : "";
+              return { text: `${nodes.join(", ")}${more}`, tone: "dim" };
+            },
+          },
           { title: "Runs/s", number: true, cell: (row) => rate(row.rate) },
           {
             title: "15 minutes",
@@ -210,7 +220,15 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
           {
             title: "Failing/s",
             number: true,
-            cell: ({ failing }) => ({ text: rate(failing), tone: failing > 0 ? "bad" : "" }),
+            cell: ({ failing, refusing }) => {
+              const errors = Math.max(0, failing - refusing);
+              return { text: rate(errors), tone: errors > 0 ? "bad" : "" };
+            },
+          },
+          {
+            title: "Declined/s",
+            number: true,
+            cell: ({ refusing }) => ({ text: rate(refusing), title: "failures that the handler decided on" }),
           },
           {
             title: "Codes",
@@ -218,7 +236,7 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
             cell: ({ codes }) =>
               codes.length === 0
                 ? "-"
-                : { text: codes.map(([code, n]) => `${code} ${count(n)}`).join(", "), tone: "bad" },
+                : { text: codes.map(([code, n]) => `${code} ${count(n)}`).join(", "), tone: "dim" },
           },
           { title: "p50", number: true, cell: ({ p50 }) => latency(p50 ?? undefined) },
           { title: "p99", number: true, cell: ({ p99 }) => latency(p99 ?? undefined) },

@@ -1,7 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { encodeValue } from "../../data/encoding.ts";
-import { encode } from "../../data/utf8.ts";
+import { encode, encodeValue } from "../../data/encoding.ts";
 import { seededRandom } from "../../memory/network.ts";
 import { type GroupHead, type GroupItem, groupText, isReadable, itemText, readGroup } from "./group.ts";
 import type { LoggedMessage } from "./logged_message.ts";

@@ -1,9 +1,6 @@
 /** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
-import { isTooDeep } from "../../data/encoding.ts";
+import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
-import { isTagged } from "../../data/tag.ts";
-import { decode } from "../../data/utf8.ts";
-import { MAX_DEPTH } from "../../data/value_text.ts";
 
 /** The version of the format that is written and read here. */
 export const GROUP_VERSION = 1;
@@ -23,8 +20,15 @@ export interface ParsedGroup {
   readonly items: readonly unknown[];
 }
 
+/** Names that were found valid when the message before was read: most messages have the same. NaN: none, and equal to nothing. */
+export class KnownNames {
+  endpoint: unknown = NaN;
+  command: unknown = NaN;
+  event: unknown = NaN;
+}
+
 /** Parses a message. Never throws. */
-export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
+export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
   const value = parse(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
   // a level takes two bytes
@@ -35,8 +39,11 @@ export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
       ? { reason: `it has format ${version}; this node reads ${GROUP_VERSION}`, version }
       : unreadable("it has no version of the format");
   }
-  if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
-    return unreadable("its publisher is not an endpoint");
+  if (endpoint !== known.endpoint) {
+    if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
+      return unreadable("its publisher is not an endpoint");
+    }
+    known.endpoint = endpoint;
   }
   if (!isCount(first)) return unreadable("the number of its first item is not a count");
   if (!Number.isFinite(sentAt)) return unreadable("its time is not a number");

@@ -1,7 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { encodeValue } from "../../data/encoding.ts";
-import { encode } from "../../data/utf8.ts";
+import { encode, encodeValue } from "../../data/encoding.ts";
 import { formOf, parseGroup, PLAIN, TAGGED, UNDEFINED, whyNoPayload } from "./group_text.ts";
 
 describe("parseGroup", () => {

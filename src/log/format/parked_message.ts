@@ -2,30 +2,37 @@
  * A message that a subscription has put aside, with what it failed with: a message of the stream `catga_<ns>_subscriptions`, under
  * `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody with access can write one, so it is validated.
  */
+import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/checks.ts";
-import { isStrings } from "../../data/checks.ts";
-import { isCount, isNotNegative } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+import { readRecord } from "./record_text.ts";
+
+/** What an attempt failed with: what its handler threw, if that is kept, is the cause. */
+export interface FailedWith {
+  readonly code: string;
+  readonly message: string;
+  readonly cause?: string | undefined;
+}
 
 /** A message that was put aside. */
 export interface ParkedMessage {
   readonly message: LoggedMessage;
   /** What its last attempt failed with; `undefined`: it waits behind another of its key. */
-  readonly error: { readonly code: string; readonly message: string } | undefined;
+  readonly error: FailedWith | undefined;
 }
 
 /**
  * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to 200: with a large
- * payload it must fit into the store.
+ * payload it must fit into the store. With 0 the cause is left out.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;
   return JSON.stringify({
     v: 1,
-    ...(error === undefined ? {} : { error: [cut(error.code, 200), cut(error.message, mostOfError)] }),
+    ...(error === undefined ? {} : { error: errorText(error, mostOfError) }),
     message: {
       ...{ position, category, id, tagged, time },
       ...(key === undefined ? {} : { key }),
@@ -33,6 +40,11 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
       ...(payload === undefined ? {} : { payload }),
     },
   });
+}
+
+function errorText({ code, message, cause }: FailedWith, most: number): readonly string[] {
+  const text = [cut(code, 200), cut(message, most)];
+  return cause === undefined || most === 0 ? text : [...text, cause];
 }
 
 /** A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its own. */
@@ -46,23 +58,22 @@ export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage
 
 /** Parses the message of an identity. Returns a string that says what is wrong with it if it is invalid. */
 export function readParked(id: string, text: string): ParkedMessage | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (!isRecord(value)) return "no object";
+  const value = readRecord(text);
+  if (typeof value === "string") return value;
   if (isTooDeep(value)) return "nested too deeply";
-  const { v, error } = value;
-  if (v !== 1) return "of another version";
+  const { error } = value;
   if (error !== undefined && !(Array.isArray(error) && typeof error[0] === "string" && typeof error[1] === "string")) {
     return "no error";
   }
   const message = readMessage(value.message);
   if (typeof message === "string") return message;
   if (messageId(message) !== id) return "another message than its subject says";
-  return { message, error: error === undefined ? undefined : { code: error[0], message: error[1] } };
+  return { message, error: error === undefined ? undefined : readError(error) };
+}
+
+function readError([code, message, cause]: readonly unknown[]): FailedWith {
+  const known = { code: `${code}`, message: `${message}` };
+  return typeof cause === "string" ? { ...known, cause: cause.slice(0, MAX_CAUSE) } : known;
 }
 
 function readMessage(value: unknown): LoggedMessage | string {

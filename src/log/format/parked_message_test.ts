@@ -37,6 +37,14 @@ describe("parked messages", () => {
     assertEquals([depth, deep(2_000)], [1_000, "nested too deeply"]);
   });
 
+  it("keep what the handler threw, 4 kB of it at most, and leave it out of one that is too large", () => {
+    const error = { code: "HANDLER_FAILED", message: "it threw", cause: `TypeError: ${"x".repeat(9_000)}` };
+    const read = readParked(ID, writeParked({ ...PARKED, error })) as ParkedMessage;
+    assertEquals(read.error, { ...error, cause: error.cause.slice(0, 4_096) });
+    const small = readParked(ID, writeParked({ ...PARKED, error }, 0)) as ParkedMessage;
+    assertEquals(small.error, { code: "HANDLER_FAILED", message: "…" });
+  });
+
   it("keep the beginning of a long error", () => {
     const error = { code: "C".repeat(1_000), message: "m".repeat(5_000) };
     const read = readParked(ID, writeParked({ ...PARKED, error })) as ParkedMessage;

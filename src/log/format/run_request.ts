@@ -2,6 +2,7 @@
  * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
  * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
+import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
 import { readMessageId } from "./commit.ts";
 import type { LoggedMeta } from "./logged_message.ts";
@@ -25,13 +26,14 @@ export type RunRequest = readonly [
 
 /**
  * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
- * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take).
+ * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
+ * threw, for operators.
  *
  * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on; `OUTCOME_UNKNOWN`, the node
  * stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler of an earlier attempt goes on there, so that it
  * was not run. Other failures are those of messages that did not run.
  */
-export type RunAnswer = 0 | 1 | readonly [code: string, message: string, final: 0 | 1, details?: unknown];
+export type RunAnswer = 0 | 1 | readonly [code: string, message: string, final: 0 | 1, cause?: string];
 
 /** Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to that node, too. */
 export const STILL_RUNNING = "still running";
@@ -74,11 +76,11 @@ export function readRunRequest(value: unknown): RunRequest | string {
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (value === 0 || value === 1) return value;
   if (!Array.isArray(value) || value.length < 3 || value.length > 4) return undefined;
-  const [code, message, final, details] = value;
+  const [code, message, final, cause] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
   if (final !== 0 && final !== 1) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
-  return details === undefined ? known : [...known, details];
+  return typeof cause === "string" ? [...known, cause.slice(0, MAX_CAUSE)] : known;
 }
 
 /** The token of a barrier; `undefined` for what is none. */

@@ -47,12 +47,14 @@ describe("readRunRequest", () => {
 });
 
 describe("readRunAnswer", () => {
-  it("takes 0, 1 and failures, with details if there are any", () => {
-    const details = { left: 0 };
-    for (const answer of [0, 1, ["GONE", "", 1], ["GONE", "none", 0, details], ["GONE", "none", 0, null]]) {
+  it("takes 0, 1 and failures, with a cause if it is a text, of 4 kB at most", () => {
+    for (const answer of [0, 1, ["GONE", "", 1], ["GONE", "none", 0, "TypeError: no"]]) {
       assertEquals<unknown>(readRunAnswer(answer), answer);
     }
-    assertEquals(readRunAnswer(["GONE", "none", 0, undefined]), ["GONE", "none", 0]);
+    for (const cause of [undefined, null, 7, { stack: "x" }]) {
+      assertEquals(readRunAnswer(["GONE", "none", 0, cause]), ["GONE", "none", 0]);
+    }
+    assertEquals(readRunAnswer(["GONE", "none", 0, "x".repeat(5_000)]), ["GONE", "none", 0, "x".repeat(4_096)]);
   });
 
   it("cuts a code and a message that are too long", () => {

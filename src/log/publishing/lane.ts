@@ -1,6 +1,7 @@
 /**
- * What one process publishes under one subject: one message of the stream is under way at a time, which keeps the order, and what
- * is published meanwhile forms the next one. Nothing waits while nothing is under way.
+ * What one process publishes under one subject. One message of the stream with many publications is under way at a time, which keeps the
+ * order, and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own, because the
+ * stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing is under way.
  */
 import { Fifo } from "../../data/fifo.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
@@ -12,11 +13,15 @@ export class Lane {
   readonly #host: LaneHost;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
+  /** What waits behind a message with an id and the same key, by key: as long as such a message is under way, there is an entry. */
+  readonly #behind = new Map<string, Fifo<Publication>>();
   /** How many of those that wait have ended. */
   #gone = 0;
   /** Publications in a message, at most. */
   #most = MOST_IN_GROUP;
-  #underWay: Group | undefined;
+  /** Messages that are under way: one, or several that have ids of their own. */
+  #underWay = 0;
+  #several = false;
 
   /** `idle` is called whenever nothing is left. */
   constructor(host: LaneHost, idle?: () => void) {
@@ -24,51 +29,99 @@ export class Lane {
     this.#idle = idle;
   }
 
-  /** Sends it at once if nothing is under way. */
+  /** Sends it at once if nothing is under way that it has to wait for. */
   add(publication: Publication): void {
     this.#waiting.push(publication);
-    if (this.#underWay === undefined) this.#next();
+    this.#next();
   }
 
   /** A publication that waits here has ended. */
   left(): void {
     this.#gone++;
-    if (this.#gone < 1_024 || this.#gone * 2 < this.#waiting.size) return;
-    this.#waiting.keep((publication) => !publication.over);
+    if (this.#gone < 1_024) return;
+    let waiting = this.#waiting.size;
+    for (const { size } of this.#behind.values()) waiting += size;
+    if (this.#gone * 2 < waiting) return;
+    for (const queue of [this.#waiting, ...this.#behind.values()]) queue.keep((publication) => !publication.over);
     this.#gone = 0;
   }
 
   #next(): void {
-    const publications = this.#take();
-    if (publications.length === 0) return this.#idle?.();
-    const group = this.#underWay = new Group(this.#host, publications, (rest) => {
-      if (this.#underWay !== group) return;
-      this.#underWay = undefined;
-      if (rest) this.#split(group);
+    for (;;) {
+      const next = this.#firstOf(this.#waiting);
+      if (next === undefined) {
+        if (this.#underWay === 0) this.#idle?.();
+        return;
+      }
+      if (!isSingle(next)) {
+        if (this.#underWay > 0) return;
+        this.#beginGroup(this.#take());
+        continue;
+      }
+      if (this.#underWay > 0 && !this.#several) return;
+      const behind = next.key === undefined ? undefined : this.#behind.get(next.key);
+      if (behind === undefined && this.#underWay === MOST_AT_ONCE) return;
+      this.#waiting.shift();
+      if (behind === undefined) this.#beginSingle(next);
+      else behind.push(next);
+    }
+  }
+
+  #beginGroup(publications: readonly Publication[]): void {
+    this.#underWay++;
+    const group = new Group(this.#host, publications, (split) => {
+      this.#underWay--;
+      if (split) this.#split(group);
       else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
       this.#next();
     });
     group.begin();
   }
 
-  /** Publications for one message: with an id of its own a publication stands alone, because the stream knows it by that. */
+  #beginSingle(publication: Publication): void {
+    this.#underWay++;
+    this.#several = true;
+    const { key } = publication;
+    if (key !== undefined && !this.#behind.has(key)) this.#behind.set(key, new Fifo());
+    new Group(this.#host, [publication], () => {
+      this.#underWay--;
+      const behind = key === undefined ? undefined : this.#behind.get(key)!;
+      const next = behind && this.#firstOf(behind);
+      if (next === undefined) {
+        if (key !== undefined) this.#behind.delete(key);
+        if (this.#underWay === 0) this.#several = false;
+        this.#next();
+      } else {
+        behind!.shift();
+        this.#beginSingle(next);
+      }
+    }).begin();
+  }
+
+  /** What waits longest in a queue. */
+  #firstOf(queue: Fifo<Publication>): Publication | undefined {
+    for (;;) {
+      const { first } = queue;
+      if (first?.over !== true) return first;
+      this.#gone--;
+      queue.shift();
+    }
+  }
+
+  /** Publications for one message: one that is scheduled stands alone. */
   #take(): Publication[] {
     const taken: Publication[] = [];
     const waiting = this.#waiting;
     let chars = 0;
-    for (let next = waiting.first; next !== undefined; next = waiting.first) {
-      if (next.over) this.#gone--;
-      else {
-        const alone = next.id !== undefined || next.planned !== undefined;
-        const [first] = taken;
-        chars += next.item.length;
-        if (
-          first !== undefined &&
-          (alone || taken.length === this.#most || chars > MOST_CHARS || next.keep !== first.keep ||
-            first.id !== undefined || first.planned !== undefined)
-        ) break;
-        taken.push(next);
-      }
+    for (let next = this.#firstOf(waiting); next !== undefined; next = this.#firstOf(waiting)) {
+      const [first] = taken;
+      chars += next.item.length;
+      if (
+        first !== undefined &&
+        (isSingle(next) || next.planned !== undefined || first.planned !== undefined || next.keep !== first.keep ||
+          taken.length === this.#most || chars > MOST_CHARS)
+      ) break;
+      taken.push(next);
       waiting.shift();
     }
     return taken;
@@ -88,5 +141,12 @@ export class Lane {
   }
 }
 
+/** Whether it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
+function isSingle({ id, planned }: Publication): boolean {
+  return id !== undefined && planned === undefined;
+}
+
+/** Messages with ids of their own that are under way at once. */
+const MOST_AT_ONCE = 512;
 /** Characters of the items of one message. */
 const MOST_CHARS = 65_536;

@@ -2,15 +2,14 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
-import { Deadlined } from "../../dispatch/deadline_wheel.ts";
+import { type Clock, Deadlined } from "../../ports/clock.ts";
 import type { Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /** What a {@link Publication} needs of its app: a drain waits for it. */
-export type PublicationHost = Pick<ContextHost, "wheel" | "pending" | "idle">;
+export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
 /** A schedule that is to be stored. */
 export interface Planned {
@@ -39,6 +38,7 @@ export interface PublicationParts {
   readonly item: string;
   /** What the program gave as its id. */
   readonly id: string | undefined;
+  readonly key: string | undefined;
   /** How long it is kept, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
@@ -52,6 +52,7 @@ export interface PublicationParts {
 export class Publication extends Deadlined {
   readonly contract: AnyContract;
   readonly id: string | undefined;
+  readonly key: string | undefined;
   readonly keep: number;
   readonly planned: Planned | undefined;
   /** Settles once. */
@@ -72,6 +73,7 @@ export class Publication extends Deadlined {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
     this.id = parts.id;
+    this.key = parts.key;
     this.keep = parts.keep;
     this.planned = parts.planned;
     this.item = parts.item;
@@ -81,7 +83,7 @@ export class Publication extends Deadlined {
     // events are not aborted with their handler: it may still publish what it did
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
-    host.pending++;
+    host.underWay.begin();
     host.wheel.add(this);
     if (parts.signal !== undefined) {
       this.#cancel = () => this.abort(cancelled(this.contract));
@@ -105,8 +107,8 @@ export class Publication extends Deadlined {
     this.#execution?.release(this);
     this.#ended(this);
     this.item = "";
-    settle(result); // before `idle`: code that waits for it may start something that a drain has to wait for
-    if (--this.#host.pending === 0) this.#host.idle();
+    settle(result); // before it ends: code that waits for it may start something that a drain has to wait for
+    this.#host.underWay.end();
     this.attempted?.left();
   }
 

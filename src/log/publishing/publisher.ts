@@ -2,8 +2,7 @@
 import { KEEP, keepOf } from "../../contract/contract_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { cannotBeSent, encodeValue } from "../../data/encoding.ts";
-import { byteLength, exceeds } from "../../data/utf8.ts";
+import { byteLength, cannotBeSent, encodeValue, exceeds } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -84,7 +83,7 @@ export class Publisher implements LaneHost {
     if (exceeds(item, limit)) return Promise.resolve({ ok: false, error: tooLarge(contract, byteLength(item), limit) });
     const planned = schedule === undefined ? undefined : this.#plan(contract, schedule, id);
     const lane = planned === undefined ? this.#laneOf(contract.name) : this.#laneOfSchedule(planned.subject);
-    const parts = { contract, item, id, keep: keepOf(contract.options), planned, timeout, signal, parent };
+    const parts = { contract, item, id, key, keep: keepOf(contract.options), planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, parts, (ended) => {
       this.#waiting--;
       this.#chars -= ended.item.length;
@@ -171,11 +170,11 @@ export class Publisher implements LaneHost {
     const mark = `${endpoint}.${this.#marks++}`;
     const stream = (again: boolean) => this.stream(again);
     const timeout = Math.min(limit, 60_000); // shorter than a mark stays, and than the stream remembers an id
-    host.pending++; // a drain waits for it
+    host.underWay.begin(); // a drain waits for it
     try {
       return await work({ clock: this.clock, stream, mark, timeout });
     } finally {
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     }
   }
 

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { encode } from "../../data/utf8.ts";
-import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
+import { encode } from "../../data/encoding.ts";
+import { DeadlineWheel, UnderWay } from "../../ports/clock.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -38,10 +38,10 @@ describe("Publisher", () => {
     const results: unknown[] = [];
     const first = publish(Placed, 1).then((result) => results.push(result));
     await Promise.resolve();
-    assertEquals([results, host.pending], [[], 1]);
+    assertEquals([results, host.underWay.count], [[], 1]);
     stream.appends[0].answer(stored(7, true));
     await first;
-    assertEquals([results, host.pending, host.wheel.size], [[{ ok: true, value: undefined }], 0, 0]);
+    assertEquals([results, host.underWay.count, host.wheel.size], [[{ ok: true, value: undefined }], 0, 0]);
   });
 
   it("what is published meanwhile leaves together, in order", async () => {
@@ -143,6 +143,94 @@ describe("Publisher", () => {
       assertEquals(read(stream.appends[3])[0].id, "a b");
     });
 
+    it("with ids of their own, messages of different keys are under way side by side, those of one key one after the other", async () => {
+      const { publish, stream } = start();
+      const done: number[] = [];
+      const send = (n: number, options: { id?: string; key?: string }) =>
+        publish(Placed, n, options).then(() => void done.push(n));
+      send(1, { id: "1", key: "a" });
+      send(2, { id: "2", key: "b" });
+      send(3, { id: "3" });
+      send(4, { id: "4", key: "a" });
+      send(5, { id: "5", key: "c" });
+      send(6, { id: "6", key: "a" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2", "3", "5"]);
+      const answer = async (place: number, settled: number) => {
+        stream.appends[place].answer(stored());
+        while (!done.includes(settled)) await Promise.resolve();
+      };
+      await answer(1, 2);
+      assertEquals(sent(), ["1", "2", "3", "5"]);
+      await answer(0, 1);
+      assertEquals(sent(), ["1", "2", "3", "5", "4"]);
+      await answer(4, 4);
+      assertEquals(sent(), ["1", "2", "3", "5", "4", "6"]);
+    });
+
+    it("512 with ids are under way at most", async () => {
+      const { publish, stream } = start();
+      const sent = Array.from({ length: 600 }, (_, n) => publish(Placed, n, { id: `${n}`, key: `${n}` }));
+      assertEquals(stream.appends.length, 512);
+      stream.appends[7].answer(stored());
+      await sent[7];
+      assertEquals(stream.appends.length, 513);
+      stream.reply = () => stored();
+      for (const append of stream.appends.splice(0)) append.answer(stored());
+      await Promise.all(sent);
+    });
+
+    it("what has ended while it waits behind its key is not sent", async () => {
+      const { publish, stream } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const { signal, abort } = cancelling();
+      const second = publish(Placed, 2, { id: "2", key: "a", signal });
+      const third = publish(Placed, 3, { id: "3", key: "a" });
+      abort();
+      assertEquals(code(await second), "CANCELLED");
+      stream.appends[0].answer(stored());
+      await first;
+      stream.appends[1].answer(stored());
+      await third;
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "3"]);
+    });
+
+    it("one without an id waits for those that have one, and they for it", async () => {
+      const { publish, stream } = start();
+      const first = [publish(Placed, 1, { id: "1", key: "a" }), publish(Placed, 2, { id: "2", key: "b" })];
+      const group = [publish(Placed, 3), publish(Placed, 4)];
+      const last = publish(Placed, 5, { id: "5", key: "c" });
+      const sent = () => stream.appends.map((append) => numbers(append).join());
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[0].answer(stored());
+      await first[0];
+      assertEquals(sent(), ["1", "2"]);
+      stream.appends[1].answer(stored());
+      await first[1];
+      assertEquals(sent(), ["1", "2", "3,4"]);
+      stream.appends[2].answer(stored());
+      await Promise.all(group);
+      assertEquals(sent(), ["1", "2", "3,4", "5"]);
+      stream.appends[3].answer(stored());
+      await last;
+    });
+
+    it("of those with one key, the second waits until the first is stored, however often it is repeated", async () => {
+      const { publish, stream, clock } = start();
+      const first = publish(Placed, 1, { id: "1", key: "a" });
+      const other = publish(Placed, 2, { id: "2", key: "b" });
+      const second = publish(Placed, 3, { id: "3", key: "a" });
+      stream.appends[0].answer(SILENCE);
+      stream.appends[1].answer(stored());
+      await other;
+      await clock.advance(1_000);
+      assertEquals(stream.appends.map((append) => numbers(append).join()), ["1", "2", "1"]);
+      stream.appends[2].answer(stored());
+      await first;
+      stream.appends[3].answer(stored());
+      assertEquals((await second).ok, true);
+    });
+
     it("ill-formed Unicode is INVALID_MESSAGE: two such ids could be one", async () => {
       const { publish, stream } = start();
       assertEquals(code(await publish(Placed, 1, { id: "\ud800" })), "INVALID_MESSAGE");
@@ -176,7 +264,7 @@ describe("Publisher", () => {
     const result = await publish(Placed, 1, { payload: { f: () => 1 } });
     assertEquals(code(result), "INVALID_MESSAGE");
     assertMatch(result.error!.message, /payload.f/);
-    assertEquals([stream.appends.length, host.pending], [0, 0]);
+    assertEquals([stream.appends.length, host.underWay.count], [0, 0]);
   });
 
   describe("repeats", () => {
@@ -346,7 +434,7 @@ describe("Publisher", () => {
       const sent = [publish(Placed, 1), publish(Placed, 2)];
       host.wheel.abort(new CatgaError("CLOSED", "stopping"));
       assertEquals((await Promise.all(sent)).map(code), ["OUTCOME_UNKNOWN", "CLOSED"]);
-      assertEquals(host.pending, 0);
+      assertEquals(host.underWay.count, 0);
     });
   });
 
@@ -518,7 +606,7 @@ describe("Publisher", () => {
       const due = publish(Mail, 1, { id: "x", schedule: { delay: 0 }, timeout: 5_000 });
       await clock.advance(10_000);
       assertEquals(code(await due), "OUTCOME_UNKNOWN");
-      assertEquals(host.pending, 0);
+      assertEquals(host.underWay.count, 0);
     });
 
     it("one under way for an id: the next of the same id waits", async () => {
@@ -580,7 +668,7 @@ function start(
   { clock = new VirtualClock(), stream = new ScriptedStream(), opens, most, maxPayload = 1_048_576, onStored }:
     StartOptions = {},
 ) {
-  const host = { wheel: new DeadlineWheel(clock), pending: 0, idle() {} };
+  const host = { wheel: new DeadlineWheel(clock), underWay: new UnderWay() };
   const publisher = new Publisher({
     namespace: "shop",
     endpoint: "here.1",
@@ -605,6 +693,11 @@ function start(
       ...more,
     });
   return { clock, stream, host, publisher, publish };
+}
+
+function cancelling() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
 }
 
 function read({ data, subject }: Append, at = subject) {

@@ -5,7 +5,7 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { orderKeyOf } from "../../dispatch/routing_key.ts";
+import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
 
 /** What runs for the messages of a category. */

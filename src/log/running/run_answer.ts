@@ -1,6 +1,5 @@
 /** What a node answers to a subscription's leader, from the outcome of a handler. */
-import { encodeValue } from "../../data/encoding.ts";
-import { exceeds } from "../../data/utf8.ts";
+import { causeText } from "../../data/cause_text.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
@@ -14,14 +13,14 @@ export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
  * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt; a refusal, and
- * a failure to begin, stay what they are.
+ * a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw.
  */
-export function answerTo(outcome: Outcome, ctx: MessageContext): Outcome {
+export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean): Outcome {
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
   if (ctx.contract.options.idempotent && ctx.execution.claiming && WAITED.has(outcome.error.code)) return outcome;
-  return { ok: true, value: failureAnswer(outcome.error) };
+  return { ok: true, value: failureAnswer(outcome.error, causes) };
 }
 
 /** An outcome of a message's last attempt: a failure is final, also for a leader of another version, which does not know the handler's settings. */
@@ -38,11 +37,13 @@ export function lastAnswer(outcome: Outcome): Outcome {
   return typeof value === "number" ? outcome : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
 
-/** A handler's failure as an answer, which can be sent whatever the error holds. */
-export function failureAnswer({ code, message, final, details }: CatgaError): RunAnswer {
+/** A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its own stack. */
+export function failureAnswer(error: CatgaError, causes: boolean): RunAnswer {
+  const { code, message, final } = error;
   const text = cut(message, MAX_ANSWER_MESSAGE);
   const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;
-  return details === undefined ? answer : [...answer, sendable(details)];
+  const cause = causes ? causeText(error.cause ?? error) : undefined;
+  return cause === undefined ? answer : [...answer, cause];
 }
 
 /** A text that is well-formed, and not too long. */
@@ -50,14 +51,5 @@ function cut(text: string, most: number): string {
   return (text.length > most ? text.slice(0, most) : text).toWellFormed();
 }
 
-function sendable(details: unknown): unknown {
-  try {
-    return exceeds(encodeValue(details, "details"), MAX_DETAILS) ? "(the details are too large)" : details;
-  } catch {
-    return "(the details could not be sent)";
-  }
-}
-
 /** With these codes the wait for another's claim fails. */
 const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);
-const MAX_DETAILS = 16_384; // bytes

@@ -21,6 +21,8 @@ export interface SubscriptionRunsOptions {
   readonly host: ContextHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
+  /** Whether leaders get what handlers throw. */
+  readonly causes: boolean;
   /** Whether this node stops, and begins no more runs. */
   draining(): boolean;
 }
@@ -30,7 +32,7 @@ export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Those that have not ended, by the identities of their messages. */
   readonly #running: Map<string, Run> = new Map();
-  /** The last ones that have ended, and when, by the monotonic clock. */
+  /** The last ones that have ended, and when, by the clock of deadlines. */
   readonly #ended: { position: number; time: number; at: number }[] = [];
   #next = 0;
 
@@ -45,7 +47,7 @@ export class SubscriptionRuns {
 
   /** Those of messages of which a run has ended in the last seconds; of many the last ones. */
   get ended(): Iterable<string> {
-    const since = this.#options.host.clock.monotonic() - LATELY;
+    const since = this.#options.host.wheel.now() - LATELY;
     return this.#ended.filter(({ at }) => at >= since).map(messageId);
   }
 
@@ -72,7 +74,9 @@ export class SubscriptionRuns {
 
   /** A request of the leader. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
-    const going = this.#running.get(messageId({ position: request[1], time: request[7] }));
+    const going = this.#running.size === 0
+      ? undefined
+      : this.#running.get(messageId({ position: request[1], time: request[7] }));
     if (going === undefined) return this.#options.draining() ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     return going.answered ? this.#after(going, request, ctx) : going.answer;
   }
@@ -102,7 +106,7 @@ export class SubscriptionRuns {
     [token, position, attempt, id, key, given, tagged, time, meta]: RunRequest,
     outer: MessageContext,
   ): MaybePromise<Outcome> {
-    const { host, handlers } = this.#options;
+    const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts } = handlers;
     // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
     // checked it
@@ -112,7 +116,8 @@ export class SubscriptionRuns {
       payload = made();
     } catch (cause) {
       const message = `the payload of ${contract.name} (${id}) cannot be read`;
-      return { ok: true, value: failureAnswer(new CatgaError("INVALID_MESSAGE", message, { cause, final: true })) };
+      const error = new CatgaError("INVALID_MESSAGE", message, { cause, final: true });
+      return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
     // a run of the leader's request: what this one waits for, that one waits for
@@ -121,9 +126,10 @@ export class SubscriptionRuns {
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
       this.#onEnded(position, time);
-      return isLast ? lastAnswer(answerTo(outcome, ctx)) : answerTo(outcome, ctx);
+      const answer = answerTo(outcome, ctx, causes);
+      return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, timeout);
+    const run = new Run(ctx, timeout, causes);
     const own = messageId({ position, time });
     this.#running.set(own, run);
     run.watch(outcome, () => {
@@ -134,7 +140,7 @@ export class SubscriptionRuns {
   }
 
   #onEnded(position: number, time: number): void {
-    this.#ended[this.#next] = { position, time, at: this.#options.host.clock.monotonic() };
+    this.#ended[this.#next] = { position, time, at: this.#options.host.wheel.now() };
     this.#next = (this.#next + 1) % MOST_ENDED;
   }
 }
@@ -152,12 +158,14 @@ class Run {
   reported = false;
   readonly #ctx: MessageContext;
   readonly #timeout: number;
+  readonly #causes: boolean;
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  constructor(ctx: MessageContext, timeout: number) {
+  constructor(ctx: MessageContext, timeout: number, causes: boolean) {
     this.#ctx = ctx;
     this.#timeout = timeout;
+    this.#causes = causes;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.answer = promise;
     this.#resolve = resolve;
@@ -200,7 +208,7 @@ class Run {
     this.answered = true;
     // an aborted handler may end with a failure of its own making: why it was aborted says more
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
-      return this.#resolve(answerTo(outcome, ctx));
+      return this.#resolve(answerTo(outcome, ctx, this.#causes));
     }
     if (aborted.code === "TIMEOUT") {
       const message = `the handler of ${contract.name} did not end within ${this.#timeout} ms on node ${node}`;

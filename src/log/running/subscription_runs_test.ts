@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { event } from "../../contract/definition.ts";
-import type { HandlerRun } from "../../dispatch/handler_call.ts";
+import type { HandlerRun } from "../../dispatch/mediator.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
@@ -144,6 +144,7 @@ async function start(run?: HandlerRun) {
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
+    causes: false,
     draining: () => state.draining,
   });
   const request = (position: number, { token = 7, attempt = 1, timeout = 1_000 }: Asked = {}): Promise<Outcome> => {

@@ -36,6 +36,8 @@ export interface WorkerOptions {
   readonly replicas: number;
   /** The app's timeout, in ms. */
   readonly timeout: number;
+  /** Whether leaders get what handlers throw. */
+  readonly causes: boolean;
   log(): Promise<EventLog>;
   /** Whether this node stops, and begins no more runs. */
   draining(): boolean;
@@ -51,7 +53,7 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 
 /** Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this one. */
 export function serve(options: WorkerOptions): void {
-  const { host, mediator, service, namespace, replicas, timeout, log, draining } = options;
+  const { host, mediator, service, namespace, replicas, timeout, causes, log, draining } = options;
   let opened: Promise<LogStream> | undefined;
   const kept = () =>
     opened ??= log()
@@ -76,7 +78,7 @@ export function serve(options: WorkerOptions): void {
       mediator.serve(internal(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
     }
     const { token, categories } = subscription;
-    const runs = new SubscriptionRuns({ host, token, draining, handlers: categoryHandlers(handlers, timeout) });
+    const runs = new SubscriptionRuns({ host, token, causes, draining, handlers: categoryHandlers(handlers, timeout) });
     categories.push(runs);
     mediator.serve(internal(runName(owner, name, category)), runs.handle);
   }

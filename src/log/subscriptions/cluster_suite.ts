@@ -392,6 +392,7 @@ export class Node {
       at: (sequence) => opened.at(sequence),
       read: (...args) => opened.read(...args),
       subjects: (pattern) => opened.subjects(pattern),
+      lasts: (...args) => opened.lasts(...args),
       purge: (...args) => opened.purge(...args),
       onDoubt: (listener) => opened.onDoubt(listener),
     };

@@ -2,11 +2,12 @@
  * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run, and what becomes of
  * it, the ledger knows.
  */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { LogHost } from "../log_host.ts";
-import { pauseAfter } from "./retry.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
+import { afterFailure } from "./dead_letter.ts";
 import type { Item } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 import { outcomeOf, outcomeOfError, type RunFailure, type RunOutcome } from "./run_outcome.ts";
@@ -35,6 +36,9 @@ export interface HandingOutOptions {
   fault(error: unknown): void;
 }
 
+/** A failure of a handler, as the health of its subscription has it. */
+export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
+
 /** The messages in the hand of a leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
@@ -42,6 +46,8 @@ export class HandingOut {
   #paused = true;
   #closed = false;
   #pumping = false;
+  /** The newest failure of a handler. */
+  lastFailure: LastFailure | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -68,7 +74,7 @@ export class HandingOut {
     const { ledger, now, host: { clock } } = this.#options;
     for (const [item, due] of this.#waiting.items) {
       const { attempts, error } = item;
-      if (!item.isLive || item.parked || item.begun || error === undefined) continue;
+      if (item.place !== "open" || item.turn === "begun" || error === undefined) continue;
       ledger.failed(item, { attempts, error, due: now() + Math.max(0, due - clock.monotonic()) });
     }
     this.#waiting.close();
@@ -86,7 +92,7 @@ export class HandingOut {
     this.#pumping = true;
     const { ledger, now, onProgress } = this.#options;
     try {
-      for (let items = ledger.begin(now()); items.length > 0; items = ledger.begin(now())) this.send(items);
+      for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
     } finally {
       this.#pumping = false;
     }
@@ -172,39 +178,32 @@ export class HandingOut {
     this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
   }
 
-  #failed(item: Item, { code, message, final, node }: RunFailure): void {
+  #failed(item: Item, failure: RunFailure): void {
     const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
+    const { code, message, cause, node } = failure;
     const category = item.category as Category; // the categories make no others
+    const time = clock.monotonic();
+    const after = afterFailure(item, failure, category, { now: time, room: this.#waiting.size < MOST_WAITING, random });
     const attempts = item.attempts + 1;
-    const error = item.error = { code, message };
+    const error = item.error = { code, message, cause };
+    this.lastFailure = { contract: category.name, id: item.message.id, ...error, at: now() };
     item.refusals = 0;
+    item.failedAt ??= time;
     onProgress();
-    if (final || attempts >= category.attempts) return ledger.failed(item, { attempts, error, dead: now() });
+    if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
-    const pause = pauseAfter(attempts, category.delay, random);
-    observer({
-      type: "message-failed",
-      subscription: label,
-      contract: category.name,
-      id: item.message.id,
-      attempt: attempts,
-      code,
-      pause,
-    });
-    const time = clock.monotonic();
-    item.failedAt ??= time;
-    if (!item.parked && time + pause - item.failedAt <= IN_MEMORY && this.#waiting.size < MOST_WAITING) {
-      ledger.waits(item, attempts);
-      this.#waiting.add(item, pause);
-    } else ledger.failed(item, { attempts, error, due: now() + pause });
+    const { pause } = after;
+    const { category: { name: contract }, message: { id } } = item;
+    observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
+    if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
+    ledger.waits(item, attempts);
+    this.#waiting.add(item, pause);
   }
 }
 
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
 /** The first and the longest pause after a refusal, in ms. */
 const REFUSED = [50, 2_000] as const;
-/** How long a message that fails stays in memory, in ms; then it is parked. */
-const IN_MEMORY = 5_000;
-/** How many do at most. */
+/** How many messages that failed wait in memory at most. */
 const MOST_WAITING = 2_000;

@@ -1,6 +1,7 @@
 /** A message in its leader's memory, those of its key, and the list of those that are open. */
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 
 /** What a leader must know of a category to keep its messages in order. */
 export interface LedgerCategory {
@@ -27,7 +28,7 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** Whether the message has its payload: that of a large one that is parked is read again before it runs. */
+  /** Whether the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
   /** What it takes in the log, in bytes; 0: unknown. */
   size = 0;
@@ -35,18 +36,15 @@ export class Item {
   readonly epoch: number;
   /** Attempts that failed. */
   attempts: number;
-  parked = false;
+  /** Among those that are open, or put aside; or it is done, or discarded. */
+  place: "open" | "parked" | "gone" = "open";
+  /** It waits for its turn; may be handed out; or is handed out, or with the next commit. */
+  turn: "waits" | "ready" | "begun" = "waits";
   /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
   due = 0;
   dead = 0;
   /** What its last attempt failed with. */
-  error: { readonly code: string; readonly message: string } | undefined = undefined;
-  /** It is handed out, or is with the next commit. */
-  begun = false;
-  /** It is among those that may be handed out. */
-  ready = false;
-  /** Neither done nor discarded. */
-  isLive = true;
+  error: FailedWith | undefined = undefined;
   /** It runs at a node already: to hand it out is to join that run. */
   joins = false;
   /** The id of the node that the next attempt goes to: one where it may be running still. */
@@ -54,12 +52,13 @@ export class Item {
   /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
   refusals = 0;
   failedAt: number | undefined = undefined;
+  /** The messages of its key, once it is among them. */
+  line: Line | undefined = undefined;
   /** The next message of its key, which waits for this one. */
   behind: Item | undefined = undefined;
   /** Neighbours among those that are open. */
   previous: Item | undefined = undefined;
   next: Item | undefined = undefined;
-  listed = false;
   #id: string | undefined;
 
   constructor(message: LoggedMessage, category: LedgerCategory, attempts: number, epoch: number) {
@@ -118,7 +117,6 @@ export class OpenList {
     let before = this.#last;
     while (before !== undefined && before.position > item.position) before = before.previous;
     const after = before === undefined ? this.#first : before.next;
-    item.listed = true;
     item.previous = before;
     item.next = after;
     if (before === undefined) this.#first = item;
@@ -130,13 +128,11 @@ export class OpenList {
   }
 
   remove(item: Item): void {
-    if (!item.listed) return;
     const { previous, next } = item;
     if (previous === undefined) this.#first = next;
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    item.listed = false;
     item.previous = item.next = undefined;
     this.#size--;
     this.#bytes = this.#size === 0 ? 0 : this.#bytes - item.size; // fractions add up

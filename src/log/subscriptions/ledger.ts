@@ -8,6 +8,7 @@
 import { Fifo } from "../../data/fifo.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
@@ -27,7 +28,7 @@ export interface LedgerOptions {
 /** What became of a failed message. */
 export interface Failure {
   readonly attempts: number;
-  readonly error: { readonly code: string; readonly message: string };
+  readonly error: FailedWith;
   /** When it is to be tried again, in ms since 1970. */
   readonly due?: number;
   /** Since when it is a dead letter. */
@@ -176,7 +177,7 @@ export class Ledger {
       item.joins = node !== undefined;
       item.node = node;
     }
-    if (item.isLive && !item.parked) this.#suspicion.arrived(item);
+    if (item.place === "open") this.#suspicion.arrived(item);
     return true;
   }
 
@@ -197,13 +198,13 @@ export class Ledger {
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
       const item = this.#due.pop()!; // there is a first
-      if (item.due === first && this.#isFirst(item) && !item.ready && !item.begun) this.#push(item);
+      if (item.due === first) this.#offer(item);
     }
   }
 
-  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. */
-  begin(now: number): readonly Item[] {
-    if ((this.#due.first ?? Infinity) <= now) this.#wake(now);
+  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
+  begin(now: () => number): readonly Item[] {
+    if (this.#due.size > 0) this.#wake(now());
     this.#suspicion.settle(this.#place.read);
     if (this.#suspicion.active) return this.#beginInDoubt(now);
     const runs: Item[] = [];
@@ -216,7 +217,7 @@ export class Ledger {
   /** The nodes that handle this category have changed. */
   refresh(category: LedgerCategory): void {
     if (category.capable === 0) return;
-    for (const item of category.held.splice(0)) if (item.isLive) this.#push(item);
+    for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
 
   /** It was handled. */
@@ -249,14 +250,14 @@ export class Ledger {
    */
   vanished(item: Item, node: string): void {
     this.#stopped(item);
-    if (!item.isLive) return;
+    if (item.place === "gone") return;
     if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
   /** Its pause is over. It runs again when it is known that it failed. */
   again(item: Item): void {
-    if (!item.isLive || item.begun || item.ready) return;
+    if (item.place === "gone" || item.turn !== "waits") return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
     else this.#push(item);
   }
@@ -315,8 +316,7 @@ export class Ledger {
   relieve(keep = KEPT_OF_KEY): void {
     let most: Line | undefined;
     for (let item = this.open.first; item !== undefined; item = item.next) {
-      const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
-      if (line !== undefined && line.open > (most?.open ?? 0)) most = line;
+      if (item.line !== undefined && item.line.open > (most?.open ?? 0)) most = item.line;
     }
     const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
     if (most === undefined || 2 * most.open < this.open.size || room <= 0) return;
@@ -367,8 +367,8 @@ export class Ledger {
   /** A draft is stored. Returns what runs now. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
     for (const item of failed) this.#uncommitted.delete(item);
-    for (const item of after) if (this.#isFirst(item) && item.isLive && !item.ready && !item.begun) this.#push(item);
-    return begins.filter((item) => item.isLive);
+    for (const item of after) this.#offer(item);
+    return begins.filter(({ place }) => place !== "gone");
   }
 
   /** Whether there is anything that a commit would make known. */
@@ -402,13 +402,12 @@ export class Ledger {
   #restore(state: ParkedState, message: LoggedMessage, error: Failure["error"] | undefined): void {
     const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
     item.error = error;
-    item.parked = true;
+    item.place = "parked";
     item.due = state.due;
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
     this.parked.set(item.id, item);
-    const line = this.#lineOf(item);
-    if (line !== undefined) insert(line, item);
+    if (item.key !== undefined) insert(lineOf(item), item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
@@ -423,10 +422,11 @@ export class Ledger {
 
   /** Behind the others of its key. */
   #enqueue(item: Item): void {
-    const line = this.#lineOf(item);
-    if (line === undefined) return this.#push(item);
+    if (item.key === undefined) return this.#push(item);
+    const line = lineOf(item);
     const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
     if (behindParked) return this.#park(item, undefined);
+    item.line = line;
     line.open++;
     if (line.last === undefined) line.first = item;
     else line.last.behind = item;
@@ -450,7 +450,7 @@ export class Ledger {
     }
     item.node = node;
     item.joins = true;
-    if (!item.ready && this.#isFirst(item)) this.#push(item);
+    this.#offer(item);
   }
 
   /** Those that the last leader may have begun. */
@@ -463,15 +463,15 @@ export class Ledger {
 
   /** Those that are handed out. */
   *#begun(): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.begun) yield item;
-    for (const item of this.parked.values()) if (item.begun) yield item;
+    for (let item = this.open.first; item !== undefined; item = item.next) if (item.turn === "begun") yield item;
+    for (const item of this.parked.values()) if (item.turn === "begun") yield item;
   }
 
   /** It ran alone, and the process ended. */
   #countDeath(item: Item): void {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
-    if (!item.parked) return;
+    if (item.place !== "parked") return;
     this.#changed.set(item.id, item);
     this.#entries.add(item);
   }
@@ -483,25 +483,26 @@ export class Ledger {
     return undefined;
   }
 
-  #beginInDoubt(now: number): readonly Item[] {
+  #beginInDoubt(now: () => number): readonly Item[] {
     const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = this.#suspicion.choose(ready, now);
+    const { begins, later } = this.#suspicion.choose(ready, now());
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;
   }
 
   /** Whether it can be handed out now. */
-  #mayRun(item: Item, now: number): boolean {
-    item.ready = false;
-    if (!item.isLive || item.begun || item.dead > 0) return false;
+  #mayRun(item: Item, now: () => number): boolean {
+    if (item.turn !== "ready") return false;
+    item.turn = "waits";
+    if (item.place === "gone" || item.dead > 0) return false;
     if (item.attempts >= item.category.attempts) {
-      this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now });
+      this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
     }
     if (item.category.capable > 0) return true;
@@ -511,20 +512,28 @@ export class Ledger {
   }
 
   #run(item: Item): Item {
-    item.begun = true;
+    item.turn = "begun";
     this.#running++;
     return item;
   }
 
+  /** It may be handed out if it is its turn. */
+  #offer(item: Item): void {
+    if (item.place !== "gone" && item.turn === "waits" && this.#isFirst(item)) this.#push(item);
+  }
+
   #push(item: Item): void {
-    item.ready = true;
+    item.turn = "ready";
     this.#ready.push(item);
   }
 
   /** It runs no more, which says nothing about it. */
   #stopped(item: Item): void {
-    if (item.begun) this.#running--;
-    item.begun = item.joins = false;
+    if (item.turn === "begun") {
+      this.#running--;
+      item.turn = "waits";
+    }
+    item.joins = false;
     this.#suspicion.stopped(item);
   }
 
@@ -532,15 +541,15 @@ export class Ledger {
   #ended(item: Item): boolean {
     this.#stopped(item);
     this.#suspicion.cleared(item);
-    return item.isLive;
+    return item.place !== "gone";
   }
 
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
-    item.isLive = false;
+    const { line, place } = item;
+    item.place = "gone";
     this.#suspicion.cleared(item);
-    const line = this.#lineOf(item);
-    if (item.parked) {
+    if (place === "parked") {
       if (item.dead > 0) this.#dead--;
       this.parked.delete(item.id);
       this.#changed.set(item.id, undefined);
@@ -555,7 +564,7 @@ export class Ledger {
   }
 
   #park(item: Item, failure: Failure | undefined): void {
-    if (!item.parked && this.parked.size >= this.#options.mostParked) {
+    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       return;
     }
@@ -568,7 +577,7 @@ export class Ledger {
     this.#entries.add(item);
     this.#changed.set(item.id, item);
     if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
-    if (!item.parked) this.#putAside(item, failure === undefined);
+    if (item.place !== "parked") this.#putAside(item, failure === undefined);
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
@@ -579,20 +588,21 @@ export class Ledger {
 
   /** It leaves those that are open; those of its key that wait behind it go with it. */
   #putAside(item: Item, last: boolean): void {
-    item.parked = true;
+    item.place = "parked";
     this.open.remove(item);
     this.parked.set(item.id, item);
-    const line = this.#lineOf(item);
-    if (line === undefined) return;
+    if (item.key === undefined) return;
+    const line = lineOf(item);
     if (last) return insert(line, item);
     this.#unlink(line, item);
     const behind = chain(line.first);
     line.first = line.last = undefined;
     line.open = 0;
+    item.line = line;
     line.parked.unshift(item, ...behind);
     for (const each of behind) {
       each.behind = undefined;
-      each.parked = true;
+      each.place = "parked";
       this.open.remove(each);
       this.parked.set(each.id, each);
       this.#entries.add(each);
@@ -606,7 +616,7 @@ export class Ledger {
     const waiting = this.#roomless;
     this.#roomless = [];
     for (const [item, failure] of waiting) {
-      if (!item.isLive) continue;
+      if (item.place === "gone") continue;
       if (failure !== undefined) this.#park(item, failure);
       else if (this.#roomless.length > 0) this.#roomless.push([item, failure]);
       else this.#enqueue(item);
@@ -625,29 +635,31 @@ export class Ledger {
   #next(line: Line, { category, key }: Item): void {
     const { first, parked: [parked] } = line;
     if (first !== undefined) {
-      if (!first.begun && !first.ready) this.#push(first);
+      if (first.turn === "waits") this.#push(first);
     } else if (parked === undefined) category.lines.delete(key!); // it has a line
-    else if (parked.dead === 0 && !parked.begun && !parked.ready) this.#due.push(parked.due, parked);
-  }
-
-  #lineOf({ category, key }: Item): Line | undefined {
-    if (key === undefined) return undefined;
-    let line = category.lines.get(key);
-    if (line === undefined) category.lines.set(key, line = { first: undefined, last: undefined, open: 0, parked: [] });
-    return line;
+    else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
   }
 
   /** Whether it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
     if (item.key === undefined) return true;
-    const line = item.category.lines.get(item.key);
+    const { line } = item;
     if (line === undefined) return false;
-    return item.parked ? line.first === undefined && line.parked[0] === item : line.first === item;
+    return item.place === "parked" ? line.first === undefined && line.parked[0] === item : line.first === item;
   }
 }
 
+/** The line of an item with a key. */
+function lineOf({ category: { lines }, key, line: known }: Item): Line {
+  let line = known ?? lines.get(key!);
+  if (line === undefined) lines.set(key!, line = { first: undefined, last: undefined, open: 0, parked: [] });
+  return line;
+}
+
 /** Among the parked ones of its key, in the order of the log. */
-function insert({ parked }: Line, item: Item): void {
+function insert(line: Line, item: Item): void {
+  const { parked } = line;
+  item.line = line;
   let at = parked.length;
   while (at > 0 && parked[at - 1].isBehind(item)) at--;
   parked.splice(at, 0, item);

@@ -37,7 +37,7 @@ class Kit {
 
   /** Begins what may, and returns it by position. */
   begin(now = NOW): Map<number, Item> {
-    return new Map(this.ledger.begin(now).map((item) => [item.position, item]));
+    return new Map(this.ledger.begin(() => now).map((item) => [item.position, item]));
   }
 
   commit(): Map<number, Item> {

@@ -3,10 +3,10 @@ import { Fifo } from "../../data/fifo.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
-import { categoryOf, categoryPatterns, categorySubject, entitiesName, readEntitySubject } from "../format/names.ts";
+import { categoryOf, categoryPatterns, entitiesName, readEntitySubject } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/position.ts";
 
 /** What a {@link Reading} is made of. */
@@ -65,8 +65,9 @@ export class Reading {
   #waits = false;
   readonly #budget: TurnBudget;
   #over = false;
-  /** When the messages of others were last passed by, by the monotonic clock. */
+  /** When it was last asked what the log has, by the monotonic clock, and what it had then. */
   #skipped = -Infinity;
+  #had: LogState | undefined;
 
   constructor(options: ReadingOptions, { created, read, time, at }: ReadingPlace) {
     this.#options = options;
@@ -135,28 +136,21 @@ export class Reading {
 
   /**
    * To be called often while nothing is open: twice a minute it passes by the messages of others, so that those which are removed from the
-   * log are not taken for a loss. The stream's leader says that there is no message of these categories among them.
+   * log are not taken for a loss. Its reader has passed them by: what another server says may lack messages that the stream has.
    */
-  skipOthers(now: number, categories: readonly string[]): void {
-    if (!this.caughtUp || now - this.#skipped < SKIP) return;
-    this.#skipped = now;
-    this.#skip(categories).catch((error) => this.#options.fault(error));
-  }
-
-  async #skip(categories: readonly string[]): Promise<void> {
-    const { stream, namespace, settled } = this.#options;
-    if (stream.name === entitiesName(namespace)) return; // nothing expires there
-    const [place, reader] = [this.place, this.#reader];
-    const state = await stream.state();
-    if (state === undefined || state.created !== place.created || state.last < sequenceOf(place.read)) return;
-    for (const category of categories) {
-      const last = await stream.last(categorySubject(namespace, category), { latest: true });
-      if (last !== undefined && last.sequence > sequenceOf(place.read)) return;
+  skipOthers(now: number): void {
+    const { stream, namespace, fault } = this.#options;
+    const mark = this.#reader?.mark;
+    if (!this.caughtUp || mark?.created !== this.#created || stream.name === entitiesName(namespace)) return; // nothing expires there
+    const [had, read] = [this.#had, sequenceOf(this.#read)];
+    if (had?.created === this.#created && Math.max(mark.sequence, read) >= had.last) {
+      this.#had = undefined;
+      const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
+      this.#move({ ...this.place, ...others, at: had.now });
     }
-    const same = this.#read === place.read && this.#created === place.created && this.#reader === reader;
-    if (!same || !settled() || !this.caughtUp || this.#over) return;
-    const others = state.last > sequenceOf(place.read) ? { read: endOf(state.last), time: 0 } : undefined;
-    this.#move({ ...place, ...others, at: state.now });
+    if (now - this.#skipped < SKIP) return;
+    this.#skipped = now;
+    stream.state().then((state) => void (this.#had = state), fault);
   }
 
   /** To be called when what was read has been settled: reading goes on behind a loss. */

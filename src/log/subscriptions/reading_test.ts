@@ -1,8 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { encode } from "../../data/utf8.ts";
+import { encode } from "../../data/encoding.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type {
+  FollowOptions,
+  LogLoss,
+  LogMark,
+  LogReader,
+  LogState,
+  LogStream,
+  StoredMessage,
+} from "../../ports/event_log.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/position.ts";
 import { Reading } from "./reading.ts";
@@ -92,6 +100,28 @@ describe("Reading", () => {
     assertEquals({ got, created: reading.place.created }, { got: [5, "remade", "remade", 2], created: "third" });
   });
 
+  it("a message is read that the stream had, and that a leader which lags behind did not show", async () => {
+    const { reading, reader, got } = start();
+    reading.skipOthers(0);
+    await nextTurn();
+    reading.skipOthers(100);
+    reader.message(5);
+    assertEquals({ got, read: reading.read }, { got: [5], read: endOf(5) });
+  });
+
+  it("messages of others are passed by when its reader has passed them by", async () => {
+    const { reading, reader, got } = start();
+    reading.skipOthers(0);
+    await nextTurn();
+    reader.mark = { created: "first", sequence: 9 };
+    reading.skipOthers(100);
+    reader.message(8);
+    assertEquals({ got, place: reading.place }, {
+      got: [],
+      place: { created: "first", read: endOf(9), time: 0, at: 7 },
+    });
+  });
+
   it("does not read all that waits in one turn of the event loop", () => {
     const parts = start({ onMessages: () => void (parts.clock.ms += 2) });
     const { reading, reader, got, clock } = parts;
@@ -116,8 +146,12 @@ function start(
   const got: (number | string)[] = [];
   const reading = new Reading({
     clock,
-    // only this is called
-    stream: { follow: (options: FollowOptions) => reader.follow(options) } as Partial<LogStream> as LogStream,
+    // only these are called
+    stream: {
+      follow: (options: FollowOptions) => reader.follow(options),
+      state: () => Promise.resolve(STATE),
+      last: () => Promise.resolve(undefined),
+    } as Partial<LogStream> as LogStream,
     namespace: "shop",
     onMessages([{ position }]) {
       got.push(sequenceOf(position));
@@ -134,8 +168,14 @@ function start(
   return { reading, reader, got, clock };
 }
 
+const STATE: LogState = { created: "first", first: 1, last: 9, messages: 9, bytes: 9, maxBytes: undefined, now: 7 };
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
 class ScriptedReader implements LogReader {
-  readonly mark = undefined;
+  mark: LogMark | undefined = { created: "first", sequence: 0 };
   readonly caughtUp = true;
   readonly fault = undefined;
   paused = false;
@@ -155,8 +195,7 @@ class ScriptedReader implements LogReader {
   }
 
   start(sequence: number, lost?: LogLoss, created = "first"): void {
-    const state = { created, first: 1, last: 9, messages: 9, bytes: 9, maxBytes: undefined, now: 0 };
-    this.#options!.onStart({ mark: { created, sequence }, state, lost });
+    this.#options!.onStart({ mark: { created, sequence }, state: { ...STATE, created }, lost });
   }
 
   pause(): void {

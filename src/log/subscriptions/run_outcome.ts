@@ -13,6 +13,8 @@ export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: stri
 export interface RunFailure {
   readonly code: string;
   readonly message: string;
+  /** What the handler threw. */
+  readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
   /** The id of the node where it may be running still. */
@@ -25,7 +27,10 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
     if (answer === 1) return "outvoted";
-    if (answer !== undefined) return { code: answer[0], message: answer[1], final: answer[2] === 1, node: undefined };
+    if (answer !== undefined) {
+      const [code, message, final, cause] = answer;
+      return { code, message, ...(cause === undefined ? {} : { cause }), final: final === 1, node: undefined };
+    }
     return {
       code: "INVALID_RESPONSE",
       message: "the node's answer is not that of a run",

@@ -8,7 +8,13 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
-import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
+import {
+  type FailedWith,
+  type ParkedMessage,
+  readParked,
+  withoutPayload,
+  writeParked,
+} from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
 import type { Item } from "./item.ts";
@@ -27,7 +33,7 @@ export interface SubscriptionStoreOptions {
   fault(error: unknown): void;
 }
 
-/** A parked message as it is listed: without the payload if it is large. */
+/** A parked message as it is listed: without the payload and the cause if it is large. */
 export interface ListedMessage extends ParkedMessage {
   readonly loaded: boolean;
 }
@@ -79,13 +85,15 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /** Gives a message its payload again. Resolves with `false` if the store does not have it any more. */
+  /** Gives a message its payload again, and its error the cause. Resolves with `false` if the store does not have it any more. */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, text(message));
     if (read === undefined || typeof read === "string") return item.loaded;
     item.message = read.message;
+    const [own, kept] = [item.error, read.error];
+    if (own?.cause === undefined && own?.code === kept?.code && own?.message === kept?.message) item.error = kept;
     item.loaded = true;
     return true;
   }
@@ -170,7 +178,9 @@ export class SubscriptionStore {
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
-        else if (data.length > KEPT && item.parked && !item.begun && item.message === message) unload(item);
+        else if (data.length > KEPT && item.place === "parked" && item.turn !== "begun" && item.message === message) {
+          unload(item);
+        }
         return;
       }
       if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;
@@ -197,7 +207,10 @@ export class SubscriptionStore {
     const read = readParked(id, text(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT;
-    found.set(id, { error: read.error, message: loaded ? read.message : withoutIt(read.message), loaded });
+    found.set(
+      id,
+      loaded ? { ...read, loaded } : { error: withoutCause(read.error), message: withoutIt(read.message), loaded },
+    );
   }
 
   /** The messages of a subject from a sequence on. */
@@ -210,25 +223,31 @@ export class SubscriptionStore {
     }
   }
 
-  /** Reads until the store answers. */
-  async #again<T>(read: () => Promise<T>): Promise<T> {
-    const { clock, signal, fault } = this.#options;
-    for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
-      try {
-        const found = await read();
-        signal.throwIfAborted();
-        return found;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!isCatgaError(error)) throw error;
-        fault(error);
-        await delay(clock, pause, signal);
-      }
-    }
+  #again<T>(read: () => Promise<T>): Promise<T> {
+    return readAgain(this.#options, read);
   }
 
   #parked(id: string): string {
     return parkedSubject(this.#options.namespace, this.#options.key, id);
+  }
+}
+
+/** Reads until the store answers. Rejects when the signal aborts. */
+export async function readAgain<T>(
+  { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
+  read: () => Promise<T>,
+): Promise<T> {
+  for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
+    try {
+      const found = await read();
+      signal.throwIfAborted();
+      return found;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isCatgaError(error)) throw error;
+      fault(error);
+      await delay(clock, pause, signal);
+    }
   }
 }
 
@@ -239,7 +258,12 @@ export function stored(message: StoredMessage): StoredCommit {
 
 function unload(item: Item): void {
   item.message = withoutIt(item.message);
+  item.error = withoutCause(item.error);
   item.loaded = false;
+}
+
+function withoutCause(error: FailedWith | undefined): FailedWith | undefined {
+  return error && { code: error.code, message: error.message };
 }
 
 function withoutIt(message: LoggedMessage): LoggedMessage {

@@ -21,7 +21,7 @@ function item(position: number, payload: unknown, parked = true): Item {
     time: position + 1,
   };
   const made = new Item(message, CATEGORY, 1, 0);
-  made.parked = parked;
+  if (parked) made.place = "parked";
   made.error = { code: "BROKE", message: "no" };
   return made;
 }
@@ -63,6 +63,19 @@ describe("SubscriptionStore", () => {
     assertEquals(last.type === "commits" && last.commits.map(({ commit }) => typeof commit), ["object"]);
   });
 
+  it("keeps causes out of memory, and loads them with the message: one that is stored again keeps its cause", async () => {
+    const { clock, ask, store } = await setUp();
+    const failed = item(1, "s");
+    const error = failed.error = { code: "BROKE", message: "no", cause: `Error: ${"x".repeat(2_000)}` };
+    await ask({ type: "entries", items: [failed] });
+    assertEquals(failed.error, { code: "BROKE", message: "no" });
+    const listed = await clock.until(store.listed(new Set([failed.id])));
+    assertEquals(listed.found.get(failed.id)?.error, { code: "BROKE", message: "no" });
+    await ask({ type: "entries", items: [failed] });
+    assertEquals(await clock.until(store.load(failed)), true);
+    assertEquals(failed.error as unknown, error);
+  });
+
   it("lists what is parked, tells garbage from it, and keeps large payloads out of memory", async () => {
     const { clock, ask, store } = await setUp();
     const [small, large] = [item(1, "s"), item(2, "l".repeat(5_000))];
@@ -81,10 +94,10 @@ describe("SubscriptionStore", () => {
   it("what is in hand keeps its payload, and a new error is stored with that of one that has none", async () => {
     const { clock, ask, store } = await setUp();
     const large = item(2, "l".repeat(5_000));
-    large.begun = true;
+    large.turn = "begun";
     await ask({ type: "entries", items: [large] });
     assertEquals(large.loaded, true);
-    large.begun = false;
+    large.turn = "waits";
     await ask({ type: "entries", items: [large] });
     large.error = { code: "LATER", message: "no" };
     await ask({ type: "entries", items: [large] });

@@ -4,20 +4,18 @@
  */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import type { Commit } from "../format/commit.ts";
-import { commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
+import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Commit, Head } from "../format/commit.ts";
+import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { endOf } from "../format/position.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import { Commits, firstCommit } from "./commits.ts";
-import { firstHead } from "./first_head.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
-import { Term } from "./term.ts";
-import type { TermEnd, TermState } from "./term_options.ts";
+import { Term, type TermEnd, type TermState } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
 /** What a {@link Subscription} is made of. */
@@ -130,26 +128,33 @@ export class Subscription {
    */
   async ensure(signal: AbortSignal): Promise<void> {
     const { host: { clock }, kept, stream, spec } = this.#options;
-    for (;;) {
+    for (let begins = false;;) {
       const found = await kept.last(this.#subject, { latest: true });
       const state = await stream.state();
       if (found === undefined) {
-        await this.#begin(firstCommit(this.#termName(), firstHead(spec, state)), 0);
+        begins = await this.#begin(firstCommit(this.#termName(), firstHead(spec, state)), 0);
         signal.throwIfAborted();
         continue;
       }
       this.#see(found);
       const { commit } = stored(found);
-      // an invalid one is replaced by who leads next
-      const missing = typeof commit === "string" ? [] : this.#missing(commit);
-      if (missing.length === 0) return;
+      if (typeof commit === "string") return; // an invalid one is replaced by who leads next
+      const missing = this.#missing(commit);
+      if (missing.length === 0) {
+        if (begins) {
+          await this.#passesOver([...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []));
+        } else this.#ignoresFrom(commit);
+        return;
+      }
       const now = state === undefined ? 0 : endOf(state.last);
       const began = Object.fromEntries(missing.map((category) => [category, now]));
       await this.#request(writeRequest({ kind: "join", began }), signal);
       for (let waited = 0; waited < JOIN; waited += STEP) {
         await delay(clock, STEP, signal);
         const known = this.#commit;
-        if (typeof known === "object" && this.#missing(known).length === 0) return;
+        if (typeof known !== "object" || this.#missing(known).length > 0) continue;
+        this.#ignoresFrom(known);
+        return await this.#passesOver(missing);
       }
       const { service, name } = spec;
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
@@ -211,13 +216,40 @@ export class Subscription {
     return `${endpoint}.${Math.floor(random() * 2 ** 40).toString(36)}`;
   }
 
-  async #begin(text: string, expect: number): Promise<void> {
+  /** Reports which of these categories, which begin now, have messages in the log: nobody handles those. */
+  async #passesOver(categories: readonly string[]): Promise<void> {
+    const { host: { namespace }, stream } = this.#options;
+    const behind: [category: string, last: number][] = [];
+    const look = async (category: string) => {
+      const last = await stream.last(categorySubject(namespace, category));
+      if (last !== undefined) behind.push([category, last.time]);
+    };
+    try {
+      await Promise.all(categories.slice(0, MOST_LOOKED_AT).map(look));
+    } catch (error) {
+      this.#warnings.fault("looking for what it passes over", error);
+    }
+    this.#warnings.passesOver(behind);
+  }
+
+  /** Reports which categories do not begin at the start, although that was wanted. */
+  #ignoresFrom({ head: { began } }: Commit): void {
+    const ignored = [...this.spec.categories].flatMap(([name, { from }]) =>
+      from === "start" && began[name] > 0 ? [name] : []
+    );
+    this.#warnings.ignoresFrom(ignored);
+  }
+
+  /** Stores the first commit: `true` if this node did. */
+  async #begin(text: string, expect: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;
     const appended = await kept.append(this.#subject, text, { timeout: ANSWER, expect });
-    if (appended.type === "stored" || appended.type === "conflict") return;
+    if (appended.type === "stored") return true;
+    if (appended.type === "conflict") return false;
     if (appended.type === "not stored" && !appended.passing) throw appended.error;
     this.#warnings.fault("beginning", appended.error);
     await delay(clock, STEP);
+    return false;
   }
 
   /** Stores a request, once or more often. */
@@ -349,12 +381,32 @@ export class Subscription {
   }
 }
 
+/** A subscription of which nothing is stored begins where each category says: now, or at the start. `state`: that of the stream, if there is one. */
+function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
+  const now = state === undefined ? 0 : endOf(state.last);
+  const began = [...categories].map(([category, { from }]) => [category, from === "start" ? 0 : now]);
+  const start = state === undefined || [...categories.values()].some(({ from }) => from === "start");
+  return {
+    leader: "",
+    token: 0,
+    place: start
+      ? { created: "", read: 0, time: 0, epoch: 0 }
+      : { created: state.created, read: now, time: 0, at: state.now, epoch: 0 },
+    open: [],
+    began: Object.fromEntries(began),
+    requests: 0,
+    doubt: undefined,
+  };
+}
+
 /** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */
 const STILL = 3_000;
 /** How much later each further node does, in ms. */
 const TURN = 300;
 /** From this place on all are equal. */
 const LAST = 10;
+/** Categories of a new subscription in which is looked for what it passes over. */
+const MOST_LOOKED_AT = 16;
 /** How long another node must have been the right leader, and for how long a lead is then not handed over again, in ms. */
 const SETTLED = 30_000;
 const KEPT = 600_000;

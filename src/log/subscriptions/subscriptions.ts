@@ -21,7 +21,7 @@ import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
-import type { TermState } from "./term_options.ts";
+import type { TermState } from "./term.ts";
 
 /** What {@link Subscriptions} are made of. */
 export interface SubscriptionsOptions {
@@ -107,7 +107,7 @@ export class Subscriptions {
       }
       const stream = this.#streams.get(subscription)!; // each has one
       const { serverTime } = stream;
-      const { stopped, open, position: read, oldest = serverTime, retrying, dead } = state;
+      const { stopped, open, position: read, oldest = serverTime, retrying, dead, lastFailure } = state;
       // without them it hears of no request
       const stalled = state.stalled ?? this.#reader?.fault;
       return {
@@ -116,6 +116,7 @@ export class Subscriptions {
         oldest: Math.max(0, serverTime - oldest),
         ...{ retrying, dead },
         ...(stalled === undefined ? {} : { error: stalled }),
+        ...(lastFailure === undefined ? {} : { lastFailure }),
       };
     });
   }

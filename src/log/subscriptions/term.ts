@@ -7,18 +7,72 @@
 import { HandledCount } from "../../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/position.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
+import type { CapableNode } from "./capable_nodes.ts";
 import { Categories } from "./categories.ts";
+import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
-import { HandingOut } from "./handing_out.ts";
+import { HandingOut, type LastFailure } from "./handing_out.ts";
 import type { Item } from "./item.ts";
 import { type Draft, Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
+import type { LogHost } from "../log_host.ts";
+import type { SubscriptionSpec } from "./spec.ts";
+import type { SubscriptionStore } from "./store.ts";
 import { type TakenOver, takeOver } from "./takeover.ts";
-import type { TermEnd, TermOptions, TermState } from "./term_options.ts";
+import type { Warnings } from "./warnings.ts";
+
+/** What a `Term` is made of. */
+export interface TermOptions {
+  readonly host: LogHost;
+  /** The stream that is read. */
+  readonly stream: LogStream;
+  readonly spec: SubscriptionSpec;
+  readonly warnings: Warnings;
+  readonly store: SubscriptionStore;
+  /** Ends what the store does. */
+  readonly ending: AbortController;
+  /** With the first commit, by which this node leads. */
+  readonly commits: Commits;
+  /** Whether the last leader ended without a word. */
+  readonly unclean: boolean;
+  /** Whether nothing may run any more before it begins: after a rewind. */
+  readonly fresh: boolean;
+  /** How many messages may be parked. */
+  readonly mostParked: number;
+  /** Whether nobody else can lead yet. */
+  holds(): boolean;
+  nodes(): readonly CapableNode[];
+  /** It is over. */
+  onEnd(end: TermEnd): void;
+}
+
+/**
+ * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again, because it has gone
+ * back in the log, or because a node refuses its token.
+ */
+export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
+
+/** What a term shows of itself. */
+export interface TermState {
+  readonly open: number;
+  /** Whether it has taken over, and read all that there was when it began. */
+  readonly read: boolean;
+  readonly retrying: number;
+  readonly dead: number;
+  readonly stopped: boolean;
+  /** Why it cannot take over, or read; `undefined` while it can. */
+  readonly stalled: CatgaError | undefined;
+  /** Positions up to this one are read. */
+  readonly position: number;
+  /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
+  readonly oldest: number | undefined;
+  readonly lastFailure: LastFailure | undefined;
+}
 
 /** This node leads. */
 export class Term {
@@ -77,6 +131,7 @@ export class Term {
       dead: ledger?.dead ?? 0,
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
+      lastFailure: this.#handing?.lastFailure,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -136,7 +191,7 @@ export class Term {
     this.#handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
-      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now, this.#categories!.names);
+      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now);
     }
     this.#moved();
     this.#flow();

@@ -47,6 +47,22 @@ export class Warnings {
     this.#state("stopped", `a message of the log needs a newer version of Catga: ${reason}`);
   }
 
+  /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
+  passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
+    if (categories.length === 0) return;
+    const shown = categories.slice(0, 3).map(([name, last]) =>
+      `${printable(name)}, the last of ${new Date(last).toISOString()}`
+    );
+    this.#state("begun", `it passes over what is stored of ${shown.join("; ")}${more(categories)}`);
+  }
+
+  /** Categories that should begin at the start, and do not, because the subscription exists. */
+  ignoresFrom(categories: readonly string[]): void {
+    if (categories.length === 0) return;
+    const shown = categories.slice(0, 3).map((name) => printable(name)).join(", ");
+    this.#state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
+  }
+
   rewound(to: number): void {
     this.#state("rewound", `to ${to}`);
   }
@@ -110,6 +126,10 @@ export class Warnings {
     this.#reported.set(kind, now);
     return true;
   }
+}
+
+function more({ length }: readonly unknown[]): string {
+  return length > 3 ? `, and of ${length - 3} more` : "";
 }
 
 const SECOND = 1_000; // ms

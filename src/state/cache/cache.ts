@@ -1,13 +1,12 @@
 /** Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { decodeText, encodeValue } from "../../data/encoding.ts";
+import { byteLength, decodeText, encodeValue } from "../../data/encoding.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
-import { byteLength } from "../../data/utf8.ts";
 import { isAmbiguous, openOnce } from "../store/lease.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
+import { DeadlineWheel } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { CallerDeadline } from "./claim_wait.ts";
 

@@ -1,8 +1,7 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
-import { decodeText, toText } from "../../data/encoding.ts";
-import { isTagged } from "../../data/tag.ts";
+import { decodeText, isTagged, toText } from "../../data/encoding.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 

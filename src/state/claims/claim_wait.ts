@@ -1,9 +1,8 @@
 /** Waiting for the end of another attempt's claim: a change of its entry, or the death of its holder. */
-import { type Clock, delay } from "../../ports/clock.ts";
+import { type Clock, Deadlined, type DeadlineWheel, delay } from "../../ports/clock.ts";
 import type { Bucket, Change, Entry } from "../../ports/key_value_store.ts";
 import type { Liveness } from "../../dispatch/context_host.ts";
 import { readClaim, type RunningClaim } from "./claim_record.ts";
-import { Deadlined, type DeadlineWheel } from "../../dispatch/deadline_wheel.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 
 /** How a claim ended: another entry, none (`undefined`), or the same entry whose holder is gone. */

@@ -1,0 +1,64 @@
+/** What code threw, as text for operators: name, message and stack of the error and of its causes. */
+import { show } from "./checks.ts";
+
+/** The size of a {@link causeText}, in bytes. */
+export const MAX_CAUSE = 4_096;
+
+/**
+ * The text of what was thrown, of 4 kB at most: the first line is `name: message`; the frames of the program come before those of packages and
+ * of the runtime; behind them `caused by`, and the same of its cause. `undefined` for what has no frames and no cause: then it says nothing that the
+ * message of the failure does not. Never throws, whatever was thrown.
+ */
+export function causeText(thrown: unknown): string | undefined {
+  const parts: string[] = [];
+  const seen = new Set<unknown>();
+  let frames = 0;
+  for (
+    let error = thrown;
+    parts.length < DEPTH && error !== undefined && !seen.has(error);
+    error = read(error, "cause")
+  ) {
+    seen.add(error);
+    const [head, lines] = partOf(error);
+    frames += lines.length;
+    parts.push([head, ...lines].join("\n"));
+  }
+  if (frames === 0 && parts.length < 2 && thrown instanceof Error) return undefined;
+  return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
+}
+
+/** The first line, and the frames in their order. */
+function partOf(error: unknown): [head: string, frames: string[]] {
+  const [name, message, stack] = [read(error, "name"), read(error, "message"), read(error, "stack")];
+  if (typeof message !== "string") return [`thrown: ${show(error)}`.slice(0, MOST_OF_HEAD), []];
+  const code = read(error, "code");
+  const title = [typeof name === "string" && name !== "" ? name : "Error", typeof code === "string" ? code : ""];
+  const head = `${title.filter((text) => text !== "").join(" ")}: ${message}`.slice(0, MOST_OF_HEAD);
+  if (typeof stack !== "string") return [head, []];
+  // a message may have lines that look like frames
+  const at = stack.indexOf(message);
+  const lines = stack.slice(0, MOST_OF_STACK).slice(at < 0 ? 0 : at + message.length).split("\n");
+  const frames = lines.map((line) => line.trim()).filter((line) => line.startsWith("at "));
+  const own = frames.filter((line) => !OF_OTHERS.test(line));
+  return [head, [...own, ...frames.filter((line) => OF_OTHERS.test(line))].map((line) => `    ${line}`)];
+}
+
+function cut(text: string): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(MAX_CAUSE));
+  return text.slice(0, read);
+}
+
+function read(from: unknown, name: string): unknown {
+  try {
+    return typeof from === "object" && from !== null ? (from as Record<string, unknown>)[name] : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Frames of packages and of the runtime. */
+const OF_OTHERS = /node_modules|[( ](?:node|ext|bun|internal|jsr|npm|https?|deno):|\(?native|<anonymous>\)?$/;
+/** Errors of one chain of causes. */
+const DEPTH = 4;
+const MOST_OF_HEAD = 1_200; // characters
+const MOST_OF_STACK = 65_536;

@@ -1,0 +1,347 @@
+/**
+ * What the parts of a drive share: what is recorded and what is on its way to be, the calls that wait, the times that have come, and when all that
+ * goes on by itself has come to rest.
+ */
+import { MAX_TIMEOUT, show } from "../data/checks.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import type { Timer } from "../ports/clock.ts";
+import type { DriveEnd, DriveHost, DriveOptions, Due } from "./drive.ts";
+import type { Entry, Journal, RecordedError } from "./journal.ts";
+import { UNSTORED } from "./outcomes.ts";
+import type { RunRef, RunWriter } from "./run_log.ts";
+
+/** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
+export interface Call {
+  /** Looks whether it can go on. Called again after news. */
+  go(): void;
+}
+
+/** What its drive does when the state changes. */
+export interface DriveOwner {
+  /** All that goes on by itself has come to rest. */
+  rest(): void;
+  /** The run has news. */
+  told(): void;
+  /** The drive is over: what runs is aborted. */
+  stopped(why: CatgaError): void;
+}
+
+/** The state of a drive. */
+export class DriveState {
+  readonly host: DriveHost;
+  readonly ref: RunRef;
+  readonly journal: Journal;
+  /** Resolves once. */
+  readonly end: Promise<DriveEnd>;
+  /** What the handler awaits, or an `undo` that runs now. */
+  readonly calls = new Set<Call>();
+  /** Of the steps, sleeps and waits that were called. */
+  readonly names = new Set<string>();
+  over = false;
+  /** The node stops: no more attempts begin. */
+  leaving = false;
+  /** How many calls of the handler never settle, because the run is cancelled or fails. */
+  halted = 0;
+  /** What goes on by itself: the drive is not suspended while there is any. */
+  active = 0;
+  /** This drive has stored something, or began the run: what begins now did not begin before. */
+  own: boolean;
+  /** It ends because it was cancelled. */
+  byCancel = false;
+  /** `undoing`: `undo` functions run, and the handler's own calls are over. */
+  phase: "handler" | "finishing" | "undoing" = "handler";
+  /** Why it could not go on. */
+  error: unknown;
+  readonly #writer: RunWriter;
+  readonly #owner: DriveOwner;
+  readonly #resolve: (end: DriveEnd) => void;
+  /** Times that have come, whatever this node's clock says: by step, the latest, in ms since 1970. */
+  readonly #due = new Map<string, number>();
+  readonly #timers = new Set<Timer>();
+  /** Entries that are not stored yet, and the append that is under way. */
+  #queue: Entry[] = [];
+  #storing: Promise<void> | undefined;
+  #looking = false;
+  /** What was stored is not what this drive did in memory. */
+  #contradicted = false;
+
+  constructor({ host, ref, journal, writer, due, fresh = false }: DriveOptions, owner: DriveOwner) {
+    this.host = host;
+    this.ref = ref;
+    this.journal = journal;
+    this.own = fresh;
+    this.#writer = writer;
+    this.#owner = owner;
+    for (const one of due) this.come(one);
+    const { promise, resolve } = Promise.withResolvers<DriveEnd>();
+    this.end = promise;
+    this.#resolve = resolve;
+  }
+
+  get label(): string {
+    return `run ${this.ref.run} of ${this.ref.workflow}`;
+  }
+
+  get now(): number {
+    return this.host.clock.now();
+  }
+
+  /** The handler's own calls do not go on: the run is cancelled, or fails. */
+  get stands(): boolean {
+    const { cancelled, failing } = this.journal;
+    return this.phase !== "undoing" && (cancelled !== undefined || failing !== undefined);
+  }
+
+  /** Whether the handler may see what was recorded as this entry. */
+  sees(index: number): boolean {
+    const { cancelled, failing } = this.journal;
+    return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
+  }
+
+  /** Takes the name of a step, sleep or wait. Throws a `TypeError` if it is invalid, or taken. */
+  name(name: string): void {
+    if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME || !name.isWellFormed()) {
+      throw new TypeError(
+        `the name of a step is 1 to ${MAX_NAME} characters, the first of which is not "@"; got ${show(name)}`,
+      );
+    }
+    if (this.names.has(name)) {
+      throw new TypeError(`${this.label} has a step ${show(name)} already: give this one another name`);
+    }
+    this.names.add(name);
+  }
+
+  /** Something waits from now on, if it cannot go on at once. */
+  call(call: Call): void {
+    this.calls.add(call);
+    call.go();
+  }
+
+  /** A call of the handler that never settles. */
+  halt(): void {
+    this.halted++;
+    this.look();
+  }
+
+  // storing -----------------------------------------------------------------------------------------
+
+  record(entry: Entry): void {
+    if (this.over) return;
+    this.#queue.push(entry);
+    if (this.#storing === undefined) this.soon(() => void this.stored());
+  }
+
+  /** An operator has to decide. */
+  refuse(step: string, error: RecordedError): void {
+    if (this.over) return;
+    this.record({ t: "failed", step, error });
+    this.look();
+  }
+
+  /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
+  async stored(): Promise<boolean> {
+    while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
+      await (this.#storing ??= this.#store().finally(() => this.#storing = undefined));
+    }
+    return !this.over;
+  }
+
+  /** What was recorded so far is stored, and the run as this node's. Resolves with `false` when the drive is over, or no attempt may begin. */
+  async ready(): Promise<boolean> {
+    if (this.leaving) return false;
+    if (this.journal.holder !== this.host.endpoint && !this.#queue.some(({ t }) => t === "held")) {
+      this.#queue.push({ t: "held" });
+    }
+    if (this.#queue.length > 0 || this.#storing !== undefined) {
+      if (!await this.stored()) return false;
+    }
+    return !this.over && !this.leaving;
+  }
+
+  /** Calls back when what is recorded so far is stored. */
+  after(then: () => void): void {
+    this.work(async () => {
+      if (await this.stored()) then();
+    });
+  }
+
+  async #store(): Promise<void> {
+    this.active++;
+    const entries = this.#queue.splice(0, MOST_TOGETHER);
+    const before = this.journal.entries;
+    try {
+      for (const entry of entries) {
+        if (entry.t === "failed" && entry.next === undefined) {
+          await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error), UNSTORED);
+        }
+      }
+      const stored = await this.#writer.store(entries, (own) => this.#holding(own), () => this.over);
+      if (!stored) return this.stop("lost");
+      if (this.#contradicted) return this.stop("again");
+      this.own = true;
+      const { entries: now } = this.journal;
+      if (before < WARN_ENTRIES && now >= WARN_ENTRIES) this.host.long(this.ref, now);
+    } catch (error) {
+      this.broken(error);
+    } finally {
+      this.active--;
+      this.look();
+    }
+  }
+
+  /** What of these entries holds, now that others have told the run something. */
+  #holding(entries: readonly Entry[]): readonly Entry[] {
+    const { cancelled, outcomes } = this.journal;
+    this.soon(() => this.#owner.told());
+    // an operator gave a step an outcome: the handler has gone on with another one
+    if (entries.some((entry) => entry.t === "done" && outcomes.has(entry.step))) {
+      this.#contradicted = true;
+      return [];
+    }
+    // the end, and the failure, were decided without knowing of the cancel
+    const held = cancelled === undefined || this.byCancel
+      ? entries
+      : entries.filter(({ t }) => t !== "ended" && t !== "failing");
+    this.#contradicted ||= held.length < entries.length;
+    return held;
+  }
+
+  /** Reads what others have told the run. */
+  async readNews(): Promise<void> {
+    this.active++;
+    try {
+      await this.#storing;
+      if (this.over) return;
+      if (!await this.#writer.readOn()) return this.stop("lost");
+      this.#owner.told();
+    } catch {
+      // its next append finds out
+    } finally {
+      this.active--;
+      this.look();
+    }
+  }
+
+  // time --------------------------------------------------------------------------------------------
+
+  come({ step, at }: Due): void {
+    this.#due.set(step, Math.max(at, this.#due.get(step) ?? 0));
+  }
+
+  /** Whether the schedule of this time, or of a later one, has come. */
+  hasCome(step: string, time: number | undefined): boolean {
+    return time !== undefined && (this.#due.get(step) ?? -1) >= time;
+  }
+
+  /** Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place. */
+  isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
+    return scheduled && !this.#due.has(step);
+  }
+
+  /** Stores a schedule, however often that takes. Resolves with `false` when the drive is over before. */
+  async wake(step: string, at: number): Promise<boolean> {
+    await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
+    return !this.over;
+  }
+
+  /** Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with what does not pass. */
+  async insist<T>(what: () => Promise<T>, passes: ReadonlySet<string> | undefined): Promise<T | undefined> {
+    this.active++;
+    try {
+      for (let pause = 50; !this.over; pause = Math.min(2_000, pause * 2)) {
+        try {
+          return await what();
+        } catch (error) {
+          if (passes !== undefined && !(isCatgaError(error) && passes.has(error.code))) throw error;
+          await new Promise<void>((resolve) => this.timer(pause, resolve));
+        }
+      }
+      return undefined;
+    } finally {
+      this.active--;
+    }
+  }
+
+  /** A timer that keeps the run on this node, unless it is a background one. */
+  timer(ms: number, then: () => void, background = false): Timer {
+    if (!background) this.active++;
+    let over = false;
+    const end = () => {
+      if (over) return;
+      over = true;
+      this.#timers.delete(own);
+      if (!background) this.active--;
+    };
+    const timer = this.host.clock.after(Math.min(ms, MAX_TIMEOUT), () => {
+      end();
+      if (!this.over) then();
+      this.look();
+    }, { background });
+    const own: Timer = {
+      cancel: () => {
+        end();
+        timer.cancel();
+        this.look();
+      },
+    };
+    this.#timers.add(own);
+    return own;
+  }
+
+  // going on, and the end ---------------------------------------------------------------------------
+
+  /** Something that goes on by itself until it settles. What it rejects with ends the drive. */
+  work(what: () => Promise<void>): void {
+    this.active++;
+    what().catch((error) => this.broken(error)).finally(() => {
+      this.active--;
+      this.look();
+    });
+  }
+
+  soon(then: () => void): void {
+    this.active++;
+    this.host.clock.soon(() => {
+      this.active--;
+      if (!this.over) then();
+      this.look();
+    });
+  }
+
+  /** Looks, when all that goes on by itself has come to rest, how the run goes on. */
+  look(): void {
+    if (this.#looking || this.over) return;
+    this.#looking = true;
+    this.host.clock.soon(() => {
+      this.#looking = false;
+      if (this.over || this.active > 0) return;
+      if (this.#queue.length > 0) return void this.stored().then(() => this.look());
+      if (this.leaving) return this.stop("left");
+      this.#owner.rest();
+    });
+  }
+
+  /** Ends the drive at once. */
+  stop(end: DriveEnd): void {
+    if (this.over) return;
+    this.over = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#owner.stopped(
+      end === "lost"
+        ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
+        : new CatgaError("CLOSED", `${this.label} is not driven here any more`),
+    );
+    this.#resolve(end);
+  }
+
+  /** What cannot be stored ends the drive: whoever is called next tries again. */
+  broken(error: unknown): void {
+    if (this.over) return;
+    this.error = error;
+    this.stop("again");
+  }
+}
+
+const MOST_TOGETHER = 256;
+const WARN_ENTRIES = 1_000;
+const MAX_NAME = 64;

@@ -1,0 +1,405 @@
+/**
+ * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses, and given up after a cancel if there
+ * is nothing to take back. A step performs a function, a send, or another run, whose end is told to this one.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
+import { isFailure } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import { MAX_TIMEOUT, show } from "../data/checks.ts";
+import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import type { Call, DriveState } from "./drive_state.ts";
+import type { Outcome } from "./journal.ts";
+import {
+  checkStep,
+  Decided,
+  HOLD,
+  PASSING,
+  Passing,
+  PAUSES,
+  recorded,
+  type Retry,
+  stepId,
+  untilAborted,
+  valueOf,
+} from "./outcomes.ts";
+
+/** What a step does when it may: called again after news, while it has no outcome. */
+type Going = (step: StepCall, settle: (outcome: Outcome) => void) => void;
+
+/** A step that has been called. */
+interface StepCall extends Call {
+  readonly name: string;
+  readonly undo: boolean;
+  /** It was called by the handler itself, not by an `undo`. */
+  readonly main: boolean;
+  /** No attempt began before this drive. */
+  readonly fresh: boolean;
+  /** An attempt has begun in this drive. */
+  begun: boolean;
+  /** It is being performed. */
+  busy: boolean;
+  /** It has its outcome, or is given up after a cancel. */
+  over: boolean;
+  controller: AbortController | undefined;
+  wake: (() => void) | undefined;
+}
+
+/** An attempt of a step. */
+interface Attempt extends Step {
+  /** There was none before. */
+  readonly fresh: boolean;
+}
+
+/** How a step is performed. */
+interface Performing {
+  perform(step: Attempt): Promise<Outcome>;
+  /** How long an attempt may take, in ms. */
+  readonly timeout: number;
+}
+
+type Undo = (value: unknown) => MaybePromise<unknown>;
+
+/** The steps of a drive. */
+export class Steps {
+  readonly #state: DriveState;
+  readonly #steps = new Map<string, StepCall>();
+  readonly #undos = new Map<string, Undo>();
+  readonly #policies = new Map<string, Retry>();
+
+  constructor(state: DriveState) {
+    this.#state = state;
+  }
+
+  /** Whether one that has begun, or may have begun, has no outcome. */
+  get open(): boolean {
+    const { outcomes } = this.#state.journal;
+    return [...this.#steps.values()].some(({ over, name }) => !over && !outcomes.has(name));
+  }
+
+  undoOf(step: string): Undo | undefined {
+    return this.#undos.get(step);
+  }
+
+  policyOf(step: string): Retry {
+    return this.#policies.get(step) ?? FOREVER;
+  }
+
+  /** The drive is over. */
+  stopped(why: CatgaError): void {
+    for (const { controller } of this.#steps.values()) controller?.abort(why);
+  }
+
+  /** The run is cancelled: steps that have nothing to take back are aborted, and none waits for its next attempt. */
+  cancelled(message: string): void {
+    for (const { undo, controller, wake } of this.#steps.values()) {
+      if (!undo) controller?.abort(new CatgaError("CANCELLED", message));
+      wake?.();
+    }
+  }
+
+  step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options: StepOptions<NoInfer<T>>): Promise<T> {
+    const { timeout = this.#state.host.timeout } = options;
+    const perform = (attempt: Attempt) => this.#called(fn, attempt);
+    // the program's types say what it gave
+    return this.#call(name, options, (step, settle) => this.#perform(step, { perform, timeout }, settle)) as Promise<T>;
+  }
+
+  send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
+    const kind = contract?.kind as string;
+    if (kind !== "command" && kind !== "query" && kind !== "workflow") {
+      return Promise.reject(new TypeError(`flow.send takes a command, a query or a workflow; got ${show(contract)}`));
+    }
+    const { name = contract.name, ...rest } = options;
+    if (kind === "workflow") {
+      return this.#call(name, rest, this.#child(contract, payload), { isSend: true, isChild: true });
+    }
+    const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.timeout;
+    const perform = (attempt: Attempt) => this.#sent(contract, payload, attempt, timeout);
+    // the send has its own end; this one is for a send that has none
+    const how = { perform, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) };
+    return this.#call(name, rest, (step, settle) => this.#perform(step, how, settle), { isSend: true });
+  }
+
+  /** Records a failed attempt, and when the next one follows. */
+  async failed(name: string, error: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+    const state = this.#state;
+    const { clock, random } = state.host;
+    const failures = state.journal.failures.get(name);
+    const failed = (failures?.attempts ?? 0) + 1;
+    const passing = error instanceof Passing;
+    const what = recorded(error);
+    if (error instanceof Decided || (!passing && failed >= attempts)) {
+      state.refuse(name, what);
+      await state.stored();
+      return;
+    }
+    // a failure of operation ends with what caused it: pauses follow how long that has lasted
+    const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
+    const pause = passing
+      ? Math.min(longest, Math.max(first, lasted / 5))
+      : Math.min(longest, first * 2 ** Math.min(30, failed - 1));
+    const next = clock.now() + pause * (0.75 + random() / 4);
+    const scheduled = next - clock.now() > HOLD;
+    if (scheduled && !await state.wake(name, next)) return;
+    state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
+    await state.stored();
+  }
+
+  /** A value as it is read back. Throws a `CatgaError` for one that cannot be recorded. */
+  copy(value: unknown, what: string): unknown {
+    if (value === undefined) return undefined;
+    let text: string;
+    try {
+      text = encodeValue(value, what);
+    } catch (error) {
+      throw new CatgaError("INVALID_RESPONSE", `${what} cannot be recorded: ${(error as Error).message}`);
+    }
+    if (exceeds(text, this.#state.host.mostBytes)) {
+      throw new CatgaError("TOO_LARGE", `${what} has ${text.length} characters: record where it is, not what it is`);
+    }
+    return decodeText(text);
+  }
+
+  // a call ------------------------------------------------------------------------------------------
+
+  #call(
+    name: string,
+    options: StepOptions<never>,
+    going: Going,
+    { isSend = false, isChild = false }: { readonly isSend?: boolean; readonly isChild?: boolean } = {},
+  ): Promise<unknown> {
+    const state = this.#state;
+    const { journal } = state;
+    try {
+      state.name(name);
+      checkStep(`step ${name}`, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const main = state.phase === "handler";
+    if (main) {
+      const { undo, retry = {} } = options;
+      if (undo !== undefined) this.#undos.set(name, undo as Undo);
+      this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? PAUSES });
+    }
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));
+    const known = journal.outcomes.get(name);
+    // a child undoes itself
+    const undo = isChild || options.undo !== undefined;
+    if (known !== undefined && state.sees(known.index)) settle(known);
+    else if (known !== undefined || this.#isAbandoned(main, undo)) state.halt();
+    else {
+      const step: StepCall = {
+        ...{ name, undo, main, fresh: state.own },
+        ...{ begun: false, busy: false, over: false, controller: undefined, wake: undefined },
+        go: () => {
+          const outcome = journal.outcomes.get(name);
+          if (outcome === undefined) return going(step, settle);
+          step.controller?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
+          this.#over(step);
+          step.wake?.();
+          if (state.sees(outcome.index)) settle(outcome);
+          else state.halt();
+          state.look();
+        },
+      };
+      this.#steps.set(name, step);
+      state.call(step);
+    }
+    return promise;
+  }
+
+  #over(step: StepCall): void {
+    step.over = true;
+    this.#state.calls.delete(step);
+  }
+
+  /** Whether a step that has no outcome may not begin any more. */
+  #isAbandoned(main: boolean, undo: boolean): boolean {
+    const { phase, journal: { failing, cancelled } } = this.#state;
+    if (!main) return phase !== "undoing";
+    return failing !== undefined || (cancelled !== undefined && !undo);
+  }
+
+  /** Whether a step needs no outcome, because the run is cancelled: there is nothing to undo of it, or it has not begun. */
+  #isGivenUp(step: StepCall): boolean {
+    const { phase, journal } = this.#state;
+    if (journal.cancelled === undefined || phase !== "handler") return false;
+    if (step.undo && (step.begun || !step.fresh)) return false;
+    return step.over = true;
+  }
+
+  // attempts ----------------------------------------------------------------------------------------
+
+  #perform(step: StepCall, how: Performing, settle: (outcome: Outcome) => void): void {
+    const state = this.#state;
+    if (step.busy) return step.wake?.();
+    step.busy = true;
+    this.#attempts(step, how).then((outcome) => {
+      step.busy = false;
+      if (step.over) state.halt();
+      if (outcome === undefined || state.over) return;
+      this.#over(step);
+      // behind a cancel the handler sees nothing any more
+      if (state.journal.cancelled === undefined || state.phase !== "handler" || !step.main) settle(outcome);
+      else state.halt();
+    }).finally(() => state.look());
+  }
+
+  /** Drives a step to its outcome. `undefined`: it has none, and somebody else decides how it goes on. */
+  async #attempts(step: StepCall, how: Performing): Promise<Outcome | undefined> {
+    const state = this.#state;
+    const { journal } = state;
+    const { name } = step;
+    while (true) {
+      if (journal.outcomes.has(name) || state.over) return undefined;
+      const failures = journal.failures.get(name);
+      if (failures !== undefined && !state.hasCome(name, failures.next)) {
+        if (failures.next === undefined) return undefined;
+        const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - state.now;
+        if (left > 0 && state.isScheduled(name, failures)) return undefined;
+        if (left > 0) {
+          await this.#doze(step, left);
+          continue;
+        }
+      }
+      if (this.#isGivenUp(step) || !await state.ready()) return undefined;
+      // what was read meanwhile
+      if (journal.outcomes.has(name) || this.#isGivenUp(step)) return undefined;
+      if (journal.entries >= MOST_ENTRIES) {
+        const message = `${state.label} has ${journal.entries} entries: start the next run as its last step`;
+        state.refuse(name, { code: "TOO_LARGE", message });
+        return undefined;
+      }
+      const outcome = await this.#attempt(step, how);
+      if (outcome !== "failed") return outcome;
+    }
+  }
+
+  async #attempt(step: StepCall, { perform, timeout }: Performing): Promise<Outcome | "failed" | undefined> {
+    const state = this.#state;
+    const { journal } = state;
+    const { name } = step;
+    state.active++;
+    step.begun = true;
+    const attempt = (journal.failures.get(name)?.total ?? 0) + 1;
+    const controller = step.controller = new AbortController();
+    const { signal } = controller;
+    const timer = state.timer(timeout, () => {
+      controller.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+    });
+    try {
+      const fresh = step.fresh && attempt === 1;
+      const outcome = await untilAborted(perform({ id: stepId(state.ref, name), attempt, signal, fresh }), signal);
+      if (state.over || journal.outcomes.has(name)) return undefined;
+      state.record({ t: "done", step: name, outcome });
+      return outcome;
+    } catch (error) {
+      if (state.over || journal.outcomes.has(name)) return undefined;
+      // what a step without undo throws when it is aborted is no failure
+      if (!step.undo && this.#isGivenUp(step)) return undefined;
+      if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
+        state.leaving = true;
+        return undefined;
+      }
+      await this.failed(name, error, this.policyOf(name));
+      return "failed";
+    } finally {
+      step.controller = undefined;
+      timer.cancel();
+      state.active--;
+    }
+  }
+
+  /** Waits on this node; news ends it. */
+  #doze(step: StepCall, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#state.timer(ms, () => step.wake?.());
+      step.wake = () => {
+        step.wake = undefined;
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  // what a step performs ----------------------------------------------------------------------------
+
+  async #called<T>(fn: (step: Step) => MaybePromise<T>, { id, attempt, signal }: Attempt): Promise<Outcome> {
+    const value = await fn({ id, attempt, signal });
+    if (isFailure(value)) return { ok: false, error: recorded(value.error) };
+    try {
+      return { ok: true, value: this.copy(value, "the result") };
+    } catch (error) {
+      throw new Decided(recorded(error));
+    }
+  }
+
+  async #sent(contract: AnyContract, payload: unknown, attempt: Attempt, timeout: number): Promise<Outcome> {
+    const { host, journal, leaving } = this.#state;
+    const { id, signal, fresh } = attempt;
+    // an entity looks for what was sent before
+    const again = fresh || !host.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
+    const result = await host.send(contract, payload, { id, signal, timeout, ...again });
+    if (result.ok) return { ok: true, value: this.copy(result.value, `the answer of ${contract.name}`) };
+    const { error } = result;
+    if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
+      return { ok: false, error: recorded(error) };
+    }
+    if (error.code === "CLOSED" && (error.node === undefined || leaving)) throw error;
+    if (PASSING.has(error.code) || signal.aborted) throw new Passing(error);
+    if (error.code === "OUTCOME_UNKNOWN" || error.code === "CANCELLED") {
+      const { kind, options: { idempotent } } = contract;
+      if (kind === "query" || idempotent || host.ofEntity(contract)) throw new Passing(error);
+      throw new Decided(recorded(error));
+    }
+    if (error.code === "HANDLER_FAILED") throw error;
+    throw new Decided(recorded(error));
+  }
+
+  /** Another run, which tells this one its end; after a cancel it is cancelled, too. */
+  #child(contract: AnyContract, input: unknown): Going {
+    const state = this.#state;
+    const { host, journal, ref } = state;
+    let cancelled = false;
+    return (step) => {
+      const { name, main } = step;
+      const child = { workflow: contract.name, run: stepId(ref, name) };
+      const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
+      if (step.busy || (journal.children.has(name) && !isCancelling())) return;
+      const failures = journal.failures.get(name);
+      if (failures !== undefined && failures.next === undefined) return;
+      step.busy = true;
+      state.work(async () => {
+        try {
+          if (!await state.ready()) return;
+          if (isCancelling()) {
+            cancelled = true;
+            const { message } = journal.cancelled!.error;
+            // a child that was never started has nothing to undo
+            if (await state.insist(() => host.cancelChild(child, message), undefined) ?? true) return;
+            this.#over(step);
+            return state.halt();
+          }
+          const started = await host.startChild(contract, child.run, input, { ...ref, step: name });
+          if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
+          if (started.ok) state.record({ t: "child", step: name, ...child });
+          else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+            state.timer(1_000, () => step.go());
+          } else state.refuse(name, recorded(started.error));
+        } finally {
+          step.busy = false;
+          if (!state.over && (journal.outcomes.has(name) || isCancelling())) step.go();
+        }
+      });
+    };
+  }
+}
+
+const FOREVER: Retry = { attempts: Infinity, delay: PAUSES };
+const MOST_ENTRIES = 10_000;
+/** What a send may take beyond its timeout, and what clocks may differ by, in ms. */
+const GRACE = 2_000;

@@ -1,0 +1,144 @@
+/**
+ * What a handler waits for: times and signals. That a wait began is stored behind the schedule that ends it, and that it ended before the handler
+ * goes on, so that what a run that was just loaded does next follows from nothing that is not stored.
+ */
+import type { Signal, WaitOptions } from "../contract/flow.ts";
+import type { Call, DriveState } from "./drive_state.ts";
+import { type Entry, nextSignal, type Timed } from "./journal.ts";
+import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
+
+/** The sleeps and waits of a drive. */
+export class Waits {
+  readonly #state: DriveState;
+  /** Signals that waits took, until that is stored. */
+  readonly #taken = new Set<number>();
+  /** How often the handler has waited for signals of a name. */
+  readonly #numbers = new Map<string, number>();
+  /** Those that a timer ends. */
+  readonly #ticking = new Set<string>();
+  /** Those whose end is being stored. */
+  readonly #noted = new Set<Call>();
+
+  constructor(state: DriveState) {
+    this.#state = state;
+  }
+
+  /** The handler runs from its top. */
+  restart(): void {
+    this.#numbers.clear();
+  }
+
+  sleep(name: string, until: number | Date): Promise<void> {
+    const state = this.#state;
+    const { journal } = state;
+    return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
+      const woken = journal.woken.get(name);
+      if (woken !== undefined && state.sees(woken)) return resolve();
+      if (state.stands) return;
+      const sleep = journal.sleeps.get(name);
+      if (sleep === undefined) {
+        return this.#begin(call, name, timeOf(until, state.now), (at) => ({ t: "slept", step: name, until: at! }));
+      }
+      if (this.#isDue(name, sleep, call)) this.#note(call, { t: "woken", step: name });
+    });
+  }
+
+  wait({ workflow, name: signal }: Pick<Signal, "workflow" | "name">, options: WaitOptions): Promise<unknown> {
+    const state = this.#state;
+    const { journal } = state;
+    const { timeout } = options;
+    const count = (this.#numbers.get(signal) ?? 0) + 1;
+    const name = options.name ?? (count === 1 ? signal : `${signal} ${count}`);
+    const check = () => {
+      if (workflow !== state.ref.workflow) {
+        throw new TypeError(`wait: ${signal} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
+      }
+      if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
+      this.#numbers.set(signal, count);
+    };
+    return this.#call<unknown>(name, check, (call, resolve) => {
+      const took = journal.took.get(name);
+      if (took !== undefined && state.sees(took.index)) {
+        return resolve(took.n === undefined ? undefined : journal.signal(took.n));
+      }
+      if (took !== undefined || state.stands || this.#noted.has(call)) return;
+      const n = nextSignal(journal, signal, this.#taken);
+      if (n !== undefined) {
+        this.#taken.add(n);
+        return this.#note(call, { t: "took", step: name, n });
+      }
+      const wait = journal.waits.get(name);
+      if (wait === undefined) {
+        const until = timeout === undefined ? undefined : timeOf(timeout, state.now);
+        return this.#begin(
+          call,
+          name,
+          until,
+          (at) => ({ t: "waits", step: name, signal, ...(at === undefined ? {} : { until: at }) }),
+        );
+      }
+      if (wait.until !== undefined && this.#isDue(name, wait, call)) this.#note(call, { t: "took", step: name });
+    });
+  }
+
+  #call<T>(
+    name: string,
+    check: () => void,
+    go: (call: Call, resolve: (value: T) => void) => void,
+  ): Promise<T> {
+    const state = this.#state;
+    try {
+      check();
+      state.name(name);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { promise, resolve } = Promise.withResolvers<T>();
+    const call: Call = {
+      go: () =>
+        go(call, (value) => {
+          state.calls.delete(call);
+          resolve(value);
+        }),
+    };
+    state.call(call);
+    return promise;
+  }
+
+  /** Records what a call has waited for, and goes on with it when that is stored. */
+  #note(call: Call, entry: Entry): void {
+    if (this.#noted.has(call)) return;
+    this.#noted.add(call);
+    this.#state.record(entry);
+    this.#state.after(() => call.go());
+  }
+
+  /** Records that something waits, behind the schedule that ends it. */
+  #begin(call: Call, name: string, until: number | undefined, entry: (until: number | undefined) => Entry): void {
+    const state = this.#state;
+    state.work(async () => {
+      if (!await state.ready()) return;
+      const scheduled = until !== undefined && until - state.now > HOLD;
+      if (scheduled && !await state.wake(name, until)) return;
+      state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
+      if (await state.stored() && state.calls.has(call)) call.go();
+    });
+  }
+
+  /** Whether a time has come; if it comes soon, the call goes on then. */
+  #isDue(name: string, timed: Timed, call: Call): boolean {
+    const state = this.#state;
+    const { until } = timed;
+    if (state.hasCome(name, until)) return true;
+    const left = (until ?? 0) - state.now;
+    if (left <= 0) return true;
+    if (!state.isScheduled(name, timed) && !this.#ticking.has(name)) {
+      this.#ticking.add(name);
+      state.timer(left, () => {
+        this.#ticking.delete(name);
+        if (state.calls.has(call)) call.go();
+      });
+    }
+    return false;
+  }
+}

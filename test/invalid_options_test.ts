@@ -167,6 +167,7 @@ const app_: Wrong<CatgaOptions> = {
   carry: TEXTS,
   logger: METHODS,
   replicas: FINITE,
+  causes: BOOLEAN,
 };
 const breaker: Wrong<NonNullable<CatgaOptions["breaker"]>> = { failures: FINITE, cooldown: FINITE };
 const faults: Wrong<Faults> = {

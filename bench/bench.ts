@@ -25,6 +25,7 @@ import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
 import { state } from "./sections/state.ts";
+import { streams } from "./sections/streams.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
@@ -34,6 +35,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   remote,
   latency,
   events,
+  streams,
   startup,
   memory,
   state,

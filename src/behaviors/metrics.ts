@@ -158,7 +158,8 @@ const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
 /** Records the gauges and the counters of one app. */
 function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): Attachment {
-  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } = instruments;
+  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } =
+    instruments;
   const node = { "catga.node": app.self.id };
   const openBreakers = new Set<string>();
   const led = new Set<string>();

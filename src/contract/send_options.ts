@@ -1,7 +1,16 @@
 /** The options of one send, publish or broadcast, and their check. */
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
-import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
+import {
+  checkKnown,
+  checkNumber,
+  checkSignal,
+  checkString,
+  checkStrings,
+  checkToken,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
 
 /** Options of one `send`. */
 export interface SendOptions {
@@ -40,6 +49,12 @@ export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payloa
 /** Options of one `publish`. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
+/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
+export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
+  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  idle?: number | undefined;
+}
+
 /** Options of one `broadcast`: every node gets one attempt, so that there is no route, and no retry. */
 export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSent">;
 
@@ -53,6 +68,14 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   }
   checkKnown(at, options, known);
   checkSending(at, options);
+}
+
+/** Throws a `TypeError` or `RangeError` for invalid options of one `app.stream`. */
+export function checkStreamOptions({ name }: AnyContract, options: StreamOptions): void {
+  checkKnown(`stream ${name}`, options, STREAM_OPTIONS);
+  const { idle, ...sending } = options;
+  if (idle !== undefined) checkNumber(`stream ${name}: idle`, idle, 1, MAX_TIMEOUT, "ms");
+  checkSendOptions("stream", name, sending);
 }
 
 /** Throws if the options that all that is sent has in common are invalid. */
@@ -84,6 +107,7 @@ export function checkId(at: string, id: string): void {
 /** Longest message id, in characters. */
 export const MAX_ID = 256;
 
+const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
 /** What only what is stored can be told. */

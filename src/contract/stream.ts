@@ -1,8 +1,4 @@
-/**
- * Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded
- * when one is first read or handled.
- */
-import { checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+/** Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded when one is first read or handled. */
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract, Contract } from "./contract.ts";
@@ -11,7 +7,6 @@ import { checkName, type HandlerFn, handlerOf } from "./definition.ts";
 import type { Handler, HandlerOptions } from "./handler.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
-import { checkSendOptions, type SendOptions } from "./send_options.ts";
 import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link stream}. */
@@ -22,11 +17,11 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined`
-     * before the first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
+     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined` before the
+     * first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
-    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
+    /** How long a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
     idle?: number | undefined;
     /**
      * How far the handler may be ahead of its reader: `items` (1 to 65,536; 256) or `bytes` (1 to 2^26; 1,048,576),
@@ -34,12 +29,6 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
      */
     window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
   };
-
-/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
-export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** Time to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
-  idle?: number | undefined;
-}
 
 /** What a handler of a stream returns: what gives items, and may return a failure at its end; or a failure at once. */
 export type Items<Item, F extends string> =
@@ -50,9 +39,9 @@ export type Items<Item, F extends string> =
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**
-   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the
-   * stream with a failure, which the reader gets after the items before it. When the reader has ended `ctx.signal`
-   * aborts, and the generator ends at its next `yield`: its `finally` runs.
+   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the stream with a
+   * failure, which the reader gets after the items before it. When the reader has ended `ctx.signal` aborts, and the generator ends at
+   * its next `yield`: its `finally` runs.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,
@@ -98,16 +87,6 @@ export interface StreamingContext extends Context {
   /** Calls the handler, and resolves with how many items it gave, or with its failure. */
   "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
 }
-
-/** Throws a `TypeError` or `RangeError` for invalid options of one `app.stream`. */
-export function checkStreamOptions({ name }: AnyContract, options: StreamOptions): void {
-  checkKnown(`stream ${name}`, options, STREAM_OPTIONS);
-  const { idle, ...sending } = options;
-  if (idle !== undefined) checkNumber(`stream ${name}: idle`, idle, 1, MAX_TIMEOUT, "ms");
-  checkSendOptions("stream", name, sending);
-}
-
-const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 
 /** How far a handler may be ahead of its reader. */
 export interface Window {

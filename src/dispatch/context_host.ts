@@ -12,7 +12,7 @@ import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock, Deadlined, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { StreamOptions } from "../contract/stream.ts";
+import type { StreamOptions } from "../contract/send_options.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 

@@ -33,8 +33,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { checkId, type SendOptions } from "../contract/send_options.ts";
-import { checkStreamOptions, type StreamOptions } from "../contract/stream.ts";
+import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type {

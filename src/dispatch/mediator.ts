@@ -169,13 +169,15 @@ function aroundHandler(
   if (behaviors.length === 0) return call.run;
   const begin: Run<MessageContext> = (payload, ctx) => {
     const { execution } = ctx;
-    if (execution.preparing && execution.aborted !== undefined) return { ok: false, error: execution.aborted };
-    execution.preparing = false;
+    if (execution.stage === "preparing" && execution.aborted !== undefined) {
+      return { ok: false, error: execution.aborted };
+    }
+    execution.stage = "handler";
     return call.run(payload, ctx);
   };
   const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx), tools);
   return (payload, ctx) => {
-    ctx.execution.preparing = true;
+    ctx.execution.stage = "preparing";
     const result = folded(payload, ctx);
     return result instanceof Promise ? orRefusal(ctx, result) : result;
   };
@@ -244,7 +246,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
     const { execution } = ctx;
-    execution.claiming = true;
+    execution.stage = "claiming";
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
@@ -256,7 +258,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       signal: execution.sender,
       lost: (reason) => execution.loseClaim(reason),
     }, async (fence, check) => {
-      execution.claiming = false;
+      execution.stage = "handler";
       execution.fence = fence;
       execution.checkClaim = check;
       const outcome = await run(payload, ctx);
@@ -268,7 +270,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
     });
     if (refusal !== undefined) return refusal;
     // the node stops while the claim is acquired: the handler has not run here, and another node may run it
-    return execution.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 

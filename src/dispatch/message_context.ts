@@ -10,7 +10,8 @@ import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract
 import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { HandlerFn } from "../contract/definition.ts";
-import type { StreamingContext, StreamOptions } from "../contract/stream.ts";
+import type { StreamingContext } from "../contract/stream.ts";
+import type { StreamOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";

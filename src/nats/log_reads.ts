@@ -61,7 +61,7 @@ export async function lastOfEach(
   limit: number,
 ): Promise<void> {
   const encoder = new TextEncoder();
-  await Feed.list(stream.transport, stream, filter, limit, ({ subject, revision, stored, data }) => {
+  await Feed.list(stream, filter, limit, ({ subject, revision, stored, data }) => {
     onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
   });
 }

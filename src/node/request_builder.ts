@@ -61,7 +61,7 @@ export class RequestBuilder {
     this.#stopped = true;
   }
 
-  /** How long a send of this contract may take, in ms. */
+  /** Timeout of a send of this contract, in ms. */
   timeoutOf(contract: AnyContract): number {
     return contract.options.timeout ?? (contract.kind === "stream" ? MAX_TIMEOUT : this.#defaults.timeout);
   }
@@ -162,7 +162,7 @@ export class RequestBuilder {
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 
-  /** How long a message that is sent now may take, in ms: no longer than the message whose handler sends it. */
+  /** Timeout of a message that is sent now, in ms: no longer than the message whose handler sends it. */
   timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));

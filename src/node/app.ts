@@ -47,10 +47,9 @@ import type {
 import type { StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
-import type { NodeHost } from "../dispatch/node_host.ts";
+import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";

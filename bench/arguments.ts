@@ -17,6 +17,7 @@ export const SECTIONS = [
   "state",
   "log",
   "entities",
+  "workflows",
   "growth",
   "entities-growth",
   "entities-endurance",

@@ -24,6 +24,7 @@ import { memory } from "./sections/memory.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
+import { workflows } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
 import { streams } from "./sections/streams.ts";
 import { Stage } from "./stage.ts";
@@ -41,6 +42,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   state,
   log,
   entities,
+  workflows,
   growth,
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,

@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { findAxe } from "../tools/axe.ts";
 import { findChromium } from "../tools/chromium_binary.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { NodeWatch } from "../src/dashboard/node_watch.ts";
@@ -27,6 +28,9 @@ const chromium = inBun ? { missing: "tested in Deno, with a page that Bun serves
 const { skip: noServer } = await requireNatsServer();
 const skip = "missing" in chromium ? chromium.missing : noServer;
 const path = "path" in chromium ? chromium.path : "";
+const axe = skip === false || skip === undefined ? await findAxe() : { missing: skip };
+const noAxe = "missing" in axe ? axe.missing : false;
+const script = "script" in axe ? axe.script : "";
 
 const text = (selector: string) => `document.querySelector(${JSON.stringify(selector)})?.innerText ?? ""`;
 const has = (section: string, words: RegExp) => `${words}.test(${text(section)})`;
@@ -125,8 +129,16 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     assertMatch(await browser.evaluate(text("#letters > .frame .detail")), /"orderId": "p-1"/);
     nodes.get("orders-1")!.say("heal");
     await eventually("each node to be healed", () => [...nodes.values()].every(({ out }) => out.includes("healed")));
+    await browser.until("a group of each service", has("#groups", /(decided: NO_PRINTER: out of paper[\s\S]*){3}/));
+    await browser.evaluate(`document.querySelector("#groups td.actions button:nth-child(2)").click()`);
+    assertMatch(
+      await browser.evaluate(text("#confirm-question")),
+      /^Replay 1 dead letter of orders\.Placed in \w+\/invoices \(NO_PRINTER: out of paper\)\?$/,
+    );
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("the others", has("#letters > .frame", /^(?!([\s\S]*out of paper){3})/));
     await browser.evaluate(`document.querySelector("#replay-all").click()`);
-    assertMatch(await browser.evaluate(text("#confirm-question")), /^Replay 3 dead letters\?/);
+    assertMatch(await browser.evaluate(text("#confirm-question")), /^Replay 2 dead letters\?/);
     assertEquals(await browser.evaluate("document.activeElement.id"), "confirm-no");
     await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
     await browser.until("its end", has("#letters", /\nnone$/));
@@ -139,6 +151,11 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("the waiters", has("#locks", /2: (orders-2, billing-1|billing-1, orders-2)/));
     nodes.get("shop-1")!.say("later trial-1");
     await browser.until("the schedule", has("#schedules", /orders\.Placed\s+trial-1/));
+    await browser.evaluate(`document.querySelector("#schedules td.actions button").click()`);
+    assertMatch(await browser.evaluate(text("#confirm-question")), /^Cancel orders\.Placed trial-1\?/);
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("its end", has("#schedules", /nothing is scheduled/));
+    assertMatch(await browser.evaluate(text("#said")), /^1 cancelled/);
     await browser.evaluate(`document.querySelector("#said").textContent = ""`);
     for (const [name, width, height, colors] of PICTURED) {
       await browser.show(width, height, colors);
@@ -149,6 +166,24 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     }
     await browser.show(1280, 1000, "light");
   });
+
+  it(
+    "axe-core finds no fault of accessibility, in light and dark, on a telephone and a wall",
+    { skip: noAxe },
+    async () => {
+      for (const [name, width, height, colors] of PICTURED) {
+        await browser.show(width, height, colors);
+        await browser.evaluate(
+          `document.querySelector("#letters, #events").querySelector("td.actions button")?.click()`,
+        );
+        await browser.evaluate(script);
+        const run = "axe.run(document).then(({ violations }) => violations.map(({ id, nodes }) => " +
+          "`${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => html + failureSummary)}`))";
+        assertEquals(await browser.evaluate<string[]>(run), [], name);
+      }
+      await browser.show(1280, 1000, "light");
+    },
+  );
 
   it("shows a killed node as gone, and how soon", async () => {
     const killed = performance.now();

@@ -107,6 +107,7 @@ function instrumentsOf(meter: Meter) {
     ),
     failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
     deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
+    stuckRuns: count("catga.workflow.stuck", "{run}", "Runs of workflows that became stuck: somebody has to decide"),
     losses: count(
       "catga.log.losses",
       "{loss}",
@@ -232,6 +233,11 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
       if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
       return instruments.deadLetters.add(1, attributes);
     }
+    case "run-stuck":
+      return instruments.stuckRuns.add(1, {
+        "catga.workflow": seen.workflow,
+        "catga.outcome": outcomes.known(seen.code),
+      });
     case "near-expiry":
       return instruments.nearExpiry.add(1, { "catga.subscription": seen.subscription });
     case "log-lost":

@@ -57,6 +57,7 @@ export class ClusterView implements AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
+  readonly #streams = new Map<StreamKind, LogStream>();
   #mayNotAsk = false;
   /** How many looks in a row copies were not current. */
   readonly #behind = new Map<string, number>();
@@ -190,11 +191,16 @@ export class ClusterView implements AsyncDisposable {
 
   /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
+    // one that is open has subscriptions of its own, for as long as the connection
+    const open = this.#streams.get(kind);
+    if (open !== undefined) return open;
     const name = streamName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
       const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      return await new NatsEventLog(this.transport).open(name, options);
+      const opened = await new NatsEventLog(this.transport).open(name, options);
+      if (!this.#streams.has(kind)) this.#streams.set(kind, opened);
+      return this.#streams.get(kind);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;

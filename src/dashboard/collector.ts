@@ -203,17 +203,19 @@ class Looking {
 
   async #schedules(): Promise<void> {
     const stream = await this.#stream("log");
-    const shown: ScheduleView[] = [];
-    let total = 0;
+    const all: (ScheduleView & { readonly due: number })[] = [];
     if (stream !== undefined) {
       for await (const { contract, id, when, zone, since } of pendingSchedules(this.#source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
-        if (total++ >= ROWS) continue;
+        if (all.length >= MOST_SCHEDULES) break;
         const text = { contract: shownText(contract), id: shownText(id), when: shownText(when), since };
-        shown.push({ ...text, zone: zone === undefined ? undefined : shownText(zone) });
+        // what fires again and again has no time of its own, and is first
+        const due = Number.isNaN(Date.parse(when)) ? 0 : Date.parse(when);
+        all.push({ ...text, zone: zone === undefined ? undefined : shownText(zone), due });
       }
     }
-    this.#streams.send("schedules", { shown, total });
+    const shown = all.sort((a, b) => a.due - b.due).slice(0, ROWS).map(({ due: _, ...view }) => view);
+    this.#streams.send("schedules", { shown, total: all.length });
   }
 
   /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
@@ -309,5 +311,7 @@ class Looking {
 const SECOND = 1_000; // ms
 /** How long a node has to answer a ping, in ms. */
 const PATIENCE = 900;
+/** Schedules that are put in order. */
+const MOST_SCHEDULES = 10_000;
 /** Rows of one table. */
 const ROWS = 200;

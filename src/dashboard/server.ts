@@ -155,8 +155,11 @@ export function readChange(body: string): ChangeRequest | string {
     return "the body is not JSON";
   }
   if (!isRecord(value)) return "the body is not an object";
-  const { do: what, letters, matching } = value;
-  if (what !== "replay" && what !== "discard") return "do is replay or discard";
+  const { do: what, letters, matching, contract, id } = value;
+  if (what === "cancel") {
+    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
+  }
+  if (what !== "replay" && what !== "discard") return "do is replay, discard or cancel";
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
     return isFilter(matching)

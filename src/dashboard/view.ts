@@ -314,8 +314,18 @@ export interface EntityView {
   }[];
 }
 
-/** The body of `POST change`. */
-export interface ChangeRequest {
+/** The body of `POST change`: of dead letters, or what takes back a schedule. */
+export type ChangeRequest = LettersRequest | CancelRequest;
+
+/** Takes back what is scheduled. */
+export interface CancelRequest {
+  readonly do: "cancel";
+  readonly contract: string;
+  readonly id: string;
+}
+
+/** Replays or discards dead letters. */
+export interface LettersRequest {
   readonly do: "replay" | "discard";
   /** The {@link LetterView.place} of each; or all that match. */
   readonly letters?: readonly string[];

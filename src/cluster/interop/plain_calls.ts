@@ -43,7 +43,7 @@ export interface PlainCallsOptions {
   readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
-  /** How long a request of a contract may take, in ms. */
+  /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
   /** Sends a request as this node. May throw, or reject with, what the contract's `key` or a strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;

@@ -5,7 +5,10 @@ import type { Elements, Table, Tables } from "./elements.ts";
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function alarmsSection({ byId, say, clock, count, duration, latency, some }: Elements, { table }: Tables) {
+export function alarmsSection(
+  { byId, button, change, clock, confirmed, count, duration, latency, say, some }: Elements,
+  { table }: Tables,
+) {
   type Now = () => number;
 
   /** The alarms. */
@@ -134,9 +137,27 @@ export function alarmsSection({ byId, say, clock, count, duration, latency, some
           { title: "First", number: true, cell: ({ first }) => duration(now() - first) },
           { title: "Last", number: true, cell: ({ last }) => duration(now() - last) },
         ],
+        actions: (key) => [
+          button("Replay all", () => void this.#settle("replay", key), { class: "change" }),
+          button("Discard all", () => void this.#settle("discard", key), { class: "change" }),
+        ],
         detail: ({ stack, code, cause }) => stack === "" ? `${code}: ${cause}\n\nNo stack is kept of it.` : stack,
         unfold: "Why",
       });
+    }
+
+    /** All of a group, also those that are not shown. */
+    async #settle(what: "replay" | "discard", key: string): Promise<void> {
+      const group = this.#table.row(key);
+      if (group === undefined) return;
+      const { service, subscription, contract, code, cause } = group;
+      const title = what === "replay" ? "Replay" : "Discard";
+      const which = `${
+        some(group.count, "dead letter")
+      } of ${contract} in ${service}/${subscription} (${code}: ${cause})`;
+      const warning = what === "discard" ? " What is discarded is gone." : "";
+      if (!await confirmed(`${title} ${which}?${warning}`, `${title} all`)) return;
+      await change({ do: what, matching: { service, subscription, contract, code, cause } });
     }
 
     show({ shown, total }: Capped<LetterGroup>): void {

@@ -206,6 +206,7 @@ export function app(
     byId("namespace").title = `${address}, Catga ${version}`;
     document.title = `${namespace} - Catga`;
     letters.allow(allowChanges);
+    for (const section of ["groups", "schedules"]) byId(section).classList.toggle("read-only", !allowChanges);
   }
 
   function complain(problems: readonly Problem[]): void {

@@ -1,4 +1,5 @@
 /** Texts and elements of the page. Text from the cluster goes through `textContent` alone. */
+import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
@@ -103,7 +104,24 @@ export function elements() {
     });
   }
 
-  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed };
+  const DONE = { replay: "replayed", discard: "discarded", cancel: "cancelled" } as const;
+
+  /** Asks for a change, and tells the user what became of it. */
+  async function change(request: ChangeRequest): Promise<void> {
+    const response = await fetch("change", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(request),
+    }).catch((error: Error) => error);
+    if (response instanceof Error || !response.ok) {
+      return announce(`not done: ${response instanceof Error ? response.message : await response.text()}`);
+    }
+    const { done, failed, error }: ChangeAnswer = await response.json();
+    const what = request.do === "cancel" ? DONE.cancel : `to be ${DONE[request.do]}`;
+    announce(`${count(done)} ${what}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
+  }
+
+  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed, change };
 }
 
 /** What it returns. */
@@ -222,7 +240,8 @@ export function tableMaker({ make, say, count }: Elements) {
     readonly #options: TableOptions<Row>;
     readonly #body = make("tbody");
     readonly #note: HTMLParagraphElement;
-    readonly #frame = make("div", "", { class: "frame" });
+    // who has no mouse scrolls it with the keyboard
+    readonly #frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     readonly #shown = new Map<string, Shown>();
     readonly #pager = make("p", "", { class: "bar" });
     readonly #where = make("span", "", { class: "note", role: "status" });
@@ -238,7 +257,11 @@ export function tableMaker({ make, say, count }: Elements) {
       for (const { title, number } of options.columns) {
         head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
       }
-      if (options.actions || options.detail) head.append(make("th", "", { "aria-label": "Actions" }));
+      if (options.actions || options.detail) {
+        const last = make("th", "", { scope: "col" });
+        last.append(make("span", "Actions", { class: "unseen" }));
+        head.append(last);
+      }
       const table = make("table");
       const top = make("thead");
       top.append(head);
@@ -254,6 +277,7 @@ export function tableMaker({ make, say, count }: Elements) {
         });
         return made;
       };
+      this.#frame.setAttribute("aria-label", options.place.querySelector("h2")?.textContent ?? options.place.id);
       this.#pager.append(turn("Previous", -1), turn("Next", 1), this.#where);
       this.#pager.hidden = true;
       options.place.append(this.#frame, this.#pager, this.#note);

@@ -15,7 +15,10 @@ import type { Elements, Table, Tables } from "./elements.ts";
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function shownTables({ byId, count, duration, latency, rate }: Elements, { table, sparkline }: Tables) {
+export function shownTables(
+  { byId, button, change, confirmed, count, duration, latency, rate }: Elements,
+  { table, sparkline }: Tables,
+) {
   type Now = () => number;
 
   const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
@@ -149,9 +152,17 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
 
   /** Schedules. */
   function schedulesTable(now: Now): Table<ScheduleView> {
-    return table<ScheduleView>({
+    const cancel = async (key: string) => {
+      const row = made.row(key);
+      if (row === undefined) return;
+      const { contract, id } = row;
+      const question = `Cancel ${contract} ${id}? It does not fire then.`;
+      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id });
+    };
+    const made = table<ScheduleView>({
       place: byId("schedules"),
-      key: ({ contract, id }) => `${contract} ${id}`,
+      key: ({ contract, id }) => JSON.stringify([contract, id]),
+      actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
       empty: "nothing is scheduled",
       columns: [
         { title: "Contract", cell: ({ contract }) => contract },
@@ -168,6 +179,7 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
         { title: "Since", cell: ({ since }) => ({ text: since.replace(/\.\d+Z$/, "Z"), tone: "dim" }) },
       ],
     });
+    return made;
   }
 
   return { nodesTable, subscriptionsTable, retriesTable, locksTable, schedulesTable };

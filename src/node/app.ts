@@ -44,7 +44,7 @@ import type {
   Settling,
   SharedState,
 } from "../dispatch/context_host.ts";
-import type { StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
+import type { ItemSink, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
@@ -303,10 +303,20 @@ export class App implements NodeHost, DrainableNode {
         const now = this.clock.monotonic();
         due = Math.min(due, now + (timeout ?? contract.options.timeout ?? Infinity));
         const left = due === Infinity ? {} : { timeout: Math.max(1, due - now) };
-        return await this.#sendPath.stream(contract, input, { ...sending, ...left, signal }, { parent, items });
+        return await this.openStream(contract, input, { ...sending, ...left, signal }, { parent, items });
       },
     };
     return lazyReading(async () => (await this.streams()).read(opening));
+  }
+
+  /** Asks for a stream; resolves with how it ended. */
+  protected openStream(
+    contract: AnyContract,
+    input: unknown,
+    options: SendOptions,
+    to: { parent: ParentMessage | undefined; items: ItemSink },
+  ): Promise<Result<unknown>> {
+    return this.#sendPath.stream(contract, input, options, to);
   }
 
   publish(

@@ -11,6 +11,7 @@ export const SECTIONS = [
   "remote",
   "latency",
   "events",
+  "streams",
   "startup",
   "memory",
   "state",

@@ -26,6 +26,7 @@ import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
 import { workflows } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
+import { streams } from "./sections/streams.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
@@ -35,6 +36,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   remote,
   latency,
   events,
+  streams,
   startup,
   memory,
   state,

@@ -223,6 +223,11 @@ export const ROOMS: readonly Room[] = [
       "src/log/format",
     ],
   },
+  {
+    path: "src/http",
+    what: "an entrypoint: results as responses of HTTP, streams as server-sent events",
+    may: CONTRACT,
+  },
   { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
 ];
 

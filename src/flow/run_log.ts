@@ -8,7 +8,6 @@
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
-
 import { CatgaError } from "../error.ts";
 import {
   commandText,

@@ -1,7 +1,8 @@
 /** Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in memory. */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, type SubscriptionOptions } from "../../mod.ts";
+import { fail } from "../../mod.ts";
+import type { SubscriptionOptions } from "../contract/handler.ts";
 import { logName } from "./format/names.ts";
 import { sequenceOf } from "./format/position.ts";
 import { LogApps, type Order } from "../../test/support/log_apps.ts";

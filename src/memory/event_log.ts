@@ -12,6 +12,7 @@ import {
   checkLog,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type EventLog,
   type FollowOptions,
   type LogAbilities,
@@ -136,15 +137,10 @@ class MemoryStream implements LogStream {
     }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.append(subject, text, options).then((appended) =>
-      receiver.appended(appended, this.#session.clock.monotonic())
-    );
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    const { clock } = this.#session;
+    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+      .then((appended) => receiver.appended(appended, clock.monotonic()));
   }
 
   state(): Promise<LogState | undefined> {

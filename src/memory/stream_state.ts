@@ -263,7 +263,7 @@ export class StreamState {
 /** When, and to which subject, a stored message is appended. */
 interface Scheduled {
   readonly target: string;
-  /** How long what is appended stays, in seconds. */
+  /** Ttl of appended messages, in seconds. */
   readonly seconds: number | undefined;
   /** When it is due first, and the first time after a time, in ms since 1970; `undefined`: never again. */
   readonly due: number;
@@ -431,7 +431,7 @@ export interface NewMessage {
   readonly data: Uint8Array;
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly id?: string | undefined;
-  /** How long it stays, in seconds. */
+  /** Ttl, in seconds. */
   readonly seconds?: number | undefined;
   readonly expect?: number | undefined;
   readonly rollup?: boolean | undefined;

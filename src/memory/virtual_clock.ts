@@ -51,7 +51,7 @@ export class VirtualClock implements Clock {
     this.#start = start;
   }
 
-  /** How many timers are set. */
+  /** Number of timers that are set. */
   get timers(): number {
     return this.#timers.length;
   }

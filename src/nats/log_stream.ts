@@ -7,6 +7,7 @@ import {
   checkAppend,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type FollowOptions,
   type LogAbilities,
   type LogOptions,
@@ -127,20 +128,16 @@ export class NatsLogStream implements LogStream {
     const fault = this.#faultNow();
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), timeout });
+    const due = this.#transport.clock.monotonic() + timeout;
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due });
     return promise;
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    data: string,
-    { timeout, expect }: { timeout: number; expect: number },
-  ): void {
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
     const fault = this.#faultNow();
     if (fault !== undefined) return this.#pending.settle(receiver, fault);
     const headers = { "Nats-Expected-Last-Subject-Sequence": `${expect}` };
-    this.#pending.send(receiver, subject, data, { headers, timeout });
+    this.#pending.send(receiver, subject, text, { headers, due });
   }
 
   /** Why appending does not make sense. */

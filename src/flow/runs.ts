@@ -377,9 +377,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   long({ workflow, run }: RunRef, entries: number): void {
-    const text =
-      `run ${run} of ${workflow} has ${entries} entries: a run may have 10,000; start the next one as its last step`;
-    this.#host.observer({ type: "notice", text });
+    this.#host.observer({ type: "run-long", workflow, run, entries });
   }
 
   begun(): void {

@@ -34,7 +34,7 @@ import {
   VirtualClock,
 } from "../src/testing/mod.ts";
 import type { Outages } from "../src/memory/faults.ts";
-import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
+import type { BroadcastOptions, PublishOptions, StreamOptions } from "../src/contract/send_options.ts";
 import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
 import type {
   CommandHandlerOptions,
@@ -50,7 +50,7 @@ import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.t
 import type { FailOptions } from "../src/contract/result.ts";
 import type { LoadOptions } from "../src/contract/entity_definition.ts";
 import type { SendAllOptions } from "../src/contract/sender.ts";
-import type { StreamContractOptions, StreamOptions } from "../src/contract/stream.ts";
+import type { StreamContractOptions } from "../src/contract/stream.ts";
 import type { EventsOptions } from "../src/http/events.ts";
 import type { RespondOptions } from "../src/http/respond.ts";
 
@@ -167,6 +167,7 @@ const app_: Wrong<CatgaOptions> = {
   carry: TEXTS,
   logger: METHODS,
   replicas: FINITE,
+  causes: BOOLEAN,
 };
 const breaker: Wrong<NonNullable<CatgaOptions["breaker"]>> = { failures: FINITE, cooldown: FINITE };
 const faults: Wrong<Faults> = {

@@ -203,6 +203,7 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/wire",
       "src/cluster/membership",
       "src/state/locks",
+      "src/flow",
       "src/log/administration",
       "src/log/publishing",
       "src/log/format",

@@ -107,6 +107,7 @@ function instrumentsOf(meter: Meter) {
     ),
     failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
     deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
+    stuckRuns: count("catga.workflow.stuck", "{run}", "Runs of workflows that became stuck: somebody has to decide"),
     losses: count(
       "catga.log.losses",
       "{loss}",
@@ -157,7 +158,8 @@ const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
 /** Records the gauges and the counters of one app. */
 function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): Attachment {
-  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } = instruments;
+  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } =
+    instruments;
   const node = { "catga.node": app.self.id };
   const openBreakers = new Set<string>();
   const led = new Set<string>();
@@ -231,6 +233,11 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
       if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
       return instruments.deadLetters.add(1, attributes);
     }
+    case "run-stuck":
+      return instruments.stuckRuns.add(1, {
+        "catga.workflow": seen.workflow,
+        "catga.outcome": outcomes.known(seen.code),
+      });
     case "near-expiry":
       return instruments.nearExpiry.add(1, { "catga.subscription": seen.subscription });
     case "log-lost":

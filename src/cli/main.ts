@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`,
- * `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
+ * The commands are `nodes`, `top`, `doctor`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`,
+ * `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -34,6 +34,7 @@ import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { dead } from "./dead.ts";
 import { ping } from "./ping.ts";
+import { run as workflowRun, runs } from "./runs.ts";
 import { rewind, subscriptions } from "./subscriptions.ts";
 import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
@@ -54,6 +55,8 @@ const COMMANDS: readonly Command[] = [
   rewind,
   schedules,
   entity,
+  runs,
+  workflowRun,
   locks,
   ping,
   setup,

@@ -38,9 +38,9 @@ interface ClusterOptions {
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
   readonly observer: Observer;
-  /** How long a membership record lives, in ms. */
+  /** Ttl of a membership record, in ms. */
   readonly heartbeat: number;
-  /** How many handlers run at once for other nodes. */
+  /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly breaker: BreakerOptions;
 }
@@ -348,7 +348,7 @@ class StatsAnswer {
     return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
   }
 
-  /** Those that this node has sent requests to. */
+  /** Peers that this node has sent requests to. */
   #peers(): PeerStats[] {
     const all: PeerStats[] = [];
     for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {

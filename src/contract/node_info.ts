@@ -121,7 +121,7 @@ export interface Health {
    * Whether its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
    */
   readonly member: boolean;
-  /** How many live nodes it knows, itself included. */
+  /** Number of live nodes that it knows, itself included. */
   readonly nodes: number;
   /** Asynchronous handlers that run here, and sends from here that wait for their answers. */
   readonly inFlight: number;
@@ -168,8 +168,8 @@ export interface Health {
 }
 
 /**
- * How a subscription stands, as far as this node knows without asking. The figures are those of the node that leads it;
- * 0 elsewhere.
+ * The state of a subscription, as far as this node knows without asking. The figures are those of the node that leads
+ * it; 0 elsewhere.
  */
 export interface SubscriptionHealth {
   /** Whose subscription it is; `"@"` for queued commands. */
@@ -203,7 +203,8 @@ export interface SubscriptionHealth {
   /** Dead letters. */
   readonly dead: number;
   /**
-   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as in a dead letter).
+   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as
+   * in a dead letter).
    */
   readonly lastFailure?: {
     readonly contract: string;

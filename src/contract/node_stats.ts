@@ -14,7 +14,7 @@ export interface NodeStats {
   readonly service: string;
   /** The wall clock of the node, in ms. */
   readonly now: number;
-  /** How long it has run, in ms, by a clock that does not jump. */
+  /** Uptime, in ms, by a clock that does not jump. */
   readonly up: number;
   /** Handlers that run, and sends that wait for answers. */
   readonly inFlight: number;
@@ -53,7 +53,7 @@ export interface ContractStats {
   /** Runs of handlers that have ended: requests, events, and messages of the log. */
   readonly handled: number;
   /**
-   * Those of them that failed, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
+   * Failed ones, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
    */
   readonly failed: Readonly<Record<string, number>>;
   /** Handlers that run, those that return at once not counted. */
@@ -68,7 +68,7 @@ export interface ContractStats {
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */
   readonly sent: number;
-  /** Those of them that failed. */
+  /** Failed ones. */
   readonly sendFailed: Readonly<Record<string, number>>;
   /** Events that arrived, once for each handler of this node. */
   readonly heard: number;

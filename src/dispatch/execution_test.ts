@@ -38,13 +38,13 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe("deadline", () => {
-  for (const [awaitingTurn, code] of [[true, "UNAVAILABLE"], [false, "OUTCOME_UNKNOWN"]] as const) {
-    it(`a command of an entity that ${awaitingTurn ? "waits for" : "has"} its turn there is ${code}`, () => {
+  for (const [stage, code] of [["turn", "UNAVAILABLE"], ["handler", "OUTCOME_UNKNOWN"]] as const) {
+    it(`a command of an entity that ${stage === "turn" ? "waits for" : "has"} its turn there is ${code}`, () => {
       const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay() };
       // what an execution needs here
       const execution = new Execution(host as unknown as ContextHost, Work, 100);
       const outcomes: unknown[] = [];
-      execution.awaitingTurn = awaitingTurn;
+      execution.stage = stage;
       execution.begin((outcome) => outcomes.push(outcome));
       execution.expire();
       assertEquals(outcomes.map((outcome) => errorOf(outcome as Result<unknown>).code), [code]);

@@ -252,7 +252,7 @@ export class Command implements Asking, Sought {
 
   /** It gets no turn: it certainly was not applied. */
   leave(why: "late" | "deadlock"): void {
-    this.ctx.execution.awaitingTurn = false;
+    this.ctx.execution.stage = "handler";
     this.reject(notBegun(this.what, why));
   }
 
@@ -260,7 +260,7 @@ export class Command implements Asking, Sought {
   begins(): boolean {
     const { ctx } = this;
     // aborted before this, its sender knows that it has not begun, and it does not begin below
-    ctx.execution.awaitingTurn = false;
+    ctx.execution.stage = "handler";
     const { aborted } = ctx;
     if (aborted === undefined) return true;
     this.reject(aborted.code === "TIMEOUT" ? notBegun(this.what, "late", aborted) : aborted);

@@ -90,7 +90,7 @@ export class Rounds {
 
   /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
-    if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
+    if (!this.#turns.take(command.subject, command)) command.ctx.execution.stage = "turn";
     else if (command.begins()) this.#start(command, command.arrived);
     else this.#pass(command.subject, command.arrived);
   }

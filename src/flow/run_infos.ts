@@ -9,6 +9,17 @@ import type { RunLog, RunRef } from "./run_log.ts";
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
 export type TellRun = (ref: RunRef, entry: (by: string) => CalledEntry) => Promise<void>;
 
+/** Tells a run something, without a node. Rejects as {@link TellRun}. */
+export async function tellRun(
+  log: RunLog,
+  ref: RunRef,
+  entry: (by: string) => CalledEntry,
+  over: () => boolean,
+): Promise<void> {
+  if (await log.tell(ref, entry, over) !== undefined) return;
+  throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
+}
+
 /** The runs that fit the options, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
 export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id } = options;

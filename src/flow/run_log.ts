@@ -3,7 +3,7 @@
  * writer has read, so that of two who drive a run one loses. Whether the run has ended, and who drives it, stand in each message, so that its last message alone
  * says so.
  *
- * Over 300 lines: reading and writing share the format of a message.
+ * Over 400 lines: reading and writing share the format of a message.
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
@@ -20,7 +20,7 @@ import {
 import { entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
-import { type Entry, Journal, type Stored } from "./journal.ts";
+import { type CalledEntry, type Entry, Journal, type Stored } from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -53,13 +53,6 @@ export interface RunEnd {
   /** How many entries there are. */
   readonly version: number;
 }
-
-/** Why nothing was stored. */
-export type NotStored =
-  /** The run is over, or was never started. */
-  | "no run"
-  /** The caller's condition does not hold any more. */
-  | "refused";
 
 /** The runs of a namespace as they are stored. */
 export class RunLog {
@@ -264,23 +257,16 @@ export class RunLog {
   }
 
   /**
-   * Appends entries of somebody who does not drive the run, while it has not ended. `entriesOf` gets the holder. Resolves with the message's
-   * sequence and the holder. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder; with
+   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
    */
-  async tell(
-    ref: RunRef,
-    entriesOf: (end: RunEnd) => readonly Entry[] | undefined,
-    over: () => boolean,
-  ): Promise<{ readonly sequence: number; readonly holder: string } | NotStored> {
+  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<string | undefined> {
     while (true) {
       const end = await this.end(ref);
-      if (end === undefined || end.ended) return "no run";
-      const entries = entriesOf(end);
-      if (entries === undefined) return "refused";
+      if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
-      const message = this.message(ref, entries, { version, holder });
-      const sequence = await this.append(ref, message, end.sequence, over);
-      if (sequence !== "conflict") return { sequence, holder };
+      const message = this.message(ref, [entryFor(holder)], { version, holder });
+      if (await this.append(ref, message, end.sequence, over) !== "conflict") return holder;
     }
   }
 

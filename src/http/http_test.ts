@@ -97,6 +97,7 @@ describe("events", () => {
       finals++;
     }
   });
+  // deno-lint-ignore require-yield
   const silent = Silent.handle(async function* (_, ctx) {
     begun++;
     try {

@@ -1,4 +1,8 @@
-/** The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. */
+/**
+ * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail.
+ *
+ * Over 400 lines: the server of the streams, and the connections to it.
+ */
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
@@ -70,6 +74,11 @@ export class MemoryEventLog implements EventLog {
   /** The messages of a stream (1,000 at most) behind a sequence; none of a stream that does not exist. */
   messages(name: string, after = 0): readonly StoredMessage[] {
     return this.#server.messages(name, after);
+  }
+
+  /** The time of day has been set: schedules that are due by now fire. */
+  leapt(): void {
+    this.#server.leapt();
   }
 
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
@@ -184,9 +193,9 @@ class MemoryStream implements LogStream {
     checkPattern(pattern);
     const found = await this.#session.call(() => {
       const state = this.#open();
-      return state.subjects(pattern).flatMap((subject) => state.last(subject, this.#seen(state)) ?? []);
+      return state.lasts(pattern, this.#seen(state)).map(copyOf);
     });
-    for (const message of found.sort((a, b) => a.sequence - b.sequence)) onMessage(copyOf(message));
+    found.forEach((message) => onMessage(message));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
@@ -356,6 +365,10 @@ export class LogServer {
     this.#noteGreatest(name, state);
     state.truncate(last);
     if (!quietly) this.#doubt(name);
+  }
+
+  leapt(): void {
+    for (const state of this.#streams.values()) state.leapt();
   }
 
   /** Calls back when a stream has lost messages, until the returned function is called. */

@@ -8,7 +8,6 @@ import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
-import { BatchInbox } from "./log_reads.ts";
 import type { NatsTransport } from "./transport.ts";
 import { byteLength } from "../data/encoding.ts";
 import { tooLarge } from "./nats_error.ts";
@@ -77,7 +76,6 @@ export class KeptStream {
   readonly serverClock: ServerClock;
   /** How often its consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
-  #batches: BatchInbox | undefined;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
@@ -104,11 +102,6 @@ export class KeptStream {
     this.#options = options;
     // on another server, or after an absence, it may be another stream
     transport.onStatus(() => this.#checkedAt = -Infinity);
-  }
-
-  /** Where batches of its messages come. */
-  get batches(): BatchInbox {
-    return this.#batches ??= new BatchInbox(this.transport);
   }
 
   /** Finds the stream or creates it. Rejects as `KeyValueStore.open` and `EventLog.open` do. */

@@ -1,13 +1,12 @@
 /** Single messages and batches of a stream: from its leader, or by direct get from any server that has the stream. */
-import type { Msg, Subscription } from "@nats-io/nats-core";
+import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
-import { DirectMessage, fromApi, MessageTimes, numberAt } from "./stored_message.ts";
-import type { NatsTransport } from "./transport.ts";
+import { connectionClosed, connectionLost } from "./nats_error.ts";
+import { DirectMessage, fromApi, MessageTimes } from "./stored_message.ts";
 
 /** The last message of a subject, from the leader. */
 export function lastOfLeader(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
@@ -62,7 +61,7 @@ export async function lastOfEach(
   limit: number,
 ): Promise<void> {
   const encoder = new TextEncoder();
-  await Feed.list(stream.transport, stream, filter, limit, ({ subject, revision, stored, data }) => {
+  await Feed.list(stream, filter, limit, ({ subject, revision, stored, data }) => {
     onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
   });
 }
@@ -144,7 +143,7 @@ const AT_ONCE = 16;
  * that came are the batch.
  */
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
-  const { transport, name, batches } = stream;
+  const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
@@ -169,16 +168,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
     request.onMessage?.(stored);
     if (found.length >= request.most) settle();
   };
-  const box = batches.open({
-    failed: settle,
-    receive: (message) => {
-      try {
-        receive(message);
-      } catch (thrown) {
-        settle(new JetStreamRefusal("other", (thrown as Error).message, thrown));
-      }
-    },
-  });
+  const box = js.replies.open({ receive, failed: settle });
   const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
     background: true,
   });
@@ -195,49 +185,6 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
     stopViolation();
     box.close();
   });
-}
-
-/** Gets the messages of a batch. */
-interface BatchReceiver {
-  /** An error that is thrown here would end the connection's reader for good. */
-  receive(message: Msg): void;
-  failed(error: Error): void;
-}
-
-/** Where the batches of a stream come: one subscription for all, for one of its own costs each batch a write more. */
-export class BatchInbox {
-  readonly #transport: NatsTransport;
-  readonly #inbox: string;
-  readonly #open: Map<number, BatchReceiver> = new Map();
-  #subscription: Subscription | undefined;
-  #next = 1;
-
-  constructor(transport: NatsTransport) {
-    this.#transport = transport;
-    // the type of a connection does not have it
-    const { options } = transport.connection as { options?: { inboxPrefix?: string } };
-    this.#inbox = `${transport.driver.createInbox(options?.inboxPrefix)}.`;
-  }
-
-  /** `reply`: where its messages are to be sent. */
-  open(receiver: BatchReceiver): { readonly reply: string; close(): void } {
-    this.#subscription ??= this.#subscribe();
-    const number = this.#next++;
-    this.#open.set(number, receiver);
-    return { reply: this.#inbox + number.toString(36), close: () => this.#open.delete(number) };
-  }
-
-  #subscribe(): Subscription {
-    const subject = `${this.#inbox}*`;
-    return this.#transport.connection.subscribe(subject, {
-      callback: (error, message) => {
-        if (error === null) return this.#open.get(numberAt(message, this.#inbox.length))?.receive(message);
-        this.#subscription = undefined;
-        const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
-        for (const receiver of this.#open.values()) receiver.failed(forbidden);
-      },
-    });
-  }
 }
 
 /** The end of a batch: `undefined` for a regular one. */

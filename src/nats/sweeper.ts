@@ -21,7 +21,7 @@ const PART = 0.2;
 const TURN_SUBJECT = "=sweep";
 /** How long the server may take to answer whether the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** How many entries are removed at once. */
+/** Entries that are removed at once. */
 const REMOVALS = 32;
 
 /** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
@@ -182,7 +182,7 @@ export class Sweeper {
     const left: StreamRecord[] = [];
     await this.#stream.attempt(async (limit) => {
       over.length = left.length = 0;
-      await Feed.list(transport, this.#stream, `${prefix}>`, limit, (record) => {
+      await Feed.list(this.#stream, `${prefix}>`, limit, (record) => {
         if (record.ttl === undefined) return;
         if (serverClock.endOf(record) <= asked) over.push(record);
         else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);

@@ -19,7 +19,7 @@ import { connectionClosed } from "./nats_error.ts";
 import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry } from "./watched_entries.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 
-/** How often a feed is compared with the leader, in ms. */
+/** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
@@ -144,7 +144,7 @@ class Watch {
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */
   async #follow(onListed: () => void): Promise<never> {
-    const { transport, js, name } = this.#stream;
+    const { transport } = this.#stream;
     const { clock } = transport;
     const leave = await this.#stream.consumers.beginnings.enter(this.#end.signal);
     if (this.#openBy === Infinity) this.#openBy = clock.monotonic() + OPEN_LIMIT;
@@ -174,7 +174,7 @@ class Watch {
     const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     try {
       const opening = this.#stream.attempt((limit) =>
-        Feed.open(transport, js, name, this.#filter, limit, {
+        Feed.open(this.#stream, this.#filter, limit, {
           onRecord: (record) => {
             if (over.signal.aborted) return;
             if (missing === undefined) present.add(record.subject);

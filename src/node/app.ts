@@ -33,8 +33,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { checkId, type SendOptions } from "../contract/send_options.ts";
-import { checkStreamOptions, type StreamOptions } from "../contract/stream.ts";
+import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type {
@@ -70,7 +69,10 @@ export interface AppParts extends SendDefaults {
   state(app: App): SharedState;
   /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
   log(app: App): Promise<DurableLog>;
-  /** Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
+  /**
+   * Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything
+   * but a `CatgaError`.
+   */
   runs(app: App): Promise<NodeRuns>;
   /** Loads what reads and feeds streams. */
   streams(): Promise<StreamEngine>;
@@ -103,13 +105,13 @@ export class App implements NodeHost, DrainableNode {
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
   #log: Promise<DurableLog> | undefined;
-  /** The same as soon as it is open. */
+  /** The log, once it is open. */
   #opened: DurableLog | undefined;
   #entities: Promise<Entities> | undefined;
-  /** The same as soon as they are loaded. */
+  /** The entities, once they are loaded. */
   #ownEntities: Entities | undefined;
   #runs: Promise<NodeRuns> | undefined;
-  /** The same as soon as they are loaded. */
+  /** The runs, once they are loaded. */
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 

@@ -6,8 +6,7 @@ import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
-import type { ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { FeedingContext, ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./item_flow.ts";
 
@@ -19,7 +18,7 @@ export async function feed(
   contract: AnyContract,
   fn: HandlerFn,
   payload: unknown,
-  ctx: MessageContext,
+  ctx: FeedingContext,
 ): Promise<unknown> {
   const target = ctx.envelope.items;
   if (target === undefined) {

@@ -21,24 +21,24 @@ export const Texts = stream<{ size: number }, string>("Texts");
 /** What the node holds. */
 export const Holds = query<void, { open: number; opened: number; rss: number; heap: number; handles: number }>("Holds");
 
+let [open, opened] = [0, 0];
+async function* numbers(
+  { from, to, ms }: { from: number; to: number; ms: number },
+  { clock }: { clock: { sleep(ms: number): Promise<void> } },
+) {
+  open++;
+  opened++;
+  try {
+    for (let n = from; n <= to; n++) {
+      if (ms > 0) await clock.sleep(ms);
+      yield n;
+    }
+  } finally {
+    open--;
+  }
+}
 if (import.meta.main) {
   const [url, id] = process.argv.slice(2);
-  let [open, opened] = [0, 0];
-  async function* numbers(
-    { from, to, ms }: { from: number; to: number; ms: number },
-    { clock }: { clock: { sleep(ms: number): Promise<void> } },
-  ) {
-    open++;
-    opened++;
-    try {
-      for (let n = from; n <= to; n++) {
-        if (ms > 0) await clock.sleep(ms);
-        yield n;
-      }
-    } finally {
-      open--;
-    }
-  }
   const texts = Texts.handle(async function* ({ size }) {
     open++;
     opened++;

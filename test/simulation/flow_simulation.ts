@@ -16,9 +16,9 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { Due } from "../../src/flow/drive.ts";
+import type { Due } from "../../src/flow/drive_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
-import { type Entry, Journal } from "../../src/flow/journal.ts";
+import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Clock, Random } from "../../src/ports/clock.ts";
@@ -579,7 +579,7 @@ class SimulatedRun {
     let done = false;
     process.log.tell(
       { workflow: "Flow", run: this.id },
-      (end) => [{ ...entry, by: end.holder } as unknown as Entry],
+      (by) => ({ ...entry, by }) as unknown as CalledEntry,
       () => false,
     )
       .then(() => {

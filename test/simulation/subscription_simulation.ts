@@ -136,7 +136,6 @@ class Run {
   stored: Stored[] = [];
   sequence = 0;
   fullUntil = 0;
-  #purged: { at: number; messages: Stored[] }[] = [];
   /** The log. */
   log: Published[] = [];
   #logSequence = 0;
@@ -261,7 +260,6 @@ class Run {
   purge(subject: string, before: number): void {
     const messages = this.stored.filter((each) => each.subject === subject && each.sequence < before);
     if (messages.length === 0) return;
-    this.#purged.push({ at: this.now, messages });
     this.stored = this.stored.filter((each) => !messages.includes(each));
     this.trace(() => `purge ${subject} below ${before}: ${messages.map(({ sequence }) => sequence)}`);
   }
@@ -279,15 +277,11 @@ class Run {
     return sequence;
   }
 
-  /** The store loses what it stored last, and what was erased since then is there again. */
+  /** The store loses what it stored last; what was erased since then stays so. */
   #cut(): void {
     const since = this.now - this.random() * SYNC;
     this.cutAt = this.now;
     this.sums.cuts++;
-    for (const { at, messages } of this.#purged) {
-      if (at > since) this.stored.push(...messages.filter((each) => !this.stored.includes(each)));
-    }
-    this.#purged = this.#purged.filter(({ at }) => at <= since);
     this.stored = this.stored.filter(({ at, subject }) => at <= since || (subject === "rec" && at === 1_000_000));
     this.stored.sort((a, b) => a.sequence - b.sequence);
     this.sequence = this.stored.reduce((most, { sequence }) => Math.max(most, sequence), 0);

@@ -13,10 +13,9 @@ import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { byteLength, exceeds, toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { MAX_ID, type SendOptions } from "../../contract/send_options.ts";
+import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { StreamOptions } from "../../contract/stream.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
 import { printable } from "../../data/printable.ts";
@@ -44,7 +43,7 @@ export interface PlainCallsOptions {
   readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
-  /** How long a request of a contract may take, in ms. */
+  /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
   /** Sends a request as this node. May throw, or reject with, what the contract's `key` or a strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;

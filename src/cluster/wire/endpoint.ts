@@ -165,8 +165,8 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * The same of a frame to this process: one that leaves has answered what it had in hand, and the bounce has overtaken
-   * that.
+   * Whether a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
+   * the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;

@@ -27,7 +27,7 @@ export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
-  /** How many handlers run at once for other nodes. */
+  /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
 }
@@ -355,7 +355,7 @@ export class InboundRequest extends WireEnvelope {
     this.sentAt = this.at - peer.late;
   }
 
-  /** Of a stream: the way to its reader. */
+  /** Streams only: the way to its reader. */
   get items(): { readonly line: ReaderLine } {
     return this.#items ??= { line: new ReaderLine(this) };
   }

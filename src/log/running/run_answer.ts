@@ -19,7 +19,9 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean)
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
-  if (ctx.contract.options.idempotent && ctx.execution.claiming && WAITED.has(outcome.error.code)) return outcome;
+  if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
+    return outcome;
+  }
   return { ok: true, value: failureAnswer(outcome.error, causes) };
 }
 

@@ -386,6 +386,7 @@ export class Node {
       },
       measureTime: () => opened.measureTime(),
       append: (...args) => opened.append(...args),
+      appendNext: (...args) => opened.appendNext(...args),
       state: () => opened.state(),
       follow: (options) => opened.follow(options),
       last: (...args) => opened.last(...args),

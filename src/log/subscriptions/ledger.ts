@@ -151,7 +151,9 @@ export class Ledger {
       if (message === undefined) lost.push(`${position}`);
       else this.#open(message, attempts);
     }
-    for (const [id, node] of running) this.#join(id, node, messages.get(id));
+    const known = new Map(this.parked);
+    for (let item = this.open.first; item !== undefined; item = item.next) known.set(item.id, item);
+    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id));
     const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
     if (alone !== undefined) this.#countDeath(alone);
     return lost;
@@ -435,8 +437,8 @@ export class Ledger {
   }
 
   /** It runs at a node: of its key, those in front of it are done. A dead letter in front of it is being discarded. */
-  #join(id: string, node: string, message: LoggedMessage | undefined): void {
-    const found = this.#find(id);
+  #join(id: string, node: string, known: Item | undefined, message: LoggedMessage | undefined): void {
+    const found = known?.place === "gone" ? undefined : known;
     if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
     if (found !== undefined && found.dead > 0) return;
     const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
@@ -474,13 +476,6 @@ export class Ledger {
     if (item.place !== "parked") return;
     this.#changed.set(item.id, item);
     this.#entries.add(item);
-  }
-
-  #find(id: string): Item | undefined {
-    const parked = this.parked.get(id);
-    if (parked !== undefined) return parked;
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.id === id) return item;
-    return undefined;
   }
 
   #beginInDoubt(now: () => number): readonly Item[] {

@@ -12,7 +12,6 @@ import {
   elapsed,
   type Random,
   type Stamp,
-  stamp,
 } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -22,7 +21,7 @@ import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.t
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
 const PAUSE = 15_000;
-/** How often a claim is renewed, in ms. A pause may begin right before a renewal. */
+/** Interval between renewals of a claim, in ms. A pause may begin right before a renewal. */
 const RENEWAL = 3_000;
 /** How long the renewal after the longest pause may take, in ms: until timers run, and until the store has it. */
 const MARGIN = 2_000;

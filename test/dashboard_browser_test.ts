@@ -235,6 +235,7 @@ describe(
       await using server = await DashboardServer.listen({
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
+        runs: () => Promise.resolve([]),
       });
       await using browser = await Browser.open(path);
       await browser.show(1280, 1000, "light");
@@ -267,7 +268,7 @@ describe(
               id: label,
               label,
               service: label.split("-")[0],
-              state: "live",
+              state: "live" as const,
               since: 1,
               busy: (i + n) % 7,
               queued: 0,
@@ -280,7 +281,7 @@ describe(
           shown: Array.from({ length: 100 }, (_, i) => ({
             ...{
               name: `orders.Contract${i}`,
-              kind: "command",
+              kind: "command" as const,
               rate: i + n,
               failing: n % 3,
               refusing: 0,
@@ -354,6 +355,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       streams,
       change: undefined,
       entity: () => Promise.resolve(undefined),
+      runs: () => Promise.resolve([]),
     });
     await using browser = await Browser.open(path);
     await browser.show(1280, 1000, "light");
@@ -396,6 +398,12 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
         ...{ name, messages: 1, bytes: 1, limit: 0, replicas: 1, missing: [], leader: name, consumers: 1 },
       })),
     });
+    streams.send(
+      "runs",
+      hostile.map((each) => ({
+        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, timeline: each },
+      } as const)),
+    );
     streams.send("problems", hostile.map((part) => ({ part, message: part })));
     streams.send("events", {
       shown: hostile.map((name, n) => ({

@@ -25,7 +25,7 @@ import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } 
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog } from "../dispatch/remote.ts";
-import type { NodeRuns } from "../dispatch/node_runs.ts";
+import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/position.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";

@@ -503,7 +503,7 @@ describe("cli", await requireNatsServer(), () => {
     const wrong: [args: string[], message: RegExp][] = [
       [
         ["frob"],
-        /there is no command "frob"; there are nodes, top, call, watch, subscriptions, dead, rewind, schedules, entity, locks, ping, setup, bench/,
+        /there is no command "frob"; there are nodes, top, doctor, call, watch, subscriptions, dead, rewind, schedules, entity, runs, run, locks, ping, setup, bench/,
       ],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
       [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],

@@ -55,17 +55,17 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
 /** The command about one of them. */
 export const run: Command = {
   name: "run",
-  words: "WORKFLOW ID [retry | cancel | skip STEP [JSON]]",
+  words: "WORKFLOW ID [VERB …]",
   least: 2,
   most: 5,
-  summary: "shows a run of a workflow; tries it again, skips a step, cancels it",
+  summary: "shows a run: retry, skip STEP [JSON], cancel",
   flags: ["reason"],
   more: `
-Shows how the run stands, what it does or waits for, and all that is recorded of
-it. retry tries what is pending at once. cancel ends the run with CANCELLED, when
-what is finished is undone. skip records a value, null unless given as JSON, for
-a step that has none: that of a send is what its handler would have returned.
-cancel and skip take --reason, which stays with the run.`,
+Shows how the run stands, what it does or waits for, and all that is recorded
+of it. retry tries what is pending at once. cancel ends the run with CANCELLED,
+when what is finished is undone. skip STEP [JSON] records a value, null unless
+given, for a step that has none: that of a send is what its handler would have
+returned. cancel and skip take --reason, which stays with the run.`,
   async run([workflow, id, verb, ...rest], flags, terminal) {
     checkWorkflow(workflow);
     const change = changeOf(verb, rest, flags);

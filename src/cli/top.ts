@@ -31,7 +31,8 @@ unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
 that ended at their sender, both for each second. P50 and P99 are of requests
 from other processes, from their arrival to the end of their handler. FAILED is
 failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
-Alarms stand above: what is wrong, since when, and the page that says what to do.
+Alarms stand above: what is wrong, since when, and the page that says what to
+do.
 
 A node has --timeout (900ms) to answer; what takes longer delays the next
 update. With --once one second is measured and shown. With --json, or if

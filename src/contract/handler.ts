@@ -25,9 +25,15 @@ export interface HandlerOptions {
 export interface RetryOptions {
   /**
    * What follows a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
-   * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter.
+   * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that throws a `CatgaError` with the code
+   * `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is no attempt for the time of `outage`, in ms (7 days; 0: each
+   * failure is one).
    */
-  retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
+  retry?: {
+    attempts?: number | undefined;
+    delay?: readonly [first: number, longest: number] | undefined;
+    outage?: number | undefined;
+  } | undefined;
 }
 
 /** Options of `handle` for a command. */
@@ -64,6 +70,8 @@ export interface SubscriptionSettings {
   readonly attempts: number;
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
+  /** For how long what its handler calls may be out of reach without that being an attempt, in ms. */
+  readonly outage: number;
   /** In ms; the app's. */
   readonly timeout: number | undefined;
 }
@@ -146,10 +154,10 @@ export function subscriptionSettings(
     throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
   }
   if (typeof retry !== "object" || retry === null) {
-    throw new TypeError(`${at}: retry must be { attempts, delay }; got ${show(retry)}`);
+    throw new TypeError(`${at}: retry must be { attempts, delay, outage }; got ${show(retry)}`);
   }
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
-  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay } = retry;
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
   if (!Array.isArray(delay) || delay.length !== 2) {
     throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
@@ -157,14 +165,26 @@ export function subscriptionSettings(
   const [first, longest] = delay;
   checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_PAUSE, "ms");
   checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_PAUSE, "ms");
+  checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
-  return Object.freeze({ name, from, each, attempts, delay: Object.freeze([first, longest] as const), timeout });
+  return Object.freeze({
+    name,
+    from,
+    each,
+    attempts,
+    delay: Object.freeze([first, longest] as const),
+    outage,
+    timeout,
+  });
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
-const RETRY_OPTIONS = new Set(["attempts", "delay"]);
+const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;
+/** How long an outage may last, in ms: 7 days; at most ten years. */
+const OUTAGE = 7 * MAX_PAUSE;
+const MAX_OUTAGE = 3_660 * MAX_PAUSE;
 
 // What a sender gets for a handler that threw: the thrown error itself stays in the log of the handler's node.
 

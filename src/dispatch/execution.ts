@@ -38,6 +38,8 @@ export class Execution extends Deadlined {
    * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
    */
   checkClaim: (() => void) | undefined = undefined;
+  /** What its handler threw if that is the failure of something that it called: it was out of reach. Of a durable contract. */
+  passedOn: CatgaError | undefined = undefined;
   /** An asynchronous schema or a behavior runs before its handler, which has not begun. */
   preparing = false;
   /** A command of an entity waits for its turn there: its handler has not begun, and does not when it is aborted. */

@@ -15,6 +15,8 @@ export interface CategoryHandlers {
   readonly timeout: number;
   /** How often a message is tried. */
   readonly attempts: number;
+  /** For how long what they call may be out of reach without that being an attempt, in ms. */
+  readonly outage: number;
   /**
    * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may change what they get.
    * Never throws, never rejects.
@@ -30,6 +32,7 @@ export function categoryHandlers(handlers: readonly DurableHandler[], timeout: n
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
+    outage: Math.max(...handlers.map(({ settings }) => settings.outage)),
     run: handlers.length === 1
       ? (payload, _, ctx) => parsedRun(first, payload, ctx)
       : (payload, again, ctx) => runTogether(handlers, handlers.map((_, i) => i === 0 ? payload : again()), ctx),
@@ -42,11 +45,18 @@ async function runTogether(
   payloads: readonly unknown[],
   ctx: MessageContext,
 ): Promise<Outcome> {
-  const outcomes = await Promise.all(
-    handlers.map((handler, i) => ctx.apart((own) => parsedRun(handler, payloads[i], own))),
-  );
+  const passedOn = new Set<CatgaError | undefined>();
+  const outcomes = await Promise.all(handlers.map((handler, i) =>
+    ctx.apart(async (own) => {
+      const outcome = await parsedRun(handler, payloads[i], own);
+      passedOn.add(own.execution.passedOn);
+      return outcome;
+    })
+  ));
   if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
-  return outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined };
+  const failed = outcomes.map(asResult).find(({ ok }) => !ok);
+  if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
+  return failed ?? { ok: true, value: undefined };
 }
 
 /** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */

@@ -107,7 +107,7 @@ export class SubscriptionRuns {
     outer: MessageContext,
   ): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
-    const { contract, timeout, attempts } = handlers;
+    const { contract, timeout, attempts, outage } = handlers;
     // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
     // checked it
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
@@ -126,10 +126,10 @@ export class SubscriptionRuns {
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
       this.#onEnded(position, time);
-      const answer = answerTo(outcome, ctx, causes);
+      const answer = answerTo(outcome, ctx, causes, outage);
       return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, timeout, causes);
+    const run = new Run(ctx, handlers, causes);
     const own = messageId({ position, time });
     this.#running.set(own, run);
     run.watch(outcome, () => {
@@ -157,14 +157,14 @@ class Run {
   /** That it goes on after its time was reported. */
   reported = false;
   readonly #ctx: MessageContext;
-  readonly #timeout: number;
+  readonly #handlers: CategoryHandlers;
   readonly #causes: boolean;
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  constructor(ctx: MessageContext, timeout: number, causes: boolean) {
+  constructor(ctx: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
-    this.#timeout = timeout;
+    this.#handlers = handlers;
     this.#causes = causes;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.answer = promise;
@@ -208,10 +208,10 @@ class Run {
     this.answered = true;
     // an aborted handler may end with a failure of its own making: why it was aborted says more
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
-      return this.#resolve(answerTo(outcome, ctx, this.#causes));
+      return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
-      const message = `the handler of ${contract.name} did not end within ${this.#timeout} ms on node ${node}`;
+      const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }
     const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;

@@ -31,6 +31,8 @@ export interface HandingOutOptions {
   outvoted(): void;
   /** A message of a category was handled. */
   onHandled(category: string): void;
+  /** Messages begin to wait for something that their handlers call, or wait no longer. */
+  onOutage(outage: Outage | undefined): void;
   /** Something has changed that the next commit says. */
   onProgress(): void;
   fault(error: unknown): void;
@@ -38,6 +40,9 @@ export interface HandingOutOptions {
 
 /** A failure of a handler, as the health of its subscription has it. */
 export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
+
+/** What messages wait for, as the health of their subscription has it. */
+export type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** The messages in the hand of a leader. */
 export class HandingOut {
@@ -48,6 +53,8 @@ export class HandingOut {
   #pumping = false;
   /** The newest failure of a handler. */
   lastFailure: LastFailure | undefined;
+  /** Those that wait for something that their handlers call, the first of them first. */
+  readonly #outages = new Map<Item, Outage>();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -55,6 +62,11 @@ export class HandingOut {
       options.ledger.again(item);
       this.pump();
     });
+  }
+
+  /** What messages wait for. */
+  get outage(): Outage | undefined {
+    return this.#outages.values().next().value;
   }
 
   /** Begins, or goes on. */
@@ -138,6 +150,7 @@ export class HandingOut {
     if (this.#closed) return;
     const { ledger, onHandled, onProgress, outvoted } = this.#options;
     if (outcome === "done") {
+      this.#back(item);
       onHandled(item.category.name);
       ledger.done(item);
       onProgress();
@@ -178,14 +191,34 @@ export class HandingOut {
     this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
   }
 
-  #failed(item: Item, { code, message, cause, final, node }: RunFailure): void {
-    const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
+  /** What its handler calls is in reach. */
+  #back(item: Item): void {
+    if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
+  }
+
+  /** What its handler calls is out of reach: that is no attempt. */
+  #outOfReach(item: Item, since: number): void {
+    const { host: { random }, ledger, now, onOutage } = this.#options;
+    const { name: contract, delay: [first, longest] } = item.category as Category; // the categories make no others
+    const { code, message } = item.error!; // it failed
+    this.#outages.set(item, { contract, code, message, since });
+    if (this.#outages.size === 1) onOutage(this.outage);
+    // as long as it lasts: so it doubles, under the next leader, too
+    const pause = Math.min(longest, Math.max(first, now() - since)) * (0.5 + random() / 2);
+    this.#waits(item, item.attempts, pause);
+  }
+
+  #failed(item: Item, { code, message, cause, final, node, outage }: RunFailure): void {
+    const { host: { random, observer }, label, ledger, now, onProgress } = this.#options;
     const category = item.category as Category; // the categories make no others
     const attempts = item.attempts + 1;
-    const error = item.error = { code, message, cause };
-    this.lastFailure = { contract: category.name, id: item.message.id, ...error, at: now() };
+    const since = outage === undefined ? undefined : item.error?.outage ?? now();
+    const error = item.error = { code, message, cause, ...(since === undefined ? {} : { outage: since }) };
+    this.lastFailure = { contract: category.name, id: item.message.id, code, message, cause, at: now() };
     item.refusals = 0;
     onProgress();
+    if (since !== undefined && now() - since < outage!) return this.#outOfReach(item, since);
+    this.#back(item);
     if (final || attempts >= category.attempts) return ledger.failed(item, { attempts, error, dead: now() });
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
@@ -199,12 +232,18 @@ export class HandingOut {
       code,
       pause,
     });
+    this.#waits(item, attempts, pause);
+  }
+
+  /** It is tried again after a pause. */
+  #waits(item: Item, attempts: number, pause: number): void {
+    const { host: { clock }, ledger, now } = this.#options;
     const time = clock.monotonic();
     item.failedAt ??= time;
     if (!item.parked && time + pause - item.failedAt <= IN_MEMORY && this.#waiting.size < MOST_WAITING) {
       ledger.waits(item, attempts);
       this.#waiting.add(item, pause);
-    } else ledger.failed(item, { attempts, error, due: now() + pause });
+    } else ledger.failed(item, { attempts, error: item.error!, due: now() + pause }); // it failed
   }
 }
 

@@ -17,6 +17,8 @@ export interface RunFailure {
   readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
+  /** What its handler called was out of reach, which is no attempt until it has lasted for so many ms. */
+  readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
   readonly node: string | undefined;
 }
@@ -28,8 +30,16 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
     if (answer === 0) return "done";
     if (answer === 1) return "outvoted";
     if (answer !== undefined) {
-      const [code, message, final, cause] = answer;
-      return { code, message, ...(cause === undefined ? {} : { cause }), final: final === 1, node: undefined };
+      const [code, message, final, cause, outage] = answer;
+      const why = typeof cause === "string" ? { cause } : {};
+      return {
+        code,
+        message,
+        ...why,
+        ...(outage === undefined ? {} : { outage }),
+        final: final === 1,
+        node: undefined,
+      };
     }
     return {
       code: "INVALID_RESPONSE",

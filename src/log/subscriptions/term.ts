@@ -78,6 +78,7 @@ export class Term {
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
       lastFailure: this.#handing?.lastFailure,
+      outage: this.#handing?.outage,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -211,6 +212,7 @@ export class Term {
         this.#dirty = true;
       },
       onHandled: (category) => this.#handled.add(category),
+      onOutage: (outage) => warnings.outage(outage),
       onProgress: () => this.#progress(),
       fault: (error) => warnings.fault("handing out", error),
     });

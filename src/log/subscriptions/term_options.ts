@@ -4,7 +4,7 @@ import type { LogStream } from "../../ports/event_log.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Commits } from "./commits.ts";
-import type { LastFailure } from "./handing_out.ts";
+import type { LastFailure, Outage } from "./handing_out.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import type { SubscriptionStore } from "./store.ts";
 import type { Warnings } from "./warnings.ts";
@@ -55,4 +55,5 @@ export interface TermState {
   /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
   readonly oldest: number | undefined;
   readonly lastFailure: LastFailure | undefined;
+  readonly outage: Outage | undefined;
 }

@@ -3,7 +3,7 @@ import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import { type AnyContract, checkTimes } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
-import type { Failure } from "./result.ts";
+import type { FailOptions, Failure } from "./result.ts";
 import { DEFAULT_RETRY } from "./send_options.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
@@ -58,6 +58,25 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   timeout?: number | undefined;
 }
 
+/** The messages of one run of a handler that `onBatch` made, in the order of the log: those of one key one behind the other. */
+export type Batch<Payload> =
+  & readonly {
+    readonly payload: Payload;
+    /** The message id; the same in every attempt. */
+    readonly id: string;
+    readonly key: string | undefined;
+    /** As `ctx.position` of a single message. */
+    readonly position: number;
+    /** Which attempt of this message it is, from 1. */
+    readonly attempt: number;
+  }[]
+  & {
+    /**
+     * Has one member fail, and those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
+     */
+    fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
+  };
+
 /** What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its default. */
 export interface SubscriptionSettings {
   /** Its name in its service. */
@@ -74,6 +93,14 @@ export interface SubscriptionSettings {
   readonly outage: number;
   /** In ms; the app's. */
   readonly timeout: number | undefined;
+  /** Of a handler of batches: how many messages one has at most, and how long it waits for more, in ms. */
+  readonly batch?: BatchSettings | undefined;
+}
+
+/** How batches are made. */
+export interface BatchSettings {
+  readonly max: number;
+  readonly within: number;
 }
 
 /** What `handle` and `on` return. Export it, and pass its module to `catga`. */
@@ -140,9 +167,11 @@ export interface EntityContext extends Context {
 export function subscriptionSettings(
   at: string,
   { kind, name: category, options: { durable, timeout: ofContract } }: AnyContract,
-  options: SubscriptionOptions,
+  options: SubscriptionOptions & Partial<BatchSettings>,
+  batches = false,
 ): SubscriptionSettings | undefined {
   if (!durable) {
+    if (batches) throw new TypeError(`${at} is of a durable event: give ${category} durable: true, too`);
     const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
     if (foreign === undefined) return undefined;
     throw new TypeError(`${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`);
@@ -167,7 +196,12 @@ export function subscriptionSettings(
   checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_PAUSE, "ms");
   checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
+  const { max = 500, within = 20 } = options;
+  checkInteger(`${at}: max`, max, 1, 1_000);
+  checkNumber(`${at}: within`, within, 0, 60_000, "ms");
+  const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
   return Object.freeze({
+    ...batch,
     name,
     from,
     each,

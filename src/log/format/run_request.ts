@@ -24,6 +24,20 @@ export type RunRequest = readonly [
   meta: LoggedMeta | null,
 ];
 
+/** Messages that are to be handled together: those of one key follow each other in the log. */
+export type BatchRequest = readonly ["batch", ...RunRequest[]];
+
+/** The most messages of a batch. */
+export const MOST_OF_BATCH = 1_000;
+
+/**
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
+ * batch whose handler failed is answered as a single message is.
+ */
+export interface BatchAnswer {
+  readonly of: readonly (0 | 2 | FailedRun)[];
+}
+
 /**
  * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
  * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
@@ -73,6 +87,32 @@ export function readRunRequest(value: unknown): RunRequest | string {
   }
   // each of its elements has been checked
   return value as unknown as RunRequest;
+}
+
+/** The requests of a batch, in the order of the log; a string that says what is wrong with it if it is none; `undefined`: it is no batch. */
+export function readBatchRequest(value: unknown): readonly RunRequest[] | string | undefined {
+  if (!Array.isArray(value) || value[0] !== "batch") return undefined;
+  if (value.length < 2 || value.length > MOST_OF_BATCH + 1) return `no batch of 1 to ${MOST_OF_BATCH}`;
+  const requests: RunRequest[] = [];
+  for (const each of value.slice(1)) {
+    const request = readRunRequest(each);
+    if (typeof request === "string") return request;
+    if (request[0] !== (requests[0] ?? request)[0]) return "messages of two leaders";
+    requests.push(request);
+  }
+  return requests;
+}
+
+/** The answers of the messages of a batch; `undefined` if it is none. */
+export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
+  if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
+  const answers: (0 | 2 | FailedRun)[] = [];
+  for (const each of value.of) {
+    const answer = each === 2 ? 2 : readRunAnswer(each);
+    if (answer === undefined || answer === 1) return undefined;
+    answers.push(answer);
+  }
+  return answers;
 }
 
 /** The answer that a result is; `undefined` if it is none. */

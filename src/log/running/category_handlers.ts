@@ -7,6 +7,7 @@ import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
+import { batchOf, type BatchRun } from "./batch_run.ts";
 
 /** What runs for the messages of a category. */
 export interface CategoryHandlers {
@@ -22,16 +23,20 @@ export interface CategoryHandlers {
    * Never throws, never rejects.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
+  /** Runs several messages at once; `undefined` if a handler takes single ones. */
+  readonly batch: ((run: BatchRun, ctx: MessageContext) => MaybePromise<Outcome>) | undefined;
 }
 
 /** The handlers of a category, at least one, as one. `timeout`: the app's. */
-export function categoryHandlers(handlers: readonly DurableHandler[], timeout: number): CategoryHandlers {
+export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
+  const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;
   const { contract } = first;
   return {
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
+    batch: handlers.length > 1 || first === given[0] ? undefined : (run, ctx) => run.handle(given[0], ctx),
     outage: Math.max(...handlers.map(({ settings }) => settings.outage)),
     run: handlers.length === 1
       ? (payload, _, ctx) => parsedRun(first, payload, ctx)
@@ -57,6 +62,23 @@ async function runTogether(
   const failed = outcomes.map(asResult).find(({ ok }) => !ok);
   if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
   return failed ?? { ok: true, value: undefined };
+}
+
+/** A handler of batches that gets one of a single message. */
+function ofOne(handler: DurableHandler): DurableHandler {
+  return {
+    ...handler,
+    run: (payload, ctx) => {
+      const { id, key, position = 0, attempt } = ctx;
+      const { batch, failures } = batchOf([{ payload, id, key, position, attempt }]);
+      const ended = (outcome: Outcome): Outcome => {
+        const [error] = failures.values();
+        return outcome instanceof Refusal || !outcome.ok || error === undefined ? outcome : { ok: false, error };
+      };
+      const outcome = handler.run(batch, ctx);
+      return outcome instanceof Promise ? outcome.then(ended) : ended(outcome);
+    },
+  };
 }
 
 /** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */
@@ -86,7 +108,7 @@ function parsedRun(
   return begun ? outcome : asFinal(outcome);
 }
 
-function asFinal(outcome: Outcome): Outcome {
+export function asFinal(outcome: Outcome): Outcome {
   // a schema that did not end in time may do so in the next attempt
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;

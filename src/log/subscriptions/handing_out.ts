@@ -3,14 +3,15 @@
  * it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import { pauseAfter } from "./retry.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
-import type { Item } from "./item.ts";
+import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
-import { outcomeOf, outcomeOfError, type RunFailure, type RunOutcome } from "./run_outcome.ts";
+import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "./run_outcome.ts";
 import type { SubscriptionStore } from "./store.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -55,6 +56,8 @@ export class HandingOut {
   lastFailure: LastFailure | undefined;
   /** Those that wait for something that their handlers call, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
+  /** Of categories whose next batch is not full: when it is handed out all the same. */
+  readonly #filling = new Map<LedgerCategory, Timer>();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -95,6 +98,8 @@ export class HandingOut {
   /** Ends it: answers that come still are ignored. */
   close(): void {
     this.#closed = this.#paused = true;
+    for (const timer of this.#filling.values()) timer.cancel();
+    this.#filling.clear();
     this.#waiting.close();
   }
 
@@ -105,10 +110,76 @@ export class HandingOut {
     const { ledger, now, onProgress } = this.#options;
     try {
       for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
+      for (const category of ledger.filling) this.#fill(category as Category); // the categories make no others
     } finally {
       this.#pumping = false;
     }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
+  }
+
+  /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */
+  #fill(category: Category): void {
+    const { ledger, host: { clock, maxPayload } } = this.#options;
+    while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, maxPayload / 2, sizeOf));
+    if (this.#filling.has(category)) return;
+    const timer = clock.after(category.batch!.within, () => { // it has batches
+      this.#filling.delete(category);
+      if (this.#paused) return; // it is filled again when that is over
+      for (let items = ledger.batch(category, maxPayload / 2, sizeOf); items.length > 0;) {
+        this.#sendBatch(items);
+        items = ledger.batch(category, maxPayload / 2, sizeOf);
+      }
+    });
+    this.#filling.set(category, timer);
+  }
+
+  #sendBatch(items: readonly Item[]): void {
+    if (items.length < 2) return this.send(items);
+    const category = items[0].category as Category; // the categories make no others
+    const { host, token } = this.#options;
+    host.send(category.contract, category.batchRequest(items, token), category.options).then(
+      (result) => this.#batchAnswered(items, outcomesOf(result, items.length)),
+      (error) => this.#batchAnswered(items, outcomeOfError(error)),
+    );
+  }
+
+  /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
+  #batchAnswered(items: readonly Item[], outcome: RunOutcome | readonly RunOutcome[]): void {
+    if (this.#closed) return;
+    if (Array.isArray(outcome)) {
+      const held = new Set<string | undefined>();
+      for (const [i, item] of items.entries()) {
+        const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcome[i];
+        if (own !== "done") held.add(item.key);
+        this.#settle(item, own);
+      }
+      return this.pump();
+    }
+    const whole = outcome as RunOutcome; // no list
+    if (typeof whole !== "object") { for (const item of items) this.#settle(item, whole); }
+    else if ("busy" in whole) {
+      for (const item of items) {
+        this.#refused(item, whole.busy);
+        item.alone = true;
+      }
+    } else if (whole.code === "OUTCOME_UNKNOWN" && whole.node !== undefined) return void this.#unknown(items, whole);
+    else for (const item of items) this.#failedTogether(item, whole);
+    this.pump();
+  }
+
+  /** It was in a batch that failed: whichever of its members that was for, it is handed out alone, and that is the attempt. */
+  #failedTogether(item: Item, failure: RunFailure): void {
+    const { ledger, now } = this.#options;
+    const since = failure.outage === undefined ? undefined : item.error?.outage ?? now();
+    if (since !== undefined && now() - since < failure.outage!) return this.#failed(item, failure);
+    this.#single(item, failure.node);
+    ledger.again(item);
+  }
+
+  #single(item: Item, node: string | undefined): void {
+    this.#options.ledger.refused(item);
+    item.alone = true;
+    item.node = node;
   }
 
   /** Sends messages that have begun. */
@@ -148,24 +219,28 @@ export class HandingOut {
 
   #answered(item: Item, outcome: RunOutcome): void {
     if (this.#closed) return;
+    const isUnknown = typeof outcome === "object" && "code" in outcome && outcome.code === "OUTCOME_UNKNOWN";
+    if (isUnknown && outcome.node !== undefined) return void this.#unknown([item], outcome);
+    this.#settle(item, outcome);
+    this.pump();
+  }
+
+  #settle(item: Item, outcome: RunOutcome): void {
     const { ledger, onHandled, onProgress, outvoted } = this.#options;
     if (outcome === "done") {
       this.#back(item);
       onHandled(item.category.name);
       ledger.done(item);
       onProgress();
-    } else if (typeof outcome === "object" && "code" in outcome) {
-      if (outcome.code === "OUTCOME_UNKNOWN" && outcome.node !== undefined) return void this.#unknown(item, outcome);
-      this.#failed(item, outcome);
-    } else {
+    } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
+    else {
       if (outcome === "outvoted") outvoted();
       this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
     }
-    this.pump();
   }
 
-  /** The process that ran it has ended, or is out of reach. */
-  async #unknown(item: Item, outcome: RunFailure): Promise<void> {
+  /** The process that ran them has ended, or is out of reach. */
+  async #unknown(items: readonly Item[], outcome: RunFailure): Promise<void> {
     const { host, ledger, nodes, onProgress, fault } = this.#options;
     const endpoint = nodes().find(({ id }) => id === outcome.node)?.endpoint;
     const gone = endpoint === undefined || await host.gone(endpoint).catch((error) => {
@@ -173,13 +248,16 @@ export class HandingOut {
       return false;
     });
     if (this.#closed) return;
-    if (gone) {
-      item.node = undefined;
-      item.error = { code: outcome.code, message: outcome.message };
-      ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
-      this.#waiting.add(item, REFUSED[0]);
-      onProgress();
-    } else this.#failed(item, outcome);
+    for (const item of items) {
+      if (gone) {
+        item.node = undefined;
+        item.error = { code: outcome.code, message: outcome.message };
+        ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
+        this.#waiting.add(item, REFUSED[0]);
+      } else if (items.length > 1) this.#failedTogether(item, outcome);
+      else this.#failed(item, outcome);
+    }
+    onProgress();
     this.pump();
   }
 
@@ -247,6 +325,13 @@ export class HandingOut {
   }
 }
 
+/** What a message takes in a request, in bytes, about. */
+function sizeOf({ size, message: { payload } }: Item): number {
+  // one that was taken over is not known by what it takes in the log
+  return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);
+}
+
+const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
 /** The first and the longest pause after a refusal, in ms. */
 const REFUSED = [50, 2_000] as const;

@@ -12,6 +12,8 @@ export interface LedgerCategory {
   readonly lines: Map<string, Line>;
   /** How many live nodes handle it. */
   readonly capable: number;
+  /** If its messages are handed out in batches: how many messages one has at most. */
+  readonly batch?: { readonly max: number } | undefined;
   /** Messages that wait for a node that handles them. */
   readonly held: Item[];
 }
@@ -44,6 +46,8 @@ export class Item {
   error: FailedWith | undefined = undefined;
   /** It is handed out, or is with the next commit. */
   begun = false;
+  /** It was in a batch that failed: it is handed out alone from now on. */
+  alone = false;
   /** It is among those that may be handed out. */
   ready = false;
   /** Neither done nor discarded. */

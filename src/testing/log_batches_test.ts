@@ -45,7 +45,11 @@ describe("a handler of batches", () => {
     const [app] = cluster.apps;
     for (let n = 0; n < 3; n++) unwrap(await app.publish(Placed, { key: "a", n }, { id: `m${n}` }));
     await cluster.handled();
-    assertEquals(seen.map(({ id, key, attempt }) => [id, key, attempt]), [["m0", "a", 1], ["m1", "a", 1], ["m2", "a", 1]]);
+    assertEquals(seen.map(({ id, key, attempt }) => [id, key, attempt]), [["m0", "a", 1], ["m1", "a", 1], [
+      "m2",
+      "a",
+      1,
+    ]]);
     const positions = seen.map(({ position }) => position);
     assertEquals(positions, [...new Set(positions)].toSorted((a, b) => a - b));
   });
@@ -98,7 +102,9 @@ describe("a handler of batches", () => {
         assertThrows(() => batch.fail({ ...bad }, "NO_ROOM", "full"), TypeError, "batch.fail takes a member");
       }
       const from = bad?.payload.n ?? Infinity;
-      done.push(...batch.filter(({ key, payload: { n } }) => key !== bad?.key || n < from).map(({ payload }) => payload.n));
+      done.push(
+        ...batch.filter(({ key, payload: { n } }) => key !== bad?.key || n < from).map(({ payload }) => payload.n),
+      );
     }, { name: "rows", max: 100, within: 200, retry: { attempts: 5, delay: [10, 10] } });
     await using cluster = await testCluster(1, { handlers, service: "shop", logger });
     const [app] = cluster.apps;

@@ -3,14 +3,32 @@ import type { Batch } from "../../contract/handler.ts";
 import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { show } from "../../data/checks.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { copyJson } from "../../data/freeze_plain.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
 
 /** A message of a batch. */
 export type Member = Batch<unknown>[number];
+
+/** A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader has checked it. */
+export function memberOf(
+  contract: string,
+  { payload: given, tagged, id, key, position, attempt }: Pick<LoggedMessage, "payload" | "tagged"> & Member,
+): Member | CatgaError {
+  try {
+    return { payload: tagged ? decodeText(given as string) : copyJson(given), id, key, position, attempt };
+  } catch (cause) {
+    return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} (${id}) cannot be read`, {
+      cause,
+      final: true,
+    });
+  }
+}
 
 /** A batch, and which of its members its handler has had fail. */
 export function batchOf(

@@ -1,5 +1,6 @@
 /** The handlers of one category in one subscription: run together, as those of an event are. */
 import type { AnyContract } from "../../contract/contract.ts";
+import type { BatchSettings } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -23,20 +24,27 @@ export interface CategoryHandlers {
    * Never throws, never rejects.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
-  /** Runs several messages at once; `undefined` if a handler takes single ones. */
-  readonly batch: ((run: BatchRun, ctx: MessageContext) => MaybePromise<Outcome>) | undefined;
+  /** How several messages run at once; `undefined` if a handler takes single ones. */
+  readonly batch: BatchHandler | undefined;
+}
+
+/** A handler of batches. */
+export interface BatchHandler extends BatchSettings {
+  run(run: BatchRun, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
 /** The handlers of a category, at least one, as one. `timeout`: the app's. */
 export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
   const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;
-  const { contract } = first;
+  const { contract, settings: { batch: settings } } = first;
   return {
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
-    batch: handlers.length > 1 || first === given[0] ? undefined : (run, ctx) => run.handle(given[0], ctx),
+    batch: settings === undefined || handlers.length > 1
+      ? undefined
+      : { ...settings, run: (run, ctx) => run.handle(given[0], ctx) },
     outage: Math.max(...handlers.map(({ settings }) => settings.outage)),
     run: handlers.length === 1
       ? (payload, _, ctx) => parsedRun(first, payload, ctx)
@@ -108,7 +116,7 @@ function parsedRun(
   return begun ? outcome : asFinal(outcome);
 }
 
-export function asFinal(outcome: Outcome): Outcome {
+function asFinal(outcome: Outcome): Outcome {
   // a schema that did not end in time may do so in the next attempt
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;

@@ -18,7 +18,7 @@ import {
   type RunRequest,
   STILL_RUNNING,
 } from "../format/run_request.ts";
-import { BatchRun, type Member } from "./batch_run.ts";
+import { BatchRun, memberOf } from "./batch_run.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer } from "./run_answer.ts";
@@ -184,15 +184,9 @@ export class SubscriptionRuns {
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts } = handlers;
-    const members = requests.map(([, position, attempt, id, key, given, tagged]): Member | CatgaError => {
-      try {
-        const payload = tagged === 1 ? decodeText(given as string) : copyJson(given);
-        return { payload, id, key: key ?? undefined, position, attempt };
-      } catch (cause) {
-        const message = `the payload of ${contract.name} (${id}) cannot be read`;
-        return new CatgaError("INVALID_MESSAGE", message, { cause, final: true });
-      }
-    });
+    const members = requests.map(([, position, attempt, id, key, payload, tagged]) =>
+      memberOf(contract.name, { payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt })
+    );
     const attempt = Math.max(...requests.map(([, , attempt]) => attempt));
     const logged = { attempt, position: undefined, key: undefined, meta: undefined, fence: requests[0][0] };
     const ctx = new MessageContext(
@@ -218,7 +212,7 @@ export class SubscriptionRuns {
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
-    const outcome = handlers.batch!(batch, ctx); // it takes batches
+    const outcome = handlers.batch!.run(batch, ctx); // it takes batches
     if (!(outcome instanceof Promise)) {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));

@@ -65,5 +65,10 @@ function merged(one: CategorySettings, other: CategorySettings | undefined): Cat
   // if one of them takes single messages, all run for each of them
   const batch = one.batch && other.batch &&
     { max: Math.min(one.batch.max, other.batch.max), within: Math.min(one.batch.within, other.batch.within) };
-  return { from: one.from === "start" ? "start" : other.from, ...morePatient(one, other), timeout, ...(batch && { batch }) };
+  return {
+    from: one.from === "start" ? "start" : other.from,
+    ...morePatient(one, other),
+    timeout,
+    ...(batch && { batch }),
+  };
 }

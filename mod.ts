@@ -36,14 +36,14 @@ export type {
   KeyedCommand,
   Query,
 } from "./src/contract/definition.ts";
-export type { Batch, Handler, Handlers, SubscriptionOptions } from "./src/contract/handler.ts";
+export type { Batch, Handler, HandlerModule, Handlers } from "./src/contract/handler.ts";
 export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
 export { type Stream, stream } from "./src/contract/stream.ts";
 export { type Workflow, workflow } from "./src/contract/workflow.ts";
 export type { Flow, RunInfo } from "./src/contract/flow.ts";
 export type { Context } from "./src/contract/context.ts";
 export { CatgaError, type ErrorCode } from "./src/error.ts";
-export type { NodeChange, NodeInfo, Strategy } from "./src/contract/node_info.ts";
+export type { NodeInfo, Strategy } from "./src/contract/node_info.ts";
 export type { Health } from "./src/contract/node_info.ts";
 export type { Logger } from "./src/contract/observer.ts";
 export type { SendOptions } from "./src/contract/send_options.ts";

@@ -24,7 +24,9 @@ import { memory } from "./sections/memory.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
+import { workflows } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
+import { streams } from "./sections/streams.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
@@ -34,11 +36,13 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   remote,
   latency,
   events,
+  streams,
   startup,
   memory,
   state,
   log,
   entities,
+  workflows,
   growth,
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,

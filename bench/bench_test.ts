@@ -100,6 +100,29 @@ describe("bench", await requireNatsServer(), () => {
     }
   });
 
+  it("measures workflows: runs, resuming and waking", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    try {
+      const json = join(folder, "run.json");
+      await bench("workflows", ...trial, json);
+      const { tables } = await readRun(json);
+      assertEquals(tables.map(({ id }) => id), [
+        "workflows",
+        "workflows-latency",
+        "workflows-processor",
+        "workflows-resume",
+        "workflows-wake",
+      ]);
+      for (const { id, rows } of tables) {
+        for (const { name, cells } of rows) {
+          for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
   it("says what it was asked for in vain", async () => {
     const error = await bench("fast").then(() => "nothing", String);
     assertStringIncludes(error, "no section fast; there are local");

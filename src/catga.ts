@@ -21,6 +21,7 @@ import { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
 import { AppWithSendBehaviors, BehaviorHooks, foldSends } from "./node/send_behaviors.ts";
+import { NodeAlarms } from "./node/node_alarms.ts";
 import { Forbidden } from "./node/forbidden.ts";
 import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
@@ -35,7 +36,7 @@ import { VERSION } from "./version.ts";
 export { MemoryNetwork };
 export { VirtualClock } from "./memory/virtual_clock.ts";
 export type { CatgaOptions, ConnectionOptions, NatsConnection };
-export type { Faults, Outages } from "./memory/faults.ts";
+export type { Faults } from "./memory/faults.ts";
 export type { MemoryNetworkOptions } from "./memory/network.ts";
 
 /**
@@ -68,10 +69,16 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
 
   // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
   const id = options.id ?? token(options.network?.random ?? systemRandom(), 10);
-  const hooks = new BehaviorHooks(logTo(logger, id));
+  let alarms: NodeAlarms | undefined;
+  const log = logTo(logger, id);
+  const hooks = new BehaviorHooks((seen) => {
+    log(seen);
+    alarms?.take(seen);
+  });
   const observer = hooks.observe;
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
+  const seen = alarms = new NodeAlarms(clock);
   let cluster: Cluster | undefined;
   let made: App | undefined;
   try {
@@ -89,6 +96,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       clock,
       mediator,
       observer,
+      alarms: seen,
       state: (app) => {
         const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
         return sharedState({ store, namespace, replicas, clock, random, node: id, endpoint, liveness, observer });
@@ -128,10 +136,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           ofEntity: (contract) => app.ofEntity(contract),
           send: (contract, payload, sending) => app.send(contract, payload, sending),
           sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
-          begun: () => void app.pending++,
-          over: () => {
-            if (--app.pending === 0) app.idle();
-          },
+          begun: () => app.underWay.begin(),
+          over: () => app.underWay.end(),
         });
       },
       streams: async () => (await import("./streams/reading.ts")).streams,
@@ -160,8 +166,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       log: () => link.log(),
       draining: () => app.draining,
     });
-    const log = durable.length === 0 ? undefined : await app.log();
-    await log?.catchUp();
+    const durableLog = durable.length === 0 ? undefined : await app.log();
+    await durableLog?.catchUp();
     if (registrations.some(({ handler }) => handler["~handler"].workflow !== undefined)) await app.nodeRuns();
 
     if (transport !== undefined) {
@@ -190,7 +196,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     }
 
     // 10. Begin the subscriptions: what is published from now on is handled.
-    await log?.start();
+    await durableLog?.start();
 
     // 11. Listen to signals last: until it runs, a signal ends the process at once.
     if (options.signals) {

@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { findAxe } from "../tools/axe.ts";
 import { findChromium } from "../tools/chromium_binary.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { NodeWatch } from "../src/dashboard/node_watch.ts";
@@ -27,6 +28,9 @@ const chromium = inBun ? { missing: "tested in Deno, with a page that Bun serves
 const { skip: noServer } = await requireNatsServer();
 const skip = "missing" in chromium ? chromium.missing : noServer;
 const path = "path" in chromium ? chromium.path : "";
+const axe = skip === false || skip === undefined ? await findAxe() : { missing: skip };
+const noAxe = "missing" in axe ? axe.missing : false;
+const script = "script" in axe ? axe.script : "";
 
 const text = (selector: string) => `document.querySelector(${JSON.stringify(selector)})?.innerText ?? ""`;
 const has = (section: string, words: RegExp) => `${words}.test(${text(section)})`;
@@ -109,7 +113,10 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("four nodes", has("#tiles", /Nodes\s+4\s+all answer/));
     assertMatch(await browser.evaluate("location.href"), /^http:\/\/127\.0\.0\.1:\d+\/[\w-]{12}\/$/);
     assertEquals(await browser.evaluate("document.cookie"), "");
-    await browser.until("contracts", has("#contracts", /orders\.Reserve\s+command\s+[1-9][\s\S]*SOLD_OUT/));
+    await browser.until(
+      "contracts",
+      has("#contracts", /orders\.Reserve\s+command\s+(billing-1|orders-\d|shop-1)[\s\S]*SOLD_OUT/),
+    );
     await browser.until("traffic", `/shop-1 to \\w+-\\d/.test(document.querySelector("canvas").ariaLabel)`);
     await browser.until("subscriptions", has("#subscriptions", /billing\/invoices\s+billing-1/));
     await browser.until("an event", has("#events", /orders\.Placed/));
@@ -117,13 +124,21 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
 
   it("shows a poison message, replays it after a confirmation, and it vanishes", async () => {
     nodes.get("orders-1")!.say("poison p-1");
-    await browser.until("a letter of each service", has("#letters", /(NO_PRINTER: out of paper[\s\S]*){3}/));
-    await browser.evaluate(`document.querySelector("#letters td.actions button").click()`);
-    assertMatch(await browser.evaluate(text("#letters .detail")), /"orderId": "p-1"/);
+    await browser.until("a letter of each service", has("#letters > .frame", /(NO_PRINTER: out of paper[\s\S]*){3}/));
+    await browser.evaluate(`document.querySelector("#letters > .frame td.actions button").click()`);
+    assertMatch(await browser.evaluate(text("#letters > .frame .detail")), /"orderId": "p-1"/);
     nodes.get("orders-1")!.say("heal");
     await eventually("each node to be healed", () => [...nodes.values()].every(({ out }) => out.includes("healed")));
+    await browser.until("a group of each service", has("#groups", /(decided: NO_PRINTER: out of paper[\s\S]*){3}/));
+    await browser.evaluate(`document.querySelector("#groups td.actions button:nth-child(2)").click()`);
+    assertMatch(
+      await browser.evaluate(text("#confirm-question")),
+      /^Replay 1 dead letter of orders\.Placed in \w+\/invoices \(NO_PRINTER: out of paper\)\?$/,
+    );
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("the others", has("#letters > .frame", /^(?!([\s\S]*out of paper){3})/));
     await browser.evaluate(`document.querySelector("#replay-all").click()`);
-    assertMatch(await browser.evaluate(text("#confirm-question")), /^Replay 3 dead letters\?/);
+    assertMatch(await browser.evaluate(text("#confirm-question")), /^Replay 2 dead letters\?/);
     assertEquals(await browser.evaluate("document.activeElement.id"), "confirm-no");
     await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
     await browser.until("its end", has("#letters", /\nnone$/));
@@ -136,6 +151,11 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("the waiters", has("#locks", /2: (orders-2, billing-1|billing-1, orders-2)/));
     nodes.get("shop-1")!.say("later trial-1");
     await browser.until("the schedule", has("#schedules", /orders\.Placed\s+trial-1/));
+    await browser.evaluate(`document.querySelector("#schedules td.actions button").click()`);
+    assertMatch(await browser.evaluate(text("#confirm-question")), /^Cancel orders\.Placed trial-1\?/);
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("its end", has("#schedules", /nothing is scheduled/));
+    assertMatch(await browser.evaluate(text("#said")), /^1 cancelled/);
     await browser.evaluate(`document.querySelector("#said").textContent = ""`);
     for (const [name, width, height, colors] of PICTURED) {
       await browser.show(width, height, colors);
@@ -147,10 +167,28 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.show(1280, 1000, "light");
   });
 
+  it(
+    "axe-core finds no fault of accessibility, in light and dark, on a telephone and a wall",
+    { skip: noAxe },
+    async () => {
+      for (const [name, width, height, colors] of PICTURED) {
+        await browser.show(width, height, colors);
+        await browser.evaluate(
+          `document.querySelector("#letters, #events").querySelector("td.actions button")?.click()`,
+        );
+        await browser.evaluate(script);
+        const run = "axe.run(document).then(({ violations }) => violations.map(({ id, nodes }) => " +
+          "`${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => html + failureSummary)}`))";
+        assertEquals(await browser.evaluate<string[]>(run), [], name);
+      }
+      await browser.show(1280, 1000, "light");
+    },
+  );
+
   it("shows a killed node as gone, and how soon", async () => {
     const killed = performance.now();
     await nodes.get("orders-2")!.kill();
-    await browser.until("its end", has("#nodes", /orders-2\s+orders\s+gone/), 20_000);
+    await browser.until("its end", has("#nodes", /orders-2\s+gone/), 20_000);
     const took = performance.now() - killed;
     console.log(`shown as gone ${Math.round(took)} ms after the kill`);
     // the page's own way is one question a second; records of dead nodes are removed by others after 1 to 3 s
@@ -224,9 +262,39 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     const letters = TEXTS.map((each, n) => ({
       ...{ place: `p${n}`, service: hostile[n], subscription: hostile[n], position: n, id: hostile[n] },
       ...{ contract: hostile[n], key: hostile[n], attempts: 1, code: hostile[n], error: hostile[n], at: 1 },
-      ...{ payload: shownValue({ [each]: each }), request: undefined },
+      ...{ payload: shownValue({ [each]: each }), request: undefined, cause: hostile[n], group: "", business: false },
     }));
     streams.send("letters", { shown: letters, total: 5 });
+    streams.send(
+      "alarms",
+      hostile.map((about, n) => ({
+        ...{
+          kind: "no-node",
+          about,
+          severity: "error",
+          message: about,
+          since: 1,
+          count: 1,
+          docs: about,
+          cause: hostile[n],
+        },
+        advice: about,
+      } as const)),
+    );
+    streams.send("groups", {
+      shown: hostile.map((each, n) => ({
+        ...{ service: each, subscription: each, contract: each, code: each, cause: each, stack: hostile[n] },
+        ...{ business: false, count: 1, first: 1, last: 1 },
+      })),
+      total: 5,
+    });
+    streams.send("timeline", hostile.map((about, n) => ({ n, at: 1, what: about, about })));
+    streams.send("server", {
+      ...{ name: hostile[0], version: hostile[1], rtt: 1 },
+      streams: hostile.map((name) => ({
+        ...{ name, messages: 1, bytes: 1, limit: 0, replicas: 1, missing: [], leader: name, consumers: 1 },
+      })),
+    });
     streams.send("problems", hostile.map((part) => ({ part, message: part })));
     streams.send("events", {
       shown: hostile.map((name, n) => ({
@@ -234,9 +302,10 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       })),
       left: 0,
     });
-    await browser.until("the letters", `document.querySelectorAll("#letters tbody tr").length === 5`);
+    await browser.until("the letters", `document.querySelectorAll("#letters > .frame tbody tr").length === 5`);
     await browser.evaluate(
-      `document.querySelectorAll("#letters td.actions button:first-child").forEach((b) => b.click())`,
+      `document.querySelectorAll("#letters, #alarms").forEach((section) =>
+        section.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,
     );
     const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
     const nodes = [circle(hostile[0]), circle("b")];
@@ -259,7 +328,10 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       await browser.until("the update", has("#tiles", new RegExp(`Nodes\\s+${(9_999 - n).toLocaleString("en-US")}`)));
     }
     console.log(`an update of 200 of 10,000 nodes: ${Math.round((performance.now() - began) / 20)} ms, there and back`);
-    assertEquals(await browser.evaluate(`document.querySelectorAll("#nodes tbody tr").length`), 200);
+    assertEquals(await browser.evaluate(`document.querySelectorAll("#nodes tbody tr").length`), 50);
+    assertMatch(await browser.evaluate(text("#nodes")), /1 to 50 of 200/);
+    await browser.evaluate(`document.querySelectorAll("#nodes .bar button")[1].click()`);
+    assertMatch(await browser.evaluate(text("#nodes")), /51 to 100 of 200/);
     assertMatch(await browser.evaluate(text("#nodes")), /9,800 more are not shown/);
     assertEquals(await browser.evaluate("[typeof window.hacked, document.images.length, document.scripts.length]"), [
       "undefined",

@@ -18,21 +18,23 @@ import {
   fail,
   query,
   type SendOptions,
+  stream,
 } from "../mod.ts";
+import { events, respond } from "../src/http/mod.ts";
 import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
 import type { RateLimitOptions, RetryOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
   type Faults,
   MemoryNetwork,
-  type Outages,
   recorder,
   type TestCluster,
   testCluster,
   type TestClusterOptions,
   VirtualClock,
 } from "../src/testing/mod.ts";
-import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
+import type { Outages } from "../src/memory/faults.ts";
+import type { BroadcastOptions, PublishOptions, StreamOptions } from "../src/contract/send_options.ts";
 import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
 import type {
   CommandHandlerOptions,
@@ -48,6 +50,9 @@ import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.t
 import type { FailOptions } from "../src/contract/result.ts";
 import type { LoadOptions } from "../src/contract/entity_definition.ts";
 import type { SendAllOptions } from "../src/contract/sender.ts";
+import type { StreamContractOptions } from "../src/contract/stream.ts";
+import type { EventsOptions } from "../src/http/events.ts";
+import type { RespondOptions } from "../src/http/respond.ts";
 
 class Own {}
 const instances = [
@@ -110,6 +115,16 @@ const command_: Wrong<CommandOptions<number, number>> = {
   id: FUNCTION,
   durable: OBJECT.filter((value) => typeof value !== "boolean"),
 };
+const { output: _output, ordered: _ordered, ...ofStream } = query_;
+const stream_: Wrong<StreamContractOptions<number, number>> = {
+  ...ofStream,
+  items: SCHEMA,
+  resume: FUNCTION,
+  idle: FINITE,
+  window: OBJECT,
+  ordered: [true],
+};
+const window: Wrong<NonNullable<StreamContractOptions<number, number>["window"]>> = { items: FINITE, bytes: FINITE };
 const event_: Wrong<EventOptions<number>> = { input: SCHEMA, durable: command_.durable, key: FUNCTION };
 const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINITE };
 const commandHandler: Wrong<CommandHandlerOptions> = { ...handler, retry: OBJECT };
@@ -120,14 +135,18 @@ const on: Wrong<SubscriptionOptions> = {
   from: CHOICE,
   timeout: FINITE,
 };
+type BatchOptions = NonNullable<Parameters<typeof Kept["onBatch"]>[1]>;
+const onBatch: Wrong<BatchOptions> = { ...on, max: FINITE, within: FINITE };
 const redelivery: Wrong<NonNullable<RetryOptions["retry"]>> = {
   attempts: FINITE,
   delay: [...LIST, [], [5], ["1", "2"], [2, 1], [new Date(), 5]],
+  outage: FINITE,
 };
 const publish: Wrong<PublishOptions> = { id: [...TEXT, ""], headers: STRINGS, signal: SIGNAL };
 const broadcast: Wrong<BroadcastOptions> = { ...publish, key: TEXT, node: [...TEXT, ""], timeout: FINITE };
 const send: Wrong<SendOptions> = { ...broadcast, route: CHOICE, retries: FINITE, firstSent: DATE };
 const { id: _, firstSent: __, ...each } = send;
+const streaming: Wrong<StreamOptions> = { ...each, idle: FINITE };
 const sendAll: Wrong<SendAllOptions> = { ...each, concurrency: FINITE };
 const keep: Wrong<KeepOptions> = { ...publish, timeout: FINITE, delay: FINITE, at: DATE };
 const enqueue: Wrong<EnqueueOptions> = { ...keep, cron: [...TEXT, ""], zone: TEXT };
@@ -151,6 +170,7 @@ const app_: Wrong<CatgaOptions> = {
   carry: TEXTS,
   logger: METHODS,
   replicas: FINITE,
+  causes: BOOLEAN,
 };
 const breaker: Wrong<NonNullable<CatgaOptions["breaker"]>> = { failures: FINITE, cooldown: FINITE };
 const faults: Wrong<Faults> = {
@@ -211,6 +231,7 @@ function options<T>(
 const Ask = query<number, number>("Ask");
 const Do = command<number, number>("Do");
 const Once = command<number, number>("Once", { idempotent: true });
+const Items = stream<number, number>("Items");
 const Queued = command<number>("Queued", { durable: true });
 const Told = event<number>("Told");
 const Kept = event<number>("Kept", { durable: true });
@@ -232,6 +253,19 @@ const CASES: readonly Case[] = [
   ["command: durable.keep", NUMBER, (keep) => command("C", { durable: { keep } })],
   ...options<EventOptions<number>>("event", event_, (options) => event<number>("E", options), { durable: true }),
   ["query: its name", [...TEXT, ""], (name) => query(name)],
+  ...options<StreamContractOptions<number, number>>(
+    "stream",
+    stream_,
+    (options) => stream<number, number>("S", options),
+  ),
+  ...options<NonNullable<StreamContractOptions<number, number>["window"]>>(
+    "stream: window",
+    window,
+    (window) => stream<number, number>("S", { window }),
+  ),
+  ["stream: its name", [...TEXT, ""], (name) => stream(name)],
+  ["stream: handle", FUNCTION, (fn) => Items.handle(fn)],
+  ...options<HandlerOptions>("stream: handle", handler, (options) => Items.handle(nothing as never, options)),
   ["handle", FUNCTION, (fn) => Ask.handle(fn)],
   ...options<HandlerOptions>("handle", handler, (options) => Ask.handle((n) => n, options)),
   ...options<CommandHandlerOptions>(
@@ -240,6 +274,7 @@ const CASES: readonly Case[] = [
     (options) => Queued.handle(nothing, options),
   ),
   ...options<SubscriptionOptions>("on", on, (options) => Kept.on(nothing, options)),
+  ...options<BatchOptions>("onBatch", onBatch, (options) => Kept.onBatch(nothing, options)),
   ...options<NonNullable<RetryOptions["retry"]>>("on: retry", redelivery, (retry) => Kept.on(nothing, { retry })),
   ...options<EntityOptions<number>>(
     "entity",
@@ -268,6 +303,20 @@ const CASES: readonly Case[] = [
     [5, true, null, {}, new Date(), Promise.resolve([]), nothing],
     (all) => app.sendAll(Ask, all),
   ],
+  ...options<StreamOptions>("app.stream", streaming, (options) => app.stream(Items, 1, options)),
+  ["app.stream: its contract", [...OBJECT, {}, Ask], (contract) => app.stream(contract, 1 as never)],
+  ["respond: its result", [...OBJECT, {}, { ok: true }, new Response()], (result) => respond(result)],
+  ...options<RespondOptions>(
+    "respond",
+    { status: [100, 99, 1_000], statusText: ANY, headers: [5], failures: OBJECT },
+    (options) => respond({ ok: true, value: 1 }, options),
+  ),
+  ["events: its stream", [...OBJECT, {}, [1]], (items) => events(items)],
+  ...options<EventsOptions<number>>(
+    "events",
+    { signal: SIGNAL, id: FUNCTION, keepAlive: FINITE, headers: [5] },
+    (options) => events((async function* () {})(), options),
+  ),
   ...options<PublishOptions>("publish", publish, (options) => app.publish(Told, 1, options)),
   ...options<KeepOptions>("publish of a durable event", keep, (options) => app.publish(Kept, 1, options)),
   ...options<EnqueueOptions>("enqueue", enqueue, (options) => app.enqueue(Queued, 1, options), { id: "1" }),

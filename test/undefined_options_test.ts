@@ -88,6 +88,7 @@ const app_: Undefined<Omit<CatgaOptions, "nats">> = {
   carry: undefined,
   logger: undefined,
   replicas: undefined,
+  causes: undefined,
 };
 const faults: Undefined<Faults> = {
   drop: undefined,

@@ -123,6 +123,13 @@ const STREAMS: readonly Row[] = [
     attempts: [["w", "publish", "catga.default.at.Kept.x"], ["s", "subscribe", "catga.default.at.Kept.x"]],
   },
   streamRow("entities", "catga_default_entities", "catga.default.entity.Cart.c"),
+  {
+    title: "runs of `Order`; their ends",
+    attempts: [
+      ["w", "publish", "catga.default.entity.Order-run.7"],
+      ["s", "subscribe", "catga.default.event.Order-run.ended"],
+    ],
+  },
   streamRow("subscriptions: `sub.>`", "catga_default_subscriptions", "catga.default.sub.rec.shop.billing"),
   {
     title: "requests to leaders: `sub.req.>`",

@@ -128,6 +128,7 @@ describe("docs", () => {
     const exported = (await Promise.all([
       import("../mod.ts"),
       import("../src/behaviors/mod.ts"),
+      import("../src/http/mod.ts"),
       import("../src/testing/mod.ts"),
     ])).flatMap((entrypoint) => Object.keys(entrypoint));
     assertGreater(exported.length, 15);

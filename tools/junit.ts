@@ -18,7 +18,7 @@ export interface Case {
   readonly name: string;
   /** How it ended. */
   readonly outcome: "passed" | "failed" | "skipped";
-  /** Of a failed one: the error and its stack, as far as the runner reports them. */
+  /** For a failed test: the error and its stack, as far as the runner reports them. */
   readonly error?: string | undefined;
 }
 

@@ -203,6 +203,7 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/wire",
       "src/cluster/membership",
       "src/state/locks",
+      "src/flow",
       "src/log/administration",
       "src/log/publishing",
       "src/log/format",
@@ -221,6 +222,11 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/format",
     ],
+  },
+  {
+    path: "src/http",
+    what: "an entrypoint: results as responses of HTTP, streams as server-sent events",
+    may: CONTRACT,
   },
   { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
 ];

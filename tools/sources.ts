@@ -32,7 +32,7 @@ export function linesOfCode(source: string): number {
   return code.split("\n").filter((line) => !/^\s*(?:\/\/|$)/.test(line)).length;
 }
 
-/** How many names a module exports: its own, and those of others. */
+/** Number of names that a module exports: its own, and those of others. */
 export function exportedNames(source: string): number {
   const lists = [...source.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, names]) => names.split(","));
   const declared = source.match(/^export (?:default|async|const|function|class|interface|type(?! \{)) /gm) ?? [];

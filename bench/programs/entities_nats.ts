@@ -6,6 +6,15 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";
 import { runDecided } from "./decided.ts";
 
+interface State {
+  /** Of the last message. */
+  readonly sequence: number;
+  readonly events: number;
+  readonly qty: number;
+}
+
+const NOTHING: State = { sequence: 0, events: 0, qty: 0 };
+
 /** As long as what Catga writes beside the event: who, and which command. */
 const ENDPOINT = `${"n".repeat(10)}.${"p".repeat(22)}`;
 
@@ -44,10 +53,38 @@ await runDecided({
     const box = createInbox();
     let read: (message: Msg) => void = () => {};
     nc.subscribe(box, { callback: (_, message: Msg) => read(message) });
+    /** What the messages of a stock from a sequence on make of a state. */
+    const readOn = async (stock: string, from: number, state: State): Promise<State> => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      let { sequence, events, qty } = state;
+      read = (message) => {
+        if (message.data.length === 0) return resolve();
+        const [, order] = message.json<[1, string, number, number, unknown, [string, { qty: number }]]>()[5];
+        sequence = Number(message.headers!.last("Nats-Sequence"));
+        events++;
+        qty += order.qty;
+      };
+      const request = { seq: from, next_by_subj: `${group}.${stock}`, batch: 1_000 };
+      nc.publish(`$JS.API.DIRECT.GET.${group}`, JSON.stringify(request), { reply: box });
+      await promise;
+      return { sequence, events, qty };
+    };
+    const lastOf = async (subject: string): Promise<Msg | undefined> => {
+      const found = await nc.request(`$JS.API.DIRECT.GET.${group}.${subject}`);
+      return found.data.length === 0 ? undefined : found;
+    };
     const last = new Map<string, { readonly sequence: number; readonly events: number }>();
+    /** The entity as the last message of it says. */
+    const load = async (stock: string) => {
+      const found = await lastOf(`${group}.${stock}`);
+      if (found === undefined) return undefined;
+      const [events] = found.json<[1, string, number, number, [number]]>()[4];
+      return { sequence: Number(found.headers!.last("Nats-Sequence")), events: events + 1 };
+    };
     return {
       async change(stock, order) {
-        const { sequence, events } = last.get(stock) ?? { sequence: 0, events: 0 };
+        const known = options.variant === "load" ? await load(stock) : last.get(stock);
+        const { sequence, events } = known ?? { sequence: 0, events: 0 };
         const head = [events, ["Take", `${ENDPOINT}.${next}`, 1, String(events + 1)]];
         const text = JSON.stringify([1, ENDPOINT, next, Date.now(), head, ["Taken", order]]);
         last.set(stock, { sequence: await append(`${group}.${stock}`, text, sequence), events: events + 1 });
@@ -55,17 +92,19 @@ await runDecided({
       },
       reads: {
         async "direct get"(stock) {
-          const { promise, resolve } = Promise.withResolvers<void>();
-          let state = { events: 0, qty: 0 };
-          read = (message) => {
-            if (message.data.length === 0) return resolve();
-            const [, { qty }] = message.json<[1, string, number, number, unknown, [string, { qty: number }]]>()[5];
-            state = { events: state.events + 1, qty: state.qty + qty };
-          };
-          const request = { seq: 1, next_by_subj: `${group}.${stock}`, batch: 1_000 };
-          nc.publish(`$JS.API.DIRECT.GET.${group}`, JSON.stringify(request), { reply: box });
-          await promise;
-          return state.events;
+          return (await readOn(stock, 1, NOTHING)).events;
+        },
+        /** A snapshot is made the first time, of the first batch; all else comes behind it. */
+        async "direct get of a snapshot"(stock) {
+          const subject = `${group}.snapshot.${stock}`;
+          const snapshot = await lastOf(subject);
+          if (snapshot !== undefined) {
+            const state = snapshot.json<State>();
+            return (await readOn(stock, state.sequence + 1, state)).events;
+          }
+          const state = await readOn(stock, 1, NOTHING);
+          await append(subject, JSON.stringify(state), 0);
+          return (await readOn(stock, state.sequence + 1, state)).events;
         },
       },
     };

@@ -11,18 +11,22 @@ import type { Effort, Measure } from "./section.ts";
 const AT_ONCE = 256;
 /** How many events of the entity that is loaded come behind a snapshot; there is one every 100 events. */
 const BEHIND = 50;
+/** How those by hand read it. */
+const SNAPSHOT = "direct get of a snapshot";
 
 const RAW = "by hand";
+const LOADED = "by hand, with its load";
 const OWN = "Catga";
 const FAR = "Catga, through another node";
 
 /** Measures entities. */
 export const entities: Measure = async (stage, effort, company) => {
-  const contestants = await company.engage(ours(stage));
+  const all = await company.engage(ours(stage));
+  const contestants = all.filter(({ name }) => name !== LOADED);
   return [
-    await commands(contestants, effort),
+    ...await commands(contestants, effort),
     await steady(contestants, effort),
-    await alone(contestants, effort),
+    await alone(all, effort),
     await together(contestants, effort),
     ...await loading(contestants, effort),
   ];
@@ -30,38 +34,54 @@ export const entities: Measure = async (stage, effort, company) => {
 
 function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
   const file = "programs/entities_catga.ts";
+  const byHand = { file: "programs/entities_nats.ts", nodes: 0 };
   return [
-    { name: RAW, file: "programs/entities_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
-    { name: OWN, file, nodes: 0, options: { transport }, against: [RAW] },
-    { name: FAR, file, nodes: 1, options: { transport }, against: [RAW] },
+    { ...byHand, name: RAW, options: { transport: rawTransports[0] } },
+    { ...byHand, name: LOADED, options: { transport: rawTransports[0], variant: "load" } },
+    { name: OWN, file, nodes: 0, options: { transport }, against: [RAW, LOADED] },
+    { name: FAR, file, nodes: 1, options: { transport }, against: [RAW, LOADED] },
   ];
 }
 
 interface Changed {
   readonly rate: number;
   readonly p50: number;
+  readonly processor: number;
 }
 
 function changing(contestants: readonly Running[], options: Changing) {
   return contestants.map(({ name, client }) => ({ name, play: () => client.ask<Changed>("change", options) }));
 }
 
-async function commands(contestants: readonly Running[], effort: Effort): Promise<Table> {
+async function commands(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
   const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(400, 100) });
   await alternate(players, effort.count(4, 1));
   const figures = await alternate(players, effort.rounds(24, 3));
-  return {
+  const table = { columns: ["stored"], pairs: pairs(contestants) };
+  return [{
+    ...table,
     id: "entities",
     title: `Entities: commands stored a second, one under way for each of ${AT_ONCE} entities`,
     unit: "per second",
-    columns: ["stored"],
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ rate }) => rate)] })),
-    pairs: pairsOf(contestants),
     notes: [
       "by hand: the same message by nc.publish, with Nats-Expected-Last-Subject-Sequence, and one subscription for all " +
       "acknowledgements; it decides nothing, and remembers a number",
     ],
-  };
+  }, {
+    ...table,
+    id: "entities-processor",
+    title:
+      `Entities: processor of a command in the process that sends it, one under way for each of ${AT_ONCE} entities`,
+    unit: "ns",
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ processor }) => processor * 1_000)] })),
+    notes: [],
+  }];
+}
+
+/** The pairs of those that take part. */
+function pairs(contestants: readonly Running[]): { row: string; against: string }[] {
+  return pairsOf(contestants).filter(({ against }) => contestants.some(({ name }) => name === against));
 }
 
 /** The same for a minute, in windows that alternate with those by hand. */
@@ -80,7 +100,7 @@ async function steady(contestants: readonly Running[], effort: Effort): Promise<
     unit: "per second",
     columns: thirds,
     rows: [...cells].map(([name, cells]) => ({ name, cells })),
-    pairs: pairsOf(both),
+    pairs: pairs(both),
     notes: ["windows of 5 s, one by hand and one of Catga in turn"],
   };
 }
@@ -112,8 +132,11 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
     unit: "ms",
     columns: ["p50"],
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds.map(({ p50 }) => p50)] })),
-    pairs: pairsOf(contestants),
-    notes: [],
+    pairs: pairs(contestants),
+    notes: [
+      "by hand: it remembers the sequence and the state of its own last append; with its load: it reads the last message " +
+      "of the entity before each, as a process must that is not the only one",
+    ],
   };
 }
 
@@ -121,6 +144,9 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
   const length = effort.count(1_000, 1_000, 200);
   const [raw, own] = [RAW, OWN].map((name) => contestants.find((contestant) => contestant.name === name)!.client);
   await raw.ask("grow", { entity: "long", events: length });
+  await raw.ask("grow", { entity: "behind", events: length });
+  await raw.ask("read", { way: SNAPSHOT, entity: "behind", events: length, count: 1 });
+  await raw.ask("grow", { entity: "behind", events: BEHIND });
   await own.ask("grow", { entity: "long", events: length });
   await own.ask("grow", { entity: "behind", events: length + BEHIND });
   const count = effort.count(20, 5);
@@ -132,6 +158,7 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
   const behind = { entity: "behind", events: length + BEHIND };
   const players = [
     reading("direct get in a batch", raw, { way: "direct get", ...long }),
+    reading(`direct get, ${BEHIND} events behind a snapshot`, raw, { way: SNAPSHOT, ...behind }),
     reading("load", own, { way: "load", ...long }),
     reading("load, all in the snapshot", own, { way: "load with snapshot", ...long }),
     reading(`load, ${BEHIND} events behind the snapshot`, own, { way: "load with snapshot", ...behind }),
@@ -144,7 +171,13 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
     unit: "ms",
     columns: ["p50"],
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
-    pairs: [{ row: "load", against: "direct get in a batch" }],
+    pairs: [
+      { row: "load", against: "direct get in a batch" },
+      {
+        row: `load, ${BEHIND} events behind the snapshot`,
+        against: `direct get, ${BEHIND} events behind a snapshot`,
+      },
+    ],
     notes: [
       "direct get: parsed and added up by hand; load: a snapshot exists, but is one of another version of the entity",
     ],

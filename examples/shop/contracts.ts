@@ -1,5 +1,5 @@
 /** The contracts of the shop's services. Each service imports this file, and none imports another service's. */
-import { command, entity, query } from "@catga/catga";
+import { command, entity, query, stream } from "@catga/catga";
 import * as z from "zod";
 
 /** In ms. */
@@ -42,3 +42,8 @@ export const Order = entity("Order", { initial: (): PaidOrder | undefined => und
 
 /** Stays for good: orders are made of it, and so are mails and lists, also later. */
 export const OrderPlaced = Order.event("Placed", (_, placed) => placed, { input: PaidOrder });
+
+/** The orders behind a place, and each new one. Another node goes on behind the last that arrived. */
+export const WatchOrders = stream<{ after: number }, { place: number; order: PaidOrder }>("WatchOrders", {
+  resume: (input, last) => ({ after: last?.place ?? input.after }),
+});

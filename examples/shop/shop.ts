@@ -42,7 +42,8 @@ function services(): readonly Service[] {
 }
 
 async function start(services: readonly Service[]): Promise<void> {
-  const door = gateway(() => app);
+  const ending = new AbortController();
+  const door = gateway(() => app, ending.signal);
   const handlers: Record<Service, Handlers> = { gateway: door.onOrder, orders, payments, mails };
   const app: Catga = await catga({
     handlers: services.map((service) => handlers[service]),
@@ -69,6 +70,7 @@ async function start(services: readonly Service[]): Promise<void> {
   // not `signals: true`: the requests that came in by HTTP are to be answered before the app leaves
   const stop = async () => {
     stopping = true;
+    ending.abort();
     await server.close();
     await app.drain();
     process.exit(0);

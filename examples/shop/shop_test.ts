@@ -117,6 +117,27 @@ describe("shop: one process, in memory", () => {
     assertEquals(charges(shop), ["charge-same"]);
   });
 
+  it("tells news of orders as server-sent events, again from the last one that a browser has, until it ends", async () => {
+    await using shop = await startShop([]);
+    const good = { sku: "assam", qty: 1, card: CARD };
+    for (const key of ["n1", "n2", "n3"]) await order(shop, good, key);
+    const read = async (count: number, headers: Record<string, string> = {}) => {
+      const { body } = await fetch(`${shop.url}/orders/news`, { headers });
+      let text = "";
+      const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+      while ((text.match(/^data: /gm) ?? []).length < count) text += (await reader.read()).value;
+      await reader.cancel();
+      return [...text.matchAll(/^id: (\d+)\ndata: (.*)$/gm)].map(([, id, data]) => ({ id, ...JSON.parse(data) }));
+    };
+    const all = await read(3);
+    assertEquals(all.map(({ order }) => order.orderId), ["n1", "n2", "n3"]);
+    const again = await read(2, { "Last-Event-ID": all[0].id });
+    assertEquals(again.map(({ order }) => order.orderId), ["n2", "n3"]);
+    const open = await fetch(`${shop.url}/orders/news`);
+    assertEquals(await shop.end("SIGTERM"), 0);
+    await open.body!.cancel().catch(() => {});
+  });
+
   it("answers what it has in hand when it is told to end, and ends with 0", async () => {
     await using shop = await startShop([]);
     const asked = order(shop, { sku: "assam", qty: 1, card: CARD });

@@ -3,6 +3,7 @@
  * OpenTelemetry. The API is loaded when an app with this behavior starts.
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
+import { ALARM_KINDS } from "../contract/alarms.ts";
 import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
@@ -106,6 +107,7 @@ function instrumentsOf(meter: Meter) {
     ),
     failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
     deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
+    stuckRuns: count("catga.workflow.stuck", "{run}", "Runs of workflows that became stuck: somebody has to decide"),
     losses: count(
       "catga.log.losses",
       "{loss}",
@@ -142,6 +144,7 @@ function instrumentsOf(meter: Meter) {
       "{message}",
       "Asynchronous handlers that run, and sends that wait for their answers",
     ),
+    alarms: level("catga.alarms", "{alarm}", "What an operator has to know of what this node sees"),
     queued: level("catga.queued", "{message}", "Messages of other nodes that wait for their turn"),
     breakersOpen: level("catga.breakers.open", "{node}", "Nodes to which nothing is sent, or a trial alone"),
     nodes: meter.createObservableGauge("catga.nodes", {
@@ -155,17 +158,25 @@ const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
 /** Records the gauges and the counters of one app. */
 function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): Attachment {
-  const { meter, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } = instruments;
+  const { meter, alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped } =
+    instruments;
   const node = { "catga.node": app.self.id };
   const openBreakers = new Set<string>();
   const led = new Set<string>();
-  const gauges = [inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped];
+  const raised = new Set<string>();
+  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
     result.observe(queued, health.queued, node);
     result.observe(breakersOpen, openBreakers.size, node);
     result.observe(nodes, health.nodes, node);
+    for (const kind of ALARM_KINDS) {
+      const count = health.alarms.filter((alarm) => alarm.kind === kind).length;
+      if (count > 0) raised.add(kind);
+      // an SDK goes on to tell the last figure of a kind that is over
+      if (raised.has(kind)) result.observe(alarms, count, { ...node, "catga.alarm": kind });
+    }
     for (const { service, name, state, ...known } of health.subscriptions) {
       const subscription = `${service}/${name}`;
       // the node that leads it knows the figures; an SDK goes on to tell the last ones of a node that led it
@@ -222,6 +233,11 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
       if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
       return instruments.deadLetters.add(1, attributes);
     }
+    case "run-stuck":
+      return instruments.stuckRuns.add(1, {
+        "catga.workflow": seen.workflow,
+        "catga.outcome": outcomes.known(seen.code),
+      });
     case "near-expiry":
       return instruments.nearExpiry.add(1, { "catga.subscription": seen.subscription });
     case "log-lost":

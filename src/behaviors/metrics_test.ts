@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { catga, command, event, fail, query } from "../../mod.ts";
+import { catga, command, event, fail, query, unwrap, workflow } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { openStage } from "../../test/support/stage.ts";
 import { Telemetry } from "../../test/support/telemetry.ts";
@@ -136,6 +137,36 @@ describe("metrics", () => {
     await cluster.clock.until(app.lock("k", { timeout: 5 }).catch(() => {}));
     assertEquals(await telemetry.points("catga.lock.wait.duration"), [
       { attributes: { "catga.outcome": "LOCK_TIMEOUT" }, value: 1 },
+    ]);
+  });
+});
+
+describe("metrics of workflows", () => {
+  let telemetry: Telemetry;
+  before(() => void (telemetry = new Telemetry()));
+  after(() => telemetry.stop());
+
+  it("counts runs that became stuck, by workflow and why", async () => {
+    const Upload = workflow<void, void>("Upload");
+    const upload = Upload.handle(() => fail("NO_ROOM", "full"));
+    const Export = workflow<void, void>("Export");
+    const handlers = [
+      upload,
+      Export.handle((flow) =>
+        flow.step("write", () => {
+          throw new Error("full");
+        }, { retry: { attempts: 1 } })
+      ),
+    ];
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using app = await catga({ handlers, behaviors: [metrics()], logger });
+    assertEquals((await app.result(Upload, unwrap(await app.start(Upload)))).error?.code, "NO_ROOM");
+    const run = unwrap(await app.start(Export));
+    await eventually("the stuck run", async () => {
+      for await (const { id } of app.runs({ status: "stuck" })) return id === run;
+    });
+    assertEquals(await telemetry.points("catga.workflow.stuck"), [
+      { attributes: { "catga.workflow": "Export", "catga.outcome": "HANDLER_FAILED" }, value: 1 },
     ]);
   });
 });

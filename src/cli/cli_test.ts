@@ -4,7 +4,8 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, entity, event, fail, type NodeChange, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, query, unwrap } from "../../mod.ts";
+import type { NodeChange } from "../contract/node_info.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";

@@ -7,11 +7,13 @@ import { readRecord } from "../cluster/membership/node_record.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { Administration } from "../log/administration/administration.ts";
-import { type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
+import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { NatsEventLog, openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { printable } from "../data/printable.ts";
-import { mayNot, type Violation } from "../ports/transport.ts";
+import type { ServerView, StreamView } from "../dashboard/view.ts";
+import { isCatgaError } from "../error.ts";
+import { isForbidden, mayNot, type Violation } from "../ports/transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
@@ -55,6 +57,12 @@ export class ClusterView implements AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
+  readonly #streams = new Map<StreamKind, LogStream>();
+  #mayNotAsk = false;
+  /** How many looks in a row copies were not current. */
+  readonly #behind = new Map<string, number>();
+  /** Streams that this user may not look at. */
+  readonly #unseen = new Set<string>();
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
     this.refused = refused;
@@ -71,13 +79,16 @@ export class ClusterView implements AsyncDisposable {
     isNeeded: (denied: Violation) => boolean = () => true,
   ): Promise<ClusterView> {
     const { namespace } = flags;
+    const optional = new Set(["$JS.API.INFO", ...shownStreams(namespace).map((name) => `$JS.API.STREAM.INFO.${name}`)]);
+    for (const kind of NEEDED) optional.delete(`$JS.API.STREAM.INFO.KV_${bucketName(namespace, kind)}`);
+    for (const kind of STREAM_KINDS) optional.delete(`$JS.API.STREAM.INFO.${streamName(namespace, kind)}`);
     const refused = new AbortController();
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
       onError: (error) => terminal.say(printable(`catga: ${error}`)),
       onForbidden: (violation) => {
-        if (!isNeeded(violation)) return;
+        if (optional.has(violation.subject) || !isNeeded(violation)) return;
         const { code, message } = mayNot(violation);
         terminal.say(printable(`${code}: ${message}`));
         refused.abort();
@@ -180,14 +191,54 @@ export class ClusterView implements AsyncDisposable {
 
   /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
+    // one that is open has subscriptions of its own, for as long as the connection
+    const open = this.#streams.get(kind);
+    if (open !== undefined) return open;
     const name = streamName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
       const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      return await new NatsEventLog(this.transport).open(name, options);
+      const opened = await new NatsEventLog(this.transport).open(name, options);
+      if (!this.#streams.has(kind)) this.#streams.set(kind, opened);
+      return this.#streams.get(kind);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;
+    }
+  }
+
+  /** NATS itself: its store, and the streams and buckets of this namespace. Rejects with a `CatgaError` if it does not answer. */
+  async server(): Promise<ServerView> {
+    const { connection } = this.transport;
+    const jetStream = new JetStream(this.transport);
+    const rtt = await connection.rtt();
+    const names = shownStreams(this.namespace).filter((name) => !this.#unseen.has(name));
+    const look = async (name: string) => {
+      const found = await streamView(jetStream, name, this.#behind);
+      if (found !== "forbidden") return found;
+      this.#unseen.add(name); // a refusal is a line in the server's log
+    };
+    const [store, ...streams] = await Promise.all([this.#room(jetStream), ...names.map(look)]);
+    const { server_name = "", server_id, version = "" } = connection.info ?? {};
+    return {
+      name: server_name === server_id ? this.address : printable(server_name),
+      version: printable(version),
+      rtt: Math.round(rtt * 10) / 10,
+      store,
+      streams: streams.filter((each) => each !== undefined),
+    };
+  }
+
+  /** Of the account's store; `undefined` if this user may not ask. */
+  async #room(jetStream: JetStream): Promise<ServerView["store"]> {
+    if (this.#mayNotAsk) return undefined;
+    try {
+      const { storage, limits } = await jetStream.api("INFO", undefined, ANSWER) as AccountInfo;
+      return { used: storage, limit: limits.max_storage };
+    } catch (error) {
+      if (!(isCatgaError(error) && isForbidden(error))) throw error;
+      this.#mayNotAsk = true;
+      return undefined;
     }
   }
 
@@ -213,6 +264,60 @@ export class ClusterView implements AsyncDisposable {
   }
 }
 
+/** Buckets without which there is nothing to show; of the others is shown what the user may see. */
+const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
+
+/** The streams and buckets of a namespace. */
+function shownStreams(namespace: string): string[] {
+  const kinds = Object.keys(BUCKETS) as BucketKind[]; // its keys are all kinds
+  return [
+    ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
+    ...kinds.map((kind) => `KV_${bucketName(namespace, kind)}`),
+  ];
+}
+
+/** The part of the account's information that is used. */
+interface AccountInfo {
+  readonly storage: number;
+  readonly limits: { readonly max_storage: number };
+}
+
+/** A stream; `undefined` if there is none. `behind` counts looks at copies that were not current. */
+async function streamView(
+  jetStream: JetStream,
+  name: string,
+  behind: Map<string, number>,
+): Promise<StreamView | "forbidden" | undefined> {
+  try {
+    const { config, state, cluster } = await jetStream.info(name, ANSWER);
+    const replicas = Number(config.num_replicas);
+    const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
+      const place = `${name} ${server}`;
+      const looks = current ? 0 : (behind.get(place) ?? 0) + 1;
+      behind.set(place, looks);
+      return offline || active > SILENT || looks >= BEHIND;
+    });
+    return {
+      name,
+      messages: state.messages,
+      bytes: state.bytes,
+      limit: Number(config.max_bytes),
+      replicas,
+      missing: missing.map((each) => printable(each.name)),
+      leader: replicas > 1 ? printable(cluster?.leader ?? "") : "",
+      consumers: state.consumer_count ?? 0,
+    };
+  } catch (error) {
+    if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
+    if (isCatgaError(error) && isForbidden(error)) return "forbidden";
+    throw error;
+  }
+}
+
+/** A copy that has said nothing for so long is away, in ns: they say something each second. */
+const SILENT = 2.5e9;
+/** How many looks in a row a copy is not current that is behind. */
+const BEHIND = 3;
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;
 /** How often it is asked for the settings of a bucket before it is opened without. */

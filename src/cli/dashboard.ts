@@ -67,7 +67,8 @@ const PORT = 4280;
 /** The codes of errors that another port avoids: it is in use, or only for privileged processes. */
 const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);
 
-function sourceOf(view: ClusterView): DashboardSource {
+/** A view as what the dashboard needs. */
+export function sourceOf(view: ClusterView): DashboardSource {
   const { namespace, address, transport } = view;
   return {
     namespace,
@@ -75,6 +76,7 @@ function sourceOf(view: ClusterView): DashboardSource {
     transport,
     bucket: (kind) => view.bucket(kind),
     stream: (kind) => view.stream(kind),
+    server: () => view.server(),
     asker() {
       const pinger = view.pinger();
       return {

@@ -50,6 +50,8 @@ export const COMMAND_FLAGS = {
   count: { value: "N", short: "c", summary: "stop after this many" },
   after: { value: "N", summary: "leave out the first N events" },
   limit: { value: "N", summary: "show at most this many; 100" },
+  status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
+  reason: { value: "TEXT", summary: "why; it stays with the run" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
   replicas: { value: "N", summary: "how many NATS servers keep each, 1 to 5; 1" },

@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`, `locks`,
- * `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
+ * The commands are `nodes`, `top`, `doctor`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`,
+ * `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -29,10 +29,12 @@ import { type Command, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } f
 import { helpOf, helpOfAll, worded } from "./help.ts";
 import { entity } from "./entity.ts";
 import { dashboard } from "./dashboard.ts";
+import { doctor } from "./doctor.ts";
 import { locks } from "./locks.ts";
 import { nodes } from "./nodes.ts";
 import { dead } from "./dead.ts";
 import { ping } from "./ping.ts";
+import { run as workflowRun, runs } from "./runs.ts";
 import { rewind, subscriptions } from "./subscriptions.ts";
 import { schedules } from "./schedules.ts";
 import { setup } from "./setup.ts";
@@ -45,6 +47,7 @@ export type { Terminal };
 const COMMANDS: readonly Command[] = [
   nodes,
   top,
+  doctor,
   call,
   watch,
   subscriptions,
@@ -52,6 +55,8 @@ const COMMANDS: readonly Command[] = [
   rewind,
   schedules,
   entity,
+  runs,
+  workflowRun,
   locks,
   ping,
   setup,

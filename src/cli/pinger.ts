@@ -2,6 +2,7 @@
  * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
  * distinguished from one that is silent.
  */
+import { type Alarm, ALARM_KINDS } from "../contract/alarms.ts";
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, nodeOf, PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
 import { token } from "../ports/clock.ts";
@@ -116,12 +117,15 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
   if (peers === undefined) return "peers are malformed";
   const leads = readList(answer.leads, (name) => typeof name === "string" ? name : undefined, MAX_LEADS);
   if (leads === undefined) return "leads are malformed";
+  const alarms = readList(answer.alarms, readAlarm, MAX_ALARMS);
+  if (alarms === undefined) return "alarms are malformed";
   const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts", "morePeers"]);
   if (counts === undefined) return "a count is malformed";
   return {
     ...{ id: nodeOf(endpoint), endpoint, service, now, up },
     ...counts,
     ...{ contracts, peers, leads },
+    ...(alarms.length === 0 ? {} : { alarms }),
     process: { rss: process.rss, cpu: process.cpu },
   };
 }
@@ -136,6 +140,16 @@ function readContract(given: unknown): ContractStats | undefined {
   if (counts === undefined || failed === undefined || sendFailed === undefined) return undefined;
   if (!Array.isArray(latency) || latency.length > LATENCY_BUCKETS || !latency.every(isCount)) return undefined;
   return { name, kind, ...counts, failed, sendFailed, latency };
+}
+
+function readAlarm(given: unknown): Alarm | undefined {
+  if (!isRecord(given)) return undefined;
+  const { about, severity, message, since, count, docs } = given;
+  const kind = ALARM_KINDS.find((each) => each === given.kind);
+  if (kind === undefined || (severity !== "error" && severity !== "warning")) return undefined;
+  if (typeof about !== "string" || typeof message !== "string" || typeof docs !== "string") return undefined;
+  if (!isNotNegative(since) || !isNotNegative(count)) return undefined;
+  return { kind, about: about.slice(0, 400), severity, message: message.slice(0, 2_000), since, count, docs };
 }
 
 function readPeer(given: unknown): PeerStats | undefined {
@@ -185,5 +199,6 @@ function readList<T>(given: unknown, read: (item: unknown) => T | undefined, mos
 
 const MAX_CONTRACTS = 16_384;
 const MAX_PEERS = 65_536;
+const MAX_ALARMS = 50;
 const MAX_LEADS = 16_384;
 const MAX_CODES = 65;

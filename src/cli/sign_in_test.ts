@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { nkeys } from "@nats-io/nats-core";
-import { catga, command, entity, event, fail } from "../../mod.ts";
+import { catga, command, entity, event, fail, workflow } from "../../mod.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { documentedUsers } from "../../test/support/documented_users.ts";
@@ -232,9 +232,17 @@ describe("cli: signing in", await requireNatsServer(), () => {
     const fill = Pot.handle(Fill, (pot) => {
       for (let n = 0; n < 100; n++) pot.emit(Filled);
     });
+    const Order = workflow<void, string>("Order");
+    const order = Order.handle((flow) =>
+      flow.step("brew", () => {
+        if (broken) throw new Error("no cups");
+        return "tea";
+      }, { retry: { attempts: 1 } })
+    );
     const nats = { servers: server.url, user: "node", pass: "secret" };
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
-    await using app = await catga({ nats, id: "n", service: "kitchen", handlers: [serve, fill], logger });
+    await using app = await catga({ nats, id: "n", service: "kitchen", handlers: [serve, fill, order], logger });
+    assertEquals((await app.start(Order, undefined, { id: "o1" })).ok, true);
     assertEquals((await app.send(Fill, { pot: "p" })).ok, true);
     assertEquals((await app.publish(Brewed, { tea: "assam" }, { id: "b1" })).ok, true);
     assertEquals((await app.publish(Brewed, { tea: "later" }, { id: "b2", delay: 3_600_000 })).ok, true);
@@ -252,8 +260,16 @@ describe("cli: signing in", await requireNatsServer(), () => {
       "the snapshot",
       async () => (await run("dashboard", "entity", "Pot", "p")).includes('"state":10000'),
     );
+    await eventually("the stuck run", async () => (await run("dashboard", "runs", "--status", "stuck")).includes("o1"));
+    assertStringIncludes(await run("dashboard", "runs"), '"id":"o1"');
+    assertStringIncludes(await run("dashboard", "run", "Order", "o1"), '"entry":"failed"');
     for (
-      const args of [["dead", "replay", "b1"], ["rewind", "serving", "start"], ["schedules", "cancel", "Brewed", "b2"]]
+      const args of [
+        ["dead", "replay", "b1"],
+        ["rewind", "serving", "start"],
+        ["schedules", "cancel", "Brewed", "b2"],
+        ["run", "Order", "o1", "retry"],
+      ]
     ) {
       const { code, err } = await cliHere(
         [...args, ...as("dashboard"), "--timeout", "1s"].filter((arg, i, all) =>
@@ -264,6 +280,8 @@ describe("cli: signing in", await requireNatsServer(), () => {
       assertMatch(err, /UNAVAILABLE: .*may not publish to/, args.join(" "));
     }
     broken = false;
+    await run("changes", "run", "Order", "o1", "retry");
+    assertEquals(await app.result(Order, "o1"), { ok: true, value: "tea" });
     await run("changes", "dead", "replay", "b1");
     await eventually("the replay", () => served.length === 1);
     await run("changes", "rewind", "serving", "start");

@@ -2,13 +2,16 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
+import type { Alarm } from "../contract/alarms.ts";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
+import { sourceOf } from "./dashboard.ts";
 import { type Pinger, readNodeStats } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
+import { alarmLines } from "./doctor.ts";
 import { dim, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
@@ -27,6 +30,7 @@ unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
 that ended at their sender, both for each second. P50 and P99 are of requests
 from other processes, from their arrival to the end of their handler. FAILED is
 failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
+Alarms stand above: what is wrong, since when, and the page that says what to do.
 
 A node has --timeout (900ms) to answer; what takes longer delays the next
 update. With --once one second is measured and shown. With --json, or if
@@ -48,6 +52,8 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
   const pinger = view.pinger();
+  const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
+  const alarms = new AlarmWatch(sourceOf(view));
   try {
     await bucket.watch("", (change) => {
       const info = change.type === "put" ? readRecord(change.key, change.value) : undefined;
@@ -69,7 +75,8 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       next = pause();
       const samples = await answers.ask(nodes.values());
       if (signal.aborted) break;
-      show(clusterRates(samples), view, flags, terminal);
+      if (once) await alarms.looked;
+      show({ ...clusterRates(samples), alarms: alarms.now }, view, flags, terminal);
       if (once) return samples.every(({ now }) => now !== undefined) ? DONE : FAILED;
     }
     return view.refused.aborted ? FAILED : DONE;
@@ -78,6 +85,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     return view.refused.aborted ? FAILED : DONE;
   } finally {
     end.abort();
+    alarms[Symbol.dispose]();
     pinger[Symbol.dispose]();
   }
 }
@@ -112,17 +120,24 @@ class Answers {
   }
 }
 
-function show(rates: ClusterRates, view: ClusterView, flags: Flags, terminal: Terminal): void {
+function show(
+  rates: ClusterRates & { readonly alarms: readonly Alarm[] },
+  view: ClusterView,
+  flags: Flags,
+  terminal: Terminal,
+): void {
   const live = terminal.columns !== undefined && !flags.has("json");
   if (!live) return terminal.write(`${printableJson({ at: new Date().toISOString(), ...rates })}\n`);
   const once = flags.has("once");
   // title, two headings, two empty lines, two lines that say what was left out
-  const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7);
+  const raised = alarmLines(rates.alarms, once ? Infinity : MOST_ALARMS, terminal);
+  const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));
   const title = `${rates.nodes.length} nodes in ${view.namespace} at ${view.address}, ` +
     new Date().toLocaleTimeString("en-GB");
   const lines = [
     dim(terminal, once ? title : `${title}; Ctrl-C ends this`),
+    ...raised,
     ...table(terminal, NODE_COLUMNS, rates.nodes.slice(0, shownNodes).map(nodeCells)),
     ...moreOf(rates.nodes.length - shownNodes, "node", terminal),
     "",
@@ -200,6 +215,8 @@ function showRate(rate: number): string {
   return rate < 1e6 ? `${(rate / 1e3).toFixed(1)}k` : `${(rate / 1e6).toFixed(1)}M`;
 }
 
+/** Alarms that are shown while it is updated. */
+const MOST_ALARMS = 5;
 const INTERVAL = 1_000; // ms between two questions
 const LIMIT = 900; // ms: a node that does not answer must not delay the next question
 

@@ -38,9 +38,9 @@ interface ClusterOptions {
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
   readonly observer: Observer;
-  /** How long a membership record lives, in ms. */
+  /** Ttl of a membership record, in ms. */
   readonly heartbeat: number;
-  /** How many handlers run at once for other nodes. */
+  /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly breaker: BreakerOptions;
 }
@@ -97,6 +97,7 @@ export class Cluster implements Remote {
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
       reconnected: () => this.#onReconnect(),
+      unread: (stream) => this.#interop.unread(stream),
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({
@@ -129,6 +130,8 @@ export class Cluster implements Remote {
       timeLeft: (contract) => host.timeLeft(contract),
       send: (contract, payload, sending) =>
         host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbound.admit(ctx, run)),
+      stream: (contract, payload, options) => host.stream(contract, payload, options),
+      bounces: this.#endpoint.plainBounces,
     });
     this.#prover = new Prover({
       transport,
@@ -302,7 +305,7 @@ const LEAVE = 2_000;
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
-  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms">;
   readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
 }
 
@@ -330,9 +333,12 @@ class StatsAnswer {
     const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
+    // what handlers threw stays here: more may ask for statistics than may read the log
+    const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
     const head: Partial<NodeStats> = {
       ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
       ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
+      ...(alarms.length === 0 ? {} : { alarms }),
       process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
     };
     const limit = Math.min(LARGEST, payloadLimit - MARGIN);
@@ -342,7 +348,7 @@ class StatsAnswer {
     return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
   }
 
-  /** Those that this node has sent requests to. */
+  /** Peers that this node has sent requests to. */
   #peers(): PeerStats[] {
     const all: PeerStats[] = [];
     for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
@@ -383,6 +389,8 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
   return { count, size };
 }
 
+/** The most urgent ones. */
+const MOST_ALARMS = 20;
 const FRESH = 100; // ms in which an answer is given again
 const LARGEST = 262_144; // bytes: some 1,000 contracts
 const MARGIN = 256; // bytes: what stands around it in a frame

@@ -52,7 +52,7 @@ export interface Context extends Sender {
   /** Which attempt to have this message handled this is, from 1. */
   readonly attempt: number;
   /**
-   * Of an idempotent command: the revision of its claim, a fencing token that grows with each run of the handler for
+   * Idempotent commands only: the revision of its claim, a fencing token that grows with each run of the handler for
    * this id; `undefined` for other messages. Have the store that the command changes refuse a smaller token: a run that
    * was paused for more than 15 s, or had no connection for more than 4 s, may still be going on when the next one
    * begins.
@@ -69,13 +69,13 @@ export interface Context extends Sender {
    */
   readonly fence: number | undefined;
   /**
-   * Of a message of the log: where it stands, a safe integer that grows with each message of its stream; `undefined`
+   * Messages of the log only: where it stands, a safe integer that grows with each message of its stream; `undefined`
    * for others. Store it in one transaction with what you write, and skip what is not greater: then a message that is
    * handled again has one effect.
    */
   readonly position: number | undefined;
   /**
-   * Of a message of the log: its key, which is the id of the entity for an event of one; `undefined` without one, and
+   * Messages of the log only: its key, which is the id of the entity for an event of one; `undefined` without one, and
    * for others.
    */
   readonly key: string | undefined;

@@ -21,13 +21,13 @@ export interface ContractOptions {
   readonly output?: Schema<never, unknown> | undefined;
   /** The routing key of a payload. */
   readonly key?: ((payload: never) => string) | undefined;
-  /** How a node is chosen. */
+  /** The strategy that chooses a node. */
   readonly route?: Route | undefined;
   /** The messages of one key run one at a time. */
   readonly ordered?: boolean | undefined;
-  /** How long a send may take, retries included, in ms. */
+  /** Timeout of a send, retries included, in ms. */
   readonly timeout?: number | undefined;
-  /** How many further attempts after the first. */
+  /** Number of further attempts after the first. */
   readonly retries?: number | undefined;
   /** The codes that the handler may fail with. */
   readonly failures?: readonly string[] | undefined;
@@ -37,15 +37,15 @@ export interface ContractOptions {
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
   /** Kept in the log until it has been handled. */
   readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
-  /** Of an event of an entity: its type. */
+  /** Events of entities only: its type. */
   readonly entity?: string | undefined;
-  /** Of a stream: checks and parses each item. */
+  /** Streams only: checks and parses each item. */
   readonly items?: Schema<never, unknown> | undefined;
-  /** Of a stream: the input for another node when it breaks. */
+  /** Streams only: the input for another node when it breaks. */
   readonly resume?: ((input: never, last: never) => unknown) | undefined;
-  /** Of a stream: how long a reader waits for an item, in ms. */
+  /** Streams only: how long a reader waits for an item, in ms. */
   readonly idle?: number | undefined;
-  /** Of a stream: how far the handler may be ahead. */
+  /** Streams only: how far the handler may be ahead. */
   readonly window?: { readonly items?: number | undefined; readonly bytes?: number | undefined } | undefined;
 }
 

@@ -98,9 +98,9 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
    * none.
    */
   key?: ((payload: NoInfer<In>) => string) | undefined;
-  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
-  /** How many further attempts after the first: 0 to 1,000; the app's. */
+  /** Number of further attempts after the first: 0 to 1,000; the app's. */
   retries?: number | undefined;
 }
 
@@ -108,7 +108,7 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
-   * Of an idempotent command: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own.
+   * Idempotent commands only: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own.
    * Called where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`.
    * None.
    */
@@ -133,7 +133,7 @@ export interface Ordered {
 export interface Keyed {
   /** A function of the payload. */
   key: object;
-  /** How a node is chosen; the app's. */
+  /** The strategy that chooses a node; the app's. */
   route?: Route | undefined;
   /** `true`: the messages of one key run one at a time. */
   ordered?: false | undefined;
@@ -143,7 +143,7 @@ export interface Keyed {
 export interface Keyless {
   /** None. */
   key?: undefined;
-  /** How a node is chosen; `"hash"` needs a `key`; the app's. */
+  /** The strategy that chooses a node; `"hash"` needs a `key`; the app's. */
   route?: Exclude<Route, "hash"> | undefined;
   /** `true` needs a `key`. */
   ordered?: false | undefined;
@@ -293,15 +293,15 @@ const DURABLE_OPTIONS = new Set(["keep"]);
 const LEAST_KEEP = 120_000;
 /** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
 const MAX_KEEP = 36_525 * 86_400_000;
-/** How long a durable message is kept without `keep`, in ms: 7 days. */
+/** Retention of a durable message without `keep`, in ms: 7 days. */
 export const KEEP = 7 * 86_400_000;
 
-/** How long the messages of a durable contract are kept, in ms; `Infinity`: for good. */
+/** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
 export function keepOf({ durable }: ContractOptions): number {
   return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
-/** How long the result of an idempotent command is kept without `ttl`, in ms: a day. */
+/** Ttl of the result of an idempotent command without `ttl`, in ms: a day. */
 export const RESULT_TTL = 86_400_000;
 
 const EVENT_OPTIONS = new Set(["input", "durable", "key"]);

@@ -33,7 +33,7 @@ export interface EntityDefinition<State> {
   readonly name: string;
   /** Makes the state of one without events. */
   readonly initial: (id: string) => State;
-  /** That of its `apply` functions. */
+  /** Version of its `apply` functions. */
   readonly version: number;
   /** By the names of the contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
@@ -51,7 +51,7 @@ export interface EntityEventDefinition<State> {
 export interface LoadedEntity<State> {
   /** Its id. */
   readonly id: string;
-  /** How many events it has had. */
+  /** Number of its events. */
   readonly version: number;
   /** What they made of it. Other readers get the same value: frozen, arrays and plain objects in depth. */
   readonly state: State;

@@ -35,27 +35,33 @@ export interface Signal<T = void> {
 
 /** What the function of a step gets. */
 export interface Step {
-  /** The same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of its request. */
+  /**
+   * The same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of
+   * its request.
+   */
   readonly id: string;
   /** 1 for the first. */
   readonly attempt: number;
-  /** Aborts when the run is cancelled, the attempt's time is over, the app stops, or another node has taken the run over. */
+  /**
+   * Aborts when the run is cancelled, the attempt's time is over, the app stops, or another node has taken the run
+   * over.
+   */
   readonly signal: AbortSignal;
 }
 
 /** Options of a step. */
 export interface StepOptions<T> {
   /**
-   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. What it throws is tried again; if it returns a failure,
-   * the run is stuck. None.
+   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. What it throws is tried
+   * again; if it returns a failure, the run is stuck. None.
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**
-   * What follows an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and the longest in ms
-   * (`[1_000, 3_600_000]`). After the last attempt the run is stuck.
+   * What follows an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and
+   * the longest in ms (`[1_000, 3_600_000]`). After the last attempt the run is stuck.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
-  /** How long an attempt may take, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of an attempt, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
 }
 
@@ -76,17 +82,24 @@ export interface WaitOptions {
 /** What `flow.send` resolves with: what the handler decided, and nothing else. */
 export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
 
-/** A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use rejects with a `TypeError`. */
+/**
+ * A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use rejects
+ * with a `TypeError`.
+ */
 export interface Flow {
   /** The id of the run. */
   readonly id: string;
   /** The version that the workflow had when this run was started. */
   readonly version: number;
-  /** Runs a function until it returns, and records what it returned (1 MiB at most), a failure included. Several may run at once. */
+  /**
+   * Runs a function until it returns, and records what it returned (1 MiB at most), a failure included. Several may run
+   * at once.
+   */
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
   /**
-   * A step that sends a command or a query with the step's id, or runs another workflow to its end. Failures of operation (`UNAVAILABLE`,
-   * `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take; what comes back is what the handler decided.
+   * A step that sends a command or a query with the step's id, or runs another workflow to its end. Failures of
+   * operation (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take; what comes
+   * back is what the handler decided.
    */
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
@@ -110,7 +123,7 @@ export interface StartOptions {
 
 /** Options of `result`. */
 export interface ResultOptions {
-  /** How long to wait for the end, in ms: 1 to 2^31 - 1; the app's. */
+  /** Time to wait for the end, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
   /** Ends the waiting when it aborts: `CANCELLED`. None. */
   signal?: AbortSignal | undefined;
@@ -122,7 +135,10 @@ export interface TellOptions {
   id?: string | undefined;
 }
 
-/** How a run stands. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an operator has to decide. */
+/**
+ * How a run stands. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an
+ * operator has to decide.
+ */
 export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed";
 
 /** Something that a run does now, or waits for. */
@@ -171,7 +187,10 @@ export interface RunInfo {
   readonly pending: readonly PendingStep[];
   /** All that is recorded of it, in order. */
   readonly timeline: readonly RunEntry[];
-  /** Has what is pending tried at once, and a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has ended, `UNAVAILABLE`. */
+  /**
+   * Has what is pending tried at once, and a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has
+   * ended, `UNAVAILABLE`.
+   */
   retry(): Promise<void>;
   /** Records a value for a step that has none, by hand. The reason stays in the timeline. Rejects as `retry`. */
   skip(step: string, value: unknown, reason: string): Promise<void>;

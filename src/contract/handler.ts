@@ -15,8 +15,8 @@ export interface HandlerOptions {
   /** Wrapped around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
-   * How many runs of it there are at once on this node, whoever sent the messages; further messages wait, first come, first
-   * served. No limit of its own.
+   * How many runs of it there are at once on this node, whoever sent the messages; further messages wait, first come,
+   * first served. No limit of its own.
    */
   concurrency?: number | undefined;
 }
@@ -48,13 +48,13 @@ export interface EventHandlerOptions extends HandlerOptions {
 /** Options of `on` for a durable event. */
 export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   /**
-   * The name of the subscription, one token of letters, digits, `-` and `_`: handlers of one name in a service, of whatever events, share
-   * a position in the log; the contract's name, with `-` for dots.
+   * The name of the subscription, one token of letters, digits, `-` and `_`: handlers of one name in a service, of
+   * whatever events, share a position in the log; the contract's name, with `-` for dots.
    */
   name?: string | undefined;
   /** Where a subscription that is new begins; with `each: "node"` where each node begins when it starts; `"now"`. */
   from?: "now" | "start" | undefined;
-  /** How long a run may take, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of a run, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
 }
 
@@ -77,7 +77,10 @@ export type Batch<Payload> =
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };
 
-/** What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its default. */
+/**
+ * What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its
+ * default.
+ */
 export interface SubscriptionSettings {
   /** Its name in its service. */
   readonly name: string;
@@ -85,7 +88,7 @@ export interface SubscriptionSettings {
   readonly from: "now" | "start";
   /** Who gets a message. */
   readonly each: "service" | "node";
-  /** How often a message is tried. */
+  /** Attempts of a message. */
   readonly attempts: number;
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
@@ -161,8 +164,8 @@ export interface EntityContext extends Context {
 // What a handler of a durable contract says about its subscription: the check of these options, and their defaults.
 
 /**
- * The settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take none of these options.
- * Throws a `TypeError` or `RangeError` for an invalid one. `at`: how messages begin.
+ * The settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take none of
+ * these options. Throws a `TypeError` or `RangeError` for an invalid one. `at`: how messages begin.
  */
 export function subscriptionSettings(
   at: string,

@@ -26,9 +26,9 @@ export interface EnqueueOptions extends KeepOptions {
 
 /** Which dead letters; all of the namespace. */
 export interface DeadLetterOptions {
-  /** Those of this service. */
+  /** Dead letters of this service. */
   service?: string | undefined;
-  /** Those of this subscription. */
+  /** Dead letters of this subscription. */
   subscription?: string | undefined;
 }
 
@@ -54,11 +54,11 @@ export interface DeadLetter {
   /** Where it stands in the log. */
   readonly position: number;
   /**
-   * What its last attempt failed with. `cause` is what the handler threw, for operators: `name: message` on the first line, then the stack;
-   * 4 kB at most, and none with `causes: false`.
+   * What its last attempt failed with. `cause` is what the handler threw, for operators: `name: message` on the first
+   * line, then the stack; 4 kB at most, and none with `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
-  /** How often it was tried. */
+  /** Attempts so far. */
   readonly attempts: number;
   /** When it was stored in the log. */
   readonly publishedAt: Date;
@@ -72,7 +72,7 @@ export interface DeadLetter {
   discard(): Promise<void>;
 }
 
-/** How a subscription stands. */
+/** The state of a subscription. */
 export interface SubscriptionInfo {
   /** Whose subscription it is. */
   readonly service: string;

@@ -121,7 +121,7 @@ export interface Health {
    * Whether its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
    */
   readonly member: boolean;
-  /** How many live nodes it knows, itself included. */
+  /** Number of live nodes that it knows, itself included. */
   readonly nodes: number;
   /** Asynchronous handlers that run here, and sends from here that wait for their answers. */
   readonly inFlight: number;
@@ -132,11 +132,44 @@ export interface Health {
    * store for all.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
+  /**
+   * What an operator has to know of what this node sees, the most urgent first; each stands as long as what it is about. `message` is a sentence
+   * for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs` the page that says what to do,
+   * and `cause` what a handler threw, if that is known.
+   */
+  readonly alarms: readonly {
+    readonly kind:
+      | "disconnected"
+      | "no-node"
+      | "subscription-stopped"
+      | "replica-missing"
+      | "store-full"
+      | "stream-full"
+      | "message-expiring"
+      | "node-gone"
+      | "node-silent"
+      | "dead-letters"
+      | "handler-failing"
+      | "subscription-abandoned"
+      | "subscription-lagging"
+      | "run-stuck"
+      | "breaker-open"
+      | "clocks-apart";
+    /** The contract, subscription, node or stream. */
+    readonly about: string;
+    /** `warning`: nothing is lost or stands still yet. */
+    readonly severity: "error" | "warning";
+    readonly message: string;
+    readonly since: number;
+    readonly count: number;
+    readonly docs: string;
+    readonly cause?: string | undefined;
+  }[];
 }
 
 /**
- * How a subscription stands, as far as this node knows without asking. The figures are those of the node that leads it;
- * 0 elsewhere.
+ * The state of a subscription, as far as this node knows without asking. The figures are those of the node that leads
+ * it; 0 elsewhere.
  */
 export interface SubscriptionHealth {
   /** Whose subscription it is; `"@"` for queued commands. */
@@ -170,7 +203,8 @@ export interface SubscriptionHealth {
   /** Dead letters. */
   readonly dead: number;
   /**
-   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as in a dead letter).
+   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as
+   * in a dead letter).
    */
   readonly lastFailure?: {
     readonly contract: string;

@@ -1,4 +1,5 @@
 /** What a node has counted since it began, as it answers to the tools: `catga top`, the dashboard. */
+import type { Alarm } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
 
 /**
@@ -13,7 +14,7 @@ export interface NodeStats {
   readonly service: string;
   /** The wall clock of the node, in ms. */
   readonly now: number;
-  /** How long it has run, in ms, by a clock that does not jump. */
+  /** Uptime, in ms, by a clock that does not jump. */
   readonly up: number;
   /** Handlers that run, and sends that wait for answers. */
   readonly inFlight: number;
@@ -33,6 +34,8 @@ export interface NodeStats {
   readonly locks: number;
   /** Deadlocks of locks that ended because this node gave up a lock. */
   readonly cycles: number;
+  /** What an operator has to know of what the node sees, without causes; none is left out. */
+  readonly alarms?: readonly Alarm[];
   readonly process: {
     /** Resident memory, in bytes. */
     readonly rss: number;
@@ -50,7 +53,7 @@ export interface ContractStats {
   /** Runs of handlers that have ended: requests, events, and messages of the log. */
   readonly handled: number;
   /**
-   * Those of them that failed, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
+   * Failed ones, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
    */
   readonly failed: Readonly<Record<string, number>>;
   /** Handlers that run, those that return at once not counted. */
@@ -65,7 +68,7 @@ export interface ContractStats {
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */
   readonly sent: number;
-  /** Those of them that failed. */
+  /** Failed ones. */
   readonly sendFailed: Readonly<Record<string, number>>;
   /** Events that arrived, once for each handler of this node. */
   readonly heard: number;

@@ -1,29 +1,38 @@
 /** The options of one send, publish or broadcast, and their check. */
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
-import { checkKnown, checkSignal, checkString, checkStrings, checkToken, show } from "../data/checks.ts";
+import {
+  checkKnown,
+  checkNumber,
+  checkSignal,
+  checkString,
+  checkStrings,
+  checkToken,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
 
 /** Options of one `send`. */
 export interface SendOptions {
   /**
-   * The message id, 1 to 256 characters: the handler's `ctx.id`; Catga makes one otherwise. All sends of an idempotent command
-   * with this id get one result.
+   * The message id, 1 to 256 characters: the handler's `ctx.id`; Catga makes one otherwise. All sends of an idempotent
+   * command with this id get one result.
    */
   id?: string | undefined;
   /**
-   * Of a command of an entity that is sent again with its `id`: when it was sent first. The events of the entity since then are looked through
-   * for it; without this, those of the last two minutes.
+   * Of a command of an entity that is sent again with its `id`: when it was sent first. The events of the entity since
+   * then are looked through for it; without this, those of the last two minutes.
    */
   firstSent?: Date | undefined;
   /** The routing key; what the contract's `key` returns for the payload. */
   key?: string | undefined;
   /** The id of the only node that may handle it, in every attempt; any node. */
   node?: string | undefined;
-  /** How a node is chosen; the contract's, else the app's. */
+  /** The strategy that chooses a node; the contract's, else the app's. */
   route?: Route | undefined;
-  /** How long it may take, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
+  /** Timeout, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
   timeout?: number | undefined;
-  /** How many further attempts after the first: 0 to 1,000; the contract's, else the app's. */
+  /** Number of further attempts after the first: 0 to 1,000; the contract's, else the app's. */
   retries?: number | undefined;
   /** Ends the send when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. None. */
   signal?: AbortSignal | undefined;
@@ -31,12 +40,20 @@ export interface SendOptions {
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out. */
+/**
+ * The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out.
+ */
 export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
   : [payload: NoInfer<In>, options?: Options];
 
 /** Options of one `publish`. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
+
+/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
+export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
+  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  idle?: number | undefined;
+}
 
 /** Options of one `broadcast`: every node gets one attempt, so that there is no route, and no retry. */
 export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSent">;
@@ -51,6 +68,14 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   }
   checkKnown(at, options, known);
   checkSending(at, options);
+}
+
+/** Throws a `TypeError` or `RangeError` for invalid options of one `app.stream`. */
+export function checkStreamOptions({ name }: AnyContract, options: StreamOptions): void {
+  checkKnown(`stream ${name}`, options, STREAM_OPTIONS);
+  const { idle, ...sending } = options;
+  if (idle !== undefined) checkNumber(`stream ${name}: idle`, idle, 1, MAX_TIMEOUT, "ms");
+  checkSendOptions("stream", name, sending);
 }
 
 /** Throws if the options that all that is sent has in common are invalid. */
@@ -82,6 +107,7 @@ export function checkId(at: string, id: string): void {
 /** Longest message id, in characters. */
 export const MAX_ID = 256;
 
+const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
 /** What only what is stored can be told. */
@@ -97,23 +123,28 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
 // What a node's record says about its handlers of messages of the log, `NodeInfo.subscriptions`: `<subscription>/<event>`, and
 // `@/<command>` for queued commands. And the names of the internal contracts that follow from it.
 
-/** In place of a service: that of the subscriptions to queued commands, one for each contract and called as it is, whatever the service. */
+/**
+ * In place of a service: that of the subscriptions to queued commands, one for each contract and called as it is,
+ * whatever the service.
+ */
 export const COMMANDS = "@";
 
 /**
- * What the name of a subscription to events of entities ends with, behind the name that the program gave: these events are in a stream of
- * their own, in which it has a position and a leader of its own.
+ * What the name of a subscription to events of entities ends with, behind the name that the program gave: these events
+ * are in a stream of their own, in which it has a position and a leader of its own.
  */
 export const OF_ENTITIES = ":entities";
 
-/** The name by which nodes know the subscription of a handler of this contract, for which the program gave this name. */
+/**
+ * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.
+ */
 export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
   return entity === undefined ? name : name + OF_ENTITIES;
 }
 
 /** How the runs of a message of the log are repeated. */
 export interface Retry {
-  /** How often a message is tried. */
+  /** Attempts of a message. */
   readonly attempts: number;
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];

@@ -4,9 +4,8 @@ import type { Contract, DurableContract, Kind, PublishableEvent } from "./contra
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
-import type { BroadcastOptions, SendArgs, SendOptions } from "./send_options.ts";
+import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
-import type { StreamOptions } from "./stream.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
 /** Options of `sendAll`: those of each send, and how many sends are under way at once. */

@@ -6,11 +6,11 @@ import type { CacheKey } from "./sendable.ts";
 /** Options of `lock`. All of them may be left out; a value out of range is a `RangeError`. */
 export interface LockOptions {
   /**
-   * How long the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third.
+   * Time that the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third.
    * 10,000.
    */
   ttl?: number | undefined;
-  /** How long to wait for all of its keys, in ms: `LOCK_TIMEOUT` then; 0 does not wait, `Infinity` waits on. 30,000. */
+  /** Time to wait for all of its keys, in ms: `LOCK_TIMEOUT` then; 0 does not wait, `Infinity` waits on. 30,000. */
   timeout?: number | undefined;
   /** Stops waiting when it aborts: `CANCELLED`; a lock that is held stays so. None. */
   signal?: AbortSignal | undefined;
@@ -52,7 +52,7 @@ export interface Lock extends AsyncDisposable {
 /** Options of `lead`. */
 export interface LeadOptions {
   /**
-   * How long leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000.
+   * Time that leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000.
    */
   ttl?: number | undefined;
 }
@@ -87,7 +87,7 @@ export interface Term extends AsyncDisposable {
 
 /** Options of a cache write. */
 export interface CacheSetOptions {
-  /** How long it is kept, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
+  /** Ttl, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
   ttl?: number | undefined;
   /**
    * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a

@@ -1,5 +1,4 @@
 /** Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded when one is first read or handled. */
-import { checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract, Contract } from "./contract.ts";
@@ -8,7 +7,6 @@ import { checkName, type HandlerFn, handlerOf } from "./definition.ts";
 import type { Handler, HandlerOptions } from "./handler.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
-import { checkSendOptions, type SendOptions } from "./send_options.ts";
 import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link stream}. */
@@ -31,12 +29,6 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
      */
     window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
   };
-
-/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
-export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
-  idle?: number | undefined;
-}
 
 /** What a handler of a stream returns: what gives items, and may return a failure at its end; or a failure at once. */
 export type Items<Item, F extends string> =
@@ -95,16 +87,6 @@ export interface StreamingContext extends Context {
   /** Calls the handler, and resolves with how many items it gave, or with its failure. */
   "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
 }
-
-/** Throws a `TypeError` or `RangeError` for invalid options of one `app.stream`. */
-export function checkStreamOptions({ name }: AnyContract, options: StreamOptions): void {
-  checkKnown(`stream ${name}`, options, STREAM_OPTIONS);
-  const { idle, ...sending } = options;
-  if (idle !== undefined) checkNumber(`stream ${name}: idle`, idle, 1, MAX_TIMEOUT, "ms");
-  checkSendOptions("stream", name, sending);
-}
-
-const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 
 /** How far a handler may be ahead of its reader. */
 export interface Window {

@@ -1,6 +1,6 @@
 /**
- * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is in `flow/`, which is
- * loaded when a node handles or starts one.
+ * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is
+ * in `flow/`, which is loaded when a node handles or starts one.
  */
 import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
@@ -18,13 +18,20 @@ import type { SendableName } from "./sendable.ts";
 export interface WorkflowOptions<In, Payload = In> {
   /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler; none. */
   input?: Schema<In, Payload> | undefined;
-  /** The id of the run, 1 to 128 characters; else `start` takes one, or makes one. The same id with another input is `ID_REUSED`. */
+  /**
+   * The id of the run, 1 to 128 characters; else `start` takes one, or makes one. The same id with another input is
+   * `ID_REUSED`.
+   */
   id?: ((input: NoInfer<In>) => string) | undefined;
-  /** How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit. */
+  /**
+   * How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
+   */
   timeout?: number | undefined;
-  /** How long a run is kept after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
+  /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
   keep?: number | undefined;
-  /** Raise it when the handler changes so that open runs must go the old way: `flow.version` is that of the start; 1. */
+  /**
+   * Raise it when the handler changes so that open runs must go the old way: `flow.version` is that of the start; 1.
+   */
   version?: number | undefined;
 }
 
@@ -36,9 +43,9 @@ export interface Workflow<In = void, Out = void, F extends string = AnyCode, Pay
   /** Defines something that a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
   signal<T = void>(name: SendableName<T>): Signal<T>;
   /**
-   * Makes the handler. It runs from its top again after each death and each wait, while steps that are recorded give what they gave: outside of
-   * steps it has no effects. What it returns ends the run. A failure, returned or thrown, has the `undo` of each finished step run, the latest first;
-   * what else it throws is tried again.
+   * Makes the handler. It runs from its top again after each death and each wait, while steps that are recorded give
+   * what they gave: outside of steps it has no effects. What it returns ends the run. A failure, returned or thrown,
+   * has the `undo` of each finished step run, the latest first; what else it throws is tried again.
    */
   handle(fn: (flow: Flow, input: Payload) => MaybePromise<Out | Failure<NoInfer<F>>>): Handler;
 }

@@ -43,7 +43,7 @@ export interface RunDue {
   readonly step: string;
   /** The time for which it was scheduled, in ms since 1970. */
   readonly at: number;
-  /** Of a run that is to be started: its input as text. */
+  /** For a run that is to be started: its input as text. */
   readonly start?: string | undefined;
 }
 

@@ -5,6 +5,17 @@ import { readChange } from "./server.ts";
 const read = (value: unknown) => readChange(JSON.stringify(value));
 
 describe("readChange", () => {
+  it("returns which schedule to take back", () => {
+    assertEquals(read({ do: "cancel", contract: "Mail", id: "m", by: "x" }), {
+      do: "cancel",
+      contract: "Mail",
+      id: "m",
+    });
+    for (const value of [{}, { contract: "Mail" }, { contract: "Mail", id: 7 }]) {
+      assertEquals(read({ do: "cancel", ...value }), "cancel takes contract and id, texts");
+    }
+  });
+
   it("returns what to do with which letters, or with all that match, and nothing else of the body", () => {
     assertEquals(read({ do: "replay", letters: ["a", "b"], by: "x" }), { do: "replay", letters: ["a", "b"] });
     const matching = { service: "shop", subscription: "billing", contract: "Placed", code: "" };
@@ -21,7 +32,7 @@ describe("readChange", () => {
 
   it("accepts no other action", () => {
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
-      assertEquals(read({ do: action, letters: ["a"] }), "do is replay or discard");
+      assertEquals(read({ do: action, letters: ["a"] }), "do is replay, discard or cancel");
     }
   });
 
@@ -35,7 +46,7 @@ describe("readChange", () => {
       toString: "x",
     }];
     for (const matching of filters) {
-      const wrong = "matching has service, subscription, contract and code, texts";
+      const wrong = "matching has service, subscription, contract, code and cause, texts";
       assertEquals(read({ do: "discard", matching }), wrong, JSON.stringify(matching));
     }
   });

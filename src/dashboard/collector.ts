@@ -10,7 +10,8 @@ import type { LogStream } from "../ports/event_log.ts";
 import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
-import { NodeWatch } from "./node_watch.ts";
+import { AlarmBoard } from "./alarm_board.ts";
+import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { shownText } from "./shown.ts";
 import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
@@ -26,6 +27,7 @@ export class Collector {
     subscriptions: new SubscriptionRates(),
     contracts: new ContractRates(),
     traffic: new Traffic(),
+    alarms: new AlarmBoard(),
   };
   #looking: Looking | undefined;
 
@@ -61,6 +63,7 @@ interface Past {
   readonly subscriptions: SubscriptionRates;
   readonly contracts: ContractRates;
   readonly traffic: Traffic;
+  readonly alarms: AlarmBoard;
 }
 
 /** From the first browser that connects to the last one that leaves. */
@@ -85,7 +88,7 @@ class Looking {
     this.#nodes = new NodeWatch(source.transport.clock, (stats) => {
       past.contracts.take(stats);
       past.traffic.take(stats);
-    });
+    }, (what, info) => past.alarms.note(source.transport.clock.now(), what, labelOf(info)));
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
     const administration = this.#administration = new Administration({
@@ -99,7 +102,11 @@ class Looking {
     this.#parked = new ParkedViews(administration);
     const locks = this.#locks;
     this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
-    this.#follow("locks", (change) => locks.take(change), () => streams.send("locks", locks.view(ROWS)));
+    this.#follow(
+      "locks",
+      (change) => locks.take(change),
+      () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
+    );
     const asker = source.asker();
     const events = this.#tail.listen(source.transport);
     const unlisten = source.transport.onStatus(() => this.#connection());
@@ -113,6 +120,13 @@ class Looking {
       await this.#nodes.ask(asker, PATIENCE);
       this.#sendNodes();
       this.#sendCounts();
+      this.#sendAlarms();
+    });
+    this.#repeat("streams", SECOND, async () => {
+      const server = past.alarms.server = await source.server();
+      past.alarms.elections(source.transport.clock.now(), server);
+      streams.send("server", server);
+      this.#sendAlarms();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
@@ -131,9 +145,21 @@ class Looking {
   /** Says so while there is no connection to NATS. */
   #connection(): void {
     const { state } = this.#source.transport.status;
-    if (state === "connected") this.#problems.delete("NATS");
+    const connected = state === "connected";
+    if (connected) this.#problems.delete("NATS");
     else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
+    this.#past.alarms.connected(this.#source.transport.clock.now(), connected);
     this.#sendProblems();
+    this.#sendAlarms();
+  }
+
+  #sendAlarms(): void {
+    const { alarms, contracts } = this.#past;
+    alarms.contracts(this.#nodes.handlers, contracts.observed);
+    alarms.nodes = this.#nodes.observed;
+    alarms.others = this.#nodes.alarms;
+    this.#streams.send("alarms", alarms.view(this.#source.transport.clock.now()));
+    this.#streams.send("timeline", alarms.timeline);
   }
 
   #sendNodes(): void {
@@ -151,7 +177,8 @@ class Looking {
     contracts.keep(present);
     traffic.keep(present);
     this.#streams.send("traffic", traffic.view(circles));
-    this.#streams.send("contracts", contracts.view(ROWS));
+    const { handlers } = this.#nodes;
+    this.#streams.send("contracts", contracts.view(ROWS, (name) => handlers.get(name)?.now ?? []));
     const points = contracts.tick();
     if (points !== undefined) this.#streams.sendPoints(points);
   }
@@ -160,26 +187,35 @@ class Looking {
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
     const now = this.#source.transport.clock.monotonic();
-    const views = infos.slice(0, ROWS).map((info) => this.#past.subscriptions.view(info, now));
+    const views = infos.slice(0, ROWS).map((info) =>
+      this.#past.subscriptions.view(info, now, (node) => this.#nodes.label(node))
+    );
     this.#streams.send("subscriptions", { shown: views, total: infos.length });
+    const groups = await this.#parked.groups(stored, ROWS);
+    this.#past.alarms.subscriptions(this.#source.transport.clock.now(), infos, groups.shown);
+    this.#streams.send("groups", groups);
     const { letters, retries } = await this.#parked.of(stored, ROWS);
     this.#streams.send("letters", letters);
     this.#streams.send("retries", retries);
+    this.#past.alarms.retries = retries.shown;
+    this.#sendAlarms();
   }
 
   async #schedules(): Promise<void> {
     const stream = await this.#stream("log");
-    const shown: ScheduleView[] = [];
-    let total = 0;
+    const all: (ScheduleView & { readonly due: number })[] = [];
     if (stream !== undefined) {
       for await (const { contract, id, when, zone, since } of pendingSchedules(this.#source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
-        if (total++ >= ROWS) continue;
+        if (all.length >= MOST_SCHEDULES) break;
         const text = { contract: shownText(contract), id: shownText(id), when: shownText(when), since };
-        shown.push({ ...text, zone: zone === undefined ? undefined : shownText(zone) });
+        // what fires again and again has no time of its own, and is first
+        const due = Number.isNaN(Date.parse(when)) ? 0 : Date.parse(when);
+        all.push({ ...text, zone: zone === undefined ? undefined : shownText(zone), due });
       }
     }
-    this.#streams.send("schedules", { shown, total });
+    const shown = all.sort((a, b) => a.due - b.due).slice(0, ROWS).map(({ due: _, ...view }) => view);
+    this.#streams.send("schedules", { shown, total: all.length });
   }
 
   /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
@@ -275,5 +311,7 @@ class Looking {
 const SECOND = 1_000; // ms
 /** How long a node has to answer a ping, in ms. */
 const PATIENCE = 900;
+/** Schedules that are put in order. */
+const MOST_SCHEDULES = 10_000;
 /** Rows of one table. */
 const ROWS = 200;

@@ -30,6 +30,7 @@ function setUp() {
       return buckets.get(kind);
     },
     stream: (kind) => ask(kind).then(() => undefined),
+    server: () => ask("server").then(() => ({ name: "n1", version: "2.15.1", rtt: 1, streams: [] })),
     asker: () => {
       askers++;
       const silence = () => Promise.resolve({ type: "silence" } as const);
@@ -74,8 +75,8 @@ describe("Collector", () => {
     await clock.advance(0);
     assertEquals([asked.get("locks"), asked.get("subscriptions"), askers()], [1, 1, 1]);
     assertEquals(topics(), [
-      ...["contracts", "events", "letters", "locks", "nodes", "problems", "retries", "schedules", "subscriptions"],
-      "traffic",
+      ...["alarms", "contracts", "events", "groups", "letters", "locks", "nodes", "problems", "retries", "schedules"],
+      ...["server", "subscriptions", "timeline", "traffic"],
     ]);
     collector.stop();
   });

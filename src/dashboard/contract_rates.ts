@@ -2,6 +2,7 @@
  * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last
  * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
+import { isBusiness } from "../contract/alarms.ts";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
@@ -11,6 +12,10 @@ interface Window {
   handled: number;
   failed: number;
   latency: number[];
+  /** Failures by code. */
+  readonly codes: Map<string, number>;
+  /** Requests that failed because no node handles it. */
+  unhandled: number;
 }
 
 interface Contract {
@@ -72,15 +77,26 @@ export class ContractRates {
         if (contract.points.length > POINTS) contract.points.shift();
         made[contract.name] = point;
       }
-      contract.seconds.push({ handled: 0, failed: 0, latency: [] });
+      contract.seconds.push(second());
       if (contract.seconds.length > POINT) contract.seconds.shift();
     }
     return isPoint ? made : undefined;
   }
 
-  /** The busiest first. */
-  view(most: number): Capped<ContractView> {
-    const all = [...this.#contracts.values()].map(viewOf)
+  /** What alarms are made of: failures of the last seconds by code, and whether requests find no node. */
+  get observed(): ReadonlyMap<string, { readonly failures: Record<string, number>; readonly wanted: boolean }> {
+    return new Map([...this.#contracts.values()].map(({ name, seconds }) => {
+      const failures: Record<string, number> = Object.create(null);
+      for (const { codes } of seconds.slice(-RECENT)) {
+        for (const [code, count] of codes) failures[code] = (failures[code] ?? 0) + count;
+      }
+      return [name, { failures, wanted: seconds.some(({ unhandled }) => unhandled > 0) }];
+    }));
+  }
+
+  /** The busiest first. `handlers`: the labels of the nodes that handle each. */
+  view(most: number, handlers: (name: string) => readonly string[] = () => []): Capped<ContractView> {
+    const all = [...this.#contracts.values()].map((contract) => viewOf(contract, handlers(contract.name)))
       .sort((a, b) => b.rate - a.rate || b.failing - a.failing || (a.name < b.name ? -1 : 1));
     return { shown: all.slice(0, most), total: all.length };
   }
@@ -95,7 +111,7 @@ export class ContractRates {
   #of({ name, kind }: ContractStats): Contract | undefined {
     const known = this.#contracts.get(name);
     if (known !== undefined || this.#contracts.size >= MOST) return known;
-    const seconds = [{ handled: 0, failed: 0, latency: [] }];
+    const seconds = [second()];
     const made: Contract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
     this.#contracts.set(name, made);
     return made;
@@ -110,16 +126,23 @@ function add(contract: Contract, now: ContractStats, before: ContractStats | und
     const failed = count - (before?.failed[code] ?? 0);
     if (failed <= 0) continue;
     second.failed += failed;
+    second.codes.set(code, (second.codes.get(code) ?? 0) + failed);
     const known = contract.codes.has(code) || contract.codes.size < CODES ? code : "_OTHER";
     contract.codes.set(known, (contract.codes.get(known) ?? 0) + failed);
   }
+  second.unhandled += Math.max(0, (now.sendFailed.NO_HANDLER ?? 0) - (before?.sendFailed.NO_HANDLER ?? 0));
   for (const [bucket, count] of now.latency.entries()) {
     second.latency[bucket] = (second.latency[bucket] ?? 0) + Math.max(0, count - (before?.latency[bucket] ?? 0));
   }
 }
 
-function viewOf({ name, kind, seconds, codes, inHand }: Contract): ContractView {
+function second(): Window {
+  return { handled: 0, failed: 0, latency: [], codes: new Map(), unhandled: 0 };
+}
+
+function viewOf({ name, kind, seconds, codes, inHand }: Contract, handlers: readonly string[]): ContractView {
   const [rate, failing, p50, p99] = pointOf(seconds);
+  const refused = seconds.flatMap(({ codes }) => [...codes]).filter(([code]) => isBusiness(code));
   return {
     name,
     kind,
@@ -129,6 +152,9 @@ function viewOf({ name, kind, seconds, codes, inHand }: Contract): ContractView 
     p99,
     inHand: [...inHand.values()].reduce((sum, each) => sum + each, 0),
     codes: [...codes].sort(([, a], [, b]) => b - a).slice(0, SHOWN_CODES).map(([code, n]) => [shownText(code, 60), n]),
+    nodes: handlers.slice(0, NAMED),
+    handlers: handlers.length,
+    refusing: short(refused.reduce((sum, [, count]) => sum + count, 0) / seconds.length),
   };
 }
 
@@ -156,6 +182,10 @@ function short(n: number): number {
   return Number(n.toPrecision(3));
 }
 
+/** Seconds in which a failure is new. */
+const RECENT = 3;
+/** Nodes that are named. */
+const NAMED = 12;
 /** Seconds of a point, and points of 15 minutes. */
 const POINT = 10;
 const POINTS = 90;

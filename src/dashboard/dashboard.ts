@@ -2,17 +2,21 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
+import { randomUUID } from "node:crypto";
+import { isContractName } from "../contract/contract.ts";
+import { scheduleSubject } from "../log/format/names.ts";
+import { unschedule } from "../log/publishing/overwrite.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { DashboardServer } from "./server.ts";
 import { shownText, shownValue } from "./shown.ts";
-import type { ChangeAnswer, ChangeRequest, DashboardSource, EntityView, LetterFilter } from "./view.ts";
+import type { CancelRequest, ChangeAnswer, DashboardSource, EntityView, LetterFilter, LettersRequest } from "./view.ts";
 import { Streams } from "./streams.ts";
 import { isCatgaError } from "../error.ts";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
-import { readPlace } from "./parked_views.ts";
+import { readPlace, shownCause } from "./parked_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */
@@ -50,16 +54,38 @@ export async function serveDashboard(
     port,
     streams,
     entity: (type, id) => readEntity(source, type, id),
-    change: allowChanges ? (request) => carryOut(administration, request) : undefined,
+    change: !allowChanges
+      ? undefined
+      : (request) => request.do === "cancel" ? cancel(source, request) : carryOut(administration, request),
   });
 }
+
+/** Takes back what is scheduled; what fires again and again, too. */
+async function cancel(
+  { namespace, transport: { clock }, stream }: DashboardSource,
+  { contract, id }: CancelRequest,
+): Promise<ChangeAnswer> {
+  const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
+  if (!isContractName(contract)) return none;
+  const log = await stream("log");
+  if (log === undefined) return none;
+  const taken = await unschedule(scheduleSubject(namespace, contract, id), {
+    clock,
+    stream: () => log,
+    mark: `dashboard-${randomUUID()}`,
+    timeout: CANCEL,
+  });
+  return taken ? { done: 1, failed: 0, error: undefined } : none;
+}
+
+const CANCEL = 10_000; // ms
 
 // Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
 
 /** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
 export async function carryOut(
   administration: Pick<Administration, "deadLetters">,
-  { do: what, letters, matching = {} }: ChangeRequest,
+  { do: what, letters, matching = {} }: LettersRequest,
 ): Promise<ChangeAnswer> {
   let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
   const settle = async (letter: DeadLetter) => {
@@ -92,12 +118,14 @@ export async function carryOut(
 
 /** Whether the page shows a letter so. */
 function matches(
-  { service, subscription, contract, error: { code } }: DeadLetter,
+  { service, subscription, contract, error }: DeadLetter,
   filter: LetterFilter,
 ): boolean {
-  const shown = { service, subscription, contract, code };
+  const own = { service, subscription, contract, code: error.code };
   // of the names that `server.ts` lets through
-  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) => shownText(shown[name]) === filter[name]);
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
+    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
+  );
 }
 
 interface Chosen {

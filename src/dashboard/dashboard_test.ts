@@ -145,7 +145,10 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     await (await waiting).release();
     await eventually("both nodes", () => topics.nodes?.counts.live === 2);
     await other.drain();
-    await eventually("its end", () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "gone"));
+    await eventually(
+      "its end",
+      () => topics.nodes?.shown.some(({ id, state }) => id === "shop-2" && state === "drained"),
+    );
     looker.close();
   });
 
@@ -186,8 +189,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     });
     const subscriptions = (await own()).subscriptions_list ?? [];
     assertEquals(subscriptions.filter((subject) => !subject.startsWith("_INBOX")), []);
-    // answers to requests, and the acknowledgements of what was replayed
-    assertEquals(subscriptions.length <= 2, true, subscriptions.join(" "));
+    // answers to requests, what is read of each of three streams, and the acknowledgements of what was replayed: however often somebody looked
+    assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
   });
 });
 

@@ -49,27 +49,27 @@ export class LockWatch {
   }
 
   /** Those that most wait for first; then leaderships, locks and loads by key. */
-  view(most: number): Capped<LockView> {
+  view(most: number, label: (node: string) => string = shownText): Capped<LockView> {
     const all = [...this.#held.values()].sort((a, b) =>
       b.waiters.size - a.waiters.size || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.key < b.key ? -1 : 1)
     );
-    return { shown: all.slice(0, most).map(viewOf), total: all.length };
+    return { shown: all.slice(0, most).map((held) => viewOf(held, label)), total: all.length };
   }
 }
 
 /** Waiters that are named. */
 const NAMED = 20;
 
-function viewOf({ kind, key, record, token, waiters }: Held): LockView {
+function viewOf({ kind, key, record, token, waiters }: Held, label: (node: string) => string): LockView {
   const inOrder = [...waiters.values()].sort((a, b) => a.place - b.place);
   return {
     kind,
     key: shownText(key),
-    holder: record === undefined ? "" : shownText(record.node),
+    holder: record === undefined ? "" : label(record.node),
     token,
     since: record?.since ?? 0,
     ttl: record?.ttl ?? 0,
-    waiters: inOrder.slice(0, NAMED).map(({ node }) => shownText(node)),
+    waiters: inOrder.slice(0, NAMED).map(({ node }) => label(node)),
     waiting: waiters.size,
   };
 }

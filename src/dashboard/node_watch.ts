@@ -7,6 +7,7 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
+import { type Alarm, nodeLabel, type Observed } from "../contract/alarms.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, NodeView, SourceAsker } from "./view.ts";
 import type { TrafficNode } from "./traffic.ts";
@@ -15,6 +16,11 @@ interface Watched {
   info: NodeInfo;
   state: NodeView["state"];
   since: number;
+  /** When its record was first seen. */
+  readonly joined: number;
+  /** When it answered last, by the monotonic clock, and by how much its clock is ahead of this one's then, in ms. */
+  answered: number;
+  ahead: number | undefined;
   /** Whether its record is there: it is asked then, also when it was gone. */
   recorded: boolean;
   load: readonly [number, number];
@@ -33,17 +39,64 @@ export class NodeWatch {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
   readonly #onStats: (stats: NodeStats) => void;
+  readonly #onChange: (what: NodeEvent, node: NodeInfo) => void;
   #turn = 0;
 
-  /** `onStats` gets what nodes have counted. */
-  constructor(clock: Clock, onStats: (stats: NodeStats) => void) {
+  /** `onStats` gets what nodes have counted, `onChange` what becomes of them. */
+  constructor(
+    clock: Clock,
+    onStats: (stats: NodeStats) => void,
+    onChange: (what: NodeEvent, node: NodeInfo) => void = () => {},
+  ) {
     this.#clock = clock;
     this.#onStats = onStats;
+    this.#onChange = onChange;
   }
 
   /** The nodes that have a record and whose processes have not ended. */
   get present(): NodeInfo[] {
-    return [...this.#nodes.values()].filter(({ state }) => state !== "gone").map(({ info }) => info);
+    return [...this.#nodes.values()].filter(isThere).map(({ info }) => info);
+  }
+
+  /** What alarms are made of; one that is gone counts until another of its service has joined. */
+  get observed(): NonNullable<Observed["nodes"]> {
+    const all = [...this.#nodes.values()];
+    const median = all.flatMap(({ ahead, state }) => ahead === undefined || state !== "live" ? [] : [ahead])
+      .sort((a, b) => a - b);
+    const middle = median[Math.floor(median.length / 2)] ?? 0;
+    const replaced = ({ info: { service }, since }: Watched) =>
+      all.some((other) => other.state === "live" && other.info.service === service && other.joined > since);
+    return all.filter((node) => node.state !== "drained" && !(node.state === "gone" && replaced(node)))
+      .map((node) => ({
+        label: labelOf(node.info),
+        state: node.state as "live" | "suspect" | "gone", // filtered above
+        since: node.since,
+        ahead: node.ahead === undefined ? undefined : node.ahead - middle,
+      }));
+  }
+
+  /** Alarms that only a node itself can see. */
+  get alarms(): readonly Alarm[] {
+    return [...this.#nodes.values()].filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
+      .filter(({ kind }) => OF_NODES.has(kind));
+  }
+
+  /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
+  get handlers(): ReadonlyMap<string, Handlers> {
+    const found = new Map<string, Handlers>();
+    for (const { info, state, since } of this.#nodes.values()) {
+      const label = labelOf(info);
+      for (const name of info.handles) {
+        const known = found.get(name) ?? { now: [], last: [], since: 0 };
+        if (isThere({ state })) known.now.push(label);
+        else {
+          known.last.push(label);
+          known.since = Math.max(known.since, since);
+        }
+        found.set(name, known);
+      }
+    }
+    return found;
   }
 
   /** A change of the bucket of records. */
@@ -52,7 +105,9 @@ export class NodeWatch {
     if (change.type !== "put") {
       if (known === undefined) return;
       known.recorded = false;
-      return this.#become(known, "gone");
+      // others remove the record of a dead process seconds later; one that has just answered has removed it itself
+      const drained = known.state === "live" && this.#clock.monotonic() - known.answered < LATELY;
+      return this.#become(known, drained ? "drained" : "gone");
     }
     const info = readRecord(change.key, change.value);
     if (typeof info === "string") return;
@@ -63,8 +118,11 @@ export class NodeWatch {
       known.recorded = true;
       return;
     }
+    const now = this.#clock.now();
+    this.#onChange("joined", info);
     this.#nodes.set(change.key, {
-      ...{ info, load, state: "live", since: this.#clock.now(), recorded: true },
+      ...{ info, load, state: "live", since: now, joined: now, recorded: true },
+      ...{ answered: -Infinity, ahead: undefined },
       ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
@@ -76,7 +134,9 @@ export class NodeWatch {
   async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();
     for (const [key, { state, since }] of this.#nodes) {
-      if (state === "gone" && now - since > REMEMBERED) this.#nodes.delete(key);
+      if (now - since > (state === "gone" ? REMEMBERED : state === "drained" ? SHOWN : Infinity)) {
+        this.#nodes.delete(key);
+      }
     }
     const all = [...this.#nodes.values()];
     const turn = all.length <= AT_ONCE ? all : Array.from(
@@ -89,8 +149,9 @@ export class NodeWatch {
 
   /** Troubled ones first, then by service and id. */
   view(most: number): Capped<NodeView> {
-    const order = { suspect: 0, gone: 1, live: 2 } as const;
-    const all = [...this.#nodes.values()].sort((a, b) =>
+    const order = { suspect: 0, gone: 1, drained: 2, live: 3 } as const;
+    const now = this.#clock.now();
+    const all = [...this.#nodes.values()].filter((node) => isShown(node, now)).sort((a, b) =>
       order[a.state] - order[b.state] || compare(a.info.service, b.info.service) || compare(a.info.id, b.info.id)
     );
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
@@ -98,13 +159,22 @@ export class NodeWatch {
 
   /** Those that are there, for the picture. */
   get circles(): TrafficNode[] {
-    return [...this.#nodes.values()].map(({ info: { id, endpoint, service }, state }) => ({
-      id,
-      endpoint,
-      service,
-      state,
-    }))
+    const now = this.#clock.now();
+    return [...this.#nodes.values()].filter((node) => isShown(node, now))
+      .map(({ info, state }) => ({
+        id: info.id,
+        label: labelOf(info),
+        endpoint: info.endpoint,
+        service: info.service,
+        state,
+      }))
       .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
+  }
+
+  /** The label of a node by its id; the id, if no such node is known. */
+  label(id: string): string {
+    const known = this.#nodes.get(id);
+    return known === undefined ? shownText(id) : labelOf(known.info);
   }
 
   /** Deadlocks of locks that nodes have ended. */
@@ -114,8 +184,9 @@ export class NodeWatch {
 
   /** How many are in each state. */
   counts(): Readonly<Record<NodeView["state"], number>> {
-    const counts = { live: 0, suspect: 0, gone: 0 };
-    for (const { state } of this.#nodes.values()) counts[state]++;
+    const counts = { live: 0, suspect: 0, gone: 0, drained: 0 };
+    const now = this.#clock.now();
+    for (const node of this.#nodes.values()) if (isShown(node, now)) counts[node.state]++;
     return counts;
   }
 
@@ -134,6 +205,7 @@ export class NodeWatch {
     if (!node.recorded) return; // removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
+      node.ahead = told.stats.now + (this.#clock.monotonic() - sent) / 2 - this.#clock.now();
       this.#counted(node, told.stats);
     } else if (echo?.type === "pong") {
       [node.ping, node.load] = [echo.ms, echo.load];
@@ -144,6 +216,7 @@ export class NodeWatch {
       return;
     }
     node.silences = 0;
+    node.answered = this.#clock.monotonic();
     this.#become(node, "live");
   }
 
@@ -160,6 +233,7 @@ export class NodeWatch {
 
   #become(node: Watched, state: NodeView["state"]): void {
     if (node.state === state) return;
+    this.#onChange(state === "live" ? "answers" : state, node.info);
     node.state = state;
     node.since = this.#clock.now();
   }
@@ -171,13 +245,47 @@ const AT_ONCE = 256;
 const SILENCES = 2;
 /** Pings of a node that did not answer what it has counted. */
 const PINGS = 30;
-/** How long a node is shown that has gone, in ms. */
-const REMEMBERED = 60_000;
+/** How long a node is shown that has gone, and remembered for alarms, in ms. */
+const SHOWN = 60_000;
+const REMEMBERED = 15 * 60_000;
+/** A node that answered so many ms ago was alive when it removed its record. */
+const LATELY = 2_500;
+/** Kinds of alarms that nobody else can see. */
+const OF_NODES: ReadonlySet<string> = new Set([
+  "breaker-open",
+  "subscription-stopped",
+  "message-expiring",
+  "run-stuck",
+]);
+
+/** What becomes of a node. */
+export type NodeEvent = "joined" | "answers" | "suspect" | "gone" | "drained";
+
+interface Handlers {
+  readonly now: string[];
+  readonly last: string[];
+  /** When the last of those that are away went. */
+  since: number;
+}
+
+function isThere({ state }: Pick<Watched, "state">): boolean {
+  return state === "live" || state === "suspect";
+}
+
+function isShown({ state, since }: Watched, now: number): boolean {
+  return isThere({ state }) || now - since <= SHOWN;
+}
+
+/** The label of a node, safe to show. */
+export function labelOf(info: NodeInfo): string {
+  return shownText(nodeLabel(info), 60);
+}
 
 function viewOf({ info, state, since, load: [busy, queued], ping, stats, cpu }: Watched): NodeView {
   const { id, service, startedAt, version, metadata, handles } = info;
   return {
     id: shownText(id),
+    label: labelOf(info),
     service: shownText(service),
     state,
     since,

@@ -56,7 +56,7 @@ describe("NodeWatch", () => {
     }
     const [{ state, busy, queued, memory, cpu }] = watch.view(9).shown;
     assertEquals([state, busy, queued, memory, cpu], ["live", 5, 6, 50_000_000, 0.25]);
-    assertEquals([counted.length, watch.cycles, watch.counts()], [2, 2, { live: 1, suspect: 0, gone: 0 }]);
+    assertEquals([counted.length, watch.cycles, watch.counts()], [2, 2, { live: 1, suspect: 0, gone: 0, drained: 0 }]);
     assertEquals(asker.asked, ["stats a.1", "ping a.1", "stats a.1"]);
   });
 
@@ -87,13 +87,13 @@ describe("NodeWatch", () => {
     await watch.ask(asker, 1);
     watch.take({ type: "delete", key: "a", revision: 2 });
     for (let n = 0; n < 2; n++) {
-      assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2 });
+      assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
       assertEquals(watch.present, []);
       watch.take(record("a"));
       await watch.ask(asker, 1);
     }
     watch.take(record("a", "2"));
-    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1 });
+    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1, drained: 0 });
     assertEquals(watch.view(1).shown.map(({ id, state }) => [id, state]), [["b", "gone"]]);
   });
 
@@ -101,15 +101,18 @@ describe("NodeWatch", () => {
     const { watch, asker } = watching(["a", "b"]);
     asker.pong = BOUNCE;
     await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2 });
+    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 2, drained: 0 });
     watch.take({ type: "delete", key: "b", revision: 2 });
     asker.pong = PONG;
     asker.asked = [];
     await watch.ask(asker, 1);
-    assertEquals([watch.counts(), asker.asked], [{ live: 1, suspect: 0, gone: 1 }, ["stats a.1", "ping a.1"]]);
+    assertEquals([watch.counts(), asker.asked], [{ live: 1, suspect: 0, gone: 1, drained: 0 }, [
+      "stats a.1",
+      "ping a.1",
+    ]]);
     watch.take(record("b"));
     await watch.ask(asker, 1);
-    assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0 });
+    assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
   });
 
   it("many nodes are asked in turns, and what is no record is left out", async () => {

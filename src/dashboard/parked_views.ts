@@ -1,11 +1,12 @@
 /** What the subscriptions have put aside, as the page shows it: dead letters, and messages that wait for their next attempt. */
-import type { ParkedMessage } from "../log/format/parked_message.ts";
+import { isBusiness } from "../contract/alarms.ts";
+import type { FailedWith, ParkedMessage } from "../log/format/parked_message.ts";
 import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";
 import { shownLines, shownText, shownValue } from "./shown.ts";
-import type { Capped, LetterView, ParkedView, RetryView } from "./view.ts";
+import type { Capped, LetterGroup, LetterView, ParkedView, RetryView } from "./view.ts";
 
 /** What is stored beside the states of subscriptions. */
 export interface ParkedSource {
@@ -25,9 +26,63 @@ interface Parked {
 export class ParkedViews {
   readonly #source: ParkedSource;
   #read = new Map<string, ParkedMessage>();
+  /** What is known of dead letters, by where they are kept. */
+  #known = new Map<string, Digest>();
+  /** Stacks, each once: many letters have the same. */
+  #stacks = new Map<string, string>();
 
   constructor(source: ParkedSource) {
     this.#source = source;
+  }
+
+  /**
+   * Dead letters by what they failed with, those with the newest first. Reads some of those that it does not know at each call: of many, the
+   * counts grow for a while.
+   */
+  async groups(subscriptions: readonly StoredSubscription[], most: number): Promise<Capped<LetterGroup>> {
+    const known = new Map<string, Digest>();
+    const unknown: Parked[] = [];
+    for (const stored of subscriptions) {
+      for (const [id, state] of stored.state.parked) {
+        if (state.dead === 0) continue;
+        const place = `${placeOf(stored.key, id)} ${state.dead}`;
+        const digest = this.#known.get(place);
+        if (digest === undefined) unknown.push({ stored, id, state });
+        else known.set(place, digest);
+      }
+    }
+    this.#known = known;
+    if (known.size === 0) this.#stacks.clear();
+    unknown.sort(({ state: a }, { state: b }) => b.dead - a.dead);
+    for (let i = 0; i < Math.min(unknown.length, A_CALL); i += AT_ONCE) {
+      await Promise.all(
+        unknown.slice(i, i + AT_ONCE).map(async ({ stored, id, state }) => {
+          const message = await this.#source.message(stored.key, id);
+          if (message !== undefined) {
+            const digest = digestOf(stored, state, message);
+            const stack = this.#stacks.get(digest.stack) ?? digest.stack;
+            this.#stacks.set(stack, stack);
+            known.set(`${placeOf(stored.key, id)} ${state.dead}`, { ...digest, stack });
+          }
+        }),
+      );
+    }
+    const groups = new Map<string, LetterGroup>();
+    for (const { at, stack, ...digest } of known.values()) {
+      const key = JSON.stringify(digest);
+      const group = groups.get(key) ??
+        { ...digest, stack, business: isBusiness(digest.code), count: 0, first: at, last: at };
+      const isNewer = at > group.last;
+      groups.set(key, {
+        ...group,
+        stack: isNewer ? stack : group.stack,
+        count: group.count + 1,
+        first: Math.min(group.first, at),
+        last: Math.max(group.last, at),
+      });
+    }
+    const all = [...groups.values()].sort((a, b) => b.last - a.last || b.count - a.count);
+    return { shown: all.slice(0, most), total: all.length };
   }
 
   /** The newest dead letters, and the retries that are due next: `most` of each. */
@@ -59,6 +114,8 @@ export class ParkedViews {
         at: state.dead,
         payload: shownValue(payloadOf(message.message)),
         request: of.get(id),
+        group: shownCause(message.error),
+        business: isBusiness(message.error?.code ?? ""),
       });
     }
     for (const parked of waiting.slice(0, most)) {
@@ -80,6 +137,36 @@ export class ParkedViews {
     return message;
   }
 }
+
+interface Digest extends Pick<LetterGroup, "service" | "subscription" | "contract" | "code" | "cause" | "stack"> {
+  readonly at: number;
+}
+
+function digestOf({ service, name }: StoredSubscription, { dead }: ParkedState, message: ParkedMessage): Digest {
+  const { code = "", cause } = message.error ?? {};
+  return {
+    service: shownText(service),
+    subscription: shownText(name),
+    contract: shownText(message.message.category),
+    code: shownText(code),
+    cause: shownCause(message.error),
+    stack: shownLines(cause ?? ""),
+    at: dead,
+  };
+}
+
+/** What letters are grouped by: the first line of the cause, or else the message, with its numbers left out. */
+export function shownCause(error: FailedWith | undefined): string {
+  const line = error?.cause?.split("\n", 1)[0];
+  // of a failure that the handler decided on, which has its code beside it
+  const text = line === undefined || line.startsWith("CatgaError ") ? error?.message ?? "" : line;
+  // ids differ from letter to letter
+  return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
+}
+
+/** Letters that are read at each call, and at once. */
+const A_CALL = 400;
+const AT_ONCE = 16;
 
 /** Where a letter is kept: by the key of its subscription, and its identity. */
 export function placeOf(key: string, id: string): string {

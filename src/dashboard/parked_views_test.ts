@@ -59,6 +59,8 @@ describe("ParkedViews", () => {
           error: "why",
           cause: "TypeError: no card\n    at charge (pay.ts:1\\u{1b})",
           at: 9_000,
+          group: "TypeError: no card",
+          business: true,
           payload: '{\n  "n": 1\n}',
           request: "replay",
         },

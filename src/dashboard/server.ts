@@ -155,11 +155,16 @@ export function readChange(body: string): ChangeRequest | string {
     return "the body is not JSON";
   }
   if (!isRecord(value)) return "the body is not an object";
-  const { do: what, letters, matching } = value;
-  if (what !== "replay" && what !== "discard") return "do is replay or discard";
+  const { do: what, letters, matching, contract, id } = value;
+  if (what === "cancel") {
+    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
+  }
+  if (what !== "replay" && what !== "discard") return "do is replay, discard or cancel";
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
-    return isFilter(matching) ? { do: what, matching } : "matching has service, subscription, contract and code, texts";
+    return isFilter(matching)
+      ? { do: what, matching }
+      : "matching has service, subscription, contract, code and cause, texts";
   }
   if (!Array.isArray(letters) || letters.length === 0 || letters.length > MOST || !letters.every(isText)) {
     return `letters are 1 to ${MOST} places, texts`;
@@ -169,7 +174,7 @@ export function readChange(body: string): ChangeRequest | string {
 
 /** Letters in one request. */
 const MOST = 1_000;
-const FILTERS: readonly string[] = ["service", "subscription", "contract", "code"];
+const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
 
 function isFilter(value: unknown): value is LetterFilter {
   return isRecord(value) &&

@@ -18,7 +18,7 @@ export class SubscriptionRates {
   readonly #past = new Map<string, Past>();
 
   /** A subscription as it stands now, in ms of a clock that never goes back. */
-  view(info: SubscriptionInfo, monotonic: number): SubscriptionView {
+  view(info: SubscriptionInfo, monotonic: number, label: (node: string) => string = shownText): SubscriptionView {
     const key = `${info.service}/${info.name}`;
     const sequence = sequenceOf(info.position);
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
@@ -39,7 +39,7 @@ export class SubscriptionRates {
       service: shownText(service),
       name: shownText(name),
       contracts: contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
-      leader: leader === undefined ? undefined : shownText(leader),
+      leader: leader === undefined ? undefined : label(leader),
       abandoned,
       lag,
       oldest: Math.round(oldest),

@@ -16,6 +16,7 @@ interface Before {
 /** A node in the picture. */
 export interface TrafficNode {
   readonly id: string;
+  readonly label?: string;
   readonly endpoint: string;
   readonly service: string;
   readonly state: NodeView["state"];
@@ -59,12 +60,17 @@ export class Traffic {
   view(nodes: readonly TrafficNode[]): TrafficView {
     const byService = nodes.length > MOST_NODES;
     const groups = new Map<string, { label: string; service: string; state: NodeView["state"]; count: number }>();
-    for (const { id, service, state } of nodes) {
+    for (const { id, label = id, service, state } of nodes) {
       const key = byService ? service : id;
       const group = groups.get(key);
       if (group === undefined) {
         if (groups.size < MOST_NODES) {
-          groups.set(key, { label: shownText(key, 40), service: shownText(service, 40), state, count: 1 });
+          groups.set(key, {
+            label: shownText(byService ? service : label, 40),
+            service: shownText(service, 40),
+            state,
+            count: 1,
+          });
         }
       } else {
         group.count++;

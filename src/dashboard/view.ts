@@ -2,6 +2,7 @@
  * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
  */
+import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
@@ -13,6 +14,10 @@ import type { Transport } from "../ports/transport.ts";
 export interface Topics {
   readonly hello: Hello;
   readonly problems: readonly Problem[];
+  readonly alarms: readonly AlarmView[];
+  readonly timeline: readonly TimelineEntry[];
+  readonly server: ServerView;
+  readonly groups: Capped<LetterGroup>;
   readonly nodes: NodesView;
   readonly traffic: TrafficView;
   readonly contracts: Capped<ContractView>;
@@ -54,6 +59,57 @@ export interface Problem {
   readonly message: string;
 }
 
+/** An alarm, and what to do about it. */
+export interface AlarmView extends Alarm {
+  readonly advice: string;
+}
+
+/** Something that happened to the cluster while somebody looked. */
+export interface TimelineEntry {
+  /** Grows from entry to entry. */
+  readonly n: number;
+  readonly at: number;
+  /** `joined`, `drained`, `elected`, … */
+  readonly what: string;
+  readonly about: string;
+}
+
+/** NATS itself. */
+export interface ServerView {
+  readonly name: string;
+  readonly version: string;
+  /** The way to the server and back, in ms. */
+  readonly rtt: number;
+  /** Bytes of the account's store, and its limit; 0 or less: none; `undefined`: it is not told. */
+  readonly store?: { readonly used: number; readonly limit: number } | undefined;
+  readonly streams: readonly StreamView[];
+}
+
+/** A stream or bucket of the namespace. */
+export interface StreamView extends ObservedStream {
+  readonly messages: number;
+  /** The server that leads it; empty: a lone server, or none leads. */
+  readonly leader: string;
+  readonly consumers: number;
+}
+
+/** Dead letters that failed alike. */
+export interface LetterGroup {
+  readonly service: string;
+  readonly subscription: string;
+  readonly contract: string;
+  readonly code: string;
+  /** The first line of the cause, or else the message. */
+  readonly cause: string;
+  /** The whole cause of the newest. */
+  readonly stack: string;
+  /** Whether the handler decided so, with a code of its own. */
+  readonly business: boolean;
+  readonly count: number;
+  readonly first: number;
+  readonly last: number;
+}
+
 /** The nodes, and how many are in each state. */
 export interface NodesView extends Capped<NodeView> {
   readonly counts: Readonly<Record<NodeView["state"], number>>;
@@ -64,9 +120,11 @@ export interface NodesView extends Capped<NodeView> {
 /** A node. */
 export interface NodeView {
   readonly id: string;
+  /** `payments/ab12`. */
+  readonly label: string;
   readonly service: string;
-  /** `suspect`: it does not answer; `gone`: its process has ended, or its record was removed. */
-  readonly state: "live" | "suspect" | "gone";
+  /** `suspect`: it does not answer; `gone`: its process has ended; `drained`: it has left. */
+  readonly state: "live" | "suspect" | "gone" | "drained";
   /** When it got into this state. */
   readonly since: number;
   /** Running handlers and waiting sends; requests that wait. */
@@ -121,6 +179,11 @@ export interface ContractView {
   readonly inHand: number;
   /** Failures since the page was first opened, the most frequent codes. */
   readonly codes: readonly (readonly [code: string, count: number])[];
+  /** Labels of live nodes that handle it, cut; and how many there are. */
+  readonly nodes: readonly string[];
+  readonly handlers: number;
+  /** Those of `failing` that the handler decided on, with a code of its own: no error of operation. */
+  readonly refusing: number;
 }
 
 /** 10 s of a contract: see {@link ContractView}. */
@@ -171,6 +234,10 @@ export interface LetterView extends ParkedView {
   readonly payload: string;
   /** A request that its subscription's leader has not carried out yet. */
   readonly request: "replay" | "discard" | undefined;
+  /** The {@link LetterGroup.cause} of its group. */
+  readonly group: string;
+  /** Whether the handler decided so, with a code of its own. */
+  readonly business: boolean;
 }
 
 /** A message that waits for its next attempt, or behind another of its key. */
@@ -247,8 +314,18 @@ export interface EntityView {
   }[];
 }
 
-/** The body of `POST change`. */
-export interface ChangeRequest {
+/** The body of `POST change`: of dead letters, or what takes back a schedule. */
+export type ChangeRequest = LettersRequest | CancelRequest;
+
+/** Takes back what is scheduled. */
+export interface CancelRequest {
+  readonly do: "cancel";
+  readonly contract: string;
+  readonly id: string;
+}
+
+/** Replays or discards dead letters. */
+export interface LettersRequest {
   readonly do: "replay" | "discard";
   /** The {@link LetterView.place} of each; or all that match. */
   readonly letters?: readonly string[];
@@ -261,6 +338,8 @@ export interface LetterFilter {
   readonly subscription?: string;
   readonly contract?: string;
   readonly code?: string;
+  /** As in {@link LetterGroup.cause}. */
+  readonly cause?: string;
 }
 
 /** The answer to a change. */
@@ -285,6 +364,8 @@ export interface DashboardSource {
   bucket(kind: BucketKind): Promise<Bucket | undefined>;
   /** The stream of the log, or that of entities; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
   stream(kind: StreamKind): Promise<LogStream | undefined>;
+  /** NATS itself. Rejects if it does not answer. */
+  server(): Promise<ServerView>;
   /** Asks processes, until it is disposed of. */
   asker(): SourceAsker;
 }

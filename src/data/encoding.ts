@@ -46,7 +46,7 @@ export function toText(
   }
 }
 
-/** The same as JSON for programs without Catga. */
+/** A value as JSON for programs without Catga. */
 export function toJson(
   value: unknown,
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",

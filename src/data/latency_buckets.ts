@@ -3,7 +3,7 @@
  * search. Those of several nodes can be added up.
  */
 
-/** How many buckets there are. The last one begins at 26 min. */
+/** Number of buckets. The last one begins at 26 min. */
 export const LATENCY_BUCKETS = 63;
 
 /** The bucket of a duration in ms: 0 for less than 1 µs, also for negative ones. */

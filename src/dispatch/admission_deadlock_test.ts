@@ -26,7 +26,7 @@ describe("a send in one process to a handler that is waiting for it", () => {
     const { app, clock, inside } = localApp({ handlers: Self.handle(handle, { concurrency: 1 }) });
     const sent = app.send(Self, 1);
     assertEquals(await clock.until(sent, 150), { ok: true, value: "DEADLOCK" });
-    assertEquals([runs, inside.pending, inside.wheel.size], [1, 0, 0]);
+    assertEquals([runs, inside.underWay.count, inside.wheel.size], [1, 0, 0]);
     assertEquals(await app.send(Self, 0), { ok: true, value: "ran" });
   });
 

@@ -10,9 +10,9 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
 import type { CatgaError } from "../error.ts";
-import type { Clock, Deadlined, DeadlineWheel } from "../ports/clock.ts";
+import type { Clock, Deadlined, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { StreamOptions } from "../contract/stream.ts";
+import type { StreamOptions } from "../contract/send_options.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 
@@ -31,17 +31,21 @@ export interface Envelope {
   readonly key?: string | undefined;
   /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
   readonly send?: string | undefined;
-  /** Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms. */
+  /**
+   * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
+   */
   readonly span?: number | undefined;
+  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
   readonly sentAt?: number | undefined;
-  /** Of a stream: where its items go. */
+  /** Streams only: where its items go. */
   readonly items?: ItemTarget | undefined;
   /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
-  /** Of a message of the log: where it stands. */
+  /** Messages of the log only: where it stands. */
   readonly position?: number | undefined;
-  /** Of a message of the log: the token of its leader. */
+  /** Messages of the log only: the token of its leader. */
   readonly fence?: number | undefined;
 }
 
@@ -68,8 +72,8 @@ export interface DecidingMessage extends Context {
   readonly execution: {
     /** The payload before the schema. */
     readonly payload: unknown;
-    /** It waits for its turn: aborted meanwhile, it certainly did not run. */
-    awaitingTurn: boolean;
+    /** `turn` while it waits for its turn: aborted meanwhile, it certainly did not run. */
+    stage: Stage;
     /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
     until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };
@@ -83,15 +87,26 @@ export interface Settling {
   reject(reason: unknown): void;
 }
 
+/**
+ * Where a message is on its way to its handler, which has not begun before the last stage. A message that waits for
+ * admission does so besides.
+ *
+ * | stage       | what runs                                    | when it is aborted                           |
+ * | ----------- | -------------------------------------------- | -------------------------------------------- |
+ * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
+ * | `claiming`  | acquiring the claim of an idempotent command | the claim handles that, and settles it       |
+ * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
+ * | `handler`   | the handler, or nothing before it            | it fails; a command may have had its effect  |
+ */
+export type Stage = "preparing" | "claiming" | "turn" | "handler";
+
 /** What contexts need of their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
-  pending: number;
-  /** To be called whenever {@link ContextHost.pending} has become 0. */
-  idle(): void;
+  readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
   /** Reports an error that no caller receives. */
@@ -119,7 +134,7 @@ export interface ContextHost extends RunSender {
     contract: AnyContract,
     input: unknown,
     options: StreamOptions,
-    parent: ParentMessage,
+    parent?: ParentMessage,
   ): AsyncIterableIterator<unknown>;
   broadcast(
     contract: AnyContract,
@@ -151,8 +166,9 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned, or its failure; with
-   * the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and with what the handler throws.
+   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned,
+   * or its failure; with the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and
+   * with what the handler throws.
    */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
@@ -198,8 +214,8 @@ export interface Claimant {
 /** Idempotency: one recorded result for each id of a command. */
 export interface Claims {
   /**
-   * Runs `run` with the claim's revision (the fence) if the id is new, and records its result. Otherwise resolves with the
-   * recorded result, waiting for it while another attempt runs; `ID_REUSED` for another payload. Never rejects.
+   * Runs `run` with the claim's revision (the fence) if the id is new, and records its result. Otherwise resolves with
+   * the recorded result, waiting for it while another attempt runs; `ID_REUSED` for another payload. Never rejects.
    */
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
   /** Removes a recorded failure, so that the id may be tried again. Rejects when the store does not answer. */
@@ -211,8 +227,8 @@ export interface Claims {
 /** Whether a process is gone: the cluster answers it, for leases. */
 export interface Liveness {
   /**
-   * Whether pings to this endpoint have bounced for longer than a process needs to return that loses its connection for up to
-   * 4 s. `false` if that is not known, or if the endpoint answers.
+   * Whether pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
+   * up to 4 s. `false` if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }

@@ -7,7 +7,7 @@ import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import type { Asker, ContextHost, ParentMessage } from "./context_host.ts";
+import type { Asker, ContextHost, ParentMessage, Stage } from "./context_host.ts";
 import { Deadlined } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -29,22 +29,15 @@ export class Execution extends Deadlined {
   payload: unknown = undefined;
   /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
-  /**
-   * It is acquiring its claim, which handles abort itself: {@link Execution.abort} must not settle it. Its handler has
-   * not begun.
-   */
-  claiming = false;
+  /** Where it is on its way to its handler. */
+  stage: Stage = "handler";
   /**
    * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
    */
   checkClaim: (() => void) | undefined = undefined;
   /** What its handler threw if that is the failure of something that it called: it was out of reach. Of a durable contract. */
   passedOn: CatgaError | undefined = undefined;
-  /** An asynchronous schema or a behavior runs before its handler, which has not begun. */
-  preparing = false;
-  /** A command of an entity waits for its turn there: its handler has not begun, and does not when it is aborted. */
-  awaitingTurn = false;
-  /** Called when it is aborted while it is {@link Execution.preparing}. */
+  /** Called when it is aborted while it is `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Notified when it begins to wait for admission, and when it is admitted. */
   watcher: AdmissionWatcher | undefined = undefined;
@@ -194,7 +187,7 @@ export class Execution extends Deadlined {
    */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;
-    if (this.#aborted !== undefined && !this.claiming) settle(this.#abandoned(this.#aborted));
+    if (this.#aborted !== undefined && this.stage !== "claiming") settle(this.#abandoned(this.#aborted));
     this.#start();
   }
 
@@ -206,7 +199,7 @@ export class Execution extends Deadlined {
   #start(): void {
     const host = this.#host;
     if (this.#aborted === undefined) host.wheel.add(this);
-    host.pending++;
+    host.underWay.begin();
     this.#running = true;
   }
 
@@ -220,7 +213,7 @@ export class Execution extends Deadlined {
   }
 
   #done(): void {
-    if (--this.#host.pending === 0) this.#host.idle();
+    this.#host.underWay.end();
   }
 
   /**
@@ -266,8 +259,8 @@ export class Execution extends Deadlined {
     this.#host.wheel.delete(this);
     this.#sender?.abort(reason);
     this.#stop(reason, reason);
-    if (!this.claiming) this.#settle?.(this.#abandoned(reason));
-    if (this.preparing) this.drop?.(reason);
+    if (this.stage !== "claiming") this.#settle?.(this.#abandoned(reason));
+    if (this.stage === "preparing") this.drop?.(reason);
     this.#entry?.abort(reason);
   }
 
@@ -289,8 +282,10 @@ export class Execution extends Deadlined {
   }
 
   #abandoned(reason: CatgaError): Failure {
-    if (this.waiting || this.awaitingTurn) return notBegun(this.#contract, reason, "its turn had not come");
-    if (this.preparing) return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
+    if (this.waiting || this.stage === "turn") return notBegun(this.#contract, reason, "its turn had not come");
+    if (this.stage === "preparing") {
+      return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
+    }
     return abandoned(this.#contract, reason);
   }
 }
@@ -369,7 +364,7 @@ interface Sent {
  * before that. A drain waits for it.
  */
 export function untilDeadline<T>(
-  host: Pick<ContextHost, "wheel" | "pending" | "idle">,
+  host: Pick<ContextHost, "wheel" | "underWay">,
   { contract, timeout, signal, parent }: Sent,
   work: Promise<T>,
   onAbort: (reason: CatgaError) => T | Promise<T>,
@@ -381,10 +376,10 @@ export function untilDeadline<T>(
     host.wheel.delete(wait);
     signal?.removeEventListener("abort", cancel);
     execution?.release(wait);
-    if (--host.pending === 0) host.idle();
+    host.underWay.end();
   };
   const wait = new Wait(host.wheel.now() + timeout, work, { onAbort, ended });
-  host.pending++;
+  host.underWay.begin();
   host.wheel.add(wait);
   if (signal?.aborted) cancel();
   else signal?.addEventListener("abort", cancel, { once: true });

@@ -1,5 +1,6 @@
 /** The deadline of a message and its cancellation, for the sender, for the handler and for the handler's sends. */
 import { describe, it } from "node:test";
+import { UnderWay } from "../ports/clock.ts";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
 import { command, event, query } from "../contract/definition.ts";
@@ -37,13 +38,13 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe("deadline", () => {
-  for (const [awaitingTurn, code] of [[true, "UNAVAILABLE"], [false, "OUTCOME_UNKNOWN"]] as const) {
-    it(`a command of an entity that ${awaitingTurn ? "waits for" : "has"} its turn there is ${code}`, () => {
-      const host = { wheel: { add: () => {}, delete: () => {} }, pending: 0, idle: () => {} };
+  for (const [stage, code] of [["turn", "UNAVAILABLE"], ["handler", "OUTCOME_UNKNOWN"]] as const) {
+    it(`a command of an entity that ${stage === "turn" ? "waits for" : "has"} its turn there is ${code}`, () => {
+      const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay() };
       // what an execution needs here
       const execution = new Execution(host as unknown as ContextHost, Work, 100);
       const outcomes: unknown[] = [];
-      execution.awaitingTurn = awaitingTurn;
+      execution.stage = stage;
       execution.begin((outcome) => outcomes.push(outcome));
       execution.expire();
       assertEquals(outcomes.map((outcome) => errorOf(outcome as Result<unknown>).code), [code]);
@@ -101,7 +102,7 @@ describe("deadline", () => {
     other.open();
     assertEquals(errorOf(await tooLate).code, "TIMEOUT");
     await again.clock.advance(0);
-    assertEquals([inside.pending, again.inside.pending], [0, 0]);
+    assertEquals([inside.underWay.count, again.inside.underWay.count], [0, 0]);
     assertEquals([inside.wheel.size, again.inside.wheel.size], [0, 0]);
   });
 

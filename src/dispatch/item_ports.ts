@@ -1,15 +1,17 @@
 /** What stands between the handler of a stream and its reader; `streams/` has what goes in between, loaded when it is first needed. */
-import type { StreamOptions } from "../contract/stream.ts";
+import type { StreamOptions } from "../contract/send_options.ts";
+import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { HandlerFn } from "../contract/definition.ts";
 import type { Result } from "../contract/result.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { MessageContext } from "./message_context.ts";
 
 /** The way from a handler to a reader in another process. */
 export interface ItemLine {
   /** The largest item, in bytes. */
   readonly limit: number;
+  /** The turns of all lines of the process. */
+  readonly bursts: Bursts;
   /** Gets what the reader says; set by the handler's side. */
   onWord: ((consumed: number, received: number, again: boolean) => void) | undefined;
   /** Sends item number `n` as text. */
@@ -18,6 +20,14 @@ export interface ItemLine {
   ask(n: number): void;
   /** Says that there are `n` items in all. */
   end(n: number): void;
+}
+
+/** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
+export interface Bursts {
+  /** Whether a stream may send a burst in this turn of the event loop; it has to, if so. */
+  take(): boolean;
+  /** Calls back in a later turn, when it may. */
+  wait(go: () => void): void;
 }
 
 /** The way back, of one attempt. */
@@ -54,10 +64,15 @@ export interface ItemSink {
 /** Where items go that a handler makes: to a reader in its process, or over the wire. */
 export type ItemTarget = Pick<ItemSink, "here"> | { readonly line: ItemLine };
 
+/** The context of the handler of a stream. */
+export interface FeedingContext extends Context {
+  readonly envelope: { readonly items?: ItemTarget | undefined };
+}
+
 /** What reads and feeds streams. */
 export interface StreamEngine {
   /** Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with what it throws. */
-  feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: MessageContext): Promise<unknown>;
+  feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;
   /** Reads a stream. */
   read(opening: StreamOpening): AsyncIterableIterator<unknown>;
 }

@@ -10,6 +10,7 @@ import { type EntityBody, type Handler, handlerFailure, type SubscriptionSetting
 import type { Logger, Observer } from "../contract/observer.ts";
 import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
+import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
 import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
@@ -168,13 +169,15 @@ function aroundHandler(
   if (behaviors.length === 0) return call.run;
   const begin: Run<MessageContext> = (payload, ctx) => {
     const { execution } = ctx;
-    if (execution.preparing && execution.aborted !== undefined) return { ok: false, error: execution.aborted };
-    execution.preparing = false;
+    if (execution.stage === "preparing" && execution.aborted !== undefined) {
+      return { ok: false, error: execution.aborted };
+    }
+    execution.stage = "handler";
     return call.run(payload, ctx);
   };
   const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx), tools);
   return (payload, ctx) => {
-    ctx.execution.preparing = true;
+    ctx.execution.stage = "preparing";
     const result = folded(payload, ctx);
     return result instanceof Promise ? orRefusal(ctx, result) : result;
   };
@@ -243,7 +246,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
   return async (payload, ctx) => {
     let refusal: Refusal | undefined;
     const { execution } = ctx;
-    execution.claiming = true;
+    execution.stage = "claiming";
     const now = clock.monotonic();
     const left = ctx.remaining(now);
     const result = await ctx.claims.guard({
@@ -255,7 +258,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       signal: execution.sender,
       lost: (reason) => execution.loseClaim(reason),
     }, async (fence, check) => {
-      execution.claiming = false;
+      execution.stage = "handler";
       execution.fence = fence;
       execution.checkClaim = check;
       const outcome = await run(payload, ctx);
@@ -267,7 +270,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
     });
     if (refusal !== undefined) return refusal;
     // the node stops while the claim is acquired: the handler has not run here, and another node may run it
-    return execution.claiming && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 
@@ -375,6 +378,21 @@ export class HandlerCall {
     }
   };
 
+  /** Has its entity decide a command that was sent in this process: no `then`, and one promise. */
+  decide(entity: EntityBody, payload: unknown, ctx: MessageContext): Promise<Result<unknown>> {
+    return new Promise((resolve) => {
+      this.counts.localBegun++;
+      // no turn was waited for, so that the outcome is no refusal
+      ctx.execution.begin(resolve as (outcome: Outcome) => void);
+      const deciding = new BeingDecided(this, ctx);
+      try {
+        ctx.decide(entity, payload, deciding);
+      } catch (error) {
+        deciding.reject(error);
+      }
+    });
+  }
+
   /** The result of what it returned. Throws what a getter of that throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
     // a thenable may be no Promise, or a class derived from it, as those of some database clients are
@@ -438,6 +456,29 @@ export class HandlerCall {
 
 /** Codes of sends that something out of reach failed with. */
 const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
+
+/** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
+class BeingDecided implements Settling {
+  readonly #call: HandlerCall;
+  readonly #ctx: MessageContext;
+
+  constructor(call: HandlerCall, ctx: MessageContext) {
+    this.#call = call;
+    this.#ctx = ctx;
+  }
+
+  resolve(value: unknown): void {
+    this.#end(this.#call.success(value, this.#ctx));
+  }
+
+  reject(reason: unknown): void {
+    this.#end(this.#call.failure(reason, this.#ctx));
+  }
+
+  #end(result: Result<unknown>): void {
+    this.#ctx.execution.end(this.#call.counts.localEnd(result));
+  }
+}
 
 // Behaviors around a handler, as one function: outermost first, each with the next ones as its `next`.
 

@@ -10,7 +10,8 @@ import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract
 import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { HandlerFn } from "../contract/definition.ts";
-import type { StreamingContext, StreamOptions } from "../contract/stream.ts";
+import type { StreamingContext } from "../contract/stream.ts";
+import type { StreamOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
@@ -20,7 +21,7 @@ import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import { type Claims, type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
+import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Outcome } from "./outcome.ts";
 import type { CacheKey } from "../contract/sendable.ts";
@@ -186,9 +187,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
-    const { promise, ...to } = Promise.withResolvers<unknown>();
-    this.#host.decide(entity, payload, this, to);
-    return promise;
+    return new Promise((resolve, reject) => this.decide(entity, payload, { resolve, reject }));
   }
 
   async "~items"(fn: HandlerFn, payload: unknown): Promise<unknown> {
@@ -204,6 +203,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
       Item
     >;
+  }
+
+  /** Has a command of an entity decided. */
+  decide(entity: EntityBody, payload: unknown, to: Settling): void {
+    this.#host.decide(entity, payload, this, to);
   }
 
   "~runs"(): Promise<RunDriver> {
@@ -313,6 +317,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 /** The envelope of a message that came without one. A class, for it lives while an entity's append is under way (docs/internals/measurements.md). */
 class OwnEnvelope implements Envelope {
   readonly call: string;
+  readonly only = true;
   readonly attempt = 1;
   readonly correlation = undefined;
   readonly causation = undefined;

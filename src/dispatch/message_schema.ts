@@ -32,11 +32,11 @@ export function withParsedPayload(
 ): MaybePromise<Outcome> {
   const parsed = parsePayload(contract, payload);
   if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
-  ctx.execution.preparing = true;
+  ctx.execution.stage = "preparing";
   return orRefusal(ctx, parsed).then((checked) => {
     if (checked instanceof Refusal || !checked.ok) return checked;
     if (ctx.aborted !== undefined) return refusalOf(ctx, ctx.aborted);
-    ctx.execution.preparing = false;
+    ctx.execution.stage = "handler";
     return run(checked.value);
   });
 }
@@ -82,7 +82,9 @@ function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<
  */
 export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { execution } = ctx;
-  if (execution.aborted !== undefined && execution.preparing) return Promise.resolve(refusalOf(ctx, execution.aborted));
+  if (execution.aborted !== undefined && execution.stage === "preparing") {
+    return Promise.resolve(refusalOf(ctx, execution.aborted));
+  }
   return new Promise((resolve) => {
     // not Execution.until(): every message with a behavior passes here, and the object that it makes takes twice as
     // long

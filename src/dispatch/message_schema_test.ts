@@ -50,7 +50,7 @@ describe("withParsedPayload", () => {
   it("runs the handler at once if the schema is synchronous", () => {
     const ctx = context(Double);
     assertEquals(withParsedPayload(Double, 4, ctx, (value) => ({ ok: true, value })), { ok: true, value: 8 });
-    assertEquals(ctx.execution.preparing, false);
+    assertEquals(ctx.execution.stage, "handler");
   });
 
   it("a payload that the schema refuses does not reach the handler", () => {
@@ -63,11 +63,11 @@ describe("withParsedPayload", () => {
     const { parsed, contract } = slow("query");
     const ctx = context(contract);
     const outcome = withParsedPayload(contract, 4, ctx, (value) => {
-      return { ok: true, value: { value, preparing: ctx.execution.preparing } };
+      return { ok: true, value: { value, stage: ctx.execution.stage } };
     });
-    assertEquals(ctx.execution.preparing, true);
+    assertEquals(ctx.execution.stage, "preparing");
     parsed.resolve(9);
-    assertEquals(await outcome, { ok: true, value: { value: 9, preparing: false } });
+    assertEquals(await outcome, { ok: true, value: { value: 9, stage: "handler" } });
   });
 
   it("a message that is aborted while the schema runs is refused at once, and never reaches the handler", async () => {

@@ -1,5 +1,6 @@
 /** What a cluster needs of its node; `node/` implements it. */
 import type { AnyContract } from "../contract/contract.ts";
+import type { Health } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
@@ -13,6 +14,8 @@ export interface NodeHost extends ContextHost {
   readonly runner: Runner;
   /** What locks and leaderships it has. */
   readonly holdings: Holdings;
+  /** What an operator has to know of what it sees. */
+  readonly alarms: Health["alarms"];
   /** How many handlers run, and how many sends wait for answers. */
   readonly inFlight: number;
   /** The timeout of a message that is sent now, in ms. */

@@ -23,10 +23,10 @@ describe("orRefusal", () => {
 
   it("is the outcome of the work, if the message is not aborted while it is prepared", async () => {
     const ctx = context();
-    ctx.execution.preparing = true;
+    ctx.execution.stage = "preparing";
     const work = Promise.withResolvers<Outcome>();
     const outcome = orRefusal(ctx, work.promise);
-    ctx.execution.preparing = false; // its handler has begun
+    ctx.execution.stage = "handler"; // its handler has begun
     ctx.abort(reason("CANCELLED"));
     work.resolve(done);
     assertStrictEquals(await outcome, done);
@@ -34,7 +34,7 @@ describe("orRefusal", () => {
 
   it("is a refusal as soon as the message is aborted while it is prepared: work that never ends holds nobody", async () => {
     const ctx = context();
-    ctx.execution.preparing = true;
+    ctx.execution.stage = "preparing";
     const outcome = orRefusal(ctx, new Promise(() => {}));
     ctx.abort(reason("CANCELLED"));
     assertEquals(codeOf(await outcome), "refused: LATE");
@@ -43,9 +43,9 @@ describe("orRefusal", () => {
   it("is a refusal if the message was aborted before; if its handler has begun, it is the outcome of the work", async () => {
     const ctx = context();
     ctx.abort(reason("CLOSED"));
-    ctx.execution.preparing = true;
+    ctx.execution.stage = "preparing";
     assertEquals(codeOf(await orRefusal(ctx, new Promise(() => {}))), "refused: DRAINING");
-    ctx.execution.preparing = false;
+    ctx.execution.stage = "handler";
     assertStrictEquals(await orRefusal(ctx, Promise.resolve(done)), done);
   });
 });

@@ -64,7 +64,7 @@ export interface RemoteRequest {
    * Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
    */
   readonly ofEntity?: boolean | undefined;
-  /** Of a stream: its reader. */
+  /** Streams only: its reader. */
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;

@@ -18,10 +18,10 @@ function waitFor(signal?: AbortSignal) {
 describe("untilDeadline", () => {
   it("settles as the work does, and a drain waits until then", async () => {
     const { inside, work, outcome } = waitFor();
-    assertEquals({ pending: inside.pending, deadlines: inside.wheel.size }, { pending: 1, deadlines: 1 });
+    assertEquals({ pending: inside.underWay.count, deadlines: inside.wheel.size }, { pending: 1, deadlines: 1 });
     work.resolve("done");
     assertEquals(await outcome, "done");
-    assertEquals({ pending: inside.pending, deadlines: inside.wheel.size }, { pending: 0, deadlines: 0 });
+    assertEquals({ pending: inside.underWay.count, deadlines: inside.wheel.size }, { pending: 0, deadlines: 0 });
   });
 
   it("ends at the deadline, after which the work has no effect", async () => {
@@ -29,7 +29,7 @@ describe("untilDeadline", () => {
     assertEquals(await clock.until(outcome), "TIMEOUT");
     work.reject(new Error("too late"));
     await clock.advance(0);
-    assertEquals(inside.pending, 0);
+    assertEquals(inside.underWay.count, 0);
   });
 
   it("ends with CANCELLED when the signal aborts, before the wait too", async () => {

@@ -139,6 +139,11 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.send ?? this.ctx.id;
   }
 
+  /** Whether no other attempt of it was made, or will be. */
+  get only(): boolean {
+    return this.ctx.envelope.only === true;
+  }
+
   /** Whether an earlier attempt of it may have been decided, or may yet be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
@@ -247,7 +252,7 @@ export class Command implements Asking, Sought {
 
   /** It gets no turn: it certainly was not applied. */
   leave(why: "late" | "deadlock"): void {
-    this.ctx.execution.awaitingTurn = false;
+    this.ctx.execution.stage = "handler";
     this.reject(notBegun(this.what, why));
   }
 
@@ -255,7 +260,7 @@ export class Command implements Asking, Sought {
   begins(): boolean {
     const { ctx } = this;
     // aborted before this, its sender knows that it has not begun, and it does not begin below
-    ctx.execution.awaitingTurn = false;
+    ctx.execution.stage = "handler";
     const { aborted } = ctx;
     if (aborted === undefined) return true;
     this.reject(aborted.code === "TIMEOUT" ? notBegun(this.what, "late", aborted) : aborted);

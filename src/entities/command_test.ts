@@ -4,7 +4,7 @@ import { CatgaError, entity, fail } from "../../mod.ts";
 import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
-import type { Appended, EventLog } from "../ports/event_log.ts";
+import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
 import { Command, dueOf } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
@@ -26,6 +26,7 @@ interface Given {
   readonly id?: string;
   readonly send?: string;
   readonly span?: number;
+  readonly only?: true;
   readonly aborted?: () => CatgaError | undefined;
 }
 
@@ -48,12 +49,12 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   /** Decides a command with 1,000 ms until its deadline, as a node that has nothing in memory. */
   const run = async (
     decide: EntityBody["decide"],
-    { id = "c", send, span, aborted = () => undefined }: Given = {},
+    { id = "c", send, span, only, aborted = () => undefined }: Given = {},
   ): Promise<unknown> => {
     const deadline = clock.monotonic() + 1_000;
     const ctx = {
       ...{ id, correlationId: id, headers: {}, contract: { kind: "command", name: "PutIt", options: {} } },
-      envelope: { call: `call ${id}`, attempt: 1, ancestry: [], send, span },
+      envelope: { call: `call ${id}`, attempt: 1, ancestry: [], send, span, only },
       get aborted() {
         return aborted();
       },
@@ -82,8 +83,12 @@ function answering(log: EventLog, append: (text: string, store: () => Promise<Ap
     const stream = await log.open(name, options);
     return new Proxy(stream, {
       get(_, method: keyof typeof stream) {
-        if (method === "append") {
-          return (...args: Parameters<typeof stream.append>) => append(String(args[1]), () => stream.append(...args));
+        if (method === "appendNext") {
+          const appendNext: LogStream["appendNext"] = (receiver, subject, text, { due, expect }) => {
+            const stored = append(text, () => stream.append(subject, text, { timeout: due, expect }));
+            stored.then((appended) => receiver.appended(appended, due));
+          };
+          return appendNext;
         }
         const member = stream[method];
         return typeof member === "function" ? member.bind(stream) : member;
@@ -109,6 +114,13 @@ describe("a command of an entity", () => {
     const result = await run((...args) => (decided++, put("x")(...args)));
     assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
     assertEquals(appended[0], appended[1]);
+  });
+
+  it("whose only attempt is here is looked for, too, when its append was stored and not answered", async () => {
+    const { run, items } = setUp([lost]);
+    let decided = 0;
+    const result = await run((...args) => (decided++, put("x")(...args)), { only: true });
+    assertEquals({ result, decided, items: await items() }, { result: "put x", decided: 1, items: ["x"] });
   });
 
   it("whose append was lost appends the same again, and is stored once", async () => {

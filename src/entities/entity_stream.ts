@@ -13,11 +13,11 @@
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
-import { parseGroup } from "../log/format/group_text.ts";
+import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, AppendReceiver, LogStream, StoredMessage } from "../ports/event_log.ts";
+import type { AppendReceiver, ConditionalAppend, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -27,6 +27,8 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
+  /** Those that were asked for lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
+  readonly #subjects: Map<string, Map<string, string>> = new Map();
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
   /** `LogState.created`; `undefined`: unknown. */
@@ -64,7 +66,11 @@ export class EntityStream {
 
   /** The subject of an entity. */
   subject(type: string, id: string): string {
-    return entitySubject(this.#host.namespace, type, id);
+    let known = this.#subjects.get(type);
+    if (known === undefined || known.size >= MOST_SUBJECTS) this.#subjects.set(type, known = new Map());
+    let subject = known.get(id);
+    if (subject === undefined) known.set(id, subject = entitySubject(this.#host.namespace, type, id));
+    return subject;
   }
 
   /** Which stream this is: one that was lost and made again is another. Rejects with `UNAVAILABLE`. */
@@ -78,19 +84,9 @@ export class EntityStream {
     return copy.epoch === this.#epoch;
   }
 
-  /** As `LogStream.appendFor`. The stream is open, as one that was read. */
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.#stream!.appendFor(receiver, subject, text, options);
-  }
-
-  /** Appends what follows the copy; see `LogStream.append`. The stream is open, as one that was read. */
-  append(subject: string, text: string, options: { timeout: number; expect: number }): Promise<Appended> {
-    return this.#stream!.append(subject, text, options);
+  /** Appends what follows the copy; see `LogStream.appendNext`. The stream is open, as one that was read. */
+  append(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
+    this.#stream!.appendNext(receiver, subject, text, options);
   }
 
   /** The leader has answered. */
@@ -123,7 +119,7 @@ export class EntityStream {
     const end = { sequence: last?.sequence ?? 0, mark, time: last?.time ?? -Infinity };
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
-      if (copy !== undefined && !await this.#continues(copy, subject, end.sequence)) {
+      if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence })) {
         // it ends with what was lost, as others may
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
@@ -151,15 +147,17 @@ export class EntityStream {
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
       if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) return snapshot;
-      if (await this.#continues(snapshot, subject, Infinity)) return await this.#advance(snapshot, { upTo, due });
+      if (await this.#continues(snapshot, subject, { noted: false })) {
+        return await this.#advance(snapshot, { upTo, due, noted: false });
+      }
     }
     const copy = blank(definition, id);
-    return last === undefined ? copy : await this.#advance(copy, { upTo, due });
+    return last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false });
   }
 
   /** Reads on from a copy that {@link EntityStream.trusts} is true of. */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
-    return await this.#advance(copy, { upTo: 0, due });
+    return await this.#advance(copy, { upTo: 0, due, noted: false });
   }
 
   /**
@@ -204,26 +202,30 @@ export class EntityStream {
    * Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
    * `end`.
    */
-  async #continues<State>(copy: EntityCopy<State>, subject: string, end: number): Promise<boolean> {
+  async #continues<State>(
+    copy: EntityCopy<State>,
+    subject: string,
+    { end = Infinity, noted = true }: { readonly end?: number } & Noting,
+  ): Promise<boolean> {
     const { sequence } = copy;
     if (sequence === 0) return true;
     if (sequence > end) return false;
     const [own, ...behind] = await (await this.get()).read(subject, { from: sequence, most: PART });
     if (own === undefined || !isAt(copy, { sequence: own.sequence, mark: markOfMessage(own) })) return false;
     if (copy.since === Infinity) copy.since = own.time + 1;
-    const now = this.timeAt(this.#host.clock.monotonic());
-    for (const message of behind) this.#take(copy, message, subject, now);
+    const reading = this.#reading(subject, noted);
+    for (const message of behind) this.#take(copy, message, reading);
     return true;
   }
 
   /** Reads on, up to this sequence at least, which exists; 0: what there is. */
   async #advance<State>(
     copy: EntityCopy<State>,
-    { upTo, due }: { readonly upTo: number; readonly due: number },
+    { upTo, due, noted = true }: { readonly upTo: number; readonly due: number } & Noting,
   ): Promise<EntityCopy<State>> {
     const subject = this.subject(copy.definition.name, copy.id);
     for (let pause = 1; upTo === 0 || copy.sequence < upTo;) {
-      if (await this.#part(copy, subject)) continue;
+      if (await this.#part(copy, this.#reading(subject, noted))) continue;
       if (upTo === 0) return copy;
       pause = await this.#pause(subject, pause, due);
     }
@@ -231,19 +233,18 @@ export class EntityStream {
   }
 
   /** Reads the next messages, and takes each as it comes. Resolves with whether there were any. */
-  async #part<State>(copy: EntityCopy<State>, subject: string): Promise<boolean> {
+  async #part<State>(copy: EntityCopy<State>, reading: Reading): Promise<boolean> {
     const stream = await this.get();
-    const now = this.timeAt(this.#host.clock.monotonic());
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
       if (failed !== undefined) return;
       try {
-        this.#take(copy, message, subject, now);
+        this.#take(copy, message, reading);
       } catch (error) {
         failed = { error };
       }
     };
-    const messages = await stream.read(subject, { from: copy.sequence + 1, most: PART, onMessage });
+    const messages = await stream.read(reading.subject, { from: copy.sequence + 1, most: PART, onMessage });
     if (failed !== undefined) throw failed.error;
     return messages.length > 0;
   }
@@ -260,12 +261,16 @@ export class EntityStream {
     return new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
   }
 
-  /** `now`: by the server's clock. */
-  #take<State>(copy: EntityCopy<State>, message: StoredMessage, subject: string, now: number): void {
+  #reading(subject: string, noted: boolean): Reading {
+    const now = noted ? this.timeAt(this.#host.clock.monotonic()) : undefined;
+    return { subject, known: new KnownNames(), now };
+  }
+
+  #take<State>(copy: EntityCopy<State>, message: StoredMessage, { subject, known, now }: Reading): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
     const at = { sequence, time, size: data.length };
-    const read = readEntityMessage(copy.definition.name, data);
+    const read = readEntityMessage(copy.definition.name, data, known);
     if ("reason" in read) {
       if (read.version !== undefined) {
         throw new CatgaError("UNAVAILABLE", `message ${sequence} of ${message.subject}: ${read.reason}`);
@@ -274,8 +279,8 @@ export class EntityStream {
       return this.#passed(message, read.reason);
     }
     const why = copy.take(read, at);
-    if (why === undefined) this.#commands.add(subject, read.commands, at, now);
-    else this.#passed(message, why);
+    if (why !== undefined) this.#passed(message, why);
+    else if (now !== undefined) this.#commands.add(subject, read.commands, at, now);
   }
 
   #passed({ sequence, subject }: StoredMessage, reason: string): void {
@@ -315,6 +320,19 @@ export class EntityStream {
   }
 }
 
+/** Whether the commands that are read are noted; not if nothing is decided on the copy. */
+interface Noting {
+  readonly noted?: boolean;
+}
+
+/** Messages that are read. */
+interface Reading {
+  readonly subject: string;
+  readonly known: KnownNames;
+  /** By the server's clock; `undefined`: their commands are not noted. */
+  readonly now: number | undefined;
+}
+
 /** An entity. */
 export interface EntityId<State> {
   readonly definition: EntityDefinition<State>;
@@ -335,6 +353,8 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 /** How many messages are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
+/** Subjects of a type that are kept. */
+const MOST_SUBJECTS = 16_384;
 /** How often the difference of the server's time is read, in ms. */
 const OFFSET = 100;
 /**

@@ -16,7 +16,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 import { delay } from "../ports/clock.ts";
-import type { Appended, AppendReceiver, StoredMessage } from "../ports/event_log.ts";
+import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";
 import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
@@ -90,22 +90,22 @@ export class Rounds {
 
   /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
-    if (!this.#turns.take(command.subject, command)) command.ctx.execution.awaitingTurn = true;
-    else if (command.begins()) this.#start(command);
-    else this.#pass(command.subject);
+    if (!this.#turns.take(command.subject, command)) command.ctx.execution.stage = "turn";
+    else if (command.begins()) this.#start(command, command.arrived);
+    else this.#pass(command.subject, command.arrived);
   }
 
   /**
    * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
    * once.
    */
-  #start(command: Command): void {
+  #start(command: Command, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
     const copy = warm.get(subject);
     if (
       copy === undefined || copy.definition !== definition || copy.forgotten ||
-      !stream.trusts(copy, command.arrived) || !this.#isNew(copy, command, command.arrived)
+      command.isOver(now) || !stream.trusts(copy, now) || !this.#isNew(copy, command, now)
     ) {
       return void this.#serve(subject, [command]);
     }
@@ -116,7 +116,7 @@ export class Rounds {
     }
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
-    stream.appendFor(message, subject, message.text, this.#appending(message, command.arrived));
+    stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
   /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
@@ -124,13 +124,14 @@ export class Rounds {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
     this.#stored(message, appended.sequence, now);
-    this.#pass(subject);
+    this.#pass(subject, now);
   };
 
-  /** The turn goes on to those that wait. */
-  #pass(subject: string): void {
+  /** The turn goes on to those that wait: several are decided together. */
+  #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
-      if (next.begins()) return void this.#serve(subject, [next]);
+      if (!next.begins()) continue;
+      return this.#turns.waited(subject) ? void this.#serve(subject, [next]) : this.#start(next, now);
     }
   }
 
@@ -143,7 +144,7 @@ export class Rounds {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
     while (open.length > 0) open = await this.#play(subject, open);
-    this.#pass(subject);
+    this.#pass(subject, this.#now);
   }
 
   /** One round. Resolves with the commands that have no outcome yet. Never rejects. */
@@ -251,6 +252,7 @@ export class Rounds {
   /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
   #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { commands } = this.#options;
+    if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
@@ -327,12 +329,14 @@ export class Rounds {
 
   #append(message: Message, now: number): Promise<Appended> {
     const { command: { subject } } = message.entries[0];
-    return this.#options.stream.append(subject, message.text, this.#appending(message, now));
+    return new Promise((appended) =>
+      this.#options.stream.append({ appended }, subject, message.text, this.#appending(message, now))
+    );
   }
 
-  #appending({ entries, copy }: Message, now: number): { timeout: number; expect: number } {
-    const left = entries[0].command.due - now;
-    return { timeout: Math.max(1, Math.min(left, LONGEST_TRY)), expect: copy.sequence };
+  #appending({ entries, copy }: Message, now: number): ConditionalAppend {
+    const { due } = entries[0].command;
+    return { due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
   }
 
   /**
@@ -453,7 +457,7 @@ export class Rounds {
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.command !== undefined) commands.note(command, decided.count > 0, sequence);
+      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence);
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);

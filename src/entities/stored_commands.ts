@@ -177,7 +177,7 @@ class Part {
 
   #place(number: number): number {
     // the lower bits of a number are as good as any
-    let place = (number % 4_294_967_296) & this.#mask;
+    let place = number & this.#mask;
     while (this.#pairs[2 * place] !== 0 && this.#pairs[2 * place] !== number) place = (place + 1) & this.#mask;
     return 2 * place;
   }

@@ -75,14 +75,20 @@ export class Turns<Command extends Asking> {
   /** The one that waits longest, if it `fits`; it is part of the turn from now on. Only its holder asks. */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
-    const waiting = turn?.waiting;
-    while (waiting?.first?.over) waiting.shift();
-    const first = waiting?.first;
-    if (turn === undefined || first === undefined || !fits(first.command)) return undefined;
-    waiting!.shift();
+    if (turn === undefined || !this.waited(entity)) return undefined;
+    const first = turn.waiting!.first!;
+    if (!fits(first.command)) return undefined;
+    turn.waiting!.shift();
     turn.holder = first.command.call;
     this.#end(first);
     return first.command;
+  }
+
+  /** Whether one waits for the turn. */
+  waited(entity: string): boolean {
+    const waiting = this.#turns.get(entity)?.waiting;
+    while (waiting?.first?.over) waiting.shift();
+    return waiting?.first !== undefined;
   }
 
   /** Passes the turn on to the one that waits longest; `undefined`: nobody has it now. Only its holder does. */

@@ -12,72 +12,16 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flow.ts";
-import { type Failure, isFailure, type Result } from "../contract/result.ts";
+import { type Failure, isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
-import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { isCatgaError } from "../error.ts";
-import type { Clock, Random, Timer } from "../ports/clock.ts";
-import { type Call, DriveState } from "./drive_state.ts";
+import type { Timer } from "../ports/clock.ts";
+import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./drive_state.ts";
 import { type Journal, type Outcome, type RecordedError, undoName, undoOrder } from "./journal.ts";
-import { Decided, PAUSES, recorded } from "./outcomes.ts";
-import type { RunRef, RunWriter } from "./run_log.ts";
+import { copyOf, Decided, PAUSES, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
-
-/** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
-export type DriveEnd = "ended" | "suspended" | "lost" | "again" | "left";
-
-/** What a drive needs of its node. */
-export interface DriveHost {
-  readonly endpoint: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** How long an attempt of a step may take without an own timeout, in ms. */
-  readonly timeout: number;
-  /** The largest value that may be recorded, in bytes. */
-  readonly mostBytes: number;
-  /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
-  wake(ref: RunRef, step: string, at: number): Promise<void>;
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
-  ofEntity(contract: AnyContract): boolean;
-  /** Starts a run that tells this one its end. */
-  startChild(
-    contract: AnyContract,
-    id: string,
-    input: unknown,
-    parent: RunRef & { step: string },
-  ): Promise<Result<string>>;
-  /** Resolves with whether there is such a run: it has told, or will tell, its end. Rejects with a `CatgaError`. */
-  cancelChild(child: RunRef, reason: string): Promise<boolean>;
-  /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
-  ended(ref: RunRef, journal: Journal): Promise<void>;
-  stuck(ref: RunRef, step: string, error: RecordedError): void;
-  /** The run has many entries. */
-  long(ref: RunRef, entries: number): void;
-}
-
-/** A time that a run waited for has come. */
-export interface Due {
-  /** The step, sleep or wait. */
-  readonly step: string;
-  /** That time, in ms since 1970. */
-  readonly at: number;
-}
-
-/** What a drive is made of. */
-export interface DriveOptions {
-  readonly host: DriveHost;
-  readonly ref: RunRef;
-  readonly body: WorkflowBody;
-  readonly journal: Journal;
-  readonly writer: RunWriter;
-  /** Times that have come. */
-  readonly due: readonly Due[];
-  /** This node has just started it. */
-  readonly fresh?: boolean;
-}
 
 /** A run on this node. */
 export class Drive {
@@ -197,7 +141,7 @@ export class Drive {
     this.#finish = () => {
       let outcome: Outcome;
       try {
-        outcome = { ok: true, value: this.#steps.copy(value, "the result") };
+        outcome = { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
       } catch (error) {
         return this.#stuck("", recorded(error));
       }

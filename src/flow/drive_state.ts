@@ -1,14 +1,74 @@
 /**
  * What the parts of a drive share: what is recorded and what is on its way to be, the calls that wait, the times that have come, and when all that
  * goes on by itself has come to rest.
+ *
+ * Over 400 lines: what a drive needs of its node stands here, for all of its parts.
  */
+import type { AnyContract } from "../contract/contract.ts";
+import type { Result } from "../contract/result.ts";
+import type { SendOptions } from "../contract/send_options.ts";
+import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { Timer } from "../ports/clock.ts";
-import type { DriveEnd, DriveHost, DriveOptions, Due } from "./drive.ts";
+import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { Entry, Journal, RecordedError } from "./journal.ts";
 import { UNSTORED } from "./outcomes.ts";
 import type { RunRef, RunWriter } from "./run_log.ts";
+
+/** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
+export type DriveEnd = "ended" | "suspended" | "lost" | "again" | "left";
+
+/** What a drive needs of its node. */
+export interface DriveHost {
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** How long an attempt of a step may take without an own timeout, in ms. */
+  readonly timeout: number;
+  /** The largest value that may be recorded, in bytes. */
+  readonly mostBytes: number;
+  /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
+  wake(ref: RunRef, step: string, at: number): Promise<void>;
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
+  ofEntity(contract: AnyContract): boolean;
+  /** Starts a run that tells this one its end. */
+  startChild(
+    contract: AnyContract,
+    id: string,
+    input: unknown,
+    parent: RunRef & { step: string },
+  ): Promise<Result<string>>;
+  /** Resolves with whether there is such a run: it has told, or will tell, its end. Rejects with a `CatgaError`. */
+  cancelChild(child: RunRef, reason: string): Promise<boolean>;
+  /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
+  ended(ref: RunRef, journal: Journal): Promise<void>;
+  /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
+  stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** The run has many entries. */
+  long(ref: RunRef, entries: number): void;
+}
+
+/** A time that a run waited for has come. */
+export interface Due {
+  /** The step, sleep or wait. */
+  readonly step: string;
+  /** That time, in ms since 1970. */
+  readonly at: number;
+}
+
+/** What a drive is made of. */
+export interface DriveOptions {
+  readonly host: DriveHost;
+  readonly ref: RunRef;
+  readonly body: WorkflowBody;
+  readonly journal: Journal;
+  readonly writer: RunWriter;
+  /** Times that have come. */
+  readonly due: readonly Due[];
+  /** This node has just started it. */
+  readonly fresh?: boolean;
+}
 
 /** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
 export interface Call {
@@ -135,7 +195,6 @@ export class DriveState {
   refuse(step: string, error: RecordedError): void {
     if (this.over) return;
     this.record({ t: "failed", step, error });
-    this.host.stuck(this.ref, step, error);
     this.look();
   }
 
@@ -171,6 +230,11 @@ export class DriveState {
     const entries = this.#queue.splice(0, MOST_TOGETHER);
     const before = this.journal.entries;
     try {
+      for (const entry of entries) {
+        if (entry.t === "failed" && entry.next === undefined) {
+          await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error), UNSTORED);
+        }
+      }
       const stored = await this.#writer.store(entries, (own) => this.#holding(own), () => this.over);
       if (!stored) return this.stop("lost");
       if (this.#contradicted) return this.stop("again");

@@ -8,7 +8,8 @@
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type Clock, delay, type Timer } from "../ports/clock.ts";
-import { Drive, type DriveEnd, type DriveHost, type Due } from "./drive.ts";
+import { Drive } from "./drive.ts";
+import type { DriveEnd, DriveHost, Due } from "./drive_state.ts";
 import type { Journal, Stored } from "./journal.ts";
 import { keyOf } from "./results.ts";
 import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";

@@ -41,6 +41,7 @@ function node(
     read: (_, options) =>
       Promise.resolve(messages.filter(({ sequence }) => sequence >= ("from" in options ? options.from : 0))),
     purge: () => Promise.resolve(0),
+    lasts: () => Promise.resolve(),
   };
   let numbers = 0;
   const log = new RunLog({
@@ -51,7 +52,7 @@ function node(
   const host: DrivesHost = {
     ...{ endpoint: "a.1", clock, random: () => 0.5, timeout: 10_000, mostBytes: log.mostBytes, log, ended },
     ...{ alive: () => true, passOn: none, wake: none, send: none, startChild: none, cancelChild: none },
-    ...{ ofEntity: () => false, begun() {}, over() {}, stuck() {}, long() {} },
+    ...{ ofEntity: () => false, begun() {}, over() {}, stuck: () => Promise.resolve(), long() {} },
   };
   const drives = new Drives(host);
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {

@@ -371,6 +371,31 @@ describe("workflow", () => {
     assertEquals(events, ["child undone", "parent undone"]);
   });
 
+  it("four days of retries pass without the heartbeats of four days", async () => {
+    const DAY = 86_400_000;
+    let charges = 0;
+    const Order = workflow<void, string, "DECLINED">("Order");
+    const handlers = Order.handle(async (flow) => {
+      for (let n = 1;; n++) {
+        const paid = await flow.step(`charge ${n}`, () => charges++ === 4);
+        if (paid) return `after ${n - 1} days`;
+        await flow.sleep(`before ${n + 1}`, DAY);
+      }
+    });
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const [start, began] = [cluster.clock.now(), cluster.clock.monotonic()];
+    const run = unwrap(await app.start(Order));
+    for (let day = 1; day <= 4; day++) {
+      while ((await infoOf(app, run)).status !== "waiting") await cluster.advance(10);
+      await cluster.leap(DAY);
+      while (charges === day) await cluster.advance(10);
+    }
+    assertEquals(unwrap(await app.result(Order, run)), "after 4 days");
+    assert(cluster.clock.now() - start > 4 * DAY);
+    assert(cluster.clock.monotonic() - began < 20_000);
+  });
+
   it("a run goes on at another node when its own is killed", async () => {
     const began: string[] = [];
     const Order = workflow<void, string>("Order");

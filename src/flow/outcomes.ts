@@ -1,7 +1,7 @@
 /** What attempts of steps come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
 import type { StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
-import { encodeValue } from "../data/encoding.ts";
+import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
@@ -44,6 +44,21 @@ function shortened(id: string): string {
 export function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value } : value;
   return { ok: false, error: errorOf(error!) };
+}
+
+/** A value as it is read back. Throws a `CatgaError` for one that cannot be recorded. */
+export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
+  if (value === undefined) return undefined;
+  let text: string;
+  try {
+    text = encodeValue(value, what);
+  } catch (error) {
+    throw new CatgaError("INVALID_RESPONSE", `${what} cannot be recorded: ${(error as Error).message}`);
+  }
+  if (exceeds(text, mostBytes)) {
+    throw new CatgaError("TOO_LARGE", `${what} has ${text.length} characters: record where it is, not what it is`);
+  }
+  return decodeText(text);
 }
 
 /** The error that was recorded. */

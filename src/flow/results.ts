@@ -35,14 +35,14 @@ export class Results {
     this.#host = host;
   }
 
-  /** Calls back once when the run has ended. Returns a function that ends the waiting. */
-  wait(ref: RunRef, waiter: Waiter): () => void {
+  /** Calls back once when the run has ended. `goesOn`: this node drives it, and tells. Returns a function that ends the waiting. */
+  wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);
     if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set() });
     entry.waiters.add(waiter);
     this.#listen(ref.workflow);
-    this.#check(ref);
+    if (!goesOn) this.#check(ref);
     this.#later(FIRST_LOOK);
     return () => {
       entry.waiters.delete(waiter);

@@ -9,7 +9,18 @@ import type { RunLog, RunRef } from "./run_log.ts";
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
 export type TellRun = (ref: RunRef, entry: (by: string) => CalledEntry) => Promise<void>;
 
-/** The runs that fit the options, the oldest first. Rejects with `UNAVAILABLE`. */
+/** Tells a run something, without a node. Rejects as {@link TellRun}. */
+export async function tellRun(
+  log: RunLog,
+  ref: RunRef,
+  entry: (by: string) => CalledEntry,
+  over: () => boolean,
+): Promise<void> {
+  if (await log.tell(ref, entry, over) !== undefined) return;
+  throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
+}
+
+/** The runs that fit the options, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
 export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun): AsyncIterableIterator<RunInfo> {
   const { workflow, status, id } = options;
   if (workflow !== undefined && id !== undefined) {
@@ -17,13 +28,27 @@ export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
     return;
   }
+  if (status === "stuck") {
+    for (const noted of await log.noted()) {
+      const info = await runInfo(log, noted.ref, tell);
+      if (info?.status !== status) await passed(log, noted);
+      else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
+    }
+    return;
+  }
   const isEnd = status === "done" || status === "failed";
-  for await (const { ref, ended } of log.all(workflow)) {
+  for (const { ref, ended } of await log.all(workflow)) {
     if (id !== undefined && ref.run !== id) continue;
     if (status !== undefined && ended !== isEnd) continue;
     const info = await runInfo(log, ref, tell);
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
   }
+}
+
+/** A run that was noted as stuck is not, unless that is being stored just now. */
+async function passed(log: RunLog, { ref, time, sequence }: Awaited<ReturnType<RunLog["noted"]>>[0]): Promise<void> {
+  if (log.now - time < SETTLING) return;
+  await log.unnote(ref, sequence).catch(() => {}); // who may only read leaves it to others
 }
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
@@ -106,7 +131,10 @@ export function checkRunsOptions(options: RunsOptions): void {
   }
 }
 
+/** How long after it was noted a run is stored as stuck, in ms, at most. */
+const SETTLING = 600_000;
 const RUNS_OPTIONS = new Set(["workflow", "status", "id"]);
-const STATUS: ReadonlySet<RunStatus> = new Set<RunStatus>([
+/** What a run may be. */
+export const STATUS: ReadonlySet<RunStatus> = new Set<RunStatus>([
   ...["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const,
 ]);

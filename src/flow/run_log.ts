@@ -3,10 +3,10 @@
  * writer has read, so that of two who drive a run one loses. Whether the run has ended, and who drives it, stand in each message, so that its last message alone
  * says so.
  *
- * Over 300 lines: reading and writing share the format of a message.
+ * Over 400 lines: reading and writing share the format of a message.
  */
 import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
-import { encodeValue, exceeds } from "../data/encoding.ts";
+import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -20,7 +20,7 @@ import {
 import { entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
-import { type Entry, Journal, type Stored } from "./journal.ts";
+import { type CalledEntry, type Entry, Journal, type Stored } from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -42,7 +42,7 @@ export interface RunLogHost {
 }
 
 /** What runs need of the stream. */
-export type RunStream = Pick<LogStream, "append" | "last" | "read" | "purge">;
+export type RunStream = Pick<LogStream, "append" | "last" | "lasts" | "read" | "purge">;
 
 /** The last message of a run, in short. */
 export interface RunEnd {
@@ -53,13 +53,6 @@ export interface RunEnd {
   /** How many entries there are. */
   readonly version: number;
 }
-
-/** Why nothing was stored. */
-export type NotStored =
-  /** The run is over, or was never started. */
-  | "no run"
-  /** The caller's condition does not hold any more. */
-  | "refused";
 
 /** The runs of a namespace as they are stored. */
 export class RunLog {
@@ -134,29 +127,48 @@ export class RunLog {
   }
 
   /**
-   * The runs that are stored, the oldest first, in parts: of a workflow, or of all; each with whether it had ended when it was read. Rejects with
-   * `UNAVAILABLE`.
+   * The runs that are stored, of a workflow or of all, with whether they have ended; those that have changed longest ago first. Reads the last message
+   * of each. Rejects with `UNAVAILABLE`.
    */
-  async *all(workflow: string | undefined): AsyncIterableIterator<{ readonly ref: RunRef; readonly ended: boolean }> {
+  async all(workflow: string | undefined): Promise<{ readonly ref: RunRef; readonly ended: boolean }[]> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
-    const pattern = `catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`;
-    const found = new Map<string, { ref: RunRef; ended: boolean }>();
-    for (let from = 0;;) {
-      const messages = await stream.read(pattern, { from, most: PART });
-      if (messages.length === 0) break;
-      for (const message of messages) {
-        from = message.sequence + 1;
-        const entity = readEntitySubject(namespace, message.subject);
-        if (entity === undefined || !entity.type.endsWith(RUN)) continue;
-        const ref = { workflow: entity.type.slice(0, -RUN.length), run: entity.id };
-        const end = endOf(ref, message);
-        const known = found.get(message.subject);
-        if (known !== undefined) known.ended = end?.ended ?? known.ended;
-        else if (end?.entries[0]?.t === "started") found.set(message.subject, { ref, ended: end.ended });
-      }
-    }
-    yield* found.values();
+    const found = new Map<string, { readonly ref: RunRef; readonly ended: boolean }>();
+    await stream.lasts(`catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`, (message) => {
+      const { type, id } = readEntitySubject(namespace, message.subject) ?? { type: "", id: "" };
+      if (!type.endsWith(RUN)) return;
+      const ref = { workflow: type.slice(0, -RUN.length), run: id };
+      const end = endOf(ref, message);
+      if (end !== undefined) found.set(message.subject, { ref, ended: end.ended });
+    });
+    return [...found.values()];
+  }
+
+  /** Notes that a run is about to be stuck: before it is, so that it is found without reading the others. Rejects with a `CatgaError`. */
+  async noteStuck(ref: RunRef): Promise<void> {
+    const stream = await this.#host.stream();
+    const appended = await stream.append(this.#stuckSubject(ref), JSON.stringify(ref), { timeout: ATTEMPT });
+    if (appended.type !== "stored" && appended.type !== "conflict") throw appended.error;
+  }
+
+  /** The runs that were noted as stuck, those noted first come first. They may have gone on since. Rejects with `UNAVAILABLE`. */
+  async noted(): Promise<{ readonly ref: RunRef; readonly time: number; readonly sequence: number }[]> {
+    const stream = await this.#host.stream();
+    const found = new Map<string, { readonly ref: RunRef; readonly time: number; readonly sequence: number }>();
+    await stream.lasts(`catga.${this.#host.namespace}.entity.${STUCK}.*`, ({ subject, sequence, time, data }) => {
+      const ref = readRef(data);
+      if (ref !== undefined) found.set(subject, { ref, time, sequence });
+    });
+    return [...found.values()];
+  }
+
+  /** A run that was noted as stuck is not any more. Rejects with `UNAVAILABLE`. */
+  async unnote(ref: RunRef, sequence: number): Promise<void> {
+    await (await this.#host.stream()).purge(this.#stuckSubject(ref), { before: sequence + 1 });
+  }
+
+  #stuckSubject({ workflow, run }: RunRef): string {
+    return entitySubject(this.#host.namespace, STUCK, `${workflow}/${run}`);
   }
 
   /** The ends of runs of a workflow that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`. */
@@ -182,7 +194,8 @@ export class RunLog {
 
   /** Removes a run whose last message has this sequence. Rejects with `UNAVAILABLE`. */
   async forget(ref: RunRef, sequence: number): Promise<void> {
-    await (await this.#host.stream()).purge(this.subject(ref), { before: sequence + 1 });
+    const stream = await this.#host.stream();
+    await stream.purge(this.subject(ref), { before: sequence + 1 });
   }
 
   /** A message with these entries. */
@@ -244,23 +257,16 @@ export class RunLog {
   }
 
   /**
-   * Appends entries of somebody who does not drive the run, while it has not ended. `entriesOf` gets the holder. Resolves with the message's
-   * sequence and the holder. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder; with
+   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
    */
-  async tell(
-    ref: RunRef,
-    entriesOf: (end: RunEnd) => readonly Entry[] | undefined,
-    over: () => boolean,
-  ): Promise<{ readonly sequence: number; readonly holder: string } | NotStored> {
+  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<string | undefined> {
     while (true) {
       const end = await this.end(ref);
-      if (end === undefined || end.ended) return "no run";
-      const entries = entriesOf(end);
-      if (entries === undefined) return "refused";
+      if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
-      const message = this.message(ref, entries, { version, holder });
-      const sequence = await this.append(ref, message, end.sequence, over);
-      if (sequence !== "conflict") return { sequence, holder };
+      const message = this.message(ref, [entryFor(holder)], { version, holder });
+      if (await this.append(ref, message, end.sequence, over) !== "conflict") return holder;
     }
   }
 
@@ -387,6 +393,15 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   };
 }
 
+function readRef(data: Uint8Array): RunRef | undefined {
+  try {
+    const ref = JSON.parse(decode(data));
+    return typeof ref?.workflow === "string" && typeof ref.run === "string" ? ref : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function isPassing({ code }: CatgaError): boolean {
   return code === "UNAVAILABLE";
 }
@@ -395,6 +410,8 @@ function isPassing({ code }: CatgaError): boolean {
 const ENDED = "ended";
 /** How the types of runs end. */
 const RUN = runType("");
+/** In place of a type: the runs that are stuck, or were. */
+const STUCK = "-stuck";
 const PART = 1_000;
 const MOST_PAUSES = 1_000; // ms
 const ATTEMPT = 5_000; // ms

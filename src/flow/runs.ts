@@ -1,7 +1,7 @@
 /**
  * The runs of workflows, as one node starts, drives, reaches and shows them. Opens nothing until it is first needed.
  *
- * Over 300 lines: the face of workflows, with a short method for each thing that programs, handlers and drives ask of it.
+ * Over 400 lines: the face of workflows, with a short method for each thing that programs, handlers and drives ask of it.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
@@ -197,7 +197,11 @@ export class Runs implements DrivesHost, NodeRuns {
     checkSignal(at, signal);
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
+    const off = this.#results.wait(
+      ref,
+      this.#drives.drives(ref),
+      (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)),
+    );
     const timer = this.clock.after(timeout, () => {
       // what was announced while nobody could hear it
       this.#outcome(ref).then((outcome) => {
@@ -336,11 +340,11 @@ export class Runs implements DrivesHost, NodeRuns {
   async cancelChild(child: RunRef, reason: string): Promise<boolean> {
     const told = await this.log.tell(
       child,
-      (end) => [{ t: "cancelled", code: "CANCELLED", reason, by: end.holder }],
+      (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }),
       () => this.#closed,
     );
-    if (typeof told !== "string") {
-      this.#news(child, told.holder);
+    if (told !== undefined) {
+      this.#news(child, told);
       return true;
     }
     return await this.log.end(child) !== undefined;
@@ -354,13 +358,14 @@ export class Runs implements DrivesHost, NodeRuns {
     const to = { workflow: parent.workflow, run: parent.run };
     const told = await this.log.tell(
       to,
-      (end) => [{ t: "told", step: parent.step, outcome: ended, by: end.holder }],
+      (by) => ({ t: "told", step: parent.step, outcome: ended, by }),
       () => this.#closed,
     );
-    if (typeof told !== "string") this.#news(to, told.holder);
+    if (told !== undefined) this.#news(to, told);
   }
 
-  stuck(ref: RunRef, step: string, error: RecordedError): void {
+  async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
+    await this.log.noteStuck(ref);
     this.#host.observer({
       type: "run-stuck",
       workflow: ref.workflow,
@@ -433,9 +438,9 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
     try {
-      const told = await this.log.tell(ref, ({ holder }) => [entry(holder)], this.#until());
-      if (typeof told === "string") return noRun(ref);
-      this.#news(ref, told.holder);
+      const told = await this.log.tell(ref, entry, this.#until());
+      if (told === undefined) return noRun(ref);
+      this.#news(ref, told);
       return { ok: true, value: undefined };
     } catch (error) {
       return { ok: false, error: asError(error) as CatgaError<never> };

@@ -162,6 +162,41 @@ describe("runs", () => {
     assertEquals(done, ["refused", "flaky", "flaky"]);
   });
 
+  it("runs are listed by status, and one that went on is not stuck any more", async () => {
+    const Mixed = workflow<"waits" | "breaks" | "ends" | "fails", void, "NO">("Mixed", { id: (what) => what });
+    let broken = true;
+    const handlers = Mixed.handle(async (flow, what) => {
+      if (what === "waits") await flow.sleep("long", 100_000);
+      if (what === "fails") return fail("NO", "no");
+      await flow.step("work", () => {
+        if (what === "breaks" && broken) throw new Error("broken");
+      }, { retry: { attempts: 1 } });
+    });
+    await using cluster = await testCluster(2, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    for (const what of ["waits", "breaks", "ends", "fails"] as const) {
+      unwrap(await app.start(Mixed, what));
+      await app.result(Mixed, what, { timeout: 500 });
+    }
+    const of = async (status?: RunInfo["status"]) => {
+      const ids: string[] = [];
+      for await (const { id } of app.runs({ workflow: "Mixed", status })) ids.push(id);
+      return ids;
+    };
+    assertEquals(await of("waiting"), ["waits"]);
+    assertEquals(await of("stuck"), ["breaks"]);
+    assertEquals(await of("done"), ["ends"]);
+    assertEquals(await of("failed"), ["fails"]);
+    assertEquals(await of(), ["waits", "breaks", "ends", "fails"]); // those that changed longest ago first
+    broken = false;
+    await (await infoOf(app, "breaks")).retry();
+    unwrap(await app.result(Mixed, "breaks"));
+    assertEquals(await of("stuck"), []);
+    await cluster.advance(650_000);
+    assertEquals(await of("stuck"), []);
+    assertEquals(await of(), ["ends", "fails", "breaks", "waits"]);
+  });
+
   it("an operator's retry overrides a pause", async () => {
     let works = false;
     const Paused = workflow<void, string>("Paused");

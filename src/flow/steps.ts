@@ -7,12 +7,12 @@ import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Call, DriveState } from "./drive_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
   checkStep,
+  copyOf,
   Decided,
   HOLD,
   PASSING,
@@ -145,21 +145,6 @@ export class Steps {
     if (scheduled && !await state.wake(name, next)) return;
     state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
     await state.stored();
-  }
-
-  /** A value as it is read back. Throws a `CatgaError` for one that cannot be recorded. */
-  copy(value: unknown, what: string): unknown {
-    if (value === undefined) return undefined;
-    let text: string;
-    try {
-      text = encodeValue(value, what);
-    } catch (error) {
-      throw new CatgaError("INVALID_RESPONSE", `${what} cannot be recorded: ${(error as Error).message}`);
-    }
-    if (exceeds(text, this.#state.host.mostBytes)) {
-      throw new CatgaError("TOO_LARGE", `${what} has ${text.length} characters: record where it is, not what it is`);
-    }
-    return decodeText(text);
   }
 
   // a call ------------------------------------------------------------------------------------------
@@ -332,7 +317,7 @@ export class Steps {
     const value = await fn({ id, attempt, signal });
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
-      return { ok: true, value: this.copy(value, "the result") };
+      return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
     } catch (error) {
       throw new Decided(recorded(error));
     }
@@ -344,7 +329,7 @@ export class Steps {
     // an entity looks for what was sent before
     const again = fresh || !host.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
     const result = await host.send(contract, payload, { id, signal, timeout, ...again });
-    if (result.ok) return { ok: true, value: this.copy(result.value, `the answer of ${contract.name}`) };
+    if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.mostBytes) };
     const { error } = result;
     if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
       return { ok: false, error: recorded(error) };

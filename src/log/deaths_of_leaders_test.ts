@@ -1,7 +1,8 @@
 /** Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in memory. */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { fail, type SubscriptionOptions } from "../../mod.ts";
+import { fail } from "../../mod.ts";
+import type { SubscriptionOptions } from "../contract/handler.ts";
 import { logName } from "./format/names.ts";
 import { sequenceOf } from "./format/position.ts";
 import { LogApps, type Order } from "../../test/support/log_apps.ts";
@@ -150,6 +151,34 @@ describe("a log that has lost its end", () => {
       for (const letter of await apps.letters()) await apps.clock.until(letter.replay());
       await apps.until("all to be handled", () => [0, 1, 2, 3].every((n) => apps.handled(n)));
       assertEquals(await apps.letters(), []);
+    });
+  }
+});
+
+describe("two dead letters at one position", () => {
+  for (const [first, ran] of [[true, 0], [false, 1]] as const) {
+    it(`are two: the ${first ? "newer" : "older"} one is discarded, the other replayed, also by the next leader`, async () => {
+      let broken = true;
+      await using apps = await LogApps.open(() => broken ? fail("BROKEN", "no") : undefined);
+      for (const id of ["a", "b"]) await apps.start(id, ONE);
+      await apps.publish({ n: 0, key: "x" });
+      await apps.until("a dead letter", async () => (await apps.letters()).length === 1);
+      await apps.clock.advance(1_500);
+      const [{ position }] = await apps.letters();
+      apps.cluster.network.log.truncate(logName("default"), sequenceOf(position) - 1);
+      await apps.clock.advance(10_000);
+      await apps.publish({ n: 1, key: "y" });
+      await apps.until("two dead letters", async () => (await apps.letters()).length === 2);
+      await apps.clock.advance(1_500);
+      const letters = (await apps.letters()).sort((a, b) => (a.payload as Order).n - (b.payload as Order).n);
+      assertEquals(letters.map((letter) => letter.position), [position, position]);
+      apps.kill(await apps.leader());
+      broken = false;
+      const [kept, gone] = first ? letters : letters.toReversed();
+      await apps.clock.until(Promise.all([gone.discard(), kept.replay()]));
+      await apps.until("none to be left", async () => (await apps.letters()).length === 0);
+      await apps.clock.advance(10_000);
+      assertEquals(apps.runs.slice(2).map(({ n }) => n), [ran]);
     });
   }
 });

@@ -7,6 +7,7 @@ import type { ContextHost } from "../dispatch/context_host.ts";
 import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
 import { Administration } from "./administration/administration.ts";
+import { mostRead } from "./administration/stored_subscriptions.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { ReadModels } from "./running/read_models.ts";
@@ -45,9 +46,10 @@ class NodeLog implements DurableLog {
   constructor(options: LogOptions) {
     const { host, app, handlers } = this.#options = options;
     const { namespace, service, endpoint, clock, random, observer, timeout } = host;
-    const source = this.#source = new StreamSource(host, "log");
-    const entities = this.#entities = new StreamSource(host, "entities");
     const kept = this.#kept = new StreamSource(host, "subscriptions");
+    const seen = async () => await mostRead({ namespace, clock, stream: await kept.get() });
+    const source = this.#source = new StreamSource(host, "log", seen);
+    const entities = this.#entities = new StreamSource(host, "entities", seen);
     const stream = (again: boolean) => again ? source.again() : source.get();
     const onStored = (contract: string, count: number) => {
       if (host.watched) observer({ type: "stored", contract, count });

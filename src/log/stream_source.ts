@@ -9,13 +9,19 @@ export class StreamSource {
   readonly #kind: StreamKind;
   #stream: LogStream | undefined;
   #opening: Promise<LogStream> | undefined;
+  readonly #seen: (() => Promise<number>) | undefined;
   /** When it was last made sure that the stream is there, by the monotonic clock. */
   #checked = -Infinity;
 
-  /** Opens nothing yet. */
-  constructor(host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">, kind: StreamKind) {
+  /** Opens nothing yet. `seen`: see `LogOptions`. */
+  constructor(
+    host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,
+    kind: StreamKind,
+    seen?: () => Promise<number>,
+  ) {
     this.#host = host;
     this.#kind = kind;
+    this.#seen = seen;
   }
 
   /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
@@ -38,7 +44,8 @@ export class StreamSource {
 
   #open(): Promise<LogStream> {
     const { log, namespace, replicas, clock } = this.#host;
-    return this.#opening ??= log.open(streamName(namespace, this.#kind), streamOptions(namespace, this.#kind, replicas))
+    const options = { ...streamOptions(namespace, this.#kind, replicas), seen: this.#seen };
+    return this.#opening ??= log.open(streamName(namespace, this.#kind), options)
       .then((stream) => {
         this.#checked = clock.monotonic();
         return this.#stream ??= stream;

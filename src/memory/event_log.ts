@@ -1,4 +1,8 @@
-/** The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. */
+/**
+ * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail.
+ *
+ * Over 400 lines: the server of the streams, and the connections to it.
+ */
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
@@ -8,6 +12,7 @@ import {
   checkLog,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type EventLog,
   type FollowOptions,
   type LogAbilities,
@@ -71,6 +76,11 @@ export class MemoryEventLog implements EventLog {
     return this.#server.messages(name, after);
   }
 
+  /** The time of day has been set: schedules that are due by now fire. */
+  leapt(): void {
+    this.#server.leapt();
+  }
+
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
   remove(name: string): void {
     this.#server.remove(name);
@@ -127,15 +137,10 @@ class MemoryStream implements LogStream {
     }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.append(subject, text, options).then((appended) =>
-      receiver.appended(appended, this.#session.clock.monotonic())
-    );
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    const { clock } = this.#session;
+    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+      .then((appended) => receiver.appended(appended, clock.monotonic()));
   }
 
   state(): Promise<LogState | undefined> {
@@ -182,6 +187,15 @@ class MemoryStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#session.call(() => this.#led().subjects(pattern));
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    const found = await this.#session.call(() => {
+      const state = this.#open();
+      return state.lasts(pattern, this.#seen(state)).map(copyOf);
+    });
+    found.forEach((message) => onMessage(message));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
@@ -351,6 +365,10 @@ export class LogServer {
     this.#noteGreatest(name, state);
     state.truncate(last);
     if (!quietly) this.#doubt(name);
+  }
+
+  leapt(): void {
+    for (const state of this.#streams.values()) state.leapt();
   }
 
   /** Calls back when a stream has lost messages, until the returned function is called. */

@@ -263,7 +263,7 @@ export class BucketState {
     return this.#stored.delete(key);
   }
 
-  /** How long an entry lives, in ms. */
+  /** Ttl of an entry, in ms. */
   #life(seconds: number): number {
     const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
     return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1) + late;

@@ -24,7 +24,8 @@ export interface MemoryNetworkOptions {
   /** What goes wrong; nothing. */
   faults?: Faults | undefined;
   /**
-   * How many servers the connections are spread over, in turn; each goes on to the next server when it reconnects; 1.
+   * Number of servers that the connections are spread over, in turn; each goes on to the next server when it
+   * reconnects; 1.
    */
   servers?: number | undefined;
   /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */

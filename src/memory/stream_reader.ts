@@ -1,16 +1,15 @@
 /** Follows a stream in memory, over a connection that may be cut and restored. */
 import { CatgaError, isCatgaError } from "../error.ts";
 import { Fifo } from "../data/fifo.ts";
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogMark, LogReader, LogState, StoredMessage } from "../ports/event_log.ts";
 import type { StoreSession } from "./store_session.ts";
 import { type Counted, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import type { StreamState } from "./stream_state.ts";
 import { matcher } from "./subject_match.ts";
 
-/** How long to wait before trying again, and between reports of one fault, in ms. */
+/** How long to wait before trying again, in ms. */
 const RETRY = 1_000;
-const REPORT = 60_000;
 
 /** What the store answers to a reader that begins. */
 interface Start {
@@ -47,11 +46,12 @@ export class StreamReader implements LogReader {
   #delivering = false;
   #retry: Timer | undefined;
   #fault: CatgaError | undefined;
-  #reported = new Map<string, number>();
+  #reports: OnceAMinute;
 
   /** `find` is for the store: the stream, or an error. */
   constructor(session: StoreSession, find: () => StreamState, options: FollowOptions) {
     this.#session = session;
+    this.#reports = new OnceAMinute(session.clock);
     this.#find = find;
     this.#options = options;
     this.#matches = matcher(options.subjects);
@@ -147,7 +147,7 @@ export class StreamReader implements LogReader {
     this.#asked = false;
     this.#mark = this.#place = mark;
     this.#target = last;
-    this.#reported.clear();
+    this.#reports = new OnceAMinute(this.#session.clock);
     this.#fault = undefined;
     this.#guard(() => this.#options.onStart({ mark, state, lost }));
     this.#deliver();
@@ -157,12 +157,7 @@ export class StreamReader implements LogReader {
     if (!this.#session.connected) return;
     const fault = isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", String(error), { cause: error });
     this.#fault = fault;
-    const now = this.#session.clock.monotonic();
-    const reported = this.#reported.get(fault.message);
-    if (reported === undefined || now - reported >= REPORT) {
-      this.#reported.set(fault.message, now);
-      this.#options.onFault(fault);
-    }
+    if (this.#reports.due(fault.message)) this.#options.onFault(fault);
     if (!this.#closed) this.#retry = this.#session.clock.after(RETRY, () => this.#start(), { background: true });
   }
 

@@ -136,10 +136,21 @@ export class StreamState {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
+  /** The time of day has been set. */
+  leapt(): void {
+    this.#schedules.leapt();
+  }
+
   /** The subjects, of those that match a pattern, that have messages. */
   subjects(pattern: string): string[] {
     const matches = isPattern(pattern) ? matcher([pattern]) : (subject: string) => subject === pattern;
     return [...this.#log.subjects].filter(matches);
+  }
+
+  /** The last message of each subject that matches a pattern, of those before a sequence, in order. */
+  lasts(pattern: string, before: number): StoredMessage[] {
+    const found = this.subjects(pattern).flatMap((subject) => this.last(subject, before) ?? []);
+    return found.sort((a, b) => a.sequence - b.sequence);
   }
 
   /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */
@@ -252,7 +263,7 @@ export class StreamState {
 /** When, and to which subject, a stored message is appended. */
 interface Scheduled {
   readonly target: string;
-  /** How long what is appended stays, in seconds. */
+  /** Ttl of appended messages, in seconds. */
   readonly seconds: number | undefined;
   /** When it is due first, and the first time after a time, in ms since 1970; `undefined`: never again. */
   readonly due: number;
@@ -294,6 +305,8 @@ interface Standing {
   readonly schedule: Scheduled;
   /** Until it is due; `undefined`: it is in hand. */
   timer: Timer | undefined;
+  /** By the time of day, in ms since 1970. */
+  due: number;
 }
 
 /** A schedule that is about to fire. */
@@ -327,7 +340,7 @@ export class StreamSchedules {
   /** Adds a schedule, or replaces the one of this subject. */
   set(subject: string, message: NewMessage, schedule: Scheduled): void {
     this.delete(subject);
-    const standing: Standing = { message, schedule, timer: undefined };
+    const standing: Standing = { message, schedule, timer: undefined, due: schedule.due };
     this.#standing.set(subject, standing);
     this.#wait(standing, schedule.due);
   }
@@ -344,7 +357,17 @@ export class StreamSchedules {
     while (this.#taken.shift() !== undefined);
   }
 
+  /** The time of day has been set: what is due by now fires. */
+  leapt(): void {
+    for (const standing of this.#standing.values()) {
+      if (standing.timer === undefined) continue;
+      standing.timer.cancel();
+      this.#wait(standing, standing.due);
+    }
+  }
+
   #wait(standing: Standing, due: number): void {
+    standing.due = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), LONGEST);
     standing.timer = this.#clock.after(wait, () => {
       // timers may fire early: by a rounding, or because their delay is limited
@@ -408,7 +431,7 @@ export interface NewMessage {
   readonly data: Uint8Array;
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly id?: string | undefined;
-  /** How long it stays, in seconds. */
+  /** Ttl, in seconds. */
   readonly seconds?: number | undefined;
   readonly expect?: number | undefined;
   readonly rollup?: boolean | undefined;

@@ -35,6 +35,7 @@ const MOST_TURNS = 100_000;
 export class VirtualClock implements Clock {
   readonly #start: number;
   #passed = 0;
+  #leapt = 0;
   #order = 0;
   #advancing = false;
   /** How many callbacks of {@link VirtualClock.soon} have not run yet. */
@@ -50,7 +51,7 @@ export class VirtualClock implements Clock {
     this.#start = start;
   }
 
-  /** How many timers are set. */
+  /** Number of timers that are set. */
   get timers(): number {
     return this.#timers.length;
   }
@@ -61,7 +62,7 @@ export class VirtualClock implements Clock {
   }
 
   now(): number {
-    return this.#start + this.#passed;
+    return this.#start + this.#passed + this.#leapt;
   }
 
   monotonic(): number {
@@ -118,6 +119,14 @@ export class VirtualClock implements Clock {
     await this.#run(this.#passed + limit, () => settled);
     if (!settled) throw new Error(`the promise has not settled within ${limit} ms of virtual time`);
     return await promise;
+  }
+
+  /**
+   * Moves the time of day on by `ms` (0 or more) at once, as when a clock is set: {@link VirtualClock.now} is later by that, and no timer runs.
+   */
+  leap(ms: number): void {
+    checkNumber("leap: ms", ms, 0, MAX_DATE, "ms");
+    this.#leapt += ms;
   }
 
   async #run(end: number, enough: () => boolean): Promise<void> {

@@ -6,7 +6,7 @@ import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-co
 import { isPlain, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
-import { type Clock, delay, systemClock, type Timer } from "../ports/clock.ts";
+import { type Clock, delay, OnceAMinute, systemClock, type Timer } from "../ports/clock.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
@@ -348,23 +348,18 @@ export async function firstConnect(
       throw unreachable(error, options);
     });
   }
-  let reported = -Infinity;
+  const reports = new OnceAMinute(clock);
   while (true) {
     try {
       return await connectOnce(driver, { ...options, waitOnFirstConnect: false });
     } catch (error) {
       const failure = unreachable(error as Error, options);
       if (!isCatgaError(failure)) throw failure;
-      if (clock.monotonic() - reported >= REPORT_EVERY) {
-        reported = clock.monotonic();
-        onUnreachable({ address: addressOf(options), reason: reasonOf(error as Error, options) });
-      }
+      if (reports.due()) onUnreachable({ address: addressOf(options), reason: reasonOf(error as Error, options) });
       await delay(clock, options.reconnectDelayHandler?.() ?? options.reconnectTimeWait);
     }
   }
 }
-
-const REPORT_EVERY = 60_000; // ms
 
 async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnectOptions): Promise<NatsConnection> {
   const connecting = driver.connect(options);

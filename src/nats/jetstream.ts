@@ -5,11 +5,12 @@
  * consumers may be silent for a minute. Over 400 lines: requests to JetStream and what its refusals mean.
  */
 import { Buffer } from "node:buffer";
-import type { Msg, MsgHdrs } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import { readTtl, ServerClock, type Stored } from "./expiry.ts";
 import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
+import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** A message of a stream. */
@@ -34,6 +35,15 @@ interface ConsumerConfig {
   readonly filter_subject?: string;
 }
 
+/** A server with a copy of a stream. */
+export interface StreamReplica {
+  readonly name: string;
+  readonly current: boolean;
+  readonly offline?: boolean;
+  /** How long ago it was heard, in ns. */
+  readonly active: number;
+}
+
 /** The part of the API's stream info that is used here. */
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
@@ -42,6 +52,12 @@ export interface StreamInfo {
     readonly last_seq: number;
     readonly messages: number;
     readonly bytes: number;
+    readonly consumer_count?: number;
+  };
+  /** Who leads it and who has copies; none of a lone server. */
+  readonly cluster?: {
+    readonly leader?: string;
+    readonly replicas?: readonly StreamReplica[];
   };
   readonly created: string;
   /** The wall clock of the stream's leader. */
@@ -56,6 +72,7 @@ const MAX_CONSUMERS = 100_000;
 /** Requests to JetStream on one connection. Each takes at most `limit` ms. */
 export class JetStream {
   readonly #transport: NatsTransport;
+  #replies: Replies | undefined;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
   /** The direct gets that the server has forbidden on this connection. */
@@ -66,6 +83,11 @@ export class JetStream {
     this.#time = new ServerClock(transport.clock);
     // the user may have other permissions then
     transport.onStatus(() => this.#forbidden.clear());
+  }
+
+  /** Where batches come. */
+  get replies(): Replies {
+    return this.#replies ??= new Replies(this.#transport);
   }
 
   /** The settings and state of a stream. */
@@ -282,6 +304,58 @@ export class JetStream {
 
   #noConnection(): CatgaError {
     return this.#transport.status.state === "closed" ? connectionClosed() : connectionLost();
+  }
+}
+
+/** Gets the messages of a batch. */
+interface ReplyReceiver {
+  receive(message: Msg): void;
+  failed(error: Error): void;
+}
+
+/** Where batches come: to one subscription for all, for one of its own costs each batch a write more. */
+export class Replies {
+  readonly #transport: NatsTransport;
+  readonly #inbox: string;
+  readonly #open: Map<number, ReplyReceiver> = new Map();
+  #subscription: Subscription | undefined;
+  #next = 1;
+
+  constructor(transport: NatsTransport) {
+    this.#transport = transport;
+    // the type of a connection does not have it
+    const { options } = transport.connection as { options?: { inboxPrefix?: string } };
+    this.#inbox = `${transport.driver.createInbox(options?.inboxPrefix)}.`;
+  }
+
+  /** `reply`: where its messages are to be sent. */
+  open(receiver: ReplyReceiver): { readonly reply: string; close(): void } {
+    this.#subscription ??= this.#subscribe();
+    const number = this.#next++;
+    this.#open.set(number, receiver);
+    return { reply: this.#inbox + number.toString(36), close: () => this.#open.delete(number) };
+  }
+
+  #subscribe(): Subscription {
+    const subject = `${this.#inbox}*`;
+    return this.#transport.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) return this.#receive(message);
+        this.#subscription = undefined;
+        const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
+        for (const receiver of this.#open.values()) receiver.failed(forbidden);
+      },
+    });
+  }
+
+  /** An error that is thrown here would end the connection's reader for good. */
+  #receive(message: Msg): void {
+    const receiver = this.#open.get(numberAt(message, this.#inbox.length));
+    try {
+      receiver?.receive(message);
+    } catch (thrown) {
+      receiver?.failed(new JetStreamRefusal("other", (thrown as Error).message, thrown));
+    }
   }
 }
 

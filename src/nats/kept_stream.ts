@@ -60,6 +60,8 @@ interface KeptStreamOptions {
   readonly most: number;
   /** How often consumers get a heartbeat when there is no message, in ms. */
   readonly heartbeat: number;
+  /** A sequence that others have seen of it, asked for before it is created. May reject. */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /** Such a stream. */
@@ -279,6 +281,7 @@ export class KeptStream {
     // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
     // so they start at the server's time, because the clocks of nodes may differ by hours (nats.js cannot set
     // first_seq)
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // a user who may not read that makes it all the same
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {

@@ -21,7 +21,7 @@ import { watchBucket } from "./watch.ts";
 
 /** The longest ttl, in seconds: a hundred years. nats-server counts in ns, which overflow at 292 years. */
 const LONGEST = 3_153_600_000;
-/** How many revisions of markers are remembered. */
+/** Revisions of markers that are remembered. */
 const REMEMBERED = 1_024;
 
 /** Options of a {@link NatsKeyValueStore}. */
@@ -184,24 +184,16 @@ class NatsBucket implements Bucket {
 
   /** The last message of each subject, by growing revisions. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
-    const { transport, js, name, prefix } = this.#stream;
+    const { js, name, prefix } = this.#stream;
     // the server that lists may be behind the leader: the listing has to reach the leader's revision of its beginning
     const leading = this.#replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
     // a key that is written during the listing comes twice
     const latest = new Map<string, StreamRecord>();
-    const listed = Promise.withResolvers<void>();
-    // it may reject before it is awaited
-    listed.promise.catch(() => {});
-    const feed = await Feed.open(transport, js, name, prefix + filter, limit, {
-      onRecord(record) {
-        latest.delete(record.subject);
-        latest.set(record.subject, record);
-      },
-      onListed: () => listed.resolve(),
-      onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+    await Feed.list(this.#stream, prefix + filter, limit, (record) => {
+      latest.delete(record.subject);
+      latest.set(record.subject, record);
     });
-    await listed.promise.finally(() => feed.close());
     const records = [...latest.values()];
     const newest = await leading;
     if (newest !== undefined && newest.revision > (records.at(-1)?.revision ?? 0)) {

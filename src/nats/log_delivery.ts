@@ -1,4 +1,4 @@
-/** What one consumer of a log delivers: in order, without gaps, until it breaks. */
+/** The messages that one consumer of a stream delivers: in order, without gaps, until it breaks. */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { type Timer, token } from "../ports/clock.ts";
 import type { KeptStream } from "./kept_stream.ts";
@@ -19,12 +19,12 @@ interface DeliveryListener {
   /** All messages that there were at the start have come. Called once. */
   onCaughtUp(): void;
   /** It has ended by itself. Called once, and last. */
-  onBroken(): void;
+  onBroken(why: string): void;
 }
 
 /** The subscription to which a consumer delivers. */
 export class LogDelivery {
-  /** How many messages it has delivered. */
+  /** Number of messages that it has delivered. */
   received = 0;
   readonly #transport: NatsTransport;
   readonly #listener: DeliveryListener;
@@ -54,12 +54,12 @@ export class LogDelivery {
     this.#subscription = transport.connection.subscribe(consumer.inbox, {
       // an error that is thrown here would end the connection's reader for good
       callback: (error, message) => {
-        if (error) return this.#break();
+        if (error) return this.#break(error.message);
         try {
           this.#receive(message);
-        } catch {
+        } catch (thrown) {
           // a header that cannot be read, in a message that is none of the consumer's
-          this.#break();
+          this.#break((thrown as Error).message);
         }
       },
     });
@@ -84,8 +84,7 @@ export class LogDelivery {
       if (headers !== undefined && headers.code !== 0) this.#control(reply, headers);
       return;
     }
-    // one was lost on the way
-    if (position.delivery !== this.received + 1) return this.#break();
+    if (position.delivery !== this.received + 1) return this.#break(LOST);
     this.received++;
     this.#listener.onMessage(message, position.sequence, position.time);
     if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
@@ -93,11 +92,11 @@ export class LogDelivery {
 
   /** A status message of the server: 100 for heartbeats and flow control. */
   #control(reply: string, headers: MsgHdrs): void {
-    if (headers.code !== 100) return this.#break();
+    if (headers.code !== 100) return this.#break(headers.status);
     if (reply !== "") return this.#listener.onFlow(reply);
     const stalled = headers.get("Nats-Consumer-Stalled");
     if (stalled !== "") this.#listener.onFlow(stalled);
-    if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break();
+    if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
     // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
     if (stalled !== "") return;
     this.#caughtUp();
@@ -117,7 +116,8 @@ export class LogDelivery {
     const begun = clock.monotonic();
     if (this.#signed) this.#lastSign = begun;
     this.#signed = false;
-    if (begun - this.#lastSign >= SILENCE * this.#heartbeat) return this.#break();
+    const silence = SILENCE * this.#heartbeat;
+    if (begun - this.#lastSign >= silence) return this.#break(`no message or heartbeat for ${silence} ms`);
     this.#timer = clock.after(this.#heartbeat / 2, () => {
       // this process was paused, and messages may wait in its socket: it gets the time to read them
       if (clock.monotonic() - begun >= this.#heartbeat / 2 + LATE) this.#signed = true;
@@ -125,12 +125,14 @@ export class LogDelivery {
     }, { background: true });
   }
 
-  #break(): void {
+  #break(why: string): void {
     if (this.#ended) return;
     this.close();
-    this.#listener.onBroken();
+    this.#listener.onBroken(why);
   }
 }
+
+const LOST = "a message was lost on the way";
 
 // Where a message of a consumer is, by its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.
 // <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and perhaps a token
@@ -146,7 +148,7 @@ const DIGITS = 16;
 export class DeliveryPosition {
   /** The sequence in the stream. */
   sequence = 0;
-  /** How many messages the consumer has delivered, this one included. */
+  /** Number of messages that the consumer has delivered, this one included. */
   delivery = 0;
   /** When it was stored, in ms since 1970. */
   time = 0;
@@ -221,9 +223,26 @@ interface ReadConsumer {
  * Makes a consumer of the subjects that match `filters`, from a sequence on. `onNamed` gets its name before it is made:
  * without an answer it may exist nevertheless. Rejects as `KeptStream.attempt`.
  */
-export async function makeConsumer(
+export function makeConsumer(
   stream: KeptStream,
   { filters, start }: { readonly filters: readonly string[]; readonly start: number },
+  onNamed: (name: string) => void,
+): Promise<ReadConsumer> {
+  const config = {
+    ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
+    deliver_policy: "by_start_sequence",
+    opt_start_seq: start,
+  };
+  return stream.attempt((limit) => createConsumer(stream, config, limit, onNamed), { idempotent: true });
+}
+
+/**
+ * Makes a consumer that delivers when somebody subscribes; `config` says what. Rejects as `JetStream.createConsumer`.
+ */
+export async function createConsumer(
+  stream: KeptStream,
+  config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
+  limit: number,
   onNamed: (name: string) => void,
 ): Promise<ReadConsumer> {
   const { transport } = stream;
@@ -232,21 +251,18 @@ export async function makeConsumer(
   const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
   const inbox = transport.driver.createInbox(prefix);
   onNamed(name);
-  const expected = await stream.attempt((limit) =>
-    stream.js.createConsumer(stream.name, {
-      name,
-      ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
-      deliver_subject: inbox,
-      deliver_policy: "by_start_sequence",
-      opt_start_seq: start,
-      ack_policy: "none",
-      replay_policy: "instant",
-      max_deliver: 1,
-      mem_storage: true,
-      num_replicas: 1,
-      flow_control: true,
-      idle_heartbeat: stream.heartbeat * 1_000_000,
-      inactive_threshold: INACTIVE * 1_000_000,
-    }, limit), { idempotent: true });
+  const expected = await stream.js.createConsumer(stream.name, {
+    ...config,
+    name,
+    deliver_subject: inbox,
+    ack_policy: "none",
+    replay_policy: "instant",
+    max_deliver: 1,
+    mem_storage: true,
+    num_replicas: 1,
+    flow_control: true,
+    idle_heartbeat: stream.heartbeat * 1_000_000,
+    inactive_threshold: INACTIVE * 1_000_000,
+  }, limit);
   return { name, inbox, expected };
 }

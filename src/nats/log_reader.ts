@@ -10,7 +10,7 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { backoff, delay } from "../ports/clock.ts";
+import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { LogDelivery, makeConsumer } from "./log_delivery.ts";
@@ -20,8 +20,6 @@ import { distinctFilters, type Progress, type SharedConsumer, type SharingReader
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 
-/** How often one fault is reported again, in ms. */
-const FAULT = 60_000;
 /** How often the mark follows messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 /** The longest pause between two tries to start, in ms. */
@@ -58,7 +56,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   #upTo = 0;
   /** Why it could not start last; `undefined` when it has. */
   #fault: CatgaError | undefined;
-  #reported = { text: "", at: -Infinity };
+  readonly #reports: OnceAMinute;
   /** When the mark followed messages of other subjects, by the monotonic clock. */
   #advancedAt = -Infinity;
   /** The shared consumer that it has joined, or wants to join. */
@@ -78,6 +76,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#stream = stream;
     this.#consumers = consumers;
     this.#options = options;
+    this.#reports = new OnceAMinute(stream.transport.clock);
     this.filters = distinctFilters(options.subjects);
     if (options.after !== undefined) stream.noteRevision(options.after.sequence);
     const { transport } = stream;
@@ -410,9 +409,6 @@ export class NatsLogReader implements LogReader, SharingReader {
   /** Reports a fault; the same one once a minute. */
   #report(error: unknown): void {
     const fault = this.#unreadable(error);
-    const at = this.#stream.transport.clock.monotonic();
-    if (fault.message === this.#reported.text && at - this.#reported.at < FAULT) return;
-    this.#reported = { text: fault.message, at };
-    this.#options.onFault(fault);
+    if (this.#reports.due(fault.message)) this.#options.onFault(fault);
   }
 }

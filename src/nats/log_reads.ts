@@ -2,10 +2,11 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
+import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
-import { DirectMessage, fromApi } from "./stored_message.ts";
+import { connectionClosed, connectionLost } from "./nats_error.ts";
+import { DirectMessage, fromApi, MessageTimes } from "./stored_message.ts";
 
 /** The last message of a subject, from the leader. */
 export function lastOfLeader(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
@@ -50,6 +51,19 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
     total = Number(answer.total ?? 0);
   }
   return found;
+}
+
+/** The last message of each subject of a filter, from a server that may lag behind. */
+export async function lastOfEach(
+  stream: KeptStream,
+  filter: string,
+  onMessage: (message: StoredMessage) => void,
+  limit: number,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  await Feed.list(stream, filter, limit, ({ subject, revision, stored, data }) => {
+    onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
+  });
 }
 
 /** What to read. */
@@ -129,12 +143,11 @@ const AT_ONCE = 16;
  * that came are the batch.
  */
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
-  const { transport, name } = stream;
+  const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
-  const prefix = (connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-  const inbox = transport.driver.createInbox(prefix);
+  const times = new MessageTimes();
   const found: StoredMessage[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<StoredMessage[]>();
   let settled = false;
@@ -145,7 +158,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   };
   const receive = (message: Msg) => {
     if (settled) return;
-    const stored = DirectMessage.of(message);
+    const stored = DirectMessage.of(message, times);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
     // one was lost on the way
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
@@ -155,17 +168,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
     request.onMessage?.(stored);
     if (found.length >= request.most) settle();
   };
-  const subscription = connection.subscribe(inbox, {
-    // an error that is thrown here would end the connection's reader for good
-    callback: (error, message) => {
-      if (error) return settle(mayNot(violation(error) ?? { operation: "subscribe", subject: inbox }, error));
-      try {
-        receive(message);
-      } catch (thrown) {
-        settle(new JetStreamRefusal("other", (thrown as Error).message, thrown));
-      }
-    },
-  });
+  const box = js.replies.open({ receive, failed: settle });
   const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
     background: true,
   });
@@ -175,12 +178,12 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   });
   const { subject: next_by_subj, from: seq, since, most: batch } = request;
   const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
-  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: inbox });
+  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: box.reply });
   return promise.finally(() => {
     timer.cancel();
     stopStatus();
     stopViolation();
-    if (!subscription.isClosed()) subscription.unsubscribe();
+    box.close();
   });
 }
 

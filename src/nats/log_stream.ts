@@ -7,6 +7,7 @@ import {
   checkAppend,
   checkMost,
   checkPatterns,
+  type ConditionalAppend,
   type FollowOptions,
   type LogAbilities,
   type LogOptions,
@@ -26,7 +27,7 @@ import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
+import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -63,6 +64,7 @@ export class NatsLogStream implements LogStream {
       perMs: 1,
       most: MOST_FIRST,
       heartbeat: 500,
+      seen: options.seen,
     });
     this.#consumers = new SharedConsumers(this.#stream);
     this.#pending = new PendingAppends(
@@ -126,20 +128,16 @@ export class NatsLogStream implements LogStream {
     const fault = this.#faultNow();
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), timeout });
+    const due = this.#transport.clock.monotonic() + timeout;
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due });
     return promise;
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    data: string,
-    { timeout, expect }: { timeout: number; expect: number },
-  ): void {
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
     const fault = this.#faultNow();
     if (fault !== undefined) return this.#pending.settle(receiver, fault);
     const headers = { "Nats-Expected-Last-Subject-Sequence": `${expect}` };
-    this.#pending.send(receiver, subject, data, { headers, timeout });
+    this.#pending.send(receiver, subject, text, { headers, due });
   }
 
   /** Why appending does not make sense. */
@@ -188,6 +186,13 @@ export class NatsLogStream implements LogStream {
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
     return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    checkPattern(pattern);
+    await this.#stream.attempt((limit) => lastOfEach(this.#stream, pattern, onMessage, limit), {
+      idempotent: true,
+    });
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {

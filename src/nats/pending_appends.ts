@@ -9,6 +9,7 @@ import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import type { AcknowledgementReader } from "./acknowledgement.ts";
 import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Places in the ring at first; it doubles when it is too small. */
@@ -79,14 +80,14 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
+   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
    * carry.
    */
   send(
     receiver: AppendReceiver,
     subject: string,
     data: string | Uint8Array,
-    { headers, timeout }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly timeout: number },
+    { headers, due }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly due: number },
   ): void {
     const number = this.#next;
     const reply = this.#inbox + number.toString(36);
@@ -103,7 +104,6 @@ export class PendingAppends {
       throw error;
     }
     this.#next++;
-    const due = this.#transport.clock.monotonic() + timeout;
     this.#place(new Pending(number, subject, due, receiver));
     if (due < this.#timerDue) this.#wake(due);
   }
@@ -145,7 +145,7 @@ export class PendingAppends {
   }
 
   #receive(message: Msg): void {
-    const number = Number.parseInt(message.subject.slice(this.#inbox.length), 36);
+    const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
     // late, or not for this connection
     if (pending?.number !== number) return;

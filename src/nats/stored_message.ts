@@ -74,13 +74,13 @@ export class DirectMessage implements StoredMessage {
   #message: Msg | undefined;
   #headers: Readonly<Record<string, string>> | undefined;
 
-  /** `undefined`: it is none. */
-  static of(message: Msg): DirectMessage | undefined {
+  /** `undefined`: it is none. `times`: those of its batch. */
+  static of(message: Msg, times?: MessageTimes): DirectMessage | undefined {
     const header = headerOf(message);
     if (header === undefined) return undefined;
     const sequence = Number(header(SEQUENCE) || 0);
     if (!Number.isSafeInteger(sequence) || sequence <= 0) return undefined;
-    const time = timeOf(header(TIME));
+    const time = times === undefined ? timeOf(header(TIME)) : times.read(header(TIME));
     if (Number.isNaN(time)) return undefined;
     return new DirectMessage(message, sequence, time, header);
   }
@@ -162,11 +162,54 @@ export function timeOf(text: string): number {
   );
 }
 
+/** Reads times of messages that were mostly stored in the same second as the one before. */
+export class MessageTimes {
+  /** A second, as `2026-11-22T05:08:29.`, and its time. */
+  #second = "?";
+  #time = NaN;
+
+  /** As {@link timeOf}. */
+  read(text: string): number {
+    if (text.startsWith(this.#second)) {
+      const zone = text.length - 1;
+      let ms = 0;
+      // the server leaves out zeros at the end
+      for (let at = 20; at < 23; at++) ms = ms * 10 + (at < zone ? text.charCodeAt(at) - 48 : 0);
+      if (zone > 20 && text.charCodeAt(zone) === Z && /^\d+$/.test(text.slice(20, zone))) return this.#time + ms;
+    }
+    const time = timeOf(text);
+    if (text.charCodeAt(19) === DOT) {
+      this.#second = text.slice(0, 20);
+      this.#time = Math.floor(time / 1_000) * 1_000;
+    }
+    return time;
+  }
+}
+
 const T = 84;
 const Z = 90;
 const DOT = 46;
 
 const decoder = new TextDecoder();
+
+/**
+ * The number behind so many characters of a message's subject, in base 36; NaN: there is none. It reads the bytes, if
+ * this nats.js has them where 3.4 has them: to decode a text takes as long as all else that becomes of an
+ * acknowledgement.
+ */
+export function numberAt(message: Msg, prefix: number): number {
+  const { _msg: head } = message as { _msg?: { subject?: Uint8Array } };
+  const bytes = head?.subject;
+  if (!(bytes instanceof Uint8Array)) return Number.parseInt(message.subject.slice(prefix), 36);
+  let number = bytes.length > prefix ? 0 : NaN;
+  for (let at = prefix; at < bytes.length; at++) {
+    const code = bytes[at];
+    const digit = code < 58 ? code - 48 : code - 87;
+    if (!(digit >= 0 && digit < 36)) return NaN;
+    number = number * 36 + digit;
+  }
+  return number;
+}
 
 /** The message in an answer of `STREAM.MSG.GET`; `undefined` if it has none that can be read. */
 export function fromApi(answer: unknown): StoredMessage | undefined {

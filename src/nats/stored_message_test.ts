@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { headers as makeHeaders, type Msg } from "@nats-io/nats-core";
 import { encode } from "../data/encoding.ts";
-import { DirectMessage, timeOf } from "./stored_message.ts";
+import { DirectMessage, MessageTimes, numberAt, timeOf } from "./stored_message.ts";
 
 const SERVER = [
   "Nats-Stream: log",
@@ -71,5 +71,40 @@ describe("timeOf", () => {
         ...["", "bad", "2026-11-22T05:0x:29.050Z", "2026-11-22T05:08:29,050Z"],
       ]
     ) assertEquals(timeOf(text), Date.parse(text), text);
+  });
+});
+
+describe("the times of a batch", () => {
+  it("are read as each alone", () => {
+    const times = new MessageTimes();
+    for (
+      const text of [
+        ...[
+          "2026-11-22T05:08:29.050123456Z",
+          "2026-11-22T05:08:29.05Z",
+          "2026-11-22T05:08:29.9Z",
+          "2026-11-22T05:08:29Z",
+        ],
+        ...["2026-11-22T05:08:30.999999999Z", "2026-11-22T05:08:30.000000001Z", "2026-11-22T05:08:30.1+01:00"],
+        ...["2026-11-22T05:08:30.1e2Z", "2026-11-22T05:08:30.Z", "?", "", "2026-11-22T05:08:29.001Z"],
+      ]
+    ) {
+      assertEquals({ text, time: times.read(text) }, { text, time: timeOf(text) });
+    }
+  });
+});
+
+describe("numberAt", () => {
+  it("reads a number in base 36 behind a prefix, from the bytes of a subject or from its text", () => {
+    for (
+      const [subject, number] of [["in.1", 1], ["in.zz", 1_295], ["in.", NaN], ["in.A", NaN], ["in.1.2", NaN], [
+        "i",
+        NaN,
+      ]] as const
+    ) {
+      const bytes = { subject, _msg: { subject: encode(subject) } } as unknown as Msg;
+      assertEquals({ subject, number: numberAt(bytes, 3) }, { subject, number });
+    }
+    assertEquals(numberAt({ subject: "in.zz" } as Msg, 3), 1_295);
   });
 });

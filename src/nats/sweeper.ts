@@ -21,7 +21,7 @@ const PART = 0.2;
 const TURN_SUBJECT = "=sweep";
 /** How long the server may take to answer whether the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** How many entries are removed at once. */
+/** Entries that are removed at once. */
 const REMOVALS = 32;
 
 /** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
@@ -176,24 +176,17 @@ export class Sweeper {
 
   /** The expired entries and markers, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
-    const { transport, js, name, prefix, serverClock } = this.#stream;
+    const { transport, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();
     const over: StreamRecord[] = [];
     const left: StreamRecord[] = [];
     await this.#stream.attempt(async (limit) => {
       over.length = left.length = 0;
-      const listed = Promise.withResolvers<void>();
-      listed.promise.catch(() => {});
-      const feed = await Feed.open(transport, js, name, `${prefix}>`, limit, {
-        onRecord: (record) => {
-          if (record.ttl === undefined) return;
-          if (serverClock.endOf(record) <= asked) over.push(record);
-          else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
-        },
-        onListed: () => listed.resolve(),
-        onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
+      await Feed.list(this.#stream, `${prefix}>`, limit, (record) => {
+        if (record.ttl === undefined) return;
+        if (serverClock.endOf(record) <= asked) over.push(record);
+        else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
       }, { headersOnly: true });
-      await listed.promise.finally(() => feed.close());
     }, { idempotent: true });
     return [over, left];
   }

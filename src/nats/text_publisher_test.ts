@@ -56,11 +56,11 @@ describe("TextPublisher", () => {
     assertEquals(written.length, 1);
   });
 
-  it("returns the size of a message, and does not write one that is larger than the limit", async () => {
+  it("returns the size of a message that is larger than the limit, and does not write it", async () => {
     const { written, texts } = setUp();
     const sizes = [7, 6].map((limit) => texts.publish(plain, limit));
     await endOfTurn();
-    assertEquals([sizes, written], [[7, 7], ["PUB a.b r.1 7\r\ngröße\r\n"]]);
+    assertEquals([sizes, written], [[0, 7], ["PUB a.b r.1 7\r\ngröße\r\n"]]);
   });
 
   it("is not there for a connection of another nats.js", () => {

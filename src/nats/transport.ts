@@ -153,7 +153,7 @@ export class NatsTransport implements Transport {
     const { state } = this.#status.current;
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
-    if (size > this.#maxPayload) throw tooLarge(size, this.#maxPayload);
+    if (size > 0) throw tooLarge(size, this.#maxPayload);
     // it was checked, and is lost
     if (state !== "connected") texts.drop();
   }
@@ -381,7 +381,9 @@ export interface TextMessage {
 /** Publishes texts over one connection. */
 export class TextPublisher {
   readonly #protocol: Protocol;
+  /** What waits, as NATS has it if all of its texts are ASCII; and its messages. */
   #waiting = "";
+  #messages: Waiting[] = [];
   /** How much waited when it was looked last whether more comes; -1: nobody looks. */
   #seen = -1;
 
@@ -398,30 +400,38 @@ export class TextPublisher {
   }
 
   /**
-   * Publishes a message at the end of this turn, unless it has more than `limit` bytes. Its subjects, names and values have been checked.
-   * Returns its size, as the limit of the server counts it.
+   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else 0. Its subjects,
+   * names and values have been checked.
    */
   publish({ subject, reply, headers, text }: TextMessage, limit: number): number {
     const head = headersText(headers);
-    const size = head.length + byteLength(text);
+    const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
-    const line = head === "" ? `PUB ${subject} ${reply} ${size}` : `HPUB ${subject} ${reply} ${head.length} ${size}`;
-    this.#waiting += `${line}\r\n${head}${text}\r\n`;
+    const message = { subject, reply, head, text };
+    this.#messages.push(message);
+    this.#waiting += published(message, text.length);
     if (this.#seen < 0) this.#look();
     else if (this.#waiting.length > MOST) this.flush();
-    return size;
+    return 0;
   }
 
   /** Publishes what waits now. */
   flush(): void {
-    const waiting = this.#waiting;
-    this.#waiting = "";
-    if (waiting !== "") this.#protocol.sendCommand(encode(waiting));
+    const [waiting, messages] = [this.#waiting, this.#messages];
+    this.drop();
+    if (waiting === "") return;
+    let bytes = encode(waiting);
+    // some are not ASCII; to look at each is a thirtieth of an append
+    if (bytes.length > waiting.length) {
+      bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
+    }
+    this.#protocol.sendCommand(bytes);
   }
 
   /** Drops what waits: the connection is lost. */
   drop(): void {
     this.#waiting = "";
+    this.#messages = [];
   }
 
   /**
@@ -436,6 +446,22 @@ export class TextPublisher {
       this.flush();
     });
   }
+}
+
+/** A message that waits. */
+interface Waiting {
+  readonly subject: string;
+  readonly reply: string;
+  readonly head: string;
+  readonly text: string;
+}
+
+/** A message as NATS has it; `length`: of its text, in bytes. */
+function published({ subject, reply, head, text }: Waiting, length: number): string {
+  const line = head === ""
+    ? `PUB ${subject} ${reply} ${length}`
+    : `HPUB ${subject} ${reply} ${head.length} ${head.length + length}`;
+  return `${line}\r\n${head}${text}\r\n`;
 }
 
 /** What nats.js writes with. */

@@ -8,7 +8,7 @@
  * `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError } from "../error.ts";
-import { backoff, delay } from "../ports/clock.ts";
+import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed, type FeedListener } from "./feed.ts";
@@ -19,7 +19,7 @@ import { connectionClosed } from "./nats_error.ts";
 import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry } from "./watched_entries.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 
-/** How often a feed is compared with the leader, in ms. */
+/** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
@@ -29,8 +29,6 @@ const SHARED_LAG = 2_500;
 const SETTLED = 2_000;
 /** How long the first feed may take to open, in ms. */
 const OPEN_LIMIT = 5_000;
-/** How often one notice is repeated, in ms. */
-const NOTICE = 60_000;
 
 /** What to watch. */
 interface WatchRequest {
@@ -62,12 +60,13 @@ class Watch {
   /** Until when the first feed has to be open, by the monotonic clock; `Infinity`: it has not had its turn. */
   #openBy = Infinity;
   /** The last notice, and when it was given, by the monotonic clock. */
-  #noticed = { text: "", at: -Infinity };
+  readonly #notices: OnceAMinute;
 
   constructor(stream: BucketStream, request: WatchRequest) {
     const { prefix, onChange, onNotice, passive } = request;
     this.#stream = stream;
     this.#request = request;
+    this.#notices = new OnceAMinute(stream.transport.clock);
     this.#filter = stream.prefix + prefixFilter(prefix);
     this.#entries = new WatchedEntries(stream, { prefix, onChange, onEnd: (end) => this.#expiry.schedule(end) });
     this.#expiry = new WatchExpiry(stream, this.#entries, { passive, onNotice, signal: this.#end.signal });
@@ -128,10 +127,7 @@ class Watch {
 
   /** Gives a notice; the same one once a minute, because a bucket stays wrong until an operator mends it. */
   #notice(text: string): void {
-    const at = this.#stream.transport.clock.monotonic();
-    if (text === this.#noticed.text && at - this.#noticed.at < NOTICE) return;
-    this.#noticed = { text, at };
-    this.#request.onNotice(text);
+    if (this.#notices.due(text)) this.#request.onNotice(text);
   }
 
   /** Resolves when the transport is connected. */
@@ -148,7 +144,7 @@ class Watch {
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */
   async #follow(onListed: () => void): Promise<never> {
-    const { transport, js, name } = this.#stream;
+    const { transport } = this.#stream;
     const { clock } = transport;
     const leave = await this.#stream.consumers.beginnings.enter(this.#end.signal);
     if (this.#openBy === Infinity) this.#openBy = clock.monotonic() + OPEN_LIMIT;
@@ -178,7 +174,7 @@ class Watch {
     const stopStatus = transport.onStatus(() => breakOff("the connection was lost"));
     try {
       const opening = this.#stream.attempt((limit) =>
-        Feed.open(transport, js, name, this.#filter, limit, {
+        Feed.open(this.#stream, this.#filter, limit, {
           onRecord: (record) => {
             if (over.signal.aborted) return;
             if (missing === undefined) present.add(record.subject);

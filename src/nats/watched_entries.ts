@@ -10,7 +10,7 @@ import type { NatsTransport } from "./transport.ts";
 import type { Timer } from "../ports/clock.ts";
 import { remove } from "./sweeper.ts";
 
-/** How many missing keys are looked up at once. */
+/** Missing keys that are looked up at once. */
 const LOOKUPS = 32;
 /** How long the stream's leader may take to answer, in ms. */
 export const LOOKUP_LIMIT = 2_000;
@@ -33,7 +33,7 @@ interface WatchedEntry {
   reported: boolean;
   /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
   withheld: string | undefined;
-  /** How many attempts to remove it have failed. */
+  /** Attempts to remove it that have failed. */
   failures: number;
 }
 

@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock, DeadlineWheel } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, DeadlineWheel, UnderWay } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -33,8 +33,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { checkId, type SendOptions } from "../contract/send_options.ts";
-import { checkStreamOptions, type StreamOptions } from "../contract/stream.ts";
+import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type {
@@ -53,6 +52,7 @@ import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
+import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
@@ -63,11 +63,16 @@ export interface AppParts extends SendDefaults {
   readonly clock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
+  /** What of all that happens an operator has to know. */
+  readonly alarms: NodeAlarms;
   /** Makes what the nodes share; called once, with the new app. */
   state(app: App): SharedState;
   /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
   log(app: App): Promise<DurableLog>;
-  /** Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
+  /**
+   * Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything
+   * but a `CatgaError`.
+   */
   runs(app: App): Promise<NodeRuns>;
   /** Loads what reads and feeds streams. */
   streams(): Promise<StreamEngine>;
@@ -83,10 +88,9 @@ export class App implements NodeHost, DrainableNode {
   readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
-  pending = 0;
-  /** How many of {@link App.pending} are behaviors around sends: what they send is counted itself. */
+  readonly underWay: UnderWay = new UnderWay();
+  /** How many of {@link App.underWay} are behaviors around sends: what they send is counted itself. */
   around = 0;
-  onIdle: (() => void) | undefined = undefined;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -101,13 +105,13 @@ export class App implements NodeHost, DrainableNode {
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
   #log: Promise<DurableLog> | undefined;
-  /** The same as soon as it is open. */
+  /** The log, once it is open. */
   #opened: DurableLog | undefined;
   #entities: Promise<Entities> | undefined;
-  /** The same as soon as they are loaded. */
+  /** The entities, once they are loaded. */
   #ownEntities: Entities | undefined;
   #runs: Promise<NodeRuns> | undefined;
-  /** The same as soon as they are loaded. */
+  /** The runs, once they are loaded. */
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
@@ -179,6 +183,7 @@ export class App implements NodeHost, DrainableNode {
       node: this.node,
       nodes: this.nodes().length,
       inFlight: this.inFlight,
+      alarms: this.alarms,
     });
   }
 
@@ -186,9 +191,13 @@ export class App implements NodeHost, DrainableNode {
     return this.state.holdings;
   }
 
+  get alarms(): Health["alarms"] {
+    return this.#parts.alarms.alarms({ nodes: this.nodes(), subscriptions: this.#opened?.health ?? [] });
+  }
+
   /** Handlers that run, and sends that wait for answers. */
   get inFlight(): number {
-    return this.pending - this.around;
+    return this.underWay.count - this.around;
   }
 
   timeLeft(contract: AnyContract, options?: SendOptions, parent?: ParentMessage): number {
@@ -230,10 +239,6 @@ export class App implements NodeHost, DrainableNode {
   /** Whether no process is at an endpoint any more, as far as the cluster can tell. */
   gone(endpoint: string): Promise<boolean> {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
-  }
-
-  idle(): void {
-    this.onIdle?.();
   }
 
   /** Not async: an async wrapper alone costs as much as the whole fast path (measured). */
@@ -562,7 +567,7 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 // The health of a node, from what its parts report.
 
 /** What the health of a node is made of. */
-interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight"> {
+interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight" | "alarms"> {
   readonly stopped: boolean;
   readonly draining: boolean;
   /** Whether its read models have caught up. */
@@ -574,7 +579,7 @@ interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight"> {
 
 /** The health of a node; a new value at each call. */
 function healthOf(parts: HealthParts): Health {
-  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight } = parts;
+  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight, alarms } = parts;
   const { connection, member, queued } = cluster;
   const status = stopped ? "stopped" : draining ? "draining" : statusOf(connection, member, caughtUp);
   return {
@@ -588,6 +593,7 @@ function healthOf(parts: HealthParts): Health {
     inFlight,
     queued,
     subscriptions,
+    alarms,
   };
 }
 

@@ -2,7 +2,7 @@
  * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
  * node holds is given back; the connection is closed last, because every step before it may need it.
  */
-import { type Clock, type DeadlineWheel, within } from "../ports/clock.ts";
+import { type Clock, type DeadlineWheel, type UnderWay, within } from "../ports/clock.ts";
 import type { Remote } from "../dispatch/remote.ts";
 import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
@@ -18,9 +18,7 @@ export interface DrainableNode {
   readonly wheel: DeadlineWheel;
   readonly state: Pick<SharedState, "abdicate" | "close">;
   /** Asynchronous handlers that run, and sends that wait for an answer. */
-  readonly pending: number;
-  /** Called whenever {@link DrainableNode.pending} has come down to 0. */
-  onIdle: (() => void) | undefined;
+  readonly underWay: UnderWay;
 }
 
 /** What the steps of a drain need besides the node. */
@@ -41,7 +39,7 @@ export interface DrainSteps {
 
 /** Drains a node. `timeout`: how long what runs may take, in ms. Rejects with what the last three steps reject with. */
 export async function drain(node: DrainableNode, timeout: number, steps: DrainSteps): Promise<void> {
-  const { clock, wheel, state } = node;
+  const { clock, wheel, state, underWay } = node;
   const until = clock.monotonic() + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
@@ -53,13 +51,13 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   // longer than `timeout`: the records there expire by themselves.
   await within(clock, timeout, Promise.all([steps.leaveLog(), steps.remote()?.leave(), state.abdicate()]));
 
-  // 3. Wait until nothing runs; again when a caller sends the next message as soon as its last send has ended.
-  while (node.pending > 0 && clock.monotonic() < until) await untilIdle(node, until);
+  // 3. Wait until nothing runs.
+  await underWay.none(clock, until);
 
   // 4. Abort what has not ended in time. Its handlers have half a second to heed their signals.
-  if (node.pending > 0) {
+  if (underWay.count > 0) {
     wheel.abort(closed);
-    await untilIdle(node, clock.monotonic() + GRACE);
+    await underWay.none(clock, clock.monotonic() + GRACE);
   }
 
   // 5. Refuse sends, and abort those that began meanwhile.
@@ -75,20 +73,6 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
   // 8. Close the connection.
   await steps.release();
-}
-
-/** Resolves when nothing runs any more, or at `until`, by the monotonic clock. */
-function untilIdle(node: DrainableNode, until: number): Promise<void> {
-  return new Promise((resolve) => {
-    if (node.pending === 0) return resolve();
-    const done = () => {
-      node.onIdle = undefined;
-      timer.cancel();
-      resolve();
-    };
-    const timer = node.clock.after(Math.max(0, until - node.clock.monotonic()), done);
-    node.onIdle = done;
-  });
 }
 
 /** How long handlers may take after their signals aborted, in ms. */

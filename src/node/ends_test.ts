@@ -129,7 +129,7 @@ for (const kind of ["command", "query"] as const) {
           assertEquals([sent.code, sent.at <= wanted.at + TIMER], [wanted.code, true], `at ${sent.at}`);
           assertEquals(made.ran, place.ran ? 1 : 0);
           // a handler that has begun counts until it has ended
-          if (end.settles < Infinity || !place.ran) assertEquals([inside.pending, inside.wheel.size], [0, 0]);
+          if (end.settles < Infinity || !place.ran) assertEquals([inside.underWay.count, inside.wheel.size], [0, 0]);
           assert(drained.at <= 100 + 100 + 1_000, `drained at ${drained.at}`);
           await clock.until(app.drain({ timeout: 0 }));
           assertEquals(inside.wheel.size, 0);
@@ -148,7 +148,7 @@ for (const kind of ["command", "query"] as const) {
           await local.clock.advance(0);
           if (place.thrown === undefined) assertEquals(sent.error, bug);
           else assertEquals(sent.code, place.thrown);
-          assertEquals([local.inside.pending, local.inside.wheel.size], [0, 0]);
+          assertEquals([local.inside.underWay.count, local.inside.wheel.size], [0, 0]);
         });
       }
     }
@@ -217,7 +217,7 @@ describe("user code before a handler that takes turns", () => {
       late.resolve();
       await clock.advance(100);
       // what was told that it did not run has not run since
-      assertEquals([ran, inside.pending], [[1], 0]);
+      assertEquals([ran, inside.underWay.count], [[1], 0]);
     });
   }
 });
@@ -241,7 +241,7 @@ describe("user code around events", () => {
         await clock.advance(70_000);
         assertEquals([published.code, cancelled.code], ["UNAVAILABLE", "CANCELLED"]);
         assert(published.at <= 520 && cancelled.at <= 100, `${published.at} ${cancelled.at}`);
-        assertEquals([heard, inside.pending, inside.wheel.size], [0, 0, 0]);
+        assertEquals([heard, inside.underWay.count, inside.wheel.size], [0, 0, 0]);
       });
     }
   }
@@ -254,9 +254,9 @@ describe("user code around events", () => {
     const { app, clock, inside } = localApp({ handlers: Told.on(() => void heard++), timeout: 500 });
     assertEquals((await app.publish(Told, 1)).ok, true);
     await clock.advance(100);
-    assertEquals([calls, inside.pending], [2, 1]);
+    assertEquals([calls, inside.underWay.count], [2, 1]);
     await clock.advance(1_000);
-    assertEquals([heard, inside.pending, inside.wheel.size], [0, 0, 0]);
+    assertEquals([heard, inside.underWay.count, inside.wheel.size], [0, 0, 0]);
   });
 
   it("broadcast: a schema that never settles ends by the timeout, and by the signal", async () => {
@@ -270,7 +270,7 @@ describe("user code around events", () => {
     assertEquals(all.map((answers) => answers.map(({ result }) => result.error?.code)), [["UNAVAILABLE"], [
       "CANCELLED",
     ]]);
-    assertEquals(inside.pending, 0);
+    assertEquals(inside.underWay.count, 0);
   });
 });
 
@@ -378,7 +378,7 @@ describe("what handlers return", () => {
     const never = timed(clock, app.send(Odd, "never"));
     await clock.advance(600);
     assertEquals([thrown.code, never.code], ["HANDLER_FAILED", "TIMEOUT"]);
-    assertEquals(inside.pending, 1); // the one that never ends
+    assertEquals(inside.underWay.count, 1); // the one that never ends
     await clock.until(app.drain({ timeout: 0 }));
   });
 

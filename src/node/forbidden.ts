@@ -4,7 +4,7 @@
  * do not fill the log.
  */
 import { callSubject, eventSubject } from "../contract/subjects.ts";
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, OnceAMinute } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 
@@ -12,8 +12,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 export class Forbidden {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** When each was last reported, by the monotonic clock. */
-  readonly #reported = new Map<string, number>();
+  readonly #reports: OnceAMinute;
   readonly #essential: (violation: Violation) => boolean;
   /** What subjects of one kind begin with: they share one report. */
   readonly #kinds: readonly string[];
@@ -22,6 +21,7 @@ export class Forbidden {
   /** `namespace` decides which subjects a node cannot do without: those of frames, bounces and its events. */
   constructor(clock: Clock, observer: Observer, namespace: string) {
     this.#clock = clock;
+    this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
     const frames = [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
     this.#kinds = [...frames, callSubject(namespace), "$SRV."];
@@ -38,11 +38,7 @@ export class Forbidden {
     const subject = kind === undefined ? violation.subject : `${kind}>`;
     const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;
-    const now = this.#clock.monotonic();
-    const key = answer ? "answers" : `${operation} ${subject}`;
-    if (now - (this.#reported.get(key) ?? -Infinity) < REPORT_EVERY) return;
-    if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
-    this.#reported.set(key, now);
+    if (!this.#reports.due(answer ? "answers" : `${operation} ${subject}`)) return;
     this.#observer({ type: "forbidden", operation, subject });
   }
 
@@ -56,5 +52,3 @@ export class Forbidden {
 
 /** Subjects of NATS and Catga; a node publishes to others only to answer plain clients. */
 const OWNED = /^(?:\$|catga\.)/;
-const REPORT_EVERY = 60_000; // ms
-const MAX_REPORTED = 256;

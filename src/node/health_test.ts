@@ -11,7 +11,7 @@ describe("health", () => {
   it("an app in memory is ready until it drains, live until it has stopped, and counts what is in flight", async () => {
     const go = Promise.withResolvers<void>();
     const app = await catga({ id: "n", handlers: Wait.handle(() => go.promise) });
-    const alone = { node: "n", connection: "none", queued: 0, subscriptions: [] } as const;
+    const alone = { node: "n", connection: "none", queued: 0, subscriptions: [], alarms: [] } as const;
     const fine = { ...alone, status: "ready", ready: true, live: true, member: true, nodes: 1 } as const;
     assertEquals(app.health(), { ...fine, inFlight: 0 });
     const sent = app.send(Wait);

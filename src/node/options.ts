@@ -43,19 +43,19 @@ export interface CatgaOptions {
   transport?: "deno" | "node" | undefined;
   /** SIGTERM and SIGINT drain the app, then end the process, in Deno SIGTERM by its exit code, 143; `false`. */
   signals?: boolean | undefined;
-  /** How long a send may take, retries included, in ms: 1 to 2^31 - 1; 30,000. */
+  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; 30,000. */
   timeout?: number | undefined;
-  /** How many further attempts after the first: 0 to 1,000; 3. */
+  /** Number of further attempts after the first: 0 to 1,000; 3. */
   retries?: number | undefined;
-  /** How a node is chosen for a send; `"round-robin"`. */
+  /** The strategy that chooses a node for a send; `"round-robin"`. */
   route?: Route | undefined;
   /**
-   * How many handlers run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A request
-   * that cannot begin before its deadline is refused with `OVERLOADED`.
+   * Number of handlers that run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A
+   * request that cannot begin before its deadline is refused with `OVERLOADED`.
    */
   concurrency?: number | undefined;
   /**
-   * How long a membership record lives, in ms, 3,000 at least; n / 32 times as long in a cluster of n > 32 nodes. It is
+   * Ttl of a membership record, in ms, 3,000 at least; n / 32 times as long in a cluster of n > 32 nodes. It is
    * refreshed at a third of that. 30,000.
    */
   heartbeat?: number | undefined;
@@ -72,8 +72,8 @@ export interface CatgaOptions {
    */
   carry?: readonly string[] | undefined;
   /**
-   * Whether what a handler of a durable message throws is kept with the message, stack included, for those who may read the log: retries, dead letters,
-   * the dashboard. A caller never gets it; `true`.
+   * Whether what a handler of a durable message throws is kept with the message, stack included, for those who may read
+   * the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
    */
   causes?: boolean | undefined;
   /** Where it logs to; warnings and errors to the console. */

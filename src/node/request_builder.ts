@@ -2,14 +2,13 @@
  * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
  * the contract's schema parses it.
  */
-import { type ContextHost, NO_HEADERS, type ParentMessage, type Settling } from "../dispatch/context_host.ts";
+import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
 import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
-import type { EntityBody } from "../contract/handler.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/kept.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
@@ -62,7 +61,7 @@ export class RequestBuilder {
     this.#stopped = true;
   }
 
-  /** How long a send of this contract may take, in ms. */
+  /** Timeout of a send of this contract, in ms. */
   timeoutOf(contract: AnyContract): number {
     return contract.options.timeout ?? (contract.kind === "stream" ? MAX_TIMEOUT : this.#defaults.timeout);
   }
@@ -163,7 +162,7 @@ export class RequestBuilder {
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 
-  /** How long a message that is sent now may take, in ms: no longer than the message whose handler sends it. */
+  /** Timeout of a message that is sent now, in ms: no longer than the message whose handler sends it. */
   timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
@@ -352,7 +351,7 @@ export class LocalFastPath {
     const call = this.#call;
     if (this.#entity) {
       ctx.execution.payload = payload;
-      if (call?.entity !== undefined) return this.#decide(call.entity, payload, ctx, call);
+      if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx);
     }
     if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts);
     try {
@@ -369,20 +368,6 @@ export class LocalFastPath {
     }
   }
 
-  /** As {@link LocalFastPath.#later}, of what its entity decides: no `then`, and one promise. */
-  #decide(entity: EntityBody, payload: unknown, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
-    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    call.counts.localBegun++;
-    ctx.execution.begin(resolve as (outcome: Outcome) => void);
-    const deciding = new BeingDecided(ctx, call);
-    try {
-      this.#host.decide(entity, payload, ctx, deciding);
-    } catch (error) {
-      deciding.reject(error);
-    }
-    return promise;
-  }
-
   /** One `then` and one promise: each further one costs 60 ns. */
   #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
     return new Promise((resolve) => {
@@ -394,29 +379,6 @@ export class LocalFastPath {
         (error) => execution.end(call.counts.localEnd(call.failure(error, ctx))),
       );
     });
-  }
-}
-
-/** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
-class BeingDecided implements Settling {
-  readonly #ctx: MessageContext;
-  readonly #call: HandlerCall;
-
-  constructor(ctx: MessageContext, call: HandlerCall) {
-    this.#ctx = ctx;
-    this.#call = call;
-  }
-
-  resolve(value: unknown): void {
-    this.#end(this.#call.success(value, this.#ctx));
-  }
-
-  reject(reason: unknown): void {
-    this.#end(this.#call.failure(reason, this.#ctx));
-  }
-
-  #end(result: Result<unknown>): void {
-    this.#ctx.execution.end(this.#call.counts.localEnd(result));
   }
 }
 

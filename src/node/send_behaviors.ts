@@ -44,7 +44,7 @@ export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
 /** An {@link App} whose sends pass through behaviors. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
-  readonly #host: Pick<ContextHost, "wheel" | "pending" | "idle">;
+  readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
   /** As for {@link App}; `sending` comes from {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
@@ -187,17 +187,19 @@ export class AppWithSendBehaviors extends App {
 }
 
 /** The app as the host of behaviors around sends: a drain waits for them, and they do not count as in flight. */
-function hostOf(app: App): Pick<ContextHost, "wheel" | "pending" | "idle"> {
+function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   return {
     wheel: app.wheel,
-    get pending() {
-      return app.pending;
+    underWay: {
+      begin() {
+        app.around++;
+        app.underWay.begin();
+      },
+      end() {
+        app.around--;
+        app.underWay.end();
+      },
     },
-    set pending(count) {
-      app.around += count - app.pending;
-      app.pending = count;
-    },
-    idle: () => app.idle(),
   };
 }
 

@@ -86,7 +86,7 @@ export class SendPath {
   }
 
   /**
-   * The same for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes
+   * Like {@link SendPath.send}, for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes
    * do.
    */
   relay(

@@ -1,6 +1,8 @@
 /**
  * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on
  * virtual time and from one seed.
+ *
+ * Over 400 lines: all that is made of time alone, so that no room makes it again.
  */
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
@@ -177,6 +179,57 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
   });
 }
 
+// What lasts for a while: how much of it there is, and when it was reported.
+
+/** A count of what is under way, which a drain waits for. */
+export class UnderWay {
+  #count = 0;
+  #ended: (() => void) | undefined;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  begin(): void {
+    this.#count++;
+  }
+
+  end(): void {
+    if (--this.#count === 0) this.#ended?.();
+  }
+
+  /** Resolves when nothing is under way any more, or at `until`, by the monotonic clock. */
+  async none(clock: Clock, until: number): Promise<void> {
+    // again when a caller begins the next as soon as its last one has ended
+    while (this.#count > 0 && clock.monotonic() < until) {
+      await within(clock, until - clock.monotonic(), new Promise<void>((resolve) => this.#ended = resolve));
+    }
+    this.#ended = undefined;
+  }
+}
+
+/** Lets a report through at once, and the next one about the same no sooner than a minute later. */
+export class OnceAMinute {
+  readonly #clock: Pick<Clock, "monotonic">;
+  /** When each was let through, by the monotonic clock. */
+  readonly #at = new Map<string, number>();
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  /** Returns whether to report it now. */
+  due(about = ""): boolean {
+    const now = this.#clock.monotonic();
+    if (now - (this.#at.get(about) ?? -Infinity) < 60_000) return false;
+    if (this.#at.size >= MOST_REPORTED) this.#at.clear();
+    this.#at.set(about, now);
+    return true;
+  }
+}
+
+const MOST_REPORTED = 256;
+
 // Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
 // After that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
 
@@ -267,7 +320,7 @@ export class DeadlineWheel {
     this.#clock = clock;
   }
 
-  /** How many entries it has. */
+  /** Number of its entries. */
   get size(): number {
     return this.#size;
   }

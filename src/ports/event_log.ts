@@ -29,6 +29,10 @@ export interface LogOptions {
    * ones.
    */
   readonly schedules: boolean;
+  /**
+   * A sequence that others have seen of it: a stream that is made again begins behind it. Asked for then; may reject.
+   */
+  readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /**
@@ -62,15 +66,10 @@ export interface LogStream {
    */
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
   /**
-   * The same without a promise, for many at once: calls back in a microtask. For subjects that were read before, which
-   * are not checked again.
+   * Like `append`, without a promise, for many at once: calls back in a microtask. For subjects that were read before,
+   * which are not checked again.
    */
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void;
+  appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
   /**
    * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
    * stream.
@@ -95,8 +94,16 @@ export interface LogStream {
    * server that may lag behind. Rejects as `state`.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
-  /** The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as `state`. */
+  /**
+   * The subjects, of those that match a pattern, that have messages now, in no order; from the leader. Rejects as
+   * `state`.
+   */
   subjects(pattern: string): Promise<string[]>;
+  /**
+   * Calls back with the last message of each subject that matches a pattern, in order, from a server that may lag behind; after a failure within,
+   * with some again. Rejects as `state`.
+   */
+  lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
   /**
    * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
    * number. Rejects as `state`.
@@ -113,8 +120,8 @@ export interface LogStream {
 export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & {
   readonly most?: number;
   /**
-   * Called with each message as it comes, before the promise settles: the server sends the next ones meanwhile. Must not throw. After a failure
-   * within a read it gets some again.
+   * Called with each message as it comes, before the promise settles: the server sends the next ones meanwhile. Must
+   * not throw. After a failure within a read it gets some again.
    */
   readonly onMessage?: (message: StoredMessage) => void;
 };
@@ -131,11 +138,11 @@ export interface LogAbilities {
 
 /** Options of {@link LogStream.append}. */
 export interface AppendOptions {
-  /** How long to wait for the answer, in ms. */
+  /** Time to wait for the answer, in ms. */
   readonly timeout: number;
   /** Stored once for each id, in the whole stream, whatever the subject, for 2 minutes at least. */
   readonly id?: string | undefined;
-  /** How long it stays, in ms, rounded up to whole seconds; as long as the stream. */
+  /** Ttl, in ms, rounded up to whole seconds; as long as the stream. */
   readonly ttl?: number | undefined;
   /** Only if the last message of its subject has this sequence; 0: if it has none. */
   readonly expect?: number | undefined;
@@ -147,6 +154,14 @@ export interface AppendOptions {
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Options of {@link LogStream.appendNext}. */
+export interface ConditionalAppend {
+  /** Until when to wait for the answer, by the monotonic clock. */
+  readonly due: number;
+  /** As {@link AppendOptions.expect}. */
+  readonly expect: number;
 }
 
 /** Gets what became of an append. */
@@ -163,7 +178,7 @@ export interface LogSchedule {
   readonly zone?: string | undefined;
   /** The subject of what is appended: of the stream, not the schedule's own. */
   readonly target: string;
-  /** How long what is appended stays, in ms. */
+  /** Ttl of appended messages, in ms. */
   readonly ttl?: number | undefined;
 }
 

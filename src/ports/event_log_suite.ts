@@ -693,6 +693,26 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals(await of(`${stream.name}.d.*`), []);
       });
 
+      it("lasts: the last message of each subject of a pattern, in order", async () => {
+        const [stream, append] = await newStream();
+        for (const part of ["a", "b.x", "b.y", "a", "b.z", "b.x"]) await append(part);
+        await stream.purge(`${stream.name}.b.z`);
+        const of = async (pattern: string) => {
+          const found: StoredMessage[] = [];
+          await stream.lasts(`${stream.name}.${pattern}`, (message) => found.push(message));
+          return found;
+        };
+        const all = await of(">");
+        assertEquals(all.map(({ subject }) => subject.slice(stream.name.length + 1)), ["b.y", "a", "b.x"]);
+        const last = await stream.last(`${stream.name}.b.x`);
+        assertEquals(
+          [all[2].sequence, all[2].time, text(all[2])],
+          [last!.sequence, last!.time, text(last!)],
+        );
+        assertEquals((await of("b.*")).map(({ sequence }) => sequence), [all[0].sequence, all[2].sequence]);
+        assertEquals(await of("d.*"), []);
+      });
+
       it("last, read, purge: make a stream again that was lost", slow, async () => {
         const requests = [
           (stream: LogStream) => stream.last(`${stream.name}.a`),

@@ -65,7 +65,7 @@ export interface Bucket {
 /** Options of a write. */
 export interface WriteOptions {
   /**
-   * How long the entry lives, in ms, rounded up to whole seconds. At least 1,000 (`RangeError`), the shortest in NATS.
+   * Ttl of the entry, in ms, rounded up to whole seconds. At least 1,000 (`RangeError`), the shortest in NATS.
    * Without it, for good.
    */
   ttl?: number;

@@ -6,8 +6,7 @@ import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
-import type { ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
-import type { MessageContext } from "../dispatch/message_context.ts";
+import type { FeedingContext, ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./item_flow.ts";
 
@@ -19,7 +18,7 @@ export async function feed(
   contract: AnyContract,
   fn: HandlerFn,
   payload: unknown,
-  ctx: MessageContext,
+  ctx: FeedingContext,
 ): Promise<unknown> {
   const target = ctx.envelope.items;
   if (target === undefined) {
@@ -129,6 +128,9 @@ class WireOutlet implements ItemOutlet {
   readonly #sender: ItemSender;
   #waiting: (() => void) | undefined;
   #closed = false;
+  /** How many items are left of its burst; the first item of all waits for none. */
+  #left = 1;
+  #queued = false;
 
   constructor(contract: AnyContract, line: ItemLine) {
     this.#contract = contract;
@@ -136,16 +138,21 @@ class WireOutlet implements ItemOutlet {
     this.#sender = new ItemSender(windowOf(contract), line);
     line.onWord = (consumed, received, again) => {
       this.#sender.word(consumed, received, again);
-      if (this.#sender.room || this.#sender.delivered) this.#go();
+      if (this.#sender.delivered) this.#go();
+      else if (this.#waiting !== undefined && this.#sender.room) this.#burst();
     };
   }
 
   get room(): boolean {
-    return this.#sender.room;
+    return this.#left > 0 && this.#sender.room;
   }
 
   ready(): Promise<void> {
-    return new Promise((resolve) => this.#closed || this.#sender.room ? resolve() : this.#waiting = resolve);
+    return new Promise((resolve) => {
+      if (this.#closed) return resolve();
+      this.#waiting = resolve;
+      if (this.#sender.room) this.#burst();
+    });
   }
 
   send(item: unknown): void {
@@ -157,6 +164,7 @@ class WireOutlet implements ItemOutlet {
         `an item of ${name} is larger than the server takes, ${this.#line.limit} bytes`,
       );
     }
+    this.#left--;
     this.#sender.send(text);
   }
 
@@ -170,6 +178,21 @@ class WireOutlet implements ItemOutlet {
     this.#go();
   }
 
+  /** Goes on when there is room, and it is its turn. */
+  #burst(): void {
+    if (this.#left > 0) return this.#go();
+    if (this.#queued) return;
+    const { bursts } = this.#line;
+    const begin = () => {
+      this.#queued = false;
+      this.#left = BURST;
+      this.#go();
+    };
+    if (bursts.take()) return begin();
+    this.#queued = true;
+    bursts.wait(begin);
+  }
+
   #go(): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -177,5 +200,7 @@ class WireOutlet implements ItemOutlet {
   }
 }
 
+/** Items in a burst: half of the usual window, so that the reader has some in hand while the others are under way. */
+const BURST = 128;
 /** JSON with the tag of `undefined`. */
 const UNDEFINED_TEXT = '~"~undefined"';

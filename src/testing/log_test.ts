@@ -30,6 +30,27 @@ describe("the log in a test cluster", () => {
     await cluster.handled(0);
   });
 
+  it("leap: what is scheduled until then fires, and no timeout passes", async () => {
+    const guests: string[] = [];
+    const handlers = [
+      Booked.on(({ guest }) => void guests.push(guest), { name: "desk" }),
+      Mail.handle(({ to }) => void guests.push(to)),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const [app] = cluster.apps;
+    unwrap(await app.publish(Booked, { room: "7", guest: "soon" }, { delay: 86_400_000 }));
+    unwrap(await app.publish(Booked, { room: "7", guest: "later" }, { delay: 3 * 86_400_000 }));
+    unwrap(await app.enqueue(Mail, { to: "ada" }, { id: "daily", cron: "0 0 0 * * *" }));
+    const [time, began] = [cluster.clock.now(), cluster.clock.monotonic()];
+    await cluster.leap(86_400_000);
+    while (guests.length < 2) await cluster.advance(10);
+    assertEquals(guests.toSorted(), ["ada", "soon"]);
+    assert(cluster.clock.now() - time >= 86_400_000);
+    assert(cluster.clock.monotonic() - began < 10_000);
+    await using real = await testCluster(1, { time: "real" });
+    await assertRejects(() => real.leap(1), TypeError, 'time: "real"');
+  });
+
   it("handled: says what is left, and where", async () => {
     const handlers = Booked.on(() => new Promise(() => {}), { name: "stuck", timeout: MINUTE });
     await using cluster = await testCluster(["shop"], { handlers, service: "shop" });

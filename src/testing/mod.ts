@@ -23,7 +23,7 @@
 
 export { type TestCluster, testCluster } from "./test_cluster.ts";
 export type { TestClusterOptions } from "./test_cluster_options.ts";
-export { type Recorded, type Recorder, recorder } from "./recorder.ts";
+export { type Recorder, recorder } from "./recorder.ts";
 export { MemoryNetwork } from "../memory/network.ts";
-export type { Faults, Outages } from "../memory/faults.ts";
+export type { Faults } from "../memory/faults.ts";
 export { VirtualClock } from "../memory/virtual_clock.ts";

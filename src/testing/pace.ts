@@ -15,6 +15,8 @@ export interface Pace {
   until<T>(promise: Promise<T>): Promise<T>;
   /** Lets `ms` pass. */
   advance(ms: number): Promise<void>;
+  /** Moves the time of day on by `ms`, and calls back. Rejects in real time. */
+  leap(ms: number, moved: () => void): Promise<void>;
   /** Lets time pass until `condition` returns true; resolves to `false` if it does not within `limit` ms. */
   reach(condition: () => boolean, limit: number): Promise<boolean>;
 }
@@ -59,6 +61,14 @@ export class VirtualPace implements Pace {
 
   advance(ms: number): Promise<void> {
     return this.#alone(() => this.clock.advance(ms));
+  }
+
+  leap(ms: number, moved: () => void): Promise<void> {
+    return this.#alone(async () => {
+      this.clock.leap(ms);
+      moved();
+      await this.clock.advance(0);
+    });
   }
 
   async reach(condition: () => boolean, limit: number): Promise<boolean> {
@@ -130,6 +140,10 @@ export class RealPace implements Pace {
   async advance(ms: number): Promise<void> {
     checkNumber("advance: ms", ms, 0, MAX_TIMEOUT, "ms");
     await wait(ms);
+  }
+
+  leap(): Promise<void> {
+    return Promise.reject(new TypeError('leap: a cluster with time: "real" has the time of day'));
   }
 
   async reach(condition: () => boolean, limit: number): Promise<boolean> {

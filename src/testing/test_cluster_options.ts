@@ -11,7 +11,7 @@ export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network
   seed?: number | undefined;
   /** Random faults, from when all nodes have joined; none. */
   faults?: Faults | undefined;
-  /** How many NATS servers are simulated; 1. */
+  /** Number of simulated NATS servers; 1. */
   servers?: number | undefined;
   /** The largest message, in bytes; 1 MiB. */
   maxPayload?: number | undefined;
@@ -122,7 +122,7 @@ export interface NextOptions {
    * handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;
-  /** How long to wait, in ms of the cluster's time, 0 to 2^31 - 1; 30,000. */
+  /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1; 30,000. */
   limit?: number | undefined;
 }
 

@@ -11,7 +11,8 @@ import { openSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { catga, command, fail, type Flow, type Workflow, workflow } from "@catga/catga";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, command, fail, type Flow, unwrap, type Workflow, workflow } from "@catga/catga";
 
 /** The options of such a process. */
 export interface FlowNodeOptions {
@@ -43,7 +44,9 @@ export interface FlowLine {
 export const Do = command<{ run: string; step: string }, string>("Do", { idempotent: true, timeout: 2_000 });
 /** Takes it back. */
 export const Undo = command<{ run: string; step: string }, void>("Undo", { idempotent: true, timeout: 2_000 });
-/** The workflow: two steps, two at once, a sleep, a wait, and an end. */
+/** Has a node start a run. */
+export const Begin = command<{ run: string; input: StormInput }, void>("Begin", { idempotent: true, timeout: 2_000 });
+/** The workflow: two steps, two at once, a sleep, a wait, and an end; one that fails has a step under way then. */
 export const Storm: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm");
 export const Said = Storm.signal<string>("Said");
 
@@ -59,8 +62,9 @@ export async function readFlowFile(folder: string): Promise<FlowLine[]> {
 }
 
 /** The steps of a run, in the order in which they follow each other. */
-export function stepsOf(version: number): readonly (readonly string[])[] {
-  return [["first"], ["left", "right"], ["local"], ["last"], ...(version > 1 ? [["more"]] : [])];
+export function stepsOf(version: number, fails: boolean): readonly (readonly string[])[] {
+  const last = fails ? ["last", "slow"] : ["last"];
+  return [["first"], ["left", "right"], ["local"], last, ...(version > 1 ? [["more"]] : [])];
 }
 
 /** The handler of the workflow. `local`: what its local step does. */
@@ -74,6 +78,7 @@ export function storm(local: (run: string, step: string, id: string) => void) {
     await flow.sleep("a while", sleep);
     const said = waits ? await flow.wait(Said, { timeout: 120_000 }) ?? "nothing" : "none";
     await flow.step("local", (step) => local(run, "local", step.id), { undo: undo("local") });
+    if (fails) void send("slow");
     await send("last");
     if (version > 1) await send("more");
     return fails ? fail("NO", "it was to fail") : { said, version };
@@ -95,10 +100,12 @@ async function main(): Promise<void> {
     namespace: "storm",
     replicas,
     handlers: [
-      Do.handle(({ run, step }, ctx) => {
+      Do.handle(async ({ run, step }, ctx) => {
+        if (step === "slow") await wait(100);
         note({ event: "did", run, step, id: ctx.id });
         return step;
       }),
+      Begin.handle(async ({ run, input }, ctx) => void unwrap(await ctx.start(Storm, input, { id: run }))),
       Undo.handle(({ run, step }, ctx) => note({ event: "undid", run, step, id: ctx.id })),
       Own.handle(storm((run, step, id) => note({ event: "did", run, step, id }))),
     ],

@@ -12,15 +12,8 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import {
-  type Batch,
-  type Catga,
-  catga,
-  type CatgaOptions,
-  type Context,
-  fail,
-  type SubscriptionOptions,
-} from "@catga/catga";
+import { type Batch, type Catga, catga, type CatgaOptions, type Context, fail } from "@catga/catga";
+import type { SubscriptionOptions } from "../../src/contract/handler.ts";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
 import { type Category, contracts, isKeyed, type Task } from "./log_messages.ts";

@@ -180,8 +180,12 @@ const PLANTS = {
   }],
   "entity-expect": [{
     file: "src/entities/rounds.ts",
-    from: "      expect: copy.sequence,",
-    to: "      expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number,",
+    from: "expect: copy.sequence };",
+    to: "expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number };",
+  }, {
+    file: "src/nats/log_stream.ts",
+    from: 'const headers = { "Nats-Expected-Last-Subject-Sequence":',
+    to: 'const headers = { "Not-Expected":',
   }],
   "entity-record": [{
     file: "src/entities/rounds.ts",

@@ -16,9 +16,9 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { Due } from "../../src/flow/drive.ts";
+import type { Due } from "../../src/flow/drive_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
-import { type Entry, Journal } from "../../src/flow/journal.ts";
+import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Clock, Random } from "../../src/ports/clock.ts";
@@ -387,6 +387,7 @@ class Process implements DrivesHost {
             .slice(0, options.most ?? 1_000);
         }, unavailable),
       purge: () => Promise.resolve(0),
+      lasts: () => Promise.resolve(),
     };
   }
 
@@ -459,7 +460,8 @@ class Process implements DrivesHost {
   }
 
   /** An operator has it tried again: its process died too often. */
-  stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): void {
+  async stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): Promise<void> {
+    await this.request(() => {}, () => {});
     if (step === "") return this.simulation.runs.get(run)!.retry();
     this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
@@ -577,7 +579,7 @@ class SimulatedRun {
     let done = false;
     process.log.tell(
       { workflow: "Flow", run: this.id },
-      (end) => [{ ...entry, by: end.holder } as unknown as Entry],
+      (by) => ({ ...entry, by }) as unknown as CalledEntry,
       () => false,
     )
       .then(() => {

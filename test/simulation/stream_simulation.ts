@@ -88,6 +88,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
 
   const line: ItemLine = {
     limit: 1_000_000,
+    bursts: { take: () => true, wait: (go) => go() },
     onWord: undefined,
     item(n, text) {
       const last = down.items.at(-1);

@@ -139,7 +139,6 @@ class Run {
   stored: Stored[] = [];
   sequence = 0;
   fullUntil = 0;
-  #purged: { at: number; messages: Stored[] }[] = [];
   /** The log. */
   log: Published[] = [];
   #logSequence = 0;
@@ -264,7 +263,6 @@ class Run {
   purge(subject: string, before: number): void {
     const messages = this.stored.filter((each) => each.subject === subject && each.sequence < before);
     if (messages.length === 0) return;
-    this.#purged.push({ at: this.now, messages });
     this.stored = this.stored.filter((each) => !messages.includes(each));
     this.trace(() => `purge ${subject} below ${before}: ${messages.map(({ sequence }) => sequence)}`);
   }
@@ -282,15 +280,11 @@ class Run {
     return sequence;
   }
 
-  /** The store loses what it stored last, and what was erased since then is there again. */
+  /** The store loses what it stored last; what was erased since then stays so. */
   #cut(): void {
     const since = this.now - this.random() * SYNC;
     this.cutAt = this.now;
     this.sums.cuts++;
-    for (const { at, messages } of this.#purged) {
-      if (at > since) this.stored.push(...messages.filter((each) => !this.stored.includes(each)));
-    }
-    this.#purged = this.#purged.filter(({ at }) => at <= since);
     this.stored = this.stored.filter(({ at, subject }) => at <= since || (subject === "rec" && at === 1_000_000));
     this.stored.sort((a, b) => a.sequence - b.sequence);
     this.sequence = this.stored.reduce((most, { sequence }) => Math.max(most, sequence), 0);
@@ -1090,7 +1084,7 @@ class SimLeader {
   #settle(item: Item, outcome: Outcome, endpoint: string): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
-    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.begun}`);
+    run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.turn}`);
     item.node = undefined;
     const attempts = item.attempts + 1;
     const error = { code: outcome, message: "" };
@@ -1105,13 +1099,13 @@ class SimLeader {
       run.fates.get(item.id)!.failed++;
       later(20);
     } else if (outcome === "outage") {
-      if (!item.parked && run.random() < 0.5) {
+      if (item.place === "open" && run.random() < 0.5) {
         ledger.waits(item, item.attempts);
         later(30);
       } else ledger.failed(item, { attempts: item.attempts, error, due: Math.floor(run.now + run.random() * 500) });
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });
-    } else if (!item.parked && run.random() < 0.5) {
+    } else if (item.place === "open" && run.random() < 0.5) {
       ledger.waits(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });

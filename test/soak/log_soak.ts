@@ -5,6 +5,7 @@
  *   deno task soak:log --events 100000 --kills 20 --seed 42
  *   … --rate 3000                                         events a second
  *   … --down 60                                           seconds for which all nodes are away, half-way
+ *   … --server-kills 20                                   three servers, one of which at a time is killed so often
  *   … --plant log-open                                    with a bug in the library, for the checker to find
  *
  * The exit code is 1 when a promise was broken.
@@ -18,7 +19,7 @@ import { soakLog } from "./log_storm.ts";
 import { positive } from "./positive.ts";
 
 const USAGE =
-  "usage: deno task soak:log [--events N] [--kills N] [--seed S] [--rate N] [--down SECONDS] [--plant NAME]";
+  "usage: deno task soak:log [--events N] [--kills N] [--seed S] [--rate N] [--down SECONDS] [--server-kills N] [--plant NAME]";
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   // the processes of the cluster end with this one
@@ -41,7 +42,7 @@ function readArguments() {
   const text = { type: "string" } as const;
   try {
     const { values } = parseArgs({
-      options: { events: text, kills: text, seed: text, rate: text, down: text, plant: text },
+      options: { events: text, kills: text, seed: text, rate: text, down: text, "server-kills": text, plant: text },
     });
     const { plant } = values;
     if (plant !== undefined && !sourcePlants.includes(plant as SourcePlant)) throw new Error(plant);
@@ -51,6 +52,7 @@ function readArguments() {
       seed: positive(values.seed ?? String(1 + Math.floor(Math.random() * 1e9))),
       rate: positive(values.rate ?? "3000"),
       down: 1_000 * positive(values.down ?? "60"),
+      ...(values["server-kills"] === undefined ? {} : { serverKills: positive(values["server-kills"]) }),
       plant: plant as SourcePlant | undefined, // checked above
     };
   } catch (error) {

@@ -6,6 +6,7 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 import type { LogHandler, LogNodeOptions } from "../processes/log_node.ts";
+import { ServerTrio } from "../processes/server_trio.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { LogCluster } from "../support/log_cluster.ts";
@@ -21,6 +22,8 @@ export interface LogStormOptions {
   readonly down?: number;
   /** How long it may take to handle what is left at the end, in ms; 300,000. */
   readonly settled?: number;
+  /** Kills of one of three servers that replicate the log, beside those of processes; 0: there is one server, which is killed now and then. */
+  readonly serverKills?: number;
   readonly plant?: SourcePlant | undefined;
   onProgress?(line: string): void;
 }
@@ -53,9 +56,14 @@ const FROZEN = 6_000; // ms at most
 
 /** Runs it. Rejects if it cannot run; broken promises are in the report. */
 export async function soakLog(options: LogStormOptions): Promise<LogStormReport> {
-  const { events, kills, seed, rate = 3_000, down = 60_000, settled = 300_000, plant, onProgress = () => {} } = options;
+  const { events, kills, seed, rate = 3_000, down = 60_000, settled = 300_000, serverKills = 0, plant } = options;
+  const { onProgress = () => {} } = options;
   await using tree = plant === undefined ? undefined : await plantedTree(plant);
-  await using cluster = await LogCluster.open({ handles: BEFORE.handles!, nodes: NODES, root: tree?.root });
+  await using trio = serverKills > 0 ? await ServerTrio.open() : undefined;
+  await using cluster = await LogCluster.open({
+    ...{ handles: BEFORE.handles!, nodes: NODES, root: tree?.root },
+    ...(trio === undefined ? {} : { urls: trio.cluster.urls, replicas: 3 }),
+  });
   const random = seededRandom(seed);
   const began = performance.now();
   const share = Math.ceil(events / PUBLISHERS.length);
@@ -102,7 +110,11 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
       cluster.forget("app/stock");
     }
     await wait(every * (0.5 + random()));
-    await strike(cluster, random, version, did);
+    await strike(cluster, trio, random, version, did);
+    if (trio !== undefined && Math.floor((i + 1) * serverKills / kills) > Math.floor(i * serverKills / kills)) {
+      await strikeServer(cluster, trio, random);
+      did("one of three servers");
+    }
     await progress();
   }
   await publishing;
@@ -119,6 +131,7 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
 /** One blow; resolves when what it struck is there again. */
 async function strike(
   cluster: LogCluster,
+  trio: ServerTrio | undefined,
   random: () => number,
   version: Partial<LogNodeOptions>,
   did: (what: string) => void,
@@ -126,7 +139,8 @@ async function strike(
   // as many numbers are drawn whatever it is
   const [dice, which, long] = [random(), random(), random()];
   let left = dice;
-  const [what] = BLOWS.find(([, share]) => (left -= share) < 0) ?? BLOWS[0];
+  const [drawn] = BLOWS.find(([, share]) => (left -= share) < 0) ?? BLOWS[0];
+  const what = drawn === "server" && trio !== undefined ? "kill" : drawn; // three have blows of their own
   did(what);
   const any = NODES[Math.floor(which * NODES.length)];
   if (what === "server") {
@@ -145,4 +159,15 @@ async function strike(
   else await cluster.kill(struck);
   await wait(long * AWAY);
   await cluster.start(struck, version);
+}
+
+/** Kills one of three servers; resolves when it is there again. */
+async function strikeServer(cluster: LogCluster, trio: ServerTrio, random: () => number): Promise<void> {
+  const [which, long] = [Math.floor(random() * 3), random()];
+  const server = trio.server(which);
+  cluster.fault(`n${which} killed`);
+  await server.stop(long < 0.5 ? "SIGKILL" : "SIGTERM");
+  await wait(long * AWAY);
+  await server.start({ wipe: false });
+  cluster.fault(`n${which} started`);
 }

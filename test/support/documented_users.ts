@@ -15,7 +15,9 @@ export interface DocumentedUser {
 
 /** Reads them from the pages. */
 export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
-  const [security, entities, cli] = await Promise.all(["nats.conf", "entities.md", "cli.md"].map(page));
+  const [security, entities, workflows, cli] = await Promise.all(
+    ["nats.conf", "entities.md", "workflows.md", "cli.md"].map(page),
+  );
   const node = permissionsOf(security, "orders-1");
   const commands = blockOf(cli, "# cli");
   const dashboard = more(commands, blockOf(cli, "# dashboard"));
@@ -29,6 +31,11 @@ export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
     {
       ...{ name: "gateway-1", id: "gateway-1", inbox: "_INBOX_gateway-1" },
       permissions: permissionsOf(security, "gateway-1"),
+    },
+    {
+      ...{ name: "with runs", id: "gateway-1", inbox: "_INBOX_gateway-1" },
+      permissions: more(permissionsOf(security, "gateway-1"), blockOf(workflows, "# runs"))
+        .replace("subscribe: { allow: [", (begin) => `${begin}\n"catga.default.event.Order-run.ended"`),
     },
     { name: "shell", id: "shell", inbox: "_REPLY.default.shell", permissions: permissionsOf(security, "shell") },
     { name: "cli", id: "cli", inbox: "_INBOX", permissions: commands },

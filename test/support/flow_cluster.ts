@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, type RunInfo } from "@catga/catga";
-import { type FlowLine, type FlowNodeOptions, readFlowFile, Said, stepsOf, Storm } from "../processes/flow_node.ts";
+import {
+  Begin,
+  type FlowLine,
+  type FlowNodeOptions,
+  readFlowFile,
+  Said,
+  stepsOf,
+  Storm,
+} from "../processes/flow_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { seededRandom } from "../../src/memory/network.ts";
@@ -16,6 +24,8 @@ export interface FlowSums {
   readonly failed: number;
   readonly undone: number;
   readonly repeated: number;
+  /** Runs that a node took from another one. */
+  readonly moved: number;
   /** The longest time after the last fault in which a run that had nothing to wait for did not go on, in ms. */
   readonly stood: number;
 }
@@ -62,7 +72,7 @@ export class FlowCluster implements AsyncDisposable {
   /** Opens it, without nodes. `root`: the tree whose programs run. */
   static async open(
     urls: readonly string[],
-    { replicas = 1, root }: { readonly replicas?: number; readonly root?: string } = {},
+    { replicas = 1, root }: { readonly replicas?: number; readonly root?: string | undefined } = {},
   ): Promise<FlowCluster> {
     const folder = await mkdtemp(join(tmpdir(), "catga-flow-"));
     const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -170,7 +180,10 @@ export class FlowCluster implements AsyncDisposable {
     const until = async (what: () => Promise<{ readonly ok: boolean }>) => {
       while (!signal.aborted && !(await what()).ok) await wait(200);
     };
-    await until(() => client.start(Storm, input, { id: run }));
+    // half of them are started by a node that drives them
+    const ofNode = Number(run.slice(1)) % 2 === 0;
+    const options = { id: `begin ${run}` };
+    await until(() => ofNode ? client.send(Begin, { run, input }, options) : client.start(Storm, input, { id: run }));
     if (input.waits) await until(() => client.tell(Said, run, `hello ${run}`, { id: "hello" }));
     while (!signal.aborted) {
       const result = await client.result(Storm, run, { timeout: 30_000, signal });
@@ -190,7 +203,7 @@ export class FlowCluster implements AsyncDisposable {
   async check(calm: number): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
     const violations: string[] = [];
-    const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, stood: 0 };
+    const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, moved: 0, stood: 0 };
     for (const { run, fails, waits, result } of this.#runs) {
       if (result === undefined) {
         violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
@@ -203,12 +216,14 @@ export class FlowCluster implements AsyncDisposable {
         violations.push(`${run} heard ${result.said}`);
       }
       const own = lines.get(run) ?? [];
-      this.#checkRun(run, own, result.ok, violations, sums);
+      this.#checkRun(run, own, { ok: result.ok, fails }, violations, sums);
     }
     for await (const info of this.#client.runs({ workflow: "Storm" })) {
       const stood = stoodFor(info, calm);
       if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info)}`);
       sums.stood = Math.max(sums.stood, stood);
+      violations.push(...twiceIn(info));
+      if (isTaken(info)) sums.moved++;
     }
     return { violations, sums };
   }
@@ -228,7 +243,7 @@ export class FlowCluster implements AsyncDisposable {
   #checkRun(
     run: string,
     lines: readonly FlowLine[],
-    ok: boolean,
+    { ok, fails }: { readonly ok: boolean; readonly fails: boolean },
     violations: string[],
     sums: Record<"undone" | "repeated", number>,
   ): void {
@@ -244,7 +259,7 @@ export class FlowCluster implements AsyncDisposable {
     });
     const version = did.has("more") ? 2 : 1;
     let before = -1;
-    for (const steps of stepsOf(version)) {
+    for (const steps of stepsOf(version, fails)) {
       for (const step of steps) {
         const at = did.get(step);
         if (at === undefined) violations.push(`${run}: ${step} was not done`);
@@ -292,9 +307,33 @@ function stoodFor({ timeline }: RunInfo, calm: number): number {
   return stood;
 }
 
+/** Whether a node took the run from another one. */
+function isTaken({ timeline }: RunInfo): boolean {
+  let holder: string | undefined;
+  return timeline.some(({ type, by }) => {
+    const before = holder;
+    // the client drives nothing
+    if (type === "started" ? !by.startsWith("client.") : !TOLD.has(type)) holder = by;
+    return type === "held" && before !== undefined && before !== by;
+  });
+}
+
+/** What is recorded twice, or behind the end. */
+function twiceIn({ id, timeline }: RunInfo): string[] {
+  const seen = new Set<string>();
+  return timeline.flatMap(({ type, name }) => {
+    const isBehind = seen.has("ended ");
+    const isTwice = (type === "done" || type === "ended" || type === "took") && seen.has(`${type} ${name}`);
+    seen.add(`${type} ${name}`);
+    return isBehind || isTwice ? [`${id}: ${type} ${name} is recorded ${isTwice ? "twice" : "behind the end"}`] : [];
+  });
+}
+
 function timelineOf({ timeline }: RunInfo): string {
   return timeline.slice(-6).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`).join("; ");
 }
 
+/** Entries that anybody may store. */
+const TOLD: ReadonlySet<string> = new Set(["signalled", "cancelled", "told", "retried", "skipped"]);
 /** In ms. */
 const MOST_STANDING = 5_000;

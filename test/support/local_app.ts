@@ -1,5 +1,6 @@
 /** An app without a cluster, on virtual time. */
 import { App, type AppParts } from "../../src/node/app.ts";
+import { NodeAlarms } from "../../src/node/node_alarms.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import type { Behavior } from "../../src/contract/behavior.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
@@ -75,7 +76,8 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const sending = { timeout, retries: 3, route: "round-robin" } as const;
   const runs = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no runs"));
   const streams = async () => (await import("../../src/streams/reading.ts")).streams;
-  const parts: AppParts = { ...sending, self, clock, mediator, observer, state, log, entities, runs, streams };
+  const alarms = new NodeAlarms(clock);
+  const parts: AppParts = { ...sending, self, clock, mediator, observer, alarms, state, log, entities, runs, streams };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
   // App is typed for any contract

@@ -3,6 +3,7 @@ import type {
   Appended,
   AppendOptions,
   AppendReceiver,
+  ConditionalAppend,
   LogAbilities,
   LogState,
   LogStream,
@@ -39,13 +40,8 @@ export class ScriptedStream implements LogStream {
     });
   }
 
-  appendFor(
-    receiver: AppendReceiver,
-    subject: string,
-    text: string,
-    options: { timeout: number; expect: number },
-  ): void {
-    this.append(subject, text, options).then((appended) => receiver.appended(appended, 0));
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
+    this.append(subject, text, { timeout: due, expect }).then((appended) => receiver.appended(appended, 0));
   }
 
   state(): Promise<LogState | undefined> {
@@ -62,6 +58,10 @@ export class ScriptedStream implements LogStream {
 
   follow(): never {
     throw new Error("a scripted stream has no readers");
+  }
+
+  lasts(): Promise<void> {
+    return Promise.resolve();
   }
 
   read(): Promise<StoredMessage[]> {

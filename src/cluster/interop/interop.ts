@@ -58,6 +58,11 @@ export class Interop {
     await this.#transport.flush().catch(() => {});
   }
 
+  /** Nobody reads the items of this stream any more. */
+  unread(stream: number): void {
+    this.#calls.unread(stream);
+  }
+
   /** Takes no more requests. Resolves when all those that have been delivered have begun. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([this.#calls.close(), this.#directory.close()]);

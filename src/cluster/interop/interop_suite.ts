@@ -7,6 +7,8 @@ import type { CatgaOptions } from "../../catga.ts";
 import { command, query } from "../../contract/definition.ts";
 import { fail, unwrap } from "../../contract/result.ts";
 import type { Context } from "../../contract/context.ts";
+import { stream } from "../../contract/stream.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 /** An answer as a plain client gets it. */
 export interface PlainAnswer {
@@ -22,8 +24,11 @@ export interface InteropHarness extends AsyncDisposable {
   ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
   /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
-  /** Calls back with what is published there. */
-  listen(subject: string, onMessage: (text: string) => void): Promise<void>;
+  /** Calls back with what is published there, until the function that it resolves with is called. */
+  listen(
+    subject: string,
+    onMessage: (text: string, headers: Readonly<Record<string, string>>) => void,
+  ): Promise<() => void>;
   /** Resolves when the condition is true; rejects when it is not in time. */
   until(what: string, ask: () => boolean): Promise<void>;
 }
@@ -278,6 +283,69 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       // behind them, on both nodes
       for (let n = 0; n < 20; n++) await call("Tell", "1");
       assertEquals([contexts.length - before, received], [20, []]);
+    });
+
+    describe("a stream", () => {
+      const Count = stream<{ to: number; code?: string }, unknown>("Count");
+      let finals = 0;
+      const count = Count.handle(async function* ({ to, code }) {
+        try {
+          for (let n = 1; n <= to; n++) yield n === 3 ? { at: new Date(0) } : n;
+          if (code !== undefined) return fail(code, "no more");
+        } finally {
+          finals++;
+        }
+      });
+      interface Got {
+        readonly text: string;
+        readonly headers: Readonly<Record<string, string>>;
+      }
+      let calls = 0;
+      const read = async (body: string): Promise<{ got: Got[]; end: () => Got | undefined; close: () => void }> => {
+        const reply = `plain.items.${++calls}`;
+        const got: Got[] = [];
+        const close = await harness.listen(reply, (text, headers) => void got.push({ text, headers }));
+        harness.publish("catga.streams.call.Count", body, reply);
+        return { got, end: () => got.find(({ headers }) => headers["Catga-End"] !== undefined), close };
+      };
+      let app: Catga;
+      before(async () => {
+        app = await harness.start({ id: "streaming", namespace: "streams", handlers: count, logger: QUIET });
+      });
+
+      it("is one message for each item, as JSON, and an empty one that says how many there were", async () => {
+        const { got, end, close } = await read('{"to":1000}');
+        await harness.until("the end", () => end() !== undefined);
+        assertEquals(got.length, 1_001);
+        assertEquals(got.slice(0, 4).map(({ text }) => text), ["1", "2", '{"at":"1970-01-01T00:00:00.000Z"}', "4"]);
+        assertEquals(got.slice(0, -1).every(({ headers }) => Object.keys(headers).length === 0), true);
+        assertEquals(got.at(-1), { text: "", headers: { "Catga-End": "1000" } });
+        close();
+      });
+
+      it("that fails ends with the headers of an error, and the number of items before it", async () => {
+        const { got, end, close } = await read('{"to":2,"code":"GONE"}');
+        await harness.until("the end", () => end() !== undefined);
+        assertEquals(got.length, 3);
+        const { text, headers } = end()!;
+        assertEquals([headers["Catga-End"], headers["Catga-Error-Code"]], ["2", "GONE"]);
+        assertEquals(headers["Nats-Service-Error-Code"], "422");
+        assertEquals(JSON.parse(text).code, "GONE");
+        const bad = await read("no JSON");
+        await harness.until("the end", () => bad.end() !== undefined);
+        assertEquals(bad.end()!.headers["Catga-Error-Code"], "INVALID_MESSAGE");
+        close();
+        bad.close();
+      });
+
+      it("ends when nobody subscribes to its items any more", async () => {
+        finals = 0;
+        const { got, close } = await read('{"to":1000000000}');
+        await harness.until("items", () => got.length > 100);
+        close();
+        await harness.until("the generator to end", () => finals === 1);
+        await harness.until("it to be over", () => app.health().inFlight === 0);
+      });
     });
   });
 }

@@ -1,5 +1,5 @@
 /** Plain clients, in memory and on a real server: the same suite. */
-import { connect, headers as natsHeaders } from "@nats-io/transport-node";
+import { connect, headers as natsHeaders, type Msg } from "@nats-io/transport-node";
 import { catga } from "../../catga.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
@@ -28,8 +28,13 @@ describeInterop("in memory", () => {
       }),
     publish: (subject, body, reply) => client.publish(subject, body, reply === undefined ? {} : { reply }),
     async listen(subject, onMessage) {
-      client.subscribe(subject, {}, ({ data }) => onMessage(new TextDecoder().decode(data)));
+      const subscription = client.subscribe(
+        subject,
+        {},
+        ({ data, headers = {} }) => onMessage(new TextDecoder().decode(data), headers),
+      );
       await client.flush();
+      return () => subscription.close();
     },
     until: async (what, ask) => void await eventually(what, ask),
     async [Symbol.asyncDispose]() {
@@ -59,11 +64,7 @@ describeInterop("on NATS", async () => {
     async ask(subject, body, headers) {
       try {
         const answer = await client.request(subject, body, { timeout: 30_000, ...made(headers) });
-        const names = answer.headers?.keys() ?? [];
-        return {
-          text: answer.string(),
-          headers: Object.fromEntries(names.map((name) => [name, answer.headers!.get(name)])),
-        };
+        return { text: answer.string(), headers: headersOf(answer) };
       } catch (error) {
         if ((error as Error).message.startsWith("no responders")) return undefined;
         throw error;
@@ -71,8 +72,11 @@ describeInterop("on NATS", async () => {
     },
     publish: (subject, body, reply) => client.publish(subject, body, reply === undefined ? {} : { reply }),
     async listen(subject, onMessage) {
-      client.subscribe(subject, { callback: (_, message) => onMessage(message.string()) });
+      const subscription = client.subscribe(subject, {
+        callback: (_, message) => onMessage(message.string(), headersOf(message)),
+      });
       await client.flush();
+      return () => subscription.unsubscribe();
     },
     until: async (what, ask) => void await eventually(what, ask),
     async [Symbol.asyncDispose]() {
@@ -82,3 +86,7 @@ describeInterop("on NATS", async () => {
     },
   };
 }, await requireNatsServer());
+
+function headersOf({ headers }: Msg): Record<string, string> {
+  return Object.fromEntries((headers?.keys() ?? []).map((name) => [name, headers!.get(name)]));
+}

@@ -7,12 +7,13 @@
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
-import { CatgaError, type ErrorCode, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
+import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { byteLength, exceeds, toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { MAX_ID, type SendOptions } from "../../contract/send_options.ts";
+import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
@@ -37,15 +38,19 @@ export interface PlainCallsOptions {
   readonly malformed: MalformedCount;
   readonly served: readonly ServedContract[];
   /** A drain waits until nothing is pending there. */
-  readonly host: Pick<ContextHost, "node" | "pending" | "idle" | "wheel">;
+  readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** The headers that go on with what handlers send; their names are in lower case. */
   readonly carried: readonly string[];
   /** Whether requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
-  /** How long a request of a contract may take, in ms. */
+  /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
   /** Sends a request as this node. May throw, or reject with, what the contract's `key` or a strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Reads a stream as this node. */
+  stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
+  /** What the reply subjects of items begin with: who is not there bounces. The stream's number follows. */
+  readonly bounces: string;
 }
 
 /** Takes the plain requests of one node. */
@@ -53,6 +58,11 @@ export class PlainCalls {
   readonly #options: PlainCallsOptions;
   #subscriptions: Subscription[] = [];
   #underWay = 0;
+  /** The streams that are being fed, by their numbers. */
+  readonly #streams: Map<number, AbortController> = new Map();
+  #count = 0;
+  /** How many items there were before these ends of streams. */
+  readonly #ends: WeakMap<Result<string>, string> = new WeakMap();
 
   constructor(options: PlainCallsOptions) {
     this.#options = options;
@@ -78,19 +88,20 @@ export class PlainCalls {
     const { reply } = message;
     if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
     const began = clock.monotonic();
-    host.pending++;
+    host.underWay.begin();
     this.#underWay++;
-    this.#handle(contract, message).then((result) => {
+    const handled = contract.kind === "stream" ? this.#feed(contract, message) : this.#handle(contract, message);
+    handled.then((result) => {
       stats.count(clock.monotonic() - began, result.error);
       if (reply !== undefined) this.#answer(reply, result);
       this.#underWay--;
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
   }
 
   /** Resolves with the answer as JSON, or with the failure. Never rejects. */
   async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
-    const { host, observer, transport, send, keyed, carried } = this.#options;
+    const { host, transport, send, keyed, carried } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
       if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
@@ -106,14 +117,57 @@ export class PlainCalls {
       const size = `the answer of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
       throw new CatgaError("TOO_LARGE", size);
     } catch (error) {
-      const known = isCatgaError(error);
-      if (!known || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
-        observer({ type: "fault", during: `the plain request ${contract.name}`, error });
-      }
-      if (known) return { ok: false, error };
-      const where = `${contract.kind} ${contract.name} could not be sent by node ${host.node}`;
-      return { ok: false, error: new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`) };
+      return { ok: false, error: this.#known(contract, error) };
     }
+  }
+
+  /** Nobody has subscribed any more to where the items of this stream go. */
+  unread(stream: number): void {
+    this.#streams.get(stream)?.abort();
+  }
+
+  /** Publishes the items of a stream; resolves with its end. Never rejects. */
+  async #feed(contract: AnyContract, { data, headers, reply }: TransportMessage): Promise<Result<string>> {
+    const { transport, bounces, stream, keyed, carried } = this.#options;
+    const number = ++this.#count;
+    const gone = new AbortController();
+    this.#streams.set(number, gone);
+    let count = 0;
+    const ended = (result: Result<string>): Result<string> => {
+      this.#streams.delete(number);
+      this.#ends.set(result, String(count));
+      return result;
+    };
+    try {
+      if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
+      if (reply === undefined) throw new CatgaError("INVALID_MESSAGE", `stream ${contract.name} needs a reply subject`);
+      const payload = readPayload(contract, data);
+      const { id: _, ...options } = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
+      for await (const item of stream(forPlainClient(contract), payload, { ...options, signal: gone.signal })) {
+        const text = item === undefined ? "" : toJson(item, "INVALID_RESPONSE", "an item", contract.name);
+        if (exceeds(text, transport.maxPayload)) {
+          throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
+        }
+        transport.publish(reply, text, { reply: bounces + number });
+        // the client has no window: no further ahead than the server has read
+        if (++count % FLUSH_EVERY === 0) await transport.flush();
+      }
+      return ended({ ok: true, value: "" });
+    } catch (thrown) {
+      return ended({ ok: false, error: this.#known(contract, thrown) });
+    }
+  }
+
+  /** The failure that a client is told. What a user's key function or strategy threw is for the log. */
+  #known({ kind, name }: AnyContract, error: unknown): CatgaError {
+    const { host, observer } = this.#options;
+    const known = isCatgaError(error);
+    if (!known || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
+      observer({ type: "fault", during: `the plain request ${name}`, error });
+    }
+    if (known) return error;
+    const where = `${kind} ${name} could not be sent by node ${host.node}`;
+    return new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`);
   }
 
   /** Validates an answer by the contract's schema, within the deadline: the handler has run already. */
@@ -126,10 +180,13 @@ export class PlainCalls {
     return untilDeadline(host, sent, checked, (reason) => abandoned(contract, reason));
   }
 
-  #answer(reply: string, { error, value }: Result<string>): void {
-    if (error === undefined) return respond(this.#options, reply, value);
+  #answer(reply: string, result: Result<string>): void {
+    const { error, value } = result;
+    const count = this.#ends.get(result);
+    const end = count === undefined ? undefined : { "Catga-End": count };
+    if (error === undefined) return respond(this.#options, reply, value, end);
     const body = writeErrorAsJson(error, Math.max(0, this.#options.transport.maxPayload - MAX_HEADERS));
-    respond(this.#options, reply, body, errorHeaders(error));
+    respond(this.#options, reply, body, { ...errorHeaders(error), ...end });
   }
 }
 
@@ -171,7 +228,7 @@ function readHeaders(
 
 /** The contract for a request of a plain client: without an output schema, and with a key that rejects bad payloads. */
 function forPlainClient(contract: AnyContract): AnyContract {
-  const { key, output: _, ...options } = contract.options;
+  const { key, output: _, items: __, ...options } = contract.options;
   if (key === undefined) return { ...contract, options };
   const keyOf = (payload: never): string => {
     try {
@@ -186,6 +243,7 @@ function forPlainClient(contract: AnyContract): AnyContract {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const MAX_UNDER_WAY = 65_536;
+const FLUSH_EVERY = 256; // items
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than those of any error
 
@@ -250,41 +308,6 @@ export class CallStats {
 
 // Errors as clients of NATS services expect them: a message and a number, in headers.
 
-/** HTTP status codes. A handler's own code that is such a number is used as it is; other codes become 422. */
-const STATUS: Record<ErrorCode, number> = {
-  INVALID_MESSAGE: 400,
-  NO_HANDLER: 404,
-  DEADLOCK: 409,
-  ID_REUSED: 409,
-  CONFLICT: 409,
-  LOCK_LOST: 409,
-  LOCK_TIMEOUT: 409,
-  NO_RUN: 404,
-  FORGOTTEN: 410,
-  TOO_LARGE: 413,
-  CANCELLED: 499,
-  HANDLER_FAILED: 500,
-  INVALID_RESPONSE: 500,
-  LOG_MISMATCH: 503,
-  UNSUPPORTED: 501,
-  BUCKET_MISMATCH: 500,
-  ID_TAKEN: 500,
-  CLOSED: 503,
-  DRAINING: 503,
-  OVERLOADED: 503,
-  UNAVAILABLE: 503,
-  CONSUMER_LIMIT: 503,
-  STREAM_BROKEN: 503,
-  OUTCOME_UNKNOWN: 504,
-  TIMEOUT: 504,
-};
-
-/** The status code of an error. */
-function statusOf({ code }: CatgaError): number {
-  if (/^[45]\d\d$/.test(code)) return Number(code);
-  return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
-}
-
 /** The headers of an error. Long texts are cut: the body has them in full. */
 export function errorHeaders(error: CatgaError): Record<string, string> {
   return {
@@ -301,6 +324,5 @@ function line(text: string, length: number): string {
   return printable(line).slice(0, length).trim();
 }
 
-const OWN_CODE = 422;
 const MAX_MESSAGE = 512;
 const MAX_CODE = 128;

@@ -202,7 +202,7 @@ const SILENT = 500;
 const LATE = 250;
 /** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */
 const SECOND_BOUNCE = 900;
-/** The same with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`). */
+/** {@link SECOND_BOUNCE} with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`). */
 const MOVE = 2_900;
 
 // Decides whether a process is certainly gone, so that its idempotency claims may be freed. The failure detector
@@ -293,7 +293,7 @@ class Question {
   #before = -1;
   /** When the last ping was sent, by both clocks: the monotonic one may stand still while a machine is suspended. */
   #sent = { wall: 0, monotonic: 0 };
-  /** The same of the last ping that bounced. */
+  /** When the last ping was sent that bounced, by both clocks. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
   /** When the first bounce arrived that has no gap after it, by the monotonic clock. */
   #since = 0;

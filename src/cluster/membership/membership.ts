@@ -18,7 +18,7 @@ import { readRecord } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { Clock } from "../../ports/clock.ts";
+import { type Clock, OnceAMinute } from "../../ports/clock.ts";
 
 /** What a membership needs of its node. */
 interface MembershipOptions
@@ -54,13 +54,14 @@ export class Membership {
   readonly #lookingUp: Set<string> = new Set();
   /** How many records of unproven nodes are being removed. */
   #removing = 0;
-  /** When a failed removal was last reported, by the monotonic clock. */
-  #failureReportedAt = -Infinity;
+  /** Of failed removals: one line is enough for a flood of them. */
+  readonly #failures: OnceAMinute;
   readonly #stop = new AbortController();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#self = options.self();
+    this.#failures = new OnceAMinute(options.clock);
     this.#own = new OwnRecord(options, () => this.view.members.length);
     const { clock, connected, ping, conclusive, observer, changed } = options;
     const gaps = new Gaps(clock);
@@ -239,17 +240,15 @@ export class Membership {
 
   /** Deletes a record whose process is not there, unless it has been written since. */
   async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
-    const { bucket, clock, observer } = this.#options;
+    const { bucket, observer } = this.#options;
     // the next bounce tries again
     if (this.#removing >= MAX_AT_ONCE) return;
     this.#removing++;
     try {
       await bucket.delete(id, { revision });
     } catch (error) {
-      // the record expires by itself; one line is enough for a flood of them
-      if (clock.monotonic() - this.#failureReportedAt < FAILURE_REPORTS) return;
-      this.#failureReportedAt = clock.monotonic();
-      observer({ type: "fault", during: `removing the record of ${id}`, error });
+      // the record expires by itself
+      if (this.#failures.due()) observer({ type: "fault", during: `removing the record of ${id}`, error });
     } finally {
       this.#removing--;
     }
@@ -261,8 +260,6 @@ export const MAX_MEMBERS = 4_096;
 const MAX_SILENT = 256;
 /** Reads, and removals, of records at once. */
 const MAX_AT_ONCE = 16;
-/** Between two reports of a failed removal, in ms. */
-const FAILURE_REPORTS = 60_000;
 /** How long a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
 
@@ -271,14 +268,13 @@ const FIRST_ANSWERS = 1_000;
 
 /** The records that made no member. */
 export class SkippedRecords {
-  readonly #clock: Clock;
+  readonly #reports: OnceAMinute;
   readonly #observer: Observer;
   #unproven = 0;
   #members = 0;
-  #reportedAt = -Infinity;
 
   constructor(clock: Clock, observer: Observer) {
-    this.#clock = clock;
+    this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
   }
 
@@ -286,15 +282,11 @@ export class SkippedRecords {
   add(why: "unproven" | "members"): void {
     if (why === "unproven") this.#unproven++;
     else this.#members++;
-    const now = this.#clock.monotonic();
-    if (now - this.#reportedAt < REPORT_EVERY) return;
-    this.#reportedAt = now;
+    if (!this.#reports.due()) return;
     this.#observer({ type: "crowded", unproven: this.#unproven, members: this.#members });
     this.#unproven = this.#members = 0;
   }
 }
-
-const REPORT_EVERY = 60_000; // ms
 
 // Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not seen
 // it. Asked on demand, and by name, so that records and frames carry no lists of names.

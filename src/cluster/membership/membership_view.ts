@@ -215,9 +215,9 @@ export class HandledLists {
   readonly #unhandled: (name: string) => void;
   /** By their joined names and kinds. */
   readonly #lists: Map<string, CountedList> = new Map();
-  /** How many nodes handle each contract. */
+  /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
-  /** How many of them handle it as a command of an entity. */
+  /** Number of those that handle it as a command of an entity. */
   readonly #ofEntities: Map<string, number> = new Map();
 
   /** `unhandled` is called with each contract whose last node is released. */
@@ -264,7 +264,7 @@ export class HandledLists {
     return nodes !== undefined && nodes === this.#nodes.get(name);
   }
 
-  /** How many nodes handle a contract. */
+  /** Number of nodes that handle a contract. */
   count(name: string): number {
     return this.#nodes.get(name) ?? 0;
   }

@@ -38,7 +38,7 @@ export class OwnRecord {
   /** How many nodes there are. */
   readonly #nodes: () => number;
   #revision = 0;
-  /** How long the last written record lives, in ms. */
+  /** Ttl of the last written record, in ms. */
   #lifetime = 0;
   /** When the last written record expires, by the monotonic clock. */
   #expires = -Infinity;
@@ -55,7 +55,7 @@ export class OwnRecord {
     this.#nodes = nodes;
   }
 
-  /** That of the last acknowledged write. */
+  /** Revision of the last acknowledged write. */
   get revision(): number {
     return this.#revision;
   }

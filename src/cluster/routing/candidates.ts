@@ -33,7 +33,7 @@ interface CandidatesOptions {
   readonly endpoint: Endpoint;
   readonly random: Random;
   readonly breakers: Breakers;
-  /** How many requests of this process have no result yet. */
+  /** Number of requests of this process without a result. */
   underWay(): number;
   /** The nodes as the membership has them now, this one included. */
   members(): readonly KnownNode[];
@@ -45,9 +45,9 @@ interface Table {
   readonly kind: Kind | "mixed" | undefined;
   /** All of them. */
   readonly all: readonly NodeInfo[];
-  /** Those whose breakers let requests through. */
+  /** Nodes whose breakers let requests through. */
   readonly allowed: readonly NodeInfo[];
-  /** Those of the allowed that are not suspect. */
+  /** Allowed nodes that are not suspect. */
   readonly trusted: readonly NodeInfo[];
   /** The trusted; when every one is suspect, the allowed. */
   readonly preferred: readonly NodeInfo[];
@@ -99,7 +99,7 @@ export class Candidates {
     return (this.#table(name)?.trusted.length ?? 0) > 0;
   }
 
-  /** Who may have this call now. */
+  /** The candidates of a call. */
   of({ request, failedOn }: Call): readonly NodeInfo[] {
     const { name, kind } = request.contract;
     const known = this.#table(name);
@@ -213,7 +213,7 @@ export interface StrategyHost {
   readonly random: Random;
   /** A number that stays the same for the sends of one turn of the event loop. */
   turn(): number;
-  /** How many requests of this process have no result yet. */
+  /** Number of requests of this process without a result. */
   underWay(): number;
   /** How much is under way at a node, as far as this process knows. */
   load(node: NodeInfo): number;

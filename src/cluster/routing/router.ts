@@ -1,6 +1,6 @@
 /**
- * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), lets it wait where it cannot be
- * sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
+ * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), lets it wait where it cannot
+ * be sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
  *
  * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
@@ -79,7 +79,7 @@ export class Router implements CallOwner {
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
     const { app } = this.#options;
     const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
-    app.pending++;
+    app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) call.listen(request.signal);
@@ -286,7 +286,7 @@ export class Router implements CallOwner {
     this.#waiting.delete(call);
     call.unlisten();
     call.request.parent?.execution.release(call);
-    if (--app.pending === 0) app.idle();
+    app.underWay.end();
     return true;
   }
 }
@@ -503,7 +503,7 @@ export class WaitingCalls {
   }
 }
 
-/** How many calls may wait. */
+/** Limit of waiting calls. */
 export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms
@@ -522,9 +522,9 @@ export type GivenUp =
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the error
- * that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated whatever
- * it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
+ * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
+ * error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated
+ * whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
  */
 export function decideRetry(
   contract: AnyContract,
@@ -605,9 +605,9 @@ export function isOverload(failed: Failed): boolean {
 }
 
 /**
- * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its retries: nodes
- * with room must not be left out because others had none. It is bounded, for where all have too much to do, a request to each
- * of many nodes would add to it.
+ * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its
+ * retries: nodes with room must not be left out because others had none. It is bounded, for where all have too much to
+ * do, a request to each of many nodes would add to it.
  */
 export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
   return node === undefined && retries > 0 && moves < MAX_MOVES;

@@ -62,7 +62,7 @@ export class SentFrame {
   readonly calls: readonly Call[];
   /** When it was sent, by the monotonic clock. */
   readonly at: number;
-  /** How many of its calls wait for an answer. */
+  /** Number of its calls that wait for an answer. */
   open = 0;
 
   constructor(seq: number, calls: readonly Call[], at: number) {
@@ -94,7 +94,7 @@ export class Call extends Deadlined {
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
-  /** How many of its retries are left. */
+  /** Retries that are left. */
   retriesLeft: number;
   /** How many attempts went on to an untried node, and used up no retry. */
   moves = 0;

@@ -8,7 +8,7 @@ import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/encoding.ts";
-import { type Clock, delay, type Timer, token } from "../../ports/clock.ts";
+import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
 import type { Call, RefusalCode, SentFrame } from "./call.ts";
 import {
@@ -27,6 +27,7 @@ import {
   type VersionsItem,
 } from "./frame.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
+import { TurnBursts } from "./open_streams.ts";
 import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
@@ -46,6 +47,8 @@ interface EndpointOptions
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
   /** The connection is back. */
   reconnected(): void;
+  /** Items of this stream of a plain client have bounced. */
+  unread(stream: number): void;
 }
 
 type Passed = "concurrency" | "host" | "runner";
@@ -62,6 +65,7 @@ export class Endpoint implements PeerHost {
   /** As {@link frameLimit} and {@link payloadLimit} have them; what the server takes is looked up in each turn. */
   frameLimit = 0;
   payloadLimit = 0;
+  readonly bursts: TurnBursts;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: PeerTable;
@@ -89,6 +93,7 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
+    this.bursts = new TurnBursts(clock);
     this.grace = new ReconnectGrace(clock);
     this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {
@@ -160,11 +165,16 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * The same of a frame to this process: one that leaves has answered what it had in hand, and the bounce has overtaken
-   * that.
+   * Whether a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
+   * the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
+  }
+
+  /** What the reply subjects of items for plain clients begin with; the stream's number follows. */
+  get plainBounces(): string {
+    return this.#bouncePrefix + PLAIN;
   }
 
   now(): number {
@@ -289,6 +299,7 @@ export class Endpoint implements PeerHost {
     }
     const place = message.subject.slice(this.#bouncePrefix.length);
     if (place === PROBE) return this.#bounceProbe.returned();
+    if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
     const peer = this.#peers.bySlot(slot);
@@ -304,6 +315,7 @@ export class Endpoint implements PeerHost {
  */
 const KEPT_AS_TEXT = 1_024;
 const PROBE = "probe"; // in the place of a slot and a number
+const PLAIN = "plain."; // the same
 const LINGER = 50; // ms: many times what a message takes
 const LONGEST_LINGER = 500; // ms
 
@@ -565,27 +577,25 @@ function isRefusal(code: string): code is RefusalCode {
 
 /** The count of one node. */
 export class MalformedCount {
-  readonly #transport: Transport;
   readonly #observer: Observer;
+  readonly #reports: OnceAMinute;
   #count = 0;
-  #reportedAt = -Infinity;
   #last = { subject: "", reason: "" };
 
-  constructor(transport: Transport, observer: Observer) {
-    this.#transport = transport;
+  constructor({ clock }: Transport, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
   }
 
   add(subject: string, reason: string): void {
     this.#count++;
     this.#last = { subject: subject.slice(0, 200), reason };
-    if (this.#transport.clock.monotonic() - this.#reportedAt >= 60_000) this.report();
+    if (this.#reports.due()) this.report();
   }
 
   /** Reports those that have come since the last report. */
   report(): void {
     if (this.#count === 0) return;
-    this.#reportedAt = this.#transport.clock.monotonic();
     this.#observer({ type: "malformed", ...this.#last, count: this.#count });
     this.#count = 0;
   }

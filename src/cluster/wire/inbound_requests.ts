@@ -26,8 +26,8 @@ import { writeError } from "../../dispatch/error_encoding.ts";
 export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly host: Pick<ContextHost, "wheel" | "pending" | "idle">;
-  /** How many handlers run at once for other nodes. */
+  readonly host: Pick<ContextHost, "wheel" | "underWay">;
+  /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
 }
@@ -135,13 +135,13 @@ export class InboundRequests implements AdmissionWatcher {
     const waiting = new Waiting(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     });
     if (this.#aside >= MAX_ASIDE || !this.#queue.enter(waiting)) {
       counts.find(name)?.refused("OVERLOADED");
       return false;
     }
-    host.pending++; // a drain waits for it
+    host.underWay.begin(); // a drain waits for it
     counts.queued(name, 1);
     return true;
   }
@@ -355,7 +355,7 @@ export class InboundRequest extends WireEnvelope {
     this.sentAt = this.at - peer.late;
   }
 
-  /** Of a stream: the way to its reader. */
+  /** Streams only: the way to its reader. */
   get items(): { readonly line: ReaderLine } {
     return this.#items ??= { line: new ReaderLine(this) };
   }

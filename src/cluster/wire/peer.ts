@@ -8,6 +8,7 @@
  */
 import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
+import type { Bursts } from "../../dispatch/item_ports.ts";
 import { type AttemptFailure, type Call, callPrefix, type RefusalCode, SentFrame } from "./call.ts";
 import {
   answersIn,
@@ -20,7 +21,6 @@ import {
   handledItem,
   movedItem,
   nodeOf,
-  numberItem,
   type OpenFrame,
   pingItem,
   pongItem,
@@ -40,6 +40,8 @@ export interface PeerHost extends OpenFrame {
   readonly connected: boolean;
   /** The largest payload, answer or item, in bytes. */
   readonly payloadLimit: number;
+  /** The turns of the streams that it feeds. */
+  readonly bursts: Bursts;
   /** Calls {@link Peer.flush} when this turn's microtasks have run. */
   scheduleFlush(peer: Peer): void;
   /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
@@ -63,6 +65,11 @@ export interface PeerIdentity {
   readonly after: number;
   /** It may have been known before, and forgotten. */
   readonly forgotten: boolean;
+}
+
+/** What writes its items when a turn ends. */
+interface LateWriter {
+  write(writer: FrameWriter): void;
 }
 
 /** One other process. */
@@ -108,6 +115,7 @@ export class Peer {
 
   readonly #host: PeerHost;
   readonly #writer: FrameWriter;
+  readonly #late: LateWriter[] = [];
   /** The gathered requests. */
   #calls: Call[] = [];
   /** The number of the last frame. */
@@ -140,6 +148,11 @@ export class Peer {
   /** The largest item of a stream, in bytes. */
   get payloadLimit(): number {
     return this.#host.payloadLimit;
+  }
+
+  /** The turns of the streams that this process feeds. */
+  get bursts(): Bursts {
+    return this.#host.bursts;
   }
 
   /** The number of the last frame that was sent to it. */
@@ -180,15 +193,10 @@ export class Peer {
     if (frame !== undefined) this.#item(wordItem(frame.seq, index, consumed, received, again));
   }
 
-  /** Sends item number `n` of the stream that was asked for at this place. */
-  streamItem(seq: number, index: number, n: number, text: string): void {
-    this.#writer.streamItem(seq, index, n, text);
+  /** Has this written into the next frame, when the turn ends. */
+  gather(later: LateWriter): void {
+    this.#late.push(later);
     this.#schedule();
-  }
-
-  /** Asks the reader of a stream to say when it has consumed `n` items; or says that there are no more. */
-  streamNumber(kind: "a" | "z", seq: number, index: number, n: number): void {
-    this.#item(numberItem(kind, seq, index, n));
   }
 
   /** Nobody reads the stream at this place of a frame to it: its handler is to end. */
@@ -292,6 +300,7 @@ export class Peer {
   /** Sends what is gathered as one frame. While disconnected requests go back to their owner, and answers wait. */
   flush(): void {
     this.#flushScheduled = false;
+    if (this.#late.length > 0) { for (const later of this.#late.splice(0)) later.write(this.#writer); }
     const calls = this.#calls;
     this.#calls = [];
     const { requests, others: items, answering } = this.#writer.take();

@@ -10,6 +10,7 @@ function host(now: number): PeerHost {
     connected: true,
     frameLimit: 64_000,
     payloadLimit: 1_000_000,
+    bursts: { take: () => true, wait: (go) => go() },
     scheduleFlush() {},
     publish: (_peer, _frame, items) => items,
     answersSent() {},

@@ -3,6 +3,7 @@
  * page.
  */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
+import type { AlarmsSection } from "./alarms.ts";
 import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
 import type { Elements } from "./elements.ts";
 import type { EventsSection, LettersSection } from "./letters.ts";
@@ -16,6 +17,7 @@ type Parts =
   & LettersSection
   & EventsSection
   & EntityPart
+  & AlarmsSection
   & TilesSection
   & TrafficSection;
 
@@ -37,6 +39,10 @@ export function app(
     Letters,
     Events,
     entitySection,
+    Alarms,
+    Groups,
+    Server,
+    timelineTable,
     Tiles,
     TrafficPicture,
   }: Parts,
@@ -51,6 +57,10 @@ export function app(
   const TOPICS: readonly Topic[] = [
     "hello",
     "problems",
+    "alarms",
+    "timeline",
+    "server",
+    "groups",
     "nodes",
     "traffic",
     "contracts",
@@ -106,6 +116,10 @@ export function app(
   let ahead = 0;
   const now = () => Date.now() + ahead;
 
+  const alarms = new Alarms(now);
+  const timeline = timelineTable();
+  const server = new Server();
+  const groups = new Groups(now);
   const tiles = new Tiles(byId("tiles"));
   const nodes = nodesTable(now);
   const traffic = new TrafficPicture();
@@ -122,6 +136,10 @@ export function app(
   const SHOW: { readonly [T in Topic]: (value: Topics[T]) => void } = {
     hello: greet,
     problems: complain,
+    alarms: (view) => alarms.show(view),
+    timeline: (entries) => timeline.show(entries),
+    server: (view) => server.show(view),
+    groups: (view) => groups.show(view),
     nodes(view: NodesView) {
       nodes.show(view.shown, view.total);
       tiles.nodes(view);
@@ -173,7 +191,7 @@ export function app(
   // for the ages
   setInterval(() => {
     if (document.hidden) return;
-    for (const table of [nodes, letters, retries, locks, schedules]) table.refresh();
+    for (const table of [alarms, nodes, letters, retries, locks, schedules]) table.refresh();
   }, 1_000);
 
   function draw(): void {
@@ -188,6 +206,7 @@ export function app(
     byId("namespace").title = `${address}, Catga ${version}`;
     document.title = `${namespace} - Catga`;
     letters.allow(allowChanges);
+    for (const section of ["groups", "schedules"]) byId(section).classList.toggle("read-only", !allowChanges);
   }
 
   function complain(problems: readonly Problem[]): void {

@@ -1,4 +1,5 @@
 /** Texts and elements of the page. Text from the cluster goes through `textContent` alone. */
+import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
@@ -103,7 +104,24 @@ export function elements() {
     });
   }
 
-  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed };
+  const DONE = { replay: "replayed", discard: "discarded", cancel: "cancelled" } as const;
+
+  /** Asks for a change, and tells the user what became of it. */
+  async function change(request: ChangeRequest): Promise<void> {
+    const response = await fetch("change", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(request),
+    }).catch((error: Error) => error);
+    if (response instanceof Error || !response.ok) {
+      return announce(`not done: ${response instanceof Error ? response.message : await response.text()}`);
+    }
+    const { done, failed, error }: ChangeAnswer = await response.json();
+    const what = request.do === "cancel" ? DONE.cancel : `to be ${DONE[request.do]}`;
+    announce(`${count(done)} ${what}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
+  }
+
+  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed, change };
 }
 
 /** What it returns. */
@@ -139,8 +157,9 @@ interface TableOptions<Row> {
   readonly empty: string;
   /** Buttons of a row, made once for it. */
   readonly actions?: (key: string) => readonly HTMLElement[];
-  /** What unfolds below a row. */
+  /** What unfolds below a row, and the text of the button that does; `"Show"`. */
   readonly detail?: (row: Row) => string;
+  readonly unfold?: string;
 }
 
 /** A table in a section of the page. */
@@ -203,6 +222,8 @@ export function tableMaker({ make, say, count }: Elements) {
     return d;
   }
 
+  /** Rows of a page. */
+  const PAGE = 50;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 180;
   const HEIGHT = 28;
@@ -219,9 +240,15 @@ export function tableMaker({ make, say, count }: Elements) {
     readonly #options: TableOptions<Row>;
     readonly #body = make("tbody");
     readonly #note: HTMLParagraphElement;
-    readonly #frame = make("div", "", { class: "frame" });
+    // who has no mouse scrolls it with the keyboard
+    readonly #frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     readonly #shown = new Map<string, Shown>();
+    readonly #pager = make("p", "", { class: "bar" });
+    readonly #where = make("span", "", { class: "note", role: "status" });
+    #all: readonly Row[] = [];
     #rows: readonly Row[] = [];
+    #total = 0;
+    #page = 0;
 
     constructor(options: TableOptions<Row>) {
       this.#options = options;
@@ -230,14 +257,30 @@ export function tableMaker({ make, say, count }: Elements) {
       for (const { title, number } of options.columns) {
         head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
       }
-      if (options.actions || options.detail) head.append(make("th", "", { "aria-label": "Actions" }));
+      if (options.actions || options.detail) {
+        const last = make("th", "", { scope: "col" });
+        last.append(make("span", "Actions", { class: "unseen" }));
+        head.append(last);
+      }
       const table = make("table");
       const top = make("thead");
       top.append(head);
       table.append(top, this.#body);
       this.#frame.append(table);
       this.#frame.hidden = true;
-      options.place.append(this.#frame, this.#note);
+      const turn = (text: string, by: number) => {
+        const made = make("button", text, { type: "button" });
+        made.addEventListener("click", () => {
+          this.#page += by;
+          this.#draw();
+          this.#frame.scrollTop = 0;
+        });
+        return made;
+      };
+      this.#frame.setAttribute("aria-label", options.place.querySelector("h2")?.textContent ?? options.place.id);
+      this.#pager.append(turn("Previous", -1), turn("Next", 1), this.#where);
+      this.#pager.hidden = true;
+      options.place.append(this.#frame, this.#pager, this.#note);
     }
 
     row(key: string): Row | undefined {
@@ -245,8 +288,23 @@ export function tableMaker({ make, say, count }: Elements) {
     }
 
     show(rows: readonly Row[], total = rows.length): void {
+      this.#all = rows;
+      this.#total = total;
+      this.#draw();
+    }
+
+    /** The rows of the page. */
+    #draw(): void {
       const { key, empty } = this.#options;
-      this.#rows = rows;
+      const pages = Math.max(1, Math.ceil(this.#all.length / PAGE));
+      this.#page = Math.min(Math.max(0, this.#page), pages - 1);
+      const first = this.#page * PAGE;
+      const rows = this.#rows = this.#all.slice(first, first + PAGE);
+      this.#pager.hidden = pages === 1;
+      const [previous, next] = this.#pager.querySelectorAll("button");
+      previous.disabled = this.#page === 0;
+      next.disabled = this.#page === pages - 1;
+      say(this.#where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(this.#all.length)}`);
       const left = new Set(this.#shown.keys());
       let before: ChildNode | null = this.#body.firstChild;
       for (const row of rows) {
@@ -267,7 +325,7 @@ export function tableMaker({ make, say, count }: Elements) {
         shown?.detail?.remove();
         this.#shown.delete(id);
       }
-      const more = total - rows.length;
+      const more = this.#total - this.#all.length;
       this.#frame.hidden = rows.length === 0;
       this.#note.hidden = rows.length > 0 && more === 0;
       say(this.#note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
@@ -301,12 +359,13 @@ export function tableMaker({ make, say, count }: Elements) {
     }
 
     #unfolding(shown: Shown, key: string, detail: (row: Row) => string): HTMLElement {
-      const toggle = make("button", "Show", { type: "button", "aria-expanded": "false" });
+      const { unfold = "Show" } = this.#options;
+      const toggle = make("button", unfold, { type: "button", "aria-expanded": "false" });
       toggle.addEventListener("click", () => {
         const row = this.row(key);
         const open = shown.detail === undefined && row !== undefined;
         toggle.setAttribute("aria-expanded", `${open}`);
-        say(toggle, open ? "Hide" : "Show");
+        say(toggle, open ? "Hide" : unfold);
         if (!open) {
           shown.detail?.remove();
           delete shown.detail;

@@ -1,15 +1,15 @@
 /** Dead letters: look, replay, discard; one, or all that match. */
-import type { Capped, ChangeAnswer, ChangeRequest, EventsView, EventView, LetterFilter, LetterView } from "../view.ts";
+import type { Capped, EventsView, EventView, LetterFilter, LettersRequest, LetterView } from "../view.ts";
 import type { Elements, Table, Tables } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function lettersSection(
-  { confirmed, announce, button, byId, make, count, duration, some }: Elements,
+  { confirmed, change, button, byId, make, count, duration, some }: Elements,
   { table }: Tables,
 ) {
-  type What = ChangeRequest["do"];
+  type What = LettersRequest["do"];
 
   const FILTERS = ["service", "subscription", "contract", "code"] as const;
 
@@ -49,7 +49,11 @@ export function lettersSection(
           { title: "Contract", cell: ({ contract }) => contract },
           { title: "Key", cell: ({ key }) => key ?? "-" },
           { title: "Id", cell: ({ id }) => ({ text: id, tone: "dim" }) },
-          { title: "Error", wide: true, cell: ({ code, error }) => ({ text: `${code}: ${error}`, tone: "bad" }) },
+          {
+            title: "Error",
+            wide: true,
+            cell: ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
+          },
           { title: "Attempts", number: true, cell: ({ attempts }) => count(attempts) },
           {
             title: "Dead for",
@@ -114,7 +118,7 @@ export function lettersSection(
       if (letter === undefined) return;
       const { contract, id, service, subscription } = letter;
       const question = `${title(what)} ${contract} ${id} of ${service}/${subscription}?${warning(what)}`;
-      if (await confirmed(question, title(what))) await this.#send({ do: what, letters: [place] });
+      if (await confirmed(question, title(what))) await change({ do: what, letters: [place] });
     }
 
     async #settleAll(what: What): Promise<void> {
@@ -124,23 +128,8 @@ export function lettersSection(
       const more = this.#letters.total > this.#letters.shown.length ? ", and those that are not shown" : "";
       const which = `${some(shown, "dead letter")}${more}${filters === "" ? "" : ` with ${filters}`}`;
       if (await confirmed(`${title(what)} ${which}?${warning(what)}`, `${title(what)} all`)) {
-        await this.#send({ do: what, matching });
+        await change({ do: what, matching });
       }
-    }
-
-    async #send(request: ChangeRequest): Promise<void> {
-      const response = await fetch("change", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(request),
-      }).catch((error: Error) => error);
-      if (response instanceof Error || !response.ok) {
-        announce(`not done: ${response instanceof Error ? response.message : await response.text()}`);
-        return;
-      }
-      const { done, failed, error }: ChangeAnswer = await response.json();
-      const what = request.do === "replay" ? "replayed" : "discarded";
-      announce(`${count(done)} to be ${what}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
     }
   }
 

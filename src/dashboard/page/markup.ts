@@ -18,6 +18,7 @@ export const MARKUP = `<!DOCTYPE html>
       <h1>Catga <span id="namespace"></span></h1>
       <p id="connection" role="status">connecting</p>
       <nav aria-label="Sections">
+        <a href="#alarms">Alarms</a>
         <a href="#nodes">Nodes</a>
         <a href="#contracts">Contracts</a>
         <a href="#subscriptions">Subscriptions</a>
@@ -25,12 +26,19 @@ export const MARKUP = `<!DOCTYPE html>
         <a href="#retries">Retries</a>
         <a href="#locks">Locks</a>
         <a href="#schedules">Schedules</a>
+        <a href="#timeline">Timeline</a>
+        <a href="#server">NATS</a>
         <a href="#events">Events</a>
         <a href="#entity">Entities</a>
       </nav>
     </header>
     <ul id="problems" role="alert" hidden></ul>
     <main id="main" tabindex="-1">
+      <section id="alarms" aria-labelledby="alarms-title">
+        <h2 id="alarms-title">Alarms</h2>
+        <p id="all-well" class="state good" hidden>Nothing is wrong.</p>
+        <p id="alarms-said" class="unseen" role="status"></p>
+      </section>
       <dl id="tiles"></dl>
       <section id="traffic" aria-labelledby="traffic-title">
         <h2 id="traffic-title">Traffic</h2>
@@ -48,6 +56,7 @@ export const MARKUP = `<!DOCTYPE html>
       </section>
       <section id="letters" aria-labelledby="letters-title">
         <h2 id="letters-title">Dead letters</h2>
+        <div id="groups"></div>
         <div class="bar" id="letters-bar"></div>
       </section>
       <section id="retries" aria-labelledby="retries-title">
@@ -58,6 +67,13 @@ export const MARKUP = `<!DOCTYPE html>
       </section>
       <section id="schedules" aria-labelledby="schedules-title">
         <h2 id="schedules-title">Schedules</h2>
+      </section>
+      <section id="timeline" aria-labelledby="timeline-title">
+        <h2 id="timeline-title">Timeline</h2>
+      </section>
+      <section id="server" aria-labelledby="server-title">
+        <h2 id="server-title">NATS</h2>
+        <p class="note" id="server-about"></p>
       </section>
       <section id="events" aria-labelledby="events-title">
         <h2 id="events-title">Events</h2>

@@ -3,6 +3,7 @@
  * rest of Catga is, and is part of the package and of a compiled binary. A function in it uses its parameters and what
  * every browser has, and nothing else.
  */
+import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
 import { contractsSection, entityPart, shownTables } from "./tables.ts";
 import { elements, tableMaker } from "./elements.ts";
@@ -28,6 +29,7 @@ const tables = (${tableMaker})(elements);
   ...(${lettersSection})(elements, tables),
   ...(${eventsSection})(elements, tables),
   ...(${entityPart})(elements, tables),
+  ...(${alarmsSection})(elements, tables),
   ...(${tilesSection})(elements),
   ...(${trafficSection})(elements),
 });

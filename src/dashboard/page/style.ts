@@ -37,6 +37,10 @@ export const STYLE = `/* Colors, and the frame of the page. */
   box-sizing: border-box;
 }
 
+[hidden] {
+  display: none !important;
+}
+
 html {
   scroll-padding-top: 4rem;
 }
@@ -108,7 +112,8 @@ h2 {
   margin: 0;
 }
 
-#connection::before {
+#connection::before,
+.state::before {
   content: "";
   display: inline-block;
   width: 8px;
@@ -221,6 +226,7 @@ pre {
 #events .frame,
 #letters .frame,
 #retries .frame,
+#timeline .frame,
 #nodes .frame {
   max-height: 32rem;
   overflow-y: auto;
@@ -251,7 +257,7 @@ td {
   padding: 5px 10px 5px 0;
   border-bottom: 1px solid var(--line);
   vertical-align: top;
-  overflow-wrap: anywhere;
+  overflow-wrap: break-word;
 }
 
 td.wide {
@@ -266,6 +272,48 @@ td.wide > span {
   line-clamp: 2;
 }
 
+td.wide > span.whole {
+  display: inline;
+  overflow: visible;
+}
+
+#alarms {
+  border-color: var(--bad);
+}
+
+#alarms.quiet {
+  border-color: var(--line);
+}
+
+#alarms.quiet > .note {
+  display: none;
+}
+
+#alarms td.wide {
+  max-width: none;
+}
+
+#all-well {
+  margin: 0;
+}
+
+.unseen {
+  position: absolute;
+  width: 1px;
+  height: 1px;
+  margin: 0;
+  overflow: hidden;
+  clip-path: inset(50%);
+}
+
+#groups:not(:has(tbody > tr)) {
+  display: none;
+}
+
+#groups {
+  margin-bottom: 12px;
+}
+
 tbody tr:last-child td {
   border-bottom: 0;
 }
@@ -277,14 +325,8 @@ td.number {
   white-space: nowrap;
 }
 
-.state::before {
-  content: "";
-  display: inline-block;
-  width: 8px;
-  height: 8px;
-  margin-right: 6px;
-  border-radius: 50%;
-  background: currentColor;
+.state {
+  white-space: nowrap;
 }
 
 .state.bad::before {
@@ -439,6 +481,7 @@ dialog::backdrop {
     grid-template-columns: repeat(2, minmax(0, 1fr));
   }
 
+  #alarms,
   #tiles,
   #letters,
   #entity,

@@ -15,10 +15,13 @@ import type { Elements, Table, Tables } from "./elements.ts";
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function shownTables({ byId, count, duration, latency, rate }: Elements, { table, sparkline }: Tables) {
+export function shownTables(
+  { byId, button, change, confirmed, count, duration, latency, rate }: Elements,
+  { table, sparkline }: Tables,
+) {
   type Now = () => number;
 
-  const STATES = { live: "good", suspect: "warn", gone: "bad" } as const;
+  const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
 
   /** The nodes. */
   function nodesTable(now: Now): Table<NodeView> {
@@ -27,8 +30,7 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
       key: ({ id, startedAt }) => `${id} ${startedAt}`,
       empty: "no nodes",
       columns: [
-        { title: "Node", cell: ({ id, host }) => ({ text: id, title: host }) },
-        { title: "Service", cell: ({ service }) => service },
+        { title: "Node", cell: ({ id, label, host }) => ({ text: label, title: `${id} ${host}` }) },
         {
           title: "State",
           cell: ({ state, since }) => ({
@@ -150,9 +152,17 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
 
   /** Schedules. */
   function schedulesTable(now: Now): Table<ScheduleView> {
-    return table<ScheduleView>({
+    const cancel = async (key: string) => {
+      const row = made.row(key);
+      if (row === undefined) return;
+      const { contract, id } = row;
+      const question = `Cancel ${contract} ${id}? It does not fire then.`;
+      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id });
+    };
+    const made = table<ScheduleView>({
       place: byId("schedules"),
-      key: ({ contract, id }) => `${contract} ${id}`,
+      key: ({ contract, id }) => JSON.stringify([contract, id]),
+      actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
       empty: "nothing is scheduled",
       columns: [
         { title: "Contract", cell: ({ contract }) => contract },
@@ -169,6 +179,7 @@ export function shownTables({ byId, count, duration, latency, rate }: Elements, 
         { title: "Since", cell: ({ since }) => ({ text: since.replace(/\.\d+Z$/, "Z"), tone: "dim" }) },
       ],
     });
+    return made;
   }
 
   return { nodesTable, subscriptionsTable, retriesTable, locksTable, schedulesTable };
@@ -197,6 +208,15 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
         columns: [
           { title: "Contract", cell: ({ name }) => name },
           { title: "Kind", cell: ({ kind }) => ({ text: kind, tone: "dim" }) },
+          {
+            title: "Handled by",
+            wide: true,
+            cell: ({ nodes, handlers }) => {
+              if (handlers === 0) return { text: "nobody", tone: "warn" };
+              const more = handlers > nodes.length ? ` and ${count(handlers - nodes.length)} more` : "";
+              return { text: `${nodes.join(", ")}${more}`, tone: "dim" };
+            },
+          },
           { title: "Runs/s", number: true, cell: (row) => rate(row.rate) },
           {
             title: "15 minutes",
@@ -212,7 +232,15 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
           {
             title: "Failing/s",
             number: true,
-            cell: ({ failing }) => ({ text: rate(failing), tone: failing > 0 ? "bad" : "" }),
+            cell: ({ failing, refusing }) => {
+              const errors = Math.max(0, failing - refusing);
+              return { text: rate(errors), tone: errors > 0 ? "bad" : "" };
+            },
+          },
+          {
+            title: "Declined/s",
+            number: true,
+            cell: ({ refusing }) => ({ text: rate(refusing), title: "failures that the handler decided on" }),
           },
           {
             title: "Codes",
@@ -220,7 +248,7 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
             cell: ({ codes }) =>
               codes.length === 0
                 ? "-"
-                : { text: codes.map(([code, n]) => `${code} ${count(n)}`).join(", "), tone: "bad" },
+                : { text: codes.map(([code, n]) => `${code} ${count(n)}`).join(", "), tone: "dim" },
           },
           { title: "p50", number: true, cell: ({ p50 }) => latency(p50 ?? undefined) },
           { title: "p99", number: true, cell: ({ p99 }) => latency(p99 ?? undefined) },

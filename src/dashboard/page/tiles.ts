@@ -34,19 +34,30 @@ export function tilesSection({ make, say, count, latency, rate, some }: Elements
       for (const title of TITLES) this.#tile(title);
     }
 
-    nodes({ counts: { live, suspect, gone }, cycles }: NodesView): void {
+    nodes({ counts: { live, suspect, gone, drained }, cycles }: NodesView): void {
       this.#cycles = cycles;
-      const troubled = [suspect > 0 ? `${count(suspect)} suspect` : "", gone > 0 ? `${count(gone)} gone` : ""];
+      const troubled = [
+        drained > 0 ? `${count(drained)} drained` : "",
+        suspect > 0 ? `${count(suspect)} suspect` : "",
+        gone > 0 ? `${count(gone)} gone` : "",
+      ];
       const note = troubled.filter((text) => text !== "").join(", ");
-      this.set("Nodes", count(live), note || "all answer", note === "" ? "" : gone > 0 ? "bad" : "warn");
+      this.set("Nodes", count(live), note || "all answer", gone > 0 ? "bad" : suspect > 0 ? "warn" : "");
     }
 
     contracts({ shown }: Capped<ContractView>): void {
       const sum = (of: (each: ContractView) => number) => shown.reduce((total, each) => total + of(each), 0);
       const [runs, failing] = [sum((each) => each.rate), sum((each) => each.failing)];
       this.set("Runs/s", rate(runs), `${count(sum((each) => each.inHand))} in hand`);
-      const share = runs === 0 ? "none" : `${((100 * failing) / runs).toFixed(1)} % of all`;
-      this.set("Failing/s", rate(failing), share, failing > 0 ? "bad" : "");
+      const refusing = sum((each) => each.refusing);
+      const errors = Math.max(0, failing - refusing);
+      const share = runs === 0 ? "none" : `${((100 * errors) / runs).toFixed(1)} % of all`;
+      this.set(
+        "Failing/s",
+        rate(errors),
+        refusing === 0 ? share : `${rate(refusing)} declined`,
+        errors > 0 ? "bad" : "",
+      );
       const slowest = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
       this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no requests");
     }
@@ -61,8 +72,9 @@ export function tilesSection({ make, say, count, latency, rate, some }: Elements
       this.set("Retrying", count(retrying), "messages", retrying > 0 ? "warn" : "");
     }
 
-    letters({ total }: Capped<LetterView>): void {
-      this.set("Dead letters", count(total), total === 0 ? "none" : "to be looked at", total > 0 ? "bad" : "");
+    letters({ shown, total }: Capped<LetterView>): void {
+      const tone = shown.some(({ business }) => !business) ? "bad" : total > 0 ? "warn" : "";
+      this.set("Dead letters", count(total), total === 0 ? "none" : "to be looked at", tone);
     }
 
     locks({ shown }: Capped<LockView>): void {

@@ -11,6 +11,7 @@ import {
   readSubscriptionKey,
   requestSubject,
 } from "../format/names.ts";
+import { sequenceOf } from "../format/position.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 
@@ -48,6 +49,12 @@ export async function storedSubscriptions(
     found.push(...some.filter((each) => each !== undefined));
   }
   return found.sort((a, b) => compare(a.service, b.service) || compare(a.name, b.name));
+}
+
+/** The greatest sequence that any of them has read of a log; 0: none. */
+export async function mostRead(kept: Kept): Promise<number> {
+  const read = (await storedSubscriptions(kept)).map(({ state: { head: { place } } }) => sequenceOf(place.read));
+  return Math.max(0, ...read);
 }
 
 /** One subscription; `undefined`: there is none of this key, or it cannot be read. Rejects with `UNAVAILABLE`. */

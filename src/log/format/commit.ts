@@ -5,6 +5,7 @@
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { readNumbers, writeNumbers } from "./numbers_text.ts";
+import { readRecord } from "./record_text.ts";
 
 /** Which commit: the n-th of the term of one leader. A number is used for one content. */
 export type CommitId = readonly [term: string, n: number];
@@ -116,15 +117,9 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
 
 /** Parses a commit. Returns a string that says what is wrong with it if it is invalid. */
 export function readCommit(text: string): Commit | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (!isRecord(value)) return "no object";
-  const { v, full, base, leader, token, began, requests, counts } = value;
-  if (v !== 1) return "of another version";
+  const value = readRecord(text);
+  if (typeof value === "string") return value;
+  const { full, base, leader, token, began, requests, counts } = value;
   const id = readId(value.id);
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";

@@ -14,6 +14,7 @@ import type { StoredMessage } from "../../ports/event_log.ts";
 import {
   formOf,
   GROUP_VERSION,
+  KnownNames,
   parseGroup,
   PLAIN,
   TAGGED,
@@ -130,9 +131,13 @@ export function withoutName(send: string): EntityCommand {
   };
 }
 
-/** Parses and checks a message. Never throws. */
-export function readEntityMessage(type: string, data: Uint8Array): EntityMessage | UnreadableGroup {
-  const parsed = parseGroup(data);
+/** Parses and checks a message. `known`: for several of one type. Never throws. */
+export function readEntityMessage(
+  type: string,
+  data: Uint8Array,
+  known: KnownNames = new KnownNames(),
+): EntityMessage | UnreadableGroup {
+  const parsed = parseGroup(data, known);
   if ("reason" in parsed) return parsed;
   const { endpoint, first, head, items } = parsed;
   if (!Array.isArray(head) || head.length < 2 || !isCount(head[0])) return unreadable("its head is malformed");
@@ -141,17 +146,15 @@ export function readEntityMessage(type: string, data: Uint8Array): EntityMessage
   const commands: EntityCommand[] = [];
   let events = 0;
   for (let i = 1; i < head.length; i++) {
-    const command = readCommand(head[i]);
+    const command = readCommand(head[i], known);
     if (command === undefined) return unreadable("its head is malformed");
     events += command.events;
     commands.push(command);
   }
   if (events !== items.length) return unreadable(`it has ${items.length} events; its commands emitted ${events}`);
-  let known: unknown; // most events have the name of the one before
   for (let index = 0; index < items.length; index++) {
     const wrong = whyMalformed(type, items[index], known);
     if (wrong !== undefined) return unreadable(`event ${index}: ${wrong}`);
-    known = (items[index] as StoredItem)[0];
   }
   // all of them are well formed
   return {
@@ -214,16 +217,25 @@ function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {
 }
 
 /** `undefined` for a malformed one. */
-function readCommand(value: unknown): EntityCommand | undefined {
+function readCommand(value: unknown, known: KnownNames): EntityCommand | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 7) return undefined;
   const [name, id, events, result, fingerprint, correlation, headers] = value;
-  if (typeof name !== "string" || (name !== "" && !isContractName(name))) return undefined;
+  if (name !== known.command) {
+    if (typeof name !== "string" || (name !== "" && !isContractName(name))) return undefined;
+    known.command = name;
+  }
   if (typeof id !== "string" || id.length > MAX_ID || !isCount(events)) return undefined;
   if (!isText(result) || !isText(fingerprint) || !isText(correlation)) return undefined;
   if (headers !== undefined && headers !== null && !isStrings(headers)) return undefined;
+  // not by spreading: a load reads thousands of them
   return {
-    ...{ name, id, events, result: result ?? undefined, fingerprint: fingerprint ?? undefined },
-    ...{ correlation: correlation ?? undefined, headers: headers ?? undefined },
+    name,
+    id,
+    events,
+    result: result ?? undefined,
+    fingerprint: fingerprint ?? undefined,
+    correlation: correlation ?? undefined,
+    headers: headers ?? undefined,
   };
 }
 
@@ -231,12 +243,13 @@ function isText(value: unknown): value is string | null | undefined {
   return value === undefined || value === null || typeof value === "string";
 }
 
-/** What is wrong with an item; `undefined`: nothing. `known`: the name of an event that is one. */
-function whyMalformed(type: string, item: unknown, known: unknown): string | undefined {
+/** What is wrong with an item; `undefined`: nothing. */
+function whyMalformed(type: string, item: unknown, known: KnownNames): string | undefined {
   if (!Array.isArray(item) || item.length < 2 || item.length > 3) return "it is not an array of 2 or 3 elements";
   const [event, payload, form] = item;
-  if (event !== known && (typeof event !== "string" || !isContractName(`${type}.${event}`))) {
-    return "its name is not that of an event";
+  if (event !== known.event) {
+    if (typeof event !== "string" || !isContractName(`${type}.${event}`)) return "its name is not that of an event";
+    known.event = event;
   }
   return whyNoPayload(payload, form);
 }

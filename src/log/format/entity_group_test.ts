@@ -6,9 +6,11 @@ import {
   entityGroupText,
   eventText,
   readEntityGroup,
+  readEntityMessage,
   saysForgotten,
   withoutName,
 } from "./entity_group.ts";
+import { KnownNames } from "./group_text.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 import { entitySubject } from "./names.ts";
 import { positionOf } from "./position.ts";
@@ -81,6 +83,8 @@ describe("entityGroupText and readEntityGroup", () => {
     const bad = [
       ["", "no"],
       ["{}", "not a JSON array"],
+      ["[1]", "publisher"],
+      ['[1,"n 1",7,1,[0,["C","c",1]],["A",1]]', "publisher"],
       ['[1,"n.1",7,1,0,["A",1]]', "head"],
       ['[1,"n.1",7,1,[0],["A",1]]', "head"],
       ['[1,"n.1",7,1,[0,["C","c"]],["A",1]]', "head"],
@@ -100,6 +104,12 @@ describe("entityGroupText and readEntityGroup", () => {
       assertMatch(group.reason, new RegExp(reason === "no" ? "." : reason));
       assertEquals(group.version, undefined);
     }
+    // also behind a valid one
+    const known = new KnownNames();
+    const behind = (text: string) => readEntityMessage("Cart", new TextEncoder().encode(text), known);
+    assert(!("reason" in behind(good)));
+    for (const [text, reason] of bad) assert("reason" in behind(text), `${text}: ${reason}`);
+    assert(!("reason" in behind(good)));
     const newer = read(good.replace("[1,", "[2,"));
     assertEquals("version" in newer && newer.version, 2);
     for (const subject of ["catga.ns.entity.Cart", "catga.ns.entity.Cart.a.b", "catga.ns.entity.C*.a", "other"]) {

@@ -20,8 +20,15 @@ export interface ParsedGroup {
   readonly items: readonly unknown[];
 }
 
+/** Names that were found valid when the message before was read: most messages have the same. NaN: none, and equal to nothing. */
+export class KnownNames {
+  endpoint: unknown = NaN;
+  command: unknown = NaN;
+  event: unknown = NaN;
+}
+
 /** Parses a message. Never throws. */
-export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
+export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
   const value = parse(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
   // a level takes two bytes
@@ -32,8 +39,11 @@ export function parseGroup(data: Uint8Array): ParsedGroup | UnreadableGroup {
       ? { reason: `it has format ${version}; this node reads ${GROUP_VERSION}`, version }
       : unreadable("it has no version of the format");
   }
-  if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
-    return unreadable("its publisher is not an endpoint");
+  if (endpoint !== known.endpoint) {
+    if (typeof endpoint !== "string" || !/^[\w-]{1,64}\.[\w-]{1,64}$/.test(endpoint)) {
+      return unreadable("its publisher is not an endpoint");
+    }
+    known.endpoint = endpoint;
   }
   if (!isCount(first)) return unreadable("the number of its first item is not a count");
   if (!Number.isFinite(sentAt)) return unreadable("its time is not a number");

@@ -4,12 +4,11 @@
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/checks.ts";
-import { isStrings } from "../../data/checks.ts";
-import { isCount, isNotNegative } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+import { readRecord } from "./record_text.ts";
 
 /** What an attempt failed with: what its handler threw, if that is kept, is the cause. */
 export interface FailedWith {
@@ -63,16 +62,10 @@ export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage
 
 /** Parses the message of an identity. Returns a string that says what is wrong with it if it is invalid. */
 export function readParked(id: string, text: string): ParkedMessage | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (!isRecord(value)) return "no object";
+  const value = readRecord(text);
+  if (typeof value === "string") return value;
   if (isTooDeep(value)) return "nested too deeply";
-  const { v, error } = value;
-  if (v !== 1) return "of another version";
+  const { error } = value;
   if (error !== undefined && !(Array.isArray(error) && typeof error[0] === "string" && typeof error[1] === "string")) {
     return "no error";
   }

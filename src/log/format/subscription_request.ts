@@ -4,8 +4,8 @@
  * one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isRecord } from "../../data/checks.ts";
-import { isCount } from "../../data/checks.ts";
+import { isCount, isRecord } from "../../data/checks.ts";
+import { readRecord } from "./record_text.ts";
 
 /** A request. */
 export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;
@@ -37,15 +37,9 @@ export function writeRequest(request: SubscriptionRequest): string {
 
 /** Parses a request. Returns a string that says what is wrong with it if it is invalid. */
 export function readRequest(text: string): SubscriptionRequest | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (!isRecord(value)) return "no object";
-  const { v, kind, message, dead, to, began } = value;
-  if (v !== 1) return "of another version";
+  const value = readRecord(text);
+  if (typeof value === "string") return value;
+  const { kind, message, dead, to, began } = value;
   switch (kind) {
     case "replay":
     case "discard":

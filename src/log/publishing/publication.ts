@@ -9,7 +9,7 @@ import { CatgaError } from "../../error.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /** What a {@link Publication} needs of its app: a drain waits for it. */
-export type PublicationHost = Pick<ContextHost, "wheel" | "pending" | "idle">;
+export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
 /** A schedule that is to be stored. */
 export interface Planned {
@@ -83,7 +83,7 @@ export class Publication extends Deadlined {
     // events are not aborted with their handler: it may still publish what it did
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
-    host.pending++;
+    host.underWay.begin();
     host.wheel.add(this);
     if (parts.signal !== undefined) {
       this.#cancel = () => this.abort(cancelled(this.contract));
@@ -107,8 +107,8 @@ export class Publication extends Deadlined {
     this.#execution?.release(this);
     this.#ended(this);
     this.item = "";
-    settle(result); // before `idle`: code that waits for it may start something that a drain has to wait for
-    if (--this.#host.pending === 0) this.#host.idle();
+    settle(result); // before it ends: code that waits for it may start something that a drain has to wait for
+    this.#host.underWay.end();
     this.attempted?.left();
   }
 

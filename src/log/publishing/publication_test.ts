@@ -18,13 +18,13 @@ describe("Publication", () => {
   it("ends once, with its first result, and holds neither its text nor a deadline then", async () => {
     const { host, begin, events } = start();
     const publication = begin(Placed);
-    assertEquals([publication.over, host.pending, host.wheel.size], [false, 1, 1]);
+    assertEquals([publication.over, host.underWay.count, host.wheel.size], [false, 1, 1]);
     publication.end(OK);
     publication.fail("too late");
     publication.abort(new CatgaError("CLOSED", "stopped"));
     assertEquals(await publication.result, OK);
     assertEquals(events, ["ended", "idle"]);
-    assertEquals([publication.over, publication.item, host.pending, host.wheel.size], [true, "", 0, 0]);
+    assertEquals([publication.over, publication.item, host.underWay.count, host.wheel.size], [true, "", 0, 0]);
   });
 
   it("is UNAVAILABLE at its deadline if it was certainly not stored, with the last error", async () => {
@@ -73,7 +73,7 @@ describe("Publication", () => {
     assertEquals([await stored.result, listening.size], [OK, 0]);
   });
 
-  it("calls idle when nothing is pending, after who waits for its result: that may start something else", async () => {
+  it("is under way until who waits for its result has it: that may start something else", async () => {
     const { begin, events, idle } = start();
     const [first, second] = [begin(Placed), begin(Placed)];
     first.end(OK);
@@ -104,7 +104,7 @@ describe("Publication", () => {
     const late = begin(Mail, { parent });
     assertEquals((await failureOf(mail))[0], "UNAVAILABLE");
     assertEquals((await failureOf(late))[0], "UNAVAILABLE");
-    assertEquals([await stored.result, placed.over, host.pending], [OK, false, 1]);
+    assertEquals([await stored.result, placed.over, host.underWay.count], [OK, false, 1]);
   });
 
   it("is released by the handler that sends it when it has ended: a long one may send many", () => {
@@ -127,14 +127,16 @@ function start() {
   const clock = new VirtualClock();
   const events: string[] = [];
   const { promise: idle, resolve } = Promise.withResolvers<void>();
-  const host = {
-    wheel: new DeadlineWheel(clock),
-    pending: 0,
-    idle() {
+  const underWay = {
+    count: 0,
+    begin: () => void underWay.count++,
+    end() {
+      if (--underWay.count > 0) return;
       events.push("idle");
       resolve();
     },
   };
+  const host = { wheel: new DeadlineWheel(clock), underWay };
   const begin = (contract: AnyContract, more: Partial<PublicationParts> = {}) => {
     const parts = { item: "[1]", id: undefined, key: undefined, keep: 1, planned: undefined, timeout: 1_000, ...more };
     const { signal, parent } = more;

@@ -170,11 +170,11 @@ export class Publisher implements LaneHost {
     const mark = `${endpoint}.${this.#marks++}`;
     const stream = (again: boolean) => this.stream(again);
     const timeout = Math.min(limit, 60_000); // shorter than a mark stays, and than the stream remembers an id
-    host.pending++; // a drain waits for it
+    host.underWay.begin(); // a drain waits for it
     try {
       return await work({ clock: this.clock, stream, mark, timeout });
     } finally {
-      if (--host.pending === 0) host.idle();
+      host.underWay.end();
     }
   }
 

@@ -4,7 +4,7 @@ import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import { encode } from "../../data/encoding.ts";
-import { DeadlineWheel } from "../../ports/clock.ts";
+import { DeadlineWheel, UnderWay } from "../../ports/clock.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -38,10 +38,10 @@ describe("Publisher", () => {
     const results: unknown[] = [];
     const first = publish(Placed, 1).then((result) => results.push(result));
     await Promise.resolve();
-    assertEquals([results, host.pending], [[], 1]);
+    assertEquals([results, host.underWay.count], [[], 1]);
     stream.appends[0].answer(stored(7, true));
     await first;
-    assertEquals([results, host.pending, host.wheel.size], [[{ ok: true, value: undefined }], 0, 0]);
+    assertEquals([results, host.underWay.count, host.wheel.size], [[{ ok: true, value: undefined }], 0, 0]);
   });
 
   it("what is published meanwhile leaves together, in order", async () => {
@@ -264,7 +264,7 @@ describe("Publisher", () => {
     const result = await publish(Placed, 1, { payload: { f: () => 1 } });
     assertEquals(code(result), "INVALID_MESSAGE");
     assertMatch(result.error!.message, /payload.f/);
-    assertEquals([stream.appends.length, host.pending], [0, 0]);
+    assertEquals([stream.appends.length, host.underWay.count], [0, 0]);
   });
 
   describe("repeats", () => {
@@ -434,7 +434,7 @@ describe("Publisher", () => {
       const sent = [publish(Placed, 1), publish(Placed, 2)];
       host.wheel.abort(new CatgaError("CLOSED", "stopping"));
       assertEquals((await Promise.all(sent)).map(code), ["OUTCOME_UNKNOWN", "CLOSED"]);
-      assertEquals(host.pending, 0);
+      assertEquals(host.underWay.count, 0);
     });
   });
 
@@ -606,7 +606,7 @@ describe("Publisher", () => {
       const due = publish(Mail, 1, { id: "x", schedule: { delay: 0 }, timeout: 5_000 });
       await clock.advance(10_000);
       assertEquals(code(await due), "OUTCOME_UNKNOWN");
-      assertEquals(host.pending, 0);
+      assertEquals(host.underWay.count, 0);
     });
 
     it("one under way for an id: the next of the same id waits", async () => {
@@ -668,7 +668,7 @@ function start(
   { clock = new VirtualClock(), stream = new ScriptedStream(), opens, most, maxPayload = 1_048_576, onStored }:
     StartOptions = {},
 ) {
-  const host = { wheel: new DeadlineWheel(clock), pending: 0, idle() {} };
+  const host = { wheel: new DeadlineWheel(clock), underWay: new UnderWay() };
   const publisher = new Publisher({
     namespace: "shop",
     endpoint: "here.1",

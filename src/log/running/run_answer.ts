@@ -20,7 +20,9 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
-  if (ctx.contract.options.idempotent && ctx.execution.claiming && WAITED.has(outcome.error.code)) return outcome;
+  if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
+    return outcome;
+  }
   const { error } = outcome;
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };

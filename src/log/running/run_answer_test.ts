@@ -32,7 +32,7 @@ describe("answerTo", () => {
 
   it("stays a failure while the claim of an idempotent command was not acquired, unless its id was used for another", () => {
     const ctx = context(Book);
-    ctx.execution.claiming = true;
+    ctx.execution.stage = "claiming";
     for (const code of ["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]) {
       const outcome = { ok: false, error: new CatgaError(code, "claimed") } as const;
       assertStrictEquals(answerTo(outcome, ctx, true, 0), outcome);

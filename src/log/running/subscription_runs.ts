@@ -308,7 +308,7 @@ class Run {
     if (this.answered) return;
     const ctx = this.#ctx;
     const { aborted, contract, node, execution } = ctx;
-    const begun = !ctx.waiting && !execution.preparing && !execution.claiming;
+    const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
     if (!begun && !over) return; // its outcome follows, and says so
     this.answered = true;
     // an aborted handler may end with a failure of its own making: why it was aborted says more

@@ -5,10 +5,10 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
-import { pauseAfter } from "./retry.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
+import { afterFailure } from "./dead_letter.ts";
 import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "./run_outcome.ts";
@@ -89,7 +89,7 @@ export class HandingOut {
     const { ledger, now, host: { clock } } = this.#options;
     for (const [item, due] of this.#waiting.items) {
       const { attempts, error } = item;
-      if (!item.isLive || item.parked || item.begun || error === undefined) continue;
+      if (item.place !== "open" || item.turn === "begun" || error === undefined) continue;
       ledger.failed(item, { attempts, error, due: now() + Math.max(0, due - clock.monotonic()) });
     }
     this.#waiting.close();
@@ -274,54 +274,40 @@ export class HandingOut {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
   }
 
-  /** What its handler calls is out of reach: that is no attempt. */
-  #outOfReach(item: Item, since: number): void {
-    const { host: { random }, ledger, now, onOutage } = this.#options;
-    const { name: contract, delay: [first, longest] } = item.category as Category; // the categories make no others
-    const { code, message } = item.error!; // it failed
-    this.#outages.set(item, { contract, code, message, since });
-    if (this.#outages.size === 1) onOutage(this.outage);
-    // as long as it lasts: so it doubles, under the next leader, too
-    const pause = Math.min(longest, Math.max(first, now() - since)) * (0.5 + random() / 2);
-    this.#waits(item, item.attempts, pause);
-  }
-
-  #failed(item: Item, { code, message, cause, final, node, outage }: RunFailure): void {
-    const { host: { random, observer }, label, ledger, now, onProgress } = this.#options;
+  #failed(item: Item, failure: RunFailure): void {
+    const { host: { clock, random, observer }, label, ledger, now, onOutage, onProgress } = this.#options;
+    const { code, message, cause, node, outage } = failure;
     const category = item.category as Category; // the categories make no others
-    const attempts = item.attempts + 1;
+    const { name: contract } = category;
+    const time = clock.monotonic();
     const since = outage === undefined ? undefined : item.error?.outage ?? now();
+    const after = afterFailure(item, failure, category, {
+      now: time,
+      lasted: since === undefined ? Infinity : now() - since,
+      room: this.#waiting.size < MOST_WAITING,
+      random,
+    });
     const error = item.error = { code, message, cause, ...(since === undefined ? {} : { outage: since }) };
-    this.lastFailure = { contract: category.name, id: item.message.id, code, message, cause, at: now() };
+    this.lastFailure = { contract, id: item.message.id, code, message, cause, at: now() };
     item.refusals = 0;
+    item.failedAt ??= time;
     onProgress();
-    if (since !== undefined && now() - since < outage!) return this.#outOfReach(item, since);
-    this.#back(item);
-    if (final || attempts >= category.attempts) return ledger.failed(item, { attempts, error, dead: now() });
+    const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
+    if (attempts > item.attempts) this.#back(item);
+    if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
-    const pause = pauseAfter(attempts, category.delay, random);
-    observer({
-      type: "message-failed",
-      subscription: label,
-      contract: category.name,
-      id: item.message.id,
-      attempt: attempts,
-      code,
-      pause,
-    });
-    this.#waits(item, attempts, pause);
-  }
-
-  /** It is tried again after a pause. */
-  #waits(item: Item, attempts: number, pause: number): void {
-    const { host: { clock }, ledger, now } = this.#options;
-    const time = clock.monotonic();
-    item.failedAt ??= time;
-    if (!item.parked && time + pause - item.failedAt <= IN_MEMORY && this.#waiting.size < MOST_WAITING) {
-      ledger.waits(item, attempts);
-      this.#waiting.add(item, pause);
-    } else ledger.failed(item, { attempts, error: item.error!, due: now() + pause }); // it failed
+    const { pause } = after;
+    if (attempts > item.attempts) {
+      const { message: { id } } = item;
+      observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
+    } else {
+      this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
+      if (this.#outages.size === 1) onOutage(this.outage);
+    }
+    if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
+    ledger.waits(item, attempts);
+    this.#waiting.add(item, pause);
   }
 }
 
@@ -335,7 +321,5 @@ const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
 /** The first and the longest pause after a refusal, in ms. */
 const REFUSED = [50, 2_000] as const;
-/** How long a message that fails stays in memory, in ms; then it is parked. */
-const IN_MEMORY = 5_000;
-/** How many do at most. */
+/** How many messages that failed wait in memory at most. */
 const MOST_WAITING = 2_000;

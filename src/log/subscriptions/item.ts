@@ -38,20 +38,17 @@ export class Item {
   readonly epoch: number;
   /** Attempts that failed. */
   attempts: number;
-  parked = false;
+  /** Among those that are open, or put aside; or it is done, or discarded. */
+  place: "open" | "parked" | "gone" = "open";
+  /** It waits for its turn; may be handed out; or is handed out, or with the next commit. */
+  turn: "waits" | "ready" | "begun" = "waits";
   /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
   due = 0;
   dead = 0;
   /** What its last attempt failed with. */
   error: FailedWith | undefined = undefined;
-  /** It is handed out, or is with the next commit. */
-  begun = false;
   /** It was in a batch that failed: it is handed out alone from now on. */
   alone = false;
-  /** It is among those that may be handed out. */
-  ready = false;
-  /** Neither done nor discarded. */
-  isLive = true;
   /** It runs at a node already: to hand it out is to join that run. */
   joins = false;
   /** The id of the node that the next attempt goes to: one where it may be running still. */
@@ -66,7 +63,6 @@ export class Item {
   /** Neighbours among those that are open. */
   previous: Item | undefined = undefined;
   next: Item | undefined = undefined;
-  listed = false;
   #id: string | undefined;
 
   constructor(message: LoggedMessage, category: LedgerCategory, attempts: number, epoch: number) {
@@ -125,7 +121,6 @@ export class OpenList {
     let before = this.#last;
     while (before !== undefined && before.position > item.position) before = before.previous;
     const after = before === undefined ? this.#first : before.next;
-    item.listed = true;
     item.previous = before;
     item.next = after;
     if (before === undefined) this.#first = item;
@@ -137,13 +132,11 @@ export class OpenList {
   }
 
   remove(item: Item): void {
-    if (!item.listed) return;
     const { previous, next } = item;
     if (previous === undefined) this.#first = next;
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    item.listed = false;
     item.previous = item.next = undefined;
     this.#size--;
     this.#bytes = this.#size === 0 ? 0 : this.#bytes - item.size; // fractions add up

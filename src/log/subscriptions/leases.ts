@@ -5,8 +5,8 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { isRecord } from "../../data/checks.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
+import { readRecord } from "../format/record_text.ts";
 
 /** What {@link Leases} are made of. */
 export interface LeasesOptions {
@@ -149,12 +149,8 @@ export class Leases {
 
 /** Whose lease it is. */
 function holderOf(data: Uint8Array): string | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(data));
-    return isRecord(value) && typeof value.by === "string" ? value.by : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = readRecord(new TextDecoder().decode(data));
+  return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
 }
 
 /** A lease is written so often, in ms, and after a write that failed. */

@@ -153,7 +153,9 @@ export class Ledger {
       if (message === undefined) lost.push(`${position}`);
       else this.#open(message, attempts);
     }
-    for (const [id, node] of running) this.#join(id, node, messages.get(id), running);
+    const known = new Map(this.parked);
+    for (let item = this.open.first; item !== undefined; item = item.next) known.set(item.id, item);
+    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);
     const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
     if (alone !== undefined) this.#countDeath(alone);
     return lost;
@@ -181,7 +183,7 @@ export class Ledger {
       item.joins = node !== undefined;
       item.node = node;
     }
-    if (item.isLive && !item.parked) this.#suspicion.arrived(item);
+    if (item.place === "open") this.#suspicion.arrived(item);
     return true;
   }
 
@@ -202,7 +204,7 @@ export class Ledger {
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
       const item = this.#due.pop()!; // there is a first
-      if (item.due === first && this.#isFirst(item) && !item.ready && !item.begun) this.#push(item);
+      if (item.due === first) this.#offer(item);
     }
   }
 
@@ -229,7 +231,7 @@ export class Ledger {
   isFull(category: LedgerCategory): boolean {
     let count = 0;
     for (const head of this.#heads.get(category) ?? []) {
-      count += head.parked ? 1 : head.line?.open ?? 1;
+      count += head.place === "parked" ? 1 : head.line?.open ?? 1;
       if (count >= category.batch!.max) return true; // else it has no heads
     }
     return false;
@@ -249,15 +251,14 @@ export class Ledger {
       return items.length === 0 || bytes <= most;
     };
     all: for (const head of heads) {
-      if (head.isLive && !head.begun && head.dead === 0 && this.#isFirst(head)) {
+      if (head.place !== "gone" && head.turn === "ready" && head.dead === 0 && this.#isFirst(head)) {
         for (const item of together(head)) {
           if (!fits(item)) break all;
           if (item === head) taken++;
-          item.ready = false;
           items.push(this.#run(item));
         }
       } else {
-        head.ready = false;
+        head.turn = "waits";
         taken++;
       }
     }
@@ -267,7 +268,7 @@ export class Ledger {
   }
 
   #await(item: Item): void {
-    item.ready = true;
+    item.turn = "ready";
     const heads = this.#heads.get(item.category);
     if (heads === undefined) this.#heads.set(item.category, [item]);
     else heads.push(item);
@@ -276,7 +277,7 @@ export class Ledger {
   /** The nodes that handle this category have changed. */
   refresh(category: LedgerCategory): void {
     if (category.capable === 0) return;
-    for (const item of category.held.splice(0)) if (item.isLive) this.#push(item);
+    for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
 
   /** It was handled. */
@@ -309,14 +310,14 @@ export class Ledger {
    */
   vanished(item: Item, node: string): void {
     this.#stopped(item);
-    if (!item.isLive) return;
+    if (item.place === "gone") return;
     if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
   /** Its pause is over. It runs again when it is known that it failed. */
   again(item: Item): void {
-    if (!item.isLive || item.begun || item.ready || !this.#isFirst(item)) return;
+    if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
     else this.#push(item);
   }
@@ -383,7 +384,7 @@ export class Ledger {
     if (kept >= most.open) return;
     let last = most.first!; // it has some
     let count = 1;
-    for (; last.behind !== undefined && (count < kept || last.behind.begun); count++) last = last.behind;
+    for (; last.behind !== undefined && (count < kept || last.behind.turn === "begun"); count++) last = last.behind;
     const behind = chain(last.behind);
     most.last = last;
     last.behind = undefined;
@@ -427,8 +428,8 @@ export class Ledger {
   /** A draft is stored. Returns what runs now. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
     for (const item of failed) this.#uncommitted.delete(item);
-    for (const item of after) if (this.#isFirst(item) && item.isLive && !item.ready && !item.begun) this.#push(item);
-    return begins.filter((item) => item.isLive);
+    for (const item of after) this.#offer(item);
+    return begins.filter(({ place }) => place !== "gone");
   }
 
   /** Whether there is anything that a commit would make known. */
@@ -462,7 +463,7 @@ export class Ledger {
   #restore(state: ParkedState, message: LoggedMessage, error: Failure["error"] | undefined): void {
     const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
     item.error = error;
-    item.parked = true;
+    item.place = "parked";
     item.due = state.due;
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
@@ -498,8 +499,14 @@ export class Ledger {
    * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead letter in front of it is
    * being discarded.
    */
-  #join(id: string, node: string, message: LoggedMessage | undefined, running: Found["running"]): void {
-    const found = this.#find(id);
+  #join(
+    id: string,
+    node: string,
+    known: Item | undefined,
+    message: LoggedMessage | undefined,
+    running: Found["running"],
+  ): void {
+    const found = known?.place === "gone" ? undefined : known;
     if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
     if (found !== undefined && found.dead > 0) return;
     const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
@@ -517,7 +524,7 @@ export class Ledger {
     }
     item.node = node;
     item.joins = true;
-    if (!item.ready && this.#isFirst(item)) this.#push(item);
+    this.#offer(item);
   }
 
   /** Those that the last leader may have begun. */
@@ -530,24 +537,17 @@ export class Ledger {
 
   /** Those that are handed out. */
   *#begun(): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.begun) yield item;
-    for (const item of this.parked.values()) if (item.begun) yield item;
+    for (let item = this.open.first; item !== undefined; item = item.next) if (item.turn === "begun") yield item;
+    for (const item of this.parked.values()) if (item.turn === "begun") yield item;
   }
 
   /** It ran alone, and the process ended. */
   #countDeath(item: Item): void {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
-    if (!item.parked) return;
+    if (item.place !== "parked") return;
     this.#changed.set(item.id, item);
     this.#entries.add(item);
-  }
-
-  #find(id: string): Item | undefined {
-    const parked = this.parked.get(id);
-    if (parked !== undefined) return parked;
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.id === id) return item;
-    return undefined;
   }
 
   #beginInDoubt(now: () => number): readonly Item[] {
@@ -568,8 +568,9 @@ export class Ledger {
 
   /** Whether it can be handed out now. */
   #mayRun(item: Item, now: () => number): boolean {
-    item.ready = false;
-    if (!item.isLive || item.begun || item.dead > 0) return false;
+    if (item.turn !== "ready") return false;
+    item.turn = "waits";
+    if (item.place === "gone" || item.dead > 0) return false;
     if (item.attempts >= item.category.attempts) {
       this.#park(item, { attempts: item.attempts, error: item.error ?? UNKNOWN, dead: now() });
       return false;
@@ -581,20 +582,28 @@ export class Ledger {
   }
 
   #run(item: Item): Item {
-    item.begun = true;
+    item.turn = "begun";
     this.#running++;
     return item;
   }
 
+  /** It may be handed out if it is its turn. */
+  #offer(item: Item): void {
+    if (item.place !== "gone" && item.turn === "waits" && this.#isFirst(item)) this.#push(item);
+  }
+
   #push(item: Item): void {
-    item.ready = true;
+    item.turn = "ready";
     this.#ready.push(item);
   }
 
   /** It runs no more, which says nothing about it. */
   #stopped(item: Item): void {
-    if (item.begun) this.#running--;
-    item.begun = item.joins = false;
+    if (item.turn === "begun") {
+      this.#running--;
+      item.turn = "waits";
+    }
+    item.joins = false;
     this.#suspicion.stopped(item);
   }
 
@@ -602,15 +611,15 @@ export class Ledger {
   #ended(item: Item): boolean {
     this.#stopped(item);
     this.#suspicion.cleared(item);
-    return item.isLive;
+    return item.place !== "gone";
   }
 
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
-    item.isLive = false;
+    const { line, place } = item;
+    item.place = "gone";
     this.#suspicion.cleared(item);
-    const { line } = item;
-    if (item.parked) {
+    if (place === "parked") {
       if (item.dead > 0) this.#dead--;
       this.parked.delete(item.id);
       this.#changed.set(item.id, undefined);
@@ -625,7 +634,7 @@ export class Ledger {
   }
 
   #park(item: Item, failure: Failure | undefined): void {
-    if (!item.parked && this.parked.size >= this.#options.mostParked) {
+    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       return;
     }
@@ -638,7 +647,7 @@ export class Ledger {
     this.#entries.add(item);
     this.#changed.set(item.id, item);
     if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
-    if (!item.parked) this.#putAside(item, failure === undefined);
+    if (item.place !== "parked") this.#putAside(item, failure === undefined);
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
@@ -649,7 +658,7 @@ export class Ledger {
 
   /** It leaves those that are open; those of its key that wait behind it go with it. */
   #putAside(item: Item, last: boolean): void {
-    item.parked = true;
+    item.place = "parked";
     this.open.remove(item);
     this.parked.set(item.id, item);
     if (item.key === undefined) return;
@@ -663,7 +672,7 @@ export class Ledger {
     line.parked.unshift(item, ...behind);
     for (const each of behind) {
       each.behind = undefined;
-      each.parked = true;
+      each.place = "parked";
       this.open.remove(each);
       this.parked.set(each.id, each);
       this.#entries.add(each);
@@ -677,7 +686,7 @@ export class Ledger {
     const waiting = this.#roomless;
     this.#roomless = [];
     for (const [item, failure] of waiting) {
-      if (!item.isLive) continue;
+      if (item.place === "gone") continue;
       if (failure !== undefined) this.#park(item, failure);
       else if (this.#roomless.length > 0) this.#roomless.push([item, failure]);
       else this.#enqueue(item);
@@ -696,9 +705,9 @@ export class Ledger {
   #next(line: Line, { category, key }: Item): void {
     const { first, parked: [parked] } = line;
     if (first !== undefined) {
-      if (!first.begun && !first.ready) this.#push(first);
+      if (first.turn === "waits") this.#push(first);
     } else if (parked === undefined) category.lines.delete(key!); // it has a line
-    else if (parked.dead === 0 && !parked.begun && !parked.ready) this.#due.push(parked.due, parked);
+    else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
   }
 
   /** Whether it is the one of its key whose turn it is. */
@@ -706,7 +715,7 @@ export class Ledger {
     if (item.key === undefined) return true;
     const { line } = item;
     if (line === undefined) return false;
-    return item.parked ? line.first === undefined && line.parked[0] === item : line.first === item;
+    return item.place === "parked" ? line.first === undefined && line.parked[0] === item : line.first === item;
   }
 }
 
@@ -721,11 +730,12 @@ function lineOf({ category: { lines }, key, line: known }: Item): Line {
 function* together(head: Item): Iterable<Item> {
   yield head;
   const fits = (item: Item) => {
-    return !item.alone && !item.begun && !item.joins && item.loaded && item.dead === 0 &&
+    return !item.alone && item.turn === "waits" && !item.joins && item.loaded && item.dead === 0 &&
       item.attempts < item.category.attempts;
   };
-  if (!head.parked) { for (let item = head.behind; item !== undefined && fits(item); item = item.behind) yield item; }
-  else {
+  if (head.place === "open") {
+    for (let item = head.behind; item !== undefined && fits(item); item = item.behind) yield item;
+  } else {
     const parked = head.line?.parked ?? [];
     for (let at = 1; at < parked.length && fits(parked[at]); at++) yield parked[at];
   }

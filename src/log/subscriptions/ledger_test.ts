@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { leastTime } from "../../../test/support/least_time.ts";
 import type { Head, StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { Item, LedgerCategory } from "./item.ts";
@@ -62,6 +63,10 @@ function message(position: number): LoggedMessage {
     tagged: false,
     meta: undefined,
   };
+}
+
+function keyless(position: number): LoggedMessage {
+  return { ...message(position), key: undefined };
 }
 
 function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
@@ -247,6 +252,21 @@ describe("Ledger", () => {
       assertEquals(kit.ledger.takeOver(found(head, { messages })), ["1"]);
       assertEquals(kit.open, [2]);
     });
+  });
+
+  it("joins what runs in a time that grows with its number, not with its square", async () => {
+    const taken = (count: number) => {
+      const positions = Array.from({ length: count }, (_, at) => at + 1);
+      const running = new Map(positions.map((position) => [`${position}-${position}`, "n"]));
+      const head: Partial<Head> = {
+        open: positions.map((position) => [position, 0]),
+        place: { ...HEAD.place, read: count, time: count },
+      };
+      const given = found(head, { running, messages: new Map(positions.map((at) => [`${at}-${at}`, keyless(at)])) });
+      return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
+    };
+    const [few, many] = [await taken(1_000), await taken(8_000)];
+    assert(many < 24 * Math.max(few, 1), `${few} ms for 1,000, ${many} ms for 8,000`);
   });
 
   describe("when a node ends", () => {

@@ -178,7 +178,9 @@ export class SubscriptionStore {
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
-        else if (data.length > KEPT && item.parked && !item.begun && item.message === message) unload(item);
+        else if (data.length > KEPT && item.place === "parked" && item.turn !== "begun" && item.message === message) {
+          unload(item);
+        }
         return;
       }
       if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;
@@ -221,25 +223,31 @@ export class SubscriptionStore {
     }
   }
 
-  /** Reads until the store answers. */
-  async #again<T>(read: () => Promise<T>): Promise<T> {
-    const { clock, signal, fault } = this.#options;
-    for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
-      try {
-        const found = await read();
-        signal.throwIfAborted();
-        return found;
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!isCatgaError(error)) throw error;
-        fault(error);
-        await delay(clock, pause, signal);
-      }
-    }
+  #again<T>(read: () => Promise<T>): Promise<T> {
+    return readAgain(this.#options, read);
   }
 
   #parked(id: string): string {
     return parkedSubject(this.#options.namespace, this.#options.key, id);
+  }
+}
+
+/** Reads until the store answers. Rejects when the signal aborts. */
+export async function readAgain<T>(
+  { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
+  read: () => Promise<T>,
+): Promise<T> {
+  for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
+    try {
+      const found = await read();
+      signal.throwIfAborted();
+      return found;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isCatgaError(error)) throw error;
+      fault(error);
+      await delay(clock, pause, signal);
+    }
   }
 }
 

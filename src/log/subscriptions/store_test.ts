@@ -21,7 +21,7 @@ function item(position: number, payload: unknown, parked = true): Item {
     time: position + 1,
   };
   const made = new Item(message, CATEGORY, 1, 0);
-  made.parked = parked;
+  if (parked) made.place = "parked";
   made.error = { code: "BROKE", message: "no" };
   return made;
 }
@@ -94,10 +94,10 @@ describe("SubscriptionStore", () => {
   it("what is in hand keeps its payload, and a new error is stored with that of one that has none", async () => {
     const { clock, ask, store } = await setUp();
     const large = item(2, "l".repeat(5_000));
-    large.begun = true;
+    large.turn = "begun";
     await ask({ type: "entries", items: [large] });
     assertEquals(large.loaded, true);
-    large.begun = false;
+    large.turn = "waits";
     await ask({ type: "entries", items: [large] });
     large.error = { code: "LATER", message: "no" };
     await ask({ type: "entries", items: [large] });

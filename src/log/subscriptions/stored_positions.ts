@@ -2,6 +2,7 @@
 import { delay } from "../../ports/clock.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { readAgain } from "./store.ts";
 
 /** What {@link storedMessages} needs. */
 export interface StoredMessagesOptions {
@@ -20,35 +21,24 @@ export interface StoredMessagesOptions {
  * there, and for servers that lag behind. Rejects when the signal aborts.
  */
 export async function storedMessages(options: StoredMessagesOptions): Promise<StoredMessage[]> {
-  const { stream, clock, subject, sequences, signal, fault } = options;
+  const { stream, clock, subject, sequences, signal } = options;
   const found: StoredMessage[] = [];
   let empty = 0;
   for (let at = 0; at < sequences.length;) {
     const from = sequences[at];
     const most = near(sequences, at);
-    try {
-      const read = await stream.read(subject, { from, most });
-      signal.throwIfAborted();
-      const last = read.at(-1);
-      if (last === undefined) {
-        // the end of the stream, or a server that has not got so far
-        if (++empty > TRIES) {
-          const state = await stream.state();
-          signal.throwIfAborted();
-          if (state !== undefined) break;
-        }
-        await delay(clock, PAUSE, signal);
-        continue;
-      }
-      empty = 0;
-      const wanted = new Set(sequences.slice(at, at + most));
-      found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
-      while (at < sequences.length && sequences[at] <= last.sequence) at++;
-    } catch (error) {
-      signal.throwIfAborted();
-      fault(error);
+    const read = await readAgain(options, () => stream.read(subject, { from, most }));
+    const last = read.at(-1);
+    if (last === undefined) {
+      // the end of the stream, or a server that has not got so far
+      if (++empty > TRIES && await readAgain(options, () => stream.state()) !== undefined) break;
       await delay(clock, PAUSE, signal);
+      continue;
     }
+    empty = 0;
+    const wanted = new Set(sequences.slice(at, at + most));
+    found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
+    while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
   return found;
 }

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { storedMessages } from "./stored_positions.ts";
@@ -82,7 +83,7 @@ describe("storedMessages", () => {
   it("reports a store that does not answer, and tries again", async () => {
     const { find, answers, faults, reads } = setUp(1);
     const { read } = answers;
-    const error = new Error("no answer");
+    const error = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
     answers.read = (from, most) => reads.length < 3 ? Promise.reject(error) : read(from, most);
     assertEquals(await find(1), [1]);
     assertEquals(faults, [error, error]);

@@ -4,20 +4,18 @@
  */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import type { Commit } from "../format/commit.ts";
+import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { endOf } from "../format/position.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import { Commits, firstCommit } from "./commits.ts";
-import { firstHead } from "./first_head.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
-import { Term } from "./term.ts";
-import type { TermEnd, TermState } from "./term_options.ts";
+import { Term, type TermEnd, type TermState } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
 /** What a {@link Subscription} is made of. */
@@ -381,6 +379,24 @@ export class Subscription {
       this.#warnings.fault("reading the record", error);
     }
   }
+}
+
+/** A subscription of which nothing is stored begins where each category says: now, or at the start. `state`: that of the stream, if there is one. */
+function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
+  const now = state === undefined ? 0 : endOf(state.last);
+  const began = [...categories].map(([category, { from }]) => [category, from === "start" ? 0 : now]);
+  const start = state === undefined || [...categories.values()].some(({ from }) => from === "start");
+  return {
+    leader: "",
+    token: 0,
+    place: start
+      ? { created: "", read: 0, time: 0, epoch: 0 }
+      : { created: state.created, read: now, time: 0, at: state.now, epoch: 0 },
+    open: [],
+    began: Object.fromEntries(began),
+    requests: 0,
+    doubt: undefined,
+  };
 }
 
 /** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */

@@ -21,7 +21,7 @@ import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
-import type { TermState } from "./term_options.ts";
+import type { TermState } from "./term.ts";
 
 /** What {@link Subscriptions} are made of. */
 export interface SubscriptionsOptions {

@@ -1,6 +1,6 @@
 /** What a new leader finds: what is stored, what runs at nodes, and the messages of both. */
 import { delay } from "../../ports/clock.ts";
-import type { LogState, LogStream } from "../../ports/event_log.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -13,7 +13,7 @@ import type { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import type { Found } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
-import type { ListedMessage, SubscriptionStore } from "./store.ts";
+import { type ListedMessage, readAgain, type SubscriptionStore } from "./store.ts";
 import { storedMessages } from "./stored_positions.ts";
 
 /** What {@link takeOver} needs. */
@@ -120,7 +120,7 @@ async function read(
   const wanted = new Set([...running.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
   const positions = new Set([...open, ...[...wanted].map((id) => readMessageId(id)!.position)]);
   if (positions.size === 0 && !unclean) return { messages, unreadable, end: 0 };
-  const state = await stateOf(stream, { clock, signal, fault });
+  const state = await readAgain({ clock, signal, fault }, () => stream.state());
   const end = state === undefined ? 0 : endOf(state.last);
   // another stream: its positions are those of other messages
   if (state === undefined || state.created !== place.created) return { messages, unreadable, end };
@@ -143,24 +143,5 @@ async function read(
   return { messages, unreadable, end };
 }
 
-/** The state of the log, when it can be had; `undefined`: there is no such stream. */
-async function stateOf(
-  stream: LogStream,
-  { clock, signal, fault }: { clock: LogHost["clock"]; signal: AbortSignal; fault: (error: unknown) => void },
-): Promise<LogState | undefined> {
-  for (;;) {
-    try {
-      const state = await stream.state();
-      signal.throwIfAborted();
-      return state;
-    } catch (error) {
-      signal.throwIfAborted();
-      fault(error);
-      await delay(clock, PAUSE, signal);
-    }
-  }
-}
-
 const WAIT = 1_000; // ms
 const WAITS = 60;
-const PAUSE = 500; // ms

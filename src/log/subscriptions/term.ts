@@ -7,18 +7,80 @@
 import { HandledCount } from "../../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/position.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
+import type { CapableNode } from "./capable_nodes.ts";
 import { Categories } from "./categories.ts";
+import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
-import { HandingOut } from "./handing_out.ts";
+import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
 import type { Item } from "./item.ts";
 import { type Draft, Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
+import type { LogHost } from "../log_host.ts";
+import type { SubscriptionSpec } from "./spec.ts";
+import type { SubscriptionStore } from "./store.ts";
 import { type TakenOver, takeOver } from "./takeover.ts";
-import type { TermEnd, TermOptions, TermState } from "./term_options.ts";
+import type { Warnings } from "./warnings.ts";
+
+/** What a `Term` is made of. */
+export interface TermOptions {
+  readonly host: LogHost;
+  /** The stream that is read. */
+  readonly stream: LogStream;
+  readonly spec: SubscriptionSpec;
+  readonly warnings: Warnings;
+  readonly store: SubscriptionStore;
+  /** Ends what the store does. */
+  readonly ending: AbortController;
+  /** With the first commit, by which this node leads. */
+  readonly commits: Commits;
+  /** Whether the last leader ended without a word. */
+  readonly unclean: boolean;
+  /** Whether nothing may run any more before it begins: after a rewind. */
+  readonly fresh: boolean;
+  /** How many messages may be parked. */
+  readonly mostParked: number;
+  /** Whether nobody else can lead yet. */
+  holds(): boolean;
+  nodes(): readonly CapableNode[];
+  /** It is over. */
+  onEnd(end: TermEnd): void;
+}
+
+/**
+ * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again, because it has gone
+ * back in the log, or because a node refuses its token.
+ */
+export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
+
+/** What a term shows of itself. */
+export interface TermState {
+  readonly open: number;
+  /** Whether it has taken over, and read all that there was when it began. */
+  readonly read: boolean;
+  readonly retrying: number;
+  readonly dead: number;
+  readonly stopped: boolean;
+  /** Why it cannot take over, or read; `undefined` while it can. */
+  readonly stalled: CatgaError | undefined;
+  /** Positions up to this one are read. */
+  readonly position: number;
+  /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
+  readonly oldest: number | undefined;
+  readonly lastFailure: LastFailure | undefined;
+  readonly outage: Outage | undefined;
+}
+
+/** What a term has when it has taken over. */
+interface Led {
+  readonly categories: Categories;
+  readonly ledger: Ledger;
+  readonly handing: HandingOut;
+}
 
 /** This node leads. */
 export class Term {
@@ -26,9 +88,8 @@ export class Term {
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
-  #categories: Categories | undefined;
-  #ledger: Ledger | undefined;
-  #handing: HandingOut | undefined;
+  /** Since it has taken over. */
+  #led: Led | undefined;
   #reading: Reading | undefined;
   /** Why it has not taken over yet; `undefined`: nothing has failed. */
   #untaken: CatgaError | undefined;
@@ -45,8 +106,8 @@ export class Term {
   #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
   #fullSince: number | undefined;
-  #leaving = false;
-  #over = false;
+  /** It hands nothing more out while it leaves, and does nothing more when it is over. */
+  #phase: "runs" | "leaving" | "over" = "runs";
 
   constructor(options: TermOptions) {
     this.#options = options;
@@ -66,7 +127,7 @@ export class Term {
   }
 
   get state(): TermState {
-    const ledger = this.#ledger;
+    const ledger = this.#led?.ledger;
     const reading = this.#reading;
     const oldest = () => this.#oldest;
     return {
@@ -77,8 +138,8 @@ export class Term {
       dead: ledger?.dead ?? 0,
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
-      lastFailure: this.#handing?.lastFailure,
-      outage: this.#handing?.outage,
+      lastFailure: this.#led?.handing.lastFailure,
+      outage: this.#led?.handing.outage,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -86,8 +147,9 @@ export class Term {
   }
 
   get #oldest(): number | undefined {
-    let oldest = this.#ledger?.open.first?.message.time;
-    for (const { dead, message: { time } } of this.#ledger?.parked.values() ?? []) {
+    const ledger = this.#led?.ledger;
+    let oldest = ledger?.open.first?.message.time;
+    for (const { dead, message: { time } } of ledger?.parked.values() ?? []) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
     }
     return oldest;
@@ -98,13 +160,17 @@ export class Term {
     return this.#started.wall + elapsed(this.#options.host.clock, this.#started);
   }
 
+  get #over(): boolean {
+    return this.#phase === "over";
+  }
+
   /** The nodes that handle its categories may have changed. */
   refresh(): void {
-    const ledger = this.#ledger;
-    if (ledger === undefined) return;
-    this.#categories!.refresh(this.#options.nodes()); // it was made before the ledger
-    for (const category of this.#categories!.all) ledger.refresh(category);
-    this.#handing?.pump();
+    if (this.#led === undefined) return;
+    const { categories, ledger, handing } = this.#led;
+    categories.refresh(this.#options.nodes());
+    for (const category of categories.all) ledger.refresh(category);
+    handing.pump();
     this.#flow();
   }
 
@@ -128,24 +194,24 @@ export class Term {
 
   /** To be called every 100 ms. */
   tick(now: number): void {
-    const ledger = this.#ledger;
-    if (this.#over || ledger === undefined || this.#handing === undefined) return;
+    if (this.#over || this.#led === undefined) return;
+    const { categories, ledger, handing } = this.#led;
     const { holds, stream, warnings } = this.#options;
     // the record is its own all the same: a greater token ends that
     if (holds() && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
-    if (!holds()) this.#handing.pause();
-    else if (!this.#leaving) this.#handing.resume();
-    this.#handing.pump();
+    if (!holds()) handing.pause();
+    else if (this.#phase === "runs") handing.resume();
+    handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
-      if (ledger.open.size === 0 && !this.#leaving) this.#reading.skipOthers(now);
+      if (ledger.open.size === 0 && this.#phase === "runs") this.#reading.skipOthers(now);
     }
     this.#moved();
     this.#flow();
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
-    warnings.check(ledger.open.first?.message, stream.serverTime, this.#categories!.all);
+    warnings.check(ledger.open.first?.message, stream.serverTime, categories.all);
     const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
-    if (look && this.#reading !== undefined && !this.#carrying && !this.#leaving) {
+    if (look && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
       if (now >= this.#lookAt[0]) this.#lookAt = this.#lookAt.slice(1);
       this.#carryOut(ledger).catch((error) => this.#over || warnings.fault("carrying out requests", error))
@@ -157,10 +223,10 @@ export class Term {
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
   async handOver(patience: number, end: "handed over" | "newer" = "handed over"): Promise<void> {
-    if (this.#over || this.#leaving) return;
+    if (this.#phase !== "runs") return;
     await this.#settle(patience);
-    this.#handing?.putAside();
-    for (let tries = 0; tries < 3 && !this.#over && this.#ledger !== undefined; tries++) {
+    this.#led?.handing.putAside();
+    for (let tries = 0; tries < 3 && !this.#over && this.#led !== undefined; tries++) {
       if (await this.#write("")) break;
     }
     this.#end(end);
@@ -169,11 +235,11 @@ export class Term {
   /** Ends it without a word. */
   close(): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#phase = "over";
     this.#handled.flush();
     this.#options.ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#reading?.close();
-    this.#handing?.close();
+    this.#led?.handing.close();
   }
 
   #end(end: TermEnd): void {
@@ -189,7 +255,7 @@ export class Term {
       warnings.fault("taking over", error);
     };
     // until what is stored is read, all that it has is read as a category of its own
-    const categories = this.#categories = new Categories(spec, {}, host.timeout);
+    const categories = new Categories(spec, {}, host.timeout);
     categories.refresh(nodes());
     const { service, name } = spec;
     const taken = await takeOver({ ...this.#options, service, name, categories, commits, store, signal, fault });
@@ -198,13 +264,13 @@ export class Term {
     const { head } = taken.found.stored;
     categories.add(head.began, 0);
     this.#epoch = head.place.epoch;
-    const ledger = this.#ledger = new Ledger({
+    const ledger = new Ledger({
       head,
       categoryOf: (category) => categories.of(category),
       mostParked,
       onDead: (item) => this.#onDead(item),
     });
-    this.#handing = new HandingOut({
+    const handing = new HandingOut({
       ...{ host, label: warnings.label, token: commits.token, ledger, categories, store, nodes },
       now: () => this.#now,
       outvoted: () => {
@@ -216,12 +282,13 @@ export class Term {
       onProgress: () => this.#progress(),
       fault: (error) => warnings.fault("handing out", error),
     });
+    this.#led = { categories, ledger, handing };
     // sequences that are still to come
     ledger.restored(commits.sequence);
     this.#restore(ledger, taken);
-    if (this.#leaving) return;
+    if (this.#phase !== "runs") return;
     if (!await this.#write()) return;
-    if (this.#leaving || this.#over) return;
+    if (this.#phase !== "runs") return;
     this.#read(ledger, categories);
     this.tick(host.clock.monotonic());
   }
@@ -287,20 +354,21 @@ export class Term {
 
   #take(messages: readonly LoggedMessage[], size: number): void {
     const { holds } = this.#options;
-    const ledger = this.#ledger!; // it reads
-    if (!holds()) this.#handing!.pause();
+    const { categories, ledger, handing } = this.#led!; // it reads
+    if (!holds()) handing.pause();
     this.#moved();
     for (const message of messages) {
-      if (!this.#categories!.of(message.category).passes(message)) ledger.add(message, size);
+      if (!categories.of(message.category).passes(message)) ledger.add(message, size);
     }
     this.#progress();
-    this.#handing!.pump();
+    handing.pump();
   }
 
   /** The ledger knows how far reading is. */
   #moved(): void {
-    const [ledger, reading] = [this.#ledger, this.#reading];
-    if (ledger === undefined || reading === undefined) return;
+    const [led, reading] = [this.#led, this.#reading];
+    if (led === undefined || reading === undefined) return;
+    const { ledger } = led;
     const { place } = reading;
     const { read, created, epoch } = ledger.place;
     if (place.read !== read || place.created !== created || this.#epoch !== epoch) this.#dirty = true;
@@ -308,22 +376,23 @@ export class Term {
   }
 
   #progress(): void {
-    const ledger = this.#ledger!; // there is something
+    const { ledger } = this.#led!; // there is something
     this.#dirty = true;
-    if (ledger.waitsForCommit && this.#writing === undefined && !this.#leaving) void this.#write();
+    if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
     if (ledger.open.size === 0) this.#reading?.settle();
   }
 
   /** Reading stops while the window is full, or nothing can be parked. */
   #flow(): void {
-    const [ledger, reading] = [this.#ledger, this.#reading];
-    if (ledger === undefined || reading === undefined) return;
+    const [led, reading] = [this.#led, this.#reading];
+    if (led === undefined || reading === undefined) return;
+    const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
     const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
     const { size, bytes } = ledger.open;
-    const isFull = size >= this.#categories!.window * part || bytes >= MOST_BYTES * part;
+    const isFull = size >= categories.window * part || bytes >= MOST_BYTES * part;
     const full = ledger.full || ledger.crowded || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -334,7 +403,7 @@ export class Term {
   #noRoom(most: number): CatgaError {
     const { service, name } = this.#options.spec;
     const message =
-      `the subscription ${name} of ${service} has ${this.#ledger!.parked.size} messages put aside, of ${most} at ` +
+      `the subscription ${name} of ${service} has ${this.#led!.ledger.parked.size} messages put aside, of ${most} at ` +
       "most: replay or discard its dead letters (catga dead), or mend what its handlers fail at";
     return new CatgaError("OVERLOADED", message, { retryable: true });
   }
@@ -354,7 +423,7 @@ export class Term {
 
   async #commit(leader?: string): Promise<boolean> {
     const { commits, store, warnings, host: { clock } } = this.#options;
-    const ledger = this.#ledger!; // it has taken over
+    const { ledger, handing } = this.#led!; // it has taken over
     const progress = this.#dirty;
     this.#dirty = false;
     const { sequence } = commits;
@@ -375,8 +444,8 @@ export class Term {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }
       if (leader === undefined) {
-        this.#handing!.send(runs);
-        this.#handing!.pump();
+        handing.send(runs);
+        handing.pump();
       }
       return true;
     } catch (error) {
@@ -389,12 +458,12 @@ export class Term {
 
   /** Stops, and waits until what runs has ended, for `patience` ms at most. */
   async #settle(patience: number): Promise<void> {
-    this.#leaving = true;
+    if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
-    this.#handing?.pause();
+    this.#led?.handing.pause();
     const { clock } = this.#options.host;
     const begun = clock.monotonic();
-    while (!this.#over && (this.#ledger?.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
+    while (!this.#over && (this.#led?.ledger.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
       await delay(clock, STEP);
     }
   }
@@ -405,7 +474,7 @@ export class Term {
     const requested = this.#requested;
     const requests = await store.requests(ledger.upTo);
     for (const [sequence, request] of requests) {
-      if (this.#over || this.#leaving) return;
+      if (this.#phase !== "runs") return;
       if (sequence <= ledger.upTo) continue;
       if (typeof request === "string") {
         warnings.fault("carrying out requests", new CatgaError("INVALID_MESSAGE", `${sequence}: ${request}`));
@@ -438,7 +507,7 @@ export class Term {
   /** Reads these categories, too. */
   #join(ledger: Ledger, began: Readonly<Record<string, number>>): void {
     const reading = this.#reading!; // requests are carried out when it reads
-    const categories = this.#categories!;
+    const { categories } = this.#led!; // it has taken over
     const added = categories.add(began, reading.read);
     if (Object.keys(added).length === 0) return;
     ledger.join(added);
@@ -448,7 +517,7 @@ export class Term {
   }
 
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
-    await this.#settle(this.#categories!.patience);
+    await this.#settle(this.#led!.categories.patience); // it has taken over
     if (this.#over) return;
     const { nodes, warnings, store, host: { clock } } = this.#options;
     this.#moved();

@@ -234,7 +234,7 @@ function tooLarge(key: string, text: string, cause: CatgaError): CatgaError {
 /** How long an operation is retried without an answer of the store, in ms. */
 const RETRY_LIMIT = 5_000;
 
-/** How many races a fenced write may lose before it fails. */
+/** Races that a fenced write may lose before it fails. */
 const MAX_RACES = 100;
 
 // The loads of a node's cache: one at a time for each key, shared by all callers that miss; none can wait for itself.
@@ -256,7 +256,7 @@ class Load {
   /** The value as JSON. */
   value: Promise<string> | undefined = undefined;
   ended = false;
-  /** How many callers wait for it. */
+  /** Number of callers that wait for it. */
   waiting = 0;
   /** Loads that its function waits for. */
   readonly waitsFor: Set<Load> = new Set();

@@ -126,7 +126,7 @@ describe("cache.getOrSet of a load that never ends", () => {
     assertEquals((await clock.until(late, 500)).error?.code, "OUTCOME_UNKNOWN");
     await clock.advance(10);
     assertEquals(codes, ["CANCELLED", "TIMEOUT"]);
-    assertEquals(inside.pending, 0);
+    assertEquals(inside.underWay.count, 0);
     assertEquals(inside.wheel.size, 0);
   });
 

@@ -7,7 +7,7 @@ import { fnv1a } from "../../data/rendezvous_hash.ts";
 
 /** What every record says about the attempt that wrote it. */
 interface Attempt {
-  /** Of the payload: detects reuse of the id with another one. */
+  /** Fingerprint of the payload: detects reuse of the id with another one. */
   readonly fingerprint: string;
   /** Identifies the attempt, so that it recognizes its claim after a lost acknowledgement. */
   readonly nonce: string;

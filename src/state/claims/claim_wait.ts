@@ -77,7 +77,7 @@ export class ClaimWait {
   }
 }
 
-/** How often a waiting attempt checks whether the holder is gone, in ms. */
+/** Interval between checks of a waiting attempt whether the holder is gone, in ms. */
 const CHECK_INTERVAL = 1_000;
 
 // Watches of single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter)

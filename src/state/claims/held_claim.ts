@@ -12,17 +12,16 @@ import {
   elapsed,
   type Random,
   type Stamp,
-  stamp,
 } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { type AnswerTimeouts, type JumpWatch, type Leased, left, staleAnswer } from "../store/lease.ts";
+import { type AnswerTimeouts, type JumpWatch, type Leased, LeasedEntry } from "../store/lease.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
 const PAUSE = 15_000;
-/** How often a claim is renewed, in ms. A pause may begin right before a renewal. */
+/** Interval between renewals of a claim, in ms. A pause may begin right before a renewal. */
 const RENEWAL = 3_000;
 /** How long the renewal after the longest pause may take, in ms: until timers run, and until the store has it. */
 const MARGIN = 2_000;
@@ -42,7 +41,7 @@ export type Ending = "done" | "lost" | "unknown";
 
 /** What a {@link HeldClaim} works with. */
 export interface ClaimStore {
-  readonly bucket: Bucket;
+  readonly bucket: () => Promise<Bucket>;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   readonly jumps: JumpWatch;
@@ -64,13 +63,9 @@ export class HeldClaim extends Deadlined implements Leased {
   /** The revision of the acquisition: grows with every acquisition of the id. */
   readonly fence: number;
   readonly #store: ClaimStore;
-  readonly #key: string;
   readonly #claim: RunningClaim;
-  readonly #text: string;
+  readonly #entry: LeasedEntry;
   readonly #onLost: (why: string) => void;
-  #revision: number;
-  /** When its last acknowledged write was sent. */
-  #sent: Stamp;
   #lost = false;
   #renewing: Promise<void> | undefined;
   #ended = false;
@@ -80,17 +75,19 @@ export class HeldClaim extends Deadlined implements Leased {
     store: ClaimStore,
     key: string,
     claim: RunningClaim,
-    { revision, sent }: Acquired,
+    acquired: Acquired,
     onLost: (why: string) => void,
   ) {
     super(0);
     this.#store = store;
-    this.#key = key;
     this.#claim = claim;
-    this.#text = JSON.stringify(claim);
     this.#onLost = onLost;
-    this.fence = this.#revision = revision;
-    this.#sent = sent;
+    this.fence = acquired.revision;
+    const isOwn = (text: string) => {
+      const record = readClaim(text);
+      return record?.nonce === claim.nonce && record.state === "running";
+    };
+    this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
     this.#scheduleRenewal();
   }
@@ -102,9 +99,7 @@ export class HeldClaim extends Deadlined implements Leased {
 
   /** Loses the claim if its lease may have ended, by whichever clock is further on. */
   check(): void {
-    if (left(this.#store.clock, this.#sent, LEASE) > 0) return;
-    const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
-    this.#lose(`it could not be renewed for ${since} ms, of a lease of ${LEASE.toLocaleString("en")} ms`);
+    if (this.#entry.left <= 0) this.#lose(this.#entry.overdue);
   }
 
   /**
@@ -113,34 +108,34 @@ export class HeldClaim extends Deadlined implements Leased {
    */
   keep(text: string, ttl: number): Promise<Ending> {
     return this.#end(
-      async (bucket, revision) => await bucket.update(this.#key, text, revision, { ttl }) !== undefined,
-      (record) => record?.nonce !== this.#claim.nonce ? "lost" : record.state === "done" ? "done" : undefined,
+      (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
+      // its own record that is no claim: an earlier try has made it
+      (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
     );
   }
 
   /** Removes the claim, so that another attempt can run. `"lost"`: another attempt has it already. */
   free(): Promise<Ending> {
     return this.#end(
-      (bucket, revision) => bucket.delete(this.#key, { revision }),
-      (record) => record === undefined ? "done" : record.nonce !== this.#claim.nonce ? "lost" : undefined,
+      (bucket, revision) => bucket.delete(this.#entry.key, { revision }),
+      (record) => record === undefined ? "done" : "lost",
     );
   }
 
   /** Makes the last write, and repeats it until its outcome is known or a lease has passed. */
   async #end(
-    write: (bucket: Bucket, revision: number) => Promise<boolean>,
-    verdict: (found: ClaimRecord | undefined) => Ending | undefined,
+    write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
+    verdict: (found: ClaimRecord | undefined) => Ending,
   ): Promise<Ending> {
-    const { bucket, clock, random, closing } = this.#store;
+    const { clock, random, closing } = this.#store;
     this.#stop();
     // a renewal under way changes the revision
     await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
       try {
-        if (await write(bucket, this.#revision)) return "done";
-        const ending = verdict(await this.#readBack());
-        if (ending !== undefined) return ending;
+        const made = await this.#entry.change(ANSWER_LIMIT, write);
+        return made === "written" ? "done" : verdict(made.found && readClaim(made.found.value));
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;
         if (error.code !== "UNAVAILABLE" || closing.aborted || clock.monotonic() > end) return "unknown";
@@ -153,7 +148,7 @@ export class HeldClaim extends Deadlined implements Leased {
   override expire(): void {
     this.check();
     if (this.#renewing !== undefined) return;
-    const { observer, clock } = this.#store;
+    const { observer } = this.#store;
     this.#renewing = this.#renew().catch((error) => {
       if (!isCatgaError(error) || error.code !== "CLOSED") {
         observer({ type: "fault", during: "renewing a claim", error });
@@ -161,7 +156,7 @@ export class HeldClaim extends Deadlined implements Leased {
       this.#lose("it cannot be renewed");
       this.#stop();
     }).finally(() => this.#renewing = undefined);
-    if (!this.#lost) this.#wakeIn(left(clock, this.#sent, LEASE));
+    if (!this.#lost) this.#wakeIn(this.#entry.left);
   }
 
   override abort(): void {
@@ -182,7 +177,7 @@ export class HeldClaim extends Deadlined implements Leased {
   }
 
   #scheduleRenewal(): void {
-    this.#wakeIn(RENEWAL - elapsed(this.#store.clock, this.#sent));
+    this.#wakeIn(RENEWAL - elapsed(this.#store.clock, this.#entry.sent));
   }
 
   #wakeIn(ms: number): void {
@@ -195,42 +190,19 @@ export class HeldClaim extends Deadlined implements Leased {
   }
 
   async #renew(): Promise<void> {
-    const { bucket, clock, answers, random } = this.#store;
     try {
-      while (!this.#ended) {
-        const sent = stamp(clock);
-        const writing = bucket.update(this.#key, this.#text, this.#revision, { ttl: LEASE });
-        const revision = await answers.within(ANSWER_LIMIT, writing);
-        if (revision !== undefined) {
-          this.#revision = revision;
-          this.#sent = sent;
-          // the answer may have come after the end of the lease
-          this.check();
-          return this.#scheduleRenewal();
-        }
-        const before = this.#revision;
-        if ((await this.#readBack())?.nonce !== this.#claim.nonce) {
-          this.#lose("the store has another attempt's claim, or none");
-          return this.#stop();
-        }
-        if (this.#revision === before) {
-          throw staleAnswer();
-        }
-        // an earlier renewal was made, but its acknowledgement was lost: its age is unknown, so renew again
+      if (await this.#entry.renew(ANSWER_LIMIT, () => JSON.stringify(this.#claim)) === "written") {
+        // the answer may have come after the end of the lease
+        this.check();
+        return this.#scheduleRenewal();
       }
+      this.#lose("the store has another attempt's claim, or none");
+      this.#stop();
     } catch (error) {
       if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
       this.check();
-      const pause = RETRY_DELAY * (0.5 + random());
-      this.#wakeIn(this.#lost ? pause : Math.min(pause, left(clock, this.#sent, LEASE)));
+      const pause = RETRY_DELAY * (0.5 + this.#store.random());
+      this.#wakeIn(this.#lost ? pause : Math.min(pause, this.#entry.left));
     }
-  }
-
-  /** The record under the key now; takes over the revision if it is this claim's. */
-  async #readBack(): Promise<ClaimRecord | undefined> {
-    const entry = await this.#store.answers.within(ANSWER_LIMIT, this.#store.bucket.get(this.#key));
-    const record = entry && readClaim(entry.value);
-    if (entry !== undefined && record?.nonce === this.#claim.nonce) this.#revision = entry.revision;
-    return record;
   }
 }

@@ -15,7 +15,7 @@ import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
-import { type Acquired, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
+import { type Acquired, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
 /** What an {@link IdempotencyStore} is made of. */
 interface IdempotencyOptions {
@@ -65,8 +65,7 @@ export class IdempotencyStore implements Claims {
   readonly #wait: ClaimWait;
   /** The deadlines of callers, and the renewals of claims. */
   readonly #wheel: DeadlineWheel;
-  readonly #jumps: JumpWatch;
-  readonly #answers: AnswerTimeouts;
+  readonly #store: ClaimStore;
   /** The nonces of this process's attempts under way: a claim of this process with another nonce has no holder. */
   readonly #attempts = new Set<string>();
   readonly #closing = new AbortController();
@@ -74,11 +73,13 @@ export class IdempotencyStore implements Claims {
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
-    this.#wheel = new DeadlineWheel(options.clock);
-    this.#jumps = new JumpWatch(options.clock);
-    this.#answers = new AnswerTimeouts(options.clock);
+    const { clock, random, observer, liveness } = options;
+    this.#wheel = new DeadlineWheel(clock);
     this.#bucket = openOnce(options.bucket);
-    this.#wait = new ClaimWait(options.clock, options.liveness, this.#bucket);
+    const [jumps, answers] = [new JumpWatch(clock), new AnswerTimeouts(clock)];
+    const { signal: closing } = this.#closing;
+    this.#store = { bucket: this.#bucket, clock, wheel: this.#wheel, jumps, answers, random, observer, closing };
+    this.#wait = new ClaimWait(clock, liveness, this.#bucket);
   }
 
   async guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>> {
@@ -144,7 +145,7 @@ export class IdempotencyStore implements Claims {
     const { key, text, claimant, deadline } = attempt;
     if (attempt.ran !== "here") {
       const acquired = await this.#acquire(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
-      if (acquired !== undefined) return await this.#runClaimed(attempt, bucket, acquired);
+      if (acquired !== undefined) return await this.#runClaimed(attempt, acquired);
     }
     const found = await deadline.wait(bucket.get(key));
     if (found !== undefined || attempt.ran !== "here") return { found };
@@ -176,7 +177,7 @@ export class IdempotencyStore implements Claims {
     const { key, text, deadline } = attempt;
     const replace = () => bucket.update(key, text, found.revision, { ttl: LEASE });
     const acquired = await this.#acquire(attempt, bucket, replace);
-    if (acquired !== undefined) return await this.#runClaimed(attempt, bucket, acquired);
+    if (acquired !== undefined) return await this.#runClaimed(attempt, acquired);
     return { found: await deadline.wait(bucket.get(key)) };
   }
 
@@ -201,12 +202,10 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Runs the handler under a claim of this attempt, then records its result or frees the id. */
-  async #runClaimed(attempt: Attempt, bucket: Bucket, acquired: Acquired): Promise<Step> {
+  async #runClaimed(attempt: Attempt, acquired: Acquired): Promise<Step> {
     const { key, claim, claimant, deadline } = attempt;
-    const { clock, random, observer } = this.#options;
-    const [wheel, jumps, answers, closing] = [this.#wheel, this.#jumps, this.#answers, this.#closing.signal];
-    const store = { bucket, clock, wheel, jumps, answers, random, observer, closing };
-    const held = new HeldClaim(store, key, claim, acquired, (why) => claimant.lost(claimLost(claimant, why)));
+    const { clock } = this.#options;
+    const held = new HeldClaim(this.#store, key, claim, acquired, (why) => claimant.lost(claimLost(claimant, why)));
     // after a pause of this process the deadline's timer may run last
     if (clock.monotonic() >= claimant.due) deadline.expire();
     if (deadline.over !== undefined) {

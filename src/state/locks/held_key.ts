@@ -5,7 +5,8 @@
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import { isAmbiguous, type Leased, left, staleAnswer } from "../store/lease.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
+import { isAmbiguous, type Leased, LeasedEntry } from "../store/lease.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
@@ -19,8 +20,7 @@ export class HeldKey implements Leased {
   onLost: ((error: CatgaError) => void) | undefined;
   readonly #host: LockHost;
   readonly #ended: (held: HeldKey) => void;
-  #revision: number;
-  #sent: Stamp;
+  readonly #entry: LeasedEntry;
   #lost: CatgaError | undefined;
   /** The store has shown another's record, or none: there is nothing to release. */
   #gone = false;
@@ -41,8 +41,8 @@ export class HeldKey implements Leased {
     this.#host = host;
     this.key = key;
     this.record = record;
-    this.token = this.#revision = held.revision;
-    this.#sent = held.sent;
+    this.token = held.revision;
+    this.#entry = entryOf(host, key, record, held);
     this.#ended = held.ended;
     host.jumps.add(this);
     this.#scheduleRenewal();
@@ -55,12 +55,12 @@ export class HeldKey implements Leased {
 
   /** The last known revision of its record. */
   get revision(): number {
-    return this.#revision;
+    return this.#entry.revision;
   }
 
   /** Whether less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
   get stale(): boolean {
-    return left(this.#host.clock, this.#sent, this.record.ttl) < this.record.ttl / 3;
+    return this.#entry.left < this.record.ttl / 3;
   }
 
   /** Renews it now. `false` if it is lost. */
@@ -72,10 +72,7 @@ export class HeldKey implements Leased {
 
   /** Loses the key if its lease has ended. */
   check(): void {
-    const { clock } = this.#host;
-    if (left(clock, this.#sent, this.record.ttl) > 0) return;
-    const since = Math.round(elapsed(clock, this.#sent)).toLocaleString("en");
-    this.lose(`it could not be renewed for ${since} ms, of a ttl of ${this.record.ttl.toLocaleString("en")} ms`);
+    if (this.#entry.left <= 0) this.lose(this.#entry.overdue);
   }
 
   /** Ends it before its release: the lock's signal aborts. */
@@ -95,7 +92,7 @@ export class HeldKey implements Leased {
     if (this.#lost === undefined) this.#end();
     // a renewal under way changes the revision
     await this.#renewing;
-    if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#revision);
+    if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
   }
 
   #end(): void {
@@ -106,7 +103,7 @@ export class HeldKey implements Leased {
 
   #scheduleRenewal(): void {
     const { clock } = this.#host;
-    const wait = this.record.ttl / 3 - elapsed(clock, this.#sent);
+    const wait = this.record.ttl / 3 - elapsed(clock, this.#entry.sent);
     this.#timer = clock.after(Math.max(0, wait), () => void this.#renew(), { background: true });
   }
 
@@ -125,11 +122,13 @@ export class HeldKey implements Leased {
   async #tryToRenew(): Promise<void> {
     const { clock, random } = this.#host;
     const { ttl } = this.record;
-    const end = clock.after(Math.max(0, left(clock, this.#sent, ttl)), () => this.check(), { background: true });
+    const end = clock.after(Math.max(0, this.#entry.left), () => this.check(), { background: true });
     try {
       while (this.#holding) {
         try {
-          if (await this.#write()) return;
+          const text = writeLockRecord({ ...this.record, token: this.token });
+          // the answer may have come after the end of the lease
+          if (await this.#entry.renew(Math.min(ANSWER_LIMIT, ttl / 6), () => text) === "written") return this.check();
           this.#gone = true;
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
         } catch (error) {
@@ -143,35 +142,17 @@ export class HeldKey implements Leased {
       end.cancel();
     }
   }
+}
 
-  /** `false` if the record is another's, or gone. Rejects if the store does not answer. */
-  async #write(): Promise<boolean> {
-    const { clock, keys } = this.#host;
-    const { nonce, ttl } = this.record;
-    const limit = Math.min(ANSWER_LIMIT, ttl / 6);
-    const renewed = writeLockRecord({ ...this.record, token: this.token });
-    const bucket = await this.#host.bucket();
-    const name = keys.holder(this.key);
-    while (true) {
-      const sent = stamp(clock);
-      const writing = bucket.update(name, renewed, this.#revision, { ttl });
-      const revision = await this.#host.answers.within(limit, writing);
-      if (revision !== undefined) {
-        this.#revision = revision;
-        this.#sent = sent;
-        // the answer may have come after the end of the lease
-        this.check();
-        return true;
-      }
-      const entry = await this.#host.answers.within(limit, bucket.get(name));
-      if (entry === undefined || readLockRecord(entry.value)?.nonce !== nonce) return false;
-      if (entry.revision === this.#revision) {
-        throw staleAnswer();
-      }
-      // an earlier renewal was made, but its acknowledgement was lost: its age is unknown, so renew again
-      this.#revision = entry.revision;
-    }
-  }
+/** The holder's record in the store. */
+function entryOf(
+  host: LockHost,
+  key: string,
+  { nonce, ttl }: LockRecord,
+  { revision, sent }: { revision: number; sent: Stamp },
+): LeasedEntry {
+  const isOwn = (text: string) => readLockRecord(text)?.nonce === nonce;
+  return new LeasedEntry(host, host.keys.holder(key), ttl, { revision, sent, isOwn });
 }
 
 // The end of holding a lock: its record is handed over to the oldest waiter, or removed.
@@ -187,52 +168,39 @@ export async function releaseOrHandOver(
   record: LockRecord,
   revision: number,
 ): Promise<void> {
+  const entry = entryOf(host, key, record, { revision, sent: stamp(host.clock) });
+  const tryOnce = () =>
+    entry.change(ANSWER_LIMIT, (bucket, revision) => {
+      const next = host.next(key, record.nonce);
+      return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
+    });
+  const repeat = async () => {
+    const { clock, random } = host;
+    const end = clock.monotonic() + record.ttl;
+    while (!host.closed && clock.monotonic() < end) {
+      await delay(clock, 100 + 400 * random());
+      try {
+        return await tryOnce();
+      } catch (error) {
+        if (!isAmbiguous(error)) throw error;
+      }
+    }
+  };
   try {
-    await tryOnce(host, key, record, revision);
+    await tryOnce();
   } catch (error) {
     if (!isAmbiguous(error)) throw error;
-    if (!host.closed) host.background("releasing a lock", repeat(host, key, record, revision));
-  }
-}
-
-async function repeat(host: LockHost, key: string, record: LockRecord, revision: number): Promise<void> {
-  const { clock, random } = host;
-  const end = clock.monotonic() + record.ttl;
-  while (!host.closed && clock.monotonic() < end) {
-    await delay(clock, 100 + 400 * random());
-    try {
-      return await tryOnce(host, key, record, revision);
-    } catch (error) {
-      if (!isAmbiguous(error)) throw error;
-    }
-  }
-}
-
-async function tryOnce(host: LockHost, key: string, record: LockRecord, revision: number): Promise<void> {
-  const { keys } = host;
-  const bucket = await host.bucket();
-  while (true) {
-    const next = host.next(key, record.nonce);
-    if (next !== undefined) {
-      if (await handOver(host, next, revision)) return;
-    } else if (await host.answers.within(ANSWER_LIMIT, bucket.delete(keys.holder(key), { revision }))) return;
-    // an earlier write whose acknowledgement was lost may have removed the record, or changed its revision
-    const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(keys.holder(key)));
-    if (entry === undefined || readLockRecord(entry.value)?.nonce !== record.nonce) return;
-    if (entry.revision === revision) throw staleAnswer();
-    revision = entry.revision;
+    if (!host.closed) host.background("releasing a lock", repeat());
   }
 }
 
 /** Replaces the holder's record by one for a waiter. `false` if the revision has changed. */
-async function handOver(host: LockHost, to: SeenWaiter, revision: number): Promise<boolean> {
+async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision: number): Promise<boolean> {
   const { clock, keys } = host;
   const { ttl } = to.record;
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
-  const bucket = await host.bucket();
   const sent = stamp(clock);
-  const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
-  const written = await host.answers.within(ANSWER_LIMIT, writing);
+  const written = await bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
   if (written !== undefined) host.handedOver(to, written, sent);
   return written !== undefined;
 }

@@ -106,7 +106,7 @@ export class LockManager implements Locks {
     }
   }
 
-  /** How many keys this node holds. */
+  /** Number of keys that this node holds. */
   get held(): number {
     return this.#held.size;
   }

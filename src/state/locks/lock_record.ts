@@ -12,13 +12,13 @@ export interface LockRecord {
   /** The run of a handler that called `lock`, and the runs that wait for it to end, outermost first. */
   readonly call: string;
   readonly ancestry: readonly string[];
-  /** How long the lock outlives its holder, in ms. */
+  /** Time that the lock outlives its holder, in ms. */
   readonly ttl: number;
   /** When it was taken, or waiting began, in ms since 1970 by the writer's clock. For people. */
   readonly since: number;
-  /** Of a waiter, in a renewal: the revision of its first record. The waiter with the smallest is next. */
+  /** In the renewal of a waiter: the revision of its first record. The waiter with the smallest is next. */
   readonly place?: number | undefined;
-  /** Of a holder, in a renewal: its token, the revision of the acquisition. For people. */
+  /** In the renewal of a holder: its token, the revision of the acquisition. For people. */
   readonly token?: number | undefined;
 }
 
@@ -102,7 +102,7 @@ export class LockKeys {
   }
 }
 
-/** How many letters and digits a nonce has. */
+/** Number of letters and digits of a nonce. */
 export const NONCE_LENGTH = 20;
 /** The longest key of a lock, in UTF-16 code units. */
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;

@@ -13,7 +13,7 @@
  */
 import { delay, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { isAmbiguous } from "../store/lease.ts";
+import { isAmbiguous, LeasedEntry } from "../store/lease.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
@@ -44,8 +44,9 @@ export class Waiter {
   readonly #start: Stamp;
   /** Its last acknowledged writes: each was sent before any write of a greater revision was made. */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
+  readonly #entry: LeasedEntry;
+  /** The revision of its first write. */
   #place: number | undefined;
-  #revision = 0;
   #state: "waiting" | "taking" | "over" = "waiting";
   #writing: Promise<void> | undefined;
   #timer: Timer | undefined;
@@ -57,6 +58,9 @@ export class Waiter {
     this.held = this.#result.promise;
     this.#ttl = Math.min(options.record.ttl, MAX_TTL);
     this.#start = stamp(options.host.clock);
+    const name = options.host.keys.waiter(this.key, this.record.nonce);
+    // nobody else writes under its nonce
+    this.#entry = new LeasedEntry(options.host, name, this.#ttl, { revision: 0, sent: this.#start, isOwn: () => true });
     this.#writePlace();
   }
 
@@ -66,8 +70,8 @@ export class Waiter {
 
   /** Its place was removed from the store, by the deletion of this revision: it is written again. */
   placeRemoved(revision: number): void {
-    if (revision <= this.#revision) return;
-    this.#revision = 0;
+    if (revision <= this.#entry.revision) return;
+    this.#entry.forget();
     this.#writePlace();
   }
 
@@ -141,13 +145,13 @@ export class Waiter {
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;
     await this.#writing;
-    const name = host.keys.waiter(this.key, this.record.nonce);
+    const { key: name } = this.#entry;
     for (let failures = 0; failures < TRIES; failures++) {
       try {
         const bucket = await host.bucket();
         // a renewal whose acknowledgement was lost has changed the revision
-        const revision = this.#revision === 0 ? undefined : this.#revision;
-        const removed = bucket.delete(name, revision === undefined ? {} : { revision });
+        const { revision } = this.#entry;
+        const removed = bucket.delete(name, revision === 0 ? {} : { revision });
         if (!await host.answers.within(ANSWER_LIMIT, removed)) {
           await host.answers.within(ANSWER_LIMIT, bucket.delete(name));
         }
@@ -193,27 +197,20 @@ export class Waiter {
   }
 
   async #write(): Promise<void> {
-    const { host: { clock, keys }, host } = this.#options;
-    const bucket = await host.bucket();
-    const name = keys.waiter(this.key, this.record.nonce);
-    const ttl = { ttl: this.#ttl };
+    const entry = this.#entry;
     while (!this.#over) {
-      const text = writeLockRecord({ ...this.record, place: this.#place });
-      const sent = stamp(clock);
-      const writing = this.#revision === 0
-        ? bucket.create(name, text, ttl)
-        : bucket.update(name, text, this.#revision, ttl);
-      const revision = await host.answers.within(ANSWER_LIMIT, writing);
-      if (revision !== undefined) {
-        this.#revision = revision;
+      const written = await entry.renew(ANSWER_LIMIT, (revision) => {
+        // an earlier write whose acknowledgement was lost was the first one
+        if (revision > 0) this.#place ??= revision;
+        return writeLockRecord({ ...this.record, place: this.#place });
+      });
+      if (written === "written") {
+        const { revision, sent } = entry;
         this.#place ??= revision;
         this.#acknowledged = [...this.#acknowledged.slice(-2), { revision, sent }];
         return;
       }
-      // an earlier write of its own has changed the revision, or the place has expired
-      const entry = await host.answers.within(ANSWER_LIMIT, bucket.get(name));
-      this.#revision = entry?.revision ?? 0;
-      this.#place ??= entry?.revision;
+      entry.forget(); // it has expired
     }
   }
 }

@@ -6,7 +6,7 @@
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { isForbidden } from "../../ports/transport.ts";
-import type { Bucket } from "../../ports/key_value_store.ts";
+import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 
 /** How long before the end of its ttl a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
 export function margin(ttl: number): number {
@@ -129,6 +129,121 @@ const TICK = 50; // ms
 /** Whether a call failed without an answer of the store: a write may have happened. */
 export function isAmbiguous(error: unknown): boolean {
   return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
+}
+
+// An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a queue, the
+// claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever acknowledgements
+// are lost.
+//
+// | state  | what the store has                                         | next                                          |
+// | ------ | ---------------------------------------------------------- | --------------------------------------------- |
+// | `held` | this entry, at `revision` or, without an acknowledgement,  | `held` by each write; `gone` when a read      |
+// |        | at a later one                                             | shows the entry of another, or none           |
+// | `gone` | the entry of another, or none                              | `held` by a write without a revision          |
+//
+// Its lease ends when `left` is 0 or less, in either state: whoever has it gives up then, and needs no answer for that.
+
+/** What a {@link LeasedEntry} works with. */
+interface LeasingStore {
+  readonly clock: Clock;
+  readonly answers: AnswerTimeouts;
+  bucket(): Promise<Bucket>;
+}
+
+/** The entry, and what is known about it. */
+export class LeasedEntry {
+  readonly key: string;
+  readonly #store: LeasingStore;
+  readonly #ttl: number;
+  readonly #isOwn: (text: string) => boolean;
+  #revision: number;
+  #sent: Stamp;
+
+  /**
+   * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not written
+   * yet; `sent`: when its write was sent.
+   */
+  constructor(
+    store: LeasingStore,
+    key: string,
+    ttl: number,
+    { revision, sent, isOwn }: { revision: number; sent: Stamp; isOwn: (text: string) => boolean },
+  ) {
+    this.#store = store;
+    this.key = key;
+    this.#ttl = ttl;
+    this.#isOwn = isOwn;
+    this.#revision = revision;
+    this.#sent = sent;
+  }
+
+  /** The last known revision; 0 while it is not in the store. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** When its last acknowledged write was sent. */
+  get sent(): Stamp {
+    return this.#sent;
+  }
+
+  /** Ms that are left of its lease; 0 or less once it has ended. */
+  get left(): number {
+    return left(this.#store.clock, this.#sent, this.#ttl);
+  }
+
+  /** Why a lease that has ended was lost. */
+  get overdue(): string {
+    const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
+    return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms`;
+  }
+
+  /** It is not in the store: the next write creates it. */
+  forget(): void {
+    this.#revision = 0;
+  }
+
+  /** Writes it again with this text, or for the first time. As {@link LeasedEntry.change}. */
+  renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
+    return this.change(limit, (bucket, revision) => {
+      const options = { ttl: this.#ttl };
+      return revision === 0
+        ? bucket.create(this.key, text(revision), options)
+        : bucket.update(this.key, text(revision), revision, options);
+    });
+  }
+
+  /**
+   * Makes a write at the last known revision, until the store has said what became of it: `write` resolves with a new
+   * revision, with `true`, or with what is neither when the entry is at another revision. It is read back then, and an
+   * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as the
+   * bucket does, and with `UNAVAILABLE` when an answer takes longer than `limit` ms.
+   */
+  async change(
+    limit: number,
+    write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
+  ): Promise<"written" | Gone> {
+    const { clock, answers } = this.#store;
+    const bucket = await this.#store.bucket();
+    while (true) {
+      const sent = stamp(clock);
+      const written = await answers.within(limit, write(bucket, this.#revision));
+      if (typeof written === "number") {
+        this.#revision = written;
+        this.#sent = sent;
+      }
+      if (written) return "written";
+      const found = await answers.within(limit, bucket.get(this.key));
+      if (found === undefined || !this.#isOwn(found.value)) return { found };
+      if (found.revision === this.#revision) throw staleAnswer();
+      this.#revision = found.revision;
+    }
+  }
+}
+
+/** Another's entry, or none, is in the place of one's own. */
+export interface Gone {
+  readonly found: Entry | undefined;
 }
 
 /** The failure of a read that contradicts the write before it: another try may reach the stream's leader. */

@@ -1,0 +1,73 @@
+/**
+ * What a program is made of that has runs of three steps go to their ends, ours or by hand: one process that starts them and waits, beside those
+ * that drive them.
+ *
+ * @module
+ */
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { quantile } from "../statistics.ts";
+import { answer, type Tasks } from "./answer.ts";
+import type { RemoteOptions } from "./remote.ts";
+
+/** What a client can do. */
+export interface Starter {
+  /** Has a run of three steps go from its start to its end. */
+  once(): Promise<unknown>;
+  /** What else it can be asked to do. */
+  readonly tasks?: Tasks;
+}
+
+/** A system that is measured. */
+export interface Flowing {
+  /** Resolves when it drives runs. */
+  node(options: RemoteOptions): Promise<void>;
+  /** Resolves when runs can be started. */
+  client(options: RemoteOptions): Promise<Starter>;
+}
+
+/** Options of the task `run`: so many runs at once, each started when another has ended. */
+export interface AtOnce {
+  readonly atOnce: number;
+  readonly ms: number;
+}
+
+/** What came of them. */
+export interface Ran {
+  readonly rate: number;
+  /** From start to end, in ms. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Runs the side that the arguments name: `node` or `client`, and then the options. */
+export async function runFlowing(flowing: Flowing): Promise<void> {
+  const [side, text] = process.argv.slice(2);
+  const options = JSON.parse(text) as RemoteOptions;
+  /** The processor's time that this process has taken, in ms. */
+  const processor = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  };
+  if (side === "node") {
+    await flowing.node(options);
+    return answer({ processor });
+  }
+  const { once, tasks = {} } = await flowing.client(options);
+  answer({
+    ...tasks,
+    processor,
+    async run({ atOnce, ms }: AtOnce): Promise<Ran & { runs: number }> {
+      const took: number[] = [];
+      const start = performance.now();
+      await Promise.all(Array.from({ length: atOnce }, async () => {
+        for (let begun = start; begun - start < ms; begun = performance.now()) {
+          await once();
+          took.push(performance.now() - begun);
+        }
+      }));
+      const rate = took.length / (performance.now() - start) * 1_000;
+      return { runs: took.length, rate, p50: quantile(took, 0.5), p99: quantile(took, 0.99) };
+    },
+  });
+}

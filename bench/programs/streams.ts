@@ -1,0 +1,115 @@
+/** Items from one process to another: streams of Catga, or messages of nats.js that are published one by one. The arguments: `node` or `client`, and the options. */
+import process from "node:process";
+import { catga, stream } from "../../mod.ts";
+import { quantile } from "../statistics.ts";
+import { answer } from "./answer.ts";
+import type { Latencies } from "./load.ts";
+import { now, type RemoteOptions } from "./remote.ts";
+
+/** Without `count` one item each `every` ms, with the time in it; else so many of 100 bytes of JSON. */
+interface Wanted {
+  readonly count: number;
+  readonly every: number;
+}
+
+/** Reads what was wanted, and calls back with each item. */
+type Read = (wanted: Wanted, each: (item: string | number) => boolean) => Promise<void>;
+
+const PER_TURN = 64;
+const ITEM = "x".repeat(98);
+const Items = stream<Wanted, string | number>("Items");
+const [side, text] = process.argv.slice(2);
+const options = JSON.parse(text) as RemoteOptions;
+const { url, group, transport, variant } = options;
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+if (side === "node") {
+  await (variant === "nats" ? publishItems() : feedItems());
+  answer({});
+} else {
+  const read = await (variant === "nats" ? subscribing() : streaming());
+  const all = async (count: number): Promise<void> => {
+    let came = 0;
+    await read({ count, every: 0 }, () => ++came < count);
+    if (came !== count) throw new Error(`${came} of ${count} items came`);
+  };
+  answer({
+    one: async ({ count }: { count: number }): Promise<number> => {
+      const start = now();
+      await all(count);
+      return count / (now() - start) * 1_000;
+    },
+    many: async ({ streams, count }: { streams: number; count: number }): Promise<number> => {
+      const start = now();
+      await Promise.all(Array.from({ length: streams }, () => all(count)));
+      return streams * count / (now() - start) * 1_000;
+    },
+    alone: async ({ count }: { count: number }): Promise<Latencies> => {
+      const late: number[] = [];
+      await read({ count: 0, every: 2 }, (at) => late.push(now() - Number(at)) < count);
+      late.sort((a, b) => a - b);
+      return { p50: quantile(late, 0.5), p99: quantile(late, 0.99), p999: quantile(late, 0.999) };
+    },
+  });
+}
+
+async function feedItems(): Promise<void> {
+  const handler = Items.handle(async function* ({ count, every }) {
+    for (let n = 0; n < count; n++) yield ITEM;
+    while (every > 0) {
+      await pause(every);
+      yield now();
+    }
+  });
+  await catga({ nats: url, namespace: group, transport, handlers: handler });
+}
+
+async function streaming(): Promise<Read> {
+  const app = await catga({ nats: url, namespace: group, transport, service: "client" });
+  return async (wanted, each) => {
+    for await (const item of app.stream(Items, wanted)) if (!each(item)) break;
+  };
+}
+
+async function publishItems(): Promise<void> {
+  const nc = await open();
+  nc.subscribe(`${group}.items`, {
+    callback: (_error, message) => void publishAll(message.json<Wanted>(), message.reply!),
+  });
+  await nc.flush();
+
+  async function publishAll({ count, every }: Wanted, reply: string): Promise<void> {
+    for (let n = 1; n <= count; n++) {
+      nc.publish(reply, JSON.stringify(ITEM));
+      if (n % PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve)); // so that they leave
+    }
+    for (let n = 0; every > 0 && n < 10_000; n++) {
+      await pause(every);
+      nc.publish(reply, JSON.stringify(now()));
+    }
+  }
+}
+
+async function subscribing(): Promise<Read> {
+  const nc = await open();
+  let inboxes = 0;
+  return (wanted, each) =>
+    new Promise((resolve) => {
+      const inbox = `${group}.inbox.${process.pid}.${++inboxes}`;
+      const subscription = nc.subscribe(inbox, {
+        callback(_error, message) {
+          if (each(message.json<string | number>())) return;
+          subscription.unsubscribe();
+          resolve();
+        },
+      });
+      nc.publish(`${group}.items`, JSON.stringify(wanted), { reply: inbox });
+    });
+}
+
+async function open() {
+  const { connect } = transport === "deno"
+    ? await import("@nats-io/transport-deno")
+    : await import("@nats-io/transport-node");
+  return await connect({ servers: url });
+}

@@ -1,0 +1,56 @@
+/** Streams: items of one, of a thousand at once, and how long one item takes alone. */
+import type { Latencies } from "../programs/load.ts";
+import { alternate } from "../rounds.ts";
+import type { Row, Table } from "../table.ts";
+import type { Contestant, Running } from "./contestants.ts";
+import type { Measure } from "./section.ts";
+
+const STREAMS = 1_000;
+
+/** Measures streams. */
+export const streams: Measure = async (stage, effort, company) => {
+  const file = "programs/streams.ts";
+  const contestants: Contestant[] = [
+    { name: "nc.publish, one by one", file, options: { transport: stage.rawTransports[0], variant: "nats" } },
+    { name: "Catga", file, options: { transport: stage.transports[0] }, against: ["nc.publish, one by one"] },
+  ];
+  const players = await company.engage(contestants);
+  const count = effort.count(300_000, 100_000, 2_000);
+  const each = effort.count(1_000, 300, 10);
+  const playing = <T>(task: string, options: unknown) => ({ name, client }: Running) => ({
+    name,
+    play: () => client.ask<T>(task, options),
+  });
+  const one = players.map(playing<number>("one", { count }));
+  const many = players.map(playing<number>("many", { streams: STREAMS, count: each }));
+  const alone = players.map(playing<Latencies>("alone", { count: effort.count(1_000, 300, 20) }));
+  await alternate(one, 1);
+  const ones = await alternate(one, effort.rounds(7, 3));
+  const manies = await alternate(many, effort.rounds(5, 3));
+  const alones = await alternate(alone, effort.rounds(5, 3));
+  const pairs = players.flatMap(({ name, against }) => against.map((against) => ({ row: name, against })));
+  const tables: Table[] = [
+    {
+      id: "streams",
+      title: "Streams: items of 100 bytes a second, from the first request to the last item",
+      unit: "per second",
+      columns: ["one stream", `${STREAMS.toLocaleString("en")} at once`],
+      rows: [...ones].map(([name, rounds]): Row => ({ name, cells: [rounds, manies.get(name)!] })),
+      pairs,
+      notes: ["messages of nats.js have no window; they are published 64 in a turn of the event loop"],
+    },
+    {
+      id: "streams-latency",
+      title: "Streams: one item alone, from the handler to the reader",
+      unit: "ms",
+      columns: ["p50", "p99"],
+      rows: [...alones].map(([name, rounds]): Row => ({
+        name,
+        cells: [rounds.map(({ p50 }) => p50), rounds.map(({ p99 }) => p99)],
+      })),
+      pairs,
+      notes: ["one each 2 ms"],
+    },
+  ];
+  return tables;
+};

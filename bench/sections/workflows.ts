@@ -1,0 +1,122 @@
+/** Workflows: runs of three steps from start to result, beside four chained appends by hand; long runs that go on, and many that wake at once. */
+import type { AtOnce, Ran } from "../programs/flowing.ts";
+import { alternate } from "../rounds.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+import { type Contestant, pairsOf, type Running } from "./contestants.ts";
+import type { Effort, Measure } from "./section.ts";
+
+const AT_ONCE = [1, 64, 256];
+const RAW = "by hand";
+const OWN = "Catga";
+
+/** Measures workflows. */
+export const workflows: Measure = async (stage, effort, company) => {
+  const contestants = await company.engage(ours(stage));
+  const own = contestants.find(({ name }) => name === OWN)!;
+  return [...await together(contestants, effort), await resuming(own, effort), await waking(own, effort)];
+};
+
+function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
+  return [
+    { name: RAW, file: "programs/workflows_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
+    { name: OWN, file: "programs/workflows_catga.ts", nodes: 1, options: { transport }, against: [RAW] },
+  ];
+}
+
+async function together(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
+  const figures: Map<string, Round[]>[] = [];
+  for (const atOnce of AT_ONCE) {
+    const options: AtOnce = { atOnce, ms: effort.ms(1_500, 400) };
+    const players = contestants.map((running) => ({ name: running.name, play: () => round(running, options) }));
+    await alternate(players, effort.count(2, 1));
+    figures.push(await alternate(players, effort.rounds(9, 3)));
+  }
+  const rows = (of: (round: Round) => number) =>
+    contestants.map(({ name }) => ({ name, cells: figures.map((rounds) => rounds.get(name)!.map(of)) }));
+  const columns = AT_ONCE.map((atOnce) => atOnce === 1 ? "alone" : `${atOnce} at once`);
+  const [p50, p99] = [rows(({ p50 }) => p50), rows(({ p99 }) => p99)];
+  const pairs = pairsOf(contestants);
+  return [
+    {
+      id: "workflows",
+      title: "Workflows: runs of three local steps a second, from start to result, on two nodes",
+      unit: "per second",
+      columns,
+      rows: rows(({ rate }) => rate),
+      pairs,
+      notes: [
+        "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
+      ],
+    },
+    {
+      id: "workflows-latency",
+      title: "Workflows: the same, from start to result",
+      unit: "ms",
+      columns: columns.flatMap((column) => [`${column}, p50`, `p99`]),
+      rows: p50.map(({ name, cells }, at) => ({ name, cells: cells.flatMap((cell, n) => [cell, p99[at].cells[n]]) })),
+      pairs,
+      notes: [],
+    },
+    {
+      id: "workflows-processor",
+      title: "Workflows: the processor's time of all processes but the server's, for each run",
+      unit: "ms",
+      columns,
+      rows: rows(({ processor }) => processor),
+      pairs,
+      notes: [],
+    },
+  ];
+}
+
+interface Round extends Ran {
+  /** For each run, in ms. */
+  readonly processor: number;
+}
+
+async function round({ client, nodes }: Running, options: AtOnce): Promise<Round> {
+  const processor = async () => {
+    const all = await Promise.all([client, ...nodes].map((program) => program.ask<number>("processor", {})));
+    return all.reduce((sum, one) => sum + one);
+  };
+  const before = await processor();
+  const { runs, ...ran } = await client.ask<Ran & { runs: number }>("run", options);
+  return { ...ran, processor: (await processor() - before) / runs };
+}
+
+async function resuming({ name, client }: Running, effort: Effort): Promise<Table> {
+  const lengths = [effort.count(1_000, 1_000, 20), effort.count(9_500, 9_500, 40)];
+  const cells: number[][] = [];
+  for (const steps of lengths) {
+    const rounds: number[] = [];
+    for (let n = 0; n < effort.rounds(5, 2); n++) rounds.push(await client.ask<number>("resume", { steps }));
+    cells.push(rounds);
+  }
+  return {
+    id: "workflows-resume",
+    title: "Workflows: a run that no node has in memory goes on, from the signal to the result",
+    unit: "ms",
+    columns: lengths.map((steps) => `${steps.toLocaleString("en")} steps`),
+    rows: [{ name, cells }],
+    pairs: [],
+    notes: [],
+  };
+}
+
+async function waking({ name, client }: Running, effort: Effort): Promise<Table> {
+  const runs = effort.count(1_000, 1_000, 10);
+  const rounds: number[] = [];
+  for (let n = 0; n < effort.rounds(3, 1); n++) rounds.push(await client.ask<number>("wake", { runs }));
+  return {
+    id: "workflows-wake",
+    title: `Workflows: ${
+      runs.toLocaleString("en")
+    } sleeping runs wake within one second; how long after its begin all have ended`,
+    unit: "ms",
+    columns: ["all ended"],
+    rows: [{ name, cells: [rounds] }],
+    pairs: [],
+    notes: [],
+  };
+}

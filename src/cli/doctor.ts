@@ -1,0 +1,310 @@
+/** `doctor`: looks at a cluster once, and says what is wrong and what to do. */
+import type { NodeInfo } from "../../mod.ts";
+import { printable, printableJson } from "../data/printable.ts";
+import { isCatgaError } from "../error.ts";
+import { PROTOCOL } from "../cluster/wire/frame.ts";
+import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
+import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
+import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
+import { mayNot, type Violation } from "../ports/transport.ts";
+import { type Alarm, nodeLabel } from "../contract/alarms.ts";
+import type { ServerView } from "../dashboard/view.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./connection.ts";
+import { sourceOf } from "./dashboard.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
+import { bold, dim, type Terminal } from "./terminal.ts";
+
+/** The command. */
+export const doctor: Command = {
+  name: "doctor",
+  least: 0,
+  most: 0,
+  summary: "says what is wrong with a cluster, and what to do",
+  flags: [],
+  more: `
+Looks at the server, the streams and buckets and their settings, what this user
+may not do, the nodes, contracts, subscriptions, dead letters and schedules, for
+some seconds; changes nothing. What is wrong is printed with what to do and the
+page that says more. The exit code is 1 if something is.
+
+With --json one object: ok, findings (kind, about, severity, message, advice,
+docs), and what was looked at.`,
+  async run(_, flags, terminal) {
+    const findings: Finding[] = [];
+    const looked: string[] = [];
+    const denied: Violation[] = [];
+    const quiet: Terminal = { ...terminalOf(terminal), say: () => {} };
+    let opened = false;
+    try {
+      await disposing(
+        ClusterView.open(flags, quiet, (violation) => {
+          denied.push(violation);
+          return false;
+        }),
+        async (view) => {
+          opened = true;
+          await examine(view, findings, looked);
+        },
+      );
+    } catch (error) {
+      findings.push({
+        ...finding(opened ? "unreadable" : "unreachable", "NATS", error),
+        advice: opened
+          ? READ
+          : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
+      });
+    }
+    for (const violation of denied) findings.push(forbidden(violation));
+    const all = distinct(findings);
+    report(all, looked, flags, terminal);
+    return all.length === 0 ? DONE : FAILED;
+  },
+};
+
+/** Something that is wrong. */
+interface Finding {
+  readonly kind: string;
+  readonly about: string;
+  readonly severity: "error" | "warning";
+  readonly message: string;
+  readonly advice: string;
+  readonly docs: string;
+  readonly cause?: string | undefined;
+}
+
+/** Adds what is wrong, and what is well. */
+async function examine(view: ClusterView, findings: Finding[], looked: string[]): Promise<void> {
+  const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
+  const watch = new AlarmWatch(sourceOf(view));
+  try {
+    const nodes = await settings(view, findings);
+    await watch.looked;
+    for (const alarm of watch.now) findings.push({ ...alarm, docs: alarm.docs });
+    for (const { part, message } of watch.problems) {
+      const about = part;
+      findings.push({
+        kind: "unreadable",
+        about,
+        severity: "error",
+        message,
+        advice: READ,
+        docs: "docs/errors.md#startup",
+      });
+    }
+    if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
+    ofNodes(nodes, findings);
+    looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
+    await ofSchedules(view, nodes, findings, looked);
+  } finally {
+    watch[Symbol.dispose]();
+  }
+}
+
+/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes. */
+async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[]> {
+  const check = async (name: string, open: () => Promise<unknown>) => {
+    try {
+      await open();
+    } catch (error) {
+      if (!isCatgaError(error) || error.code === "CLOSED") throw error;
+      const wrong = MISMATCHES.has(error.code);
+      findings.push({
+        ...finding(wrong ? "wrong-settings" : "unreadable", name, error),
+        advice: wrong ? "Give it the settings that `catga setup --print` prints." : READ,
+        docs: wrong ? `docs/errors.md#${error.code.toLowerCase()}` : "docs/errors.md#startup",
+      });
+    }
+  };
+  for (const kind of Object.keys(BUCKETS) as BucketKind[]) { // its keys are all kinds
+    // what a user of the tool need not see is not looked at
+    if (SEEN.has(kind)) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
+  }
+  for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
+  return await view.nodes().catch(() => []);
+}
+
+function ofServer(
+  { name, version, rtt, streams }: ServerView,
+  { namespace }: ClusterView,
+  findings: Finding[],
+  looked: string[],
+): void {
+  looked.unshift(
+    `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
+    `${streams.length} streams and buckets`,
+  );
+  const nodes = streams.find((each) => each.name === `KV_${bucketName(namespace, "nodes")}`);
+  if (nodes === undefined) {
+    findings.push({
+      ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "docs/cli.md#setup" },
+      message: `There is nothing in the namespace ${namespace}: no node has run there.`,
+      advice: "Check --namespace and --nats; start a node, or run catga setup.",
+    });
+    return;
+  }
+  const copies = new Map(streams.map(({ name, replicas }) => [name, replicas]));
+  const most = Math.max(...copies.values());
+  const fewer = [...copies].filter(([, replicas]) => replicas < most).map(([name]) => name);
+  if (fewer.length > 0) {
+    findings.push({
+      ...{ kind: "replicas-differ", about: fewer.join(", "), severity: "warning", docs: "docs/deploying.md#nats" },
+      message: `${fewer.join(", ")} ${
+        fewer.length === 1 ? "has" : "have"
+      } fewer copies than the others, which have ${most}.`,
+      advice: `Run nats stream edit NAME --replicas ${most} for each; give all nodes the same option replicas.`,
+    });
+  }
+}
+
+function ofNodes(nodes: readonly NodeInfo[], findings: Finding[]): void {
+  if (nodes.length === 0) {
+    findings.push({
+      ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "docs/deploying.md" },
+      message: "No node runs in this namespace.",
+      advice: "Start one; or check --namespace.",
+    });
+  }
+  const kinds = new Map<string, Map<string, string[]>>();
+  for (const node of nodes) {
+    for (const [i, name] of node.handles.entries()) {
+      const kind = node.kinds?.[i];
+      if (kind === undefined) continue;
+      const known = kinds.get(name) ?? new Map<string, string[]>();
+      kinds.set(name, known.set(kind, [...known.get(kind) ?? [], nodeLabel(node)]));
+    }
+  }
+  for (const [name, of] of kinds) {
+    if (of.size < 2) continue;
+    const who = [...of].map(([kind, labels]) => `${KINDS[kind] ?? kind} at ${labels.slice(0, 3).join(", ")}`).join(
+      "; ",
+    );
+    findings.push({
+      ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
+      message: `${name} is handled as different kinds: ${who}.`,
+      advice: "Deploy the same contract everywhere; give one of them another name.",
+    });
+  }
+  const foreign = nodes.filter(({ protocol }) => protocol !== PROTOCOL);
+  if (foreign.length > 0) {
+    findings.push({
+      ...{
+        kind: "versions-differ",
+        about: foreign.map(nodeLabel).join(", "),
+        severity: "error",
+        docs: "docs/upgrading.md",
+      },
+      message: `${foreign.map(nodeLabel).join(", ")} ${
+        foreign.length === 1 ? "speaks" : "speak"
+      } another version of the protocol.`,
+      advice: "Upgrade them, or this tool: nodes of different protocols do not understand each other.",
+    });
+  }
+}
+
+/** Schedules that fire for nobody, or do not fire. */
+async function ofSchedules(
+  view: ClusterView,
+  nodes: readonly NodeInfo[],
+  findings: Finding[],
+  looked: string[],
+): Promise<void> {
+  const stream = await view.stream("log").catch(() => undefined);
+  if (stream === undefined) return;
+  const handled = new Set(nodes.flatMap(({ handles }) => handles));
+  const [unhandled, overdue] = [new Set<string>(), new Set<string>()];
+  let count = 0;
+  for await (const { contract, when } of pendingSchedules(view.namespace, stream)) {
+    if (++count > MOST) break;
+    if (!handled.has(contract)) unhandled.add(contract);
+    if (Date.parse(when) < stream.serverTime - LATE) overdue.add(contract);
+  }
+  looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
+  for (const contract of unhandled) {
+    findings.push({
+      ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
+      message: `${contract} is scheduled, and no node handles it.`,
+      advice: "Start a node that does, or cancel the schedule: catga schedules cancel.",
+    });
+  }
+  for (const contract of overdue) {
+    findings.push({
+      ...{ kind: "schedule-overdue", about: contract, severity: "error", docs: "docs/log.md#schedules" },
+      message: `A schedule of ${contract} is due, and has not fired.`,
+      advice: "Look whether the stream of the log has a leader, and room.",
+    });
+  }
+}
+
+function forbidden(violation: Violation): Finding {
+  const { code, message } = mayNot(violation);
+  const about = violation.subject;
+  return {
+    ...{ kind: "forbidden", about, severity: "error", message: `${code}: ${message}` },
+    ...{ advice: "Give this user the permission, or use another one.", docs: "docs/cli.md#what-it-may-do" },
+  };
+}
+
+function finding(kind: string, about: string, error: unknown): Omit<Finding, "advice"> {
+  const message = isCatgaError(error) ? `${error.code}: ${error.message}` : `${(error as Error)?.message ?? error}`;
+  return { kind, about, severity: "error", message, docs: "docs/errors.md#startup" };
+}
+
+/** Each once: an operation that fails of a missing permission says so, too. */
+function distinct(findings: readonly Finding[]): Finding[] {
+  const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
+  const all = new Map<string, Finding>();
+  for (const each of findings) {
+    if (each.kind === "unreadable" && denied.some((subject) => each.message.includes(subject))) continue;
+    const key = `${each.kind} ${each.about}`;
+    if (!all.has(key)) all.set(key, each);
+  }
+  return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
+}
+
+function report(findings: readonly Finding[], looked: readonly string[], flags: Flags, terminal: Terminal): void {
+  if (flags.has("json")) return terminal.write(`${printableJson({ ok: findings.length === 0, findings, looked })}\n`);
+  const lines = looked.map((each) => dim(terminal, printable(each)));
+  for (const { severity, message, advice, docs, cause = "" } of findings) {
+    lines.push("", `${bold(terminal, severity === "error" ? "ERROR  " : "WARNING")}  ${printable(message)}`);
+    for (const line of cause.split("\n").slice(0, 4)) {
+      if (line !== "") lines.push(`         ${dim(terminal, printable(line))}`);
+    }
+    lines.push(`         ${printable(advice)} (${printable(docs)})`);
+  }
+  const count = findings.length;
+  lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
+  terminal.write(`${lines.join("\n")}\n`);
+}
+
+/** Alarms as `top` shows them: a line each, the most urgent first. */
+export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
+  const width = terminal.columns ?? Infinity;
+  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
+    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
+      showDuration(Math.max(0, Date.now() - since))
+    }; ${docs})`;
+    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  });
+  const more = alarms.length - lines.length;
+  return [
+    ...lines,
+    ...(more > 0 ? [dim(terminal, `… and ${more} more alarm${more === 1 ? "" : "s"}`)] : []),
+    ...(lines.length > 0 ? [""] : []),
+  ];
+}
+
+/** A copy whose members can be replaced: those of a terminal may be getters. */
+function terminalOf({ write, say, read, columns, rows, colors, environment, signal }: Terminal): Terminal {
+  return { write, say, read, columns, rows, colors, environment, signal };
+}
+
+const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";
+const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
+/** Buckets that the permissions of the tool name. */
+const SEEN: ReadonlySet<BucketKind> = new Set<BucketKind>(["nodes", "locks"]);
+const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
+/** Schedules that are looked at. */
+const MOST = 10_000;
+/** A schedule that is due for so long does not fire, in ms. */
+const LATE = 10_000;

@@ -1,0 +1,236 @@
+/** `catga doctor` finds what is planted: each test has one fault, on a real server. */
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, type CatgaOptions, command, event, fail, query, unwrap } from "../../mod.ts";
+import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+
+interface Finding {
+  readonly kind: string;
+  readonly about: string;
+  readonly message: string;
+  readonly advice: string;
+  readonly docs: string;
+  readonly cause?: string;
+}
+
+const Charge = command<{ n: number }>("bank.Charge", { durable: true });
+const Placed = event<{ n: number }>("orders.Placed", { durable: true });
+const Price = query<void, number>("shop.Price");
+
+const USERS = `
+  jetstream {}
+  accounts {
+    APP { jetstream: enabled, users: [
+      { user: all, password: p }
+      { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_denied_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
+    ] }
+    SMALL { jetstream: { max_file: 400000 }, users: [{ user: small, password: p }] }
+    NONE { users: [{ user: none, password: p }] }
+  }`;
+
+describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () => {
+  let server: NatsServer;
+  let admin: NatsConnection;
+  const apps: Catga[] = [];
+
+  before(async () => {
+    server = await startNatsServer({ config: USERS });
+    admin = await connect({ servers: server.url, user: "all", pass: "p" });
+  });
+  after(async () => {
+    await Promise.all(apps.map((app) => app.drain()));
+    await admin?.close();
+    await server?.stop();
+  });
+
+  const start = async (namespace: string, options: CatgaOptions = {}, user = "all") => {
+    const nats = { servers: server.url, user, pass: "p" };
+    const app = await catga({ nats, namespace, logger: QUIET, id: "a-1", service: "a", ...options });
+    apps.push(app);
+    return app;
+  };
+
+  /** What the doctor finds of a namespace, as an object and as lines. */
+  const doctor = async (namespace: string, user = "all", url = server.url) => {
+    const args = ["doctor", "--nats", url, "--namespace", namespace, "--user", user, "--password", "p"];
+    const { code, out } = await cliHere([...args, "--json"]);
+    const { ok, findings }: { ok: boolean; findings: Finding[] } = JSON.parse(out);
+    assertEquals([code, ok], findings.length === 0 ? [0, true] : [1, false]);
+    for (const each of findings) assertMatch(each.docs, /^docs\/[\w-]+\.md/);
+    return findings;
+  };
+  const kinds = (findings: readonly Finding[]) => findings.map(({ kind, about }) => `${kind} ${about}`);
+
+  const api = async (subject: string, body: object) => {
+    const answer = (await admin.request(`$JS.API.${subject}`, JSON.stringify(body), PATIENT)).json<
+      { error?: object }
+    >();
+    assertEquals(answer.error, undefined);
+  };
+
+  it("finds nothing in a cluster that is well, and says what it looked at", async () => {
+    const app = await start("well", { handlers: [Price.handle(() => 1), Placed.on(() => {})] });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    const args = ["doctor", "--nats", server.url, "--namespace", "well", "--user", "all", "--password", "p"];
+    const { code, out } = await cliHere(args);
+    assertMatch(out, /nats-server 2\.[\s\S]*\n1 node\n[\s\S]*Nothing is wrong\.\n$/);
+    assertEquals(code, 0);
+  });
+
+  it("a server that is not there", async () => {
+    const [port] = await freePorts(1);
+    const [{ kind, advice }] = await doctor("well", "all", `nats://127.0.0.1:${port}`);
+    assertEquals(kind, "unreachable");
+    assertMatch(advice, /nats-server runs/);
+  });
+
+  it("credentials that are wrong", async () => {
+    const [{ kind, message }] = await doctor("well", "stranger");
+    assertEquals(kind, "unreachable");
+    assertMatch(message, /credentials|refuse/i);
+  });
+
+  it("an account without JetStream", async () => {
+    const found = await doctor("well", "none");
+    assert(found.some(({ message }) => /JetStream/i.test(message)), JSON.stringify(found));
+  });
+
+  it("a namespace in which no node ever ran", async () => {
+    assertEquals(kinds(await doctor("typo")), ["not-set-up typo", "no-nodes nodes"]);
+  });
+
+  it("a namespace whose nodes have all left", async () => {
+    await (await start("empty")).drain();
+    assertEquals(kinds(await doctor("empty")), ["no-nodes nodes"]);
+  });
+
+  it("a bucket with settings that nodes refuse", async () => {
+    const { out } = await cliHere(["setup", "locks", "--print", "--json", "--namespace", "odd"]);
+    const republish = { src: "$KV.catga_odd_locks.>", dest: "catga.odd.node.>" };
+    await api("STREAM.CREATE.KV_catga_odd_locks", { ...JSON.parse(out.split("\n")[0]), republish });
+    await start("odd");
+    const [found] = await doctor("odd");
+    assertEquals([found.kind, found.about], ["wrong-settings", "catga_odd_locks"]);
+    assertMatch(found.message, /republish/);
+  });
+
+  it("a log with settings that lose messages", async () => {
+    const { out } = await cliHere(["setup", "log", "--print", "--json", "--namespace", "lossy"]);
+    await api("STREAM.CREATE.catga_lossy_log", { ...JSON.parse(out.split("\n")[0]), retention: "interest" });
+    await start("lossy");
+    const found = (await doctor("lossy")).find(({ about }) => about === "catga_lossy_log");
+    assertEquals([found?.kind, found?.docs], ["wrong-settings", "docs/errors.md#log_mismatch"]);
+  });
+
+  it("a permission that this user lacks", async () => {
+    const app = await start("denied", { handlers: Placed.on(() => {}) });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    const found = (await doctor("denied", "few")).map(({ kind, about }) => [kind, about]);
+    assertEquals(found[0], ["forbidden", "$JS.API.STREAM.MSG.GET.catga_denied_subscriptions"]);
+  });
+
+  it("a contract that nobody handles, with how many wait", async () => {
+    const worker = await start("away", { id: "w-1", service: "w", handlers: Charge.handle(() => {}) });
+    const app = await start("away");
+    unwrap(await app.enqueue(Charge, { n: 0 }));
+    await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
+    await worker.drain();
+    for (const n of [1, 2, 3]) unwrap(await app.enqueue(Charge, { n }));
+    const [found, ...more] = await doctor("away");
+    assertEquals([found.kind, found.about, more.length], ["no-node", "bank.Charge", 0]);
+    assertMatch(found.message, /^Nobody handles bank\.Charge\. 3 messages wait\.$/);
+  });
+
+  it("dead letters, with what their handler threw", async () => {
+    const handlers = Placed.on(() => {
+      throw new TypeError("no card");
+    }, { name: "mails", retry: { attempts: 1, delay: [1, 1] } });
+    const app = await start("dead", { handlers });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await eventually("the letter", async () => (await app.subscriptions())[0]?.dead === 1);
+    const found = (await doctor("dead")).find(({ kind }) => kind === "dead-letters");
+    assertMatch(found!.message, /^1 message of orders\.Placed could not be handled by a\/mails.*TypeError: no card$/);
+    assertMatch(found!.cause!, /^TypeError: no card\n +at .*doctor_test\.ts/);
+  });
+
+  it("a subscription that no program has any more", async () => {
+    const app = await start("renamed");
+    const old = await start("renamed", { id: "old", handlers: Placed.on(() => {}, { name: "mails" }) });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
+    await old.drain();
+    unwrap(await app.publish(Placed, { n: 2 }));
+    const found = (await doctor("renamed")).map(({ kind, about }) => `${kind} ${about}`);
+    assertEquals(found.includes("subscription-abandoned a/mails"), true, found.join());
+  });
+
+  it("a node whose process has ended", async () => {
+    const app = await start("killed");
+    // the record of a process that left none
+    const record = { ...app.self, id: "b-1", endpoint: "b-1.nobodyatall1", service: "b" };
+    admin.publish("$KV.catga_killed_nodes.b-1", JSON.stringify(record));
+    await admin.flush();
+    const found = await doctor("killed");
+    assertEquals(kinds(found).filter((each) => each.startsWith("node-gone")), ["node-gone b-1"]);
+  });
+
+  it("a contract that two nodes handle as different kinds", async () => {
+    await start("mixed", { handlers: Price.handle(() => 1) });
+    await start("mixed", { id: "b-1", service: "b", handlers: command<void>("shop.Price").handle(() => {}) });
+    const [found] = await doctor("mixed");
+    assertEquals([found.kind, found.about], ["kinds-differ", "shop.Price"]);
+    assertMatch(found.message, /a query at a-1; a command at b-1|a command at b-1; a query at a-1/);
+  });
+
+  it("a stream that is nearly full", async () => {
+    const app = await start("full", { handlers: Placed.on(() => {}) });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    const info = (await admin.request("$JS.API.STREAM.INFO.catga_full_log", "", PATIENT)).json<{ config: object }>();
+    await api("STREAM.UPDATE.catga_full_log", { ...info.config, max_bytes: 20_000 });
+    for (let n = 0; n < 40; n++) unwrap(await app.enqueue(Charge, { n: Number(`1${"0".repeat(20)}${n}`) }));
+    for (let n = 0; n < 60; n++) unwrap(await app.publish(Placed, { n, text: "x".repeat(200) } as { n: number }));
+    const found = await doctor("full");
+    assertEquals(kinds(found).filter((each) => each.startsWith("stream-full")), ["stream-full catga_full_log"]);
+  });
+
+  it("a store that is nearly full", async () => {
+    const app = await start("small", { handlers: Placed.on(() => {}) }, "small");
+    const used = async () => {
+      const client = await connect({ servers: server.url, user: "small", pass: "p" });
+      const { storage } = (await client.request("$JS.API.INFO", "", PATIENT)).json<{ storage: number }>();
+      await client.close();
+      return storage;
+    };
+    while (await used() < 350_000) {
+      unwrap(await app.publish(Placed, { n: 1, text: "x".repeat(20_000) } as { n: number }));
+    }
+    const found = await doctor("small", "small");
+    assertEquals(kinds(found).filter((each) => each.startsWith("store-full")), ["store-full NATS"]);
+  });
+
+  it("a schedule that fires for nobody", async () => {
+    const app = await start("later");
+    unwrap(await app.enqueue(Charge, { n: 1 }, { id: "monthly", delay: 3_600_000 }));
+    const [found] = await doctor("later");
+    assertEquals([found.kind, found.about], ["schedule-unhandled", "bank.Charge"]);
+  });
+
+  it("prints hostile text as text, and what to do in a line", async () => {
+    const bad = "\x1b[2J\u202e<b>";
+    const handlers = Placed.on(() => fail("ODD", bad, { final: true }), { name: "mails" });
+    const app = await start("hostile", { handlers });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await eventually("the letter", async () => (await app.subscriptions())[0]?.dead === 1);
+    const args = ["doctor", "--nats", server.url, "--namespace", "hostile", "--user", "all", "--password", "p"];
+    const { code, out } = await cliHere(args);
+    assertEquals(code, 1);
+    // deno-lint-ignore no-control-regex
+    assert(!/[\x1b\u202e]/.test(out) && out.includes("\\u{1b}"), out);
+    assertMatch(out, /\n {9}Mend the cause, then replay them; .* \(docs\/alarms\.md#dead-letters\)\n/);
+  });
+});

@@ -1,0 +1,256 @@
+/** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
+import type { RunEntry, RunInfo, RunStatus } from "../contract/flow.ts";
+import { printable, printableJson } from "../data/printable.ts";
+import { isCatgaError } from "../error.ts";
+import { runInfos, STATUS, tellRun } from "../flow/run_infos.ts";
+import { RunLog } from "../flow/run_log.ts";
+import { systemClock, token } from "../ports/clock.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { disposing } from "./connection.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
+import { bold, table, type Terminal } from "./terminal.ts";
+
+/** The command that lists them. */
+export const runs: Command = {
+  name: "runs",
+  words: "[WORKFLOW]",
+  least: 0,
+  most: 1,
+  summary: "lists the runs of workflows",
+  flags: ["status", "limit"],
+  more: `
+Those that have changed longest ago come first, 100 unless --limit N says more.
+--status is running, waiting (for a time, a signal or another run), retrying (a
+step failed, and is tried again), stuck (somebody has to decide: catga run),
+undoing, done or failed. PENDING is what a run does or waits for.`,
+  async run([workflow], flags, terminal) {
+    checkWorkflow(workflow);
+    const status = flags.choice("status", [...STATUS]);
+    const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const log = await logOf(view);
+      const rows: string[][] = [];
+      let [count, more] = [0, false];
+      for await (const info of log === undefined ? [] : infosOf(log, { workflow, status })) {
+        if (count++ >= limit) {
+          more = true;
+          break;
+        }
+        if (flags.has("json")) terminal.write(`${printableJson(plain(info))}\n`);
+        else rows.push(row(info));
+      }
+      if (rows.length > 0) terminal.write(`${table(terminal, COLUMNS, rows).join("\n")}\n`);
+      if (count === 0) {
+        const wanted = workflow !== undefined || status !== undefined;
+        terminal.say(
+          printable(`no runs${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`),
+        );
+      }
+      if (more) terminal.say("there are more: --limit shows them");
+      return DONE;
+    });
+  },
+};
+
+/** The command about one of them. */
+export const run: Command = {
+  name: "run",
+  words: "WORKFLOW ID [retry | cancel | skip STEP [JSON]]",
+  least: 2,
+  most: 5,
+  summary: "shows a run of a workflow; tries it again, skips a step, cancels it",
+  flags: ["reason"],
+  more: `
+Shows how the run stands, what it does or waits for, and all that is recorded of
+it. retry tries what is pending at once. cancel ends the run with CANCELLED, when
+what is finished is undone. skip records a value, null unless given as JSON, for
+a step that has none: that of a send is what its handler would have returned.
+cancel and skip take --reason, which stays with the run.`,
+  async run([workflow, id, verb, ...rest], flags, terminal) {
+    checkWorkflow(workflow);
+    const change = changeOf(verb, rest, flags);
+    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+      const log = await logOf(view);
+      for await (const info of log === undefined ? [] : infosOf(log, { workflow, id })) {
+        if (change === undefined) show(info, flags, terminal);
+        else return await changed(log!, info, change, terminal);
+        return DONE;
+      }
+      terminal.say(
+        printable(`there is no run ${id} of ${workflow} in the namespace ${view.namespace} at ${view.address}`),
+      );
+      return FAILED;
+    });
+  },
+};
+
+/** What is to be done to a run. */
+type Change =
+  | { readonly verb: "retry" }
+  | { readonly verb: "cancel"; readonly reason: string }
+  | { readonly verb: "skip"; readonly reason: string; readonly step: string; readonly value: unknown };
+
+function changeOf(
+  verb: string | undefined,
+  [step, value, ...more]: readonly string[],
+  flags: Flags,
+): Change | undefined {
+  const reason = flags.text("reason");
+  if (verb !== "cancel" && verb !== "skip" && reason !== undefined) {
+    throw new UsageError("--reason is for cancel and skip");
+  }
+  if (verb === undefined) return undefined;
+  if (verb !== "retry" && verb !== "cancel" && verb !== "skip") {
+    throw new UsageError(`run takes retry, cancel or skip; got ${JSON.stringify(verb)}`);
+  }
+  if (verb !== "skip" ? step !== undefined : step === undefined || more.length > 0) {
+    throw new UsageError("usage: catga run WORKFLOW ID [retry | cancel | skip STEP [JSON]]");
+  }
+  if (verb === "retry") return { verb };
+  if (reason === undefined || reason === "") {
+    throw new UsageError(`${verb} takes --reason TEXT, which stays with the run`);
+  }
+  return verb === "cancel" ? { verb, reason } : { verb, reason, step, value: parsed(value) };
+}
+
+function parsed(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`the value of a step is JSON, such as '{"ok":true}' or 7; got ${JSON.stringify(text)}`);
+  }
+}
+
+async function changed(log: RunLog, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
+  const ref = { workflow: info.workflow, run: info.id };
+  const label = printable(`${info.workflow} ${info.id}`);
+  try {
+    if (change.verb === "retry") await info.retry();
+    else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
+    else {
+      const { reason } = change;
+      await tellRun(log, ref, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
+    }
+  } catch (error) {
+    if (!isCatgaError(error)) throw error;
+    terminal.say(printable(`${error.code}: ${error.message}`));
+    return FAILED;
+  }
+  terminal.write(`${DID[change.verb]}: ${label}\n`);
+  return DONE;
+}
+
+const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
+
+/** The runs as they are stored; `undefined`: there have been none. */
+async function logOf(view: ClusterView): Promise<RunLog | undefined> {
+  const stream = await view.stream("entities");
+  if (stream === undefined) return undefined;
+  const { namespace, transport } = view;
+  let numbers = 0;
+  return new RunLog({
+    ...{ namespace, clock: systemClock, stream: () => stream },
+    endpoint: `cli.${token(transport.random, 16)}`,
+    number: (events) => (numbers += events) - events,
+    maxPayload: () => transport.maxPayload,
+  });
+}
+
+function infosOf(
+  log: RunLog,
+  options: { readonly workflow: string | undefined; readonly id?: string; readonly status?: RunStatus | undefined },
+): AsyncIterableIterator<RunInfo> {
+  return runInfos(log, options, (ref, entry) => tellRun(log, ref, entry, () => true));
+}
+
+function checkWorkflow(name: string | undefined): void {
+  if (name === undefined || /^[\w-]{1,48}$/.test(name)) return;
+  throw new UsageError(`${JSON.stringify(name)} is not the name of a workflow, such as Order`);
+}
+
+const COLUMNS = [
+  { title: "WORKFLOW" },
+  { title: "ID" },
+  { title: "STATUS" },
+  { title: "STARTED" },
+  { title: "CHANGED" },
+  { title: "PENDING" },
+] as const;
+
+function row(info: RunInfo): string[] {
+  const { workflow, id, status, startedAt, timeline } = info;
+  const changed = timeline.at(-1)?.at ?? startedAt;
+  return [workflow, id, status, ago(startedAt), ago(changed), short(pendingText(info))];
+}
+
+function pendingText({ pending }: RunInfo): string {
+  return pending.map(({ name, attempts, next, error }) => {
+    const parts = [
+      name === "" ? "(handler)" : name,
+      attempts > 0 ? `${attempts} failed` : "",
+      next === undefined ? "" : `until ${timeOf(next)}`,
+      error === undefined ? "" : `${error.code}: ${error.message}`,
+    ];
+    return parts.filter((part) => part !== "").join(", ");
+  }).join("; ") || "-";
+}
+
+function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
+  if (flags.has("json")) {
+    terminal.write(`${printableJson(plain(info))}\n`);
+    for (const entry of info.timeline) terminal.write(`${printableJson(plainEntry(entry))}\n`);
+    return;
+  }
+  const { workflow, id, status, version, startedAt, endedAt } = info;
+  const lines = [
+    ["status", status],
+    ["version", `${version}`],
+    ["started", timeOf(startedAt)],
+    ["ended", endedAt === undefined ? "-" : timeOf(endedAt)],
+    ["pending", pendingText(info)],
+  ];
+  const head = lines.map(([title, text]) => `${title.padEnd(WIDTH)}  ${printable(text)}`);
+  const rows = info.timeline.map(({ at, by, type, name, value }) => [
+    ...[timeOf(at), type, name === "" ? "-" : name, by],
+    value === undefined ? "-" : short(printableJson(value) ?? "-"),
+  ]);
+  const columns = [{ title: "STORED" }, { title: "ENTRY" }, { title: "NAME" }, { title: "BY" }, { title: "VALUE" }];
+  terminal.write(`${[bold(terminal, printable(`${workflow} ${id}`)), ...head].join("\n")}\n\n`);
+  terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
+}
+
+/** A run as `--json` prints it. */
+function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___, ...info }: RunInfo) {
+  return {
+    type: "run",
+    ...info,
+    startedAt: timeOf(startedAt),
+    ...(endedAt === undefined ? {} : { endedAt: timeOf(endedAt) }),
+    pending: pending.map(({ since, next, ...more }) => ({ ...more, since: timeOf(since), next: next && timeOf(next) })),
+  };
+}
+
+function plainEntry({ at, type, ...entry }: RunEntry) {
+  return { type: "entry", entry: type, ...entry, at: timeOf(at) };
+}
+
+function ago(time: Date): string {
+  const ms = Date.now() - time.getTime();
+  return Number.isNaN(ms) ? "-" : showDuration(Math.max(0, ms));
+}
+
+function short(text: string): string {
+  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
+}
+
+/** Who writes runs may write any time. */
+function timeOf(time: Date): string {
+  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
+}
+
+/** Runs that are shown to a person unless more are asked for. */
+const LIMIT = 100;
+/** Characters of a value that are shown to a person. */
+const LONGEST = 200;
+const WIDTH = "started".length;

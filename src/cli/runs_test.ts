@@ -1,0 +1,122 @@
+/** `runs` and `run`, on a real server: what programs stored, and what anybody else did. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { after, before, describe, it } from "node:test";
+import { type Catga, catga, unwrap, workflow } from "../../mod.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+
+/** The argument of a program has no NUL. */
+const TEXT = `${HIDDEN_TEXT.toWellFormed()}\nforged line`.replaceAll("\0", "");
+const ID = TEXT.slice(0, 100).toWellFormed();
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+const Export = workflow<string, string>("Export", { id: (id) => id });
+let broken = true;
+const handlers = Export.handle(async (flow, what) => {
+  if (what === "waits") await flow.sleep("a day", 86_400_000);
+  return await flow.step(what === ID ? ID.slice(0, 50).toWellFormed() : "upload", () => {
+    if (broken && what !== "ends") throw new Error(what === ID ? TEXT : "the disk is full");
+    return what === ID ? TEXT : "uploaded";
+  }, { retry: { attempts: 1 } });
+});
+
+describe("the tool and runs", await requireNatsServer(), () => {
+  let server: NatsServer;
+  let app: Catga;
+  const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
+  const json = (text: string) => text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const rows = (text: string) => text.trimEnd().split("\n");
+  const listed = async (...args: string[]) =>
+    json((await run("runs", "--json", ...args)).out || "{}").map(({ id }) => id);
+
+  before(async () => {
+    server = await startNatsServer();
+    const none = await run("runs");
+    assertEquals([none.code, none.out], [0, ""]);
+    assertMatch(none.err, /^no runs in the namespace default at 127/);
+    app = await catga({ nats: server.url, handlers, logger: quiet });
+    for (const id of ["waits", "skipped", "retried", "ends", ID]) unwrap(await app.start(Export, id));
+    await eventually("3 runs are stuck", async () => (await listed("--status", "stuck")).length === 3);
+    await eventually("one waits", async () => (await listed("--status", "waiting"))[0] === "waits");
+    await eventually("one is done", async () => (await listed("--status", "done"))[0] === "ends");
+  });
+  after(async () => {
+    await app?.drain({ timeout: 0 });
+    await server?.stop();
+  });
+
+  it("runs: those that have changed longest ago first, with what they wait for; by status and workflow", async () => {
+    const shown = await run("runs", "Export", "--limit", "4");
+    assertEquals([shown.code, shown.err], [0, "there are more: --limit shows them\n"]);
+    assertMatch(rows(shown.out)[0], /^WORKFLOW +ID +STATUS +STARTED +CHANGED +PENDING$/);
+    assertEquals(rows(shown.out).length, 5);
+    const stuck = await run("runs", "--status", "stuck", "Export");
+    assertMatch(stuck.out, /Export +skipped +stuck +.* upload, 1 failed, HANDLER_FAILED: the disk is full/);
+    assertEquals(await listed("--status", "done"), ["ends"]);
+    assertEquals((await run("runs", "Nothing")).err.startsWith("no runs match in the namespace default"), true);
+    assertEquals((await run("runs", "No Name")).code, 2);
+    assertEquals((await run("runs", "--status", "lost")).code, 2);
+  });
+
+  it("run: how it stands and its timeline; with --json a line for each", async () => {
+    const shown = await run("run", "Export", "skipped");
+    assertEquals(shown.code, 0);
+    assertMatch(shown.out, /^Export skipped\nstatus +stuck\nversion +1\nstarted +20/);
+    assertMatch(
+      shown.out,
+      /\nSTORED +ENTRY +NAME +BY +VALUE\n.* started +- .* "skipped"\n.* failed +upload .*disk is full/,
+    );
+    const [about, ...entries] = json((await run("run", "Export", "skipped", "--json")).out);
+    assertEquals([about.type, about.status, about.pending[0].error.message], ["run", "stuck", "the disk is full"]);
+    assertEquals(entries.map(({ entry }) => entry), ["started", "failed"]);
+    const none = await run("run", "Export", "none");
+    assertEquals([none.code, none.out], [1, ""]);
+    assertStringIncludes(none.err, "there is no run none of Export in the namespace default");
+  });
+
+  it("run: text of programs is escaped", async () => {
+    for (const args of [["runs"], ["run", "Export", ID], ["runs", "--json"], ["run", "Export", ID, "--json"]]) {
+      const { out, err } = await run(...args);
+      assert(!HIDDEN.test(out + err), JSON.stringify(out + err));
+      assert(!rows(out).some((line) => line.startsWith("forged")), args.join(" "));
+    }
+  });
+
+  it("run: skips a step with a value and a reason, cancels, and has a run tried again", async () => {
+    const usages = [["again"], ["retry", "now"], ["skip"], ["skip", "upload", "{"], ["cancel"], [
+      "retry",
+      "--reason",
+      "x",
+    ]];
+    for (const usage of usages) {
+      assertEquals((await run("run", "Export", "skipped", ...usage)).code, 2, usage.join(" "));
+    }
+    const skipped = await run(
+      "run",
+      "Export",
+      "skipped",
+      "skip",
+      "upload",
+      '"by hand"',
+      "--reason",
+      "the disk is gone",
+    );
+    assertEquals(skipped, { code: 0, out: "step skipped: Export skipped\n", err: "" });
+    assertEquals(unwrap(await app.result(Export, "skipped")), "by hand");
+    assertStringIncludes((await run("run", "Export", "skipped")).out, "the disk is gone");
+    const again = await run("run", "Export", "skipped", "skip", "upload", "7", "--reason", "again");
+    assertEquals([again.code, again.err.split(":")[0]], [1, "CONFLICT"]);
+    assertEquals(
+      (await run("run", "Export", "waits", "cancel", "--reason", "enough")).out,
+      "to be cancelled: Export waits\n",
+    );
+    assertEquals((await app.result(Export, "waits")).error?.code, "CANCELLED");
+    broken = false;
+    assertEquals((await run("run", "Export", "retried", "retry")).out, "to be tried again: Export retried\n");
+    assertEquals(unwrap(await app.result(Export, "retried")), "uploaded");
+    assertEquals((await run("run", "Export", "retried", "retry")).err.split(":")[0], "NO_RUN");
+  });
+});

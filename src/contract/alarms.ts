@@ -1,0 +1,349 @@
+/**
+ * What an operator has to know now: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor` and the
+ * dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind.
+ */
+import { isErrorCode } from "../error.ts";
+import type { Health, NodeInfo } from "./node_info.ts";
+
+/** An alarm. */
+export type Alarm = Health["alarms"][number];
+
+/** All kinds; `docs/alarms.md` has a section of each name. */
+export const ALARM_KINDS = [
+  "disconnected",
+  "no-node",
+  "subscription-stopped",
+  "replica-missing",
+  "store-full",
+  "stream-full",
+  "message-expiring",
+  "node-gone",
+  "node-silent",
+  "dead-letters",
+  "handler-failing",
+  "subscription-abandoned",
+  "subscription-lagging",
+  "run-stuck",
+  "breaker-open",
+  "clocks-apart",
+] as const satisfies readonly Alarm["kind"][];
+
+/** What was observed, as far as the observer can see it. All times are in ms since 1970, by the observer's clock. */
+export interface Observed {
+  readonly now: number;
+  /** Since when there is no connection to NATS. */
+  readonly disconnected?: { readonly since: number } | undefined;
+  /** `gone`: its process ended, and it had not drained. `ahead`: of the median clock, in ms. */
+  readonly nodes?: readonly {
+    readonly label: string;
+    readonly state: "live" | "suspect" | "gone";
+    readonly since: number;
+    readonly ahead?: number | undefined;
+  }[];
+  /** Those that some node handled, or some node sends. */
+  readonly contracts?: readonly ObservedContract[];
+  readonly subscriptions?: readonly ObservedSubscription[];
+  /** Dead letters by subscription, contract, code and cause. */
+  readonly letters?: readonly ObservedLetters[];
+  readonly streams?: readonly ObservedStream[];
+  /** The store of the account, in bytes; a limit of 0 or less: none. */
+  readonly store?: { readonly used: number; readonly limit: number } | undefined;
+  readonly breakers?: readonly { readonly node: string; readonly since: number }[];
+  readonly runs?: readonly {
+    readonly workflow: string;
+    readonly run: string;
+    readonly since: number;
+    readonly why: string;
+  }[];
+  /** Alarms of other observers, which see what this one does not. */
+  readonly others?: readonly Alarm[];
+}
+
+/** A contract, and who handles it. */
+export interface ObservedContract {
+  readonly name: string;
+  /** Live nodes with a handler. */
+  readonly handlers: number;
+  /** Those that handled it last. */
+  readonly last: readonly string[];
+  /** Messages that wait for a handler. */
+  readonly waiting: number;
+  /** Since when nobody handles it, and whether somebody sends it all the same. */
+  readonly since?: number | undefined;
+  readonly wanted?: boolean;
+  /** Failures in the last seconds that are no decision of the handler, by code. */
+  readonly failures?: Readonly<Record<string, number>>;
+  /** What a handler threw, if that is known. */
+  readonly cause?: string | undefined;
+}
+
+/** A subscription. */
+export interface ObservedSubscription {
+  /** `<service>/<name>`. */
+  readonly label: string;
+  /** Why it hands nothing out. */
+  readonly stopped?: string | undefined;
+  readonly since?: number | undefined;
+  /** What the last failures were. */
+  readonly cause?: string | undefined;
+  readonly abandoned?: boolean;
+  readonly lag: number;
+  /** Whether its lag grows and grows. */
+  readonly growing?: boolean;
+  /** In how many ms its oldest message ends unhandled; `undefined`: not soon. */
+  readonly ends?: number | undefined;
+}
+
+/** Dead letters that failed alike. */
+export interface ObservedLetters {
+  readonly subscription: string;
+  readonly contract: string;
+  readonly code: string;
+  /** In a line; and all that is known of it. */
+  readonly why: string;
+  readonly cause: string;
+  readonly count: number;
+  /** When the first and the last of them became dead letters. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A stream or bucket of NATS. */
+export interface ObservedStream {
+  readonly name: string;
+  readonly bytes: number;
+  /** 0 or less: no limit. */
+  readonly limit: number;
+  /** On how many servers it is to be. */
+  readonly replicas: number;
+  /** Servers that should have it, and are away or behind. */
+  readonly missing: readonly string[];
+}
+
+/** A failure that the handler decided on, `fail("SOLD_OUT", …)`, and no error of operation. */
+export function isBusiness(code: string): boolean {
+  return code !== "" && !isErrorCode(code);
+}
+
+/**
+ * The alarms of what was observed, the most urgent first. `before`: those of the last time, which say since when what has no time of its own
+ * stands.
+ */
+export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): readonly Alarm[] {
+  const since = new Map(before.map((alarm) => [keyOf(alarm), alarm.since]));
+  const found = new Map<string, Alarm>();
+  for (const { since: own, ...alarm } of [...raised(observed), ...observed.others ?? []]) {
+    const key = keyOf(alarm);
+    if (found.has(key)) continue;
+    found.set(key, { ...alarm, since: own ?? since.get(key) ?? observed.now, docs: `docs/alarms.md#${alarm.kind}` });
+  }
+  return [...found.values()].sort((a, b) =>
+    Number(a.severity === "warning") - Number(b.severity === "warning") ||
+    ALARM_KINDS.indexOf(a.kind) - ALARM_KINDS.indexOf(b.kind) || b.count - a.count || (a.about < b.about ? -1 : 1)
+  );
+}
+
+/** What an alarm is about: one at a time. */
+export function keyOf({ kind, about }: Pick<Alarm, "kind" | "about">): string {
+  return `${kind} ${about}`;
+}
+
+type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefined };
+
+function* raised(observed: Observed): Iterable<Raised> {
+  const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
+  const { streams = [], store, breakers = [], runs = [] } = observed;
+  if (disconnected !== undefined) {
+    const message = "There is no connection to NATS: nothing is sent or received until it is back.";
+    yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
+  }
+  for (const node of nodes) yield* ofNode(node, now);
+  for (const contract of contracts) yield* ofContract(contract, now);
+  for (const subscription of subscriptions) yield* ofSubscription(subscription);
+  for (const group of letters) yield* ofLetters(group, now);
+  for (const stream of streams) yield* ofStream(stream);
+  if (store !== undefined && store.limit > 0 && store.used >= NEAR * store.limit) {
+    const message = `NATS has used ${
+      share(store.used, store.limit)
+    } of its store: when it is full, nothing more is stored.`;
+    yield { kind: "store-full", about: "NATS", severity: "error", count: store.used, message };
+  }
+  for (const { node, since } of breakers) {
+    const message = `Nothing is sent to ${node} for now: the last messages to it were not delivered.`;
+    yield { kind: "breaker-open", about: node, severity: "warning", count: 1, message, since };
+  }
+  for (const { workflow, run, since, why } of runs) {
+    const message = `The run ${run} of the workflow ${workflow} does not go on by itself: ${why}`;
+    yield { kind: "run-stuck", about: `${workflow} ${run}`, severity: "error", count: 1, message, since };
+  }
+}
+
+function* ofNode(
+  { label, state, since, ahead = 0 }: NonNullable<Observed["nodes"]>[number],
+  now: number,
+): Iterable<Raised> {
+  const base = { about: label, count: 1, since };
+  if (state === "gone" && now - since < GONE) {
+    const message = `The program ${label} has ended without signing off: it crashed, was killed, or lost its machine.`;
+    yield { ...base, kind: "node-gone", severity: "error", message };
+  }
+  if (state === "suspect") {
+    const message = `The program ${label} does not answer: it is frozen, overloaded, or cut off.`;
+    yield { ...base, kind: "node-silent", severity: "error", message };
+  }
+  if (state === "live" && Math.abs(ahead) > APART) {
+    const off = `${(Math.abs(ahead) / 1_000).toFixed(1)} s ${ahead > 0 ? "ahead of" : "behind"}`;
+    const message = `The clock of ${label} is ${off} those of the others.`;
+    yield { kind: "clocks-apart", about: label, severity: "warning", count: Math.round(Math.abs(ahead)), message };
+  }
+}
+
+function* ofContract(
+  { name, handlers, last, waiting, since, wanted = false, failures = {}, cause }: ObservedContract,
+  now: number,
+): Iterable<Raised> {
+  if (handlers === 0) {
+    // a contract that was taken out of use
+    if (waiting === 0 && !wanted && now - (since ?? now) > GONE) return;
+    const who = last.length === 0 ? "" : `: ${last.join(", ")} did, and ${last.length === 1 ? "is" : "are"} gone`;
+    const wait = waiting === 0 ? "" : ` ${some(waiting, "message")} ${waiting === 1 ? "waits" : "wait"}.`;
+    const message = `Nobody handles ${name}${who}.${wait}`;
+    yield { kind: "no-node", about: name, severity: "error", count: waiting, message, since };
+    return;
+  }
+  const operation = Object.entries(failures).filter(([code]) => !isBusiness(code) && !NOT_HANDLER.has(code));
+  const count = operation.reduce((sum, [, each]) => sum + each, 0);
+  if (count > 0) {
+    const codes = operation.sort(([, a], [, b]) => b - a).map(([code]) => code).slice(0, 3).join(", ");
+    const message = `The code that handles ${name} fails (${codes}).`;
+    yield { kind: "handler-failing", about: name, severity: "error", count: Math.ceil(count), message, cause };
+  }
+}
+
+function* ofSubscription(
+  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends }: ObservedSubscription,
+): Iterable<Raised> {
+  const about = label;
+  if (stopped !== undefined) {
+    const message = `${label} handles nothing any more: ${stopped}`;
+    yield { kind: "subscription-stopped", about, severity: "error", count: lag, message, since, cause };
+  } else if (abandoned) {
+    const message = `No running program has the subscription ${label}. ${some(lag, "message")} ${
+      lag === 1 ? "is" : "are"
+    } unread.`;
+    yield { kind: "subscription-abandoned", about, severity: "warning", count: lag, message };
+  } else if (growing) {
+    const message = `${label} falls behind: ${some(lag, "message")} ${
+      lag === 1 ? "is" : "are"
+    } unread, more from minute to minute.`;
+    yield { kind: "subscription-lagging", about, severity: "warning", count: lag, message, cause };
+  }
+  if (ends !== undefined) {
+    const left = ends <= 0 ? "now" : `in ${hours(ends)}`;
+    const message = `The oldest message that ${label} has not handled will be deleted ${left}.`;
+    yield { kind: "message-expiring", about, severity: "error", count: 1, message };
+  }
+}
+
+function* ofLetters(
+  { subscription, contract, code, why, cause, count, first, last }: ObservedLetters,
+  now: number,
+): Iterable<Raised> {
+  if (now - last > NEW) return; // known since long
+  const message = `${some(count, "message")} of ${contract} could not be handled by ${subscription}, and ${
+    count === 1 ? "waits" : "wait"
+  } for you to decide: ${why}`;
+  yield {
+    ...{
+      kind: "dead-letters",
+      about: `${subscription} ${contract} ${code} ${why}`,
+      count,
+      message,
+      cause,
+      since: first,
+    },
+    severity: isBusiness(code) ? "warning" : "error",
+  };
+}
+
+function* ofStream({ name, bytes, limit, replicas, missing }: ObservedStream): Iterable<Raised> {
+  if (limit > 0 && bytes >= NEAR * limit) {
+    const message = `The stream ${name} has used ${
+      share(bytes, limit)
+    } of its limit: at its end messages are refused or deleted.`;
+    yield { kind: "stream-full", about: name, severity: "error", count: bytes, message };
+  }
+  if (missing.length > 0) {
+    const message = `${missing.length} of the ${replicas} copies of ${name} ${
+      missing.length === 1 ? "is" : "are"
+    } missing or behind: ${missing.join(", ")}.`;
+    yield { kind: "replica-missing", about: name, severity: "error", count: missing.length, message };
+  }
+}
+
+function some(n: number, what: string): string {
+  return `${n.toLocaleString("en-US")} ${what}${n === 1 ? "" : "s"}`;
+}
+
+function share(used: number, limit: number): string {
+  return `${Math.floor((100 * used) / limit)} %`;
+}
+
+function hours(ms: number): string {
+  return ms < 3_600_000 ? `${Math.ceil(ms / 60_000)} minutes` : `${Math.floor(ms / 3_600_000)} hours`;
+}
+
+/** Failures of messages that reached no handler, or that their sender ended. */
+const NOT_HANDLER: ReadonlySet<string> = new Set(["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED"]);
+/** How long a node that has gone is an alarm, in ms. */
+const GONE = 15 * 60_000;
+/** How long a dead letter is new, in ms. */
+const NEW = 3_600_000;
+/** How far clocks may be apart, in ms. */
+const APART = 2_000;
+/** From this share of a limit on it is near. */
+const NEAR = 0.85;
+
+/** What to do about each kind, in a sentence; `docs/alarms.md` says more. */
+export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
+  "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
+  "no-node": "Start a program that handles it. What waits is handled then.",
+  "subscription-stopped": "Replay or discard its dead letters, or give the store room; it goes on by itself.",
+  "replica-missing": "Bring that NATS server back. With one more lost, nothing can be stored.",
+  "store-full": "Give NATS more disk, or keep messages for a shorter time.",
+  "stream-full": "Raise the limit of the stream, or keep messages for a shorter time.",
+  "message-expiring": "Mend what keeps it from being handled; else it is lost.",
+  "node-gone": "Read its last lines of log; let your orchestrator start it again.",
+  "node-silent": "Look at its processor and memory, and whether its code blocks; restart it if it stays so.",
+  "dead-letters": "Mend the cause, then replay them; or discard those that nobody needs.",
+  "handler-failing": "Read the cause; roll the last deploy back if it came with it.",
+  "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
+  "subscription-lagging": "Start more programs of the service, or make the handler faster.",
+  "run-stuck": "Read why, mend it, and let it go on: retry, skip the step, or cancel.",
+  "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
+  "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
+};
+
+/** A label of a node for people: an id that names its service, or else the service, and the beginning of an id that was drawn. */
+export function nodeLabel({ id, service }: Pick<NodeInfo, "id" | "service">): string {
+  return id.startsWith(`${service}-`) ? id : `${service}/${/^[A-Za-z0-9]{10}$/.test(id) ? id.slice(0, 4) : id}`;
+}
+
+/** A lag, when it was noted, and how often in a row it was greater than before. */
+export interface Lag {
+  readonly lag: number;
+  readonly at: number;
+  readonly grown: number;
+}
+
+/** The next one: compared each 10 s; a lag that has grown {@link GROWN} times in a row grows and grows. */
+export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
+  if (known === undefined) return { lag, at: now, grown: 0 };
+  if (lag === 0) return { lag, at: now, grown: 0 };
+  if (now - known.at < 10_000) return known;
+  return { lag, at: now, grown: lag > known.lag && lag >= SMALL ? known.grown + 1 : 0 };
+}
+
+/** How often a lag has grown that is an alarm, and the least one. */
+export const GROWN = 3;
+const SMALL = 10;

@@ -1,0 +1,132 @@
+import { assert, assertEquals } from "@std/assert";
+import { readFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { ADVICE, type Alarm, ALARM_KINDS, alarmsOf, lagOf, nodeLabel, type Observed } from "./alarms.ts";
+
+const NOW = 1_795_000_000_000;
+const MINUTE = 60_000;
+
+/** What is observed, and the kind and severity of the alarm that follows. */
+const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Observed>])[] = [
+  ["disconnected", "error", { disconnected: { since: NOW - 7 } }],
+  ["no-node", "error", { contracts: [{ name: "bank.Charge", handlers: 0, last: ["bank/ab12"], waiting: 426 }] }],
+  ["subscription-stopped", "error", { subscriptions: [{ label: "a/b", lag: 3, stopped: "no room" }] }],
+  ["replica-missing", "error", { streams: [{ name: "log", bytes: 1, limit: -1, replicas: 3, missing: ["n3"] }] }],
+  ["store-full", "error", { store: { used: 86, limit: 100 } }],
+  ["stream-full", "error", { streams: [{ name: "log", bytes: 86, limit: 100, replicas: 1, missing: [] }] }],
+  ["message-expiring", "error", { subscriptions: [{ label: "a/b", lag: 0, ends: 3_600_000 }] }],
+  ["node-gone", "error", { nodes: [{ label: "a/1", state: "gone", since: NOW - MINUTE }] }],
+  ["node-silent", "error", { nodes: [{ label: "a/1", state: "suspect", since: NOW - 2 }] }],
+  ["dead-letters", "error", { letters: [letters("HANDLER_FAILED")] }],
+  ["dead-letters", "warning", { letters: [letters("NO_PRINTER")] }],
+  ["handler-failing", "error", {
+    contracts: [{ name: "C", handlers: 1, last: [], waiting: 0, failures: { HANDLER_FAILED: 2 } }],
+  }],
+  ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
+  ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
+  ["run-stuck", "error", { runs: [{ workflow: "W", run: "r", since: NOW - 1, why: "no" }] }],
+  ["breaker-open", "warning", { breakers: [{ node: "a/1", since: NOW - 1 }] }],
+  ["clocks-apart", "warning", { nodes: [{ label: "a/1", state: "live", since: 0, ahead: -3_000 }] }],
+];
+
+/** What is no alarm. */
+const QUIET: Readonly<Record<string, Partial<Observed>>> = {
+  "a node that is there": { nodes: [{ label: "a/1", state: "live", since: 0, ahead: 900 }] },
+  "a node that has gone 16 minutes ago": { nodes: [{ label: "a/1", state: "gone", since: NOW - 16 * MINUTE }] },
+  "a dead letter of two hours ago": { letters: [letters("HANDLER_FAILED", NOW - 120 * MINUTE)] },
+  "a failure that the handler decided on": {
+    contracts: [{ name: "C", handlers: 1, last: [], waiting: 0, failures: { SOLD_OUT: 99, OVERLOADED: 1 } }],
+  },
+  "a contract without a node that nobody uses since 16 minutes": {
+    contracts: [{ name: "C", handlers: 0, last: ["a/1"], waiting: 0, since: NOW - 16 * MINUTE }],
+  },
+  "a stream and a store without a limit": {
+    streams: [{ name: "log", bytes: 1e12, limit: -1, replicas: 1, missing: [] }],
+    store: { used: 1e12, limit: -1 },
+  },
+  "a subscription with a lag": { subscriptions: [{ label: "a/b", lag: 5_000 }] },
+};
+
+function letters(code: string, last = NOW - MINUTE) {
+  return {
+    subscription: "a/b",
+    contract: "C",
+    code,
+    why: "TypeError: no",
+    cause: "TypeError: no\n    at x",
+    count: 3,
+    first: last - 9,
+    last,
+  };
+}
+
+const see = (observed: Partial<Observed>, before: readonly Alarm[] = [], now = NOW) =>
+  alarmsOf({ now, ...observed }, before);
+
+describe("alarmsOf", () => {
+  for (const [kind, severity, observed] of CASES) {
+    it(`raises ${kind} as ${severity}, in a sentence, with the page that says what to do`, () => {
+      const [alarm, ...more] = see(observed);
+      assertEquals([alarm.kind, alarm.severity, more.length], [kind, severity, 0]);
+      assert(/^\S+ .*\S$/s.test(alarm.message), alarm.message);
+      assertEquals(alarm.docs, `docs/alarms.md#${kind}`);
+    });
+  }
+
+  for (const [what, observed] of Object.entries(QUIET)) {
+    it(`is quiet about ${what}`, () => assertEquals(see(observed), []));
+  }
+
+  it("says who is missing and how many messages wait", () => {
+    const [alarm] = see(CASES[1][2]);
+    assertEquals(alarm.message, "Nobody handles bank.Charge: bank/ab12 did, and is gone. 426 messages wait.");
+    assertEquals(alarm.count, 426);
+  });
+
+  it("has the time of the observation, or else when the alarm was raised first; it begins anew after it was over", () => {
+    assertEquals(see(CASES[0][2])[0].since, NOW - 7);
+    const first = see(CASES[4][2]);
+    const second = see(CASES[4][2], first, NOW + 5_000);
+    assertEquals([first[0].since, second[0].since], [NOW, NOW]);
+    assertEquals(see(CASES[4][2], see({}, second), NOW + 9_000)[0].since, NOW + 9_000);
+  });
+
+  it("has errors before warnings, and what stands still before what fails", () => {
+    const all = see(
+      Object.assign({}, ...CASES.filter(([kind]) => kind !== "replica-missing").map(([, , seen]) => seen)),
+    );
+    const severities = all.map(({ severity }) => severity);
+    assertEquals(severities, [...severities].sort());
+    assertEquals(all[0].kind, "disconnected");
+  });
+
+  it("takes alarms of other observers, each once", () => {
+    const [other] = see(CASES[2][2]);
+    assertEquals(see({ ...CASES[2][2], others: [other] }).length, 1);
+    assertEquals(see({ others: [other] }), [other]);
+  });
+
+  it("each kind has advice, and a section of the docs", async () => {
+    const page = await readFile(new URL("../../docs/alarms.md", import.meta.url), "utf8");
+    const sections = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title);
+    assertEquals(ALARM_KINDS.filter((kind) => !sections.includes(kind)), []);
+    assertEquals(Object.keys(ADVICE).sort(), [...ALARM_KINDS].sort());
+  });
+});
+
+describe("lagOf", () => {
+  it("counts how often in a row a lag has grown in 10 s; one that falls, or is small, begins anew", () => {
+    let lag = lagOf(undefined, 10, 0);
+    const grown = [20, 30, 40, 40, 50, 0, 3, 5].map((value, i) => (lag = lagOf(lag, value, (i + 1) * 10_000)).grown);
+    assertEquals(grown, [1, 2, 3, 0, 1, 0, 0, 0]);
+    assertEquals(lagOf(lag, 99, 80_500), lag);
+  });
+});
+
+describe("nodeLabel", () => {
+  it("is an id that names its service, or else the service, and the beginning of an id that was drawn", () => {
+    assertEquals(nodeLabel({ service: "payments", id: "a-1" }), "payments/a-1");
+    assertEquals(nodeLabel({ service: "payments", id: "YnsfMqdDRv" }), "payments/Ynsf");
+    assertEquals(nodeLabel({ service: "payments", id: "payments-1" }), "payments-1");
+  });
+});

@@ -1,0 +1,38 @@
+/** The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP. */
+import type { CatgaError, ErrorCode } from "../error.ts";
+
+/** The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422. */
+export function statusOf({ code }: CatgaError): number {
+  if (/^[45]\d\d$/.test(code)) return Number(code);
+  return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
+}
+
+const STATUS: Record<ErrorCode, number> = {
+  INVALID_MESSAGE: 400,
+  NO_HANDLER: 404,
+  DEADLOCK: 409,
+  ID_REUSED: 409,
+  CONFLICT: 409,
+  LOCK_LOST: 409,
+  LOCK_TIMEOUT: 409,
+  NO_RUN: 404,
+  FORGOTTEN: 410,
+  TOO_LARGE: 413,
+  CANCELLED: 499,
+  HANDLER_FAILED: 500,
+  INVALID_RESPONSE: 500,
+  LOG_MISMATCH: 503,
+  UNSUPPORTED: 501,
+  BUCKET_MISMATCH: 500,
+  ID_TAKEN: 500,
+  CLOSED: 503,
+  DRAINING: 503,
+  OVERLOADED: 503,
+  UNAVAILABLE: 503,
+  CONSUMER_LIMIT: 503,
+  STREAM_BROKEN: 503,
+  OUTCOME_UNKNOWN: 504,
+  TIMEOUT: 504,
+};
+
+const OWN_CODE = 422;

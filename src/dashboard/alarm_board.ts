@@ -1,0 +1,196 @@
+/**
+ * What is known of a cluster, as alarms, and a timeline of what happened to it. The parts are set as they are read; alarms are made of the newest
+ * of each.
+ */
+import {
+  ADVICE,
+  type Alarm,
+  alarmsOf,
+  GROWN,
+  keyOf,
+  type Lag,
+  lagOf,
+  type Observed,
+  type ObservedContract,
+  type ObservedSubscription,
+} from "../contract/alarms.ts";
+import type { SubscriptionInfo } from "../contract/kept.ts";
+import type { ContractRates } from "./contract_rates.ts";
+import type { NodeWatch } from "./node_watch.ts";
+import { shownLines, shownText } from "./shown.ts";
+import type { AlarmView, LetterGroup, RetryView, ServerView, TimelineEntry } from "./view.ts";
+
+/** The alarms of a cluster. */
+export class AlarmBoard {
+  nodes: NodeWatch["observed"] = [];
+  /** Alarms that only nodes can see. */
+  others: readonly Alarm[] = [];
+  server: ServerView | undefined;
+  retries: readonly RetryView[] = [];
+  #disconnected: { readonly since: number } | undefined;
+  #contracts: readonly ObservedContract[] = [];
+  #subscriptions: readonly ObservedSubscription[] = [];
+  /** Messages that wait for a queued command, by its name. */
+  #queued = new Map<string, number>();
+  #groups: readonly LetterGroup[] = [];
+  #alarms: readonly Alarm[] = [];
+  /** Who handled each contract last, since when nobody does. */
+  readonly #away = new Map<string, { readonly last: readonly string[]; readonly since: number }>();
+  readonly #lags = new Map<string, Lag>();
+  /** Who leads what. */
+  readonly #leaders = new Map<string, string>();
+  #timeline: readonly TimelineEntry[] = [];
+  #n = 0;
+
+  get timeline(): readonly TimelineEntry[] {
+    return this.#timeline;
+  }
+
+  /** Something happened to the cluster. */
+  note(at: number, what: string, about: string): void {
+    this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MOST - 1)];
+  }
+
+  connected(now: number, connected: boolean): void {
+    if (connected) this.#disconnected = undefined;
+    else this.#disconnected ??= { since: now };
+  }
+
+  /** Who handles each contract, and what became of its messages lately. */
+  contracts(handlers: NodeWatch["handlers"], rates: ContractRates["observed"]): void {
+    for (const [name, { now, last, since }] of handlers) {
+      if (now.length > 0) this.#away.delete(name);
+      else if (!this.#away.has(name) && this.#away.size < MOST_CONTRACTS) this.#away.set(name, { last, since });
+    }
+    const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
+    this.#contracts = [...names].flatMap((name): ObservedContract[] => {
+      const now = handlers.get(name)?.now.length ?? 0;
+      const { last = [], since } = this.#away.get(name) ?? {};
+      const { failures = {}, wanted = false } = rates.get(name) ?? {};
+      const waiting = this.#queued.get(name) ?? 0;
+      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // it is only published
+      return [{
+        name: shownText(name),
+        handlers: now,
+        last: last.slice(0, NAMED),
+        since,
+        wanted,
+        waiting,
+        failures,
+        cause: this.#causeOf(name),
+      }];
+    });
+  }
+
+  /** How subscriptions stand, and what their dead letters failed with. */
+  subscriptions(now: number, infos: readonly SubscriptionInfo[], groups: readonly LetterGroup[]): void {
+    this.#groups = groups;
+    this.#queued = new Map();
+    this.#subscriptions = infos.flatMap((info): ObservedSubscription[] => {
+      const { service, name, lag, retrying, dead, oldest, leader, abandoned } = info;
+      const label = shownText(`${service}/${name}`);
+      this.#elected(now, `subscription ${label}`, leader);
+      const known = lagOf(this.#lags.get(label), lag, now);
+      this.#lags.set(label, known);
+      if (abandoned && service === COMMANDS) {
+        // that nobody handles the command says it
+        this.#queued.set(name, lag + retrying);
+        return [];
+      }
+      const full = retrying + dead >= MOST_PARKED;
+      const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
+      return [{
+        ...{ label, lag, abandoned, growing: known.grown >= GROWN },
+        ...(full
+          ? {
+            stopped: `${count(dead)} messages failed for good and ${count(retrying)} wait; there is no room for more.`,
+          }
+          : {}),
+        cause: group === undefined ? undefined : causeOf(group),
+        ...(oldest > KEEP * 0.75 ? { ends: KEEP - oldest } : {}),
+      }];
+    });
+  }
+
+  /** Who leads the streams. */
+  elections(now: number, { streams }: ServerView): void {
+    for (const { name, leader } of streams) this.#elected(now, `stream ${name}`, leader || undefined);
+  }
+
+  /** The alarms of this moment. */
+  view(now: number): readonly AlarmView[] {
+    const observed: Observed = {
+      now,
+      disconnected: this.#disconnected,
+      nodes: this.nodes,
+      contracts: this.#contracts,
+      subscriptions: this.#subscriptions,
+      letters: this.#groups.map((group) => ({
+        ...group,
+        subscription: `${group.service}/${group.subscription}`,
+        why: group.code === "HANDLER_FAILED" ? group.cause : `${group.code}: ${group.cause}`,
+        cause: causeOf(group),
+      })),
+      streams: this.server?.streams ?? [],
+      store: this.server?.store,
+      others: this.others.map(shownAlarm),
+    };
+    const alarms = alarmsOf(observed, this.#alarms);
+    const before = new Set(this.#alarms.map(keyOf));
+    const after = new Set(alarms.map(keyOf));
+    for (const alarm of alarms) if (!before.has(keyOf(alarm))) this.note(now, "alarm", `${alarm.kind} ${alarm.about}`);
+    for (const alarm of this.#alarms) {
+      if (!after.has(keyOf(alarm))) this.note(now, "over", `${alarm.kind} ${alarm.about}`);
+    }
+    this.#alarms = alarms;
+    return alarms.slice(0, SHOWN).map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] }));
+  }
+
+  /** What a handler of a contract threw last, as far as it is stored. */
+  #causeOf(contract: string): string | undefined {
+    const shown = shownText(contract);
+    const letter = this.#groups.find((group) => group.contract === shown);
+    if (letter !== undefined) return causeOf(letter);
+    const retry = this.retries.find((each) => each.contract === shown && each.code !== "");
+    return retry && `${retry.code}: ${retry.error}\n${retry.cause}`.trimEnd();
+  }
+
+  #elected(now: number, what: string, leader: string | undefined): void {
+    const before = this.#leaders.get(what);
+    if (leader === undefined || leader === before) return;
+    this.#leaders.set(what, leader);
+    if (before !== undefined) this.note(now, "elected", `${shownText(leader, 60)} leads the ${what}`);
+  }
+}
+
+function causeOf({ cause, stack, code }: LetterGroup): string {
+  return stack === "" ? `${code}: ${cause}` : stack;
+}
+
+/** Of another process: anything may stand in it. */
+function shownAlarm(alarm: Alarm): Alarm {
+  const { about, message, cause } = alarm;
+  return {
+    ...alarm,
+    about: shownText(about, 200),
+    message: shownText(message, 1_000),
+    cause: cause === undefined ? undefined : shownLines(cause),
+  };
+}
+
+function count(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
+/** The service of queued commands. */
+const COMMANDS = "@";
+/** So many messages of a subscription may be parked. */
+const MOST_PARKED = 10_000;
+/** How long messages are kept that say nothing else, in ms. */
+const KEEP = 7 * 86_400_000;
+/** Entries of the timeline, and alarms that are shown. */
+const MOST = 200;
+const SHOWN = 100;
+const MOST_CONTRACTS = 5_000;
+/** Nodes that are named. */
+const NAMED = 3;

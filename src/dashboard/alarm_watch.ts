@@ -1,0 +1,57 @@
+/** The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making on. */
+import type { AlarmView, DashboardSource, Problem, ServerView, Topic, Topics } from "./view.ts";
+import { Collector } from "./collector.ts";
+
+/** Watches a cluster, until it is disposed of. */
+export class AlarmWatch implements Disposable {
+  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 8 s at the latest. */
+  readonly looked: Promise<void>;
+  /** What cannot be read. */
+  problems: readonly Problem[] = [];
+  server: ServerView | undefined;
+  readonly #collector: Collector;
+  #now: readonly AlarmView[] = [];
+
+  constructor(source: DashboardSource) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.looked = promise;
+    const wanted = new Set<Topic>(["nodes", "contracts", "subscriptions", "server"]);
+    let rounds = 0;
+    this.#collector = new Collector(source, {
+      send: <T extends Topic>(topic: T, value: Topics[T]) => {
+        if (topic === "alarms") this.#now = value as Topics["alarms"];
+        if (topic === "problems") this.problems = value as Topics["problems"];
+        if (topic === "server") this.server = value as ServerView;
+        wanted.delete(topic);
+        for (const { part } of this.problems) for (const each of wanted) if (part === PARTS[each]) wanted.delete(each);
+        if (wanted.size > 0) return;
+        // a node is silent that has not answered twice; alarms are made behind each round of questions
+        if (topic === "contracts") rounds++;
+        if (topic === "alarms" && rounds >= ROUNDS) resolve();
+      },
+      sendPoints: () => {},
+    });
+    source.transport.clock.after(PATIENCE, resolve, { background: true });
+    this.#collector.start();
+  }
+
+  /** The alarms of this moment, the most urgent first. */
+  get now(): readonly AlarmView[] {
+    return this.#now;
+  }
+
+  [Symbol.dispose](): void {
+    this.#collector.stop();
+  }
+}
+
+/** The part of the collector that sends a topic. */
+const PARTS: Readonly<Partial<Record<Topic, string>>> = {
+  nodes: "pings",
+  contracts: "pings",
+  subscriptions: "subscriptions",
+  server: "streams",
+};
+/** How often all nodes are asked. */
+const ROUNDS = 3;
+const PATIENCE = 8_000; // ms

@@ -1,0 +1,149 @@
+/** Streams as server-sent events. */
+import { checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { toJson } from "../data/encoding.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { systemClock, type Timer } from "../ports/clock.ts";
+import { httpStatus, problem } from "./respond.ts";
+
+/** Options of {@link events}. */
+export interface EventsOptions<T> {
+  /** The request's: the stream ends when it aborts. The stream ends in any case when the client leaves. None. */
+  signal?: AbortSignal | undefined;
+  /** The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1. */
+  id?: ((item: T, n: number) => string | number) | undefined;
+  /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 15,000. */
+  keepAlive?: number | undefined;
+  /** Further headers; none. */
+  headers?: ResponseInit["headers"] | undefined;
+}
+
+/**
+ * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`, or `failure` with problem
+ * details; a browser would come again otherwise. Items are read no faster than the client takes them; when it leaves, the stream ends.
+ *
+ * @example
+ * ```ts
+ * import { events } from "@catga/catga/http";
+ *
+ * const response = events((async function* () {
+ *   yield { tea: "assam" };
+ * })());
+ * console.log((await response.text()).includes('id: 1\ndata: {"tea":"assam"}')); // true
+ * ```
+ */
+export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = {}): Response {
+  if (typeof stream?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(`events takes what app.stream(…) gives; got ${show(stream)}`);
+  }
+  checkKnown("events", options, EVENTS_OPTIONS);
+  const { signal, id = (_: T, n: number) => n, keepAlive = 15_000 } = options;
+  checkSignal("events", signal);
+  checkFunction("events: id", id);
+  checkNumber("events: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
+  const headers = new Headers(options.headers);
+  for (const [name, value] of HEADERS) if (!headers.has(name)) headers.set(name, value);
+  return new Response(new ReadableStream(new EventSource(stream, { signal, id, keepAlive }), { highWaterMark: 1 }), {
+    headers,
+  });
+}
+
+const EVENTS_OPTIONS: ReadonlySet<string> = new Set<keyof EventsOptions<unknown>>([
+  "signal",
+  "id",
+  "keepAlive",
+  "headers",
+]);
+const HEADERS = [
+  ["content-type", "text/event-stream"],
+  ["cache-control", "no-cache, no-transform"],
+  ["x-accel-buffering", "no"], // nginx
+] as const;
+
+interface SourceOptions<T> {
+  readonly signal: AbortSignal | undefined;
+  readonly keepAlive: number;
+  id(item: T, n: number): string | number;
+}
+
+/** The body of a response of events. */
+class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #items: AsyncIterator<T>;
+  readonly #options: SourceOptions<T>;
+  #count = 0;
+  #alive: Timer | undefined;
+  #onAbort: (() => void) | undefined;
+  #over = false;
+
+  constructor(
+    stream: AsyncIterable<T>,
+    options: SourceOptions<T>,
+  ) {
+    this.#items = stream[Symbol.asyncIterator]();
+    this.#options = options;
+  }
+
+  start(to: ReadableStreamDefaultController<Uint8Array>): void {
+    const { signal } = this.#options;
+    this.#onAbort = () => {
+      this.#end();
+      to.close();
+    };
+    to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
+    if (signal?.aborted) return this.#onAbort();
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#keepAlive(to);
+  }
+
+  async pull(to: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    let text: string;
+    let last = true;
+    try {
+      const { done, value } = await this.#items.next();
+      last = done === true;
+      text = last
+        ? "event: end\ndata:\n\n"
+        : `id: ${line(this.#options.id(value, ++this.#count))}\ndata: ${
+          toJson(value, "INVALID_RESPONSE", "an item")
+        }\n\n`;
+    } catch (thrown) {
+      last = true;
+      const error = isCatgaError(thrown) ? thrown : new CatgaError("HANDLER_FAILED", "the stream failed");
+      text = `event: failure\ndata: ${problem(error, httpStatus(error))}\n\n`;
+    }
+    if (this.#over) return;
+    to.enqueue(encoder.encode(text));
+    if (!last) return this.#keepAlive(to);
+    this.#end();
+    to.close();
+  }
+
+  cancel(): void {
+    this.#end();
+  }
+
+  #keepAlive(to: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#alive?.cancel();
+    this.#alive = systemClock.after(this.#options.keepAlive, () => {
+      if (this.#over) return;
+      // not while it waits for the client
+      if ((to.desiredSize ?? 0) > 0) to.enqueue(encoder.encode(COMMENT));
+      this.#keepAlive(to);
+    });
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#alive?.cancel();
+    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    Promise.resolve(this.#items.return?.()).catch(() => {}); // nobody is left who could be told
+  }
+}
+
+/** An id on one line. */
+function line(id: string | number): string {
+  return String(id).replace(/[\r\n\0]/g, " ");
+}
+
+const encoder = new TextEncoder();
+const COMMENT = ":\n\n";

@@ -1,0 +1,177 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { catga, CatgaError, command, fail, type Result, stream } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { events, respond } from "./mod.ts";
+
+function failed(code: string, options?: ConstructorParameters<typeof CatgaError>[2]): Result<never> {
+  return { ok: false, error: new CatgaError(code, "the message", options) };
+}
+
+async function shown(response: Response): Promise<[number, string | null, string | null, unknown]> {
+  const body = await response.text();
+  const { headers } = response;
+  return [
+    response.status,
+    headers.get("content-type"),
+    headers.get("retry-after"),
+    body === "" ? undefined : JSON.parse(body),
+  ];
+}
+
+const PROBLEM = "application/problem+json";
+
+describe("respond", () => {
+  it("a value is JSON with status 200, or the status and headers that were given; undefined is 204", async () => {
+    assertEquals(await shown(respond({ ok: true, value: { a: 1 } })), [200, "application/json", null, { a: 1 }]);
+    const made = respond({ ok: true, value: 1 }, { status: 201, headers: { Location: "/1" } });
+    assertEquals([made.headers.get("location"), made.status], ["/1", 201]);
+    assertEquals(await shown(respond({ ok: true, value: undefined })), [204, null, null, undefined]);
+    assertEquals((await shown(respond({ ok: true, value: { on: new Date(0), n: 1n } })))[3], {
+      on: "1970-01-01T00:00:00.000Z",
+      n: "1",
+    });
+  });
+
+  it("a failure of the handler's own is 422, or the status that was given for it, with its message and details", async () => {
+    const sold: Result<never, "SOLD_OUT"> = fail("SOLD_OUT", "no tea", { details: { left: 0 } });
+    const problem = { type: "about:blank", detail: "no tea", details: { left: 0 }, code: "SOLD_OUT" };
+    assertEquals(await shown(respond(sold)), [422, PROBLEM, null, {
+      title: "Unprocessable Content",
+      status: 422,
+      ...problem,
+    }]);
+    const given = respond(sold, { status: 201, failures: { SOLD_OUT: 409 }, headers: { Location: "/1" } });
+    assertEquals(await shown(given), [409, PROBLEM, null, { title: "Conflict", status: 409, ...problem }]);
+    assertEquals(respond(failed("404")).status, 404);
+  });
+
+  it("Catga's codes have their statuses, retry-after stands where it may be tried again, and nothing inside is told", async () => {
+    const statuses: Record<string, [number, string | null]> = {
+      INVALID_MESSAGE: [400, null],
+      ID_REUSED: [409, null],
+      FORGOTTEN: [410, null],
+      TOO_LARGE: [413, null],
+      HANDLER_FAILED: [500, null],
+      NO_HANDLER: [503, "1"],
+      OVERLOADED: [503, "1"],
+      UNAVAILABLE: [503, "1"],
+      STREAM_BROKEN: [503, "1"],
+      TIMEOUT: [504, null],
+      OUTCOME_UNKNOWN: [504, null],
+    };
+    for (const [code, [status, retryAfter]] of Object.entries(statuses)) {
+      const [got, type, after, body] = await shown(respond(failed(code, { details: { secret: 1 } })));
+      assertEquals([got, type, after], [status, PROBLEM, retryAfter], code);
+      const text = JSON.stringify(body);
+      assertEquals([text.includes("secret"), text.includes("the message")], [status < 500, status < 500], code);
+    }
+    assertEquals(respond(failed("CONFLICT", { retryable: true })).headers.get("retry-after"), "1");
+  });
+
+  it("what is no result is a TypeError", () => {
+    assertThrows(() => respond(new Response() as never), TypeError, "respond takes a result");
+  });
+
+  it("a code that is none of the contract's does not compile", async () => {
+    const Buy = command<void, void, "SOLD_OUT">("Buy");
+    await using app = await catga({ handlers: Buy.handle(() => fail("SOLD_OUT", "none")), logger: QUIET });
+    const result = await app.send(Buy);
+    assertEquals(respond(result, { failures: { SOLD_OUT: 410 } }).status, 410);
+    // @ts-expect-error no such code
+    respond(result, { failures: { SOLD_OTU: 410 } });
+  });
+});
+
+describe("events", () => {
+  const Count = stream<{ to: number; bad?: boolean }, number, "GONE">("Count");
+  const Silent = stream<void, number>("Silent");
+  let finals = 0;
+  let begun = 0;
+  const count = Count.handle(async function* ({ to, bad }) {
+    try {
+      for (let n = 1; n <= to; n++) yield n;
+      if (bad) return fail("GONE", "it is gone");
+    } finally {
+      finals++;
+    }
+  });
+  // deno-lint-ignore require-yield
+  const silent = Silent.handle(async function* (_, ctx) {
+    begun++;
+    try {
+      await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+    } finally {
+      finals++;
+    }
+  });
+  const start = () => catga({ handlers: [count, silent], logger: QUIET });
+
+  it("each item is an event with an id, and the end an event of its own", async () => {
+    await using app = await start();
+    const response = events(app.stream(Count, { to: 2 }));
+    assertEquals(response.headers.get("content-type"), "text/event-stream");
+    assertEquals(response.headers.get("cache-control"), "no-cache, no-transform");
+    assertEquals(await response.text(), ":\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\nevent: end\ndata:\n\n");
+    const own = events(app.stream(Count, { to: 1 }), {
+      id: (n) => `a\n${n}`,
+      headers: { "cache-control": "no-store" },
+    });
+    assertEquals(own.headers.get("cache-control"), "no-store");
+    assertEquals(await own.text(), ":\n\nid: a 1\ndata: 1\n\nevent: end\ndata:\n\n");
+  });
+
+  it("a failure comes after the items before it, as problem details", async () => {
+    await using app = await start();
+    const text = await events(app.stream(Count, { to: 1, bad: true })).text();
+    const [, event, data] = /event: (\w+)\ndata: (.*)\n\n$/.exec(text)!;
+    assertEquals([text.startsWith(":\n\nid: 1\ndata: 1\n\n"), event], [true, "failure"]);
+    assertEquals(JSON.parse(data), {
+      ...{ type: "about:blank", title: "Unprocessable Content", status: 422 },
+      ...{ detail: "it is gone", code: "GONE" },
+    });
+  });
+
+  it("the stream ends with the client: when it leaves, and when its signal aborts", async () => {
+    await using app = await start();
+    finals = 0;
+    const reader = events(app.stream(Count, { to: 1e9 })).body!.getReader();
+    await reader.read();
+    await reader.read();
+    await reader.cancel();
+    await eventually("the first to end", () => finals === 1);
+    const stop = new AbortController();
+    const silent = events(app.stream(Silent), { signal: stop.signal }).body!.getReader();
+    await silent.read();
+    await eventually("it to begin", () => begun === 1);
+    stop.abort();
+    assertEquals((await silent.read()).done, true);
+    await eventually("the second to end", () => finals === 2);
+    assertEquals(await events(app.stream(Count, { to: 3 }), { signal: AbortSignal.abort() }).text(), ":\n\n");
+  });
+
+  it("comments keep it alive while no item comes", async () => {
+    await using app = await start();
+    const reader = events(app.stream(Silent), { keepAlive: 5 }).body!.getReader();
+    for (let i = 0; i < 4; i++) assertEquals(new TextDecoder().decode((await reader.read()).value), ":\n\n");
+    await reader.cancel();
+  });
+
+  it("items are read no faster than the client takes them", async () => {
+    let made = 0;
+    const source = (async function* () {
+      for (;;) yield ++made;
+    })();
+    const reader = events(source).body!.getReader();
+    for (let i = 0; i < 10; i++) await reader.read();
+    assert(made < 15, `${made}`);
+    await reader.cancel();
+  });
+
+  it("misuse is a TypeError", () => {
+    assertThrows(() => events(7 as never), TypeError, "app.stream");
+    assertThrows(() => events((async function* () {})(), { every: 1 } as never), TypeError, "every");
+    assertThrows(() => events((async function* () {})(), { keepAlive: 0 }), RangeError, "keepAlive");
+  });
+});

@@ -1,0 +1,30 @@
+/**
+ * The edge to HTTP: results as responses, and streams as server-sent events. Only the Fetch API is used, so that it works in `Deno.serve`,
+ * `Bun.serve`, Hono, Node and wherever a `Response` is taken.
+ *
+ * @example
+ * ```ts
+ * import { catga, query, stream } from "@catga/catga";
+ * import { events, respond } from "@catga/catga/http";
+ *
+ * const Greet = query<{ name: string }, string>("Greet");
+ * const Count = stream<{ to: number }, number>("Count");
+ * const greet = Greet.handle(({ name }) => `hello ${name}`);
+ * const count = Count.handle(function* ({ to }) {
+ *   for (let n = 1; n <= to; n++) yield n;
+ * });
+ * await using app = await catga({ handlers: [greet, count] });
+ *
+ * const fetch = async (request: Request) =>
+ *   new URL(request.url).pathname === "/count"
+ *     ? events(app.stream(Count, { to: 2 }), { signal: request.signal })
+ *     : respond(await app.send(Greet, { name: "tea" }));
+ * console.log(await (await fetch(new Request("http://localhost/"))).json()); // hello tea
+ * console.log((await (await fetch(new Request("http://localhost/count"))).text()).includes("data: 2")); // true
+ * ```
+ *
+ * @module
+ */
+
+export { respond } from "./respond.ts";
+export { events } from "./events.ts";

@@ -1,0 +1,86 @@
+/** Results as responses of HTTP. */
+import { statusOf } from "../contract/error_status.ts";
+import { isFailure, type Result } from "../contract/result.ts";
+import { checkKnown, isPlain, show } from "../data/checks.ts";
+import { toJson } from "../data/encoding.ts";
+import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
+
+/** Options of {@link respond}. */
+export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
+  /** The statuses of the handler's own codes; 422. */
+  failures?: { readonly [Code in F]?: number } | undefined;
+}
+
+/**
+ * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or problem details (RFC 9457) with
+ * the status of its code: `status`, `title`, `detail`, `code` and `details`; what went wrong inside, from 500 on, only by its code. `Retry-After`
+ * stands where it may be tried again.
+ *
+ * @example
+ * ```ts
+ * import { fail } from "@catga/catga";
+ * import { respond } from "@catga/catga/http";
+ *
+ * const response = respond(fail("SOLD_OUT", "no tea left"), { failures: { SOLD_OUT: 409 } });
+ * console.log(response.status, (await response.json()).code); // 409 SOLD_OUT
+ * ```
+ */
+export function respond<T, F extends string>(
+  result: Result<T, F>,
+  options: RespondOptions<NoInfer<F>> = {},
+): Response {
+  if (!(result?.ok === true ? Object.hasOwn(result, "value") : isFailure(result))) {
+    throw new TypeError(`respond takes a result; got ${show(result)}`);
+  }
+  checkKnown("respond", options, RESPOND_OPTIONS);
+  const { failures, ...init } = options;
+  if (failures !== undefined && !isPlain(failures)) {
+    throw new TypeError(`respond: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
+  }
+  const headers = new Headers(init.headers);
+  if (result.ok) {
+    if (result.value === undefined) return new Response(null, { status: 204, ...init });
+    if (!headers.has("content-type")) headers.set("content-type", "application/json");
+    return new Response(toJson(result.value, "INVALID_RESPONSE", "the value"), { ...init, headers });
+  }
+  const { error } = result;
+  const status = (failures as Readonly<Record<string, number>> | undefined)?.[error.code] ?? httpStatus(error);
+  headers.set("content-type", "application/problem+json");
+  if (status === 503 || error.retryable) headers.set("retry-after", "1");
+  return new Response(problem(error, status), { ...withoutText(init), status, headers });
+}
+
+/** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
+export function problem(error: CatgaError, status: number): string {
+  const { code, message, details } = error;
+  const title = TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
+  const shown = status < 500 || !isErrorCode(code) ? { detail: message, details } : {};
+  return toJson({ type: "about:blank", title, status, ...shown, code }, "INVALID_RESPONSE", "the failure");
+}
+
+/** The status of an error. */
+export function httpStatus(error: CatgaError): number {
+  return error.code === "NO_HANDLER" ? 503 : statusOf(error); // a service that is not there, and not an address that is wrong
+}
+
+function withoutText({ statusText: _, ...init }: ResponseInit): ResponseInit {
+  return init;
+}
+
+const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
+const TITLES: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  402: "Payment Required",
+  403: "Forbidden",
+  404: "Not Found",
+  409: "Conflict",
+  410: "Gone",
+  413: "Content Too Large",
+  422: "Unprocessable Content",
+  429: "Too Many Requests",
+  499: "Client Closed Request",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+};

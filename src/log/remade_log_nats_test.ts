@@ -1,0 +1,50 @@
+/** The positions of a log that was deleted while no process ran, and had been written faster than its sequences grow with the clock. */
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { assertEquals, assertGreater } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga, event, unwrap } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { logName } from "./format/names.ts";
+import { streamOptions } from "./format/streams.ts";
+import { logSettings } from "../nats/log_stream.ts";
+
+const Placed = event<{ n: number }>("Placed", { durable: true });
+/** As far as the sequences of a log are ahead of its clock, in ms, that had 2,000 messages a second for a day. */
+const AHEAD = 86_400_000;
+
+describe("a log that was deleted while no process ran", await requireNatsServer(), () => {
+  it("has positions behind all that its subscriptions have read, also when a publisher makes it", async () => {
+    await using server = await startNatsServer();
+    const nats = { servers: server.url };
+    const connection = await connect(nats);
+    try {
+      const { streams } = await jetstreamManager(connection);
+      const settings = logSettings(streamOptions("default", "log", 1));
+      await connection.request(
+        `$JS.API.STREAM.CREATE.${logName("default")}`,
+        JSON.stringify({ name: logName("default"), ...settings, first_seq: Date.now() + AHEAD }),
+      );
+      const positions: number[] = [];
+      const handlers = Placed.on((_, { position }) => void positions.push(position!), { name: "billing" });
+      const handled = async (count: number, n: number) => {
+        await using publisher = await catga({ nats, service: "web", logger: QUIET });
+        unwrap(await publisher.publish(Placed, { n }));
+        await using _app = await catga({ nats, service: "shop", logger: QUIET, handlers });
+        await eventually(`${count} to be handled`, () => positions.length >= count, 20_000);
+      };
+      {
+        await using _app = await catga({ nats, service: "shop", logger: QUIET, handlers });
+        await handled(1, 0);
+      }
+      await streams.delete(logName("default"));
+      await handled(2, 1);
+      assertEquals(positions.length, 2);
+      assertGreater(positions[1], positions[0]);
+    } finally {
+      await connection.close();
+    }
+  });
+});

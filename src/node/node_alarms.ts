@@ -1,0 +1,166 @@
+/** The alarms that one node can see: of its connection, the nodes that it knows, what it leads, and its breakers. It asks nobody. */
+import {
+  type Alarm,
+  alarmsOf,
+  GROWN,
+  type Lag,
+  lagOf,
+  nodeLabel,
+  type ObservedLetters,
+  type ObservedSubscription,
+} from "../contract/alarms.ts";
+import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Observation } from "../contract/observer.ts";
+import type { Clock } from "../ports/clock.ts";
+
+/** What a node knows when it is asked. */
+interface Known {
+  readonly nodes: readonly NodeInfo[];
+  readonly subscriptions: readonly SubscriptionHealth[];
+}
+
+/** Takes what happens, and says what of it is an alarm. */
+export class NodeAlarms {
+  readonly #clock: Clock;
+  #alarms: readonly Alarm[] = [];
+  #disconnected: { readonly since: number } | undefined;
+  readonly #breakers = new Map<string, number>();
+  /** Why subscriptions stand still, and since when. */
+  readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
+  /** Until when their oldest messages are kept, and when that was said. */
+  readonly #ends = new Map<string, { readonly left: number; readonly at: number }>();
+  readonly #letters = new Map<string, ObservedLetters>();
+  readonly #runs = new Map<string, { workflow: string; run: string; since: number; why: string }>();
+  readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
+  readonly #seen = new Map<string, NodeInfo>();
+  /** By contract, who handled it last, and when that was. */
+  readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
+  /** The lag of subscriptions some time ago, and whether it has grown since. */
+  readonly #lags = new Map<string, Lag>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Something happened. */
+  take(seen: Observation): void {
+    const now = this.#clock.now();
+    switch (seen.type) {
+      case "connection":
+        this.#disconnected = seen.state === "connected" ? undefined : this.#disconnected ?? { since: now };
+        return;
+      case "breaker":
+        if (seen.state === "closed") this.#breakers.delete(seen.node);
+        else if (!this.#breakers.has(seen.node)) this.#breakers.set(seen.node, now);
+        return;
+      case "node":
+        return this.#node(seen.change, seen.node, now);
+      case "subscription":
+        if (seen.state === "stopped") {
+          const since = this.#stopped.get(seen.subscription)?.since ?? now;
+          this.#stopped.set(seen.subscription, { why: seen.reason ?? "it says no reason", since });
+        } else if (seen.state !== "waiting") this.#stopped.delete(seen.subscription);
+        return;
+      case "near-expiry":
+        return void this.#ends.set(seen.subscription, { left: seen.left, at: now });
+      case "dead-letter":
+        return this.#letter(seen, now);
+      case "log-filling":
+        return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
+      case "run-stuck": {
+        const { workflow, run, code, message } = seen;
+        if (this.#runs.size < MOST) this.#runs.set(run, { workflow, run, since: now, why: `${code}: ${message}` });
+        return;
+      }
+    }
+  }
+
+  /** The alarms of this moment. */
+  alarms({ nodes, subscriptions }: Known): readonly Alarm[] {
+    const now = this.#clock.now();
+    for (const info of nodes) this.#seen.set(info.id, info);
+    const handled = new Set(nodes.flatMap(({ handles }) => handles));
+    for (const [name, { since }] of this.#last) if (handled.has(name) || now - since > FADES) this.#last.delete(name);
+    for (const [name, { at }] of this.#ends) if (now - at > FADES) this.#ends.delete(name);
+    for (const [run, { since }] of this.#runs) if (now - since > FADES) this.#runs.delete(run);
+    return this.#alarms = alarmsOf({
+      now,
+      disconnected: this.#disconnected,
+      contracts: [...this.#last].map(([name, { label, since }]) => {
+        return { name, handlers: 0, last: [label], waiting: 0, since, wanted: false };
+      }),
+      subscriptions: subscriptions.map((each) => this.#subscription(each)),
+      letters: this.#lettersOf(subscriptions),
+      streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
+      breakers: [...this.#breakers].map(([node, since]) => ({ node: this.#labelOf(node), since })),
+      runs: [...this.#runs.values()],
+    }, this.#alarms);
+  }
+
+  #node(change: string, id: string, now: number): void {
+    if (change !== "leave") return;
+    this.#breakers.delete(id);
+    const info = this.#seen.get(id);
+    this.#seen.delete(id);
+    for (const name of info?.handles ?? []) {
+      if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info!), since: now });
+    }
+  }
+
+  #labelOf(id: string): string {
+    const info = this.#seen.get(id);
+    return info === undefined ? id : nodeLabel(info);
+  }
+
+  #subscription({ service, name, state, error, lag, lastFailure }: SubscriptionHealth): ObservedSubscription {
+    const label = `${service}/${name}`;
+    const stopped = this.#stopped.get(label);
+    const why = state === "stalled"
+      ? `${error?.code}: ${error?.message}`
+      : stopped?.why ?? "failed messages find no room";
+    const ends = this.#ends.get(label);
+    const now = this.#clock.now();
+    return {
+      label,
+      lag,
+      growing: this.#grows(label, lag, now),
+      ...(state === "stalled" || state === "stopped" ? { stopped: why, since: stopped?.since } : {}),
+      ...(ends === undefined ? {} : { ends: ends.left - (now - ends.at) }),
+      cause: lastFailure === undefined
+        ? undefined
+        : `${lastFailure.code}: ${lastFailure.message}\n${lastFailure.cause ?? ""}`,
+    };
+  }
+
+  #grows(label: string, lag: number, now: number): boolean {
+    const known = this.#lags.get(label);
+    const next = lagOf(known, lag, now);
+    if (next !== known) this.#lags.set(label, next);
+    return next.grown >= GROWN;
+  }
+
+  /** Those of which there still are some. */
+  #lettersOf(subscriptions: readonly SubscriptionHealth[]): ObservedLetters[] {
+    const dead = new Map(subscriptions.map(({ service, name, dead }) => [`${service}/${name}`, dead]));
+    const letters: ObservedLetters[] = [];
+    for (const [key, group] of this.#letters) {
+      const left = dead.get(group.subscription) ?? 0;
+      if (left === 0) this.#letters.delete(key);
+      else letters.push({ ...group, count: Math.min(left, group.count) });
+    }
+    return letters;
+  }
+
+  #letter({ subscription, contract, code, message }: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+    const key = `${subscription} ${contract} ${code}`;
+    const known = this.#letters.get(key);
+    if (known === undefined && this.#letters.size >= MOST) return;
+    const { count, first } = known ?? { count: 0, first: now };
+    const cause = `${code}: ${message}`;
+    this.#letters.set(key, { subscription, contract, code, why: cause, cause, count: count + 1, first, last: now });
+  }
+}
+
+/** How long what was said once stands, in ms. */
+const FADES = 15 * 60_000;
+const MOST = 1_000;

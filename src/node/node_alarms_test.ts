@@ -1,0 +1,117 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { NodeAlarms } from "./node_alarms.ts";
+
+const MINUTE = 60_000;
+
+function node(id: string, handles: readonly string[]): NodeInfo {
+  const times = { startedAt: 0, lastSeen: 0, protocol: 1, version: "1", server: "" };
+  return {
+    id,
+    endpoint: `${id}.1`,
+    service: "bank",
+    handles,
+    metadata: {},
+    load: { inFlight: 0, queued: 0 },
+    ...times,
+  };
+}
+
+const led: SubscriptionHealth = {
+  ...{ service: "shop", name: "mails", state: "leading", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 },
+};
+
+function setUp() {
+  const clock = new VirtualClock();
+  const alarms = new NodeAlarms(clock);
+  const own = node("own", []);
+  const see = (known: { nodes?: readonly NodeInfo[]; subscriptions?: readonly SubscriptionHealth[] } = {}) =>
+    alarms.alarms({ nodes: [own], subscriptions: [], ...known }).map(({ kind, about }) => `${kind} ${about}`);
+  return { clock, alarms, own, see };
+}
+
+describe("NodeAlarms", () => {
+  it("a lost connection is one until it is back", () => {
+    const { alarms, see } = setUp();
+    alarms.take({ type: "connection", state: "disconnected", generation: 1 });
+    assertEquals(see(), ["disconnected NATS"]);
+    alarms.take({ type: "connection", state: "connected", generation: 2 });
+    assertEquals(see(), []);
+  });
+
+  it("a contract that a node handled which has left is one, until another handles it, for 15 minutes", async () => {
+    const { clock, alarms, own, see } = setUp();
+    const payments = node("YnsfMqdDRv", ["bank.Charge"]);
+    assertEquals(see({ nodes: [own, payments] }), []);
+    alarms.take({ type: "node", change: "leave", node: payments.id });
+    assertEquals(see(), ["no-node bank.Charge"]);
+    assertEquals(
+      alarms.alarms({ nodes: [own], subscriptions: [] })[0].message,
+      "Nobody handles bank.Charge: bank/Ynsf did, and is gone.",
+    );
+    assertEquals(see({ nodes: [own, node("other", ["bank.Charge"])] }), []);
+    alarms.take({ type: "node", change: "leave", node: "other" });
+    assertEquals(see(), ["no-node bank.Charge"]);
+    await clock.advance(16 * MINUTE);
+    assertEquals(see(), []);
+  });
+
+  it("a breaker that is open is one until it closes, or its node leaves", () => {
+    const { alarms, own, see } = setUp();
+    see({ nodes: [own, node("b", [])] });
+    alarms.take({ type: "breaker", node: "b", state: "open" });
+    alarms.take({ type: "breaker", node: "b", state: "half-open" });
+    assertEquals(see(), ["breaker-open bank/b"]);
+    alarms.take({ type: "breaker", node: "b", state: "closed" });
+    assertEquals(see(), []);
+    alarms.take({ type: "breaker", node: "b", state: "open" });
+    alarms.take({ type: "node", change: "leave", node: "b" });
+    assertEquals(see(), []);
+  });
+
+  it("a subscription that stands still says why, with the cause of its last failure", () => {
+    const { alarms, see } = setUp();
+    alarms.take({ type: "subscription", subscription: "shop/mails", state: "stopped", reason: "10,000 are put aside" });
+    assertEquals(see({ subscriptions: [led] }), []); // it goes on already
+    const lastFailure = {
+      contract: "Placed",
+      id: "m",
+      code: "HANDLER_FAILED",
+      message: "it threw",
+      cause: "TypeError: no",
+      at: 0,
+    };
+    const stopped: SubscriptionHealth = { ...led, state: "stopped", lastFailure };
+    const [alarm] = alarms.alarms({ nodes: [], subscriptions: [stopped] });
+    assertEquals(alarm.message, "shop/mails handles nothing any more: 10,000 are put aside");
+    assertEquals(alarm.cause, "HANDLER_FAILED: it threw\nTypeError: no");
+  });
+
+  it("new dead letters are one until none is left, and after an hour no more", async () => {
+    const { clock, alarms, see } = setUp();
+    const letter = { contract: "Placed", id: "m", attempts: 3, message: "it threw" };
+    const take = () =>
+      alarms.take({ type: "dead-letter", subscription: "shop/mails", code: "HANDLER_FAILED", ...letter });
+    take();
+    take();
+    assertEquals(alarms.alarms({ nodes: [], subscriptions: [{ ...led, dead: 2 }] }).map(({ count }) => count), [2]);
+    await clock.advance(61 * MINUTE);
+    assertEquals(see({ subscriptions: [{ ...led, dead: 2 }] }), []);
+    take();
+    assertEquals(see({ subscriptions: [{ ...led, dead: 3 }] }).length, 1);
+    assertEquals(see({ subscriptions: [led] }), []);
+  });
+
+  it("a lag that grows for half a minute is one", async () => {
+    const { clock, see } = setUp();
+    const lags = [10, 20, 30, 40, 30];
+    const seen: number[] = [];
+    for (const lag of lags) {
+      seen.push(see({ subscriptions: [{ ...led, lag }] }).length);
+      await clock.advance(10_000);
+    }
+    assertEquals(seen, [0, 0, 0, 1, 0]);
+  });
+});

@@ -1,0 +1,106 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { stamp } from "../../ports/clock.ts";
+import type { Bucket, Entry } from "../../ports/key_value_store.ts";
+import { AnswerTimeouts, LeasedEntry } from "./lease.ts";
+
+/** A bucket of one key, whose next acknowledgements can be lost, and that may answer from a server that lags behind. */
+class OneKey {
+  entry: Entry | undefined;
+  lostAcks = 0;
+  lagging = false;
+  #revision = 0;
+
+  readonly bucket = {
+    get: () => Promise.resolve(this.entry),
+    create: (_key: string, value: string) => this.write(this.entry === undefined, value),
+    update: (_key: string, value: string, revision: number) => this.write(this.entry?.revision === revision, value),
+  } as Partial<Bucket> as Bucket;
+
+  write(may: boolean, value: string): Promise<number | undefined> {
+    if (!may || this.lagging) return Promise.resolve(undefined);
+    this.entry = { key: "k", value, revision: ++this.#revision };
+    if (this.lostAcks-- > 0) return Promise.reject(new CatgaError("UNAVAILABLE", "the acknowledgement was lost"));
+    return Promise.resolve(this.#revision);
+  }
+}
+
+function leased(store: OneKey, ttl = 10_000) {
+  const clock = new VirtualClock();
+  const host = { clock, answers: new AnswerTimeouts(clock), bucket: () => Promise.resolve(store.bucket) };
+  const isOwn = (text: string) => text.startsWith("own");
+  return { clock, entry: new LeasedEntry(host, "k", ttl, { revision: 0, sent: stamp(clock), isOwn }) };
+}
+
+describe("LeasedEntry", () => {
+  it("is created by its first write and renewed by the next ones, each of which begins its lease anew", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    assertEquals(await entry.renew(100, () => "own 1"), "written");
+    assertEquals(entry.revision, 1);
+    await clock.advance(4_000);
+    assertEquals(entry.left, 5_000);
+    assertEquals(await entry.renew(100, (revision) => `own after ${revision}`), "written");
+    assertEquals(store.entry?.value, "own after 1");
+    assertEquals(entry.left, 9_000);
+  });
+
+  it("after a lost acknowledgement it finds its own entry, and writes it again because its age is unknown", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    await entry.renew(100, () => "own");
+    await clock.advance(3_000);
+    store.lostAcks = 1;
+    await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
+    assertEquals(entry.left, 6_000); // of the acknowledged write
+    assertEquals(await entry.renew(100, () => "own"), "written");
+    assertEquals(entry.revision, 3);
+    assertEquals(entry.left, 9_000);
+  });
+
+  it("is gone when the store has the entry of another, or none, and leaves that as it is", async () => {
+    const store = new OneKey();
+    const { entry } = leased(store);
+    await entry.renew(100, () => "own");
+    store.entry = undefined;
+    assertEquals(await entry.renew(100, () => "own"), { found: undefined });
+    await store.write(true, "another's");
+    assertEquals(await entry.renew(100, () => "own"), { found: { key: "k", value: "another's", revision: 2 } });
+    assertEquals((await store.bucket.get("k"))?.revision, 2);
+  });
+
+  it("is created again after it was forgotten", async () => {
+    const store = new OneKey();
+    const { entry } = leased(store);
+    await entry.renew(100, () => "own");
+    store.entry = undefined;
+    entry.forget();
+    assertEquals(await entry.renew(100, () => "own"), "written");
+    assertEquals(entry.revision, 2);
+  });
+
+  it("a refusal that a read contradicts is UNAVAILABLE: the answer came from a server that lags behind", async () => {
+    const store = new OneKey();
+    const { entry } = leased(store);
+    await entry.renew(100, () => "own");
+    store.lagging = true;
+    const error = await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
+    assertEquals((error as CatgaError).code, "UNAVAILABLE");
+  });
+
+  it("an answer that takes longer than the limit is UNAVAILABLE, and the lease runs on from the write before", async () => {
+    const store = new OneKey();
+    const { clock, entry } = leased(store);
+    await entry.renew(100, () => "own");
+    const never = entry.change(100, () => new Promise<number>(() => {}));
+    const failed = assertRejects(() => never, CatgaError);
+    await clock.advance(200);
+    await failed;
+    assertEquals(entry.left, 8_800);
+    await clock.advance(9_000);
+    assertEquals(entry.left <= 0, true);
+    assertEquals(entry.overdue, "it could not be renewed for 9,200 ms, of a ttl of 10,000 ms");
+  });
+});

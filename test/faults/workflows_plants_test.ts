@@ -1,0 +1,58 @@
+/** The checker of workflows, over processes whose library has a bug: it must find it, and nothing without the bug. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { chances } from "../support/chances.ts";
+import { FlowCluster } from "../support/flow_cluster.ts";
+
+/** Runs of processes of a tree: what the checker says of them. */
+type Runs = (root: string | undefined) => Promise<readonly string[]>;
+
+/** Two nodes, and no faults: a run stays at its node. */
+const calm: Runs = async (root) => {
+  await using server = await startNatsServer();
+  await using cluster = await FlowCluster.open([server.url], { root });
+  for (const id of ["d1", "b1"]) await cluster.start(id);
+  await cluster.more(60);
+  await cluster.settled(60_000);
+  const { violations, sums } = await cluster.check(Infinity);
+  return sums.moved === 0 ? violations : [...violations, `${sums.moved} runs moved without a fault`];
+};
+
+/** A node is frozen for so long that the other one takes over what it drives, and thaws. */
+const frozen: Runs = async (root) => {
+  await using server = await startNatsServer();
+  await using cluster = await FlowCluster.open([server.url], { root });
+  for (const id of ["d1", "b1"]) await cluster.start(id);
+  const load = cluster.more(300, { pause: 5 });
+  await wait(700);
+  await cluster.freeze("d1", 9_000);
+  await load;
+  await cluster.settled(60_000);
+  return (await cluster.check(Infinity)).violations;
+};
+
+describe("the checker of workflows", await requireNatsServer(), () => {
+  for (
+    const [plant, runs, found] of [
+      ["flow-expect", frozen, /is recorded (twice|behind the end)/],
+      ["flow-held", calm, /runs moved without a fault/],
+      ["flow-parallel", calm, /slow was (not )?undone|did slow after it was undone/],
+      ["flow-order", calm, /undone in the order/],
+    ] as [SourcePlant, Runs, RegExp][]
+  ) {
+    it(`finds ${plant}`, { timeout: 600_000 }, async () => {
+      await using tree = await plantedTree(plant);
+      // a freeze does not hit an append each time
+      const violations = async () => (await runs(tree.root)).join("\n");
+      assertMatch(await chances(5, violations, (text) => found.test(text)), found);
+    });
+  }
+
+  it("finds nothing in a library without these bugs", { timeout: 600_000 }, async () => {
+    assertEquals((await calm(undefined)).slice(0, 5), []);
+    assertEquals((await frozen(undefined)).slice(0, 5), []);
+  });
+});

@@ -15,19 +15,20 @@ interface Wanted {
 /** Reads what was wanted, and calls back with each item. */
 type Read = (wanted: Wanted, each: (item: string | number) => boolean) => Promise<void>;
 
-const PER_TURN = 64;
 const ITEM = "x".repeat(98);
 const Items = stream<Wanted, string | number>("Items");
 const [side, text] = process.argv.slice(2);
 const options = JSON.parse(text) as RemoteOptions;
 const { url, group, transport, variant } = options;
+/** How many messages nats.js publishes in a turn of the event loop; NaN: it is Catga. */
+const PER_TURN = Number(variant);
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 if (side === "node") {
-  await (variant === "nats" ? publishItems() : feedItems());
+  await (PER_TURN > 0 ? publishItems() : feedItems());
   answer({});
 } else {
-  const read = await (variant === "nats" ? subscribing() : streaming());
+  const read = await (PER_TURN > 0 ? subscribing() : streaming());
   const all = async (count: number): Promise<void> => {
     let came = 0;
     await read({ count, every: 0 }, () => ++came < count);

@@ -30,14 +30,14 @@ await runFlowing({
   },
   async client({ url, group, transport }) {
     const app = await catga({ nats: url, namespace: group, transport, service: "flow", handlers, logger });
-    const ended = <T>(of: typeof Three | typeof Long | typeof Nap, run: string) =>
-      app.result(of, run, { timeout: 120_000 }).then((result) => unwrap(result) as T);
+    const patient = { timeout: 120_000 };
     const status = async (workflow: string, id: string) => {
       for await (const info of app.runs({ workflow, id })) return info.status;
     };
     return {
       async once() {
-        if (await ended(Three, unwrap(await app.start(Three))) !== 3) throw new Error("another result");
+        const run = unwrap(await app.start(Three));
+        if (unwrap(await app.result(Three, run, patient)) !== 3) throw new Error("another result");
       },
       tasks: {
         /** How long a run of so many recorded steps takes that no node has in memory, from the signal to its end, in ms. */
@@ -48,7 +48,7 @@ await runFlowing({
           await new Promise((resolve) => setTimeout(resolve, 500));
           const start = performance.now();
           unwrap(await app.tell(Go, run));
-          await ended(Long, run);
+          unwrap(await app.result(Long, run, patient));
           return performance.now() - start;
         },
         /** How long after their time so many sleeping runs have all ended, in ms. */
@@ -61,7 +61,7 @@ await runFlowing({
             });
             ids.push(...(await Promise.all(some)).map(unwrap));
           }
-          await Promise.all(ids.map((id) => ended(Nap, id)));
+          await Promise.all(ids.map(async (id) => unwrap(await app.result(Nap, id, patient))));
           return Date.now() - until;
         },
       },

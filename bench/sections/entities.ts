@@ -9,7 +9,8 @@ import type { Effort, Measure } from "./section.ts";
 
 /** So many entities have a command under way each. */
 const AT_ONCE = 256;
-/** How many events of the entity that is loaded come behind a snapshot; there is one every 100 events. */
+/** How many events of an entity that is loaded are in its snapshot, which comes when there are so many, and how many behind it. */
+const WITHIN = 100;
 const BEHIND = 50;
 /** How those by hand read it. */
 const SNAPSHOT = "direct get of a snapshot";
@@ -144,23 +145,25 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
   const length = effort.count(1_000, 1_000, 200);
   const [raw, own] = [RAW, OWN].map((name) => contestants.find((contestant) => contestant.name === name)!.client);
   await raw.ask("grow", { entity: "long", events: length });
-  await raw.ask("grow", { entity: "behind", events: length });
-  await raw.ask("read", { way: SNAPSHOT, entity: "behind", events: length, count: 1 });
+  await raw.ask("grow", { entity: "behind", events: WITHIN });
+  await raw.ask("read", { way: SNAPSHOT, entity: "behind", events: WITHIN, count: 1 });
   await raw.ask("grow", { entity: "behind", events: BEHIND });
   await own.ask("grow", { entity: "long", events: length });
-  await own.ask("grow", { entity: "behind", events: length + BEHIND });
+  await own.ask("grow", { entity: "within", events: WITHIN });
+  await own.ask("grow", { entity: "behind", events: WITHIN + BEHIND });
   const count = effort.count(20, 5);
   const reading = (name: string, program: Program, { way, entity, events }: Omit<Reading, "count">) => ({
     name,
     play: () => program.ask<number>("read", { way, entity, events, count }),
   });
   const long = { entity: "long", events: length };
-  const behind = { entity: "behind", events: length + BEHIND };
+  const within = { entity: "within", events: WITHIN };
+  const behind = { entity: "behind", events: WITHIN + BEHIND };
   const players = [
     reading("direct get in a batch", raw, { way: "direct get", ...long }),
     reading(`direct get, ${BEHIND} events behind a snapshot`, raw, { way: SNAPSHOT, ...behind }),
     reading("load", own, { way: "load", ...long }),
-    reading("load, all in the snapshot", own, { way: "load with snapshot", ...long }),
+    reading("load, all in the snapshot", own, { way: "load with snapshot", ...within }),
     reading(`load, ${BEHIND} events behind the snapshot`, own, { way: "load with snapshot", ...behind }),
   ];
   await alternate(players, effort.count(3, 1));

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, entity, event, fail, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, command, entity, event, fail, type Failure, query, stream, unwrap } from "../../mod.ts";
 import type { NodeChange } from "../contract/node_info.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -22,6 +22,7 @@ const Headers = query<void, Record<string, string>>("Headers");
 const Wait = query<void, void>("Wait");
 const Once = command<void, number>("Once", { idempotent: true });
 const Settle = command<{ bill: string }, number>("Settle", { idempotent: true, id: ({ bill }) => bill });
+const Count = stream<{ to: number }, unknown>("Count");
 const Brewed = event<{ tea: string }>("kitchen.Brewed");
 const Emptied = event<void>("kitchen.Emptied");
 
@@ -57,6 +58,10 @@ const handlers = [
   ),
   Once.handle(() => ++runs),
   Settle.handle(() => ++runs),
+  Count.handle(function* ({ to }): Generator<unknown, Failure | void> {
+    for (let n = 1; n <= to; n++) yield { n };
+    if (to > 2) return fail("TOO_FAR", "no further");
+  }),
 ];
 
 describe("cli", await requireNatsServer(), () => {
@@ -99,7 +104,7 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(rows.map((row) => row.split(/ +/)[0]), ["b1", "bank", "d1"]);
     assertMatch(
       rows[1],
-      /^bank +bank +0 +0 +(\d+ m )?\d+ m?s +(\d+ m )?\d+ m?s +Headers Once Rude Settle Touch Wait Withdraw$/,
+      /^bank +bank +0 +0 +(\d+ m )?\d+ m?s +(\d+ m )?\d+ m?s +Count Headers Once Rude Settle Touch Wait Withdraw$/,
     );
   });
 
@@ -174,6 +179,12 @@ describe("cli", await requireNatsServer(), () => {
   it("call: a handler that returns nothing prints nothing, and null with --json", async () => {
     assertEquals(await run("call", "Touch"), { code: 0, out: "", err: "" });
     assertEquals(await run("call", "Touch", "--json"), { code: 0, out: "null\n", err: "" });
+  });
+
+  it("call: prints each item of a stream on a line, and its failure at the end", async () => {
+    assertEquals((await run("call", "Count", '{"to":2}')).out, '{"n":1}\n{"n":2}\n');
+    const { code, out, err } = await run("call", "Count", '{"to":3}');
+    assertEquals([code, out.split("\n").length, err.trim().split(" (")[0]], [1, 4, "TOO_FAR: no further"]);
   });
 
   it("call: the payload can come from standard input; headers and id reach the handler", async () => {

@@ -5,6 +5,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
 import { readNodeStats } from "./pinger.ts";
+import { cancelRun, runsOf } from "./runs.ts";
 import { aborted } from "./terminal.ts";
 
 /** The command. */
@@ -77,6 +78,8 @@ export function sourceOf(view: ClusterView): DashboardSource {
     bucket: (kind) => view.bucket(kind),
     stream: (kind) => view.stream(kind),
     server: () => view.server(),
+    runs: (options) => runsOf(view, options),
+    cancelRun: (workflow, id) => cancelRun(view, workflow, id, "cancelled on the dashboard"),
     asker() {
       const pinger = view.pinger();
       return {

@@ -143,6 +143,23 @@ async function changed(log: RunLog, info: RunInfo, change: Change, terminal: Ter
 
 const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
 
+/** The runs of a view, those that have changed longest ago first. */
+export async function* runsOf(
+  view: ClusterView,
+  options: { readonly workflow?: string | undefined; readonly id?: string; readonly status?: RunStatus | undefined },
+): AsyncIterableIterator<RunInfo> {
+  const log = await logOf(view);
+  if (log !== undefined) yield* infosOf(log, { workflow: undefined, ...options });
+}
+
+/** Ends a run. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
+export async function cancelRun(view: ClusterView, workflow: string, run: string, reason: string): Promise<void> {
+  const log = await logOf(view);
+  if (log !== undefined) {
+    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
+  }
+}
+
 /** The runs as they are stored; `undefined`: there have been none. */
 async function logOf(view: ClusterView): Promise<RunLog | undefined> {
   const stream = await view.stream("entities");

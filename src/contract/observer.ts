@@ -135,6 +135,8 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /** A run of a workflow has so many entries that it may come to the limit. */
+  | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** Something that an operator may want to know. */
   | { readonly type: "notice"; readonly text: string }
   /** Something failed in the background that should not fail; the app goes on. */

@@ -18,7 +18,7 @@ import type { SubscriptionInfo } from "../contract/kept.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeWatch } from "./node_watch.ts";
 import { shownLines, shownText } from "./shown.ts";
-import type { AlarmView, LetterGroup, RetryView, ServerView, TimelineEntry } from "./view.ts";
+import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
 
 /** The alarms of a cluster. */
 export class AlarmBoard {
@@ -27,6 +27,8 @@ export class AlarmBoard {
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
+  /** Those that are stuck. */
+  runs: readonly RunView[] = [];
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];
   #subscriptions: readonly ObservedSubscription[] = [];
@@ -133,6 +135,7 @@ export class AlarmBoard {
       })),
       streams: this.server?.streams ?? [],
       store: this.server?.store,
+      runs: this.runs.map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
       others: this.others.map(shownAlarm),
     };
     const alarms = alarmsOf(observed, this.#alarms);

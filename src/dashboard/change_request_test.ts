@@ -32,7 +32,7 @@ describe("readChange", () => {
 
   it("accepts no other action", () => {
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
-      assertEquals(read({ do: action, letters: ["a"] }), "do is replay, discard or cancel");
+      assertEquals(read({ do: action, letters: ["a"] }), "do is replay, discard, cancel, retry run or cancel run");
     }
   });
 

@@ -13,6 +13,7 @@ import { LockWatch } from "./lock_watch.ts";
 import { AlarmBoard } from "./alarm_board.ts";
 import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
+import { runViews } from "./run_views.ts";
 import { shownText } from "./shown.ts";
 import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
@@ -129,6 +130,10 @@ class Looking {
       this.#sendAlarms();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
+    this.#repeat("runs", 5 * SECOND, async () => {
+      const runs = past.alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS);
+      streams.send("runs", runs);
+    });
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#repeat("events", SECOND, async () => {
       this.#tail.tick();

@@ -31,6 +31,11 @@ function setUp() {
     },
     stream: (kind) => ask(kind).then(() => undefined),
     server: () => ask("server").then(() => ({ name: "n1", version: "2.15.1", rtt: 1, streams: [] })),
+    runs: async function* () {
+      await ask("runs");
+      yield* [];
+    },
+    cancelRun: () => Promise.resolve(),
     asker: () => {
       askers++;
       const silence = () => Promise.resolve({ type: "silence" } as const);
@@ -75,8 +80,8 @@ describe("Collector", () => {
     await clock.advance(0);
     assertEquals([asked.get("locks"), asked.get("subscriptions"), askers()], [1, 1, 1]);
     assertEquals(topics(), [
-      ...["alarms", "contracts", "events", "groups", "letters", "locks", "nodes", "problems", "retries", "schedules"],
-      ...["server", "subscriptions", "timeline", "traffic"],
+      ...["alarms", "contracts", "events", "groups", "letters", "locks", "nodes", "problems", "retries", "runs"],
+      ...["schedules", "server", "subscriptions", "timeline", "traffic"],
     ]);
     collector.stop();
   });

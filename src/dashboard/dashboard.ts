@@ -11,11 +11,20 @@ import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { DashboardServer } from "./server.ts";
 import { shownText, shownValue } from "./shown.ts";
-import type { CancelRequest, ChangeAnswer, DashboardSource, EntityView, LetterFilter, LettersRequest } from "./view.ts";
+import type {
+  CancelRequest,
+  ChangeAnswer,
+  DashboardSource,
+  EntityView,
+  LetterFilter,
+  LettersRequest,
+  RunRequest,
+} from "./view.ts";
 import { Streams } from "./streams.ts";
 import { isCatgaError } from "../error.ts";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
+import { RUN_STATUS, runViews } from "./run_views.ts";
 import { readPlace, shownCause } from "./parked_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
@@ -54,11 +63,45 @@ export async function serveDashboard(
     port,
     streams,
     entity: (type, id) => readEntity(source, type, id),
-    change: !allowChanges
-      ? undefined
-      : (request) => request.do === "cancel" ? cancel(source, request) : carryOut(administration, request),
+    runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
+    change: !allowChanges ? undefined : (request) => {
+      switch (request.do) {
+        case "cancel":
+          return cancel(source, request);
+        case "retry run":
+        case "cancel run":
+          return actOnRun(source, request);
+        default:
+          return carryOut(administration, request);
+      }
+    },
   });
 }
+
+/** Which runs a browser asks for; what it asks wrongly is left out. */
+function readRuns(wanted: URLSearchParams): Parameters<DashboardSource["runs"]>[0] {
+  const [workflow, status] = [wanted.get("workflow") ?? "", wanted.get("status") ?? ""];
+  return {
+    workflow: /^[\w-]{1,48}$/.test(workflow) ? workflow : undefined,
+    status: RUN_STATUS.find((each) => each === status),
+  };
+}
+
+async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
+  try {
+    if (what === "cancel run") await source.cancelRun(workflow, id);
+    else {
+      for await (const run of source.runs({ workflow })) if (run.id === id) await run.retry();
+    }
+    return { done: 1, failed: 0, error: undefined };
+  } catch (error) {
+    if (!isCatgaError(error)) throw error;
+    return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };
+  }
+}
+
+/** Runs that are read when a browser asks for them. */
+const MOST_RUNS = 500;
 
 /** Takes back what is scheduled; what fires again and again, too. */
 async function cancel(

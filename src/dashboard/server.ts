@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
-import type { ChangeAnswer, ChangeRequest, EntityView, LetterFilter } from "./view.ts";
+import type { ChangeAnswer, ChangeRequest, EntityView, LetterFilter, RunView } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
 import { isRecord } from "../data/checks.ts";
@@ -17,6 +17,8 @@ interface ServerOptions {
   /** 0: any that is free. */
   readonly port: number;
   readonly streams: Streams;
+  /** Runs of workflows that a browser asks for. */
+  runs(wanted: URLSearchParams): Promise<readonly RunView[]>;
   /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
   entity(type: string, id: string): Promise<EntityView | string | undefined>;
   /** Carries out a change; `undefined`: changes are not allowed. */
@@ -88,6 +90,7 @@ async function handle(
   if (name === "change") return await change(request, response, options);
   if (method !== "GET") return refuse(response, 405, "only GET");
   if (name === "entity") return await entity(response, url, options);
+  if (name === "runs") return answer(response, await options.runs(url.searchParams));
   if (name === "stream") return stream(response, options.streams);
   if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
   const { type, text }: PageFile = PAGE_FILES[name];
@@ -159,7 +162,11 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "cancel") {
     return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
   }
-  if (what !== "replay" && what !== "discard") return "do is replay, discard or cancel";
+  if (what === "retry run" || what === "cancel run") {
+    const { workflow } = value;
+    return isText(workflow) && isText(id) ? { do: what, workflow, id } : "a run has workflow and id, texts";
+  }
+  if (what !== "replay" && what !== "discard") return "do is replay, discard, cancel, retry run or cancel run";
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
     return isFilter(matching)

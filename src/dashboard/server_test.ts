@@ -33,6 +33,8 @@ function ask(port: number, path: string, { method = "GET", headers = {}, body }:
   });
 }
 
+const runs = () => Promise.resolve([]);
+
 describe("the server of the dashboard", () => {
   let server: DashboardServer;
   let readOnly: DashboardServer;
@@ -52,8 +54,9 @@ describe("the server of the dashboard", () => {
       changes.push(wanted);
       return Promise.resolve({ done: 1, failed: 0, error: undefined });
     };
-    server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change, entity });
+    server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change, entity, runs });
     readOnly = await DashboardServer.listen({
+      runs,
       host: "127.0.0.1",
       port: 0,
       streams: streams(),

@@ -1,9 +1,12 @@
 /**
  * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
+ *
+ * Over 400 lines: all that server and page say to each other, and nothing else.
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
+import type { RunInfo, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -18,6 +21,8 @@ export interface Topics {
   readonly timeline: readonly TimelineEntry[];
   readonly server: ServerView;
   readonly groups: Capped<LetterGroup>;
+  /** Those that are stuck. */
+  readonly runs: readonly RunView[];
   readonly nodes: NodesView;
   readonly traffic: TrafficView;
   readonly contracts: Capped<ContractView>;
@@ -91,6 +96,19 @@ export interface StreamView extends ObservedStream {
   /** The server that leads it; empty: a lone server, or none leads. */
   readonly leader: string;
   readonly consumers: number;
+}
+
+/** A run of a workflow; also in answer to `GET runs?workflow=…&status=…`. */
+export interface RunView {
+  readonly workflow: string;
+  readonly id: string;
+  readonly status: RunStatus;
+  readonly startedAt: number;
+  /** Since when it does, or waits for, what is pending. */
+  readonly since: number;
+  readonly pending: string;
+  /** A line for each entry. */
+  readonly timeline: string;
 }
 
 /** Dead letters that failed alike. */
@@ -315,7 +333,14 @@ export interface EntityView {
 }
 
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
-export type ChangeRequest = LettersRequest | CancelRequest;
+export type ChangeRequest = LettersRequest | CancelRequest | RunRequest;
+
+/** Has a run of a workflow try again what is pending, or ends it. */
+export interface RunRequest {
+  readonly do: "retry run" | "cancel run";
+  readonly workflow: string;
+  readonly id: string;
+}
 
 /** Takes back what is scheduled. */
 export interface CancelRequest {
@@ -366,6 +391,10 @@ export interface DashboardSource {
   stream(kind: StreamKind): Promise<LogStream | undefined>;
   /** NATS itself. Rejects if it does not answer. */
   server(): Promise<ServerView>;
+  /** Runs of workflows, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
+  runs(options: { workflow?: string | undefined; status?: RunStatus | undefined }): AsyncIterable<RunInfo>;
+  /** Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
+  cancelRun(workflow: string, id: string): Promise<void>;
   /** Asks processes, until it is disposed of. */
   asker(): SourceAsker;
 }

@@ -52,6 +52,8 @@ export interface ItemOutlet {
 
 /** A reader of a stream. */
 export interface ItemSink {
+  /** How many items have come. */
+  readonly received: number;
   /** For a handler in its own process. */
   readonly here: ItemOutlet;
   /** As `ItemReceiver` has them. */

@@ -1,12 +1,17 @@
-/** What a cluster needs of its node; `node/` implements it. */
+/**
+ * What a cluster needs of its node, which `node/` implements, and what a node needs of the runs of workflows, which `flow/`
+ * implements.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { CatgaError } from "../error.ts";
 import type { Admission } from "./admission_deadlock.ts";
-import type { ContextHost, Holdings } from "./context_host.ts";
+import type { ContextHost, Holdings, RunSender } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
+import type { RunInfo, RunsOptions } from "../contract/flow.ts";
+import type { RunDriver } from "../contract/workflow_body.ts";
 
 /** The node that a cluster belongs to. */
 export interface NodeHost extends ContextHost {
@@ -30,4 +35,13 @@ export interface NodeHost extends ContextHost {
   refresh(): void;
   /** Stops the node at once, because it cannot go on. */
   fail(error: CatgaError): void;
+}
+
+/** The runs of a namespace, as one node starts, drives and reaches them. */
+export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
+  infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
+  /** Begins no more attempts of steps; what runs comes to its end. For the begin of a drain. */
+  leave(): void;
+  /** Ends everything. */
+  close(): void;
 }

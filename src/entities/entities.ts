@@ -14,12 +14,12 @@ import {
   saysForgotten,
   withoutName,
 } from "../log/format/entity_group.ts";
-import { delay } from "../ports/clock.ts";
+import { delay, type Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { Command } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
+import { type EntitiesHost, PAUSE, snapshotDue, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./rounds.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
@@ -34,6 +34,9 @@ class NodeEntities implements Entities {
   readonly #stream: EntityStream;
   readonly #rounds: Rounds;
   readonly #warm = new WarmCopies();
+  /** The subjects of entities whose snapshots are due later, and when it is looked at them. */
+  readonly #awaited = new Set<string>();
+  #timer: Timer | undefined;
   /** Events that this process has emitted. */
   #emitted = 0;
 
@@ -117,13 +120,16 @@ class NodeEntities implements Entities {
   }
 
   async close(): Promise<void> {
+    this.#timer?.cancel();
     await this.#snapshots.settled();
   }
 
-  /** Writes a snapshot when as many events have come as there are between two. */
+  /** Writes a snapshot when as many events have come as there are between two, or when its time has come. */
   #snapshot(subject: string, copy: EntityCopy<unknown>, at: number): void {
-    if (!snapshotDue(copy, at)) return;
-    copy.snapshot = { ...copy.snapshot, version: copy.version, at };
+    const due = snapshotDue(copy, at);
+    if (due === undefined) return;
+    if (due === "later") return this.#later(subject, copy);
+    copy.snapshot = { version: copy.version, at, awaited: false };
     const isForgotten = async () => {
       const stream = await this.#stream.get();
       const last = await stream.last(subject, { latest: true });
@@ -133,6 +139,25 @@ class NodeEntities implements Entities {
     const write = (created: string) => this.#snapshots.write(copy, created, isForgotten);
     if (typeof created === "string") write(created);
     else this.#background(created.then(write));
+  }
+
+  /** An entity that is busy no more has its snapshot, too. */
+  #later(subject: string, copy: EntityCopy<unknown>): void {
+    if (copy.snapshot.awaited) return;
+    copy.snapshot.awaited = true;
+    this.#awaited.add(subject);
+    const { clock } = this.#host;
+    this.#timer ??= clock.after(PAUSE, () => {
+      this.#timer = undefined;
+      const awaited = [...this.#awaited];
+      this.#awaited.clear();
+      for (const subject of awaited) {
+        const copy = this.#warm.get(subject);
+        if (copy === undefined) continue;
+        copy.snapshot.awaited = false;
+        this.#snapshot(subject, copy, clock.monotonic());
+      }
+    }, { background: true });
   }
 
   #background(work: Promise<void>): void {

@@ -266,6 +266,26 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "x" })), 251);
   });
 
+  it("snapshots: one that was due soon after another is written later, when no command comes any more", async () => {
+    const Count = command<Record<never, never>, void>("CountUp", { key: () => "n" });
+    let applied = 0;
+    const Counter = entity("Counter", { initial: () => 0 });
+    const Counted = Counter.event("Counted", (sum) => {
+      applied++;
+      return sum + 1;
+    });
+    const handlers = Counter.handle(Count, (counter) => {
+      for (let n = 0; n < 100; n++) counter.emit(Counted);
+    });
+    await using app = await harness.start({ handlers });
+    await using reader = await harness.start({});
+    for (let n = 0; n < 3; n++) unwrap(await app.send(Count, {}));
+    await eventually("a snapshot of all events", async () => {
+      applied = 0;
+      return (await reader.load(Counter, "n", { latest: true })).state === 300 && applied === 0;
+    });
+  });
+
   it("snapshots of two versions stand beside each other: nodes of both begin with theirs, and read what follows", async () => {
     const Add = command<{ times: number }, number>("AddToTally", { key: () => "t" });
     const made = (version: number) => {

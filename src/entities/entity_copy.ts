@@ -31,8 +31,8 @@ export class EntityCopy<State> {
   epoch = -1;
   /** Commands that were stored since this time of the server, in ms since 1970, have passed by here. */
   since = Infinity;
-  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last; and how long that is, in characters. */
-  snapshot = { version: 0, at: -Infinity, length: 0 };
+  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last; and whether the next one is due. */
+  snapshot = { version: 0, at: -Infinity, awaited: false };
   #state: State;
   #version: number;
   #sequence: number;
@@ -173,7 +173,6 @@ export class EntityCopy<State> {
   /** Its state was written, and has this length. */
   measured(size: number): void {
     this.#size = SMALL + size;
-    this.snapshot = { ...this.snapshot, length: size };
   }
 }
 

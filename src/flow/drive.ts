@@ -18,7 +18,7 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./drive_state.ts";
-import { type Journal, type Outcome, type RecordedError, undoName, undoOrder } from "./journal.ts";
+import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
 import { copyOf, Decided, PAUSES, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
@@ -53,7 +53,7 @@ export class Drive {
   begin(): void {
     const { journal } = this;
     if (journal.ended !== undefined) return this.#ended();
-    if (journal.takeovers > MOST_TAKEOVERS && !journal.failures.has("")) {
+    if (journal.takeovers >= MOST_TAKEOVERS && !journal.failures.has("")) {
       const message = `the processes that drove it ended ${journal.takeovers} times without recording anything`;
       return this.#stuck("", { code: "HANDLER_FAILED", message });
     }
@@ -260,7 +260,7 @@ export class Drive {
     const { timeout } = journal.started!;
     const isLimited = timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined ||
       journal.limited;
-    if (isLimited) return state.stop("suspended");
+    if (isLimited || state.isStuck(TIME_OUT)) return state.stop("suspended");
     state.work(async () => {
       if (await state.wake(TIME_OUT, journal.startedAt + timeout)) state.record({ t: "limited" });
     });
@@ -322,8 +322,6 @@ export class Drive {
   }
 }
 
-/** In place of a step: the time that the run may take. */
-export const TIME_OUT = "@timeout";
 /** How often a handler that throws is tried. */
 const HANDLER_ATTEMPTS = 10;
 /** After so many deaths of processes in a row an operator has to decide. */

@@ -12,7 +12,7 @@ import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { Entry, Journal, RecordedError } from "./journal.ts";
-import { UNSTORED } from "./outcomes.ts";
+import { recorded, UNSTORED } from "./outcomes.ts";
 import type { RunRef, RunWriter } from "./run_log.ts";
 
 /** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
@@ -298,10 +298,24 @@ export class DriveState {
     return scheduled && !this.#due.has(step);
   }
 
-  /** Stores a schedule, however often that takes. Resolves with `false` when the drive is over before. */
+  /**
+   * Stores a schedule, however often that takes. Resolves with `false` when the drive is over before, and when the server cannot: the run is stuck
+   * then.
+   */
   async wake(step: string, at: number): Promise<boolean> {
-    await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
+    try {
+      await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
+    } catch (error) {
+      this.refuse(step, recorded(error));
+      return false;
+    }
     return !this.over;
+  }
+
+  /** Whether an operator has to decide on a step. */
+  isStuck(step: string): boolean {
+    const failures = this.journal.failures.get(step);
+    return failures !== undefined && failures.next === undefined;
   }
 
   /** Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with what does not pass. */

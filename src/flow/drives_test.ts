@@ -15,9 +15,10 @@ const unavailable = () => new CatgaError("UNAVAILABLE", "no answer", { retryable
 /** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
-  { append = () => undefined, ended = () => Promise.resolve() }: {
+  { append = () => undefined, ended = () => Promise.resolve(), wake = () => Promise.reject(new Error("not here")) }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
+    readonly wake?: () => Promise<void>;
   } = {},
 ) {
   const clock = new VirtualClock();
@@ -49,12 +50,34 @@ function node(
     number: (events) => (numbers += events) - events,
   });
   const none = () => Promise.reject(new Error("not here"));
-  const host: DrivesHost = {
-    ...{ endpoint: "a.1", clock, random: () => 0.5, timeout: 10_000, mostBytes: log.mostBytes, log, ended },
-    ...{ alive: () => true, passOn: none, wake: none, send: none, startChild: none, cancelChild: none },
-    ...{ ofEntity: () => false, begun() {}, over() {}, stuck: () => Promise.resolve(), long() {} },
+  let endpoint = "a.1";
+  const hostOf = (): DrivesHost => ({
+    ...{ endpoint, clock, random: () => 0.5, timeout: 10_000, mostBytes: log.mostBytes, log, ended },
+    ...{
+      alive: (other: string) => other === endpoint,
+      passOn: none,
+      wake,
+      send: none,
+      startChild: none,
+      cancelChild: none,
+    },
+    ...{
+      ofEntity: () => false,
+      begun() {},
+      over() {},
+      stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
+        Promise.resolve(void stuck.push(`${step} ${code}`)),
+      long() {},
+    },
+  });
+  const stuck: string[] = [];
+  let drives = new Drives(hostOf());
+  /** Another process takes its place. */
+  const die = (next: string) => {
+    endpoint = next;
+    drives = new Drives(hostOf());
   };
-  const drives = new Drives(host);
+  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // it dies, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };
@@ -70,7 +93,12 @@ function node(
     await stored;
     await drives.call(body, { ref: REF, sequence: 1 });
   };
-  return { clock, run };
+  /** An operator has it tried again. */
+  const retry = async () => {
+    await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
+    await drives.call(body, { ref: REF, sequence: messages.length });
+  };
+  return { clock, run, retry, die, bring, stuck, ended: async () => (await log.end(REF))?.ended };
 }
 
 describe("drives", () => {
@@ -88,6 +116,38 @@ describe("drives", () => {
     const code = await driven.then(() => undefined, ({ code }) => code);
     assertEquals(code, "TOO_LARGE"); // its subscription tries it again, after a pause
     assertLess(runs, 20);
+  });
+
+  it("a run is stuck that waits longer than its server can, until it is tried again", async () => {
+    let able = false;
+    const { clock, run, retry, stuck, ended } = node((flow) => flow.sleep("a day", 86_400_000), {
+      wake: () =>
+        able ? Promise.resolve() : Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.12 is needed")),
+    });
+    await clock.until(run());
+    assertEquals(stuck, ["a day UNSUPPORTED"]);
+    await clock.until(retry());
+    assertEquals(stuck, ["a day UNSUPPORTED", "a day UNSUPPORTED"]);
+    able = true;
+    await clock.until(retry());
+    await clock.advance(86_400_000);
+    await clock.until(retry());
+    assertEquals([stuck.length, await ended()], [2, true]);
+  });
+
+  it("a run whose processes end some 20 times without recording anything is stuck", async () => {
+    let runs = 0;
+    const { clock, die, bring, run, stuck } = node((flow) =>
+      flow.step("deadly", () => (runs++, new Promise(() => {})))
+    );
+    run().catch(() => {}); // its node dies
+    await clock.advance(10);
+    for (let n = 0; n < 30 && stuck.length === 0; n++) {
+      die(`a.${n + 2}`);
+      bring();
+      await clock.advance(10);
+    }
+    assertEquals([runs, stuck], [21, [" HANDLER_FAILED"]]);
   });
 
   it("a run whose end cannot be told to its parent at once tells it later", async () => {

@@ -189,6 +189,7 @@ export class Journal {
         return;
       }
       case "slept":
+        this.failures.delete(entry.step);
         this.sleeps.set(entry.step, { since: time, until: entry.until, scheduled: entry.scheduled ?? false });
         return;
       case "woken":
@@ -196,6 +197,7 @@ export class Journal {
         this.sleeps.delete(entry.step);
         return;
       case "waits":
+        this.failures.delete(entry.step);
         this.waits.set(entry.step, {
           ...{ since: time, until: entry.until, signal: entry.signal, scheduled: entry.scheduled ?? false },
         });
@@ -231,6 +233,7 @@ export class Journal {
         return;
       case "limited":
         this.limited = true;
+        this.failures.delete(TIME_OUT);
         return;
       case "failing":
         this.failing ??= { index: this.entries, error: entry.error };
@@ -253,6 +256,9 @@ export class Journal {
     this.children.delete(step);
   }
 }
+
+/** In place of a step: the time that the run may take. */
+export const TIME_OUT = "@timeout";
 
 /** The name by which the failures of a step's `undo` are recorded. */
 export function undoName(step: string): string {

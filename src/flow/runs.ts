@@ -25,7 +25,7 @@ import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } 
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog } from "../dispatch/remote.ts";
-import type { NodeRuns } from "../dispatch/node_runs.ts";
+import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/position.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
@@ -377,9 +377,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   long({ workflow, run }: RunRef, entries: number): void {
-    const text =
-      `run ${run} of ${workflow} has ${entries} entries: a run may have 10,000; start the next one as its last step`;
-    this.#host.observer({ type: "notice", text });
+    this.#host.observer({ type: "run-long", workflow, run, entries });
   }
 
   begun(): void {

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { type Catga, catga, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, catga, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import { eventually } from "../../test/support/eventually.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -134,6 +135,117 @@ describe("runs", () => {
     const run = unwrap(await app.start(Wide));
     assertEquals(unwrap(await app.result(Wide, run, { timeout: 5_000 })), [400_000, 400_000, 400_000, 400_000]);
     assertEquals(runs, 4);
+  });
+
+  it("what waits never settles: a catch does not see it, and a finally does not run", async () => {
+    const Left = workflow<void, string>("Left");
+    const seen: string[] = [];
+    const handlers = Left.handle(async (flow) => {
+      seen.push("begins");
+      try {
+        await flow.sleep("long", 60_000);
+        return "slept";
+      } catch {
+        seen.push("caught");
+        return "caught";
+      } finally {
+        seen.push("left");
+      }
+    });
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Left));
+    assertEquals(unwrap(await app.result(Left, run, { timeout: 90_000 })), "slept");
+    assertEquals(seen, ["begins", "begins", "left"]);
+  });
+
+  it("a run of 1,000 entries warns, and one of 10,000 is stuck with TOO_LARGE", async () => {
+    const Endless = workflow("Endless");
+    const said: string[] = [];
+    const handlers = Endless.handle(async (flow) => {
+      for (let n = 0;; n += 250) {
+        await Promise.all(Array.from({ length: 250 }, (_, i) => flow.step(`${n + i}`, () => {})));
+      }
+    });
+    await using app = await catga({ handlers, logger: { ...quiet, warn: (text) => void said.push(text) } });
+    const run = unwrap(await app.start(Endless));
+    await app.result(Endless, run, { timeout: 20_000, signal: AbortSignal.timeout(1) });
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    const { timeline } = await infoOf(app, run);
+    assertEquals(timeline.filter(({ type }) => type === "failed").length >= 1, true);
+    assert(timeline.length >= 10_000 && timeline.length < 11_000, `${timeline.length}`);
+    assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
+  });
+
+  it("a step that was recorded and is not called any more is passed over, and not undone", async () => {
+    const Changed = workflow<void, void, "NO">("Changed");
+    const Go = Changed.signal("Go");
+    const done: string[] = [];
+    const step = (flow: Flow, name: string) =>
+      flow.step(name, () => name, { undo: () => void done.push(`undo ${name}`) });
+    const handlers = (names: readonly string[]) =>
+      Changed.handle(async (flow) => {
+        for (const name of names) await step(flow, name);
+        await flow.wait(Go);
+        return fail("NO", "no");
+      });
+    const names = new Map([["a", ["one", "two"]], ["b", ["one", "three"]]]);
+    await using cluster = await testCluster(["a"], { node: (id) => ({ handlers: handlers(names.get(id)!) }) });
+    const run = unwrap(await cluster.app("a").start(Changed));
+    await cluster.advance(10_000);
+    cluster.kill("a");
+    await cluster.start("b");
+    unwrap(await cluster.app("b").tell(Go, run));
+    assertEquals((await cluster.app("b").result(Changed, run)).error?.code, "NO");
+    assertEquals(done, ["undo three", "undo one"]);
+  });
+
+  it("a send that nobody can take is stuck: its payload is invalid, or its id was used for another one", async () => {
+    const Schema = {
+      "~standard": { version: 1, vendor: "test", validate: () => ({ issues: [{ message: "never" }] }) },
+    } as const;
+    const Never = command<string, void>("Never", { input: Schema as never });
+    const Once = command<string, void>("Once", { idempotent: true });
+    const Sends = workflow<"Never" | "Once", void>("Sends", { id: (what) => what });
+    const handlers = [
+      Never.handle(() => {}),
+      Once.handle(() => {}),
+      Sends.handle(async (flow, what) => void await flow.send(what === "Never" ? Never : Once, "a", { name: "s" })),
+    ];
+    await using app = await catga({ handlers, logger: quiet });
+    unwrap(await app.send(Once, "b", { id: "Sends:Once:s" }));
+    for (const [what, code] of [["Never", "INVALID_MESSAGE"], ["Once", "ID_REUSED"]] as const) {
+      unwrap(await app.start(Sends, what));
+      await eventually("the run is stuck", async () => (await infoOf(app, what)).status === "stuck");
+      assertEquals((await infoOf(app, what)).pending[0].error?.code, code);
+    }
+  });
+
+  it("the signal of an attempt aborts when its time is over, and the step is tried again", async () => {
+    const Slow = workflow<void, number>("Timed");
+    const reasons: unknown[] = [];
+    const handlers = Slow.handle((flow) =>
+      flow.step("slow", ({ attempt, signal }) => {
+        if (attempt > 1) return attempt;
+        return new Promise<number>(() => signal.addEventListener("abort", () => reasons.push(signal.reason)));
+      }, { timeout: 100, retry: { delay: [10, 10] } })
+    );
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Slow));
+    assertEquals(unwrap(await app.result(Slow, run)), 2);
+    assertEquals(reasons.map((reason) => (reason as { code: string }).code), ["TIMEOUT"]);
+  });
+
+  it("tell and cancel are NO_RUN for a run that was never started, or has ended", async () => {
+    const Short = workflow<void, string>("Brief");
+    const Go = Short.signal("Go");
+    await using app = await catga({ handlers: Short.handle(() => "over") });
+    const run = unwrap(await app.start(Short));
+    unwrap(await app.result(Short, run));
+    for (const id of [run, "none"]) {
+      assertEquals((await app.tell(Go, id)).error?.code, "NO_RUN");
+      assertEquals((await app.cancel(Short, id, "enough")).error?.code, "NO_RUN");
+    }
   });
 
   it("an undo that throws is tried again, and one that returns a failure is stuck until it is tried again", async () => {

@@ -355,8 +355,7 @@ export class Steps {
       const child = { workflow: contract.name, run: stepId(ref, name) };
       const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
       if (step.busy || (journal.children.has(name) && !isCancelling())) return;
-      const failures = journal.failures.get(name);
-      if (failures !== undefined && failures.next === undefined) return;
+      if (state.isStuck(name)) return;
       step.busy = true;
       state.work(async () => {
         try {

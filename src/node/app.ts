@@ -44,13 +44,12 @@ import type {
   Settling,
   SharedState,
 } from "../dispatch/context_host.ts";
-import type { StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
+import type { ItemSink, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
-import type { NodeHost } from "../dispatch/node_host.ts";
+import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { NodeRuns } from "../dispatch/node_runs.ts";
 import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
@@ -304,10 +303,20 @@ export class App implements NodeHost, DrainableNode {
         const now = this.clock.monotonic();
         due = Math.min(due, now + (timeout ?? contract.options.timeout ?? Infinity));
         const left = due === Infinity ? {} : { timeout: Math.max(1, due - now) };
-        return await this.#sendPath.stream(contract, input, { ...sending, ...left, signal }, { parent, items });
+        return await this.openStream(contract, input, { ...sending, ...left, signal }, { parent, items });
       },
     };
     return lazyReading(async () => (await this.streams()).read(opening));
+  }
+
+  /** Asks for a stream; resolves with how it ended. */
+  protected openStream(
+    contract: AnyContract,
+    input: unknown,
+    options: SendOptions,
+    to: { parent: ParentMessage | undefined; items: ItemSink },
+  ): Promise<Result<unknown>> {
+    return this.#sendPath.stream(contract, input, options, to);
   }
 
   publish(

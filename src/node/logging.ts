@@ -134,6 +134,11 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       return ["info", `node ${seen.node}: ${seen.change}`];
     case "breaker":
       return ["info", `the breaker for node ${seen.node} is ${seen.state}`];
+    case "run-long":
+      return [
+        "warn",
+        `run ${seen.run} of ${seen.workflow} has ${seen.entries} entries: a run may have 10,000; start the next one as its last step`,
+      ];
     case "notice":
       return ["info", seen.text];
     case "retry":

@@ -10,6 +10,7 @@ import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, untilDeadline } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
 import { notSent } from "../dispatch/outcome.ts";
+import type { ItemSink } from "../dispatch/item_ports.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/kept.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
@@ -67,6 +68,22 @@ export class AppWithSendBehaviors extends App {
       this.#named(contract, options),
       (ready) => super.send(contract, payload, ready, parent),
     );
+  }
+
+  /** Behaviors see how a stream ended, and cannot change what its reader has. */
+  protected override async openStream(
+    contract: AnyContract,
+    input: unknown,
+    options: SendOptions,
+    to: { parent: ParentMessage | undefined; items: ItemSink },
+  ): Promise<Result<unknown>> {
+    const message = this.#message("stream", contract, input, options, to.parent);
+    let ended: Result<unknown> | undefined;
+    const result = await this.#through(message, to.parent, options, async (ready) => {
+      if (ended !== undefined && to.items.received > 0) return ended;
+      return ended = await super.openStream(contract, input, ready ?? options, to);
+    });
+    return result.ok && ended?.ok ? ended : result;
   }
 
   override publish(

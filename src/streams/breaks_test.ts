@@ -1,9 +1,11 @@
 /** Streams whose nodes die, freeze, leave and are cut off, on virtual time. */
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Catga, CatgaError, stream } from "../../mod.ts";
+import { CatgaError, stream } from "../../mod.ts";
 import { testCluster } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+
+const slow = { timeout: 120_000 };
 
 const Lines = stream<{ from: number; to: number }, number, "NO_FILE">("Lines");
 const Going = stream<{ from: number; to: number }, number>("Going", {
@@ -225,7 +227,7 @@ describe("a stream over a bad network", () => {
       }],
     ] as const
   ) {
-    it(`${name}: each stream's items are a prefix, or all with resume, and every generator ends`, async () => {
+    it(`${name}: each stream's items are a prefix, or all with resume, and every generator ends`, slow, async () => {
       await using stage = await open(20);
       const { cluster, reader, seen } = stage;
       cluster.network.faults = faults;
@@ -268,6 +270,3 @@ describe("a cancellation that was lost", () => {
     assertEquals([seen.finals, seen.reasons], [1, ["CANCELLED"]]);
   });
 });
-
-/** For the compiler. */
-export type Reader = Catga;

@@ -2,7 +2,16 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { it } from "node:test";
 import { z } from "zod";
-import { type Catga, CatgaError, type CatgaOptions, command, fail, stream } from "../../mod.ts";
+import {
+  type Behavior,
+  type Catga,
+  CatgaError,
+  type CatgaOptions,
+  command,
+  fail,
+  type SendBehavior,
+  stream,
+} from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
@@ -284,5 +293,32 @@ export function streamsSuite(harness: StreamsHarness): void {
       if (harness.one) return assertEquals(answer.items.length, 3);
       assertEquals([answer.items, answer.code], [[1], "INVALID_RESPONSE"]);
     }),
+  );
+
+  it(
+    "behaviors around sends add headers, and see how a stream ended; one that has items is not opened again",
+    async () => {
+      const Told = stream<{ bad: boolean }, string | undefined, "BAD">("Told");
+      let runs = 0;
+      const results: string[] = [];
+      const send: SendBehavior = async ({ method }, next) => {
+        const first = await next({ tenant: "north" });
+        results.push(`${method} ${first.error?.code ?? first.value}`);
+        return first.ok ? { ok: true, value: "another" } : await next();
+      };
+      const behavior: Behavior = Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { send });
+      const { reader, close } = await harness.open({
+        ...{ logger: QUIET, behaviors: [behavior] },
+        handlers: Told.handle(async function* ({ bad }, ctx) {
+          runs++;
+          yield ctx.headers.tenant;
+          if (bad) return fail("BAD", "as it was told");
+        }),
+      });
+      assertEquals(await readAll(reader.stream(Told, { bad: false })), { items: ["north"], code: undefined });
+      const bad = await readAll(reader.stream(Told, { bad: true }));
+      assertEquals([bad.items, bad.code, runs, results], [["north"], "BAD", 2, ["stream 1", "stream BAD"]]);
+      await close();
+    },
   );
 }

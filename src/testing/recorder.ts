@@ -286,5 +286,11 @@ function checkContract(method: string, contract: AnyContract): void {
   throw new TypeError(`${method} takes a command, a query or an event; got ${show(contract)}`);
 }
 
-const METHODS = { send: "sent", publish: "published", enqueue: "enqueued", broadcast: "broadcast" } as const;
+const METHODS = {
+  send: "sent",
+  stream: "sent",
+  publish: "published",
+  enqueue: "enqueued",
+  broadcast: "broadcast",
+} as const;
 const MOST_SHOWN = 10;

@@ -110,8 +110,8 @@ const PLANTS = {
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    for (const [id, node] of running) this.#join(id, node, messages.get(id));",
-    to: "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, messages.get(id));",
+    from: "    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id));",
+    to: "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, known.get(id), messages.get(id));",
   }],
   forever: [{
     file: "src/nats/expiry.ts",
@@ -141,8 +141,8 @@ const PLANTS = {
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (line === undefined) return this.#push(item);\n    const behindParked",
-    to: "    if (line === undefined || item.dead === 0) return this.#push(item);\n    const behindParked",
+    from: "    if (item.key === undefined) return this.#push(item);\n    const line",
+    to: "    if (item.key === undefined || item.dead === 0) return this.#push(item);\n    const line",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",

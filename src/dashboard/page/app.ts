@@ -6,6 +6,7 @@ import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
 import type { AlarmsSection } from "./alarms.ts";
 import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
 import type { Elements } from "./elements.ts";
+import type { RunsSection } from "./runs.ts";
 import type { EventsSection, LettersSection } from "./letters.ts";
 import type { TilesSection } from "./tiles.ts";
 import type { TrafficSection } from "./traffic.ts";
@@ -18,6 +19,7 @@ type Parts =
   & EventsSection
   & EntityPart
   & AlarmsSection
+  & RunsSection
   & TilesSection
   & TrafficSection;
 
@@ -41,6 +43,7 @@ export function app(
     entitySection,
     Alarms,
     Groups,
+    Runs,
     Server,
     timelineTable,
     Tiles,
@@ -61,6 +64,7 @@ export function app(
     "timeline",
     "server",
     "groups",
+    "runs",
     "nodes",
     "traffic",
     "contracts",
@@ -120,6 +124,7 @@ export function app(
   const timeline = timelineTable();
   const server = new Server();
   const groups = new Groups(now);
+  const runs = new Runs(now);
   const tiles = new Tiles(byId("tiles"));
   const nodes = nodesTable(now);
   const traffic = new TrafficPicture();
@@ -140,6 +145,7 @@ export function app(
     timeline: (entries) => timeline.show(entries),
     server: (view) => server.show(view),
     groups: (view) => groups.show(view),
+    runs: (view) => runs.show(view),
     nodes(view: NodesView) {
       nodes.show(view.shown, view.total);
       tiles.nodes(view);
@@ -191,13 +197,16 @@ export function app(
   // for the ages
   setInterval(() => {
     if (document.hidden) return;
-    for (const table of [alarms, nodes, letters, retries, locks, schedules]) table.refresh();
+    for (const table of [alarms, runs, nodes, letters, retries, locks, schedules]) table.refresh();
   }, 1_000);
 
   function draw(): void {
-    const all = [...waiting.values()];
-    waiting.clear();
-    for (const show of all) show();
+    // one topic a frame: all of them at once would take several
+    for (const [topic, show] of waiting) {
+      waiting.delete(topic);
+      if (waiting.size > 0) requestAnimationFrame(draw);
+      return show();
+    }
   }
 
   function greet({ namespace, address, version, allowChanges, now }: Hello): void {
@@ -206,7 +215,7 @@ export function app(
     byId("namespace").title = `${address}, Catga ${version}`;
     document.title = `${namespace} - Catga`;
     letters.allow(allowChanges);
-    for (const section of ["groups", "schedules"]) byId(section).classList.toggle("read-only", !allowChanges);
+    for (const section of ["groups", "schedules", "runs"]) byId(section).classList.toggle("read-only", !allowChanges);
   }
 
   function complain(problems: readonly Problem[]): void {

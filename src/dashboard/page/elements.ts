@@ -1,4 +1,7 @@
-/** Texts and elements of the page. Text from the cluster goes through `textContent` alone. */
+/**
+ * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 400 lines: what all sections use, one
+ * function for the script each.
+ */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
 /**
@@ -104,7 +107,13 @@ export function elements() {
     });
   }
 
-  const DONE = { replay: "replayed", discard: "discarded", cancel: "cancelled" } as const;
+  const DONE = {
+    "replay": "to be replayed",
+    "discard": "to be discarded",
+    "cancel": "cancelled",
+    "retry run": "to be tried again",
+    "cancel run": "to be cancelled",
+  } as const;
 
   /** Asks for a change, and tells the user what became of it. */
   async function change(request: ChangeRequest): Promise<void> {
@@ -117,8 +126,7 @@ export function elements() {
       return announce(`not done: ${response instanceof Error ? response.message : await response.text()}`);
     }
     const { done, failed, error }: ChangeAnswer = await response.json();
-    const what = request.do === "cancel" ? DONE.cancel : `to be ${DONE[request.do]}`;
-    announce(`${count(done)} ${what}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
+    announce(`${count(done)} ${DONE[request.do]}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
   }
 
   return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed, change };

@@ -24,6 +24,7 @@ export const MARKUP = `<!DOCTYPE html>
         <a href="#subscriptions">Subscriptions</a>
         <a href="#letters">Dead letters</a>
         <a href="#retries">Retries</a>
+        <a href="#runs">Runs</a>
         <a href="#locks">Locks</a>
         <a href="#schedules">Schedules</a>
         <a href="#timeline">Timeline</a>
@@ -61,6 +62,24 @@ export const MARKUP = `<!DOCTYPE html>
       </section>
       <section id="retries" aria-labelledby="retries-title">
         <h2 id="retries-title">Retries</h2>
+      </section>
+      <section id="runs" aria-labelledby="runs-title">
+        <h2 id="runs-title">Workflow runs</h2>
+        <form class="bar" id="runs-form">
+          <label>workflow <input id="runs-workflow" autocomplete="off" placeholder="all"></label>
+          <label>status <select id="runs-status">
+            <option value="">all</option>
+            <option>running</option>
+            <option>waiting</option>
+            <option>retrying</option>
+            <option selected>stuck</option>
+            <option>undoing</option>
+            <option>done</option>
+            <option>failed</option>
+          </select></label>
+          <button type="submit">Look</button>
+        </form>
+        <p class="note" id="runs-about" role="status"></p>
       </section>
       <section id="locks" aria-labelledby="locks-title">
         <h2 id="locks-title">Locks and leaders</h2>

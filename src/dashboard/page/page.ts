@@ -9,6 +9,7 @@ import { contractsSection, entityPart, shownTables } from "./tables.ts";
 import { elements, tableMaker } from "./elements.ts";
 import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";
+import { runsSection } from "./runs.ts";
 import { STYLE } from "./style.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";
@@ -30,6 +31,7 @@ const tables = (${tableMaker})(elements);
   ...(${eventsSection})(elements, tables),
   ...(${entityPart})(elements, tables),
   ...(${alarmsSection})(elements, tables),
+  ...(${runsSection})(elements, tables),
   ...(${tilesSection})(elements),
   ...(${trafficSection})(elements),
 });

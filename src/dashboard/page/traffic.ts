@@ -80,7 +80,7 @@ export function trafficSection({ byId, say, rate, some }: Elements) {
         if (from === to) continue;
         const [a, b] = [places[from], places[to]];
         const middle = bend(a, b);
-        context.strokeStyle = this.#color(failing > 0 ? "--bad" : "--accent");
+        context.strokeStyle = this.#color(failing > 0 ? "--warn" : "--accent");
         context.globalAlpha = 0.15 + 0.35 * (n / most);
         context.lineWidth = 1 + 3 * Math.sqrt(n / most);
         context.beginPath();
@@ -89,7 +89,7 @@ export function trafficSection({ byId, say, rate, some }: Elements) {
         context.stroke();
         if (this.#still.matches) continue;
         context.globalAlpha = 1;
-        context.fillStyle = this.#color(failing > 0 ? "--bad" : "--accent");
+        context.fillStyle = this.#color(failing > 0 ? "--warn" : "--accent");
         // a dot for each request would be too many: their number grows with the rate's logarithm
         const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
         for (let i = 0; i < dots; i++) {

@@ -1,5 +1,5 @@
 /** What operators do, on apps in memory whose time the test moves. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { before, describe, it } from "node:test";
 import { type Catga, catga, command, type DeadLetter, event, fail } from "../../../mod.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
@@ -76,7 +76,9 @@ describe("administration", () => {
         ],
         ["shop", "billing", "Paid", "a", { order: "a", n: 1 }, 2, 2],
       );
-      assertEquals(letter.error, { code: "BROKE", message: "the printer, a1" });
+      const { cause, ...error } = letter.error;
+      assertEquals(error, { code: "BROKE", message: "the printer, a1" });
+      assertStringIncludes(cause!, "BROKE: the printer, a1");
       assertEquals(await lettersOf(other, world, { subscription: "x" }), []);
       broken.clear();
       await until(letter[verb]());

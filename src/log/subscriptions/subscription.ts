@@ -1,6 +1,8 @@
 /**
  * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead. Of the nodes that handle it the first by
  * rendezvous hashing takes the lead first, the others a little later, each when those in front of it have not.
+ *
+ * Over 400 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";

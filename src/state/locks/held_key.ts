@@ -172,7 +172,9 @@ export async function releaseOrHandOver(
   const tryOnce = () =>
     entry.change(ANSWER_LIMIT, (bucket, revision) => {
       const next = host.next(key, record.nonce);
-      return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
+      return next === undefined
+        ? host.answers.within(ANSWER_LIMIT, bucket.delete(entry.key, { revision }))
+        : handOver(host, bucket, next, revision);
     });
   const repeat = async () => {
     const { clock, random } = host;
@@ -200,7 +202,8 @@ async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision
   const { ttl } = to.record;
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
   const sent = stamp(clock);
-  const written = await bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
+  const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
+  const written = await host.answers.within(ANSWER_LIMIT, writing);
   if (written !== undefined) host.handedOver(to, written, sent);
   return written !== undefined;
 }

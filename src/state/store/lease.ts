@@ -203,21 +203,22 @@ export class LeasedEntry {
     this.#revision = 0;
   }
 
-  /** Writes it again with this text, or for the first time. As {@link LeasedEntry.change}. */
+  /** Writes it again with this text, or for the first time, within `limit` ms. As {@link LeasedEntry.change}. */
   renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
     return this.change(limit, (bucket, revision) => {
       const options = { ttl: this.#ttl };
-      return revision === 0
+      const writing = revision === 0
         ? bucket.create(this.key, text(revision), options)
         : bucket.update(this.key, text(revision), revision, options);
+      return this.#store.answers.within(limit, writing);
     });
   }
 
   /**
    * Makes a write at the last known revision, until the store has said what became of it: `write` resolves with a new
    * revision, with `true`, or with what is neither when the entry is at another revision. It is read back then, and an
-   * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as the
-   * bucket does, and with `UNAVAILABLE` when an answer takes longer than `limit` ms.
+   * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as `write`
+   * does, and with `UNAVAILABLE` when a read takes longer than `limit` ms.
    */
   async change(
     limit: number,
@@ -227,7 +228,7 @@ export class LeasedEntry {
     const bucket = await this.#store.bucket();
     while (true) {
       const sent = stamp(clock);
-      const written = await answers.within(limit, write(bucket, this.#revision));
+      const written = await write(bucket, this.#revision);
       if (typeof written === "number") {
         this.#revision = written;
         this.#sent = sent;

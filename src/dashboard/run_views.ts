@@ -1,0 +1,57 @@
+/** Runs of workflows as the page shows them. */
+import type { RunInfo, RunStatus } from "../contract/flow.ts";
+import { printableJson } from "../data/printable.ts";
+import { shownText } from "./shown.ts";
+import type { RunView } from "./view.ts";
+
+/** How runs may stand, as a browser may ask for them. */
+export const RUN_STATUS: readonly RunStatus[] = [
+  "running",
+  "waiting",
+  "retrying",
+  "stuck",
+  "undoing",
+  "done",
+  "failed",
+];
+
+/** The first `most` of them, those that changed last first. */
+export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly RunView[]> {
+  const views: RunView[] = [];
+  for await (const run of runs) {
+    views.push(viewOf(run));
+    if (views.length >= most) break;
+  }
+  return views.reverse();
+}
+
+function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo): RunView {
+  const since = Math.min(...pending.map((each) => each.since.getTime()), (timeline.at(-1)?.at ?? startedAt).getTime());
+  const shown = pending.map(({ name, attempts, next, error }) => {
+    const parts = [
+      name === "" ? "the handler" : name,
+      attempts > 0 ? `${attempts} failed` : "",
+      next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
+      error === undefined ? "" : `${error.code}: ${error.message}`,
+    ];
+    return parts.filter((part) => part !== "").join(", ");
+  });
+  const lines = timeline.slice(-LINES).map(({ at, type, name, value }) => {
+    const time = Number.isNaN(at.getTime()) ? "-" : at.toISOString();
+    const text = value === undefined ? "" : ` ${shownText(printableJson(value) ?? "", LINE)}`;
+    return `${time}  ${shownText(`${type} ${name}`.trimEnd())}${text}`;
+  });
+  return {
+    workflow: shownText(workflow),
+    id: shownText(id),
+    status,
+    startedAt: startedAt.getTime(),
+    since,
+    pending: shownText(shown.join("; "), 400),
+    timeline: lines.join("\n"),
+  };
+}
+
+/** Entries of a timeline, the last ones, and characters of a value. */
+const LINES = 100;
+const LINE = 300;

@@ -1,0 +1,44 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { RunInfo } from "../contract/flow.ts";
+import { runViews } from "./run_views.ts";
+
+function run(id: string, at: number): RunInfo {
+  const error = { code: "NO_CARD", message: "no \x1b card" };
+  return {
+    ...{ workflow: "Order", id, status: "stuck", version: 1, startedAt: new Date(at), endedAt: undefined },
+    pending: [{ name: "charge", attempts: 3, since: new Date(at + 5), next: undefined, error }],
+    timeline: [
+      { at: new Date(at), by: "a", type: "started", name: "", value: { order: id } },
+      { at: new Date(at + 5), by: "a", type: "failed", name: "charge", value: error },
+    ],
+    retry: () => Promise.resolve(),
+    skip: () => Promise.resolve(),
+  };
+}
+
+describe("runViews", () => {
+  it("has what a run waits for and since when, and a line of each entry, hidden characters visible", async () => {
+    const [view] = await runViews(
+      (async function* () {
+        yield run("o-1", 1_000);
+      })(),
+      9,
+    );
+    assertEquals([view.workflow, view.id, view.status, view.since], ["Order", "o-1", "stuck", 1_005]);
+    assertEquals(view.pending, "charge, 3 failed, NO_CARD: no \\u{1b} card");
+    const [first, second] = view.timeline.split("\n");
+    assertEquals(first, '1970-01-01T00:00:01.000Z  started {"order":"o-1"}');
+    assertEquals(second, '1970-01-01T00:00:01.005Z  failed charge {"code":"NO_CARD","message":"no \\u001b card"}');
+  });
+
+  it("has those that changed last first, and no more than asked for", async () => {
+    const views = await runViews(
+      (async function* () {
+        for (let n = 0; n < 5; n++) yield run(`o-${n}`, n);
+      })(),
+      3,
+    );
+    assertEquals(views.map(({ id }) => id), ["o-2", "o-1", "o-0"]);
+  });
+});

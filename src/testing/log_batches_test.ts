@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Batch, event, unwrap } from "../../mod.ts";
+import { type Batch, CatgaError, event, unwrap } from "../../mod.ts";
 import { testCluster } from "./mod.ts";
 
 const MINUTE = 60_000;
@@ -158,6 +158,34 @@ describe("a handler of batches", () => {
       }
     });
   }
+
+  it("waits as a batch for what it calls, in order by key, which is no attempt", async () => {
+    let away = true;
+    const done: number[] = [];
+    const sizes: number[] = [];
+    const handlers = Placed.onBatch((batch) => {
+      if (away) throw new CatgaError("UNAVAILABLE", "the database is away");
+      sizes.push(batch.length);
+      assertEquals(batch.every(({ attempt }) => attempt === 1), true);
+      done.push(...numbers(batch));
+    }, { name: "rows", max: 200, within: 100, retry: { attempts: 1, delay: [1_000, 8_000] } });
+    await using cluster = await testCluster(1, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    const all = Array.from({ length: 120 }, (_, n) => n);
+    for (const from of [0, 60]) {
+      await Promise.all(all.slice(from, from + 60).map((n) => app.publish(Placed, { key: `k${n % 4}`, n })));
+      await cluster.advance(2 * MINUTE);
+    }
+    const [{ open, retrying, dead }] = app.health().subscriptions;
+    assertEquals([open + retrying, dead], [120, 0]);
+    away = false;
+    await cluster.handled(MINUTE);
+    assertEquals(done.toSorted((a, b) => a - b), all);
+    for (let key = 0; key < 4; key++) {
+      assertEquals(done.filter((n) => n % 4 === key), all.filter((n) => n % 4 === key));
+    }
+    assert(sizes.length < 30, `${sizes.length} batches`);
+  });
 
   it("takes single messages of a subscription whose other handler takes them", async () => {
     const sizes: number[] = [];

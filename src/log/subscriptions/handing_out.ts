@@ -163,17 +163,26 @@ export class HandingOut {
         item.alone = true;
       }
     } else if (whole.code === "OUTCOME_UNKNOWN" && whole.node !== undefined) return void this.#unknown(items, whole);
-    else for (const item of items) this.#failedTogether(item, whole);
+    else this.#failedTogether(items, whole);
     this.pump();
   }
 
-  /** It was in a batch that failed: whichever of its members that was for, it is handed out alone, and that is the attempt. */
-  #failedTogether(item: Item, failure: RunFailure): void {
+  /**
+   * They were in a batch that failed: whichever of them that was for, each is handed out alone, and that is the attempt. If what the handler
+   * calls is out of reach, the first of each key waits for it, in front of the others.
+   */
+  #failedTogether(items: readonly Item[], failure: RunFailure): void {
     const { ledger, now } = this.#options;
-    const since = failure.outage === undefined ? undefined : item.error?.outage ?? now();
-    if (since !== undefined && now() - since < failure.outage!) return this.#failed(item, failure);
-    this.#single(item, failure.node);
-    ledger.again(item);
+    const held = new Set<string>();
+    for (const item of items) {
+      const lasts = failure.outage !== undefined && now() - (item.error?.outage ?? now()) < failure.outage;
+      if (!lasts) {
+        this.#single(item, failure.node);
+        ledger.again(item);
+      } else if (item.key !== undefined && held.has(item.key)) ledger.refused(item);
+      else this.#failed(item, failure);
+      if (item.key !== undefined) held.add(item.key);
+    }
   }
 
   #single(item: Item, node: string | undefined): void {
@@ -254,9 +263,9 @@ export class HandingOut {
         item.error = { code: outcome.code, message: outcome.message };
         ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
         this.#waiting.add(item, REFUSED[0]);
-      } else if (items.length > 1) this.#failedTogether(item, outcome);
-      else this.#failed(item, outcome);
+      } else if (items.length === 1) this.#failed(item, outcome);
     }
+    if (!gone && items.length > 1) this.#failedTogether(items, outcome);
     onProgress();
     this.pump();
   }

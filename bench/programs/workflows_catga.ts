@@ -1,4 +1,4 @@
-/** Workflows of Catga: two nodes drive what the client starts. */
+/** Workflows of Catga: the client is one of two nodes that drive runs. */
 import { performance } from "node:perf_hooks";
 import { catga, unwrap, workflow } from "../../mod.ts";
 import { runFlowing } from "./flowing.ts";

@@ -263,6 +263,10 @@ describe("cli: signing in", await requireNatsServer(), () => {
     await eventually("the stuck run", async () => (await run("dashboard", "runs", "--status", "stuck")).includes("o1"));
     assertStringIncludes(await run("dashboard", "runs"), '"id":"o1"');
     assertStringIncludes(await run("dashboard", "run", "Order", "o1"), '"entry":"failed"');
+    // the fault that is planted, and that a run is stuck: nothing of what it may not see
+    const doctor = await cliHere(["doctor", ...as("dashboard")]);
+    const findings: { kind: string }[] = JSON.parse(doctor.out).findings;
+    assertEquals([doctor.err, findings.map(({ kind }) => kind).sort()], ["", ["dead-letters", "run-stuck"]]);
     for (
       const args of [
         ["dead", "replay", "b1"],

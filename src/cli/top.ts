@@ -1,6 +1,7 @@
 /** `top`: what each node and each contract does in a second, as it changes. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
+import type { Violation } from "../ports/transport.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Alarm } from "../contract/alarms.ts";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
@@ -37,7 +38,9 @@ update. With --once one second is measured and shown. With --json, or if
 standard output is not a terminal, each update is one line. The exit code with
 --once is 1 if a node did not answer.`,
   async run(_, flags, terminal) {
-    return await disposing(ClusterView.open(flags, terminal), (view) => follow(view, flags, terminal));
+    // what alarms are made of besides is shown to those who may see it
+    const needed = ({ subject }: Violation) => !subject.startsWith("$JS.API.") || subject.includes("_nodes");
+    return await disposing(ClusterView.open(flags, terminal, needed), (view) => follow(view, flags, terminal));
   },
 };
 

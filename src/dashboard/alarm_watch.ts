@@ -30,7 +30,7 @@ export class AlarmWatch implements Disposable {
         if (topic === "alarms" && rounds >= ROUNDS) resolve();
       },
       sendPoints: () => {},
-    });
+    }, new Set(["nodes", "pings", "streams", "subscriptions", "runs"]));
     source.transport.clock.after(PATIENCE, resolve, { background: true });
     this.#collector.start();
   }

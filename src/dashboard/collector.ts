@@ -11,6 +11,8 @@ import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
 import { AlarmBoard } from "./alarm_board.ts";
+import { isCatgaError } from "../error.ts";
+import { isForbidden } from "../ports/transport.ts";
 import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
@@ -32,14 +34,18 @@ export class Collector {
   };
   #looking: Looking | undefined;
 
-  constructor(source: DashboardSource, streams: Sending) {
+  readonly #only: Only;
+
+  /** `only`: these parts and no other, each no more once the user turned out to lack a permission. */
+  constructor(source: DashboardSource, streams: Sending, only?: Only) {
     this.#source = source;
     this.#streams = streams;
+    this.#only = only;
   }
 
   /** Begins. Idempotent. */
   start(): void {
-    this.#looking ??= new Looking(this.#source, this.#streams, this.#past);
+    this.#looking ??= new Looking(this.#source, this.#streams, this.#past, this.#only);
   }
 
   /** The graphs of the contracts. */
@@ -57,6 +63,7 @@ export class Collector {
   }
 }
 
+type Only = ReadonlySet<string> | undefined;
 type Sending = Pick<Streams, "send" | "sendPoints">;
 
 /** What stays while nobody looks. */
@@ -82,7 +89,10 @@ class Looking {
   readonly #tail: EventTail;
   readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
 
-  constructor(source: DashboardSource, streams: Sending, past: Past) {
+  readonly #only: Only;
+
+  constructor(source: DashboardSource, streams: Sending, past: Past, only: Only) {
+    this.#only = only;
     this.#source = source;
     this.#streams = streams;
     this.#past = past;
@@ -109,13 +119,13 @@ class Looking {
       () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
     );
     const asker = source.asker();
-    const events = this.#tail.listen(source.transport);
+    const events = only === undefined ? this.#tail.listen(source.transport) : undefined;
     const unlisten = source.transport.onStatus(() => this.#connection());
     this.#connection();
     this.#end.signal.addEventListener("abort", () => {
       unlisten();
       asker[Symbol.dispose]();
-      events.close();
+      events?.close();
     });
     this.#repeat("pings", SECOND, async () => {
       await this.#nodes.ask(asker, PATIENCE);
@@ -258,6 +268,7 @@ class Looking {
   /** Runs a part, and `pause` ms later again, until the end. */
   #repeat(part: string, pause: number, work: () => Promise<void>): void {
     const { signal } = this.#end;
+    if (this.#only?.has(part) === false) return;
     const run = async () => {
       try {
         await work();
@@ -269,6 +280,7 @@ class Looking {
           this.#problems.set(part, { part, message });
           this.#sendProblems();
         }
+        if (this.#only !== undefined && isCatgaError(error) && isForbidden(error)) return;
       }
       if (!signal.aborted) timer = this.#source.transport.clock.after(pause, () => void run(), { background: true });
     };

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, unwrap, workflow } from "@catga/catga";
 import { documentedUsers } from "../../test/support/documented_users.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 import { runSetup } from "../../test/support/run_setup.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
@@ -11,7 +12,7 @@ const Approved = Order.signal<string>("Approved");
 const Parcel = workflow<string, string>("Parcel");
 
 describe("permissions of workflows", await requireNatsServer(), () => {
-  it("the docs name all that a node needs that drives runs, and a program that starts them", async () => {
+  it("the docs name all that a node needs that drives runs, and a program that starts them", PATIENT, async () => {
     const users = await documentedUsers();
     const of = (name: string) => users.find((user) => user.name === name)!;
     const config = `authorization { users: [\n${

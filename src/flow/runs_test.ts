@@ -3,6 +3,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Catga, catga, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -159,7 +160,7 @@ describe("runs", () => {
     assertEquals(seen, ["begins", "begins", "left"]);
   });
 
-  it("a run of 1,000 entries warns, and one of 10,000 is stuck with TOO_LARGE", async () => {
+  it("a run of 1,000 entries warns, and one of 10,000 is stuck with TOO_LARGE", PATIENT, async () => {
     const Endless = workflow("Endless");
     const said: string[] = [];
     const handlers = Endless.handle(async (flow) => {

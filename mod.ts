@@ -36,7 +36,7 @@ export type {
   KeyedCommand,
   Query,
 } from "./src/contract/definition.ts";
-export type { Handler, HandlerModule, Handlers } from "./src/contract/handler.ts";
+export type { Batch, Handler, Handlers } from "./src/contract/handler.ts";
 export { type Entity, entity, type EntityEvent, type EntityHandler } from "./src/contract/entity.ts";
 export { type Stream, stream } from "./src/contract/stream.ts";
 export { type Workflow, workflow } from "./src/contract/workflow.ts";

@@ -135,9 +135,12 @@ const on: Wrong<SubscriptionOptions> = {
   from: CHOICE,
   timeout: FINITE,
 };
+type BatchOptions = NonNullable<Parameters<typeof Kept["onBatch"]>[1]>;
+const onBatch: Wrong<BatchOptions> = { ...on, max: FINITE, within: FINITE };
 const redelivery: Wrong<NonNullable<RetryOptions["retry"]>> = {
   attempts: FINITE,
   delay: [...LIST, [], [5], ["1", "2"], [2, 1], [new Date(), 5]],
+  outage: FINITE,
 };
 const publish: Wrong<PublishOptions> = { id: [...TEXT, ""], headers: STRINGS, signal: SIGNAL };
 const broadcast: Wrong<BroadcastOptions> = { ...publish, key: TEXT, node: [...TEXT, ""], timeout: FINITE };
@@ -271,6 +274,7 @@ const CASES: readonly Case[] = [
     (options) => Queued.handle(nothing, options),
   ),
   ...options<SubscriptionOptions>("on", on, (options) => Kept.on(nothing, options)),
+  ...options<BatchOptions>("onBatch", onBatch, (options) => Kept.onBatch(nothing, options)),
   ...options<NonNullable<RetryOptions["retry"]>>("on: retry", redelivery, (retry) => Kept.on(nothing, { retry })),
   ...options<EntityOptions<number>>(
     "entity",

@@ -23,7 +23,7 @@ export const log: Measure = async (stage, effort, company) => {
     await handling(contestants, effort),
     await alone(contestants, effort),
   ];
-  return [...tables, ...await behind(stage, effort, company)];
+  return [...tables, await batches(stage, effort, company), ...await behind(stage, effort, company)];
 };
 
 function ours({ transports, rawTransports }: Stage): Contestant[] {
@@ -185,6 +185,41 @@ async function alone(contestants: readonly Running[], effort: Effort): Promise<T
     rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
     pairs: pairsOf(contestants),
     notes: ["Catga: about every second event is handled by the node that does not lead"],
+  };
+}
+
+/** The same rows in SQLite, with a transaction for each event, and for each batch. */
+async function batches(stage: Stage, effort: Effort, company: Company): Promise<Table> {
+  const [transport] = stage.transports;
+  const single = "a transaction for each event";
+  const file = "programs/log_sqlite.ts";
+  const contestants = await company.engage([
+    { name: single, file, options: { transport } },
+    {
+      name: "onBatch, a transaction for each batch",
+      file,
+      options: { transport, variant: "batches" },
+      against: [single],
+    },
+  ]);
+  const count = effort.count(50_000, 8_000, 1_000);
+  const playing = contestants.map((player) => ({
+    name: player.name,
+    play: () => backlog(player, count),
+    drop: player.drop,
+  }));
+  await alternate(playing, 1);
+  const figures = await alternate(playing, effort.rounds(5, 3));
+  return {
+    id: "log-batches",
+    title: "Log: stored events written into SQLite a second, by one process",
+    unit: "per second",
+    columns: ["written"],
+    rows: [...figures].map(([name, rounds]) => ({ name, cells: [rounds] })),
+    pairs: pairsOf(contestants),
+    notes: [
+      "journal_mode WAL, synchronous NORMAL, a row for each message id; batches of up to 500, of 900 keys in order",
+    ],
   };
 }
 

@@ -2,7 +2,7 @@
  * The orders service: its contracts, which every program that talks to it imports, and its handlers, which only its nodes
  * run (`node.ts`).
  */
-import { command, event, fail, type HandlerModule, query } from "@catga/catga";
+import { command, event, fail, type Handlers, query } from "@catga/catga";
 import type { OrderBook } from "./order_book.ts";
 
 /** An order that was taken. */
@@ -32,7 +32,7 @@ export interface Shop {
 }
 
 /** The handlers. They keep nothing in memory, so that any node can take any message. */
-export function orders({ book, charge, pack }: Shop): HandlerModule {
+export function orders({ book, charge, pack }: Shop): Handlers {
   return {
     create: CreateOrder.handle(async ({ sku, qty }, ctx) => {
       if (qty < 1) return fail("BAD_QUANTITY", `cannot order ${qty} of ${sku}`);

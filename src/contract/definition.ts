@@ -28,6 +28,8 @@ import {
 } from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
 import {
+  type Batch,
+  type BatchSettings,
   type CommandHandlerOptions,
   type EventHandlerOptions,
   type Handler,
@@ -116,6 +118,14 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    * is tried again, and becomes a dead letter in the end.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
+  /**
+   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; 500), after waiting for more for `within` ms at most (0 to 60,000;
+   * 20). If it fails, each member is handled alone, and only that is an attempt; `batch.fail` has one member fail.
+   */
+  onBatch(
+    fn: (batch: Batch<Payload>, ctx: Context) => unknown,
+    options?: SubscriptionOptions & { max?: number | undefined; within?: number | undefined },
+  ): Handler;
 }
 
 /** An event of an entity: only commands of its entity emit it. */
@@ -238,6 +248,7 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
     name: checkName(name),
     options: contractOptions("event", name, options),
     on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
+    onBatch: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "onBatch", fn, options),
   });
   return contract;
 }
@@ -253,15 +264,18 @@ export function entityEvent<In, Payload>(
     name: checkName(name),
     options: Object.freeze({ ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity }),
     on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
+    onBatch: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "onBatch", fn, options),
   });
   return contract;
 }
 
 const FOR_GOOD = Object.freeze({ keep: Infinity });
 
+const ON_OPTIONS = new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]);
 const HANDLER_OPTIONS = {
   handle: new Set(["behaviors", "concurrency", "retry"]),
-  on: new Set(["behaviors", "concurrency", "each", "name", "from", "retry", "timeout"]),
+  on: ON_OPTIONS,
+  onBatch: new Set([...ON_OPTIONS, "max", "within"]),
 };
 
 /** Returns the name of a contract; throws a `TypeError` for an invalid one. */
@@ -276,9 +290,9 @@ export function checkName(name: string): string {
 /** The handler of a contract. `given`: the function of the program, which `fn` calls. */
 export function handlerOf(
   contract: AnyContract,
-  method: "handle" | "on",
+  method: "handle" | "on" | "onBatch",
   fn: HandlerFn,
-  options: SubscriptionOptions = {},
+  options: SubscriptionOptions & Partial<BatchSettings> = {},
   given: HandlerFn = fn,
 ): Handler {
   const at = `${contract.name}.${method}`;
@@ -296,7 +310,7 @@ export function handlerOf(
     behaviors: Object.freeze([...behaviors]),
     concurrency,
     each,
-    subscription: subscriptionSettings(at, contract, options),
+    subscription: subscriptionSettings(at, contract, options, method === "onBatch"),
   };
   return Object.freeze({ contract, "~handler": Object.freeze(body) });
 }

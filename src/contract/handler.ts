@@ -3,7 +3,7 @@ import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import { type AnyContract, checkTimes } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
-import type { Failure } from "./result.ts";
+import type { FailOptions, Failure } from "./result.ts";
 import { DEFAULT_RETRY } from "./send_options.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
@@ -24,10 +24,16 @@ export interface HandlerOptions {
 /** Options of `handle` for a durable command, and those that `on` shares with it. */
 export interface RetryOptions {
   /**
-   * What follows a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that
-   * double, drawn at random up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter.
+   * What follows a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
+   * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that throws a `CatgaError` with the code
+   * `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is no attempt for the time of `outage`, in ms (7 days; 0: each
+   * failure is one).
    */
-  retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
+  retry?: {
+    attempts?: number | undefined;
+    delay?: readonly [first: number, longest: number] | undefined;
+    outage?: number | undefined;
+  } | undefined;
 }
 
 /** Options of `handle` for a command. */
@@ -52,6 +58,25 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   timeout?: number | undefined;
 }
 
+/** The messages of one run of a handler that `onBatch` made, in the order of the log: those of one key one behind the other. */
+export type Batch<Payload> =
+  & readonly {
+    readonly payload: Payload;
+    /** The message id; the same in every attempt. */
+    readonly id: string;
+    readonly key: string | undefined;
+    /** As `ctx.position` of a single message. */
+    readonly position: number;
+    /** Which attempt of this message it is, from 1. */
+    readonly attempt: number;
+  }[]
+  & {
+    /**
+     * Has one member fail, and those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
+     */
+    fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
+  };
+
 /**
  * What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its
  * default.
@@ -67,8 +92,18 @@ export interface SubscriptionSettings {
   readonly attempts: number;
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
+  /** For how long what its handler calls may be out of reach without that being an attempt, in ms. */
+  readonly outage: number;
   /** In ms; the app's. */
   readonly timeout: number | undefined;
+  /** Of a handler of batches: how many messages one has at most, and how long it waits for more, in ms. */
+  readonly batch?: BatchSettings | undefined;
+}
+
+/** How batches are made. */
+export interface BatchSettings {
+  readonly max: number;
+  readonly within: number;
 }
 
 /** What `handle` and `on` return. Export it, and pass its module to `catga`. */
@@ -135,9 +170,11 @@ export interface EntityContext extends Context {
 export function subscriptionSettings(
   at: string,
   { kind, name: category, options: { durable, timeout: ofContract } }: AnyContract,
-  options: SubscriptionOptions,
+  options: SubscriptionOptions & Partial<BatchSettings>,
+  batches = false,
 ): SubscriptionSettings | undefined {
   if (!durable) {
+    if (batches) throw new TypeError(`${at} is of a durable event: give ${category} durable: true, too`);
     const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
     if (foreign === undefined) return undefined;
     throw new TypeError(`${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`);
@@ -149,10 +186,10 @@ export function subscriptionSettings(
     throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
   }
   if (typeof retry !== "object" || retry === null) {
-    throw new TypeError(`${at}: retry must be { attempts, delay }; got ${show(retry)}`);
+    throw new TypeError(`${at}: retry must be { attempts, delay, outage }; got ${show(retry)}`);
   }
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
-  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay } = retry;
+  const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
   if (!Array.isArray(delay) || delay.length !== 2) {
     throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
@@ -160,14 +197,31 @@ export function subscriptionSettings(
   const [first, longest] = delay;
   checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_PAUSE, "ms");
   checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_PAUSE, "ms");
+  checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
-  return Object.freeze({ name, from, each, attempts, delay: Object.freeze([first, longest] as const), timeout });
+  const { max = 500, within = 20 } = options;
+  checkInteger(`${at}: max`, max, 1, 1_000);
+  checkNumber(`${at}: within`, within, 0, 60_000, "ms");
+  const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
+  return Object.freeze({
+    ...batch,
+    name,
+    from,
+    each,
+    attempts,
+    delay: Object.freeze([first, longest] as const),
+    outage,
+    timeout,
+  });
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
-const RETRY_OPTIONS = new Set(["attempts", "delay"]);
+const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;
+/** How long an outage may last, in ms: 7 days; at most ten years. */
+const OUTAGE = 7 * MAX_PAUSE;
+const MAX_OUTAGE = 3_660 * MAX_PAUSE;
 
 // What a sender gets for a handler that threw: the thrown error itself stays in the log of the handler's node.
 

@@ -215,4 +215,12 @@ export interface SubscriptionHealth {
     /** When, in ms since 1970. */
     readonly at: number;
   };
+  /** What messages wait for without that being an attempt: something that their handler calls is out of reach. */
+  readonly outage?: {
+    readonly contract: string;
+    readonly code: string;
+    readonly message: string;
+    /** Since when the first of them waits, in ms since 1970. */
+    readonly since: number;
+  };
 }

@@ -18,6 +18,7 @@ describe("the settings of a subscription", () => {
       each: "service",
       attempts: 10,
       delay: [1_000, 300_000],
+      outage: 604_800_000,
       timeout: undefined,
     });
     const given = {
@@ -25,10 +26,10 @@ describe("the settings of a subscription", () => {
       from: "start",
       each: "node",
       timeout: 5,
-      retry: { attempts: 3, delay: [1, 2] },
+      retry: { attempts: 3, delay: [1, 2], outage: 0 },
     } as const;
     const { retry: _, ...rest } = given;
-    assertEquals(settings(given), { ...rest, attempts: 3, delay: [1, 2] });
+    assertEquals(settings(given), { ...rest, attempts: 3, delay: [1, 2], outage: 0 });
   });
 
   it("a queued command's timeout is its contract's", () => {
@@ -53,7 +54,7 @@ describe("the settings of a subscription", () => {
   it("say what is wrong with them", () => {
     assertThrows(() => settings({ name: "a b" }), TypeError, "name");
     assertThrows(() => settings({ from: "end" as "now" }), TypeError, 'from must be "now" or "start"');
-    assertThrows(() => settings({ retry: 3 as never }), TypeError, "retry must be { attempts, delay }");
+    assertThrows(() => settings({ retry: 3 as never }), TypeError, "retry must be { attempts, delay, outage }");
     assertThrows(() => settings({ retry: { attempts: 0 } }), RangeError, "retry.attempts");
     assertThrows(() => settings({ retry: { delay: [5] as never } }), TypeError, "retry.delay must be [first, longest]");
     assertThrows(() => settings({ retry: { delay: [5, 4] } }), RangeError, "retry.delay[1]");

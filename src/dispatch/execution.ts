@@ -35,6 +35,8 @@ export class Execution extends Deadlined {
    * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
    */
   checkClaim: (() => void) | undefined = undefined;
+  /** What its handler threw if that is the failure of something that it called: it was out of reach. Of a durable contract. */
+  passedOn: CatgaError | undefined = undefined;
   /** Called when it is aborted while it is `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
   /** Notified when it begins to wait for admission, and when it is admitted. */

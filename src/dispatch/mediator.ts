@@ -439,7 +439,11 @@ export class HandlerCall {
    */
   thrown(error: unknown, ctx: MessageContext): Failure {
     try {
-      if (isCatgaError(error)) return { ok: false, error: plainError(error) };
+      if (isCatgaError(error)) {
+        const plain = plainError(error);
+        if (this.#contract.options.durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
+        return { ok: false, error: plain };
+      }
       if (isFailure(error)) return plainFailure(error);
     } catch {
       // a proxy, or an error with getters, that cannot even be looked at: it is anything else
@@ -449,6 +453,9 @@ export class HandlerCall {
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
 }
+
+/** Codes of sends that something out of reach failed with. */
+const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
 
 /** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
 class BeingDecided implements Settling {

@@ -12,7 +12,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type CatgaOptions, type Context, fail } from "@catga/catga";
+import { type Batch, type Catga, catga, type CatgaOptions, type Context, fail } from "@catga/catga";
 import type { SubscriptionOptions } from "../../src/contract/handler.ts";
 import { LoopGaps } from "./loop_gaps.ts";
 import { openLogFile } from "./log_file.ts";
@@ -40,7 +40,12 @@ export interface LogHandler extends
     "name" | "from" | "each" | "retry" | "timeout" | "concurrency"
   > {
   readonly category: Category;
+  /** It takes batches: each member is begun when the one before it has ended. */
+  readonly batch?: { readonly max: number; readonly within: number };
 }
+
+/** What a handler uses of its message. */
+type Message = Pick<Context, "id" | "attempt" | "position" | "signal">;
 
 /** A line that such a process prints. */
 export type LogNodeLine =
@@ -68,7 +73,7 @@ async function main(): Promise<void> {
   const { service = "app" } = options;
   let runs = 0;
 
-  const run = async (category: Category, sub: string, task: Task, ctx: Context) => {
+  const run = async (category: Category, sub: string, task: Task, ctx: Message) => {
     const { entry, key, seq } = task;
     const deed = task.deed?.in?.includes(sub) ?? true ? task.deed : undefined;
     const { attempt, signal, position = -1 } = ctx;
@@ -121,13 +126,25 @@ async function main(): Promise<void> {
   const made = contracts(version);
   const handlers = handles.map((handler) => {
     const sub = subscriptionOf(handler, service, id);
-    const { category, name, from, each, ...shared } = handler;
+    const { category, name, from, each, batch, ...shared } = handler;
     const fn = (task: Task, ctx: Context) => run(category, sub, task, ctx);
     if (category === "Job" || category === "Charge") {
       const { timeout: _, ...taken } = shared;
       return made[category].handle(async (task, ctx) => await fn(task, ctx) ?? "", taken);
     }
-    return made[category].on(fn, { name, from, each, ...shared });
+    if (batch === undefined) return made[category].on(fn, { name, from, each, ...shared });
+    const onBatch = async (members: Batch<Task>, ctx: Context) => {
+      const held = new Set<string | undefined>();
+      for (const member of members) {
+        const { payload, id, key, attempt, position } = member;
+        if (key !== undefined && held.has(key)) continue;
+        const ended = await run(category, sub, payload, { id, attempt, position, signal: ctx.signal });
+        if (typeof ended !== "object") continue;
+        held.add(key);
+        members.fail(member, ended.error.code, ended.error.message, { final: ended.error.final });
+      }
+    };
+    return made[category].onBatch(onBatch, { name, from, each, ...shared, ...batch });
   });
   const nats = urls.includes(",") ? { servers: urls.split(","), noRandomize: true } : urls;
   const began = trueNow();

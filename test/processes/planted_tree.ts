@@ -33,7 +33,8 @@ interface Change {
  *   run does not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
  *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
- *   had an attempt. `commit-join`: what runs at a node runs again.
+ *   had an attempt. `commit-join`: what runs at a node runs again. `batch-join`: what runs in a batch in front of
+ *   another of its key is taken for done. `batch-again`: a message of a batch runs before one of its key that failed.
  */
 const PLANTS = {
   "flow-expect": [{
@@ -110,8 +111,19 @@ const PLANTS = {
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id));",
-    to: "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, known.get(id), messages.get(id));",
+    from: "    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);",
+    to:
+      "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, known.get(id), messages.get(id), running);",
+  }],
+  "batch-join": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "item.isBehind(each) && running.get(each.id) !== node",
+    to: "item.isBehind(each)",
+  }],
+  "batch-again": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: ` || item.turn !== "waits" || !this.#isFirst(item)) return;`,
+    to: ` || item.turn !== "waits") return;`,
   }],
   forever: [{
     file: "src/nats/expiry.ts",

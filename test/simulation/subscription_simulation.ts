@@ -25,7 +25,7 @@ export interface SimulatedSubscription {
   readonly sums: Record<Sum, number>;
 }
 
-const SUMS = ["runs", "commits", "deaths", "takeovers", "cuts", "requests", "dead", "lost"] as const;
+const SUMS = ["runs", "together", "commits", "deaths", "takeovers", "cuts", "requests", "dead", "lost"] as const;
 type Sum = (typeof SUMS)[number];
 
 /** What goes wrong in the run of a seed. */
@@ -68,6 +68,9 @@ const MODES: readonly Mode[] = [
   { ...CALM, kills: 6, freezes: 3, cuts: 2, unknown: 0.1, full: 4, requests: 8, failures: 0.4 },
 ];
 
+/** From this seed on messages are handed out in batches, and some failures are outages, which are no attempts. */
+export const BATCHED = 1_000_000;
+
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
 const STORM = 4_000;
@@ -103,7 +106,7 @@ interface Running {
   readonly waiting: ((outcome: Outcome) => void)[];
 }
 
-type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown";
+type Outcome = "done" | "failed" | "final" | "refused" | "outvoted" | "unknown" | "outage" | "busy" | "thrown";
 
 /** What became of a message, as an observer of all sees it. */
 interface Fate {
@@ -454,6 +457,8 @@ class SimNode {
   mostParked = 1_000;
   mostOfKey = 1_000;
   few = 200;
+  /** How many messages a batch has at most; 0: none are made. */
+  mostOfBatch = 0;
 
   constructor(run: Run, index: number) {
     this.#run = run;
@@ -475,6 +480,7 @@ class SimNode {
       this.mostOfKey = 1 + Math.floor(random() * 20);
       this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
     }
+    if (this.#run.seed >= BATCHED) this.mostOfBatch = 2 + Math.floor(random() * 8);
     this.#tick();
   }
 
@@ -544,6 +550,64 @@ class SimNode {
     }
   }
 
+  /** A leader wants messages run here as one: they end together. */
+  requestBatch(
+    messages: readonly Published[],
+    token: number,
+    term: string,
+    answer: (outcomes: Outcome[]) => void,
+  ): void {
+    const run = this.#run;
+    const all = (outcome: Outcome) => answer(messages.map(() => outcome));
+    if (token < this.token || (token === this.token && term !== this.term)) return all("outvoted");
+    [this.token, this.term] = [token, term];
+    const ids = messages.map(messageId);
+    run.trace(() => `batch ${this.endpoint} ${ids} keys ${messages.map(({ key }) => key)}`);
+    if (ids.some((id) => this.running.has(id))) return all("busy");
+    for (const [i, id] of ids.entries()) this.#check(id, messages[i], token, ids);
+    const waiting = messages.map((): ((outcome: Outcome) => void)[] => []);
+    const outcomes: Outcome[] = [];
+    for (const [i, id] of ids.entries()) {
+      run.sums.runs++;
+      run.sums.together++;
+      run.fates.get(id)!.begun++; // each that was published has one
+      this.running.set(id, { message: messages[i], waiting: waiting[i] });
+      waiting[i].push((outcome) => {
+        outcomes.push(outcome);
+        if (outcomes.length === ids.length) answer(outcomes);
+      });
+    }
+    const poison = messages.find(({ poison }) => poison);
+    if (poison !== undefined) {
+      return this.after(run.slow * 0.7 + run.random() * 5, () => {
+        const id = messageId(poison);
+        run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
+        this.kill(true);
+      });
+    }
+    this.after(run.slow + run.random() ** 4 * 150, () => {
+      const thrown = run.storm && !run.mode.poison && run.random() < run.mode.failures;
+      const held = new Set<string | undefined>();
+      for (const [i, id] of ids.entries()) {
+        this.running.delete(id);
+        this.ended.set(id, run.now);
+        const { key } = messages[i];
+        const fails = run.storm && !run.mode.poison && run.random() < run.mode.failures / 4;
+        const own: Outcome = thrown
+          ? "thrown"
+          : key !== undefined && held.has(key)
+          ? "refused"
+          : fails
+          ? "failed"
+          : "done";
+        if (own !== "done") held.add(key);
+        if (own === "done") run.fates.get(id)!.handled = true;
+        if (own === "failed") run.fates.get(id)!.failed++;
+        for (const each of waiting[i]) each(own);
+      }
+    });
+  }
+
   /** A leader wants a message run here. */
   request(message: Published, token: number, term: string, answer: (outcome: Outcome) => void): void {
     const run = this.#run;
@@ -580,15 +644,16 @@ class SimNode {
       const outcome = draw < run.mode.failures / 4 && !run.mode.poison
         ? "final"
         : draw < run.mode.failures
-        ? "failed"
+        ? this.mostOfBatch > 0 && draw < run.mode.failures / 2 ? "outage" : "failed"
         : "done";
       if (outcome === "done") fate.handled = true;
-      else fate.failed++;
+      else if (outcome !== "outage") fate.failed++;
       for (const each of running.waiting) each(outcome);
     });
   }
 
-  #check(id: string, message: Published, token: number): void {
+  /** `together`: those that it runs with. */
+  #check(id: string, message: Published, token: number, together: readonly string[] = []): void {
     const run = this.#run;
     const lines = run.nodes.flatMap((node) => [...node.running.values()]);
     // of one that the log has lost nobody knows the key any more
@@ -598,6 +663,13 @@ class SimNode {
     }
     for (const [other, fate] of run.fates) {
       if (message.key === undefined || fate.message.key !== message.key || other === id) continue;
+      if (together.includes(other)) {
+        const isBehind = together.indexOf(other) > together.indexOf(id);
+        if (isBehind !== fate.message.time > message.time) {
+          run.wrong(`${id} and ${other} are in no order in their batch`);
+        }
+        continue;
+      }
       const before = fate.message.time < message.time;
       if (before && !fate.handled && !fate.lost && !fate.discarding && !fate.givenUp) {
         const parked = JSON.stringify(run.state?.parked.get(other));
@@ -662,7 +734,8 @@ class SimLeader {
     this.#unclean = unclean;
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
-    this.#category = { name: "A", attempts: node.attempts, lines: new Map(), capable: 1, held: [] };
+    const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch } : undefined;
+    this.#category = { name: "A", attempts: node.attempts, lines: new Map(), capable: 1, held: [], batch };
     this.#take();
   }
 
@@ -939,7 +1012,47 @@ class SimLeader {
     const ledger = this.#ledger!; // it leads
     if (run.now - this.#written > STILL * 0.8) return;
     for (const item of ledger.begin(() => run.now)) this.#send(item);
+    for (const category of ledger.filling) {
+      while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
+      if (run.random() < 0.5) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
+    }
     if (ledger.waitsForCommit) this.#write();
+  }
+
+  #sendBatch(items: readonly Item[]): void {
+    if (items.length === 0) return;
+    const run = this.#run;
+    const node = run.pick(run.nodes);
+    let isAnswered = false;
+    let endpoint = "";
+    const answer = this.#node.own((outcomes: Outcome[]) => {
+      if (this.#over || isAnswered) return;
+      isAnswered = true;
+      const ledger = this.#ledger!; // it leads
+      const held = new Set<string | undefined>();
+      for (const [i, item] of items.entries()) {
+        if (this.#over) return;
+        const own = item.key !== undefined && held.has(item.key) && outcomes[i] === "done" ? "refused" : outcomes[i];
+        if (own !== "done") held.add(item.key);
+        if (own === "busy" || own === "thrown") {
+          ledger.refused(item);
+          item.alone = true;
+          if (own === "busy") this.#node.after(20, () => this.#over || ledger.again(item));
+          else ledger.again(item);
+        } else this.#settle(item, own, endpoint);
+      }
+      this.#begin();
+    });
+    const all = (outcome: Outcome) => answer(items.map(() => outcome));
+    run.after(run.random() * 2, () => {
+      if (!node.alive) return all("refused");
+      const { incarnation } = node;
+      ({ endpoint } = node);
+      const messages = items.map(({ message }) => message as Published);
+      node.after(0, () => node.requestBatch(messages, this.token, this.term, answer));
+      const wait = () => node.alive && node.incarnation === incarnation ? run.after(100, wait) : all("unknown");
+      wait();
+    });
   }
 
   #send(item: Item): void {
@@ -964,6 +1077,11 @@ class SimLeader {
   }
 
   #answered(item: Item, outcome: Outcome, endpoint: string): void {
+    this.#settle(item, outcome, endpoint);
+    if (!this.#over) this.#begin();
+  }
+
+  #settle(item: Item, outcome: Outcome, endpoint: string): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
     run.trace(() => `answered ${this.term} ${item.id} ${outcome} ${item.turn}`);
@@ -973,20 +1091,24 @@ class SimLeader {
     const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.again(item));
     if (outcome === "outvoted") return this.#end();
     if (outcome === "done") ledger.done(item);
-    else if (outcome === "refused") {
+    else if (outcome === "refused" || outcome === "thrown") {
       ledger.refused(item);
       later(20);
     } else if (outcome === "unknown") {
       ledger.vanished(item, endpoint);
       run.fates.get(item.id)!.failed++;
       later(20);
+    } else if (outcome === "outage") {
+      if (item.place === "open" && run.random() < 0.5) {
+        ledger.waits(item, item.attempts);
+        later(30);
+      } else ledger.failed(item, { attempts: item.attempts, error, due: Math.floor(run.now + run.random() * 500) });
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });
     } else if (item.place === "open" && run.random() < 0.5) {
       ledger.waits(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });
-    this.#begin();
   }
 
   #write(): void {

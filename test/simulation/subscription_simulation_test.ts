@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
+import { BATCHED, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
 
 const SEEDS = 80;
 /** The first ones run in Deno, the others in Bun: what they show is code that both share. */
@@ -22,26 +22,38 @@ describe("simulation of a subscription", () => {
     for (const [what, count] of Object.entries(seen)) assert(count > SEEDS / 4, `${what}: ${count}`);
   });
 
+  it("hands out batches in order by key, joins and repeats them, and counts no outage as an attempt", slow, () => {
+    let together = 0;
+    for (let seed = BATCHED + FIRST / 2; seed < BATCHED + FIRST / 2 + SEEDS / 2; seed++) {
+      const { violations, sums } = simulateSubscription(seed);
+      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
+      together += sums.together;
+    }
+    assert(together > 10 * SEEDS, `${together} in batches`);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });
 
   for (
-    const [plant, found] of [
+    const [plant, found, from = 26] of [
       ["commit-entries", /its message is not stored/],
       ["commit-number", /its message is not stored/],
       ["commit-replay", /runs and has ended/],
       ["commit-behind", /runs before/],
       ["commit-node", /is innocent and was not handled/],
       ["commit-join", /runs beside another of its key/],
-    ] as [SourcePlant, RegExp][]
+      ["batch-join", /runs before/, BATCHED + 200],
+      ["batch-again", /runs before/, BATCHED],
+    ] as [SourcePlant, RegExp, number?][]
   ) {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);
       await using program = await startProgram<SimulatedSubscription>(
         FIRST > 0 ? "bun" : "deno",
         "test/simulation/subscription_simulation.ts",
-        ["26..199", "first"],
+        [`${from}..${from + 173}`, "first"],
         tree.root,
       );
       const [{ violations }] = [await program.line(() => true, 300_000)];

@@ -15,6 +15,8 @@ export interface FailedWith {
   readonly code: string;
   readonly message: string;
   readonly cause?: string | undefined;
+  /** Since when what the handler calls is out of reach, in ms since 1970: attempts do not count at first. */
+  readonly outage?: number | undefined;
 }
 
 /** A message that was put aside. */
@@ -42,9 +44,11 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
   });
 }
 
-function errorText({ code, message, cause }: FailedWith, most: number): readonly string[] {
+function errorText({ code, message, cause, outage }: FailedWith, most: number): readonly unknown[] {
   const text = [cut(code, 200), cut(message, most)];
-  return cause === undefined || most === 0 ? text : [...text, cause];
+  const why = cause === undefined || most === 0 ? null : cause;
+  if (outage !== undefined) return [...text, why, outage];
+  return why === null ? text : [...text, why];
 }
 
 /** A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its own. */
@@ -71,8 +75,8 @@ export function readParked(id: string, text: string): ParkedMessage | string {
   return { message, error: error === undefined ? undefined : readError(error) };
 }
 
-function readError([code, message, cause]: readonly unknown[]): FailedWith {
-  const known = { code: `${code}`, message: `${message}` };
+function readError([code, message, cause, outage]: readonly unknown[]): FailedWith {
+  const known = { code: `${code}`, message: `${message}`, ...(isNotNegative(outage) ? { outage } : {}) };
   return typeof cause === "string" ? { ...known, cause: cause.slice(0, MAX_CAUSE) } : known;
 }
 

@@ -24,16 +24,33 @@ export type RunRequest = readonly [
   meta: LoggedMeta | null,
 ];
 
+/** Messages that are to be handled together: those of one key follow each other in the log. */
+export type BatchRequest = readonly ["batch", ...RunRequest[]];
+
+/** The most messages of a batch. */
+export const MOST_OF_BATCH = 1_000;
+
+/**
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
+ * batch whose handler failed is answered as a single message is.
+ */
+export interface BatchAnswer {
+  readonly of: readonly (0 | 2 | FailedRun)[];
+}
+
 /**
  * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
  * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
- * threw, for operators.
+ * threw, for operators; `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
  *
  * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on; `OUTCOME_UNKNOWN`, the node
  * stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler of an earlier attempt goes on there, so that it
  * was not run. Other failures are those of messages that did not run.
  */
-export type RunAnswer = 0 | 1 | readonly [code: string, message: string, final: 0 | 1, cause?: string];
+export type RunAnswer = 0 | 1 | FailedRun;
+
+/** The answer of a run that failed. */
+export type FailedRun = readonly [code: string, message: string, final: 0 | 1, cause?: string | null, outage?: number];
 
 /** Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to that node, too. */
 export const STILL_RUNNING = "still running";
@@ -72,15 +89,44 @@ export function readRunRequest(value: unknown): RunRequest | string {
   return value as unknown as RunRequest;
 }
 
+/** The requests of a batch, in the order of the log; a string that says what is wrong with it if it is none; `undefined`: it is no batch. */
+export function readBatchRequest(value: unknown): readonly RunRequest[] | string | undefined {
+  if (!Array.isArray(value) || value[0] !== "batch") return undefined;
+  if (value.length < 2 || value.length > MOST_OF_BATCH + 1) return `no batch of 1 to ${MOST_OF_BATCH}`;
+  const requests: RunRequest[] = [];
+  for (const each of value.slice(1)) {
+    const request = readRunRequest(each);
+    if (typeof request === "string") return request;
+    if (request[0] !== (requests[0] ?? request)[0]) return "messages of two leaders";
+    requests.push(request);
+  }
+  return requests;
+}
+
+/** The answers of the messages of a batch; `undefined` if it is none. */
+export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
+  if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
+  const answers: (0 | 2 | FailedRun)[] = [];
+  for (const each of value.of) {
+    const answer = each === 2 ? 2 : readRunAnswer(each);
+    if (answer === undefined || answer === 1) return undefined;
+    answers.push(answer);
+  }
+  return answers;
+}
+
 /** The answer that a result is; `undefined` if it is none. */
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (value === 0 || value === 1) return value;
-  if (!Array.isArray(value) || value.length < 3 || value.length > 4) return undefined;
-  const [code, message, final, cause] = value;
+  if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
+  const [code, message, final, cause, outage] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
   if (final !== 0 && final !== 1) return undefined;
+  if (value.length === 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
-  return typeof cause === "string" ? [...known, cause.slice(0, MAX_CAUSE)] : known;
+  const why = typeof cause === "string" ? cause.slice(0, MAX_CAUSE) : undefined;
+  if (value.length === 5) return [...known, why ?? null, outage];
+  return why === undefined ? known : [...known, why];
 }
 
 /** The token of a barrier; `undefined` for what is none. */

@@ -1,5 +1,6 @@
 /** The handlers of one category in one subscription: run together, as those of an event are. */
 import type { AnyContract } from "../../contract/contract.ts";
+import type { BatchSettings } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -7,6 +8,7 @@ import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
+import { batchOf, type BatchRun } from "./batch_run.ts";
 
 /** What runs for the messages of a category. */
 export interface CategoryHandlers {
@@ -15,21 +17,35 @@ export interface CategoryHandlers {
   readonly timeout: number;
   /** How often a message is tried. */
   readonly attempts: number;
+  /** For how long what they call may be out of reach without that being an attempt, in ms. */
+  readonly outage: number;
   /**
    * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may change what they get.
    * Never throws, never rejects.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
+  /** How several messages run at once; `undefined` if a handler takes single ones. */
+  readonly batch: BatchHandler | undefined;
+}
+
+/** A handler of batches. */
+export interface BatchHandler extends BatchSettings {
+  run(run: BatchRun, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
 /** The handlers of a category, at least one, as one. `timeout`: the app's. */
-export function categoryHandlers(handlers: readonly DurableHandler[], timeout: number): CategoryHandlers {
+export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
+  const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;
-  const { contract } = first;
+  const { contract, settings: { batch: settings } } = first;
   return {
     contract,
     timeout: Math.max(...handlers.map(({ settings }) => settings.timeout ?? timeout)),
     attempts: Math.max(...handlers.map(({ settings }) => settings.attempts)),
+    batch: settings === undefined || handlers.length > 1
+      ? undefined
+      : { ...settings, run: (run, ctx) => run.handle(given[0], ctx) },
+    outage: Math.max(...handlers.map(({ settings }) => settings.outage)),
     run: handlers.length === 1
       ? (payload, _, ctx) => parsedRun(first, payload, ctx)
       : (payload, again, ctx) => runTogether(handlers, handlers.map((_, i) => i === 0 ? payload : again()), ctx),
@@ -42,11 +58,35 @@ async function runTogether(
   payloads: readonly unknown[],
   ctx: MessageContext,
 ): Promise<Outcome> {
-  const outcomes = await Promise.all(
-    handlers.map((handler, i) => ctx.apart((own) => parsedRun(handler, payloads[i], own))),
-  );
+  const passedOn = new Set<CatgaError | undefined>();
+  const outcomes = await Promise.all(handlers.map((handler, i) =>
+    ctx.apart(async (own) => {
+      const outcome = await parsedRun(handler, payloads[i], own);
+      passedOn.add(own.execution.passedOn);
+      return outcome;
+    })
+  ));
   if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
-  return outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined };
+  const failed = outcomes.map(asResult).find(({ ok }) => !ok);
+  if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
+  return failed ?? { ok: true, value: undefined };
+}
+
+/** A handler of batches that gets one of a single message. */
+function ofOne(handler: DurableHandler): DurableHandler {
+  return {
+    ...handler,
+    run: (payload, ctx) => {
+      const { id, key, position = 0, attempt } = ctx;
+      const { batch, failures } = batchOf([{ payload, id, key, position, attempt }]);
+      const ended = (outcome: Outcome): Outcome => {
+        const [error] = failures.values();
+        return outcome instanceof Refusal || !outcome.ok || error === undefined ? outcome : { ok: false, error };
+      };
+      const outcome = handler.run(batch, ctx);
+      return outcome instanceof Promise ? outcome.then(ended) : ended(outcome);
+    },
+  };
 }
 
 /** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */

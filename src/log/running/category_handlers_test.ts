@@ -145,7 +145,7 @@ function start(contract: AnyContract, key: string | undefined = undefined) {
 }
 
 function handler(contract: AnyContract, run: HandlerRun, timeout?: number): DurableHandler {
-  const settings = { name: "s", from: "now", each: "service", attempts: 1, delay: [1, 1], timeout } as const;
+  const settings = { name: "s", from: "now", each: "service", attempts: 1, delay: [1, 1], outage: 0, timeout } as const;
   return { contract, settings, run, entity: false };
 }
 

@@ -20,7 +20,8 @@ import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { categoryPatterns } from "../format/names.ts";
-import type { CategoryHandlers } from "./category_handlers.ts";
+import { BatchRun, memberOf } from "./batch_run.ts";
+import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 
 /** What a read model is made of. */
@@ -46,6 +47,8 @@ export class ReadModel {
   readonly #options: ReadModelOptions;
   /** Of each key that is held, the messages that wait. */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
+  /** By category, the batches that are not full. */
+  readonly #filling: Map<string, Filling> = new Map();
   readonly #stored: Fifo<StoredMessage> = new Fifo();
   #bytes = 0;
   #reader: LogReader | undefined;
@@ -135,6 +138,8 @@ export class ReadModel {
     this.#options.handled.flush();
     for (const timer of this.#retries) timer.cancel();
     this.#retries.clear();
+    for (const { timer } of this.#filling.values()) timer.cancel();
+    this.#filling.clear();
   }
 
   #started({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
@@ -194,10 +199,15 @@ export class ReadModel {
 
   /** Runs a message, or has it wait behind others of its key. */
   #take(message: LoggedMessage): void {
-    if (!this.#options.handlers.has(message.category)) return;
+    const handlers = this.#options.handlers.get(message.category);
+    if (handlers === undefined) return;
     const lanes = this.#lanes;
     const lane = lanes.size === 0 ? undefined : lanes.get(message.key);
     const open = { message, size: this.#size };
+    if (handlers.batch !== undefined) {
+      this.#opened(open, 1);
+      return this.#collect(open, handlers.batch);
+    }
     if (lane !== undefined) {
       this.#opened(open, 1);
       lane.push(open);
@@ -208,6 +218,119 @@ export class ReadModel {
     this.#opened(open, 1);
     lanes.set(message.key, new Fifo());
     this.#hold(open, ended);
+  }
+
+  /** Adds a message to the batch of its category, unless its key is held elsewhere: the batch holds it until it has ended. */
+  #collect(open: Open, { max, within }: BatchHandler): void {
+    const { category, key } = open.message;
+    const lane = this.#lanes.get(key);
+    let filling = this.#filling.get(category);
+    if (lane !== undefined && (lane.size > 0 || !filling?.keys.has(key))) return lane.push(open);
+    if (filling === undefined) {
+      const end = () => this.#endBatch(category);
+      filling = { opens: [], keys: new Set(), timer: this.#options.clock.after(within, end, { background: true }) };
+      this.#filling.set(category, filling);
+    }
+    if (lane === undefined) this.#lanes.set(key, new Fifo());
+    filling.keys.add(key);
+    filling.opens.push(open);
+    this.#held.add(open.message);
+    if (filling.opens.length >= max) this.#endBatch(category);
+  }
+
+  #endBatch(category: string): void {
+    const { timer, opens, keys } = this.#filling.get(category)!; // it has a timer
+    timer.cancel();
+    this.#filling.delete(category);
+    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // what has none is not taken
+  }
+
+  /** Runs a batch. What it leaves is run alone, in front of what waits behind it. Never rejects. */
+  async #runBatch(
+    handlers: CategoryHandlers,
+    opens: readonly Open[],
+    keys: Iterable<string | undefined>,
+  ): Promise<void> {
+    const outcomes = await this.#runTogether(handlers, opens.map(({ message }) => message));
+    if (this.#closed) return;
+    const left = new Map<string | undefined, (readonly [Open, CatgaError | undefined])[]>();
+    for (const [i, open] of opens.entries()) {
+      const { message: { key, category }, message } = open;
+      this.#held.delete(message);
+      this.#failing.delete(message);
+      const outcome = outcomes?.[i] ?? (outcomes === undefined ? "behind" : undefined);
+      if (outcome === undefined) {
+        this.#opened(open, -1);
+        this.#options.handled.add(category);
+      } else {
+        const own = [open, outcome === "behind" ? undefined : outcome] as const;
+        const others = left.get(key);
+        if (others === undefined) left.set(key, [own]);
+        else others.push(own);
+      }
+    }
+    for (const key of keys) this.#release(key, left.get(key) ?? []);
+    this.#pump();
+  }
+
+  /** A batch has ended that held a key. `left`: what is not done of it, each with what it failed with. */
+  #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
+    const lanes = this.#lanes;
+    const waiting = lanes.get(key)!; // it is held
+    if (left.length === 0) {
+      lanes.delete(key);
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const { batch } = this.#options.handlers.get(next.message.category)!; // what has none is not taken
+        if (batch !== undefined) this.#collect(next, batch);
+        else if (lanes.has(key)) lanes.get(key)!.push(next);
+        else {
+          lanes.set(key, new Fifo());
+          void this.#hold(next, this.#run(next.message, 1));
+        }
+      }
+      return;
+    }
+    const lane = new Fifo<Open>();
+    const [[first, error], ...others] = left;
+    for (const [open] of others) lane.push(open);
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) lane.push(next);
+    lanes.set(key, lane);
+    const { message } = first;
+    void this.#hold(
+      first,
+      error === undefined ? this.#run(message, 1) : this.#failed(message, 1, { ok: false, error }),
+    );
+  }
+
+  /** What became of each message of a batch; `undefined`: its handler failed. */
+  async #runTogether(
+    { contract, timeout, batch }: CategoryHandlers,
+    messages: readonly LoggedMessage[],
+  ): Promise<BatchRun["outcomes"] | undefined> {
+    const { host } = this.#options;
+    const members = messages.map((message) => memberOf(contract.name, { ...message, attempt: 1 }));
+    const run = new BatchRun(members, messages.map(({ key }) => key));
+    const own = new OwnRun(host);
+    const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
+    const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
+    const running = batch!.run(run, ctx); // it takes batches
+    if (running instanceof Promise) {
+      let over = false;
+      // called when it is aborted, and when it has ended
+      ctx.execution.begin(() => {
+        if (over || ctx.aborted?.code !== "TIMEOUT") return;
+        const text =
+          `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
+        const error = new CatgaError("TIMEOUT", text);
+        for (const message of messages) this.#failing.set(message, error);
+        this.#report(contract.name, error);
+      });
+      const ended = await running;
+      over = true;
+      ctx.execution.end(ended);
+    }
+    const outcome = await running;
+    return outcome instanceof Refusal || !outcome.ok ? undefined : run.outcomes;
   }
 
   #opened({ size }: Open, count: 1 | -1): void {
@@ -317,6 +440,13 @@ interface Retry {
   /** How long to wait until it is tried again, in ms. */
   readonly pause: number;
   readonly error: unknown;
+}
+
+/** A batch that is not full: its messages, and their keys, which it holds. */
+interface Filling {
+  readonly opens: Open[];
+  readonly keys: Set<string | undefined>;
+  readonly timer: Timer;
 }
 
 /** A message that runs, or waits; and what it takes, in bytes. */

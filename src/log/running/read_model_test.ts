@@ -127,6 +127,7 @@ async function start(run: HandlerRun, random: Random = () => 0) {
     each: "node",
     attempts: 1,
     delay: [100, 1_000],
+    outage: 0,
     timeout: 1_000,
   } as const;
   const model = new ReadModel({

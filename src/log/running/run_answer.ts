@@ -4,7 +4,7 @@ import type { Result } from "../../contract/result.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
+import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
 
 /** The message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
@@ -13,19 +13,24 @@ export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
  * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt; a refusal, and
- * a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw.
+ * a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw; `outage`: for how long what the handler
+ * calls may be out of reach, in ms.
  */
-export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean): Outcome {
+export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
   if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
     return outcome;
   }
-  return { ok: true, value: failureAnswer(outcome.error, causes) };
+  const { error } = outcome;
+  const answer = failureAnswer(error, causes);
+  if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
+  const [code, message, final, cause = null] = answer;
+  return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
 }
 
-/** An outcome of a message's last attempt: a failure is final, also for a leader of another version, which does not know the handler's settings. */
+/** An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another version, which does not know the handler's settings. */
 export function lastAnswer(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal) return outcome;
   if (!outcome.ok) {
@@ -36,11 +41,13 @@ export function lastAnswer(outcome: Outcome): Outcome {
   }
   // `answerTo` made it
   const value = outcome.value as RunAnswer;
-  return typeof value === "number" ? outcome : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
+  return typeof value === "number" || value[4] !== undefined
+    ? outcome
+    : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
 
 /** A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its own stack. */
-export function failureAnswer(error: CatgaError, causes: boolean): RunAnswer {
+export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   const { code, message, final } = error;
   const text = cut(message, MAX_ANSWER_MESSAGE);
   const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;

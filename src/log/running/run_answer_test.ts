@@ -14,20 +14,20 @@ const Book = command<void, string>("Book", { durable: true, idempotent: true });
 
 describe("answerTo", () => {
   it("is 0 for a handler that succeeded, whatever it returned", () => {
-    assertStrictEquals(answerTo({ ok: true, value: ["a", "result", 0] }, context(Book), true), DONE);
+    assertStrictEquals(answerTo({ ok: true, value: ["a", "result", 0] }, context(Book), true, 0), DONE);
   });
 
   it("is an answer for a handler that failed, which is no failure of the command that ran it", () => {
     for (const code of ["GONE", "UNAVAILABLE", "TIMEOUT"]) {
       const outcome = { ok: false, error: new CatgaError(code, "none") } as const;
-      assertEquals(answerTo(outcome, context(Placed), false), { ok: true, value: [code, "none", 0] });
-      assertEquals(answerTo(outcome, context(Book), false), { ok: true, value: [code, "none", 0] });
+      assertEquals(answerTo(outcome, context(Placed), false, 0), { ok: true, value: [code, "none", 0] });
+      assertEquals(answerTo(outcome, context(Book), false, 0), { ok: true, value: [code, "none", 0] });
     }
   });
 
   it("stays a refusal for a message that did not run: it counts as no attempt", () => {
     const refusal = new Refusal("DRAINING", context(Placed));
-    assertStrictEquals(answerTo(refusal, context(Placed), true), refusal);
+    assertStrictEquals(answerTo(refusal, context(Placed), true, 0), refusal);
   });
 
   it("stays a failure while the claim of an idempotent command was not acquired, unless its id was used for another", () => {
@@ -35,10 +35,10 @@ describe("answerTo", () => {
     ctx.execution.stage = "claiming";
     for (const code of ["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]) {
       const outcome = { ok: false, error: new CatgaError(code, "claimed") } as const;
-      assertStrictEquals(answerTo(outcome, ctx, true), outcome);
+      assertStrictEquals(answerTo(outcome, ctx, true, 0), outcome);
     }
     const reused = { ok: false, error: new CatgaError("ID_REUSED", "claimed") } as const;
-    assertEquals(answerTo(reused, ctx, false), { ok: true, value: ["ID_REUSED", "claimed", 0] });
+    assertEquals(answerTo(reused, ctx, false, 0), { ok: true, value: ["ID_REUSED", "claimed", 0] });
   });
 });
 

@@ -6,7 +6,8 @@ import type { LoggedMeta } from "../format/logged_message.ts";
 export interface Logged {
   readonly id: string;
   readonly attempt: number;
-  readonly position: number;
+  /** `undefined` for a batch. */
+  readonly position: number | undefined;
   readonly key: string | undefined;
   readonly meta: LoggedMeta | null | undefined;
   /** The leader's token; `undefined` for read models, which have no leader. */
@@ -19,7 +20,7 @@ export interface Logged {
 export class RunEnvelope implements Envelope {
   readonly id: string;
   readonly attempt: number;
-  readonly position: number;
+  readonly position: number | undefined;
   readonly key: string | undefined;
   readonly fence: number | undefined;
   readonly storedAt: number | undefined;

@@ -10,7 +10,15 @@ import { CatgaError } from "../../error.ts";
 import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
-import { readRunRequest, type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
+import {
+  type BatchAnswer,
+  type FailedRun,
+  readBatchRequest,
+  readRunRequest,
+  type RunRequest,
+  STILL_RUNNING,
+} from "../format/run_request.ts";
+import { BatchRun, memberOf } from "./batch_run.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer } from "./run_answer.ts";
@@ -31,7 +39,7 @@ export interface SubscriptionRunsOptions {
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Those that have not ended, by the identities of their messages. */
-  readonly #running: Map<string, Run> = new Map();
+  readonly #running: Map<string, Run | MemberRun> = new Map();
   /** The last ones that have ended, and when, by the clock of deadlines. */
   readonly #ended: { position: number; time: number; at: number }[] = [];
   #next = 0;
@@ -53,13 +61,16 @@ export class SubscriptionRuns {
 
   /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
   readonly handle = (payload: unknown, ctx: MessageContext): MaybePromise<Outcome> => {
-    const request = readRunRequest(payload);
+    const batch = readBatchRequest(payload);
+    const request = batch ?? readRunRequest(payload);
     if (typeof request === "string") {
       const { name } = this.#options.handlers.contract;
       const message = `a request to run ${name} is malformed: ${request}`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
     }
-    return this.#ofLeader(request, () => this.#admitted(request, ctx));
+    if (batch === request) return this.#ofLeader(batch[0], () => this.#admittedTogether(batch, ctx));
+    const single = request as RunRequest; // it is no batch
+    return this.#ofLeader(single, () => this.#admitted(single, ctx));
   };
 
   /** Goes on with a request if it is one of the leader. */
@@ -82,7 +93,7 @@ export class SubscriptionRuns {
   }
 
   /** Waits until the handler of an earlier attempt has ended, and runs then. */
-  async #after(going: Run, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
+  async #after(going: Run | MemberRun, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.ended(host, left - Math.min(MARGIN, left / 10));
@@ -92,7 +103,7 @@ export class SubscriptionRuns {
     );
   }
 
-  #stillRuns(going: Run, request: RunRequest, ctx: MessageContext): Outcome {
+  #stillRuns(going: Run | MemberRun, request: RunRequest, ctx: MessageContext): Outcome {
     const { host, handlers: { contract } } = this.#options;
     const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
       `when its time was over, still goes on at node ${ctx.node}`;
@@ -107,7 +118,7 @@ export class SubscriptionRuns {
     outer: MessageContext,
   ): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
-    const { contract, timeout, attempts } = handlers;
+    const { contract, timeout, attempts, outage } = handlers;
     // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
     // checked it
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
@@ -126,10 +137,10 @@ export class SubscriptionRuns {
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
       this.#onEnded(position, time);
-      const answer = answerTo(outcome, ctx, causes);
+      const answer = answerTo(outcome, ctx, causes, outage);
       return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, timeout, causes);
+    const run = new Run(ctx, handlers, causes);
     const own = messageId({ position, time });
     this.#running.set(own, run);
     run.watch(outcome, () => {
@@ -137,6 +148,100 @@ export class SubscriptionRuns {
       this.#onEnded(position, time);
     });
     return isLast ? run.answer.then(lastAnswer) : run.answer;
+  }
+
+  #admittedTogether(requests: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
+    const going = requests.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
+    // the leader asks for each of them alone then
+    if (going) return this.#notRun(ctx, STILL_RUNNING);
+    if (this.#options.draining()) return new Refusal("DRAINING", ctx);
+    return this.#options.handlers.batch === undefined
+      ? this.#oneByOne(requests, ctx)
+      : this.#beginTogether(requests, ctx);
+  }
+
+  #notRun({ node }: MessageContext, details?: string): Outcome {
+    const { contract: { name } } = this.#options.handlers;
+    const message = `a batch of ${name} did not run, or failed, at node ${node}`;
+    return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, node, details }) };
+  }
+
+  /** This node handles single messages, unlike its leader. */
+  async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
+    const held = new Set<string | null>();
+    const of: BatchAnswer["of"][number][] = [];
+    for (const request of requests) {
+      const key = request[4];
+      const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
+      // what was not run is asked for again, as what is behind another
+      const answer = outcome instanceof Refusal || !outcome?.ok ? 2 : outcome.value as 0 | FailedRun;
+      if (answer !== 0 && key !== null) held.add(key);
+      of.push(answer);
+    }
+    return { ok: true, value: { of } };
+  }
+
+  #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
+    const { host, handlers, causes } = this.#options;
+    const { contract, timeout, attempts } = handlers;
+    const members = requests.map(([, position, attempt, id, key, payload, tagged]) =>
+      memberOf(contract.name, { payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt })
+    );
+    const attempt = Math.max(...requests.map(([, , attempt]) => attempt));
+    const logged = { attempt, position: undefined, key: undefined, meta: undefined, fence: requests[0][0] };
+    const ctx = new MessageContext(
+      host,
+      contract,
+      timeout,
+      new RunEnvelope({ id: outer.envelope.call, ...logged }, outer.envelope),
+    );
+    const batch = new BatchRun(members, requests.map(([, , , , key]) => key ?? undefined));
+    const each = (): BatchAnswer["of"] =>
+      batch.outcomes.map((outcome, i) => {
+        if (outcome === undefined) return 0;
+        if (outcome === "behind") return 2;
+        const [code, message, final, ...cause] = failureAnswer(outcome, causes);
+        return [code, message, requests[i][2] >= attempts ? 1 : final, ...cause];
+      });
+    const ended = () => {
+      for (const [, position, , , , , , time] of requests) this.#onEnded(position, time);
+    };
+    /** The answer if the handler has returned: what became of each. */
+    const answered = (answer: Outcome): Outcome => {
+      if (answer instanceof Refusal || !answer.ok || answer.value !== 0) return answer;
+      const of = each();
+      return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
+    };
+    const outcome = handlers.batch!.run(batch, ctx); // it takes batches
+    if (!(outcome instanceof Promise)) {
+      ended();
+      return answered(answerTo(outcome, ctx, causes, handlers.outage));
+    }
+    const run = new Run(ctx, handlers, causes);
+    const answer = run.answer.then(answered);
+    const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
+    for (const [i, id] of ids.entries()) {
+      this.#running.set(
+        id,
+        new MemberRun(run, () => this.#answerOf(answer, i, ctx)),
+      );
+    }
+    run.watch(outcome, () => {
+      for (const id of ids) this.#running.delete(id);
+      ended();
+    });
+    return answer;
+  }
+
+  /** What a leader that asks for one message of a batch gets: the failure of another counts for none. */
+  async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
+    const outcome = await answer;
+    if (outcome instanceof Refusal) return outcome;
+    if (!outcome.ok) return outcome.error.code === "OUTCOME_UNKNOWN" ? outcome : this.#notRun(ctx, STILL_RUNNING);
+    const value = outcome.value as 0 | FailedRun | BatchAnswer; // it was made here
+    if (value === 0) return outcome;
+    const one = "of" in value ? value.of[i] : 2;
+    return one === 2 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
   #onEnded(position: number, time: number): void {
@@ -157,14 +262,14 @@ class Run {
   /** That it goes on after its time was reported. */
   reported = false;
   readonly #ctx: MessageContext;
-  readonly #timeout: number;
+  readonly #handlers: CategoryHandlers;
   readonly #causes: boolean;
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  constructor(ctx: MessageContext, timeout: number, causes: boolean) {
+  constructor(ctx: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
-    this.#timeout = timeout;
+    this.#handlers = handlers;
     this.#causes = causes;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.answer = promise;
@@ -208,14 +313,39 @@ class Run {
     this.answered = true;
     // an aborted handler may end with a failure of its own making: why it was aborted says more
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
-      return this.#resolve(answerTo(outcome, ctx, this.#causes));
+      return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
-      const message = `the handler of ${contract.name} did not end within ${this.#timeout} ms on node ${node}`;
+      const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }
     const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;
     this.#resolve({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: aborted }) });
+  }
+}
+
+/** A message of a batch that runs. */
+class MemberRun {
+  /** That it goes on after its time was reported. */
+  reported = false;
+  readonly #run: Run;
+  readonly #answer: () => Promise<Outcome>;
+
+  constructor(run: Run, answer: () => Promise<Outcome>) {
+    this.#run = run;
+    this.#answer = answer;
+  }
+
+  get answered(): boolean {
+    return this.#run.answered;
+  }
+
+  get answer(): Promise<Outcome> {
+    return this.#answer();
+  }
+
+  ended(host: ContextHost, ms: number): Promise<boolean> {
+    return this.#run.ended(host, ms);
   }
 }
 

@@ -129,7 +129,15 @@ async function start(run?: HandlerRun) {
     attempts.push(ctx.attempt);
     return new Promise((resolve) => ends.push(() => resolve({ ok: true, value: undefined })));
   };
-  const settings = { name: "s", from: "now", each: "service", attempts: 9, delay: [1, 1], timeout: 1_000 } as const;
+  const settings = {
+    name: "s",
+    from: "now",
+    each: "service",
+    attempts: 9,
+    delay: [1, 1],
+    outage: 0,
+    timeout: 1_000,
+  } as const;
   let leader = 7;
   const token = new LeaderToken({
     service: "app",

@@ -3,13 +3,15 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { runName } from "../format/names.ts";
-import type { RunRequest } from "../format/run_request.ts";
+import type { BatchSettings } from "../../contract/handler.ts";
+import type { BatchRequest, RunRequest } from "../format/run_request.ts";
 import type { Item, LedgerCategory, Line } from "./item.ts";
 import type { CategorySettings } from "./spec.ts";
 
 /** A category of a subscription. */
 export class Category implements LedgerCategory {
   readonly name: string;
+  readonly batch: BatchSettings | undefined;
   attempts: number;
   delay: readonly [first: number, longest: number];
   /** The internal command by which its messages are handed out. */
@@ -27,12 +29,13 @@ export class Category implements LedgerCategory {
   constructor(
     subscription: { readonly service: string; readonly name: string },
     name: string,
-    { attempts, delay, timeout }: CategorySettings,
+    { attempts, delay, timeout, batch }: CategorySettings,
     { floor, timeout: appTimeout }: { readonly floor: number; readonly timeout: number },
   ) {
     this.name = name;
     this.attempts = attempts;
     this.delay = delay;
+    this.batch = batch;
     this.floor = floor;
     // the node that runs it ends it in its time; its answer needs some
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + MARGIN);
@@ -53,6 +56,11 @@ export class Category implements LedgerCategory {
   request({ message, attempts }: Item, token: number): RunRequest {
     const { position, id, key, payload, tagged, time, meta } = message;
     return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, meta ?? null];
+  }
+
+  /** What the node of a batch gets. */
+  batchRequest(items: readonly Item[], token: number): BatchRequest {
+    return ["batch", ...items.map((item) => this.request(item, token))];
   }
 
   /** How it is sent. */

@@ -515,5 +515,13 @@ export class Node {
 }
 
 function settingsOf(settings: Partial<SubscriptionSettings> & { name: string }): SubscriptionSettings {
-  return { from: "now", each: "service", attempts: 10, delay: [1_000, 300_000], timeout: undefined, ...settings };
+  return {
+    from: "now",
+    each: "service",
+    attempts: 10,
+    delay: [1_000, 300_000],
+    outage: 0,
+    timeout: undefined,
+    ...settings,
+  };
 }

@@ -7,22 +7,38 @@ import { backoff, type Random } from "../../ports/clock.ts";
 import type { Item } from "./item.ts";
 import type { RunFailure } from "./run_outcome.ts";
 
-/** What follows a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. */
+/** What follows a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
 export type AfterFailure =
   | { readonly type: "dead letter" }
-  | { readonly type: "waits" | "parked"; readonly pause: number };
+  | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
 
-/** Decides it. `now`: by the monotonic clock; `room`: whether one more message may wait in memory. */
+/**
+ * Decides it. `now`: by the monotonic clock; `room`: whether one more message may wait in memory; `lasted`: for how long what its handler calls
+ * has been out of reach, in ms, if that is why it failed. No attempt counts until that has lasted for the time that the handler gives it.
+ */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
-  { final }: Pick<RunFailure, "final">,
+  { final, outage = 0 }: Pick<RunFailure, "final" | "outage">,
   { attempts: most, delay: [first, longest] }: Retry,
-  { now, room, random }: { readonly now: number; readonly room: boolean; readonly random: Random },
+  { now, room, lasted = Infinity, random }: {
+    readonly now: number;
+    readonly room: boolean;
+    readonly lasted?: number;
+    readonly random: Random;
+  },
 ): AfterFailure {
-  if (final || attempts + 1 >= most) return { type: "dead letter" };
-  const pause = backoff(random, Math.min(attempts, 64), first, longest);
+  const isOutage = !final && lasted < outage;
+  if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
+  // as long as it has lasted: so it doubles, under the next leader, too
+  const pause = isOutage
+    ? Math.min(longest, Math.max(first, lasted)) * (0.5 + random() / 2)
+    : backoff(random, Math.min(attempts, 64), first, longest);
   const isShort = now + pause - Math.min(now, failedAt) <= IN_MEMORY;
-  return { type: place === "open" && isShort && room ? "waits" : "parked", pause };
+  return {
+    type: place === "open" && isShort && room ? "waits" : "parked",
+    pause,
+    ...(isOutage ? { outage: true } : {}),
+  };
 }
 
 /** How long a message that fails stays in memory, in ms: its key waits for it there; then it is parked. */

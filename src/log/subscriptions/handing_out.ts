@@ -3,14 +3,15 @@
  * it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import type { Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./capable_nodes.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
 import { afterFailure } from "./dead_letter.ts";
-import type { Item } from "./item.ts";
+import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
-import { outcomeOf, outcomeOfError, type RunFailure, type RunOutcome } from "./run_outcome.ts";
+import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "./run_outcome.ts";
 import type { SubscriptionStore } from "./store.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -31,6 +32,8 @@ export interface HandingOutOptions {
   outvoted(): void;
   /** A message of a category was handled. */
   onHandled(category: string): void;
+  /** Messages begin to wait for something that their handlers call, or wait no longer. */
+  onOutage(outage: Outage | undefined): void;
   /** Something has changed that the next commit says. */
   onProgress(): void;
   fault(error: unknown): void;
@@ -38,6 +41,9 @@ export interface HandingOutOptions {
 
 /** A failure of a handler, as the health of its subscription has it. */
 export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
+
+/** What messages wait for, as the health of their subscription has it. */
+export type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** The messages in the hand of a leader. */
 export class HandingOut {
@@ -48,6 +54,10 @@ export class HandingOut {
   #pumping = false;
   /** The newest failure of a handler. */
   lastFailure: LastFailure | undefined;
+  /** Those that wait for something that their handlers call, the first of them first. */
+  readonly #outages = new Map<Item, Outage>();
+  /** Of categories whose next batch is not full: when it is handed out all the same. */
+  readonly #filling = new Map<LedgerCategory, Timer>();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -55,6 +65,11 @@ export class HandingOut {
       options.ledger.again(item);
       this.pump();
     });
+  }
+
+  /** What messages wait for. */
+  get outage(): Outage | undefined {
+    return this.#outages.values().next().value;
   }
 
   /** Begins, or goes on. */
@@ -83,6 +98,8 @@ export class HandingOut {
   /** Ends it: answers that come still are ignored. */
   close(): void {
     this.#closed = this.#paused = true;
+    for (const timer of this.#filling.values()) timer.cancel();
+    this.#filling.clear();
     this.#waiting.close();
   }
 
@@ -93,10 +110,85 @@ export class HandingOut {
     const { ledger, now, onProgress } = this.#options;
     try {
       for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
+      for (const category of ledger.filling) this.#fill(category as Category); // the categories make no others
     } finally {
       this.#pumping = false;
     }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
+  }
+
+  /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */
+  #fill(category: Category): void {
+    const { ledger, host: { clock, maxPayload } } = this.#options;
+    while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, maxPayload / 2, sizeOf));
+    if (this.#filling.has(category)) return;
+    const timer = clock.after(category.batch!.within, () => { // it has batches
+      this.#filling.delete(category);
+      if (this.#paused) return; // it is filled again when that is over
+      for (let items = ledger.batch(category, maxPayload / 2, sizeOf); items.length > 0;) {
+        this.#sendBatch(items);
+        items = ledger.batch(category, maxPayload / 2, sizeOf);
+      }
+    });
+    this.#filling.set(category, timer);
+  }
+
+  #sendBatch(items: readonly Item[]): void {
+    if (items.length < 2) return this.send(items);
+    const category = items[0].category as Category; // the categories make no others
+    const { host, token } = this.#options;
+    host.send(category.contract, category.batchRequest(items, token), category.options).then(
+      (result) => this.#batchAnswered(items, outcomesOf(result, items.length)),
+      (error) => this.#batchAnswered(items, outcomeOfError(error)),
+    );
+  }
+
+  /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
+  #batchAnswered(items: readonly Item[], outcome: RunOutcome | readonly RunOutcome[]): void {
+    if (this.#closed) return;
+    if (Array.isArray(outcome)) {
+      const held = new Set<string | undefined>();
+      for (const [i, item] of items.entries()) {
+        const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcome[i];
+        if (own !== "done") held.add(item.key);
+        this.#settle(item, own);
+      }
+      return this.pump();
+    }
+    const whole = outcome as RunOutcome; // no list
+    if (typeof whole !== "object") { for (const item of items) this.#settle(item, whole); }
+    else if ("busy" in whole) {
+      for (const item of items) {
+        this.#refused(item, whole.busy);
+        item.alone = true;
+      }
+    } else if (whole.code === "OUTCOME_UNKNOWN" && whole.node !== undefined) return void this.#unknown(items, whole);
+    else this.#failedTogether(items, whole);
+    this.pump();
+  }
+
+  /**
+   * They were in a batch that failed: whichever of them that was for, each is handed out alone, and that is the attempt. If what the handler
+   * calls is out of reach, the first of each key waits for it, in front of the others.
+   */
+  #failedTogether(items: readonly Item[], failure: RunFailure): void {
+    const { ledger, now } = this.#options;
+    const held = new Set<string>();
+    for (const item of items) {
+      const lasts = failure.outage !== undefined && now() - (item.error?.outage ?? now()) < failure.outage;
+      if (!lasts) {
+        this.#single(item, failure.node);
+        ledger.again(item);
+      } else if (item.key !== undefined && held.has(item.key)) ledger.refused(item);
+      else this.#failed(item, failure);
+      if (item.key !== undefined) held.add(item.key);
+    }
+  }
+
+  #single(item: Item, node: string | undefined): void {
+    this.#options.ledger.refused(item);
+    item.alone = true;
+    item.node = node;
   }
 
   /** Sends messages that have begun. */
@@ -136,23 +228,28 @@ export class HandingOut {
 
   #answered(item: Item, outcome: RunOutcome): void {
     if (this.#closed) return;
-    const { ledger, onHandled, onProgress, outvoted } = this.#options;
-    if (outcome === "done") {
-      onHandled(item.category.name);
-      ledger.done(item);
-      onProgress();
-    } else if (typeof outcome === "object" && "code" in outcome) {
-      if (outcome.code === "OUTCOME_UNKNOWN" && outcome.node !== undefined) return void this.#unknown(item, outcome);
-      this.#failed(item, outcome);
-    } else {
-      if (outcome === "outvoted") outvoted();
-      this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
-    }
+    const isUnknown = typeof outcome === "object" && "code" in outcome && outcome.code === "OUTCOME_UNKNOWN";
+    if (isUnknown && outcome.node !== undefined) return void this.#unknown([item], outcome);
+    this.#settle(item, outcome);
     this.pump();
   }
 
-  /** The process that ran it has ended, or is out of reach. */
-  async #unknown(item: Item, outcome: RunFailure): Promise<void> {
+  #settle(item: Item, outcome: RunOutcome): void {
+    const { ledger, onHandled, onProgress, outvoted } = this.#options;
+    if (outcome === "done") {
+      this.#back(item);
+      onHandled(item.category.name);
+      ledger.done(item);
+      onProgress();
+    } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
+    else {
+      if (outcome === "outvoted") outvoted();
+      this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
+    }
+  }
+
+  /** The process that ran them has ended, or is out of reach. */
+  async #unknown(items: readonly Item[], outcome: RunFailure): Promise<void> {
     const { host, ledger, nodes, onProgress, fault } = this.#options;
     const endpoint = nodes().find(({ id }) => id === outcome.node)?.endpoint;
     const gone = endpoint === undefined || await host.gone(endpoint).catch((error) => {
@@ -160,13 +257,16 @@ export class HandingOut {
       return false;
     });
     if (this.#closed) return;
-    if (gone) {
-      item.node = undefined;
-      item.error = { code: outcome.code, message: outcome.message };
-      ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
-      this.#waiting.add(item, REFUSED[0]);
-      onProgress();
-    } else this.#failed(item, outcome);
+    for (const item of items) {
+      if (gone) {
+        item.node = undefined;
+        item.error = { code: outcome.code, message: outcome.message };
+        ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
+        this.#waiting.add(item, REFUSED[0]);
+      } else if (items.length === 1) this.#failed(item, outcome);
+    }
+    if (!gone && items.length > 1) this.#failedTogether(items, outcome);
+    onProgress();
     this.pump();
   }
 
@@ -178,30 +278,55 @@ export class HandingOut {
     this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
   }
 
+  /** What its handler calls is in reach. */
+  #back(item: Item): void {
+    if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
+  }
+
   #failed(item: Item, failure: RunFailure): void {
-    const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
-    const { code, message, cause, node } = failure;
+    const { host: { clock, random, observer }, label, ledger, now, onOutage, onProgress } = this.#options;
+    const { code, message, cause, node, outage } = failure;
     const category = item.category as Category; // the categories make no others
+    const { name: contract } = category;
     const time = clock.monotonic();
-    const after = afterFailure(item, failure, category, { now: time, room: this.#waiting.size < MOST_WAITING, random });
-    const attempts = item.attempts + 1;
-    const error = item.error = { code, message, cause };
-    this.lastFailure = { contract: category.name, id: item.message.id, ...error, at: now() };
+    const since = outage === undefined ? undefined : item.error?.outage ?? now();
+    const after = afterFailure(item, failure, category, {
+      now: time,
+      lasted: since === undefined ? Infinity : now() - since,
+      room: this.#waiting.size < MOST_WAITING,
+      random,
+    });
+    const error = item.error = { code, message, cause, ...(since === undefined ? {} : { outage: since }) };
+    this.lastFailure = { contract, id: item.message.id, code, message, cause, at: now() };
     item.refusals = 0;
     item.failedAt ??= time;
     onProgress();
+    const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
+    if (attempts > item.attempts) this.#back(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
     // it may be going on there still; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
     const { pause } = after;
-    const { category: { name: contract }, message: { id } } = item;
-    observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
+    if (attempts > item.attempts) {
+      const { message: { id } } = item;
+      observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
+    } else {
+      this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
+      if (this.#outages.size === 1) onOutage(this.outage);
+    }
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
     this.#waiting.add(item, pause);
   }
 }
 
+/** What a message takes in a request, in bytes, about. */
+function sizeOf({ size, message: { payload } }: Item): number {
+  // one that was taken over is not known by what it takes in the log
+  return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);
+}
+
+const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
 /** The first and the longest pause after a refusal, in ms. */
 const REFUSED = [50, 2_000] as const;

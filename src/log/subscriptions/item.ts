@@ -12,6 +12,8 @@ export interface LedgerCategory {
   readonly lines: Map<string, Line>;
   /** How many live nodes handle it. */
   readonly capable: number;
+  /** If its messages are handed out in batches: how many messages one has at most. */
+  readonly batch?: { readonly max: number } | undefined;
   /** Messages that wait for a node that handles them. */
   readonly held: Item[];
 }
@@ -45,6 +47,8 @@ export class Item {
   dead = 0;
   /** What its last attempt failed with. */
   error: FailedWith | undefined = undefined;
+  /** It was in a batch that failed: it is handed out alone from now on. */
+  alone = false;
   /** It runs at a node already: to hand it out is to join that run. */
   joins = false;
   /** The id of the node that the next attempt goes to: one where it may be running still. */

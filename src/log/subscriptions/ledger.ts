@@ -70,6 +70,8 @@ export class Ledger {
   #upTo: number;
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
+  /** By category, those that may run, and wait for a batch to fill. */
+  readonly #heads = new Map<LedgerCategory, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Those that are to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
@@ -78,7 +80,7 @@ export class Ledger {
   #beginning: Item[] = [];
   /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
   readonly #ahead = new Map<string, string>();
-  readonly #doneBelow = new Map<string, number>();
+  readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
   /** Those that may run when the next commit is stored. */
@@ -153,7 +155,7 @@ export class Ledger {
     }
     const known = new Map(this.parked);
     for (let item = this.open.first; item !== undefined; item = item.next) known.set(item.id, item);
-    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id));
+    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);
     const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
     if (alone !== undefined) this.#countDeath(alone);
     return lost;
@@ -172,7 +174,9 @@ export class Ledger {
   /** Takes the next message that was read; `size`: what it takes in the log. Returns `false` if it is known: open or parked. */
   add(message: LoggedMessage, size = 0): boolean {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
-    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message)) ?? 0)) return false;
+    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) {
+      return false;
+    }
     const item = this.#open(message, 0, size);
     if (this.#ahead.size > 0) {
       const node = this.#ahead.get(item.id);
@@ -211,9 +215,63 @@ export class Ledger {
     if (this.#suspicion.active) return this.#beginInDoubt(now);
     const runs: Item[] = [];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
-      if (this.#mayRun(item, now)) runs.push(this.#run(item));
+      if (!this.#mayRun(item, now)) continue;
+      if (item.category.batch === undefined || item.alone || item.joins || !item.loaded) runs.push(this.#run(item));
+      else this.#await(item);
     }
     return runs;
+  }
+
+  /** The categories of which messages wait for a batch to fill. */
+  get filling(): Iterable<LedgerCategory> {
+    return this.#heads.keys();
+  }
+
+  /** Whether a batch of this category would be full. */
+  isFull(category: LedgerCategory): boolean {
+    let count = 0;
+    for (const head of this.#heads.get(category) ?? []) {
+      count += head.place === "parked" ? 1 : head.line?.open ?? 1;
+      if (count >= category.batch!.max) return true; // else it has no heads
+    }
+    return false;
+  }
+
+  /**
+   * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that follow it. They may take
+   * `most` bytes, by `sizeOf`, unless it is one.
+   */
+  batch(category: LedgerCategory, most: number, sizeOf: (item: Item) => number): readonly Item[] {
+    const heads = this.#heads.get(category) ?? [];
+    const items: Item[] = [];
+    let [bytes, taken] = [0, 0];
+    const fits = (item: Item) => {
+      if (items.length === category.batch!.max) return false; // else it has no heads
+      bytes += sizeOf(item);
+      return items.length === 0 || bytes <= most;
+    };
+    all: for (const head of heads) {
+      if (head.place !== "gone" && head.turn === "ready" && head.dead === 0 && this.#isFirst(head)) {
+        for (const item of together(head)) {
+          if (!fits(item)) break all;
+          if (item === head) taken++;
+          items.push(this.#run(item));
+        }
+      } else {
+        head.turn = "waits";
+        taken++;
+      }
+    }
+    heads.splice(0, taken);
+    if (heads.length === 0) this.#heads.delete(category);
+    return items.sort((a, b) => a.isBehind(b) ? 1 : -1);
+  }
+
+  #await(item: Item): void {
+    item.turn = "ready";
+    const heads = this.#heads.get(item.category);
+    if (heads === undefined) this.#heads.set(item.category, [item]);
+    else heads.push(item);
   }
 
   /** The nodes that handle this category have changed. */
@@ -259,7 +317,7 @@ export class Ledger {
 
   /** Its pause is over. It runs again when it is known that it failed. */
   again(item: Item): void {
-    if (item.place === "gone" || item.turn !== "waits") return;
+    if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
     else this.#push(item);
   }
@@ -325,11 +383,12 @@ export class Ledger {
     const kept = Math.max(keep, most.open - room);
     if (kept >= most.open) return;
     let last = most.first!; // it has some
-    for (let n = 1; n < kept; n++) last = last.behind!;
+    let count = 1;
+    for (; last.behind !== undefined && (count < kept || last.behind.turn === "begun"); count++) last = last.behind;
     const behind = chain(last.behind);
     most.last = last;
     last.behind = undefined;
-    most.open = kept;
+    most.open = count;
     this.#relieved.add(most);
     for (const item of behind) item.behind = undefined;
     for (const item of behind.reverse()) this.#park(item, undefined);
@@ -436,18 +495,31 @@ export class Ledger {
     if (line.first === item) this.#push(item);
   }
 
-  /** It runs at a node: of its key, those in front of it are done. A dead letter in front of it is being discarded. */
-  #join(id: string, node: string, known: Item | undefined, message: LoggedMessage | undefined): void {
+  /**
+   * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead letter in front of it is
+   * being discarded.
+   */
+  #join(
+    id: string,
+    node: string,
+    known: Item | undefined,
+    message: LoggedMessage | undefined,
+    running: Found["running"],
+  ): void {
     const found = known?.place === "gone" ? undefined : known;
     if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
     if (found !== undefined && found.dead > 0) return;
     const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
     const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
-    while (line?.first !== undefined && item.isBehind(line.first)) this.#end(line.first);
-    for (const each of [...line?.parked ?? []]) if (each.dead === 0 && item.isBehind(each)) this.#end(each);
+    const isDone = (each: Item) => item.isBehind(each) && running.get(each.id) !== node;
+    while (line?.first !== undefined && isDone(line.first)) this.#end(line.first);
+    for (const each of [...line?.parked ?? []]) if (each.dead === 0 && isDone(each)) this.#end(each);
     if (found === undefined) {
       this.#ahead.set(id, node);
-      if (item.key !== undefined) this.#doneBelow.set(lineId(item.message), item.position);
+      if (item.key === undefined) return;
+      const [known = item.position, where] = this.#doneBelow.get(lineId(item.message)) ?? [];
+      const below = where === node ? Math.min(known, item.position) : item.position;
+      this.#doneBelow.set(lineId(item.message), [below, node]);
       return;
     }
     item.node = node;
@@ -479,6 +551,9 @@ export class Ledger {
   }
 
   #beginInDoubt(now: () => number): readonly Item[] {
+    // each is committed before it begins: no batches
+    for (const item of [...this.#heads.values()].flat()) this.#push(item);
+    this.#heads.clear();
     const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
@@ -649,6 +724,21 @@ function lineOf({ category: { lines }, key, line: known }: Item): Line {
   let line = known ?? lines.get(key!);
   if (line === undefined) lines.set(key!, line = { first: undefined, last: undefined, open: 0, parked: [] });
   return line;
+}
+
+/** A message whose turn it is, and those of its key that may run in one batch with it. */
+function* together(head: Item): Iterable<Item> {
+  yield head;
+  const fits = (item: Item) => {
+    return !item.alone && item.turn === "waits" && !item.joins && item.loaded && item.dead === 0 &&
+      item.attempts < item.category.attempts;
+  };
+  if (head.place === "open") {
+    for (let item = head.behind; item !== undefined && fits(item); item = item.behind) yield item;
+  } else {
+    const parked = head.line?.parked ?? [];
+    for (let at = 1; at < parked.length && fits(parked[at]); at++) yield parked[at];
+  }
 }
 
 /** Among the parked ones of its key, in the order of the log. */

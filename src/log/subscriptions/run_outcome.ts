@@ -1,7 +1,7 @@
 /** What the result of a run's request says about the run. */
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
-import { readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
+import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
 
 /**
  * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
@@ -17,6 +17,8 @@ export interface RunFailure {
   readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
+  /** What its handler called was out of reach, which is no attempt until it has lasted for so many ms. */
+  readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
   readonly node: string | undefined;
 }
@@ -27,10 +29,7 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
     if (answer === 1) return "outvoted";
-    if (answer !== undefined) {
-      const [code, message, final, cause] = answer;
-      return { code, message, ...(cause === undefined ? {} : { cause }), final: final === 1, node: undefined };
-    }
+    if (answer !== undefined) return failureOf(answer);
     return {
       code: "INVALID_RESPONSE",
       message: "the node's answer is not that of a run",
@@ -42,6 +41,18 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node } : "not run";
   const unknown = code === "OUTCOME_UNKNOWN" || code === "TIMEOUT";
   return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
+}
+
+/** The outcome of each message of a batch, or that of all of them. */
+export function outcomesOf(result: Result<unknown>, count: number): RunOutcome | readonly RunOutcome[] {
+  const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
+  if (answers === undefined) return outcomeOf(result);
+  return answers.map((answer) => answer === 0 ? "done" : answer === 2 ? "not run" : failureOf(answer));
+}
+
+function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
+  const why = typeof cause === "string" ? { cause } : {};
+  return { code, message, ...why, ...(outage === undefined ? {} : { outage }), final: final === 1, node: undefined };
 }
 
 /** The outcome of a request that was not even sent, such as one with an invalid key. */

@@ -6,7 +6,7 @@ import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
 /** What a leader must know of a category. */
-export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout">;
+export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout" | "batch">;
 
 /** A subscription: which categories it has on this node. */
 export interface SubscriptionSpec {
@@ -33,10 +33,10 @@ export function subscriptionSpecs(
     const key = `${owner}/${name}`;
     let spec = specs.get(key);
     if (spec === undefined) specs.set(key, spec = { service: owner, name, categories: new Map() });
-    const { attempts, delay, timeout } = settings;
+    const { attempts, delay, timeout, batch } = settings;
     const from = queued ? "start" : settings.from;
     const other = spec.categories.get(contract.name);
-    spec.categories.set(contract.name, merged({ from, attempts, delay, timeout }, other));
+    spec.categories.set(contract.name, merged({ from, attempts, delay, timeout, batch }, other));
     if (spec.categories.size > MOST_CATEGORIES) {
       throw new TypeError(
         `the subscription ${name} has handlers of more than ${MOST_CATEGORIES} contracts: give some of them another name`,
@@ -62,5 +62,13 @@ function merged(one: CategorySettings, other: CategorySettings | undefined): Cat
   const timeout = one.timeout === undefined || other.timeout === undefined
     ? undefined
     : Math.max(one.timeout, other.timeout);
-  return { from: one.from === "start" ? "start" : other.from, ...morePatient(one, other), timeout };
+  // if one of them takes single messages, all run for each of them
+  const batch = one.batch && other.batch &&
+    { max: Math.min(one.batch.max, other.batch.max), within: Math.min(one.batch.within, other.batch.within) };
+  return {
+    from: one.from === "start" ? "start" : other.from,
+    ...morePatient(one, other),
+    timeout,
+    ...(batch && { batch }),
+  };
 }

@@ -263,7 +263,9 @@ function unload(item: Item): void {
 }
 
 function withoutCause(error: FailedWith | undefined): FailedWith | undefined {
-  return error && { code: error.code, message: error.message };
+  if (error === undefined) return undefined;
+  const { code, message, outage } = error;
+  return outage === undefined ? { code, message } : { code, message, outage };
 }
 
 function withoutIt(message: LoggedMessage): LoggedMessage {

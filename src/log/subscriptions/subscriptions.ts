@@ -107,7 +107,7 @@ export class Subscriptions {
       }
       const stream = this.#streams.get(subscription)!; // each has one
       const { serverTime } = stream;
-      const { stopped, open, position: read, oldest = serverTime, retrying, dead, lastFailure } = state;
+      const { stopped, open, position: read, oldest = serverTime, retrying, dead, lastFailure, outage } = state;
       // without them it hears of no request
       const stalled = state.stalled ?? this.#reader?.fault;
       return {
@@ -117,6 +117,7 @@ export class Subscriptions {
         ...{ retrying, dead },
         ...(stalled === undefined ? {} : { error: stalled }),
         ...(lastFailure === undefined ? {} : { lastFailure }),
+        ...(outage === undefined ? {} : { outage }),
       };
     });
   }

@@ -16,7 +16,7 @@ import type { CapableNode } from "./capable_nodes.ts";
 import { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
-import { HandingOut, type LastFailure } from "./handing_out.ts";
+import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
 import type { Item } from "./item.ts";
 import { type Draft, Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
@@ -72,6 +72,7 @@ export interface TermState {
   /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
   readonly oldest: number | undefined;
   readonly lastFailure: LastFailure | undefined;
+  readonly outage: Outage | undefined;
 }
 
 /** What a term has when it has taken over. */
@@ -138,6 +139,7 @@ export class Term {
       stopped: this.#options.warnings.stopped,
       stalled: reading === undefined ? this.#untaken : reading.unreadable,
       lastFailure: this.#led?.handing.lastFailure,
+      outage: this.#led?.handing.outage,
       get oldest() {
         return oldest(); // costs as much as there is parked
       },
@@ -276,6 +278,7 @@ export class Term {
         this.#dirty = true;
       },
       onHandled: (category) => this.#handled.add(category),
+      onOutage: (outage) => warnings.outage(outage),
       onProgress: () => this.#progress(),
       fault: (error) => warnings.fault("handing out", error),
     });

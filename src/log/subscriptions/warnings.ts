@@ -1,4 +1,5 @@
 /** What an operator should know of a subscription, each at most once in its time. */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
@@ -61,6 +62,13 @@ export class Warnings {
     if (categories.length === 0) return;
     const shown = categories.slice(0, 3).map((name) => printable(name)).join(", ");
     this.#state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
+  }
+
+  /** What its handlers call is out of reach, or in reach again. */
+  outage(outage: SubscriptionHealth["outage"]): void {
+    if (outage === undefined) return this.#state("going on");
+    const { contract, code, message } = outage;
+    this.#state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
   }
 
   rewound(to: number): void {

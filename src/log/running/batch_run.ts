@@ -1,0 +1,106 @@
+/** A batch in the node that handles it: its members as the handler gets them, and what became of each. */
+import type { Batch } from "../../contract/handler.ts";
+import { fail } from "../../contract/result.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import { show } from "../../data/checks.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { copyJson } from "../../data/freeze_plain.ts";
+import type { DurableHandler } from "../../dispatch/mediator.ts";
+import type { MessageContext } from "../../dispatch/message_context.ts";
+import { withParsedPayload } from "../../dispatch/message_schema.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { CatgaError } from "../../error.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
+
+/** A message of a batch. */
+export type Member = Batch<unknown>[number];
+
+/** A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader has checked it. */
+export function memberOf(
+  contract: string,
+  { payload: given, tagged, id, key, position, attempt }: Pick<LoggedMessage, "payload" | "tagged"> & Member,
+): Member | CatgaError {
+  try {
+    return { payload: tagged ? decodeText(given as string) : copyJson(given), id, key, position, attempt };
+  } catch (cause) {
+    return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} (${id}) cannot be read`, {
+      cause,
+      final: true,
+    });
+  }
+}
+
+/** A batch, and which of its members its handler has had fail. */
+export function batchOf(
+  members: readonly Member[],
+): { readonly batch: Batch<unknown>; readonly failures: ReadonlyMap<Member, CatgaError> } {
+  const failures = new Map<Member, CatgaError>();
+  const list = members.map((member) => Object.freeze(member));
+  const batch = Object.defineProperty(list, "fail", {
+    value: (member: Member, ...failure: Parameters<typeof fail>) => {
+      if (!list.includes(member)) throw new TypeError(`batch.fail takes a member of the batch; got ${show(member)}`);
+      if (!failures.has(member)) failures.set(member, fail(...failure).error);
+    },
+  });
+  // it has `fail` now
+  return { batch: Object.freeze(batch) as unknown as Batch<unknown>, failures };
+}
+
+/** One run of a batch. */
+export class BatchRun {
+  readonly #members: readonly (Member | CatgaError)[];
+  readonly #keys: readonly (string | undefined)[];
+  #failures: ReadonlyMap<Member, CatgaError> = new Map();
+  /** Those that the handler got, by their places. */
+  #parsed: readonly (Member | CatgaError)[] = [];
+
+  /** `members`: in the order of the log; an error for one whose payload cannot be read; and the key of each. */
+  constructor(members: readonly (Member | CatgaError)[], keys: readonly (string | undefined)[]) {
+    this.#members = members;
+    this.#keys = keys;
+  }
+
+  /** Runs the handler with those whose payload it takes. Never throws, never rejects. */
+  handle(handler: DurableHandler, ctx: MessageContext): MaybePromise<Outcome> {
+    if (handler.contract.options.input === undefined) return this.#run(handler, this.#members, ctx);
+    return this.#parse(handler, ctx).then((parsed) => this.#run(handler, parsed, ctx));
+  }
+
+  /**
+   * What became of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
+   */
+  get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
+    const held = new Set<string>();
+    return this.#parsed.map((member, i) => {
+      const key = this.#keys[i];
+      if (key !== undefined && held.has(key)) return "behind";
+      const error = member instanceof CatgaError ? member : this.#failures.get(member);
+      if (error !== undefined && key !== undefined) held.add(key);
+      return error;
+    });
+  }
+
+  async #parse({ contract }: DurableHandler, ctx: MessageContext): Promise<readonly (Member | CatgaError)[]> {
+    return await Promise.all(this.#members.map(async (member) => {
+      if (member instanceof CatgaError) return member;
+      const outcome = await withParsedPayload(contract, member.payload, ctx, (value) => ({ ok: true, value }));
+      if (outcome instanceof Refusal) return outcome.failure.error;
+      if (outcome.ok) return { ...member, payload: outcome.value };
+      const { code, message, details, node } = outcome.error;
+      // a schema that did not end in time may do so in the next attempt
+      return new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
+    }));
+  }
+
+  #run(handler: DurableHandler, parsed: readonly (Member | CatgaError)[], ctx: MessageContext): MaybePromise<Outcome> {
+    this.#parsed = parsed;
+    const behind = this.outcomes;
+    const members = parsed.flatMap((member, i) => {
+      return member instanceof CatgaError || behind[i] === "behind" ? [] : [member];
+    });
+    if (members.length === 0) return { ok: true, value: undefined };
+    const { batch, failures } = batchOf(members);
+    this.#failures = failures;
+    return handler.run(batch, ctx);
+  }
+}

@@ -1,8 +1,8 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
 import { printable, printableJson } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
-import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
-import { unschedule } from "../log/publishing/overwrite.ts";
+import { pendingSchedules } from "../log/publishing/schedule_list.ts";
+import { unschedule } from "../log/publishing/schedule_write.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";

@@ -16,7 +16,7 @@ import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { NodeWatch } from "./membership/membership_view.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
-import type { BreakerOptions } from "./routing/candidates.ts";
+import type { BreakerOptions } from "./routing/breaker.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
 import { Endpoint, MalformedCount } from "./wire/endpoint.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { readChange } from "./server.ts";
+import { readChange } from "./changes.ts";
 
 const read = (value: unknown) => readChange(JSON.stringify(value));
 

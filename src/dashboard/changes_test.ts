@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { carryOut } from "./dashboard.ts";
+import { settleLetters } from "./changes.ts";
 import { placeOf } from "./parked_views.ts";
 
 describe("changes of the dashboard", () => {
@@ -23,7 +23,7 @@ describe("changes of the dashboard", () => {
     const places = [7, 8].map((position) =>
       placeOf(subscriptionKey("shop", "billing"), messageId({ position, time: 10 * position }))
     );
-    const change = (letters: string[]) => carryOut(administration, { do: "replay", letters });
+    const change = (letters: string[]) => settleLetters(administration, { do: "replay", letters });
     assertEquals(await change(["no place"]), {
       done: 0,
       failed: 1,

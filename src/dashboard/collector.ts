@@ -3,7 +3,7 @@
  * at once.
  */
 import { Administration } from "../log/administration/administration.ts";
-import { pendingSchedules } from "../log/publishing/pending_schedules.ts";
+import { pendingSchedules } from "../log/publishing/schedule_list.ts";
 import type { StreamKind } from "../log/format/streams.ts";
 import type { Bucket, BucketKind, Change } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";

@@ -2,30 +2,15 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
-import { randomUUID } from "node:crypto";
-import { isContractName } from "../contract/contract.ts";
-import { scheduleSubject } from "../log/format/names.ts";
-import { unschedule } from "../log/publishing/overwrite.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
+import { carryOut } from "./changes.ts";
 import { DashboardServer } from "./server.ts";
 import { shownText, shownValue } from "./shown.ts";
-import type {
-  CancelRequest,
-  ChangeAnswer,
-  DashboardSource,
-  EntityView,
-  LetterFilter,
-  LettersRequest,
-  RunRequest,
-} from "./view.ts";
+import type { DashboardSource, EntityView } from "./view.ts";
 import { Streams } from "./streams.ts";
-import { isCatgaError } from "../error.ts";
-import type { DeadLetter } from "../contract/kept.ts";
-import { messageId } from "../log/format/commit.ts";
 import { RUN_STATUS, runViews } from "./run_views.ts";
-import { readPlace, shownCause } from "./parked_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */
@@ -64,17 +49,7 @@ export async function serveDashboard(
     streams,
     entity: (type, id) => readEntity(source, type, id),
     runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
-    change: !allowChanges ? undefined : (request) => {
-      switch (request.do) {
-        case "cancel":
-          return cancel(source, request);
-        case "retry run":
-        case "cancel run":
-          return actOnRun(source, request);
-        default:
-          return carryOut(administration, request);
-      }
-    },
+    change: !allowChanges ? undefined : (request) => carryOut(source, administration, request),
   });
 }
 
@@ -87,115 +62,8 @@ function readRuns(wanted: URLSearchParams): Parameters<DashboardSource["runs"]>[
   };
 }
 
-async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
-  try {
-    if (what === "cancel run") await source.cancelRun(workflow, id);
-    else {
-      for await (const run of source.runs({ workflow })) if (run.id === id) await run.retry();
-    }
-    return { done: 1, failed: 0, error: undefined };
-  } catch (error) {
-    if (!isCatgaError(error)) throw error;
-    return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };
-  }
-}
-
 /** Runs that are read when a browser asks for them. */
 const MOST_RUNS = 500;
-
-/** Takes back what is scheduled; what fires again and again, too. */
-async function cancel(
-  { namespace, transport: { clock }, stream }: DashboardSource,
-  { contract, id }: CancelRequest,
-): Promise<ChangeAnswer> {
-  const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
-  if (!isContractName(contract)) return none;
-  const log = await stream("log");
-  if (log === undefined) return none;
-  const taken = await unschedule(scheduleSubject(namespace, contract, id), {
-    clock,
-    stream: () => log,
-    mark: `dashboard-${randomUUID()}`,
-    timeout: CANCEL,
-  });
-  return taken ? { done: 1, failed: 0, error: undefined } : none;
-}
-
-const CANCEL = 10_000; // ms
-
-// Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
-
-/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
-export async function carryOut(
-  administration: Pick<Administration, "deadLetters">,
-  { do: what, letters, matching = {} }: LettersRequest,
-): Promise<ChangeAnswer> {
-  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  const settle = async (letter: DeadLetter) => {
-    try {
-      await letter[what]();
-      done++;
-    } catch (thrown) {
-      if (!isCatgaError(thrown)) throw thrown;
-      failed++;
-      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
-    }
-  };
-  if (letters === undefined) {
-    for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
-    return { done, failed, error };
-  }
-  const { chosen, invalid } = bySubscription(letters);
-  for (const { service, subscription, ids } of chosen) {
-    for await (const letter of administration.deadLetters({ service, subscription })) {
-      const { position, publishedAt } = letter;
-      if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
-    }
-    failed += ids.size;
-    if (ids.size > 0) error ??= "it is no dead letter any more";
-  }
-  failed += invalid.length;
-  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
-  return { done, failed, error };
-}
-
-/** Whether the page shows a letter so. */
-function matches(
-  { service, subscription, contract, error }: DeadLetter,
-  filter: LetterFilter,
-): boolean {
-  const own = { service, subscription, contract, code: error.code };
-  // of the names that `server.ts` lets through
-  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
-    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
-  );
-}
-
-interface Chosen {
-  readonly service: string;
-  readonly subscription: string;
-  /** Identities of messages. */
-  readonly ids: Set<string>;
-}
-
-/** The letters of each subscription, and the places that are none. */
-function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; invalid: readonly string[] } {
-  const chosen = new Map<string, Chosen>();
-  const invalid: string[] = [];
-  for (const place of places) {
-    const found = readPlace(place);
-    if (found === undefined) {
-      invalid.push(place);
-      continue;
-    }
-    const { service, name: subscription, id } = found;
-    const label = `${service}/${subscription}`; // a service has no slash
-    const of = chosen.get(label) ?? { service, subscription, ids: new Set() };
-    chosen.set(label, of);
-    of.ids.add(id);
-  }
-  return { chosen: chosen.values(), invalid };
-}
 
 // One entity with its history, as the page asks for it: its last events, oldest first.
 

@@ -5,10 +5,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
-import type { ChangeAnswer, ChangeRequest, EntityView, LetterFilter, RunView } from "./view.ts";
+import { readChange } from "./changes.ts";
+import type { ChangeAnswer, ChangeRequest, EntityView, RunView } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
-import { isRecord } from "../data/checks.ts";
 
 /** Options of {@link DashboardServer.listen}. */
 interface ServerOptions {
@@ -146,48 +146,3 @@ const NO_SESSION: Refusal = {
   message: "open the address that `catga dashboard` printed: it lets this browser in",
 };
 const MOST_IN_BODY = 262_144;
-
-// The body of a change, as a browser sends it: checked as a whole.
-
-/** Parses it; a string says what is wrong with it. */
-export function readChange(body: string): ChangeRequest | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return "the body is not JSON";
-  }
-  if (!isRecord(value)) return "the body is not an object";
-  const { do: what, letters, matching, contract, id } = value;
-  if (what === "cancel") {
-    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
-  }
-  if (what === "retry run" || what === "cancel run") {
-    const { workflow } = value;
-    return isText(workflow) && isText(id) ? { do: what, workflow, id } : "a run has workflow and id, texts";
-  }
-  if (what !== "replay" && what !== "discard") return "do is replay, discard, cancel, retry run or cancel run";
-  if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
-  if (matching !== undefined) {
-    return isFilter(matching)
-      ? { do: what, matching }
-      : "matching has service, subscription, contract, code and cause, texts";
-  }
-  if (!Array.isArray(letters) || letters.length === 0 || letters.length > MOST || !letters.every(isText)) {
-    return `letters are 1 to ${MOST} places, texts`;
-  }
-  return { do: what, letters };
-}
-
-/** Letters in one request. */
-const MOST = 1_000;
-const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
-
-function isFilter(value: unknown): value is LetterFilter {
-  return isRecord(value) &&
-    Object.entries(value).every(([name, text]) => FILTERS.includes(name) && typeof text === "string");
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string";
-}

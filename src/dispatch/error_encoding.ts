@@ -1,6 +1,7 @@
 /**
  * Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack
- * leaves the node.
+ * leaves the node. What a handler throws that is no `CatgaError` has become `HANDLER_FAILED`, without its text, before:
+ * in `HandlerCall.thrown` (`mediator.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { decodeKey, encodeKey, isHashed, packValue, prefixFilter, subjectBelow, unpackValue } from "./expiry.ts";
+import { decodeKey, encodeKey, isHashed, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
 
 const KEYS = [
   "",

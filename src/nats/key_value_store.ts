@@ -14,7 +14,7 @@ import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
-import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./expiry.ts";
+import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
 import { remove, Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";

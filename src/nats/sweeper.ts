@@ -10,7 +10,8 @@
 import type { Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
-import { MARGIN, packValue, subjectBelow } from "./expiry.ts";
+import { MARGIN } from "./expiry.ts";
+import { packValue, subjectBelow } from "./key_subject.ts";
 import { Feed } from "./feed.ts";
 import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 

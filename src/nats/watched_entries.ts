@@ -4,7 +4,8 @@
  */
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { MARGIN, type Stored, subjectBelow, unpackValue } from "./expiry.ts";
+import { MARGIN, type Stored } from "./expiry.ts";
+import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream, StreamRecord } from "./jetstream.ts";
 import type { NatsTransport } from "./transport.ts";
 import type { Timer } from "../ports/clock.ts";

@@ -1,6 +1,7 @@
 /**
  * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the
- * contract's schema, then run in this process or handed to the cluster. `request_builder.ts` is the shorter way of
+ * contract's schema, then run in this process or handed to the cluster, where `cluster/routing/router.ts` decides which
+ * node it goes to, this one included. `request_builder.ts` is the shorter way of
  * sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another node
  * and back.
  *

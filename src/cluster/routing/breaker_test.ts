@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Breaker, type BreakerState } from "./candidates.ts";
+import { Breaker, type BreakerState } from "./breaker.ts";
 
 function make(failures = 3, cooldown = 1_000) {
   const clock = new VirtualClock();

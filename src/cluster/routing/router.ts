@@ -17,7 +17,8 @@ import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.
 import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
-import { type BreakerOptions, Breakers, Candidates, type KnownNode } from "./candidates.ts";
+import type { BreakerOptions } from "./breaker.ts";
+import { Breakers, Candidates, type KnownNode } from "./candidates.ts";
 import { toText } from "../../data/encoding.ts";
 import { nextTick } from "node:process";
 import type { AnyContract } from "../../contract/contract.ts";

@@ -1,3 +1,4 @@
+import { token, untoken } from "../../data/subject_token.ts";
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import {
@@ -23,8 +24,6 @@ import {
   scheduleSubject,
   streamOf,
   subscriptionKey,
-  token,
-  untoken,
 } from "./names.ts";
 
 /** Texts of users that must not change the subject, or key, that they stand in. */

@@ -6,7 +6,7 @@
 import { Fifo } from "../../data/fifo.ts";
 import { MOST_IN_GROUP } from "../format/position.ts";
 import type { Publication } from "./publication.ts";
-import { Group, type LaneHost } from "./stream_message.ts";
+import { Group, type LaneHost } from "./repeated_publish.ts";
 
 /** The publications under one subject. */
 export class Lane {

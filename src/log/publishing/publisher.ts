@@ -2,6 +2,7 @@
 import { KEEP, keepOf } from "../../contract/contract_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
+import { token } from "../../data/subject_token.ts";
 import { byteLength, cannotBeSent, encodeValue, exceeds } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
@@ -10,11 +11,11 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
-import { categorySubject, scheduleSubject, token } from "../format/names.ts";
+import { categorySubject, scheduleSubject } from "../format/names.ts";
 import { Lane } from "./lane.ts";
-import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./overwrite.ts";
+import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
 import { dueOf, type Planned, Publication, type PublicationHost, timeOf, unsupported } from "./publication.ts";
-import type { LaneHost, NamedSchedule, StreamMessage } from "./stream_message.ts";
+import type { LaneHost, NamedSchedule, StreamMessage } from "./repeated_publish.ts";
 
 /** What a {@link Publisher} is made of. */
 export interface PublisherOptions {

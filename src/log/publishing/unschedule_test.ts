@@ -5,7 +5,7 @@ import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { NO_LEADER, refusal, ScriptedStream, SILENCE, stored } from "../../../test/support/scripted_stream.ts";
-import { unschedule } from "./overwrite.ts";
+import { unschedule } from "./schedule_write.ts";
 
 const SUBJECT = "catga.shop.at.Mail.x";
 

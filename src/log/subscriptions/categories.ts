@@ -1,7 +1,7 @@
 /** The categories of a led subscription: those that its record names. */
 import { morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
-import type { CapableNode } from "./capable_nodes.ts";
+import type { CapableNode } from "./leader_order.ts";
 import { Category } from "./category.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 

@@ -5,7 +5,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./capable_nodes.ts";
+import type { CapableNode } from "./leader_order.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
 import { afterFailure } from "./dead_letter.ts";

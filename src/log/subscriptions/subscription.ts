@@ -12,7 +12,7 @@ import { categorySubject, commitSubject, requestSubject, subscriptionKey } from 
 import { endOf } from "../format/position.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./capable_nodes.ts";
+import type { CapableNode } from "./leader_order.ts";
 import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";

@@ -1,6 +1,7 @@
 /**
  * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the others.
  */
+import { token } from "../../data/subject_token.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -13,10 +14,9 @@ import {
   readRequestSubject,
   requestSubject,
   subscriptionKey,
-  token,
 } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
-import { type CapableNode, type CapableNodes, capableNodes } from "./capable_nodes.ts";
+import { type CapableNode, type CapableNodes, capableNodes } from "./leader_order.ts";
 import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";

@@ -12,7 +12,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/position.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
-import type { CapableNode } from "./capable_nodes.ts";
+import type { CapableNode } from "./leader_order.ts";
 import { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
@@ -23,7 +23,7 @@ import { Reading } from "./reading.ts";
 import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import type { SubscriptionStore } from "./store.ts";
-import { type TakenOver, takeOver } from "./takeover.ts";
+import { type TakenOver, takeOver } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** What a `Term` is made of. */

@@ -2,7 +2,7 @@
 import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
-import type { Replacement } from "./overwrite.ts";
+import type { Replacement } from "./schedule_write.ts";
 import { type Attempted, type Publication, textOf } from "./publication.ts";
 
 /** What the lanes of a publisher, and their messages, need of it. */

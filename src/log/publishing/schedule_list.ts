@@ -1,7 +1,7 @@
 /** What is scheduled for later: the messages under subjects of schedules that still fire. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { readScheduleSubject } from "../format/names.ts";
-import { markOf } from "./overwrite.ts";
+import { markOf } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
 export interface PendingSchedule {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { capableNodes } from "./capable_nodes.ts";
+import { capableNodes } from "./leader_order.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
 function spec(service: string, name: string, ...categories: string[]): SubscriptionSpec {

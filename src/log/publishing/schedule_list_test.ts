@@ -4,8 +4,8 @@ import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
-import { type PendingSchedule, pendingSchedules } from "./pending_schedules.ts";
-import { unschedule } from "./overwrite.ts";
+import { type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
+import { unschedule } from "./schedule_write.ts";
 
 describe("pendingSchedules", () => {
   it("gives what was scheduled, for when, and since when", async () => {

@@ -1,0 +1,185 @@
+/**
+ * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed and discarded,
+ * runs of workflows tried again and cancelled. A request is checked as a whole before anything is done.
+ */
+import { isContractName } from "../contract/contract.ts";
+import type { DeadLetter } from "../contract/kept.ts";
+import { isRecord } from "../data/checks.ts";
+import { isCatgaError } from "../error.ts";
+import type { Administration } from "../log/administration/administration.ts";
+import { messageId } from "../log/format/commit.ts";
+import { scheduleSubject } from "../log/format/names.ts";
+import { unschedule } from "../log/publishing/schedule_write.ts";
+import { randomUUID } from "node:crypto";
+import { readPlace, shownCause } from "./parked_views.ts";
+import { shownText } from "./shown.ts";
+import type {
+  CancelRequest,
+  ChangeAnswer,
+  ChangeRequest,
+  DashboardSource,
+  LetterFilter,
+  LettersRequest,
+  RunRequest,
+} from "./view.ts";
+
+/** Parses it; a string says what is wrong with it. */
+export function readChange(body: string): ChangeRequest | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return "the body is not JSON";
+  }
+  if (!isRecord(value)) return "the body is not an object";
+  const { do: what, letters, matching, contract, id } = value;
+  if (what === "cancel") {
+    return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
+  }
+  if (what === "retry run" || what === "cancel run") {
+    const { workflow } = value;
+    return isText(workflow) && isText(id) ? { do: what, workflow, id } : "a run has workflow and id, texts";
+  }
+  if (what !== "replay" && what !== "discard") return "do is replay, discard, cancel, retry run or cancel run";
+  if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
+  if (matching !== undefined) {
+    return isFilter(matching)
+      ? { do: what, matching }
+      : "matching has service, subscription, contract, code and cause, texts";
+  }
+  if (!Array.isArray(letters) || letters.length === 0 || letters.length > MOST || !letters.every(isText)) {
+    return `letters are 1 to ${MOST} places, texts`;
+  }
+  return { do: what, letters };
+}
+
+/** Letters in one request. */
+const MOST = 1_000;
+const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
+
+function isFilter(value: unknown): value is LetterFilter {
+  return isRecord(value) &&
+    Object.entries(value).every(([name, text]) => FILTERS.includes(name) && typeof text === "string");
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+/** Carries out a change. Rejects with what is no error of a single message. */
+export function carryOut(
+  source: DashboardSource,
+  administration: Pick<Administration, "deadLetters">,
+  request: ChangeRequest,
+): Promise<ChangeAnswer> {
+  if (request.do === "cancel") return cancel(source, request);
+  if ("workflow" in request) return actOnRun(source, request);
+  return settleLetters(administration, request);
+}
+
+async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
+  try {
+    if (what === "cancel run") await source.cancelRun(workflow, id);
+    else {
+      for await (const run of source.runs({ workflow })) if (run.id === id) await run.retry();
+    }
+    return { done: 1, failed: 0, error: undefined };
+  } catch (error) {
+    if (!isCatgaError(error)) throw error;
+    return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };
+  }
+}
+
+/** Takes back what is scheduled; what fires again and again, too. */
+async function cancel(
+  { namespace, transport: { clock }, stream }: DashboardSource,
+  { contract, id }: CancelRequest,
+): Promise<ChangeAnswer> {
+  const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
+  if (!isContractName(contract)) return none;
+  const log = await stream("log");
+  if (log === undefined) return none;
+  const taken = await unschedule(scheduleSubject(namespace, contract, id), {
+    clock,
+    stream: () => log,
+    mark: `dashboard-${randomUUID()}`,
+    timeout: CANCEL,
+  });
+  return taken ? { done: 1, failed: 0, error: undefined } : none;
+}
+
+const CANCEL = 10_000; // ms
+
+// Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
+
+/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
+export async function settleLetters(
+  administration: Pick<Administration, "deadLetters">,
+  { do: what, letters, matching = {} }: LettersRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  const settle = async (letter: DeadLetter) => {
+    try {
+      await letter[what]();
+      done++;
+    } catch (thrown) {
+      if (!isCatgaError(thrown)) throw thrown;
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  };
+  if (letters === undefined) {
+    for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
+    return { done, failed, error };
+  }
+  const { chosen, invalid } = bySubscription(letters);
+  for (const { service, subscription, ids } of chosen) {
+    for await (const letter of administration.deadLetters({ service, subscription })) {
+      const { position, publishedAt } = letter;
+      if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
+    }
+    failed += ids.size;
+    if (ids.size > 0) error ??= "it is no dead letter any more";
+  }
+  failed += invalid.length;
+  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
+  return { done, failed, error };
+}
+
+/** Whether the page shows a letter so. */
+function matches(
+  { service, subscription, contract, error }: DeadLetter,
+  filter: LetterFilter,
+): boolean {
+  const own = { service, subscription, contract, code: error.code };
+  // of the names that `readChange` lets through
+  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
+    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
+  );
+}
+
+interface Chosen {
+  readonly service: string;
+  readonly subscription: string;
+  /** Identities of messages. */
+  readonly ids: Set<string>;
+}
+
+/** The letters of each subscription, and the places that are none. */
+function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; invalid: readonly string[] } {
+  const chosen = new Map<string, Chosen>();
+  const invalid: string[] = [];
+  for (const place of places) {
+    const found = readPlace(place);
+    if (found === undefined) {
+      invalid.push(place);
+      continue;
+    }
+    const { service, name: subscription, id } = found;
+    const label = `${service}/${subscription}`; // a service has no slash
+    const of = chosen.get(label) ?? { service, subscription, ids: new Set() };
+    chosen.set(label, of);
+    of.ids.add(id);
+  }
+  return { chosen: chosen.values(), invalid };
+}

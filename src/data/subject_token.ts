@@ -1,0 +1,30 @@
+/** Names of contracts, keys and ids as tokens of NATS subjects, and back. Keys of buckets: `nats/key_subject.ts`. */
+
+/** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */
+export function token(text: string): string {
+  if (/^[\w-]+$/.test(text)) return text;
+  let made = "";
+  for (const byte of new TextEncoder().encode(text)) {
+    const char = String.fromCharCode(byte);
+    made += /[\w-]/.test(char) ? char : `=${byte.toString(16).padStart(2, "0")}`;
+  }
+  return made === "" ? "=" : made;
+}
+
+/** The string of a token; `undefined` if {@link token} does not make it. */
+export function untoken(text: string): string | undefined {
+  if (/^[\w-]+$/.test(text)) return text;
+  if (text === "=") return "";
+  if (!/^(?:[\w-]|=[0-9a-f]{2})+$/.test(text)) return undefined;
+  const bytes: number[] = [];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== "=") bytes.push(text.charCodeAt(i));
+    else bytes.push(Number.parseInt(text.slice(i + 1, i += 3), 16)), i--;
+  }
+  try {
+    const made = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    return token(made) === text ? made : undefined;
+  } catch {
+    return undefined; // no UTF-8
+  }
+}

@@ -33,6 +33,7 @@ export class Feed {
   #name: string | undefined;
   #delivery: LogDelivery | undefined;
   #upTo = 0;
+  #listed = false;
   #ended = false;
 
   /** Opens a feed of `filter`, without the values if `headersOnly`; rejects as `JetStream.createConsumer` does. */
@@ -115,12 +116,22 @@ export class Feed {
           ttl: headers === undefined ? undefined : readTtl(headers.get("Nats-TTL")),
         });
       },
-      onFlow: (reply) => transport.connection.publish(reply),
+      onFlow: (reply, stalled) => {
+        transport.connection.publish(reply);
+        // a user who may not publish that gets no more: what has come has to do
+        if (stalled) this.#isListed();
+      },
       onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
-      onCaughtUp: () => this.#listener.onListed(),
+      onCaughtUp: () => this.#isListed(),
       onBroken: (why) => this.#break(why),
     });
-    if (consumer.expected === 0) this.#listener.onListed();
+    if (consumer.expected === 0) this.#isListed();
+  }
+
+  #isListed(): void {
+    if (this.#listed) return;
+    this.#listed = true;
+    this.#listener.onListed();
   }
 
   #break(why: string): void {

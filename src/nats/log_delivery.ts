@@ -12,8 +12,8 @@ const LATE = 250;
 /** The callbacks of a {@link LogDelivery}. None throws. */
 interface DeliveryListener {
   onMessage(message: Msg, sequence: number, time: number): void;
-  /** The server waits for a message on this subject before it sends many more. */
-  onFlow(reply: string): void;
+  /** The server waits for a message on this subject before it sends many more; `stalled`: before it sends any. */
+  onFlow(reply: string, stalled: boolean): void;
   /** There is nothing to deliver up to this sequence of the stream. */
   onIdle(sequence: number): void;
   /** All messages that there were at the start have come. Called once. */
@@ -93,9 +93,9 @@ export class LogDelivery {
   /** A status message of the server: 100 for heartbeats and flow control. */
   #control(reply: string, headers: MsgHdrs): void {
     if (headers.code !== 100) return this.#break(headers.status);
-    if (reply !== "") return this.#listener.onFlow(reply);
+    if (reply !== "") return this.#listener.onFlow(reply, false);
     const stalled = headers.get("Nats-Consumer-Stalled");
-    if (stalled !== "") this.#listener.onFlow(stalled);
+    if (stalled !== "") this.#listener.onFlow(stalled, true);
     if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
     // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
     if (stalled !== "") return;

@@ -53,9 +53,11 @@ describe("bench", await requireNatsServer(), () => {
       const { tables } = await readRun(json);
       assertEquals(tables.map(({ id }) => id), [
         "log-publish",
+        "log-publish-ids",
         "log-publish-alone",
         "log-handled",
         "log-latency",
+        "log-batches",
         "log-behind",
         "log-behind-memory",
         "log-model",
@@ -78,6 +80,7 @@ describe("bench", await requireNatsServer(), () => {
       const { tables } = await readRun(json);
       assertEquals(tables.map(({ id }) => id), [
         "entities",
+        "entities-processor",
         "entities-steady",
         "entities-alone",
         "entities-together",

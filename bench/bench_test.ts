@@ -95,6 +95,8 @@ describe("bench", await requireNatsServer(), () => {
       ]);
       for (const { id, rows } of tables) {
         for (const { name, cells } of rows) {
+          // a trial of endurance has windows so short that nothing may end in one
+          if (id === "entities-endurance") continue;
           for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);
         }
       }

@@ -89,7 +89,7 @@ const LONG = Object.entries({
   test_cluster: 4,
   user_rights: 4,
   // of the fault suite
-  "faults/streams": 150,
+  "faults/streams": 80,
   log_plants: 110,
   workflows_plants: 95,
   log_crash_semantics: 90,

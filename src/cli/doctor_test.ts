@@ -96,8 +96,12 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
   });
 
   it("an account without JetStream", async () => {
-    const found = await doctor("well", "none");
-    assert(found.some(({ message }) => /JetStream/i.test(message)), JSON.stringify(found));
+    // a busy machine may not connect within its time
+    const found = await eventually("an answer", async () => {
+      const all = await doctor("well", "none");
+      return all.some(({ kind }) => kind === "unreachable") ? undefined : all;
+    });
+    assert(found!.some(({ message }) => /JetStream/i.test(message)), JSON.stringify(found));
   });
 
   it("a namespace in which no node ever ran", async () => {

@@ -234,7 +234,7 @@ export function streamsSuite(harness: StreamsHarness): void {
     "a handler reads streams with its context, and they end with it",
     within(async ({ reader }) => {
       assertEquals((await reader.send(Sum, { to: 500 })).value, 125_250);
-      const stopped = await reader.send(Sum, { to: 1e9 }, { timeout: 100 });
+      const stopped = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
       assertEquals(stopped.error?.code, "OUTCOME_UNKNOWN");
       await eventually("the stream to end", () => seen.finals === 2);
     }),
@@ -256,9 +256,9 @@ export function streamsSuite(harness: StreamsHarness): void {
           }
         }),
       });
-      const idle = await readAll(other.stream(Silent, undefined, { idle: 100 }));
+      const idle = await readAll(other.stream(Silent, undefined, { idle: 1_000 }));
       assertEquals([idle.items, idle.code], [[1], "TIMEOUT"]);
-      const whole = await readAll(other.stream(Silent, undefined, { timeout: 100 }));
+      const whole = await readAll(other.stream(Silent, undefined, { timeout: 1_000 }));
       assertEquals([whole.items, whole.code], [[1], "TIMEOUT"]);
       await eventually("both to end", () => ended === 2);
       await close();

@@ -13,6 +13,10 @@ import { QUIET } from "../support/quiet.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
 
 const slow = { timeout: 300_000 };
+/** With `CATGA_STREAM_SCALE=4`, which is what a release is tried with: 20 kills, and readers that sleep for a minute. */
+const SCALE = Number(process.env.CATGA_STREAM_SCALE ?? 1);
+const KILLS = 5 * SCALE;
+const ASLEEP = 15_000 * SCALE;
 
 /** Nodes in processes, Deno and Bun, and a reader in this one. */
 class Stage implements AsyncDisposable {
@@ -80,7 +84,7 @@ async function read(items: AsyncIterable<number>, seen?: () => void): Promise<Re
 
 describe("streams under faults", await requireNatsServer(), () => {
   it(
-    "100 streams, 20 kills at random items: each is a prefix, or all with resume, and no generator stays",
+    "100 streams, kills of their nodes at random items: each is a prefix, or all with resume, and no generator stays",
     slow,
     async () => {
       await using stage = await Stage.open(["d1", "b1", "d2"]);
@@ -103,7 +107,7 @@ describe("streams under faults", await requireNatsServer(), () => {
         return all;
       });
       const ids = ["d1", "b1", "d2"];
-      for (let kill = 0; kill < 20; kill++) {
+      for (let kill = 0; kill < KILLS; kill++) {
         const until = seen + 2_000 + Math.floor(Math.random() * 5_000);
         await eventually("some items", () => seen > until);
         const victim = ids[kill % 3];
@@ -115,7 +119,7 @@ describe("streams under faults", await requireNatsServer(), () => {
       const ends = (await Promise.all(going)).flat();
       await Promise.all(plain);
       for (const { count, error } of ends) assertEquals([error, count], [undefined, 3_000]);
-      assert(broken.length >= 20, `${broken.length} streams broke`);
+      assert(broken.length >= KILLS, `${broken.length} streams broke`);
       for (const { error, count } of broken) {
         assert(["STREAM_BROKEN", "UNAVAILABLE", "NO_HANDLER"].includes(error!.code), `${error}`);
         if (error!.code === "STREAM_BROKEN") assertEquals(error!.details, { received: count });
@@ -147,20 +151,20 @@ describe("streams under faults", await requireNatsServer(), () => {
         return whose === "reader" ? link.url : server.url;
       });
       await stage.start("d1", whose === "node" ? link!.url : undefined);
-      const input = { from: 1, to: 4_000, ms: 2 };
+      const input = { from: 1, to: 1_500, ms: 2 };
       let seen = 0;
       const plain = Array.from({ length: 10 }, () => read(stage.reader.stream(Numbers, input), () => seen++));
       const going = Array.from({ length: 10 }, () => read(stage.reader.stream(Going, input), () => seen++));
-      await eventually("some items", () => seen > 2_000);
+      await eventually("some items", () => seen > 1_000);
       link!.cut();
       const at = performance.now();
       await eventually("it to last", () => performance.now() - at > ms);
       link!.restore();
       for (const { count, error } of await Promise.all(plain)) {
-        if (error === undefined) assertEquals(count, 4_000);
+        if (error === undefined) assertEquals(count, 1_500);
         else assertEquals([error.code, error.details], ["STREAM_BROKEN", { received: count }]);
       }
-      for (const { count, error } of await Promise.all(going)) assertEquals([error, count], [undefined, 4_000]);
+      for (const { count, error } of await Promise.all(going)) assertEquals([error, count], [undefined, 1_500]);
       for (const id of ["b1", "d1"]) {
         await eventually(`the generators of ${id} to end`, async () => (await stage.holds(id)).open === 0);
       }
@@ -177,7 +181,7 @@ describe("streams under faults", await requireNatsServer(), () => {
       const streams = Array.from({ length: 20 }, () => stage.reader.stream(Texts, { size: 100_000 }, { node }));
       await Promise.all(streams.map((items) => items.next()));
       const at = performance.now();
-      await eventually("a while", () => performance.now() - at > 60_000, 90_000);
+      await eventually("a while", () => performance.now() - at > ASLEEP, 2 * ASLEEP);
       const after = await stage.holds(node);
       console.log(`${node}: +${mb(after.rss - before.rss)} MB there, +${mb(process.memoryUsage().rss - own)} MB here`);
       assertLess(after.heap - before.heap, 60_000_000);

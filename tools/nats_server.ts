@@ -59,7 +59,8 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   if (options.jetstream ?? true) args.push("-js", "-sd", storeDir);
   if (options.config !== undefined) {
     const file = join(folder, "nats.conf");
-    await writeFile(file, options.config);
+    // where a machine is busy, the 2 s that a client has by default to sign in are too few
+    await writeFile(file, options.config.replace(/^(\s*authorization\s*:?\s*\{)/m, "$1 timeout: 60\n"));
     args.push("-c", file);
   }
   const child = spawn(binary, [...args, ...options.args ?? []], { stdio: "ignore" });

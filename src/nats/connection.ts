@@ -401,6 +401,14 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
     return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
   }
   const where = addressOf(options);
+  if (/authentication timeout/i.test(error.message)) {
+    return new CatgaError(
+      "UNAVAILABLE",
+      `NATS at ${where} did not get the credentials in time (${error.message}): is this process or its machine too busy? ` +
+        "`timeout` in the server's `authorization` gives it longer",
+      { retryable: true, cause: error },
+    );
+  }
   if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
     return new CatgaError(
       "UNAVAILABLE",

@@ -1,10 +1,10 @@
 import { createServer, type Server } from "node:net";
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { connectNats } from "./connection.ts";
+import { connectNats, firstConnect } from "./connection.ts";
 
 describe("connectNats: without a server", () => {
   it("connectNats: without a server it is UNAVAILABLE, with the address and what to do", async () => {
@@ -104,6 +104,15 @@ describe("connectNats", await requireNatsServer(), () => {
       assertStringIncludes(error.message, "refused the credentials");
       assertStringIncludes(error.message, `127.0.0.1:${server.port}`);
     }
+  });
+
+  it("firstConnect: credentials that came too late are not refused ones, and another attempt may succeed", async () => {
+    const late = Object.assign(new Error("Authentication Timeout"), { name: "AuthorizationError" });
+    const driver = { connect: () => Promise.reject(late) };
+    const options = { servers: "a:1", timeout: 10, reconnectTimeWait: 1 };
+    const error = await assertRejects(() => firstConnect(driver, options), CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
+    assertMatch(error.message, /^NATS at a:1 did not get the credentials in time \(Authentication Timeout\): is this process/);
   });
 
   it("connectNats: accepts an open connection of any copy of nats.js, and no closed one", async () => {

@@ -104,6 +104,18 @@ describe("a run whose subject has an invalid message already", () => {
   });
 });
 
+describe("a plain NATS client", () => {
+  it("reaches none of the messages by which nodes drive runs", async () => {
+    await using cluster = await testCluster(["worker"], quiet);
+    const client = cluster.network.connect({ name: "plain" });
+    const answered = new Promise<boolean>((resolve) =>
+      client.subscribe("_INBOX.1", {}, ({ noResponders }) => resolve(!noResponders))
+    );
+    client.publish("catga.default.call.Order-run.join", '{"run":"7","sequence":0}', { reply: "_INBOX.1" });
+    assertEquals(await cluster.until(answered), false);
+  });
+});
+
 describe("a forged note that a run is stuck", () => {
   it("hides no other one", async () => {
     const Bug = workflow<void, string>("Bug");

@@ -30,6 +30,8 @@ export class ReaderLine implements ItemLine {
   #from = 0;
   #ask = -1;
   #end = -1;
+  /** The reader may lack what was sent since it said so. */
+  #again = false;
   /** Its peer knows that there is something to write. */
   #waits = false;
 
@@ -63,16 +65,26 @@ export class ReaderLine implements ItemLine {
     this.#gathered();
   }
 
-  /** Writes what was gathered in this turn. */
+  /** Writes what was gathered in this turn; once what the reader may lack, however often it has said so. */
   write(writer: FrameWriter): void {
     const { seq, index } = this.#request;
+    this.#writeItems(writer);
+    if (this.#again) {
+      this.#again = false;
+      this.onWord?.(0, 0, true);
+      this.#writeItems(writer);
+    }
     this.#waits = false;
-    const texts = this.#texts;
-    this.#texts = [];
-    for (let i = 0; i < texts.length; i++) writer.streamItem(seq, index, this.#from + i, texts[i]);
     if (this.#ask >= 0) writer.item(numberItem("a", seq, index, this.#ask));
     if (this.#end >= 0) writer.item(numberItem("z", seq, index, this.#end));
     this.#ask = this.#end = -1;
+  }
+
+  #writeItems(writer: FrameWriter): void {
+    const { seq, index } = this.#request;
+    const texts = this.#texts;
+    this.#texts = [];
+    for (let i = 0; i < texts.length; i++) writer.streamItem(seq, index, this.#from + i, texts[i]);
   }
 
   /** It is written when the turn ends, so that its items stand together although other streams have theirs in between. */
@@ -85,7 +97,10 @@ export class ReaderLine implements ItemLine {
   /** The reader says how far it is. */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
-    this.onWord?.(consumed, received, again);
+    this.onWord?.(consumed, received, false);
+    if (!again) return;
+    this.#again = true;
+    this.#gathered();
   }
 }
 
@@ -107,9 +122,8 @@ export class OpenStreams {
     this.#clock = clock;
   }
 
-  /** Whether there may be another one. */
-  get room(): boolean {
-    return this.#open.size < MAX_OPEN;
+  get size(): number {
+    return this.#open.size;
   }
 
   /** A stream is fed from now on, until the function that this returns is called. */
@@ -191,4 +205,3 @@ const BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
 const EVERY = 1_000; // ms
 const QUESTION = 10; // checks
 const MOST_QUESTIONS = 3; // without an answer
-const MAX_OPEN = 65_536;

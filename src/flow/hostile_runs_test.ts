@@ -1,7 +1,7 @@
 /** What anybody who may write to the subjects of runs, or send to a node, cannot do to them; and what steps may throw. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { type Catga, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, CatgaError, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { type TestCluster, testCluster } from "@catga/catga/testing";
 import { commandText, entityGroupText, eventText } from "../log/format/entity_group.ts";
 import { entitySubject } from "../log/format/names.ts";
@@ -158,6 +158,47 @@ describe("a message that says that a run has more than is stored", () => {
   });
 });
 
+const throws = () => {
+  throw new Error("a trap");
+};
+const isCatga = (thrown: unknown) => typeof thrown === "object" && thrown !== null && CATGA.has(thrown);
+const CATGA = new WeakSet<object>();
+/** What code throws that means no good. */
+const ODD: Record<string, () => unknown> = {
+  undefined: () => undefined,
+  "a symbol": () => Symbol("odd"),
+  "an object without a prototype": () => Object.create(null),
+  "a proxy that throws at all": () =>
+    new Proxy({}, {
+      get: throws,
+      has: throws,
+      getPrototypeOf: throws,
+      ownKeys: throws,
+      getOwnPropertyDescriptor: throws,
+    }),
+  "an error whose message is a getter that throws": () =>
+    Object.defineProperty(new Error(), "message", { get: throws }),
+  "an error whose message is an object": () => Object.assign(new Error(), { message: { toString: throws } }),
+  "an error whose name is a getter that throws": () => Object.defineProperty(new Error("x"), "name", { get: throws }),
+  "an error that is its own cause": () => {
+    const error = new Error("cyclic");
+    return Object.assign(error, { cause: error });
+  },
+  "an error with a message of 10 MB": () => new Error("x".repeat(10_000_000)),
+  "a message that is not well-formed": () => new Error("\ud800"),
+  "a failure with details that cannot be read": () => {
+    const error = new CatgaError("ODD", "odd", {
+      details: {
+        get a() {
+          return throws();
+        },
+      },
+    });
+    CATGA.add(error);
+    return error;
+  },
+};
+
 let drives = 0;
 const Counted = workflow<void, string>("Counted");
 const counter = Counted.signal("go");
@@ -208,6 +249,42 @@ describe("a malformed entry of a run", () => {
       assertEquals((await infoOf(app, run))?.status, "waiting");
       unwrap(await app.tell(paid, run, "in time"));
       assertEquals(unwrap(await result), "paid in time");
+    });
+  }
+});
+
+describe("whatever a step throws", () => {
+  for (const [name, make] of Object.entries(ODD)) {
+    it(`is recorded, and the run is stuck: ${name}`, async () => {
+      const Odd = workflow<"step" | "handler" | "undo", string>("Odd", { id: (where) => where });
+      const odd = Odd.handle(async (flow, where) => {
+        const thrown = () => {
+          throw make();
+        };
+        if (where === "handler") thrown();
+        await flow.step("odd", where === "step" ? thrown : () => 1, {
+          retry: { attempts: 1 },
+          ...(where === "undo" ? { undo: thrown } : {}),
+        });
+        return fail("NO", "no") as never;
+      });
+      await using cluster = await testCluster(["worker"], { handlers: odd, logger: QUIET });
+      const app = cluster.app("worker");
+      for (const where of ["step", "undo"] as const) {
+        unwrap(await app.start(Odd, where));
+        await cluster.advance(1_000);
+        const info = await infoOf(app, where);
+        const [pending] = info?.pending ?? [];
+        assertEquals([where, info?.status, typeof pending?.error?.code, typeof pending?.error?.message], [
+          where,
+          "stuck",
+          "string",
+          "string",
+        ]);
+      }
+      unwrap(await app.start(Odd, "handler"));
+      await cluster.advance(1_000);
+      assertEquals((await infoOf(app, "handler"))?.status, isCatga(make()) ? "failed" : "retrying");
     });
   }
 });

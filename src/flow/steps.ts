@@ -18,6 +18,7 @@ import {
   PASSING,
   Passing,
   PAUSES,
+  readable,
   recorded,
   type Retry,
   stepId,
@@ -282,8 +283,9 @@ export class Steps {
       if (state.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
-    } catch (error) {
+    } catch (thrown) {
       if (state.over || journal.outcomes.has(name)) return undefined;
+      const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {

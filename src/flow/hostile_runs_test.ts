@@ -7,6 +7,9 @@ import { commandText, entityGroupText, eventText } from "../log/format/entity_gr
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { runContracts } from "../contract/workflow.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { Outcome } from "./journal.ts";
+import { Results } from "./results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = workflow<void, string>("Order");
@@ -113,6 +116,40 @@ describe("a plain NATS client", () => {
     );
     client.publish("catga.default.call.Order-run.join", '{"run":"7","sequence":0}', { reply: "_INBOX.1" });
     assertEquals(await cluster.until(answered), false);
+  });
+});
+
+describe("announcements that a run has ended", () => {
+  it("have it read one at a time, however many there are", async () => {
+    const reads: ((outcome: Outcome | undefined) => void)[] = [];
+    let announce = () => {};
+    const results = new Results({
+      namespace: "test",
+      clock: new VirtualClock(),
+      transport: {
+        status: { state: "connected", generation: 1 },
+        publish() {},
+        onStatus: () => () => {},
+        subscribe(subject, _, onMessage) {
+          const data = new TextEncoder().encode('{"run":"7"}');
+          announce = () => onMessage({ subject, data, reply: undefined, headers: undefined, noResponders: false });
+          return { close() {}, drain: () => Promise.resolve() };
+        },
+      },
+      read: () => new Promise((resolve) => reads.push(resolve)),
+    });
+    const told: unknown[] = [];
+    results.wait({ workflow: "Order", run: "7" }, false, (outcome) => told.push(outcome));
+    for (let i = 0; i < 1_000; i++) announce();
+    assertEquals(reads.length, 1);
+    reads[0](undefined);
+    await new Promise((resolve) => setTimeout(resolve));
+    // what was announced while it was read
+    assertEquals(reads.length, 2);
+    reads[1]({ ok: true, value: "end" });
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals([told, reads.length], [[{ ok: true, value: "end" }], 2]);
+    results.close();
   });
 });
 

@@ -107,6 +107,37 @@ describe("a run whose subject has an invalid message already", () => {
   });
 });
 
+describe("a run that names another as its parent", () => {
+  it("gives none of that one's steps an outcome", async () => {
+    const Payout = workflow<void, string>("Payout");
+    const go = Payout.signal("go");
+    let charged = 0;
+    const payout = Payout.handle(async (flow) => {
+      await flow.wait(go);
+      await flow.step("charge", () => void charged++);
+      const inner = await flow.send(Order, undefined, { name: "order" });
+      return `${inner.ok && inner.value}`;
+    });
+    await using cluster = await testCluster(["worker"], { handlers: [payout, order], logger: QUIET });
+    const app = cluster.app("worker");
+    const run = unwrap(await app.start(Payout));
+    await waiting(cluster, app, run);
+    const { entry } = await writer(cluster);
+    for (const step of ["charge", "order"]) {
+      const parent = { workflow: "Payout", run, step };
+      await entry(`forged-${step}`, { t: "started", by: "", version: 1, keep: 60_000, parent });
+      await waiting(cluster, app, `forged-${step}`);
+      unwrap(await app.tell(paid, `forged-${step}`, "never"));
+      unwrap(await app.result(Order, `forged-${step}`));
+    }
+    unwrap(await app.tell(go, run));
+    const own = `Payout:${run}:order`;
+    await cluster.advance(1_000);
+    await app.tell(paid, own, "for it");
+    assertEquals([unwrap(await app.result(Payout, run)), charged], ["paid for it", 1]);
+  });
+});
+
 describe("a plain NATS client", () => {
   it("reaches none of the messages by which nodes drive runs", async () => {
     await using cluster = await testCluster(["worker"], quiet);

@@ -370,10 +370,14 @@ export class Steps {
             this.#over(step);
             return state.halt();
           }
-          const started = await host.startChild(contract, child.run, input, { ...ref, step: name });
+          const started = journal.wasTold(name, child)
+            ? { ok: true, value: child.run } as const
+            : await host.startChild(contract, child.run, input, { ...ref, step: name });
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
-          if (started.ok) state.record({ t: "child", step: name, ...child });
-          else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+          if (started.ok) {
+            state.record({ t: "child", step: name, ...child });
+            state.after(() => step.go()); // it may have ended before
+          } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.timer(1_000, () => step.go());
           } else state.refuse(name, recorded(started.error));
         } finally {

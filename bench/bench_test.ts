@@ -14,7 +14,7 @@ const file = fileURLToPath(new URL("bench.ts", import.meta.url));
 const command = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-check"];
 
 /** Options of a run that is short; the file for its figures comes behind. */
-const trial = ["--trial", "--no-peers", "--no-published", "--json"];
+const TRIAL = ["--trial", "--no-peers", "--no-published", "--json"];
 
 /** Runs the bench without peers; gives what it printed on both channels. */
 function bench(...args: string[]): Promise<string> {
@@ -26,107 +26,74 @@ function bench(...args: string[]): Promise<string> {
   });
 }
 
+/** Runs these sections of the bench; gives what it printed, and its figures. */
+async function measured(...sections: string[]) {
+  const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+  try {
+    const json = join(folder, "run.json");
+    const printed = await bench(...sections, ...TRIAL, json);
+    return { printed, run: await readRun(json) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The sections, with the tables that they make. */
+const SECTIONS: readonly (readonly [what: string, sections: readonly string[], tables: readonly string[]])[] = [
+  ["events", ["events"], ["events"]],
+  ["the log: publishing, handling, catching up, read models", ["log"], [
+    "log-publish",
+    "log-publish-ids",
+    "log-publish-alone",
+    "log-handled",
+    "log-latency",
+    "log-batches",
+    "log-behind",
+    "log-behind-memory",
+    "log-model",
+  ]],
+  ["entities: commands, loading, and a growing number of them", [
+    "entities",
+    "entities-growth",
+    "entities-endurance",
+  ], [
+    "entities",
+    "entities-processor",
+    "entities-steady",
+    "entities-alone",
+    "entities-together",
+    "entities-load",
+    "entities-growth",
+    "entities-growth-memory",
+    "entities-growth-load",
+    "entities-growth-loads",
+    "entities-endurance",
+    "entities-endurance-processor",
+    "entities-endurance-memory",
+  ]],
+  ["workflows: runs, resuming and waking", ["workflows"], [
+    "workflows",
+    "workflows-latency",
+    "workflows-processor",
+    "workflows-resume",
+    "workflows-wake",
+  ]],
+];
+
 describe("bench", await requireNatsServer(), () => {
-  it("measures, prints, and writes figures that a later run can be compared with", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
-    try {
-      const json = join(folder, "run.json");
-      const printed = await bench("events", ...trial, json);
-      assertStringIncludes(printed, "Catga ÷ nc.publish");
-      const { tables: [events], setting } = await readRun(json);
-      assertStringIncludes(printed, setting.runtime);
-      assertEquals(events.id, "events");
-      for (const { cells } of events.rows) {
-        assertEquals(cells.length, events.columns.length);
-        for (const rounds of cells) assertGreater(median(rounds), 0);
-      }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
-
-  it("measures the log: publishing, handling, catching up, read models", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
-    try {
-      const json = join(folder, "run.json");
-      await bench("log", ...trial, json);
-      const { tables } = await readRun(json);
-      assertEquals(tables.map(({ id }) => id), [
-        "log-publish",
-        "log-publish-ids",
-        "log-publish-alone",
-        "log-handled",
-        "log-latency",
-        "log-batches",
-        "log-behind",
-        "log-behind-memory",
-        "log-model",
-      ]);
-      for (const { id, rows } of tables) {
+  for (const [what, sections, tables] of SECTIONS) {
+    it(`measures ${what}: each figure of each table, written for a later run to be compared with`, async () => {
+      const { printed, run } = await measured(...sections);
+      assertStringIncludes(printed, run.setting.runtime);
+      assertEquals(run.tables.map(({ id }) => id), tables);
+      for (const { id, columns, rows } of run.tables) {
         for (const { name, cells } of rows) {
+          assertEquals(cells.length, columns.length, `${id}: ${name}`);
           for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);
         }
       }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
-
-  it("measures entities: commands, loading, and a growing number of them", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
-    try {
-      const json = join(folder, "run.json");
-      await bench("entities", "entities-growth", "entities-endurance", ...trial, json);
-      const { tables } = await readRun(json);
-      assertEquals(tables.map(({ id }) => id), [
-        "entities",
-        "entities-processor",
-        "entities-steady",
-        "entities-alone",
-        "entities-together",
-        "entities-load",
-        "entities-growth",
-        "entities-growth-memory",
-        "entities-growth-load",
-        "entities-growth-loads",
-        "entities-endurance",
-        "entities-endurance-processor",
-        "entities-endurance-memory",
-      ]);
-      for (const { id, rows } of tables) {
-        for (const { name, cells } of rows) {
-          // a trial of endurance has windows so short that nothing may end in one
-          if (id === "entities-endurance") continue;
-          for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);
-        }
-      }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
-
-  it("measures workflows: runs, resuming and waking", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
-    try {
-      const json = join(folder, "run.json");
-      await bench("workflows", ...trial, json);
-      const { tables } = await readRun(json);
-      assertEquals(tables.map(({ id }) => id), [
-        "workflows",
-        "workflows-latency",
-        "workflows-processor",
-        "workflows-resume",
-        "workflows-wake",
-      ]);
-      for (const { id, rows } of tables) {
-        for (const { name, cells } of rows) {
-          for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);
-        }
-      }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  });
+    });
+  }
 
   it("says what it was asked for in vain", async () => {
     const error = await bench("fast").then(() => "nothing", String);

@@ -69,6 +69,8 @@ export type Batch<Payload> =
     readonly position: number;
     /** Which attempt of this message it is, from 1. */
     readonly attempt: number;
+    /** As `ctx.headers` of a single message. */
+    readonly headers: Readonly<Record<string, string>>;
   }[]
   & {
     /**

@@ -33,60 +33,61 @@ export async function feed(
   const given: unknown = await fn(payload as never, ctx);
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
-  let returned: unknown;
+  let returned: Promise<unknown> | undefined;
+  let open = true;
+  // not a plain call: what it throws where a signal aborts would end the process
+  const end = async () => await iterator.return?.();
   let stopped = false;
   const stop = () => {
     stopped = true;
     outlet.close();
-    returned = iterator.return?.();
-    if (returned instanceof Promise) returned.catch(() => {}); // awaited below
+    if (!open) return;
+    returned = end();
+    returned.catch(() => {}); // awaited below
   };
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
   let count = 0;
   let failure: unknown;
-  let open = true;
+  let threw = false;
   try {
-    const { items } = contract.options;
-    while (!stopped) {
-      if (!outlet.room) {
-        await outlet.ready();
-        continue;
+    try {
+      const { items } = contract.options;
+      while (!stopped) {
+        if (!outlet.room) {
+          await outlet.ready();
+          continue;
+        }
+        const next = iterator.next();
+        const step = "then" in next ? await next : next;
+        if (step.done) {
+          open = false;
+          failure = step.value;
+          break;
+        }
+        if (items !== undefined) {
+          const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
+          if (!checked.ok) throw checked.error;
+        }
+        if (stopped) break;
+        outlet.send(step.value);
+        count++;
       }
-      const next = iterator.next();
-      const step = "then" in next ? await next : next;
-      if (step.done) {
-        open = false;
-        failure = step.value;
-        break;
-      }
-      if (items !== undefined) {
-        const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
-        if (!checked.ok) throw checked.error;
-      }
-      if (stopped) break;
-      outlet.send(step.value);
-      count++;
+    } catch (error) {
+      // items that cannot be sent; what the generator itself threw has ended it
+      if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown
+      open = false;
+      threw = true;
+      failure = error;
     }
-  } catch (error) {
-    // items that cannot be sent; what the generator itself threw has ended it
-    if (open && !stopped) returned = iterator.return?.();
-    open = false;
-    failure = error;
     await returned;
+    if (!stopped) await outlet.end();
     if (stopped) throw endOf(contract, signal.reason, ctx.node);
-    await outlet.end();
-    throw error;
+    if (threw) throw failure;
+    return isFailure(failure) ? failure : count;
   } finally {
     signal.removeEventListener("abort", stop);
   }
-  if (stopped) {
-    await returned;
-    throw endOf(contract, signal.reason, ctx.node);
-  }
-  await outlet.end();
-  if (isFailure(failure)) return failure;
-  return count;
 }
 
 /** What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead may go on elsewhere. */

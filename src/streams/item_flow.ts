@@ -116,6 +116,8 @@ export class ItemSender implements LineSender {
 
 /** The reader's side. */
 export class ItemReceiver {
+  /** How many items wait to be consumed at most: a sender that heeds the window sends no more. */
+  readonly #most: number;
   readonly #items: Fifo<unknown> = new Fifo();
   #received = 0;
   #consumed = 0;
@@ -125,6 +127,12 @@ export class ItemReceiver {
   #count = Infinity;
   /** Where items were missed last: they are asked for once. */
   #missed = -1;
+  /** Items came that there was no room for. */
+  #refused = false;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** How many wait to be consumed. */
   get size(): number {
@@ -140,6 +148,8 @@ export class ItemReceiver {
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     if (n > this.#received) return this.#miss(source);
     for (let i = first + this.#received - n; i < list.length; i++) {
+      // of a process that lies, or whose contract has a larger window
+      if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
       this.#received++;
     }
@@ -171,6 +181,10 @@ export class ItemReceiver {
       this.#report = Infinity;
       source?.word(this.#consumed, this.#received, false);
     }
+    if (this.#refused && 2 * this.#items.size <= this.#most && source !== undefined) {
+      this.#refused = false;
+      this.doubt(source);
+    }
     return item;
   }
 
@@ -185,7 +199,7 @@ export class ItemReceiver {
   }
 
   #miss(source: ItemSource): void {
-    if (this.#missed === this.#received) return;
+    if (this.#missed === this.#received || this.#refused) return;
     this.#missed = this.#received;
     this.doubt(source);
   }

@@ -192,13 +192,14 @@ class Attempt implements ItemSink {
   /** How it ended. */
   result: Result<unknown> | undefined;
   readonly here: ItemOutlet;
-  readonly #receiver = new ItemReceiver();
+  readonly #receiver: ItemReceiver;
   #source: ItemSource | undefined;
   #threw: unknown;
   #news: (() => void) | undefined;
   readonly #took: () => void;
 
   constructor({ window, soon }: { window: number; soon: (then: () => void) => void }) {
+    this.#receiver = new ItemReceiver(window);
     const here = new LocalOutlet(this.#receiver, window, { soon, came: () => this.wake() });
     this.here = here;
     this.#took = () => here.took();

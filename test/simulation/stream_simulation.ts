@@ -99,7 +99,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
     word: (consumed, received, again) => void up.items.push({ kind: "w", consumed, received, again }),
   };
   const sender = new ItemSender(plant === "window" ? { items: Infinity, bytes: Infinity } : window, { gather() {} });
-  const receiver = new ItemReceiver();
+  const receiver = new ItemReceiver(plant === "window" ? Infinity : window.items);
   let [made, taken, reports] = [0, 0, 0];
   let [over, finished, dead, left] = [false, false, false, false];
 

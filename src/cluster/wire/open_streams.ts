@@ -86,20 +86,22 @@ interface OpenStream {
 export class OpenStreams {
   readonly #clock: Clock;
   readonly #open: Set<OpenStream> = new Set();
+  readonly #most: number;
   #ticks = 0;
   #watching = false;
 
-  constructor(clock: Clock) {
+  /** `concurrency`: the handlers that run at once for other nodes. */
+  constructor(clock: Clock, concurrency: number) {
     this.#clock = clock;
+    this.#most = STREAMS * concurrency;
   }
 
-  /** Whether there may be another one. */
-  get room(): boolean {
-    return this.#open.size < MAX_OPEN;
-  }
-
-  /** A stream is fed from now on, until the function that this returns is called. */
+  /** A stream is fed from now on, until the function that this returns is called. It is aborted if there are too many. */
   add(stream: OpenStream): () => void {
+    const { size } = this.#open;
+    if (size >= this.#most) {
+      stream.ctx.abort(new CatgaError("OVERLOADED", `this node feeds ${size} streams already`, { retryable: true }));
+    }
     this.#open.add(stream);
     this.#watch();
     return () => this.#open.delete(stream);
@@ -184,7 +186,7 @@ export class TurnBursts implements Bursts {
 }
 
 const BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
+const STREAMS = 64; // that are fed at once, for each handler that may run at once
 const EVERY = 1_000; // ms
 const QUESTION = 10; // checks
 const MOST_QUESTIONS = 3; // without an answer
-const MAX_OPEN = 65_536;

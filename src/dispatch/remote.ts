@@ -73,8 +73,11 @@ export interface RemoteRequest {
 /** What a message carries besides its payload, where it is not the default. */
 export interface Meta {
   readonly id?: string | undefined;
+  /** Id of the message that the chain began with. */
   readonly correlation?: string | undefined;
+  /** Id of the message whose handler sent this one. */
   readonly causation?: string | undefined;
+  /** Names of the handler runs that await this one, the outermost first. */
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The routing key of an ordered contract, if it is not that of the payload. */

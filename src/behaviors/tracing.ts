@@ -72,7 +72,7 @@ class Spans {
     this.#noop ??= new this.#api.ProxyTracerProvider().getDelegate();
   }
 
-  /** Whether an SDK is registered. */
+  /** True if an SDK is registered. */
   get on(): boolean {
     if (this.#on || this.#api === undefined) return this.#on;
     const provider = this.#api.trace.getTracerProvider();

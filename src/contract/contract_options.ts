@@ -23,15 +23,15 @@ export interface DurableEventOptions<In, Payload = In> {
   input?: Schema<In, Payload> | undefined;
   /** Kept in the log until every subscription has handled it: `publish` is ok when it is stored. */
   durable: Durable;
-  /** Those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
+  /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;
 }
 
 /** Options of an event that is not durable, and so has no key. */
 export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEventOptions<In, Payload>, "input"> {
-  /** Not kept. */
+  /** Not durable. */
   durable?: false | undefined;
-  /** Of a durable event. */
+  /** Only a durable event has a key. */
   key?: undefined;
 }
 
@@ -81,7 +81,7 @@ export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payloa
   & (Ordered | Keyed | Keyless)
   & Idempotent;
 
-/** What commands and queries take, whatever their combination. */
+/** Options that commands and queries take in all combinations. */
 export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
@@ -104,7 +104,7 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   retries?: number | undefined;
 }
 
-/** What commands take, whatever their combination. */
+/** Options that commands take in all combinations. */
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
@@ -125,7 +125,7 @@ export interface Ordered {
   ordered?: boolean | undefined;
   /** A function of the payload. */
   key: object;
-  /** What is ordered has this route by itself. */
+  /** An ordered contract has this route by itself. */
   route?: "hash" | undefined;
 }
 
@@ -188,7 +188,7 @@ export interface Stored {
   durable: Durable;
 }
 
-/** Not durable. */
+/** Options of a command that is not durable. */
 export interface NotDurable {
   /** `true` or `{ keep }`: may be stored by `enqueue`. */
   durable?: false | undefined;

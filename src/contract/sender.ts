@@ -8,9 +8,9 @@ import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./s
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** Options of `sendAll`: those of each send, and how many sends are under way at once. */
+/** Options of `sendAll`: those of each send, and the limit of sends under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** How many sends are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  /** Limit of sends under way at once: 1 to 65,536; 512, as many as fit into a frame. */
   concurrency?: number | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
 }
 
 /**
- * What an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
+ * State that an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
  * without NATS.
  */
 export interface Sharing {
@@ -240,7 +240,7 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * How a run ends, as soon as it has; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
+   * Resolves with the result of a run, as soon as it has ended; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,

@@ -24,7 +24,7 @@ export interface WorkflowOptions<In, Payload = In> {
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
-   * How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
+   * Time limit of a run from its start, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
    */
   timeout?: number | undefined;
   /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
@@ -107,15 +107,15 @@ export const RECORDED = "recorded";
 
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
-  /** Of entries that call for somebody to go on. */
+  /** Event of entries after which a run has to be driven on. */
   readonly called: EmittedEvent<unknown>;
-  /** Of times that have come. */
+  /** Event of timers that are due. */
   readonly due: DurableEvent<RunDue>;
   /** A message for the node that holds a run. */
   readonly join: ReturnType<typeof command<RunJoin, void>>;
 }
 
-/** Those of the workflow with this type of runs. */
+/** Internal contracts of the workflow with this type of runs. */
 export function runContracts(type: string): RunContracts {
   return {
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),

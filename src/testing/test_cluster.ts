@@ -306,6 +306,6 @@ async function loadLog(): Promise<void> {
 }
 
 const DRAIN = 5_000; // ms that handlers have to end
-/** How long is waited until it is looked again what is handled, in ms. */
+/** First and longest interval between checks whether everything is handled, in ms. */
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;

@@ -1,4 +1,4 @@
-/** What a test cluster is started with. */
+/** Options of a test cluster. */
 import type { CatgaOptions } from "../../mod.ts";
 import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Faults } from "../memory/faults.ts";
@@ -118,7 +118,7 @@ export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "hand
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
+   * Kind of records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
    * handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;

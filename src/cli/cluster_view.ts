@@ -178,7 +178,7 @@ export class ClusterView implements AsyncDisposable {
     return !exists;
   }
 
-  /** Whether a stream exists; `true` also if JetStream does not say: opening it does. */
+  /** Resolves with true if a stream exists; `true` also if JetStream does not say: opening it does. */
   async #exists(stream: string): Promise<boolean> {
     try {
       await new JetStream(this.transport).info(stream, ANSWER);

@@ -26,7 +26,7 @@ import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { byteLength, exceeds } from "../data/encoding.ts";
 
-/** What a cluster needs of the node that it belongs to. */
+/** Dependencies of a cluster on the node that it belongs to. */
 interface ClusterOptions {
   readonly host: NodeHost;
   readonly transport: Transport;

@@ -1,4 +1,4 @@
-/** What a message carries besides its payload, and what a context needs of its app. */
+/** The envelope of a message, and the dependencies of a context on its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -100,7 +100,7 @@ export interface Settling {
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 
-/** What contexts need of their app. */
+/** Dependencies of contexts on their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
@@ -224,10 +224,10 @@ export interface Claims {
   close(): Promise<void>;
 }
 
-/** Whether a process is gone: the cluster answers it, for leases. */
+/** Liveness of processes, for leases; the cluster implements it. */
 export interface Liveness {
   /**
-   * Whether pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
+   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
    * up to 4 s. `false` if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;

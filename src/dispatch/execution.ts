@@ -71,7 +71,7 @@ export class Execution extends Deadlined {
     return this.#aborted ?? this.#lost;
   }
 
-  /** Whether it was not aborted, and its handler has asked for no lock. */
+  /** True if it was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
     return this.#aborted === undefined && this.#locks === undefined && this.#lockWaits === undefined;
   }
@@ -154,7 +154,7 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** Whether it waits for admission, or was dropped while it did: its handler has not begun. */
+  /** True if it waits for admission, or was dropped while it did: its handler has not begun. */
   get waiting(): boolean {
     return this.#entry !== undefined;
   }

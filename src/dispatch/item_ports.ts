@@ -24,7 +24,7 @@ export interface ItemLine {
 
 /** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
 export interface Bursts {
-  /** Whether a stream may send a burst in this turn of the event loop; it has to, if so. */
+  /** Returns true if a stream may send a burst in this turn of the event loop; it has to, if so. */
   take(): boolean;
   /** Calls back in a later turn, when it may. */
   wait(go: () => void): void;
@@ -38,7 +38,7 @@ export interface ItemSource {
 
 /** Where the handler of a stream in this process puts its items. */
 export interface ItemOutlet {
-  /** Whether there is room for another item. */
+  /** True if there is room for another item. */
   readonly room: boolean;
   /** Resolves when there is. */
   ready(): Promise<void>;

@@ -122,7 +122,7 @@ export interface DurableHandler {
   readonly settings: SubscriptionSettings;
   /** With all that runs around it. */
   readonly run: HandlerRun;
-  /** Whether its contract is a command of an entity. */
+  /** True if its contract is a command of an entity. */
   readonly entity: boolean;
 }
 
@@ -135,7 +135,7 @@ export interface Dispatch {
   readonly nodeRuns: readonly HandlerRun[];
   /** Of a command or a query: its handler, if nothing runs around it. */
   readonly call: HandlerCall | undefined;
-  /** Whether it is a command of an entity. */
+  /** True if it is a command of an entity. */
   readonly entity: boolean;
   /** Counts its messages. */
   readonly counts: ContractCounts;
@@ -293,7 +293,7 @@ export class ConcurrencyLimit {
     this.#queue = new AdmissionQueue(clock, { limit, budget });
   }
 
-  /** Whether no message runs or waits. */
+  /** True if no message runs or waits. */
   get unused(): boolean {
     return this.#queue.running === 0 && this.#queue.waiting === 0;
   }
@@ -339,7 +339,7 @@ export class ConcurrencyLimit {
     });
   }
 
-  /** Whether as many run as may, and all of them are among these runs. */
+  /** Returns true if as many run as may, and all of them are among these runs. */
   #heldBy(runs: readonly string[]): boolean {
     return this.#queue.full && areAmong(runs, this.#holders);
   }

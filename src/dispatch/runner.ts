@@ -246,7 +246,7 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Whether the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
+ * Returns true if the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
  * one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
@@ -275,11 +275,11 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
 
 // How many messages were handled for a subscription: observed once a second, and only while somebody looks.
 
-/** What a {@link HandledCount} needs of its node. */
+/** Dependencies of a {@link HandledCount} on its node. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Whether anybody observes what is not logged. */
+  /** True if anybody observes what is not logged. */
   readonly watched: boolean;
 }
 

@@ -21,7 +21,7 @@ import type { Asking } from "./turns.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 
-/** What a {@link Command} is made of. */
+/** Options of a {@link Command}. */
 interface CommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
@@ -54,7 +54,7 @@ export class Decided implements Standing {
   readonly events: string;
   /** How many events there are. */
   readonly count: number;
-  /** Whether its handler threw. */
+  /** True if its handler threw. */
   readonly threw: boolean;
   /** What its handler returned or threw. */
   readonly value: unknown;
@@ -88,7 +88,7 @@ export class Command implements Asking, Sought {
   /** When it came here, and until when it is tried, by the monotonic clock. */
   readonly arrived: number;
   readonly due: number;
-  /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
+  /** True if its id may come again beyond its send: its sender made it, or it is that of a queued command. */
   readonly named: boolean;
   /** How often others came first. */
   conflicts = 0;
@@ -139,12 +139,12 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.send ?? this.ctx.id;
   }
 
-  /** Whether no other attempt of it was made, or will be. */
+  /** True if no other attempt of it was made, or will be. */
   get only(): boolean {
     return this.ctx.envelope.only === true;
   }
 
-  /** Whether an earlier attempt of it may have been decided, or may yet be. */
+  /** True if an earlier attempt of it may have been decided, or may yet be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
@@ -267,7 +267,7 @@ export class Command implements Asking, Sought {
     return false;
   }
 
-  /** Whether it is over, by `now` of the monotonic clock. */
+  /** Returns true if it is over, by `now` of the monotonic clock. */
   isOver(now: number): boolean {
     return now >= this.due || this.ctx.aborted !== undefined;
   }
@@ -297,7 +297,7 @@ export class Command implements Asking, Sought {
     this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
   }
 
-  /** Whether other commands came first so often that it is not decided again. It was not applied then. */
+  /** Returns true if other commands came first so often that it is not decided again. It was not applied then. */
   isTired(): boolean {
     if (this.conflicts <= MOST_CONFLICTS) return false;
     const why = `${MOST_CONFLICTS + 1} times other commands came first`;

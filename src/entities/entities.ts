@@ -164,7 +164,7 @@ class NodeEntities implements Entities {
     work.catch((error) => this.#host.observer({ type: "fault", during: "writing a snapshot", error }));
   }
 
-  /** Whether the last message of an entity says that it is forgotten. */
+  /** Returns true if the last message of an entity says that it is forgotten. */
   #isForgotten(last: StoredMessage): boolean {
     const read = this.#read(last);
     return !("reason" in read) && saysForgotten(read);

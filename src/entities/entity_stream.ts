@@ -78,7 +78,7 @@ export class EntityStream {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /** Whether a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
+  /** Returns true if a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
   trusts<State>(copy: EntityCopy<State>, now: number): boolean {
     if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
@@ -199,7 +199,7 @@ export class EntityStream {
   }
 
   /**
-   * Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
+   * Resolves with true if the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
    * `end`.
    */
   async #continues<State>(
@@ -320,7 +320,7 @@ export class EntityStream {
   }
 }
 
-/** Whether the commands that are read are noted; not if nothing is decided on the copy. */
+/** Notes the commands that are read, unless nothing is decided on the copy. */
 interface Noting {
   readonly noted?: boolean;
 }
@@ -345,7 +345,7 @@ function markOfMessage({ data, time }: StoredMessage): string {
   return "reason" in parsed ? `?${time}` : markOf(parsed);
 }
 
-/** Whether a copy ends with this message. */
+/** Returns true if a copy ends with this message. */
 function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; readonly mark: string }): boolean {
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }

@@ -107,7 +107,7 @@ export class Snapshots {
 }
 
 /**
- * Whether an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write
+ * Returns true if an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write
  * one for each hundred events costs a third of all that its commands cost.
  */
 export function snapshotDue<State>(

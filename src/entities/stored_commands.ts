@@ -16,7 +16,7 @@ export interface Sought {
   readonly id: string;
   /** The send, in all of its attempts. */
   readonly send: string;
-  /** Whether its id is its sender's. */
+  /** True if its id is its sender's. */
   readonly named: boolean;
 }
 
@@ -51,7 +51,7 @@ export class StoredCommands {
     else this.#made.add(numberOf(events ? id : send, seed), sequence);
   }
 
-  /** Whether what passed by in the last `ms` is still known. */
+  /** Returns true if what passed by in the last `ms` is still known. */
   reaches(ms: number, { named }: Sought): boolean {
     return ms <= (named ? KEPT_NAMED : KEPT_MADE);
   }

@@ -38,7 +38,7 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Whether a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
+   * Returns true if a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
    * it leaves.
    */
   take(entity: string, command: Command): boolean {
@@ -84,7 +84,7 @@ export class Turns<Command extends Asking> {
     return first.command;
   }
 
-  /** Whether one waits for the turn. */
+  /** Returns true if one waits for the turn. */
   waited(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
     while (waiting?.first?.over) waiting.shift();

@@ -283,7 +283,7 @@ export class LogServer {
     this.#faults = faults;
   }
 
-  /** Whether the streams have a leader. */
+  /** True if the streams have a leader. */
   get led(): boolean {
     return !this.#outages.has("noLeader");
   }

@@ -112,7 +112,7 @@ export class FaultSource {
     return chance !== undefined && chance > 0 && this.random() < chance;
   }
 
-  /** Whether messages may be delayed. */
+  /** True if messages may be delayed. */
   get late(): boolean {
     return (this.#faults.delay ?? 0) > 0;
   }

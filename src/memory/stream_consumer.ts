@@ -13,7 +13,7 @@ export interface Delivery {
   readonly count: number;
   /** The time of the message {@link Delivery.upTo}. */
   readonly time: number | undefined;
-  /** Whether the consumer is lost, and sends nothing more. */
+  /** True if the consumer is lost, and sends nothing more. */
   readonly lost: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface ConsumerOptions {
   readonly from: number;
   readonly clock: Clock;
   readonly faults: FaultSource | undefined;
-  /** Whether there is a reader. */
+  /** Returns true if there is a reader. */
   alive(): boolean;
   matches(subject: string): boolean;
   /** Sends something to the reader. */

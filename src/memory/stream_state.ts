@@ -30,7 +30,7 @@ interface StreamOrigin {
   readonly created: string;
   /** Its first sequence is the time now in ms, or this if that is greater. */
   readonly least: number;
-  /** Whether its schedules can fire now. */
+  /** Returns true if its schedules can fire now. */
   ready(): boolean;
   /** How long a schedule that is due is in the server's hand before it fires, in ms. */
   lag(): number;
@@ -288,7 +288,7 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
 
 /** The stream that schedules are in. */
 interface ScheduleStream {
-  /** Whether one can fire now. */
+  /** Returns true if one can fire now. */
   ready(): boolean;
   /** How long one that is due is in hand before it fires, in ms. */
   lag(): number;

@@ -22,7 +22,7 @@ export class AcknowledgementReader {
     this.#usual = new TextEncoder().encode(`{"stream":"${stream}", "seq":`);
   }
 
-  /** What became of the message; a text that says what is wrong with an answer that does not come from this stream. */
+  /** Outcome of the message; a text that says what is wrong with an answer that does not come from this stream. */
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };

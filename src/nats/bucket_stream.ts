@@ -16,7 +16,7 @@ import type { NatsTransport } from "./transport.ts";
 
 /** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
 export class BucketStream extends KeptStream {
-  /** What the subjects of its keys begin with, the dot included. */
+  /** Prefix of the subjects of its keys, the dot included. */
   readonly prefix: string;
   /** With what its watches read on. */
   readonly consumers: SharedConsumers = new SharedConsumers(this);

@@ -68,13 +68,13 @@ export class ServerClock {
     this.#clock = clock;
   }
 
-  /** Whether it has been read. */
+  /** True if it has been read. */
   get known(): boolean {
     return !Number.isNaN(this.#least);
   }
 
   /**
-   * Whether its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
+   * True if its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
    * which goes on while a machine sleeps.
    */
   get exact(): boolean {
@@ -89,7 +89,7 @@ export class ServerClock {
     this.#settled = true;
   }
 
-  /** Whether its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
+  /** Returns true if its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }

@@ -34,7 +34,7 @@ const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
-  /** Whether the operation may be done twice: then it is repeated without an answer, too. */
+  /** True if the operation may be done twice: then it is repeated without an answer, too. */
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
@@ -374,7 +374,7 @@ const HARM: Readonly<Record<string, string>> = {
   persist_mode: "it may lose acknowledged writes",
 };
 
-/** Whether a setting has the value that the API returns for an unset one; -1 is no limit. */
+/** Returns true if a setting has the value that the API returns for an unset one; -1 is no limit. */
 function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||

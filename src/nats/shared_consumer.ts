@@ -40,7 +40,7 @@ export interface Progress {
 /** A reader that may share a consumer. None of its methods throws. */
 export interface SharingReader {
   readonly filters: readonly string[];
-  /** Whether it takes no messages now. */
+  /** True if it takes no messages now. */
   readonly paused: boolean;
   /** Where it is: behind the message that it has read last, in which stream. */
   readonly position: LogMark;
@@ -129,7 +129,7 @@ export class SharedConsumer implements Progress {
     return joining.promise;
   }
 
-  /** Whether it has one reader, for which it waits. */
+  /** True if it has one reader, for which it waits. */
   get alone(): boolean {
     return this.#readers.size === 1;
   }
@@ -416,7 +416,7 @@ export class SubjectRoutes<T> {
   }
 }
 
-/** Whether a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
+/** Returns true if a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
 function matcher(pattern: string): (subject: string) => boolean {
   const [, prefix, last] = /^([^*>]*)([*>])$/.exec(pattern) ?? [];
   if (prefix !== undefined && last === ">") {
@@ -439,7 +439,7 @@ export function distinctFilters(patterns: readonly string[]): readonly string[] 
   return once.filter((pattern) => !wide.some((other) => other !== pattern && covers(other, pattern)));
 }
 
-/** Whether every subject that matches `pattern` matches `wider`. */
+/** Returns true if every subject that matches `pattern` matches `wider`. */
 export function covers(wider: string, pattern: string): boolean {
   const wide = wider.split(".");
   const narrow = pattern.split(".");

@@ -74,7 +74,7 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Whether the connection is there that is there now; the next one begins with a sweep. */
+  /** Returns true if the connection is there that is there now; the next one begins with a sweep. */
   #sameConnection(): () => boolean {
     const { transport } = this.#stream;
     const { generation } = transport.status;

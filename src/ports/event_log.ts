@@ -25,7 +25,7 @@ export interface LogOptions {
   /** On how many servers each message is kept. */
   readonly replicas: number;
   /**
-   * Whether messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
+   * True if messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
    * ones.
    */
   readonly schedules: boolean;
@@ -182,7 +182,7 @@ export interface LogSchedule {
   readonly ttl?: number | undefined;
 }
 
-/** What became of an append. */
+/** Outcome of an append. */
 export type Appended =
   /** It is stored; `duplicate`: it was already, under this id. */
   | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
@@ -263,7 +263,7 @@ export interface LogReader {
    * subjects, which were passed by: so that it is not behind the first message of the stream when they expire.
    */
   readonly mark: LogMark | undefined;
-  /** Whether it has delivered all that the stream had when it (last) started. */
+  /** True if it has delivered all that the stream had when it (last) started. */
   readonly caughtUp: boolean;
   /** Why it cannot read now, though connected; `undefined` while it reads. */
   readonly fault: CatgaError | undefined;

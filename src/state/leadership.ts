@@ -12,7 +12,7 @@ import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
 import type { Locks } from "../dispatch/context_host.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
-/** What a {@link Leadership} is made of. */
+/** Options of a {@link Leadership}. */
 export interface LeadershipOptions {
   /** Locks in a space of their own; the names of leaderships are their keys. */
   readonly locks: Locks;

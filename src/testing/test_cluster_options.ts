@@ -112,7 +112,7 @@ const NODE_OPTIONS = new Set([
 
 // Which record a test waits for, and for how long.
 
-/** Whether a message was sent, published, enqueued or broadcast by an app, or handled by one. */
+/** Kind of a record: a message was sent, published, enqueued or broadcast by an app, or handled by one. */
 export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
 
 /** Options of `Recorder.next`. */

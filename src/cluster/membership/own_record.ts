@@ -20,7 +20,7 @@ export interface OwnRecordOptions {
   readonly heartbeat: number;
   /** This node as it is now. */
   self(): NodeInfo;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
@@ -60,7 +60,7 @@ export class OwnRecord {
     return this.#revision;
   }
 
-  /** Whether it is in the store, as far as this node knows. */
+  /** True if it is in the store, as far as this node knows. */
   get listed(): boolean {
     return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
   }
@@ -169,7 +169,7 @@ export class OwnRecord {
     if (revision !== undefined) this.#written(revision, sent, ttl.ttl);
   }
 
-  /** Whether the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
+  /** Resolves with true if the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);

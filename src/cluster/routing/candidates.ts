@@ -90,12 +90,12 @@ export class Candidates {
     return this.#table(name)?.all ?? [];
   }
 
-  /** Whether a trusted node other than this one handles a contract. */
+  /** Returns true if a trusted node other than this one handles a contract. */
   trustedBesides(name: string, node: string): boolean {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
-  /** Whether a node that handles a contract is neither suspect nor behind an open breaker. */
+  /** Returns true if a node that handles a contract is neither suspect nor behind an open breaker. */
   reachable(name: string): boolean {
     return (this.#table(name)?.trusted.length ?? 0) > 0;
   }
@@ -301,7 +301,7 @@ function random({ random }: StrategyHost): Strategy {
 
 // The breakers of this process, one for each other process; made at the first failed delivery to it.
 
-/** What breakers need of the router that they belong to. */
+/** Dependencies of breakers on the router that they belong to. */
 interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
@@ -314,7 +314,7 @@ export class Breakers {
   readonly #options: BreakersOptions;
   /** Breakers of processes that a delivery has failed to; they are forgotten with their peers. */
   readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
-  /** Whether there has been one: most nodes never need any. */
+  /** True if there has been one: most nodes never need any. */
   #any = false;
   /** The ends of cooldowns. */
   readonly #timers: Set<Timer> = new Set();
@@ -324,7 +324,7 @@ export class Breakers {
     this.#options = options;
   }
 
-  /** Whether a request may be sent there now. */
+  /** Returns true if a request may be sent there now. */
   allows(peer: Peer | undefined): boolean {
     return this.#of(peer)?.allows ?? true;
   }

@@ -187,7 +187,7 @@ export class Call extends Deadlined {
   }
 }
 
-/** What the names of requests begin with. Frames are counted for each receiver anew, so its nonce stands there. */
+/** Prefix of the names of requests. Frames are counted for each receiver anew, so its nonce stands there. */
 export function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }

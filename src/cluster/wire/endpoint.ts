@@ -32,7 +32,7 @@ import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 
-/** What an endpoint needs of the app. */
+/** Dependencies of an endpoint on the app. */
 interface EndpointOptions
   extends
     Pick<InboundRequestsOptions, Passed>,
@@ -157,7 +157,7 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several
+   * True if a bounce says that a process, or its connection, is gone with what it had in hand: not with several
    * servers, and not while others may be on their way back from an outage.
    */
   get conclusive(): boolean {
@@ -165,14 +165,14 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Whether a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
+   * Returns true if a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
    * the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
   }
 
-  /** What the reply subjects of items for plain clients begin with; the stream's number follows. */
+  /** Prefix of the reply subjects of items for plain clients; the stream's number follows. */
   get plainBounces(): string {
     return this.#bouncePrefix + PLAIN;
   }
@@ -322,7 +322,7 @@ const LONGEST_LINGER = 500; // ms
 // Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream);
 // then a node's death is found later, by unanswered pings.
 
-/** What a probe is made of. */
+/** Options of a probe. */
 interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject that nobody of Catga subscribes to. */
@@ -390,9 +390,9 @@ const TIMES = 2;
 // handlers, and its answers to the calls that wait for them. A frame that came before, or was reported missing, is
 // refused, and what a frame is late by is taken off the time of its requests.
 
-/** What a receiver needs of the endpoint that it belongs to. */
+/** Dependencies of a receiver on the endpoint that it belongs to. */
 export interface FrameReceiverOptions {
-  /** What the subjects of frames to this process begin with; the sender follows. */
+  /** Prefix of the subjects of frames to this process; the sender follows. */
   readonly prefix: string;
   /** With the monotonic clock added: the time by a clock that does not jump. */
   readonly epoch: number;

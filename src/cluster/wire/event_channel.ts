@@ -27,7 +27,7 @@ import {
 import { HEADERS, type MalformedCount } from "./endpoint.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** What an event channel needs of the node. */
+/** Dependencies of an event channel on the node. */
 interface EventChannelOptions {
   readonly transport: Transport;
   readonly namespace: string;

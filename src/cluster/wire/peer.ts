@@ -32,11 +32,11 @@ import {
 import { FrameRing, isWithin, Lateness, MAX_GAPS, ReceivedFrames, RunningRequests } from "./received_frames.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 
-/** What a peer needs of the endpoint that it belongs to. */
+/** Dependencies of a peer on the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {
   /** This process: `<id>.<nonce>`. */
   readonly endpoint: string;
-  /** Whether frames can be sent. */
+  /** True if frames can be sent. */
   readonly connected: boolean;
   /** The largest payload, answer or item, in bytes. */
   readonly payloadLimit: number;
@@ -78,13 +78,13 @@ export class Peer {
   readonly endpoint: string;
   /** The id of the node behind it. */
   readonly node: string;
-  /** What the names of its requests to this process begin with; frame and place follow. */
+  /** Prefix of the names of its requests to this process; frame and place follow. */
   readonly theirCalls: string;
   /** This process's number for it, which stands in bounce subjects. */
   readonly slot: number;
   /** Where frames to it are published. */
   readonly subject: string;
-  /** What the bounce subjects of frames to it begin with; the frame's number follows. */
+  /** Prefix of the bounce subjects of frames to it; the frame's number follows. */
   readonly bounces: string;
   /** Requests of this process to it. */
   readonly ledger: RequestLedger;
@@ -160,7 +160,7 @@ export class Peer {
     return this.#seq;
   }
 
-  /** Whether nothing is under way in either direction, so that it may be forgotten. */
+  /** True if nothing is under way in either direction, so that it may be forgotten. */
   get idle(): boolean {
     return this.ledger.outstanding === 0 && this.running.none && !this.#flushScheduled &&
       this.#offline.length === 0;
@@ -380,7 +380,7 @@ export class RequestLedger {
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   /** The id of the node behind the process. */
   readonly #node: string;
-  /** What the names of requests to it begin with; frame and place follow. */
+  /** Prefix of the names of requests to it; frame and place follow. */
   readonly #names: string;
 
   constructor(node: string, names: string) {
@@ -618,12 +618,12 @@ interface SentAnswers {
   readonly until: number;
 }
 
-/** What a resend buffer needs of the endpoint that it belongs to. */
+/** Dependencies of a resend buffer on the endpoint that it belongs to. */
 interface ResendBufferOptions {
   readonly clock: Clock;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** Whether this is still the peer of its endpoint: it may have been forgotten. */
+  /** Returns true if this is still the peer of its endpoint: it may have been forgotten. */
   isCurrent(peer: Peer): boolean;
 }
 

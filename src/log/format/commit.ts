@@ -74,7 +74,7 @@ export interface Commit {
   readonly id: CommitId;
   /** The commit that this one goes on from; `undefined`: none. */
   readonly prev: CommitId | undefined;
-  /** Whether it says all that is parked, or only what has changed. */
+  /** True if it says all that is parked, or only what has changed. */
   readonly full: boolean;
   /** The sequence of the commit before the last full one: from there on commits say what is parked. */
   readonly base: number;
@@ -185,7 +185,7 @@ export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   return state;
 }
 
-/** Whether these are of the same commit. */
+/** Returns true if these are of the same commit. */
 export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }

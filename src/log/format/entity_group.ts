@@ -85,7 +85,7 @@ export function markOf({ endpoint, first }: Pick<EntityOrigin, "endpoint" | "fir
   return `${endpoint}.${first}`;
 }
 
-/** Whether a message says that its entity is forgotten. */
+/** Returns true if a message says that its entity is forgotten. */
 export function saysForgotten({ commands: [{ name, id, events }] }: Pick<EntityMessage, "commands">): boolean {
   return name === "" && id === "" && events === 1;
 }

@@ -124,13 +124,13 @@ export function readGroup(
   return messages;
 }
 
-/** Whether a stored message is the one that this process made with this number of its first item. Never throws. */
+/** Returns true if a stored message is the one that this process made with this number of its first item. Never throws. */
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
 }
 
-/** Whether {@link readGroup} could read a message. */
+/** Returns true if {@link readGroup} could read a message. */
 export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): group is readonly LoggedMessage[] {
   return Array.isArray(group);
 }

@@ -31,7 +31,7 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 export const MOST_OF_BATCH = 1_000;
 
 /**
- * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
+ * Outcome of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
  * batch whose handler failed is answered as a single message is.
  */
 export interface BatchAnswer {
@@ -39,7 +39,7 @@ export interface BatchAnswer {
 }
 
 /**
- * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
+ * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
  * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
  * threw, for operators; `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
  *

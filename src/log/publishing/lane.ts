@@ -141,7 +141,7 @@ export class Lane {
   }
 }
 
-/** Whether it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
+/** Returns true if it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
 function isSingle({ id, planned }: Publication): boolean {
   return id !== undefined && planned === undefined;
 }

@@ -11,7 +11,7 @@ import { readCommit } from "../format/commit.ts";
 /** What a token is: that of the leader, that of an earlier one, or an error if that cannot be told now. */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
 
-/** What a {@link LeaderToken} is made of. */
+/** Options of a {@link LeaderToken}. */
 export interface LeaderTokenOptions {
   readonly service: string;
   readonly name: string;

@@ -24,7 +24,7 @@ import { BatchRun, memberOf } from "./batch_run.ts";
 import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 
-/** What a read model is made of. */
+/** Options of a read model. */
 export interface ReadModelOptions {
   readonly host: ContextHost;
   readonly clock: Clock;
@@ -78,7 +78,7 @@ export class ReadModel {
   }
 
   /**
-   * Whether it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
+   * True if it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
    * and again: that may be for good.
    */
   get caughtUp(): boolean {
@@ -113,7 +113,7 @@ export class ReadModel {
     return count;
   }
 
-  /** Whether no more messages may be open. */
+  /** True if no more messages may be open. */
   get #isFull(): boolean {
     return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
   }
@@ -302,7 +302,7 @@ export class ReadModel {
     );
   }
 
-  /** What became of each message of a batch; `undefined`: its handler failed. */
+  /** Outcome of each message of a batch; `undefined`: its handler failed. */
   async #runTogether(
     { contract, timeout, batch }: CategoryHandlers,
     messages: readonly LoggedMessage[],

@@ -21,7 +21,7 @@ export interface ReadModelsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** Whether anybody observes what is not logged. */
+  /** True if anybody observes what is not logged. */
   readonly watched: boolean;
   /** The app's timeout, in ms. */
   readonly timeout: number;
@@ -56,7 +56,7 @@ export class ReadModels {
     }
   }
 
-  /** Whether those that read the log from its start have handled all that it had. */
+  /** True if those that read the log from its start have handled all that it had. */
   get caughtUp(): boolean {
     return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
   }
@@ -110,7 +110,7 @@ function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
 }
 
-/** Whether trying again helps only when an operator has changed something. */
+/** Returns true if trying again helps only when an operator has changed something. */
 function isLasting(error: CatgaError): boolean {
   return error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }

@@ -2,7 +2,7 @@
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 
-/** What an envelope is made of. */
+/** Source of an envelope. */
 export interface Logged {
   readonly id: string;
   readonly attempt: number;

@@ -29,9 +29,9 @@ export interface SubscriptionRunsOptions {
   readonly host: ContextHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
-  /** Whether leaders get what handlers throw. */
+  /** True if leaders get what handlers throw. */
   readonly causes: boolean;
-  /** Whether this node stops, and begins no more runs. */
+  /** Returns true if this node stops, and begins no more runs. */
   draining(): boolean;
 }
 

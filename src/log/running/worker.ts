@@ -27,7 +27,7 @@ import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
 
-/** What a worker is made of. */
+/** Options of a worker. */
 export interface WorkerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;
@@ -36,10 +36,10 @@ export interface WorkerOptions {
   readonly replicas: number;
   /** The app's timeout, in ms. */
   readonly timeout: number;
-  /** Whether leaders get what handlers throw. */
+  /** True if leaders get what handlers throw. */
   readonly causes: boolean;
   log(): Promise<EventLog>;
-  /** Whether this node stops, and begins no more runs. */
+  /** Returns true if this node stops, and begins no more runs. */
   draining(): boolean;
 }
 

@@ -33,7 +33,7 @@ export class Categories {
     return this.#all.values();
   }
 
-  /** Whether this category is read. */
+  /** Returns true if this category is read. */
   has(name: string): boolean {
     return this.#began.has(name);
   }

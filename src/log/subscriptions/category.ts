@@ -47,7 +47,7 @@ export class Category implements LedgerCategory {
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
 
-  /** Whether a message is not for this subscription, or was read already. */
+  /** Returns true if a message is not for this subscription, or was read already. */
   passes({ position }: LoggedMessage): boolean {
     return position <= this.floor;
   }

@@ -34,7 +34,7 @@ export interface StoredCommit {
   readonly commit: Commit | string;
 }
 
-/** What became of a request. A read that fails is made again by whoever carries it out. */
+/** Outcome of a request. A read that fails is made again by whoever carries it out. */
 export type Answer =
   | { readonly type: "stored"; readonly sequence: number }
   | { readonly type: "not stored" }
@@ -54,7 +54,7 @@ export interface TakeOptions {
   readonly few: number;
   /** By how much its token is greater, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
   readonly jump?: number;
-  /** Whether the lead may be taken from this leader, which nobody is if it is empty. */
+  /** Returns true if the lead may be taken from this leader, which nobody is if it is empty. */
   may?(leader: string): boolean;
 }
 
@@ -179,7 +179,7 @@ export class Commits {
     }
   }
 
-  /** Whether a commit of another leader does not count: it does not go on from this leader's last one. */
+  /** True if a commit of another leader does not count: it does not go on from this leader's last one. */
   *#isVoid({ sequence }: StoredCommit): Steps<boolean> {
     if (this.#base === undefined) return false;
     return (yield* stored(this.#base, sequence))?.id[0] === this.term;

@@ -25,9 +25,9 @@ export interface TakeoverOptions {
   readonly store: SubscriptionStore;
   readonly commits: Commits;
   readonly categories: Categories;
-  /** Whether the last leader ended without a word. */
+  /** True if the last leader ended without a word. */
   readonly unclean: boolean;
-  /** Whether nothing may run any more before it begins: after a rewind. */
+  /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   nodes(): readonly CapableNode[];
   readonly signal: AbortSignal;

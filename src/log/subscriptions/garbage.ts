@@ -48,7 +48,7 @@ export class Garbage {
     this.#messages.clear();
   }
 
-  /** Whether something can be erased. */
+  /** Returns true if something can be erased. */
   due(now: number): boolean {
     const isOld = (at: number | undefined) => at !== undefined && now - at > OLD;
     const [message] = this.#messages.values();

@@ -15,7 +15,7 @@ import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome
 import type { SubscriptionStore } from "./store.ts";
 import { Waiting } from "./waiting.ts";
 
-/** What a {@link HandingOut} is made of. */
+/** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
   readonly host: LogHost;
   /** The subscription's label in observations. */

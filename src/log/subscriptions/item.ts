@@ -30,7 +30,7 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** Whether the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
+  /** True if the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
   /** What it takes in the log, in bytes; 0: unknown. */
   size = 0;
@@ -89,7 +89,7 @@ export class Item {
     return { position, time, epoch, attempts, due, dead };
   }
 
-  /** Whether it stands behind another in the log. */
+  /** Returns true if it stands behind another in the log. */
   isBehind({ epoch, position }: Item): boolean {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
   }

@@ -43,7 +43,7 @@ export class Leases {
     this.#subject = leaseSubject(options.namespace, options.endpoint);
   }
 
-  /** Whether nobody else can lead yet what this node leads: others wait longer than this. */
+  /** True if nobody else can lead yet what this node leads: others wait longer than this. */
   get holds(): boolean {
     return this.#options.clock.monotonic() - this.#renewed < HOLD;
   }

@@ -14,7 +14,7 @@ import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
-/** What a {@link Ledger} is made of. */
+/** Options of a {@link Ledger}. */
 export interface LedgerOptions {
   /** As it is stored. */
   readonly head: Head;
@@ -25,7 +25,7 @@ export interface LedgerOptions {
   onDead?(item: Item): void;
 }
 
-/** What became of a failed message. */
+/** Outcome of a failed message. */
 export interface Failure {
   readonly attempts: number;
   readonly error: FailedWith;
@@ -117,12 +117,12 @@ export class Ledger {
     return this.#running;
   }
 
-  /** Whether what begins is committed first. */
+  /** True if what begins is committed first. */
   get inDoubt(): boolean {
     return this.#suspicion.active;
   }
 
-  /** Whether messages wait for room. */
+  /** True if messages wait for room. */
   get full(): boolean {
     return this.#roomless.length > 0;
   }
@@ -227,7 +227,7 @@ export class Ledger {
     return this.#heads.keys();
   }
 
-  /** Whether a batch of this category would be full. */
+  /** Returns true if a batch of this category would be full. */
   isFull(category: LedgerCategory): boolean {
     let count = 0;
     for (const head of this.#heads.get(category) ?? []) {
@@ -394,7 +394,7 @@ export class Ledger {
     for (const item of behind.reverse()) this.#park(item, undefined);
   }
 
-  /** Whether what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
+  /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
     if (this.parked.size < this.#options.mostParked * CROWDED) return false;
     for (const line of this.#relieved) if (line.parked.length === 0) this.#relieved.delete(line);
@@ -432,12 +432,12 @@ export class Ledger {
     return begins.filter(({ place }) => place !== "gone");
   }
 
-  /** Whether there is anything that a commit would make known. */
+  /** True if there is anything that a commit would make known. */
   get waitsForCommit(): boolean {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
-  /** Whether something that is parked has changed since the last draft. */
+  /** True if something that is parked has changed since the last draft. */
   get changed(): boolean {
     return this.#changed.size > 0;
   }
@@ -566,7 +566,7 @@ export class Ledger {
     return joined;
   }
 
-  /** Whether it can be handed out now. */
+  /** Returns true if it can be handed out now. */
   #mayRun(item: Item, now: () => number): boolean {
     if (item.turn !== "ready") return false;
     item.turn = "waits";
@@ -710,7 +710,7 @@ export class Ledger {
     else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
   }
 
-  /** Whether it is the one of its key whose turn it is. */
+  /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
     if (item.key === undefined) return true;
     const { line } = item;

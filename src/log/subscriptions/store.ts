@@ -19,7 +19,7 @@ import { readRequest, type SubscriptionRequest } from "../format/subscription_re
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
 import type { Item } from "./item.ts";
 
-/** What a {@link SubscriptionStore} is made of. */
+/** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
   /** The stream of subscriptions. */
   readonly stream: LogStream;

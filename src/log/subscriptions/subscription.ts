@@ -20,7 +20,7 @@ import { stored, SubscriptionStore } from "./store.ts";
 import { Term, type TermEnd, type TermState } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
-/** What a {@link Subscription} is made of. */
+/** Options of a {@link Subscription}. */
 export interface SubscriptionOptions {
   readonly host: LogHost;
   /** The stream that is read, and that of subscriptions. */
@@ -31,7 +31,7 @@ export interface SubscriptionOptions {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle it, the one that should lead first. */
   nodes(): readonly CapableNode[];
-  /** Whether the process at an endpoint is gone, as far as that is known by now. */
+  /** Returns true if the process at an endpoint is gone, as far as that is known by now. */
   gone(endpoint: string): boolean;
 }
 
@@ -72,17 +72,17 @@ export class Subscription {
     return this.#options.spec;
   }
 
-  /** Whether this node leads, or is about to. */
+  /** True if this node leads, or is about to. */
   get leads(): boolean {
     return this.#term !== undefined || this.#taking;
   }
 
-  /** Whether this node takes it over now. */
+  /** True if this node takes it over now. */
   get begins(): boolean {
     return this.#taking || this.#term?.begun === false;
   }
 
-  /** Whether this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
+  /** True if this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
   get busy(): boolean {
     const { state } = this;
     if (state !== undefined) return state.open > 0 && !state.stopped;
@@ -204,7 +204,7 @@ export class Subscription {
     return seen && (seen.commit ??= stored(seen.message).commit);
   }
 
-  /** Whether this node is the one that should lead. */
+  /** True if this node is the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
   }

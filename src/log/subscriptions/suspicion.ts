@@ -23,7 +23,7 @@ export interface LastEnd {
   /** Ids that run at a live node, and which; and those that have ended there lately. */
   readonly running: ReadonlyMap<string, string>;
   readonly ended: ReadonlySet<string>;
-  /** Whether the last leader ended without a word, and up to which position the log goes. */
+  /** True if the last leader ended without a word, and up to which position the log goes. */
   readonly unclean: boolean;
   readonly end: number;
 }
@@ -41,7 +41,7 @@ export class Suspicion {
   #most = 0;
   #left = MOST_READ;
 
-  /** Whether what begins is committed first. */
+  /** True if what begins is committed first. */
   get active(): boolean {
     return this.#upTo !== undefined;
   }

@@ -26,7 +26,7 @@ import type { SubscriptionStore } from "./store.ts";
 import { type TakenOver, takeOver } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
-/** What a `Term` is made of. */
+/** Options of a `Term`. */
 export interface TermOptions {
   readonly host: LogHost;
   /** The stream that is read. */
@@ -38,13 +38,13 @@ export interface TermOptions {
   readonly ending: AbortController;
   /** With the first commit, by which this node leads. */
   readonly commits: Commits;
-  /** Whether the last leader ended without a word. */
+  /** True if the last leader ended without a word. */
   readonly unclean: boolean;
-  /** Whether nothing may run any more before it begins: after a rewind. */
+  /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   /** How many messages may be parked. */
   readonly mostParked: number;
-  /** Whether nobody else can lead yet. */
+  /** Returns true if nobody else can lead yet. */
   holds(): boolean;
   nodes(): readonly CapableNode[];
   /** It is over. */
@@ -60,7 +60,7 @@ export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvote
 /** What a term shows of itself. */
 export interface TermState {
   readonly open: number;
-  /** Whether it has taken over, and read all that there was when it began. */
+  /** True if it has taken over, and read all that there was when it began. */
   readonly read: boolean;
   readonly retrying: number;
   readonly dead: number;
@@ -121,7 +121,7 @@ export class Term {
     });
   }
 
-  /** Whether it has taken over. */
+  /** True if it has taken over. */
   get begun(): boolean {
     return this.#reading !== undefined;
   }

@@ -92,7 +92,7 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** Whether another attempt has it, or may have had it. */
+  /** True if another attempt has it, or may have had it. */
   get lost(): boolean {
     return this.#lost;
   }

@@ -18,7 +18,7 @@ import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { type Acquired, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
-/** What an {@link IdempotencyStore} is made of. */
+/** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions {
   /** Opens the bucket; called until it succeeds. */
   readonly bucket: () => Promise<Bucket>;

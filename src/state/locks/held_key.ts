@@ -58,7 +58,7 @@ export class HeldKey implements Leased {
     return this.#entry.revision;
   }
 
-  /** Whether less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
+  /** True if less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
   get stale(): boolean {
     return this.#entry.left < this.record.ttl / 3;
   }

@@ -214,7 +214,7 @@ export function valueText(value: unknown, form: Form, root: string): ValueText {
 /** The levels of arrays, objects and collections that a value may have. */
 export const MAX_DEPTH = 1_000;
 
-/** What holds a value. */
+/** Container of a value. */
 type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {
@@ -326,7 +326,7 @@ class Writer {
 class Refused extends Error {
   path = "";
 
-  /** The same, seen from what holds the value. */
+  /** The same error, with the step from the container to the value before its path. */
   under(step: string): this {
     this.path = step + this.path;
     return this;
@@ -357,9 +357,9 @@ const MAX_PATH = 200;
 
 /** A value, or a part of it, that cannot be sent. */
 export class Unsendable extends TypeError {
-  /** Where it stands: `payload.account.close`. */
+  /** Path to the value: `payload.account.close`. */
   readonly path: string;
-  /** What is wrong there: `is a function`. */
+  /** Reason: `is a function`. */
   readonly why: string;
 
   /** `cause`: what a getter threw. */

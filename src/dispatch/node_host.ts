@@ -17,9 +17,9 @@ import type { RunDriver } from "../contract/workflow_body.ts";
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
-  /** What locks and leaderships it has. */
+  /** Its locks and leaderships. */
   readonly holdings: Holdings;
-  /** What an operator has to know of what it sees. */
+  /** Alarms about what it sees. */
   readonly alarms: Health["alarms"];
   /** How many handlers run, and how many sends wait for answers. */
   readonly inFlight: number;

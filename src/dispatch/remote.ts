@@ -36,7 +36,7 @@ export interface Remote {
   close(): Promise<void>;
 }
 
-/** What a cluster adds to the health of an app. */
+/** Part of the health of an app that its cluster adds. */
 export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
 };
@@ -70,7 +70,7 @@ export interface RemoteRequest {
   readonly admit?: Admission | undefined;
 }
 
-/** What a message carries besides its payload, where it is not the default. */
+/** Metadata of a message, where it is not the default. */
 export interface Meta {
   readonly id?: string | undefined;
   /** Id of the message that the chain began with. */
@@ -82,10 +82,10 @@ export interface Meta {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The routing key of an ordered contract, if it is not that of the payload. */
   readonly key?: string | undefined;
-  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  /** Name of this send, the same in all of its attempts, for a command of an entity with an id of its sender's. */
   readonly send?: string | undefined;
   /**
-   * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
+   * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
    */
   readonly span?: number | undefined;
 }

@@ -63,7 +63,7 @@ export class Runner {
     return this.#mediator.budget;
   }
 
-  /** What the node counts of each contract. */
+  /** Counts of the node by contract. */
   get counts(): Counts {
     return this.#mediator.counts;
   }
@@ -336,7 +336,7 @@ export function keyOf(contract: AnyContract, payload: unknown): string | undefin
   throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
 }
 
-/** The same for a message that is stored: `INVALID_MESSAGE` instead of an error. */
+/** Key of a message that is stored; throws `INVALID_MESSAGE` instead of other errors. */
 export function keyInLog(contract: AnyContract, payload: unknown): string | Failure | undefined {
   try {
     return keyOf(contract, payload);
@@ -350,7 +350,7 @@ export function keyInLog(contract: AnyContract, payload: unknown): string | Fail
 }
 
 /**
- * The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key
+ * Key of a message of an ordered contract, which must have one: throws a `TypeError` if the contract has no key
  * function.
  */
 export function orderKeyOf(contract: AnyContract, payload: unknown): string {

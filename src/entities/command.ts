@@ -26,9 +26,9 @@ interface CommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
   readonly subject: string;
-  /** Of the entity. */
+  /** Id of the entity. */
   readonly id: string;
-  /** What the contract's schema made of it. */
+  /** Payload after the contract's schema. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
   /** Its sender gets this. */
@@ -42,7 +42,7 @@ export interface Standing {
 }
 
 /**
- * What a handler came to. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
+ * Outcome of a handler. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
  * through a collection as old objects, where each keeps all of its command until the next full collection (docs/internals/measurements.md).
  */
 export class Decided implements Standing {
@@ -56,7 +56,7 @@ export class Decided implements Standing {
   readonly count: number;
   /** True if its handler threw. */
   readonly threw: boolean;
-  /** What its handler returned or threw. */
+  /** Value that its handler returned or threw. */
   readonly value: unknown;
 
   constructor(
@@ -92,7 +92,7 @@ export class Command implements Asking, Sought {
   readonly named: boolean;
   /** How often others came first. */
   conflicts = 0;
-  /** What it was decided on, and comes to, if that is still to be stored. */
+  /** State that it was decided on, and the decision, if that is still to be stored. */
   deciding: (Standing & { readonly decided: Decided | Promise<Decided> }) | undefined = undefined;
   /** An append of it had no answer, and what was stored since has not been looked through. */
   unsure = false;
@@ -165,7 +165,7 @@ export class Command implements Asking, Sought {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
   }
 
-  /** What its handler comes to; at once, unless that is asynchronous. Never throws or rejects. */
+  /** Runs its handler; returns the decision at once, unless the handler is asynchronous. Never throws or rejects. */
   decide(on: Standing): Decided | Promise<Decided> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
@@ -214,7 +214,7 @@ export class Command implements Asking, Sought {
     return this.#without(on, { threw: true, value: thrown });
   }
 
-  /** What was found of it is its outcome. */
+  /** Ends it with the recorded outcome that was found. */
   answer(found: Found): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
@@ -234,7 +234,7 @@ export class Command implements Asking, Sought {
     }
   }
 
-  /** What was decided holds. */
+  /** Ends it with the decision, which is stored or needs no storing. */
   settle({ threw, value }: Decided): void {
     if (threw) this.reject(value);
     else this.resolve(value);
@@ -312,7 +312,7 @@ export class Command implements Asking, Sought {
     return new Decided(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
-  /** What the handler resolves with; it is given up with its message. */
+  /** Awaits an asynchronous handler; gives up with its message. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
     const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
       made.then((value) => ({ value })),
@@ -342,7 +342,7 @@ export class Command implements Asking, Sought {
 }
 
 /**
- * Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets
+ * Deadline of a command's attempts, by the monotonic clock: a little before its deadline, so that its sender still gets
  * the reason.
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
@@ -388,13 +388,13 @@ const MARGIN = 50; // ms
 interface Emitted {
   /** As texts of `eventText`. */
   readonly items: readonly string[];
-  /** With what was emitted. */
+  /** State after the emitted events. */
   readonly state: unknown;
   /** As `encodeValue` writes it; `undefined` for the result `undefined`. */
   readonly result: string | undefined;
 }
 
-/** What a handler came to: its result, and the events that it emitted. */
+/** Outcome of a handler: its result, and the events that it emitted. */
 interface Returned {
   /** The name of the command. */
   readonly name: string;

@@ -210,5 +210,5 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: the id of an entity is a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** Of an entity's id, in characters. */
+/** Longest id of an entity, in characters. */
 const MAX_ID = 256;

@@ -27,7 +27,7 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
-  /** Those that were asked for lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
+  /** Subjects that were used lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
@@ -38,7 +38,7 @@ export class EntityStream {
   #epoch = 0;
   /** When the stream's leader answered last, by the monotonic clock. */
   #heardAt = -Infinity;
-  /** By how much the server's time is ahead of the monotonic clock, and when that was read. */
+  /** Difference of the server's time to the monotonic clock, and when it was read. */
   #offset = 0;
   #offsetAt = -Infinity;
 
@@ -73,7 +73,7 @@ export class EntityStream {
     return subject;
   }
 
-  /** Which stream this is: one that was lost and made again is another. Rejects with `UNAVAILABLE`. */
+  /** Identity of the stream: one that was lost and made again has another. Rejects with `UNAVAILABLE`. */
   created(): string | Promise<string> {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
@@ -339,7 +339,7 @@ export interface EntityId<State> {
   readonly id: string;
 }
 
-/** What names a stored message; its time if its publisher cannot be read. */
+/** Mark of a stored message; its time if its publisher cannot be read. */
 function markOfMessage({ data, time }: StoredMessage): string {
   const parsed = parseGroup(data);
   return "reason" in parsed ? `?${time}` : markOf(parsed);

@@ -49,10 +49,10 @@ class Entry {
 
 type Answered = (message: Message, appended: Appended, now: number) => void;
 
-/** What is appended as one message. A class, as {@link Decided} is. */
+/** An append of one message. A class, as {@link Decided} is. */
 class Message implements AppendReceiver {
   readonly entries: readonly Entry[];
-  /** What it was decided on. */
+  /** The copy that it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
@@ -432,7 +432,7 @@ export class Rounds {
   }
 
   /**
-   * What was decided without emitting anything holds if nothing was stored since. Resolves with the commands that are
+   * Decisions without events hold if nothing was stored since. Resolves with the commands that are
    * to be decided again.
    */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {

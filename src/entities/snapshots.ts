@@ -121,7 +121,7 @@ export function snapshotDue<State>(
 
 /** How many events there are between two snapshots. */
 const EVERY = 100;
-/** The same within the pause. */
+/** Number of events after which a snapshot is written within the pause, too. */
 const AT_MOST = 500;
 /** Between two snapshots of an entity. */
 export const PAUSE = 1_000; // ms

@@ -88,7 +88,7 @@ export class FailureDetector {
     if (this.#options.connected()) this.#ping(member);
   }
 
-  /** What a frame from, or a frame or ping to, another process has shown. */
+  /** Takes news of another process, from its frames, or from frames and pings to it. */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
     const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
@@ -222,7 +222,7 @@ export const CUT = 4_000;
 const REDIAL = 1_250; // ms
 /** For the handshake of the reconnect on a busy machine. */
 const MARGIN = 750; // ms
-/** For how long the pings to a process have to bounce. */
+/** Time for which pings to a process have to bounce until it is gone, in ms. */
 const ABSENT = CUT + REDIAL + MARGIN;
 /** Between a bounce and the next ping. */
 const EVERY = 250; // ms

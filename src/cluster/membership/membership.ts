@@ -54,7 +54,7 @@ export class Membership {
   readonly #lookingUp: Set<string> = new Set();
   /** How many records of unproven nodes are being removed. */
   #removing = 0;
-  /** Of failed removals: one line is enough for a flood of them. */
+  /** Limits log lines of failed removals. */
   readonly #failures: OnceAMinute;
   readonly #stop = new AbortController();
 
@@ -343,7 +343,7 @@ export class GapInquiry {
     gapFound(name);
   }
 
-  /** What this node answers: for how long it remembers the contract, in ms; 0 for no answer. */
+  /** Answer of this node: how long it remembers the contract, in ms; 0 for no answer. */
   answer(name: string): number {
     // a live handler may not have answered the pings of the node that asks yet
     const { gaps, view } = this.#options;

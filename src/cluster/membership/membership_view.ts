@@ -206,7 +206,7 @@ interface HandledList {
   readonly entities: readonly string[] | undefined;
   /** Returns true if a contract is among them, or an internal one of a subscription. */
   has(name: string): boolean;
-  /** What a contract is; `undefined` if the record does not say, or the contract is not among them. */
+  /** Kind of a contract; `undefined` if the record does not say, or the contract is not among them. */
   kindOf(name: string): Kind | undefined;
 }
 
@@ -270,7 +270,7 @@ export class HandledLists {
   }
 }
 
-/** What a record says about what its node handles. */
+/** Contracts that a node handles, as its record says. */
 type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;

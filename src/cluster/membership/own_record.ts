@@ -11,7 +11,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
 
-/** What a node's own record needs. */
+/** Options of a node's own record. */
 export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
@@ -181,7 +181,7 @@ export class OwnRecord {
   }
 }
 
-/** So many nodes write their records each third of `heartbeat`; with n times as many, each writes 1/n as often. */
+/** Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often. */
 export const FEW = 32;
 /** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
 const MOVE = 2_000;

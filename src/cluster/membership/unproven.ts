@@ -48,9 +48,9 @@ export class Unproven {
   readonly #byEndpoint: Map<string, Pending> = new Map();
   /** In the order of their arrival. */
   readonly #order: Fifo<Pending> = new Fifo();
-  /** Those that were never pinged; the last, which is the newest, is pinged first. */
+  /** Records that were never pinged; the last, which is the newest, is pinged first. */
   #new: Pending[] = [];
-  /** Those that were, by how many times: all in one queue wait for the same time. */
+  /** Records that were pinged, a queue for each number of pings: all in one queue wait for the same time. */
   readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<Pending> = new Set();

@@ -1,5 +1,5 @@
 /**
- * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks.
+ * Candidates: the nodes that may handle a request, and the one among them that the contract's strategy picks.
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
  *
@@ -27,7 +27,7 @@ export interface KnownNode {
   readonly handled: { has(name: string): boolean; kindOf(name: string): Kind | undefined };
 }
 
-/** What the choice depends on. */
+/** Dependencies of the choice. */
 interface CandidatesOptions {
   /** The id of this node. */
   readonly self: string;
@@ -42,7 +42,7 @@ interface CandidatesOptions {
 
 /** The nodes that handle a contract. */
 interface Table {
-  /** What the contract is on all of them; `undefined` if none says, `"mixed"` if they differ. */
+  /** Kind of the contract on all of them; `undefined` if none says, `"mixed"` if they differ. */
   readonly kind: Kind | "mixed" | undefined;
   /** All of them. */
   readonly all: readonly NodeInfo[];
@@ -209,7 +209,7 @@ export class Candidates {
 // The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do
 // not mix.
 
-/** What strategies need to know. */
+/** Information for strategies. */
 export interface StrategyHost {
   readonly random: Random;
   /** A number that stays the same for the sends of one turn of the event loop. */

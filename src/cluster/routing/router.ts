@@ -523,7 +523,7 @@ export type GivenUp =
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
+ * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
  * error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated
  * whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
  */

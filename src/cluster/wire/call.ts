@@ -146,7 +146,7 @@ export class Call extends Deadlined {
     return tooLarge("the payload", name, text, limit);
   }
 
-  /** What comes with it in this attempt; `undefined`: nothing that is not default. */
+  /** Its meta in this attempt; `undefined`: all of it is default. */
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);

@@ -222,7 +222,7 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * From now on requests are refused with `DRAINING`. The others are told while this process is subscribed: so they
+   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed: so they
    * know it before a frame bounces, however late they learn that its record is gone.
    */
   refuse(others: readonly string[]): void {
@@ -262,7 +262,7 @@ export class Endpoint implements PeerHost {
     this.frameLimit = frameLimit(maxPayload);
   }
 
-  /** Where frames of this process to another one are published. */
+  /** Subject of frames of this process to another one. */
   #subjectOf(endpoint: string): string {
     return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
@@ -327,7 +327,7 @@ interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject that nobody of Catga subscribes to. */
   readonly subject: string;
-  /** Where the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
+  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
   readonly reply: string;
   /** Messages to nobody do not bounce. Called once at most. */
   noBounces(): void;
@@ -416,7 +416,7 @@ export interface FrameReceiverOptions {
   asked(name: string): number;
   /** Another process remembers, for `left` ms more, a node that handled this contract. */
   gap(name: string, left: number): void;
-  /** What this process has counted, as JSON. */
+  /** Counts of this process, as JSON. */
   stats(): string;
 }
 
@@ -562,7 +562,7 @@ export class FrameReceiver {
   }
 }
 
-/** Those whose place in the frame matters. */
+/** Items whose place in the frame matters. */
 type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
 
 /** The codes of a node's refusals; one with another code did not run there either. */

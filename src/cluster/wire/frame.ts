@@ -103,7 +103,7 @@ export interface Frame {
   readonly items: readonly Item[];
 }
 
-/** What is not default about a request, as it travels. */
+/** Members of a request that are not default, as they travel. */
 export interface WireMeta extends Meta {
   /** 1 when left out. */
   readonly attempt?: number;

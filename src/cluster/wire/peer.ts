@@ -67,7 +67,7 @@ export interface PeerIdentity {
   readonly forgotten: boolean;
 }
 
-/** What writes its items when a turn ends. */
+/** Writes its items when a turn ends. */
 interface LateWriter {
   write(writer: FrameWriter): void;
 }
@@ -82,7 +82,7 @@ export class Peer {
   readonly theirCalls: string;
   /** This process's number for it, which stands in bounce subjects. */
   readonly slot: number;
-  /** Where frames to it are published. */
+  /** Subject of frames to it. */
   readonly subject: string;
   /** Prefix of the bounce subjects of frames to it; the frame's number follows. */
   readonly bounces: string;
@@ -355,7 +355,7 @@ export class Peer {
 /** The characters of a frame's number, and a comma. */
 const LONGEST_PLACE = 17;
 
-/** What is not default about a call; `undefined` when all of it is. */
+/** Text of the meta of a call; `undefined` when all of it is default. */
 function metaText(call: Call): string | undefined {
   if (call.request.meta === undefined && call.attempt === 1) return undefined;
   return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });
@@ -576,7 +576,7 @@ export class PeerTable {
   }
 
   /**
-   * Where the numbers of frames to a new peer begin: at a random place, so that nobody can guess which answers it may
+   * First number of frames to a new peer: a random one, so that nobody can guess which answers it may
    * give. Above those of forgotten peers the range is a small part of what is left, which therefore lasts however many
    * are forgotten.
    */
@@ -632,11 +632,11 @@ export class ResendBuffer {
   readonly #options: ResendBufferOptions;
   /** In the order in which they were sent, from `#first` on; `undefined` for those that have bounced. */
   readonly #last: (SentAnswers | undefined)[] = [];
-  /** Those before it are forgotten: a shift at each frame costs as much as all the rest (measured). */
+  /** Index of the first that is kept: a shift at each frame costs as much as all the rest (measured). */
   #first = 0;
   /** The length of all of them. */
   #size = 0;
-  /** Those that are to be sent again. */
+  /** Answers to be sent again. */
   #due: SentAnswers[] = [];
   #timerSet = false;
 
@@ -668,7 +668,7 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has reconnected: answers to it may have been lost on its way, without a bounce. Sends them again, once
+   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again, once
    * a second at most.
    */
   again(peer: Peer): void {
@@ -682,7 +682,7 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them
+   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers in them
    * again. Looks at no more ranges than a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {

@@ -13,7 +13,7 @@ import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel } from "./read_model.ts";
 
-/** What read models are made of. */
+/** Options of read models. */
 export interface ReadModelsOptions {
   readonly host: ContextHost;
   readonly namespace: string;
@@ -104,7 +104,7 @@ interface Following {
   readonly ofEntities: boolean;
 }
 
-/** Those of entities' events apart: they are in another stream. */
+/** Handlers by name; those of entities' events apart, as they are in another stream. */
 function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
   const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));

@@ -1,5 +1,5 @@
 /**
- * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
+ * Worker of a node for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
  * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
  */
 import {
@@ -43,7 +43,7 @@ export interface WorkerOptions {
   draining(): boolean;
 }
 
-/** What the record of a node of this service says about these handlers, sorted; `undefined`: nothing. */
+/** Entries in the record of a node of this service for these handlers, sorted; `undefined`: none. */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
     announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))

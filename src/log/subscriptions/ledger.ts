@@ -35,22 +35,22 @@ export interface Failure {
   readonly dead?: number;
 }
 
-/** What the next commit says. */
+/** Content of the next commit. */
 export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
-  /** What is parked and has changed since the last draft, and what is parked no longer. */
+  /** Parked messages that have changed since the last draft, and those that are parked no longer. */
   readonly changed: readonly ParkedState[];
   readonly ended: readonly string[];
-  /** Those whose message, or error, is to be stored first. */
+  /** Items whose message, or error, is to be stored first. */
   readonly entries: readonly Item[];
-  /** What happens when it is stored. */
+  /** Items that begin when it is stored. */
   readonly begins: readonly Item[];
   readonly after: readonly Item[];
-  /** Those whose failed attempts it says. */
+  /** Items whose failed attempts it records. */
   readonly failed: readonly Item[];
 }
 
-/** What a leader finds when it begins. */
+/** State that a leader finds when it begins. */
 export interface Found extends LastEnd {
   readonly stored: StoredState;
   /** By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with that are parked. */
@@ -73,19 +73,19 @@ export class Ledger {
   /** By category, those that may run, and wait for a batch to fill. */
   readonly #heads = new Map<LedgerCategory, Item[]>();
   readonly #due = new DueHeap<Item>();
-  /** Those that are to be parked when there is room. */
+  /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
   readonly #suspicion = new Suspicion();
-  /** Those that begin with the next commit. */
+  /** Items that begin with the next commit. */
   #beginning: Item[] = [];
   /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
   readonly #ahead = new Map<string, string>();
   readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
-  /** Those that may run when the next commit is stored. */
+  /** Items that may run when the next commit is stored. */
   #after: Item[] = [];
-  /** Those that failed since the last commit. */
+  /** Items that failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
   /** Lines of which those behind were parked so that others go on. */
   readonly #relieved = new Set<Line>();
@@ -208,7 +208,7 @@ export class Ledger {
     }
   }
 
-  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
+  /** Items that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.#suspicion.settle(this.#place.read);
@@ -401,7 +401,7 @@ export class Ledger {
     return this.#relieved.size > 0;
   }
 
-  /** What the next commit says. */
+  /** Content of the next commit. */
   draft(): Draft {
     const ended: string[] = [];
     const changed: ParkedState[] = [];
@@ -761,7 +761,7 @@ function lineId({ category, key }: LoggedMessage): string {
   return `${category}/${key}`; // a category has no slash
 }
 
-/** So many of a key stay open beside those that are parked behind them. */
+/** Items of a key that stay open beside those that are parked behind them. */
 const KEPT_OF_KEY = 16;
 /** The part of the room that is left for what fails. */
 const CROWDED = 0.9;

@@ -29,7 +29,7 @@ export interface ReadingOptions {
   fault(error: unknown): void;
 }
 
-/** Where reading is. */
+/** Place of the reading. */
 export interface ReadingPlace {
   readonly created: string;
   /** Positions up to this one are read. */
@@ -54,11 +54,11 @@ export class Reading {
   #time: number;
   #at: number | undefined;
   #reader: LogReader | undefined;
-  /** Those that are followed: a message of an entity may have events of others. */
+  /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
-  /** Where reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
+  /** Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
   #behindLoss: ReadingPlace | undefined;
-  /** What came while reading was paused, or before that was read. */
+  /** Messages that came while reading was paused, or before these were read. */
   #held = new Fifo<StoredMessage | Start>();
   #paused = false;
   /** The rest of what came is read in the next turn of the event loop. */
@@ -265,7 +265,7 @@ export class Reading {
   }
 }
 
-/** What stands for a message of the stream that cannot be read. */
+/** Stand-in for a message of the stream that cannot be read. */
 export function garbageMessage(namespace: string, { sequence, subject, time, data }: StoredMessage): LoggedMessage {
   return {
     position: positionOf(sequence, 0),

@@ -53,12 +53,12 @@ export class Subscription {
   #term: Term | undefined;
   #taking = false;
   #leaving = false;
-  /** Not before this time it stands for the lead: a newer node should, or it is not known yet who leads. */
+  /** Earliest time at which it competes for the lead: newer nodes go first, and the present leader must be known. */
   #stands = 0;
   #fresh = false;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
   #secondSince: number | undefined;
-  /** Until then it is not handed over to a node that should lead. */
+  /** Time until which it is not handed over to a node that should lead. */
   #keeps = 0;
 
   constructor(options: SubscriptionOptions) {
@@ -95,7 +95,7 @@ export class Subscription {
     return this.#first;
   }
 
-  /** Of the term of this node. */
+  /** State of the term of this node. */
   get state(): TermState | undefined {
     return this.#term?.state;
   }
@@ -405,7 +405,7 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 const STILL = 3_000;
 /** How much later each further node does, in ms. */
 const TURN = 300;
-/** From this place on all are equal. */
+/** Rank from which on all nodes are equal. */
 const LAST = 10;
 /** Categories of a new subscription in which is looked for what it passes over. */
 const MOST_LOOKED_AT = 16;
@@ -420,7 +420,7 @@ const ASIDE = 30_000;
 const JOIN = 30_000;
 const STEP = 50; // ms
 const ANSWER = 2_000; // ms
-/** So few parked messages are told in each commit. */
+/** Number of parked messages up to which each commit lists all. */
 const FEW = 200;
 /** Tokens grow by so much at most, beside what they grow by with the stream. */
 const JUMP = 1_000;

@@ -57,7 +57,7 @@ export interface TermOptions {
  */
 export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
 
-/** What a term shows of itself. */
+/** State of a term. */
 export interface TermState {
   readonly open: number;
   /** True if it has taken over, and read all that there was when it began. */
@@ -75,7 +75,7 @@ export interface TermState {
   readonly outage: Outage | undefined;
 }
 
-/** What a term has when it has taken over. */
+/** Parts of a term that has taken over. */
 interface Led {
   readonly categories: Categories;
   readonly ledger: Ledger;
@@ -554,9 +554,9 @@ function unreadableError(message: string) {
 
 /** A commit is written at most so often, in ms, unless something waits for it. */
 const EVERY = 100;
-/** What the messages in hand take in the log at most, in bytes. */
+/** Greatest size of the messages in hand in the log, in bytes. */
 const MOST_BYTES = 33_554_432;
-/** For how long there is no room before what waits behind the slowest key is put aside, in ms. */
+/** Time without room after which what waits behind the slowest key is put aside, in ms. */
 const SLOW = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;

@@ -1,5 +1,5 @@
 /**
- * What lies between a process and its server: one channel in each direction, which keeps the order, delays as the
+ * Link between a process and its server: one channel in each direction, which keeps the order, delays as the
  * faults say, and loses what is in transit when the connection breaks.
  */
 import type { Clock, Random, Timer } from "../ports/clock.ts";

@@ -30,7 +30,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   readonly clock: Clock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** What lies between this process and its server. For the network. */
+  /** Link between this process and its server. For the network. */
   readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];

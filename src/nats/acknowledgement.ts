@@ -1,4 +1,4 @@
-/** What JetStream answers to a message for a stream. */
+/** Acknowledgements of JetStream for messages to a stream. */
 import { Buffer } from "node:buffer";
 import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";

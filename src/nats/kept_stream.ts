@@ -29,7 +29,7 @@ const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
-/** Those of them that another try at once would meet again. */
+/** Refusals that another try at once would meet again. */
 const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
@@ -45,7 +45,7 @@ export interface AttemptOptions {
   readonly whenMissing?: "fail";
 }
 
-/** What the stream of a {@link KeptStream} is. */
+/** Definition of the stream of a {@link KeptStream}. */
 interface KeptStreamOptions {
   readonly name: string;
   /** How errors call it: "the bucket x". */
@@ -365,7 +365,7 @@ export function neededOff(setting: string, harm: Readonly<Record<string, string>
   return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;
 }
 
-/** What a setting does to any stream. */
+/** Harm of a setting to any stream. */
 const HARM: Readonly<Record<string, string>> = {
   sources: "another stream writes into it",
   mirror: "another stream writes into it",

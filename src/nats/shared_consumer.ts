@@ -42,11 +42,11 @@ export interface SharingReader {
   readonly filters: readonly string[];
   /** True if it takes no messages now. */
   readonly paused: boolean;
-  /** Where it is: behind the message that it has read last, in which stream. */
+  /** Its place: behind the message that it has read last, and the stream. */
   readonly position: LogMark;
   /** It has all its messages up to this sequence. */
   readonly upTo: number;
-  /** From now on it gets messages here. Called once for each {@link SharedConsumer.join}, before they come. */
+  /** Called once for each {@link SharedConsumer.join}, before messages come from this consumer. */
   onJoined(consumer: Progress): void;
   /** A message; perhaps one that it has. */
   onMessage(message: Msg, sequence: number, time: number): void;
@@ -233,7 +233,7 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Where reading goes on after an interruption: of those that are furthest; the others find their places themselves.
+   * Place at which reading goes on after an interruption, for the readers that are furthest; the others find their places themselves.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;
@@ -254,7 +254,7 @@ export class SharedConsumer implements Progress {
     return foremost;
   }
 
-  /** Those that can join; the others learn that they cannot. */
+  /** Readers that can join; the others are told that they cannot. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
     const near: SharingReader[] = [];
     for (const [reader, joining] of [...this.#joining]) {
@@ -268,7 +268,7 @@ export class SharedConsumer implements Progress {
     return near;
   }
 
-  /** From now on a new consumer delivers. */
+  /** Replaces the consumer that delivers. */
   #switch(
     { name, inbox, expected, created, start }: {
       name: string;

@@ -64,7 +64,7 @@ export interface TransportStatus {
   readonly error?: Error | undefined;
 }
 
-/** What a transport knows about the server that it is connected to. */
+/** Information about the server that a transport is connected to. */
 export interface ServerInfo {
   /** The server's id: the same for all connections to one server. */
   readonly id: string;

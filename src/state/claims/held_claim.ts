@@ -39,7 +39,7 @@ const ANSWER_LIMIT = 3_000;
 /** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";
 
-/** What a {@link HeldClaim} works with. */
+/** Dependencies of a {@link HeldClaim}. */
 export interface ClaimStore {
   readonly bucket: () => Promise<Bucket>;
   readonly clock: Clock;

@@ -326,7 +326,7 @@ class HeldLock implements Lock {
 interface LockRequestHost {
   readonly clock: Clock;
   readonly keys: LockKeys;
-  /** Who holds a key, if this node knows. */
+  /** Holder of a key, if this node knows it. */
   holder(key: string): LockRecord | undefined;
 }
 
@@ -341,7 +341,7 @@ export class LockRequest implements Disposable {
   readonly mayWait: boolean;
   /** The holder of the key that was tried last, if the store has returned it. */
   holder: LockRecord | undefined;
-  /** What the store failed with last. */
+  /** Last error of the store. */
   failure: unknown;
   readonly #host: LockRequestHost;
   readonly #started: number;

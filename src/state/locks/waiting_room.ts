@@ -33,7 +33,7 @@ export class WaitingRoom {
   readonly #ended = new Map<string, EndedWaiter>();
   /** By key without a holder: the waiter of this node that will try to take it, and when. */
   readonly #scheduledTakes = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
-  /** Of the queues alone, and of all records. */
+  /** Views of the queues alone, and of all records. */
   #queues: LockView | undefined;
   #all: LockView | undefined;
   #sweep: Timer | undefined;

@@ -143,7 +143,7 @@ export function isAmbiguous(error: unknown): boolean {
 //
 // Its lease ends when `left` is 0 or less, in either state: whoever has it gives up then, and needs no answer for that.
 
-/** What a {@link LeasedEntry} works with. */
+/** Dependencies of a {@link LeasedEntry}. */
 interface LeasingStore {
   readonly clock: Clock;
   readonly answers: AnswerTimeouts;

@@ -31,7 +31,7 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 export const MOST_OF_BATCH = 1_000;
 
 /**
- * Outcome of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
  * batch whose handler failed is answered as a single message is.
  */
 export interface BatchAnswer {

@@ -4,7 +4,7 @@ import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
 
 /**
- * Outcome of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
+ * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
  * attempt goes on there, the id of that node; or failed.
  */
 export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: string | undefined } | RunFailure;

@@ -117,7 +117,7 @@ export interface Flow {
 export interface StartOptions {
   /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
   id?: string | undefined;
-  /** Earliest time at which the run begins; now. */
+  /** Not before this time. */
   at?: Date | undefined;
 }
 

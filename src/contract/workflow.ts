@@ -107,15 +107,15 @@ export const RECORDED = "recorded";
 
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
-  /** Event of entries after which a run has to be driven on. */
+  /** Of entries that call for somebody to go on. */
   readonly called: EmittedEvent<unknown>;
-  /** Event of timers that are due. */
+  /** Of times that have come. */
   readonly due: DurableEvent<RunDue>;
   /** A message for the node that holds a run. */
   readonly join: ReturnType<typeof command<RunJoin, void>>;
 }
 
-/** Internal contracts of the workflow with this type of runs. */
+/** Those of the workflow with this type of runs. */
 export function runContracts(type: string): RunContracts {
   return {
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),

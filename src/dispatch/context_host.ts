@@ -128,7 +128,7 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
-  /** The engine that reads and feeds streams, loaded when it is first needed. */
+  /** What reads and feeds streams, loaded when it is first needed. */
   streams(): Promise<StreamEngine>;
   stream(
     contract: AnyContract,

@@ -31,7 +31,7 @@ export const ALARM_KINDS = [
 /** Observations, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
 export interface Observed {
   readonly now: number;
-  /** Since when there is no connection to NATS. */
+  /** Time since which there is no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
   /** `gone`: its process ended, and it had not drained. `ahead`: of the median clock, in ms. */
   readonly nodes?: readonly {
@@ -68,7 +68,7 @@ export interface ObservedContract {
   readonly last: readonly string[];
   /** Messages that wait for a handler. */
   readonly waiting: number;
-  /** Since when nobody handles it, and whether somebody sends it all the same. */
+  /** Time since which nobody handles it; and whether it is still sent. */
   readonly since?: number | undefined;
   readonly wanted?: boolean;
   /** Failures in the last seconds that are no decision of the handler, by code. */
@@ -90,7 +90,7 @@ export interface ObservedSubscription {
   readonly lag: number;
   /** True if its lag has grown several times in a row. */
   readonly growing?: boolean;
-  /** In how many ms its oldest message ends unhandled; `undefined`: not soon. */
+  /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
 }
 
@@ -114,7 +114,7 @@ export interface ObservedStream {
   readonly bytes: number;
   /** 0 or less: no limit. */
   readonly limit: number;
-  /** On how many servers it is to be. */
+  /** Number of servers that should keep it. */
   readonly replicas: number;
   /** Servers that should have it, and are away or behind. */
   readonly missing: readonly string[];
@@ -301,7 +301,7 @@ const GONE = 15 * 60_000;
 const NEW = 3_600_000;
 /** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
-/** From this share of a limit on it is near. */
+/** Share of a limit from which on it is an alarm. */
 const NEAR = 0.85;
 
 /** Advice for each kind, in a sentence; `docs/alarms.md` says more. */

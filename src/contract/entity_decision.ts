@@ -14,7 +14,7 @@ import { firstIssue, validate } from "./schema.ts";
 export interface Given<State> {
   /** The name of the contract. */
   readonly event: string;
-  /** As it is stored. */
+  /** Payload as it is stored. */
   readonly payload: unknown;
   /** Carries the type of the state; never has a value. */
   readonly "~state"?: (state: State) => State;

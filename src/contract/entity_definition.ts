@@ -20,7 +20,7 @@ export interface Loaded<State> {
    * change it.
    */
   readonly state: State;
-  /** Has an event stored, with all others of this command as one, when the handler has returned without failing. */
+  /** Emits an event: it is stored with all others of this command as one, when the handler has returned without failing. */
   emit<In>(
     event: OfEntity<State, In>,
     ...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]
@@ -35,7 +35,7 @@ export interface EntityDefinition<State> {
   readonly initial: (id: string) => State;
   /** Version of its `apply` functions. */
   readonly version: number;
-  /** By the names of the contracts. */
+  /** Events by the names of their contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
 }
 
@@ -114,7 +114,7 @@ export class Deciding<State> implements Loaded<State> {
     this.emitted.push({ event: event.name, payload });
   }
 
-  /** From now on nothing can be emitted. */
+  /** Ends the emitting. */
   end(): void {
     this.#over = true;
   }

@@ -12,7 +12,7 @@ import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
-  /** Wrapped around this handler, inside the app's own, outermost first; none. */
+  /** Behaviors around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
    * Limit of its runs at once on this node, whoever sent the messages; further messages wait, first come,
@@ -65,14 +65,14 @@ export type Batch<Payload> =
     /** The message id; the same in every attempt. */
     readonly id: string;
     readonly key: string | undefined;
-    /** As `ctx.position` of a single message. */
+    /** Position in the log, as `ctx.position` of a single message. */
     readonly position: number;
     /** Number of the attempt of this message, from 1. */
     readonly attempt: number;
   }[]
   & {
     /**
-     * Has one member fail, and those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
+     * Fails one member; those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
      */
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };

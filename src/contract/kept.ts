@@ -66,9 +66,9 @@ export interface DeadLetter {
   readonly at: Date;
   /** Later messages of its contract and key that wait behind it. */
   readonly heldBehind: number;
-  /** Has it handled again, with all its attempts, and then those behind it. Resolves when that is recorded. */
+  /** Handles it again, with all its attempts, and then those behind it. Resolves when the request is stored. */
   replay(): Promise<void>;
-  /** Removes it; those behind it go on. Resolves when that is recorded. */
+  /** Removes it; those behind it go on. Resolves when the request is stored. */
   discard(): Promise<void>;
 }
 

@@ -220,7 +220,7 @@ export interface SubscriptionHealth {
     readonly contract: string;
     readonly code: string;
     readonly message: string;
-    /** Since when the first of them waits, in ms since 1970. */
+    /** Time since which the first of them waits, in ms since 1970. */
     readonly since: number;
   };
 }

@@ -68,7 +68,7 @@ export interface ContractStats {
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */
   readonly sent: number;
-  /** Failed ones. */
+  /** Requests among them that failed, by code. */
   readonly sendFailed: Readonly<Record<string, number>>;
   /** Events that arrived, once for each handler of this node. */
   readonly heard: number;

@@ -106,7 +106,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
-   * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands
+   * Makes a subscription of this service, or else a queued command by its contract's name, handle again what stands
    * behind a place: `"start"`, a position, or what was stored since a time; a place that it has not reached changes
    * nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */

@@ -248,7 +248,7 @@ export interface Sender extends Sharing {
     options?: ResultOptions,
   ): Promise<Result<Out, F>>;
   /**
-   * Tells a run something that it waits for, or will wait for, and is ok when that is stored. `NO_RUN`: it was never started, or has
+   * Sends a signal to a run, before or while it waits for it; ok when the signal is stored. `NO_RUN`: it was never started, or has
    * ended.
    *
    * @example
@@ -266,7 +266,7 @@ export interface Sender extends Sharing {
    */
   tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
-   * Has a run end with `CANCELLED`, and is ok when that is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
+   * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
    * {@link Sender.tell}.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;

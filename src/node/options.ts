@@ -64,7 +64,7 @@ export interface CatgaOptions {
    * request decides whether it is sent to again. An error that a handler answers is not a failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
-  /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
+  /** Behaviors around every handler, and around sends when they have a `send`, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
    * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at

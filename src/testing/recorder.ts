@@ -18,7 +18,7 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   readonly kind: Kind;
   /** The name of its contract. */
   readonly name: string;
-  /** As the sender passed it; of a handled message, as the handler received it. */
+  /** Payload as the sender passed it; of a handled message, as the handler received it. */
   readonly payload: In;
   /** The id of the node that sent it, or handled it. */
   readonly node: string;

@@ -11,7 +11,7 @@ export interface EventsOptions<T> {
   signal?: AbortSignal | undefined;
   /** The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1. */
   id?: ((item: T, n: number) => string | number) | undefined;
-  /** Interval of comments that keep the connection alive while no item comes, in ms: 1 to 2^31 - 1; 15,000. */
+  /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 15,000. */
   keepAlive?: number | undefined;
   /** Further headers; none. */
   headers?: ResponseInit["headers"] | undefined;

@@ -107,7 +107,7 @@ export class OpenStreams {
     this.#clock = clock;
   }
 
-  /** True if there may be another one. */
+  /** Whether there may be another one. */
   get room(): boolean {
     return this.#open.size < MAX_OPEN;
   }

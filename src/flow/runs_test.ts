@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type Catga, catga, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
@@ -42,6 +43,22 @@ describe("runs", () => {
     assertEquals((await left).error?.code, "CANCELLED");
     assertEquals(unwrap(await cluster.app("node-2").result(Slow, run, { timeout: 60_000 })), "slow");
     assertEquals(unwrap(await app.result(Slow, run)), "slow");
+  });
+
+  it("TIMEOUT says what the run failed with last, and when it is stuck", async () => {
+    const Upload = workflow<void, string>("Upload");
+    const handlers = Upload.handle((flow) =>
+      flow.step("upload", () => Promise.reject(new Error("the disk is full")), { retry: { attempts: 2 } })
+    );
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Upload));
+    const messages = [500, 5_000].map((timeout) => app.result(Upload, run, { timeout }));
+    const failed = "upload failed with HANDLER_FAILED: the disk is full";
+    assertEquals((await Promise.all(messages)).map(({ error }) => error?.message), [
+      `run ${run} of Upload has not ended within 500 ms: it goes on; ${failed}`,
+      `run ${run} of Upload has not ended within 5000 ms: it is stuck; ${failed}`,
+    ]);
   });
 
   it("a run with a time is started at that time", async () => {
@@ -110,6 +127,34 @@ describe("runs", () => {
     const run = unwrap(await app.start(Bug));
     await cluster.advance(700_000);
     assertEquals([(await infoOf(app, run)).status, attempts], ["stuck", 10]);
+  });
+
+  it("each attempt that throws is logged with what was thrown, an outage once", async () => {
+    const Charge = command<void>("Charge");
+    const Order = workflow<void, void>("Order");
+    const lines: string[] = [];
+    const note = (level: string) => (text: string, { type, error }: LogFields) => {
+      if (type === "run-failed") lines.push(`${level} ${text}: ${error}`);
+    };
+    let attempts = 0;
+    const handlers = Order.handle(async (flow) => {
+      await flow.step("pack", () => {
+        if (++attempts < 3) throw new Error("no box");
+      }, { retry: { delay: [2_000, 2_000] } });
+      unwrap(await flow.send(Charge));
+    });
+    const logger = { debug() {}, info() {}, warn: note("warn"), error: note("error") };
+    await using cluster = await testCluster(1, { handlers, logger });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order, undefined, { id: "7" }));
+    await cluster.advance(30_000);
+    assertEquals(attempts, 3);
+    assertEquals((await infoOf(app, run)).pending[0].error?.code, "NO_HANDLER");
+    assertEquals(lines.map((line) => line.replace(/\d+ ms/, "… ms").replace(/ no live node.*/, " …")), [
+      "error catga node-1: pack of run 7 of Order threw, attempt 1; again in … ms: Error: no box",
+      "error catga node-1: pack of run 7 of Order threw, attempt 2; again in … ms: Error: no box",
+      "warn catga node-1: Charge of run 7 of Order failed (NO_HANDLER: …",
+    ]);
   });
 
   it("a result beyond what the server takes is TOO_LARGE, and the run is stuck", async () => {
@@ -483,5 +528,8 @@ describe("runs", () => {
       "TypeError",
     ]);
     assert(errors[0].message.includes("workflow(…)"), errors[0].message);
+    const Charge = command("Charge");
+    await assertRejects(() => app.start(Charge as never), TypeError, "got command Charge: send it");
+    await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
   });
 });

@@ -144,7 +144,11 @@ export class Steps {
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.wake(name, next)) return;
     state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
-    await state.stored();
+    if (!await state.stored()) return;
+    // an outage may last for days, and be that of each run
+    if (passing && failures?.error.code === what.code) return;
+    const { code, message } = what;
+    state.host.failed(state.ref, name, { attempt: (failures?.total ?? 0) + 1, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
+import { isCatgaError } from "../error.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({
@@ -104,6 +105,14 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
         } failed with ${seen.code}: ` +
         `${seen.message}. Mend that, then retry the run, or skip the step`,
       ];
+    case "run-failed": {
+      const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
+      const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
+      // what a CatgaError comes from is in the log of the node where it happened
+      return isCatgaError(seen.error)
+        ? ["warn", `${what} failed (${seen.code}: ${seen.message}), ${then}`]
+        : ["error", `${what} threw, ${then}`];
+    }
     case "near-expiry":
       return [
         "error",
@@ -157,7 +166,7 @@ const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
   "begun": '. If that should be handled, too: from: "start" for a new subscription, or catga rewind',
   "existing": ". To handle what is stored again: catga rewind",
-  "waiting": ". Start one, or pass its messages by with a rewind to now (catga rewind)",
+  "waiting": "", // its reason says it
 };
 
 const LOSSES = {

@@ -26,7 +26,8 @@ describe("the log's lines for an operator", () => {
         { type: "subscription", subscription, state: "handed over", reason },
         { type: "subscription", subscription, state: "stopped", reason: "the store is full" },
         { type: "subscription", subscription, state: "going on", reason },
-        { type: "subscription", subscription, state: "waiting", reason: "no live node handles Booked" },
+        { type: "subscription", subscription, state: "waiting", reason: "no live node handles Booked: start one" },
+        { type: "subscription", subscription, state: "waiting", reason: "Booked failed (TIMEOUT: the bank)" },
         { type: "subscription", subscription, state: "rewound", reason: "to 4096" },
       ),
       [
@@ -35,7 +36,8 @@ describe("the log's lines for an operator", () => {
         "info catga n1: subscription shop/billing is handed over",
         "warn catga n1: subscription shop/billing has stopped: the store is full. Nothing is passed over; it goes on by itself when it can",
         "info catga n1: subscription shop/billing goes on",
-        "warn catga n1: subscription shop/billing waits: no live node handles Booked. Start one, or pass its messages by with a rewind to now (catga rewind)",
+        "warn catga n1: subscription shop/billing waits: no live node handles Booked: start one",
+        "warn catga n1: subscription shop/billing waits: Booked failed (TIMEOUT: the bank)",
         "info catga n1: subscription shop/billing has gone back in the log: to 4096",
       ],
     );

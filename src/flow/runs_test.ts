@@ -61,6 +61,21 @@ describe("runs", () => {
     ]);
   });
 
+  it("a failure that a step throws is recorded with its code, and tried again", async () => {
+    const Upload = workflow<void, string>("Upload");
+    const handlers = Upload.handle((flow) =>
+      flow.step("upload", () => {
+        throw fail("NO_ROOM", "the disk is full");
+      })
+    );
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Upload));
+    await app.result(Upload, run, { timeout: 500 });
+    const { status, pending: [{ error }] } = await infoOf(app, run);
+    assertEquals({ status, error }, { status: "retrying", error: { code: "NO_ROOM", message: "the disk is full" } });
+  });
+
   it("a run with a time is started at that time", async () => {
     const Later = workflow<void, string>("Later");
     await using cluster = await testCluster(2, { handlers: Later.handle(() => "late") });

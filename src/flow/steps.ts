@@ -123,8 +123,9 @@ export class Steps {
   }
 
   /** Records a failed attempt, and when the next one follows. */
-  async failed(name: string, error: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
     const state = this.#state;
+    const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, random } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;

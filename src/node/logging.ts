@@ -15,12 +15,17 @@ export const consoleWarnings: Logger = Object.freeze({
 
 /** An observer that logs each observation at its level. */
 export function logTo(logger: Logger, node: string): Observer {
+  let isLost = false;
   return (seen) => {
     // an exception here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
-      const [level, text] = lineOf(seen);
+      if (seen.type === "connection") isLost = seen.state === "disconnected";
+      // that the connection is lost has been logged
+      const follows = isLost && seen.type === "fault" && isCatgaError(seen.error) && seen.error.code === "UNAVAILABLE";
+      const [own, text] = lineOf(seen);
+      const level = follows ? "debug" : own;
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {

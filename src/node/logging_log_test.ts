@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../contract/observer.ts";
+import { CatgaError } from "../error.ts";
 import { logTo } from "./logging.ts";
 
 const subscription = "shop/billing";
@@ -41,6 +42,20 @@ describe("the log's lines for an operator", () => {
         "info catga n1: subscription shop/billing has gone back in the log: to 4096",
       ],
     );
+  });
+
+  it("what fails in the background because the connection is lost is no news", () => {
+    const error = new CatgaError("UNAVAILABLE", "the connection to NATS is lost; reconnecting");
+    const fault = { type: "fault", during: "renewing the lease of this node", error } as const;
+    const bug = { ...fault, error: new TypeError("a bug") };
+    const lost = { type: "connection", state: "disconnected", generation: 1 } as const;
+    assertEquals(linesOf(lost, fault, bug, { ...lost, state: "connected" }, fault), [
+      "warn catga n1: lost the network, reconnecting",
+      "debug catga n1: renewing the lease of this node failed",
+      "error catga n1: renewing the lease of this node failed",
+      "warn catga n1: connected to the network again",
+      "error catga n1: renewing the lease of this node failed",
+    ]);
   });
 
   it("an attempt that failed, and a dead letter", () => {

@@ -370,6 +370,23 @@ describe("runs", () => {
     assertEquals(await of(), ["ends", "fails", "breaks", "waits"]);
   });
 
+  it("what waits for a signal or a time cannot be skipped, and the error says what to do", async () => {
+    const Order = workflow<void, void>("Order");
+    const Paid = Order.signal<string>("Paid");
+    const handlers = Order.handle(async (flow) => {
+      await Promise.all([flow.wait(Paid), flow.sleep("a day", 86_400_000)]);
+    });
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(1_000);
+    const { pending, skip } = await infoOf(app, run);
+    assertEquals(pending.map(({ name }) => name), ["a day", "Paid"]);
+    for (const { name } of pending) {
+      await assertRejects(() => skip(name, "x", "by hand"), Error, `${name} of run ${run} is no step`);
+    }
+  });
+
   it("an operator's retry overrides a pause", async () => {
     let works = false;
     const Paused = workflow<void, string>("Paused");

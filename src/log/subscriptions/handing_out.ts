@@ -315,8 +315,9 @@ export class HandingOut {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
     } else {
+      const begins = this.#outages.size === 0;
       this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
-      if (this.#outages.size === 1) onOutage(this.outage);
+      if (begins) onOutage(this.outage);
     }
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);

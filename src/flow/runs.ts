@@ -362,7 +362,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const to = { workflow: parent.workflow, run: parent.run };
     const told = await this.log.tell(
       to,
-      (by) => ({ t: "told", step: parent.step, outcome: ended, by }),
+      (by) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }),
       () => this.#closed,
     );
     if (told !== undefined) this.#news(to, told);

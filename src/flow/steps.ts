@@ -18,6 +18,7 @@ import {
   PASSING,
   Passing,
   PAUSES,
+  readable,
   recorded,
   type Retry,
   stepId,
@@ -287,8 +288,9 @@ export class Steps {
       if (state.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
-    } catch (error) {
+    } catch (thrown) {
       if (state.over || journal.outcomes.has(name)) return undefined;
+      const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
@@ -373,10 +375,14 @@ export class Steps {
             this.#over(step);
             return state.halt();
           }
-          const started = await host.startChild(contract, child.run, input, { ...ref, step: name });
+          const started = journal.wasTold(name, child)
+            ? { ok: true, value: child.run } as const
+            : await host.startChild(contract, child.run, input, { ...ref, step: name });
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
-          if (started.ok) state.record({ t: "child", step: name, ...child });
-          else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+          if (started.ok) {
+            state.record({ t: "child", step: name, ...child });
+            state.after(() => step.go()); // it may have ended before
+          } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.timer(1_000, () => step.go());
           } else state.refuse(name, recorded(started.error));
         } finally {

@@ -124,8 +124,9 @@ export class Steps {
   }
 
   /** Records a failed attempt, and when the next one follows. */
-  async failed(name: string, error: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
     const state = this.#state;
+    const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, random } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
@@ -145,7 +146,11 @@ export class Steps {
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.wake(name, next)) return;
     state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
-    await state.stored();
+    if (!await state.stored()) return;
+    // an outage may last for days, and be that of each run
+    if (passing && failures?.error.code === what.code) return;
+    const { code, message } = what;
+    state.host.failed(state.ref, name, { attempt: (failures?.total ?? 0) + 1, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------

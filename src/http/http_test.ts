@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { catga, CatgaError, command, fail, type Result, stream } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { KEEP_ALIVE } from "./events.ts";
 import { events, respond } from "./mod.ts";
 
 function failed(code: string, options?: ConstructorParameters<typeof CatgaError>[2]): Result<never> {
@@ -172,6 +173,11 @@ describe("events", () => {
     const reader = events(app.stream(Silent), { keepAlive: 5 }).body!.getReader();
     for (let i = 0; i < 4; i++) assertEquals(new TextDecoder().decode((await reader.read()).value), ":\n\n");
     await reader.cancel();
+  });
+
+  it("comments come before Bun.serve takes the client for idle, unless told otherwise", () => {
+    const least = 6_000; // of 10 s, looked at every 4 s
+    assert(KEEP_ALIVE < least, `${KEEP_ALIVE}`);
   });
 
   it("items are read no faster than the client takes them", async () => {

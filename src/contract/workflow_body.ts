@@ -1,6 +1,7 @@
 /** The inside of a workflow: what its handlers are made of, and what runs them. */
 import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
+import type { Batch } from "./handler.ts";
 import type { Schema } from "./schema.ts";
 
 /** A workflow with its defaults. */
@@ -23,12 +24,14 @@ export interface WorkflowBody {
 
 /** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
 export interface RunDriver {
+  /** Starts that their nodes drive: those whose run still goes on are brought again, each alone. */
+  started(body: WorkflowBody, batch: Batch<unknown>): Promise<void>;
   /** An entry of a run calls for somebody to go on. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** A time has come. */
   due(body: WorkflowBody, due: RunDue): Promise<void>;
   /** Another node has a message for the run that this node may hold. */
-  join(body: WorkflowBody, join: RunJoin): Promise<void>;
+  join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
 }
 
 /** The context of a running app: it drives runs. */
@@ -47,8 +50,11 @@ export interface RunDue {
   readonly start?: string | undefined;
 }
 
+/** A message for the node that may hold a run. */
+export type RunJoin = RunCall | RunsAsked;
+
 /** A run that the receiver may hold. */
-export interface RunJoin {
+export interface RunCall {
   readonly run: string;
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
@@ -57,3 +63,11 @@ export interface RunJoin {
   /** Nothing is to be done if the receiver does not drive the run now. */
   readonly news?: boolean | undefined;
 }
+
+/** Which of these runs have ended or wait, having read the message of the stream? */
+export interface RunsAsked {
+  readonly asked: readonly (readonly [run: string, sequence: number])[];
+}
+
+/** For {@link RunsAsked}: 1 for each that has, 0 for each that has not, as far as the receiver knows. */
+export type RunJoined = readonly (0 | 1)[] | void;

@@ -29,6 +29,8 @@ export interface DriveHost {
   readonly mostBytes: number;
   /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
+  /** Calls back in a later turn of the event loop, together with the other runs. */
+  soon(callback: () => void): void;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
@@ -375,7 +377,7 @@ export class DriveState {
 
   soon(then: () => void): void {
     this.active++;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.active--;
       if (!this.over) then();
       this.look();
@@ -386,7 +388,7 @@ export class DriveState {
   look(): void {
     if (this.#looking || this.over) return;
     this.#looking = true;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.#looking = false;
       if (this.over || this.active > 0) return;
       if (this.#queue.length > 0) return void this.stored().then(() => this.look());

@@ -46,6 +46,7 @@ interface Held {
   /** Resolves when it has a lease. */
   readonly leased: Promise<"leased">;
   readonly lease: () => void;
+  isLeased: boolean;
   /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
   renew: number;
   /** The last message that it had read, when it ended. */
@@ -56,8 +57,8 @@ interface Held {
 export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, Held>();
-  /** Runs that ended here lately, and the sequence of their last message. */
-  readonly #ended = new Map<string, number>();
+  /** Runs that ended here lately, or began to wait, and the last message that they had read. */
+  readonly #settled = new Map<string, { readonly sequence: number; readonly ended: boolean }>();
   #leaving = false;
   #timer: Timer | undefined;
 
@@ -98,7 +99,7 @@ export class Drives {
     const due = isLease ? undefined : call.due;
     let hint = holder;
     for (let turn = 0;; turn++) {
-      if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
+      if (due === undefined && this.#isSettled(key, call.sequence)) return;
       let held = this.#held.get(key);
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
@@ -138,6 +139,14 @@ export class Drives {
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
       if (end === "lost") await delay(host.clock, 20);
     }
+  }
+
+  /** Whether a run has ended or waits, or has a lease, having read a message: nobody needs to be called for that. */
+  isOver(ref: RunRef, sequence: number): boolean {
+    const key = keyOf(ref);
+    const held = this.#held.get(key);
+    if (held?.isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
+    return this.#isSettled(key, sequence);
   }
 
   /** Tells a run that is driven here that there is something new. */
@@ -191,7 +200,7 @@ export class Drives {
     const end = await drive.end;
     held.sequence = journal.sequence;
     if (end === "again" && drive.error !== undefined) throw drive.error;
-    if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
+    if (end === "ended" || end === "suspended") this.#remember(keyOf(ref), journal.sequence, end === "ended");
     return end;
   }
 
@@ -203,7 +212,11 @@ export class Drives {
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
     const held: Held = {
-      ...{ end, drive: undefined, ref, since, leased, lease: () => lease("leased"), renew: since + HELD, sequence: 0 },
+      ...{ end, drive: undefined, ref, since, leased, isLeased: false, renew: since + HELD, sequence: 0 },
+      lease: () => {
+        held.isLeased = true;
+        lease("leased");
+      },
     };
     this.#held.set(key, held);
     this.#host.begun();
@@ -214,11 +227,17 @@ export class Drives {
     return held;
   }
 
-  #remember(key: string, sequence: number): void {
-    this.#ended.delete(key);
-    this.#ended.set(key, sequence);
-    if (this.#ended.size <= REMEMBERED) return;
-    for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
+  /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
+  #isSettled(key: string, sequence: number): boolean {
+    const settled = this.#settled.get(key);
+    return settled !== undefined && settled.sequence >= sequence && (settled.ended || sequence > 0);
+  }
+
+  #remember(key: string, sequence: number, ended: boolean): void {
+    this.#settled.delete(key);
+    this.#settled.set(key, { sequence, ended });
+    if (this.#settled.size <= REMEMBERED) return;
+    for (const oldest of this.#settled.keys()) return void this.#settled.delete(oldest);
   }
 
   /** Puts leases off, and gives one to each run that takes long. */

@@ -57,6 +57,7 @@ function node(
       alive: (other: string) => other === endpoint,
       passOn: none,
       wake,
+      soon: (callback: () => void) => clock.soon(callback),
       send: none,
       startChild: none,
       cancelChild: none,

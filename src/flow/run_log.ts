@@ -5,7 +5,7 @@
  *
  * Over 400 lines: reading and writing share the format of a message.
  */
-import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { isRecord } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
@@ -216,7 +216,7 @@ export class RunLog {
       },
       ...{ correlation: undefined, headers: undefined },
     });
-    const events = entries.map((entry) => eventText(isCalled(entry) ? CALLED : RECORDED, encodeValue(entry, "entry")));
+    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
     return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }
 
@@ -340,6 +340,11 @@ export class RunWriter {
 /** Whether an entry calls for somebody to go on. */
 export function isCalled({ t }: Entry): boolean {
   return CALLS.has(t);
+}
+
+function eventOf(entry: Entry): string {
+  if (entry.t === "started" && entry.by !== "") return BEGUN;
+  return isCalled(entry) ? CALLED : RECORDED;
 }
 
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);

@@ -5,6 +5,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
+import type { Batch } from "../contract/handler.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -18,9 +19,16 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
-import type { SendOptions } from "../contract/send_options.ts";
+import { ALONE, type SendOptions } from "../contract/send_options.ts";
 import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
-import type { RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
+import type {
+  RunDue,
+  RunJoin,
+  RunJoined,
+  RunsAsked,
+  WorkflowBody,
+  WorkflowDefinition,
+} from "../contract/workflow_body.ts";
 import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -29,7 +37,7 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/position.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, type Random, token } from "../ports/clock.ts";
+import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./outcomes.ts";
@@ -81,6 +89,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly random: Random;
   readonly timeout: number;
   readonly log: RunLog;
+  readonly soon: (callback: () => void) => void;
   readonly #host: RunsHost;
   readonly #drives: Drives;
   readonly #results: Results;
@@ -101,6 +110,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.clock = clock;
     this.random = random;
     this.timeout = timeout;
+    this.soon = together(clock);
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
       ...{ namespace, endpoint, clock },
@@ -125,16 +135,37 @@ export class Runs implements DrivesHost, NodeRuns {
 
   // what the internal handlers of a workflow call --------------------------------------------------
 
-  async called(body: WorkflowBody, payload: unknown, ctx: Context): Promise<void> {
-    const entry = entryOf(payload) as CalledEntry | undefined;
-    const { key: run, position } = ctx;
-    if (entry === undefined || run === undefined || position === undefined) return;
+  async started(body: WorkflowBody, batch: Batch<unknown>): Promise<void> {
+    if (batch.length === 1) return await this.called(body, batch[0].payload, batch[0]);
+    const { name: workflow } = body.definition;
+    const of = new Map<string, { readonly member: Batch<unknown>[number]; readonly run: string; sequence: number }[]>();
+    for (const member of batch) {
+      const { key: run, position } = member;
+      const by = holderOf(member.payload);
+      if (by === undefined || run === undefined) continue;
+      const started = { member, run, sequence: sequenceOf(position) };
+      const others = of.get(by);
+      if (others === undefined) of.set(by, [started]);
+      else others.push(started);
+    }
+    await Promise.all([...of].map(async ([holder, starts]) => {
+      const asked = starts.map(({ run, sequence }) => [run, sequence] as const);
+      const over = await this.#areOver(workflow, holder, asked);
+      for (const [i, { member, run }] of starts.entries()) {
+        if (over?.[i] !== 1) batch.fail(member, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
+      }
+    }));
+  }
+
+  async called(
+    body: WorkflowBody,
+    payload: unknown,
+    { key: run, position }: Pick<Context, "key" | "position">,
+  ): Promise<void> {
+    const by = holderOf(payload);
+    if (by === undefined || run === undefined || position === undefined) return;
     const ref = { workflow: body.definition.name, run };
-    await this.#drives.call(
-      body,
-      { ref, sequence: sequenceOf(position) },
-      typeof entry.by === "string" ? entry.by : "",
-    );
+    await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by);
   }
 
   async due(body: WorkflowBody, { run, step, at, start }: RunDue): Promise<void> {
@@ -145,8 +176,11 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
   }
 
-  async join(body: WorkflowBody, { run, sequence, due, news }: RunJoin): Promise<void> {
-    const ref = { workflow: body.definition.name, run };
+  async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
+    const { name: workflow } = body.definition;
+    if ("asked" in join) return this.#over(workflow, join.asked);
+    const { run, sequence, due, news } = join;
+    const ref = { workflow, run };
     if (news) return this.#drives.tell(ref);
     await this.#drives.call(body, { ref, sequence, due });
   }
@@ -284,8 +318,6 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async passOn(endpoint: string, { ref, sequence, due }: Call): Promise<boolean> {
-    const { join } = this.#contractsOf(ref.workflow);
-    const node = endpoint.slice(0, endpoint.indexOf("."));
     const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
@@ -293,9 +325,7 @@ export class Runs implements DrivesHost, NodeRuns {
       if (!this.alive(endpoint)) gone.abort();
     });
     try {
-      const options = { node, timeout: 30_000, retries: 0, signal: gone.signal };
-      const { ok } = await this.#host.sendInternal(join as AnyContract, payload, options);
-      return ok;
+      return (await this.#join(ref.workflow, endpoint, payload, 30_000, gone.signal)).ok;
     } finally {
       off();
     }
@@ -390,6 +420,33 @@ export class Runs implements DrivesHost, NodeRuns {
 
   // parts -------------------------------------------------------------------------------------------
 
+  #over(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {
+    return asked.map(([run, sequence]) => this.#drives.isOver({ workflow, run }, sequence) ? 1 : 0);
+  }
+
+  /** As the node knows that drives them; `undefined`: it does not answer. */
+  async #areOver(workflow: string, holder: string, asked: RunsAsked["asked"]): Promise<RunJoined> {
+    if (holder === this.endpoint) return this.#over(workflow, asked);
+    if (!this.alive(holder)) return undefined;
+    const answer = await this.#join(workflow, holder, { asked }, 5_000);
+    return answer.ok ? answer.value as RunJoined : undefined; // its contract says so
+  }
+
+  /** Sends the node at an endpoint a message, once. */
+  #join(
+    workflow: string,
+    endpoint: string,
+    payload: RunJoin,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<Result<unknown>> {
+    const node = endpoint.slice(0, endpoint.indexOf("."));
+    return this.#host.sendInternal(this.#contractsOf(workflow).join as AnyContract, payload, {
+      ...{ node, timeout, retries: 0 },
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
   async #start(
     { name: workflow, version, keep, timeout }: WorkflowDefinition,
     run: string,
@@ -449,10 +506,7 @@ export class Runs implements DrivesHost, NodeRuns {
   #news(ref: RunRef, holder: string): void {
     if (this.#drives.drives(ref)) return this.#drives.tell(ref);
     if (holder === "" || holder === this.endpoint || !this.alive(holder)) return;
-    const { join } = this.#contractsOf(ref.workflow);
-    const payload: RunJoin = { run: ref.run, sequence: 0, news: true };
-    const node = holder.slice(0, holder.indexOf("."));
-    this.#host.sendInternal(join as AnyContract, payload, { node, timeout: 5_000, retries: 0 }).catch(() => {});
+    this.#join(ref.workflow, holder, { run: ref.run, sequence: 0, news: true }, 5_000).catch(() => {});
   }
 
   async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {
@@ -504,6 +558,12 @@ export class Runs implements DrivesHost, NodeRuns {
   #fault(during: string, error: unknown): void {
     this.#host.observer({ type: "fault", during, error });
   }
+}
+
+/** Who drives a run, as far as the entry knows that calls for somebody to go on; `undefined` for what is none. */
+function holderOf(payload: unknown): string | undefined {
+  const entry = entryOf(payload) as CalledEntry | undefined;
+  return entry === undefined ? undefined : typeof entry.by === "string" ? entry.by : "";
 }
 
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {

@@ -85,7 +85,7 @@ export interface DriveOwner {
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
-  stopped(why: CatgaError): void;
+  stopped(why: () => CatgaError): void;
 }
 
 /** The state of a drive. */
@@ -203,7 +203,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
-      await (this.#storing ??= this.#store().finally(() => this.#storing = undefined));
+      await (this.#storing ??= this.#store());
     }
     return !this.over;
   }
@@ -246,6 +246,7 @@ export class DriveState {
     } catch (error) {
       this.broken(error);
     } finally {
+      this.#storing = undefined;
       this.active--;
       this.look();
     }
@@ -402,10 +403,10 @@ export class DriveState {
     if (this.over) return;
     this.over = true;
     for (const timer of this.#timers) timer.cancel();
-    this.#owner.stopped(
+    this.#owner.stopped(() =>
       end === "lost"
         ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
-        : new CatgaError("CLOSED", `${this.label} is not driven here any more`),
+        : new CatgaError("CLOSED", `${this.label} is not driven here any more`)
     );
     this.#resolve(end);
   }

@@ -106,6 +106,11 @@ export const BEGUN = "begun";
 export const CALLED = "called";
 export const RECORDED = "recorded";
 
+/** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
+export function startName(run: string): string {
+  return `start ${run}`;
+}
+
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
   /** Of starts that their node drives. */
@@ -143,7 +148,7 @@ function workflowHandler(body: WorkflowBody): Handler {
   const comes = [
     // most of them have ended by then
     begun.onBatch(async (batch, ctx) => await (await runs(ctx)).started(body, batch), { ...options, within: 100 }),
-    due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload), options),
+    due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload, ctx), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
   ];
   const first = called.on(async (entry, ctx) => await (await runs(ctx)).called(body, entry, ctx), options);

@@ -29,7 +29,7 @@ export interface RunDriver {
   /** An entry of a run calls for somebody to go on. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** A time has come. */
-  due(body: WorkflowBody, due: RunDue): Promise<void>;
+  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
   /** Another node has a message for the run that this node may hold. */
   join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
 }
@@ -48,6 +48,8 @@ export interface RunDue {
   readonly at: number;
   /** For a run that is to be started: its input as text. */
   readonly start?: string | undefined;
+  /** Each firing starts one, named after the firing. */
+  readonly cron?: true | undefined;
 }
 
 /** A message for the node that may hold a run. */

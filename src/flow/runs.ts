@@ -18,9 +18,10 @@ import type {
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import { checkCron } from "../contract/kept.ts";
 import { validate } from "../contract/schema.ts";
 import { ALONE, type SendOptions } from "../contract/send_options.ts";
-import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
+import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
 import type {
   RunDue,
   RunJoin,
@@ -32,7 +33,7 @@ import type {
 import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import type { DurableLog } from "../dispatch/remote.ts";
+import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/position.ts";
@@ -168,7 +169,9 @@ export class Runs implements DrivesHost, NodeRuns {
     await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by);
   }
 
-  async due(body: WorkflowBody, { run, step, at, start }: RunDue): Promise<void> {
+  async due(body: WorkflowBody, { run: named, step, at, start, cron }: RunDue, ctx: Context): Promise<void> {
+    // the id of a firing is the name of its schedule, and its time
+    const run = cron ? ctx.id.slice(startName("").length) : named;
     const ref = { workflow: body.definition.name, run };
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
@@ -190,11 +193,8 @@ export class Runs implements DrivesHost, NodeRuns {
   async start(workflow: AnyWorkflow, input: unknown, options: StartOptions = {}): Promise<Result<string, never>> {
     const definition = definitionOf("start", workflow);
     const at = `start ${definition.name}`;
-    checkKnown(at, options, START_OPTIONS);
-    if (options.id !== undefined) checkRun(`${at}: id`, options.id);
-    if (options.at !== undefined && !(options.at instanceof Date && !Number.isNaN(options.at.getTime()))) {
-      throw new TypeError(`${at}: at must be a valid Date; got ${show(options.at)}`);
-    }
+    checkStartOptions(at, options, definition);
+    const { cron, zone } = options;
     if (definition.input !== undefined) {
       const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
       if (!parsed.ok) return { ok: false, error: parsed.error as CatgaError<never> };
@@ -205,6 +205,7 @@ export class Runs implements DrivesHost, NodeRuns {
       text = input === undefined ? "" : encodeValue(input, "input");
       run = options.id ?? definition.id?.(input as never) ?? token(this.random, 16);
       checkRun(`${at}: the id that its contract makes of the input`, run);
+      if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
@@ -212,9 +213,11 @@ export class Runs implements DrivesHost, NodeRuns {
     if (exceeds(text, this.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    if (options.at !== undefined && options.at.getTime() > this.clock.now()) {
-      const due = { run, step: "", at: options.at.getTime(), start: text };
-      const stored = await this.#schedule({ workflow: definition.name }, `start ${run}`, due, options.at.getTime());
+    const later = options.at !== undefined && options.at.getTime() > this.clock.now() ? options.at : undefined;
+    if (later !== undefined || cron !== undefined) {
+      const due: RunDue = { run, step: "", at: later?.getTime() ?? 0, start: text, ...(later ? {} : { cron: true }) };
+      const when: Schedule = later === undefined ? { cron: cron!, zone } : { at: later };
+      const stored = await this.#schedule(definition.name, startName(run), due, when);
       return stored.ok ? { ok: true, value: run } : stored;
     }
     // as other nodes and later runs read it
@@ -332,7 +335,8 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {
-    const stored = await this.#schedule(ref, `${ref.run}:${step}`, { run: ref.run, step, at }, at);
+    const due = { run: ref.run, step, at };
+    const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { at: new Date(at) });
     if (!stored.ok) throw stored.error;
   }
 
@@ -517,10 +521,10 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #schedule(
-    { workflow }: { readonly workflow: string },
+    workflow: string,
     id: string,
     due: RunDue,
-    at: number,
+    schedule: Schedule,
   ): Promise<Result<void, never>> {
     const log = await this.#host.durable();
     return await log.publish({
@@ -530,7 +534,7 @@ export class Runs implements DrivesHost, NodeRuns {
       meta: { id },
       timeout: this.timeout,
       signal: undefined,
-      schedule: { at: new Date(at) },
+      schedule,
       parent: undefined,
     }) as Result<void, never>;
   }
@@ -572,6 +576,20 @@ function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition
   throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${show(workflow)}`);
 }
 
+function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
+  checkKnown(at, options, START_OPTIONS);
+  const { id, at: when, cron, zone } = options;
+  if (id !== undefined) checkRun(`${at}: id`, id);
+  if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
+    throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
+  }
+  checkCron(at, options);
+  if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
+  if (cron !== undefined && (id ?? made) === undefined) {
+    throw new TypeError(`${at}: a cron needs an id, which is its name`);
+  }
+}
+
 function checkRun(at: string, id: string): void {
   if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
   throw new TypeError(`${at} must be a string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
@@ -594,7 +612,7 @@ function asError(error: unknown): CatgaError {
   return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
 }
 
-const START_OPTIONS = new Set(["id", "at"]);
+const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;

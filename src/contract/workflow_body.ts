@@ -1,7 +1,6 @@
 /** The inside of a workflow: what its handlers are made of, and what runs them. */
 import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
-import type { Batch } from "./handler.ts";
 import type { Schema } from "./schema.ts";
 
 /** A workflow with its defaults. */
@@ -25,13 +24,25 @@ export interface WorkflowBody {
 /** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
 export interface RunDriver {
   /** Starts that their nodes drive: those whose run still goes on are brought again, each alone. */
-  started(body: WorkflowBody, batch: Batch<unknown>): Promise<void>;
+  started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
   /** An entry of a run calls for somebody to go on. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** A time has come. */
   due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
   /** Another node has a message for the run that this node may hold. */
   join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
+}
+
+/** Starts as a handler of batches gets them. */
+export type StartedRuns =
+  & readonly StartedRun[]
+  & { fail(start: StartedRun, code: string, message: string, options: { readonly details: string }): void };
+
+/** The start of a run as it is read. */
+interface StartedRun {
+  readonly payload: unknown;
+  readonly key: string | undefined;
+  readonly position: number;
 }
 
 /** The context of a running app: it drives runs. */

@@ -5,7 +5,6 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
-import type { Batch } from "../contract/handler.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -27,6 +26,7 @@ import type {
   RunJoin,
   RunJoined,
   RunsAsked,
+  StartedRuns,
   WorkflowBody,
   WorkflowDefinition,
 } from "../contract/workflow_body.ts";
@@ -136,24 +136,22 @@ export class Runs implements DrivesHost, NodeRuns {
 
   // what the internal handlers of a workflow call --------------------------------------------------
 
-  async started(body: WorkflowBody, batch: Batch<unknown>): Promise<void> {
-    if (batch.length === 1) return await this.called(body, batch[0].payload, batch[0]);
+  async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
+    if (starts.length === 1) return await this.called(body, starts[0].payload, starts[0]);
     const { name: workflow } = body.definition;
-    const of = new Map<string, { readonly member: Batch<unknown>[number]; readonly run: string; sequence: number }[]>();
-    for (const member of batch) {
-      const { key: run, position } = member;
-      const by = holderOf(member.payload);
-      if (by === undefined || run === undefined) continue;
-      const started = { member, run, sequence: sequenceOf(position) };
+    const of = new Map<string, (readonly [start: StartedRuns[number], run: string, sequence: number])[]>();
+    for (const start of starts) {
+      const by = holderOf(start.payload);
+      if (by === undefined || start.key === undefined) continue;
+      const one = [start, start.key, sequenceOf(start.position)] as const;
       const others = of.get(by);
-      if (others === undefined) of.set(by, [started]);
-      else others.push(started);
+      if (others === undefined) of.set(by, [one]);
+      else others.push(one);
     }
-    await Promise.all([...of].map(async ([holder, starts]) => {
-      const asked = starts.map(({ run, sequence }) => [run, sequence] as const);
-      const over = await this.#areOver(workflow, holder, asked);
-      for (const [i, { member, run }] of starts.entries()) {
-        if (over?.[i] !== 1) batch.fail(member, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
+    await Promise.all([...of].map(async ([holder, own]) => {
+      const over = await this.#areOver(workflow, holder, own.map(([, run, sequence]) => [run, sequence]));
+      for (const [i, [start, run]] of own.entries()) {
+        if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
       }
     }));
   }

@@ -12,6 +12,7 @@ import type { Timer } from "../ports/clock.ts";
 import type { Call, DriveState } from "./drive_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
+  Attempt,
   checkStep,
   copyOf,
   Decided,
@@ -44,48 +45,6 @@ interface StepCall extends Call {
   over: boolean;
   attempt: Attempt | undefined;
   wake: (() => void) | undefined;
-}
-
-/** An attempt of a step. */
-class Attempt implements Step {
-  readonly id: string;
-  readonly attempt: number;
-  /** There was none before. */
-  readonly fresh: boolean;
-  #controller: AbortController | undefined;
-  #aborted: CatgaError | undefined;
-  #reject: ((why: CatgaError) => void) | undefined;
-
-  constructor(id: string, attempt: number, fresh: boolean) {
-    this.id = id;
-    this.attempt = attempt;
-    this.fresh = fresh;
-  }
-
-  /** Made when it is asked for: many functions do not take it, and it costs more than all else of an attempt. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
-    }
-    return this.#controller.signal;
-  }
-
-  abort(why: CatgaError): void {
-    if (this.#aborted !== undefined) return;
-    this.#aborted = why;
-    this.#controller?.abort(why);
-    this.#reject?.(why);
-  }
-
-  /** What it comes to, or why it was aborted if that is first. */
-  outcome(performed: Promise<Outcome>): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      this.#reject = reject;
-      performed.then(resolve, reject);
-      if (this.#aborted !== undefined) reject(this.#aborted);
-    });
-  }
 }
 
 /** How a step is performed. */

@@ -441,7 +441,7 @@ describe("runs", () => {
     assertEquals(ran, ["first a"]);
   });
 
-  it("a long run is resumed in linear time", async () => {
+  it("a long run is resumed: each of its steps has run once", async () => {
     const Long = workflow<void, number>("Long");
     const Go = Long.signal("Go");
     let ran = 0;
@@ -455,11 +455,8 @@ describe("runs", () => {
     await using app = await catga({ handlers, logger: quiet });
     const run = unwrap(await app.start(Long));
     while ((await infoOf(app, run)).status !== "waiting") await app.clock.sleep(20);
-    const began = performance.now();
     unwrap(await app.tell(Go, run));
     assertEquals(unwrap(await app.result(Long, run)), 3_000);
-    // with a copy of the journal for each entry it took 14 s
-    assertLess(performance.now() - began, 5_000);
   });
 
   it("waiters for one run and for many are told without asking again and again", async () => {

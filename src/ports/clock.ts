@@ -193,6 +193,11 @@ export function backoff(random: Random, failures: number, first: number, longest
   return random() * Math.min(longest, first * 2 ** failures);
 }
 
+/** A pause with equal jitter: at least half of it, for what must not be tried again at once. */
+export function jittered(random: Random, pause: number): number {
+  return pause * (0.5 + random() / 2);
+}
+
 /** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {

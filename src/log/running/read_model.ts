@@ -15,7 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
-import type { Clock, Random, Timer } from "../../ports/clock.ts";
+import { type Clock, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -418,7 +418,7 @@ export class ReadModel {
       return true;
     }
     const { delay: [first, longest], random, observer, label } = this.#options;
-    const pause = Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)) * (0.5 + random() / 2);
+    const pause = jittered(random, Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)));
     observer({ type: "message-failed", subscription: label, contract: category, id, attempt, code: error.code, pause });
     return { pause, error };
   }

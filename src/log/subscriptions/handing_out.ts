@@ -3,7 +3,7 @@
  * it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Timer } from "../../ports/clock.ts";
+import { jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";
 import type { Categories } from "./categories.ts";
@@ -119,23 +119,27 @@ export class HandingOut {
 
   /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */
   #fill(category: Category): void {
-    const { ledger, host: { clock, maxPayload } } = this.#options;
-    while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, maxPayload / 2, sizeOf));
+    const { ledger, host: { clock } } = this.#options;
+    while (ledger.isFull(category)) this.#sendBatch(category);
     if (this.#filling.has(category)) return;
     const timer = clock.after(category.batch!.within, () => { // it has batches
       this.#filling.delete(category);
       if (this.#paused) return; // it is filled again when that is over
-      for (let items = ledger.batch(category, maxPayload / 2, sizeOf); items.length > 0;) {
-        this.#sendBatch(items);
-        items = ledger.batch(category, maxPayload / 2, sizeOf);
-      }
+      while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);
   }
 
-  #sendBatch(items: readonly Item[]): void {
-    if (items.length < 2) return this.send(items);
-    const category = items[0].category as Category; // the categories make no others
+  /** Hands out one batch of a category, which may be short; returns false if nothing waits. */
+  #sendBatch(category: Category): boolean {
+    const { ledger, host: { maxPayload } } = this.#options;
+    const items = ledger.batch(category, maxPayload / 2, sizeOf);
+    if (items.length > 1) this.#sendTogether(category, items);
+    else this.send(items);
+    return items.length > 0;
+  }
+
+  #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
     host.send(category.contract, category.batchRequest(items, token), category.options).then(
       (result) => this.#batchAnswered(items, outcomesOf(result, items.length)),
@@ -276,7 +280,7 @@ export class HandingOut {
     this.#options.ledger.refused(item);
     item.node = busy;
     const pause = Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8));
-    this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
+    this.#waiting.add(item, jittered(this.#options.host.random, pause));
   }
 
   /** What its handler calls is in reach. */

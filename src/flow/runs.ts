@@ -576,7 +576,7 @@ function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition
 
 function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
   checkKnown(at, options, START_OPTIONS);
-  const { id, at: when, cron, zone } = options;
+  const { id, at: when, cron } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);

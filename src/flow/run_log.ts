@@ -206,16 +206,9 @@ export class RunLog {
   ): { readonly text: string; readonly mark: string } {
     const { endpoint, clock, number } = this.#host;
     const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
-    const head = commandText({
-      ...{
-        name: workflow,
-        id: run,
-        events: entries.length,
-        result: entries.at(-1)?.t === "ended" ? ENDED : undefined,
-        fingerprint: holder,
-      },
-      ...{ correlation: undefined, headers: undefined },
-    });
+    const result = entries.at(-1)?.t === "ended" ? ENDED : undefined;
+    const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
+    const head = commandText({ ...own, correlation: undefined, headers: undefined });
     const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
     return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }

@@ -127,7 +127,7 @@ export class Runs implements DrivesHost, NodeRuns {
         fault: (during, error) => this.#fault(during, error),
       }, definition)
     );
-    this.#results = new Results({ namespace, clock, transport, read: (ref) => this.#outcome(ref) });
+    this.#results = new Results({ namespace, clock, transport, soon: this.soon, read: (ref) => this.#outcome(ref) });
   }
 
   get mostBytes(): number {

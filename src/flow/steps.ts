@@ -312,15 +312,8 @@ export class Steps {
 
   // what a step performs ----------------------------------------------------------------------------
 
-  async #called<T>(fn: (step: Step) => MaybePromise<T>, own: Attempt): Promise<Outcome> {
-    const { id, attempt } = own;
-    const value = await fn({
-      id,
-      attempt,
-      get signal() {
-        return own.signal;
-      },
-    });
+  async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
+    const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
       return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };

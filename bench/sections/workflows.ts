@@ -18,6 +18,36 @@ export const workflows: Measure = async (stage, effort, company) => {
   return [...await together(contestants, effort), await resuming(own, effort), await waking(own, effort)];
 };
 
+/** Measures what sleeping runs cost: some minutes, so it runs only when it is asked for. */
+export const workflowsGrowth: Measure = async (stage, effort, company) => {
+  const runs = effort.count(100_000, 20_000, 80);
+  const [{ client, nodes }] = await company.engage(ours(stage).filter(({ name }) => name === OWN));
+  const programs = [client, ...nodes];
+  const memory = programs.map((): number[][] => []);
+  const look = async () => {
+    for (const [i, program] of programs.entries()) memory[i].push([await program.megabytes()]);
+  };
+  await look();
+  for (let part = 0; part < PARTS; part++) {
+    // each task must end within a minute
+    for (let n = 0; n < TASKS; n++) await client.ask("sleep", { runs: runs / PARTS / TASKS });
+    await look();
+  }
+  const reached = Array.from({ length: PARTS }, (_, at) => Math.round((at + 1) * runs / PARTS).toLocaleString("en"));
+  return [{
+    id: "workflows-growth-memory",
+    title: `Workflows: ${runs.toLocaleString("en")} sleeping runs, memory of the nodes`,
+    unit: "MB",
+    columns: ["before", ...reached],
+    rows: ["starts and drives them", "drives them"].map((name, i) => ({ name, cells: memory[i] })),
+    pairs: [],
+    notes: ["resident, of which most is what starting them leaves to the garbage collector"],
+  }];
+};
+
+const PARTS = 4;
+const TASKS = 5;
+
 function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
   return [
     { name: RAW, file: "programs/workflows_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },

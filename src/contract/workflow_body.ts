@@ -73,7 +73,7 @@ export interface RunCall {
   readonly sequence: number;
   /** What is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
-  /** Nothing is to be done if the receiver does not drive the run now. */
+  /** The receiver goes on with the run, and nobody waits for that. */
   readonly news?: boolean | undefined;
 }
 

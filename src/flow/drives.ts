@@ -157,9 +157,14 @@ export class Drives {
     return this.#isSettled(key, sequence);
   }
 
-  /** Tells a run that is driven here that there is something new. */
-  tell(ref: RunRef): void {
-    this.#held.get(keyOf(ref))?.drive?.tell();
+  /**
+   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to that, too, and later, while it
+   * has no leader.
+   */
+  news(body: WorkflowBody | undefined, call: Call): void {
+    const held = this.#held.get(keyOf(call.ref));
+    if (held !== undefined) return void held.drive?.tell();
+    if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
   }
 
   /** Begins no more attempts. */

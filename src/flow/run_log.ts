@@ -54,6 +54,12 @@ export interface RunEnd {
   readonly version: number;
 }
 
+/** Something that a run was told is stored. */
+export interface Told {
+  readonly holder: string;
+  readonly sequence: number;
+}
+
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
@@ -250,16 +256,17 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder; with
-   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder, and the
+   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
    */
-  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<string | undefined> {
+  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<Told | undefined> {
     while (true) {
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
       const message = this.message(ref, [entryFor(holder)], { version, holder });
-      if (await this.append(ref, message, end.sequence, over) !== "conflict") return holder;
+      const sequence = await this.append(ref, message, end.sequence, over);
+      if (sequence !== "conflict") return { holder, sequence };
     }
   }
 

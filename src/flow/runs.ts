@@ -47,7 +47,7 @@ import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedErro
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { Sweep } from "./sweep.ts";
-import { entryOf, RunLog, type RunRef } from "./run_log.ts";
+import { entryOf, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost {
@@ -182,7 +182,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if ("asked" in join) return this.#over(workflow, join.asked);
     const { run, sequence, due, news } = join;
     const ref = { workflow, run };
-    if (news) return this.#drives.tell(ref);
+    if (news) return this.#drives.news(body, { ref, sequence });
     await this.#drives.call(body, { ref, sequence, due });
   }
 
@@ -504,11 +504,14 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  /** Has the node that drives a run read on at once; its subscription does it later. */
-  #news(ref: RunRef, holder: string): void {
-    if (this.#drives.drives(ref)) return this.#drives.tell(ref);
-    if (holder === "" || holder === this.endpoint || !this.alive(holder)) return;
-    this.#join(ref.workflow, holder, { run: ref.run, sequence: 0, news: true }, 5_000).catch(() => {});
+  /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
+  #news(ref: RunRef, { holder, sequence }: Told): void {
+    const { workflow, run } = ref;
+    if (this.#drives.drives(ref) || holder === this.endpoint) {
+      return this.#drives.news(this.#bodies.get(workflow), { ref, sequence });
+    }
+    if (holder === "" || !this.alive(holder)) return;
+    this.#join(workflow, holder, { run, sequence, news: true }, 5_000).catch(() => {});
   }
 
   async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {

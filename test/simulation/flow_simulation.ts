@@ -19,7 +19,7 @@ import { CatgaError } from "../../src/error.ts";
 import type { Due } from "../../src/flow/drive_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
 import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
-import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
+import { isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
@@ -587,11 +587,20 @@ class SimulatedRun {
       (by) => ({ ...entry, by }) as unknown as CalledEntry,
       () => false,
     )
-      .then(() => {
+      .then((told) => {
         done = true;
-        process.drives.tell({ workflow: "Flow", run: this.id });
+        if (told !== undefined) this.#news(process, told);
       }, () => {});
     simulation.after(10_000, () => done || this.#tell(entry));
+  }
+
+  /** Who told it something has its node go on, if that can be reached. */
+  #news(from: Process, { holder, sequence }: Told): void {
+    const simulation = this.#simulation;
+    const process = simulation.processes.find(({ endpoint }) => endpoint === holder);
+    if (process === undefined || process.dead || process.isCut || from.isCut) return;
+    const call = { ref: { workflow: "Flow", run: this.id }, sequence };
+    simulation.after(simulation.latency(), process.guard(() => process.drives.news(this.bodyIn(process), call)));
   }
 
   /** A message of it is stored. */

@@ -427,12 +427,12 @@ describe("workflow", () => {
     await using cluster = await testCluster(3, { handlers });
     await cluster.advance(5_000);
     const subscriptions = await cluster.app("node-1").subscriptions();
-    const leader = subscriptions.find(({ name }) => name === "Gate-run")!.leader!;
+    const leader = subscriptions.find(({ contracts }) => contracts.includes("Gate-run.called"))!.leader!;
     const app = cluster.app(leader === "node-1" ? "node-2" : "node-1");
     const run = unwrap(await app.start(Gate));
     await cluster.advance(1_000);
     assertEquals((await infoOf(app, run)).status, "waiting");
-    cluster.kill(leader);
+    cluster.pause(leader);
     const began = cluster.clock.now();
     unwrap(await app.tell(Open, run));
     assertEquals(unwrap(await app.result(Gate, run)), "opened");

@@ -18,7 +18,7 @@ type Api = typeof import("@opentelemetry/api");
  * for each run of a handler (`process Name`), which is a child of the span of its send, on whichever node. Sends of the
  * handler, and spans of your own within it, are its children.
  *
- * What a durable event's publisher or an `enqueue` stored is handled later, perhaps days, and by each subscription: the
+ * A durable event or a queued command is handled later, perhaps days, and the event by each subscription: the
  * span of that run begins a trace of its own, with a link to the publisher's span.
  *
  * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
@@ -72,7 +72,7 @@ class Spans {
     this.#noop ??= new this.#api.ProxyTracerProvider().getDelegate();
   }
 
-  /** Whether an SDK is registered. */
+  /** True if an SDK is registered. */
   get on(): boolean {
     if (this.#on || this.#api === undefined) return this.#on;
     const provider = this.#api.trace.getTracerProvider();

@@ -55,7 +55,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     return app;
   };
 
-  /** What the doctor finds of a namespace, as an object and as lines. */
+  /** Findings of `catga doctor` for a namespace, as an object and as lines. */
   const doctor = async (namespace: string, user = "all", url = server.url) => {
     const args = ["doctor", "--nats", url, "--namespace", namespace, "--user", user, "--password", "p"];
     const { code, out } = await cliHere([...args, "--json"]);

@@ -105,7 +105,7 @@ function inFlags(message: string): string {
 
 const DENIED = /^UNAVAILABLE: the NATS user may not /;
 
-/** What errors advise, and the same with flags. */
+/** Advice in errors that names options of `catga()`, and the flags in its place. */
 const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
   [/ With `waitOnFirstConnect: true` in `nats` Catga waits for it$/, " --nats URL, or NATS_URL, says where it is"],
   [

@@ -21,7 +21,7 @@ export interface WorkflowBody {
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
-/** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
+/** Driver of the runs of a workflow, called by its internal handlers. */
 export interface RunDriver {
   /** Starts that their nodes drive: those whose run still goes on are brought again, each alone. */
   started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
@@ -71,7 +71,7 @@ export interface RunCall {
   readonly run: string;
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
-  /** What is due. */
+  /** The timer that is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** The receiver goes on with the run, and nobody waits for that. */
   readonly news?: boolean | undefined;

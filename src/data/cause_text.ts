@@ -1,4 +1,4 @@
-/** What code threw, as text for operators: name, message and stack of the error and of its causes. */
+/** Text of a thrown value, for operators: name, message and stack of the error and of its causes. */
 import { show } from "./checks.ts";
 
 /** The size of a {@link causeText}, in bytes. */

@@ -1,4 +1,4 @@
-/** What stands between the handler of a stream and its reader; `streams/` has what goes in between, loaded when it is first needed. */
+/** Ports between the handler of a stream and its reader; `streams/` implements them, loaded when it is first needed. */
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -24,7 +24,7 @@ export interface ItemLine {
 
 /** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
 export interface Bursts {
-  /** Whether a stream may send a burst in this turn of the event loop; it has to, if so. */
+  /** Returns true if a stream may send a burst in this turn of the event loop; it has to, if so. */
   take(): boolean;
   /** Calls back in a later turn, when it may. */
   wait(go: () => void): void;
@@ -36,9 +36,9 @@ export interface ItemSource {
   word(consumed: number, received: number, again: boolean): void;
 }
 
-/** Where the handler of a stream in this process puts its items. */
+/** Outlet of the items of a handler of a stream in this process. */
 export interface ItemOutlet {
-  /** Whether there is room for another item. */
+  /** True if there is room for another item. */
   readonly room: boolean;
   /** Resolves when there is. */
   ready(): Promise<void>;
@@ -63,7 +63,7 @@ export interface ItemSink {
   doubt(source: ItemSource): void;
 }
 
-/** Where items go that a handler makes: to a reader in its process, or over the wire. */
+/** Destination of a handler's items: a reader in its process, or the wire. */
 export type ItemTarget = Pick<ItemSink, "here"> | { readonly line: ItemLine };
 
 /** The context of the handler of a stream. */
@@ -71,7 +71,7 @@ export interface FeedingContext extends Context {
   readonly envelope: { readonly items?: ItemTarget | undefined };
 }
 
-/** What reads and feeds streams. */
+/** Reads and feeds streams. */
 export interface StreamEngine {
   /** Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with what it throws. */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;

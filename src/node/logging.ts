@@ -152,7 +152,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
   }
 }
 
-/** What to do about a state of a subscription. */
+/** Advice for a state of a subscription. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
   "begun": '. If that should be handled, too: from: "start" for a new subscription, or catga rewind',

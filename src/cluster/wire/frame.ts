@@ -103,7 +103,7 @@ export interface Frame {
   readonly items: readonly Item[];
 }
 
-/** What is not default about a request, as it travels. */
+/** Members of a request that are not default, as they travel. */
 export interface WireMeta extends Meta {
   /** 1 when left out. */
   readonly attempt?: number;
@@ -164,7 +164,7 @@ export function readEventFrame(data: Uint8Array): EventFrame {
   return { sender, sentAt, meta: { ...meta, seq }, payloads };
 }
 
-/** Whether a string is `<id>.<nonce>`. */
+/** Returns true if a string is `<id>.<nonce>`. */
 export function isEndpoint(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$/.test(text);
 }
@@ -434,7 +434,7 @@ const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and what stands around a 
 export interface WrittenItems {
   readonly requests: string;
   readonly others: string;
-  /** Whether an answer or a refusal is among them, not only pings and the like. */
+  /** True if an answer or a refusal is among them, not only pings and the like. */
   readonly answering: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The streams that handlers of this process feed for other processes: the way of their items, and the end of those that
- * nobody reads any more. A reader's process is owed an answer, and therefore pings; one that does not is pinged, and
- * counts as gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
+ * The streams that handlers of this process feed for other processes: sends their items, and ends those that nobody reads
+ * any more. A reader's process pings, because it awaits an answer; one that does not is pinged, and counts as gone 3 s
+ * after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
  */
 import type { Bursts, ItemLine } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";

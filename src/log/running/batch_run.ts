@@ -67,7 +67,7 @@ export class BatchRun {
   }
 
   /**
-   * What became of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
+   * Outcome of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
    */
   get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
     const held = new Set<string>();

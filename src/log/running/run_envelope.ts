@@ -1,8 +1,8 @@
-/** What comes with a message of the log: the envelope of its handler's context, made of a leader's request. */
+/** Envelope of a message of the log for its handler's context, made of a leader's request. */
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 
-/** What an envelope is made of. */
+/** Source of an envelope. */
 export interface Logged {
   readonly id: string;
   readonly attempt: number;

@@ -93,7 +93,7 @@ export function storm(local: (run: string, step: string, id: string) => void) {
 
 const child = Child.handle(async (flow, { run, fails }) => {
   const undo = async () => void await flow.send(Undo, { run, step: "inner" }, { name: "undo inner" });
-  await flow.send(Do, { run, step: "inner" }, { name: "inner", undo });
+  unwrap(await flow.send(Do, { run, step: "inner" }, { name: "inner", undo }));
   return fails ? fail("NO", "it was to fail") : "done";
 });
 

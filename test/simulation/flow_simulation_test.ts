@@ -60,7 +60,7 @@ describe("simulation of workflows", () => {
       await using program = await startProgram<SimulatedFlow>(
         "Bun" in globalThis ? "bun" : "deno",
         "test/simulation/flow_simulation.ts",
-        ["0..499", "first"],
+        ["0..1999", "first"],
         tree.root,
       );
       const { violations } = await program.line(() => true, 300_000);

@@ -420,6 +420,29 @@ describe("workflow", () => {
     assert(other !== "node-1" && cluster.clock.now() - killed < 5_000, `${other} ${cluster.clock.now() - killed}`);
   });
 
+  for (const ms of [20, 1_000]) {
+    it(`runs that were started together go on at other nodes when theirs is killed ${ms} ms later`, async () => {
+      const Order = workflow<void, string>("Order");
+      await using cluster = await testCluster(3, {
+        node: (id) => ({
+          handlers: Order.handle((flow) =>
+            flow.step("pay", () => id === "node-1" ? new Promise<string>(() => {}) : id, { timeout: 3_600_000 })
+          ),
+        }),
+      });
+      const app = cluster.app("node-1");
+      const runs = (await Promise.all(Array.from({ length: 5 }, () => app.start(Order)))).map(unwrap);
+      await cluster.advance(ms);
+      cluster.kill("node-1");
+      const killed = cluster.clock.now();
+      const results = await Promise.all(
+        runs.map((run) => cluster.app("node-2").result(Order, run, { timeout: 60_000 })),
+      );
+      for (const result of results) assert(unwrap(result) !== "node-1");
+      assertLess(cluster.clock.now() - killed, 10_000);
+    });
+  }
+
   it("a signal has a run go on at once at its node, while its subscription has no leader", async () => {
     const Gate = workflow<void, string>("Gate");
     const Open = Gate.signal("Open");

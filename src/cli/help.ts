@@ -99,7 +99,7 @@ export function worded(terminal: Terminal): Terminal {
 }
 
 /** The advice of an error for the caller of `catga()`, as advice for whoever typed the command. */
-function inFlags(message: string): string {
+export function inFlags(message: string): string {
   return ADVICE.reduce((text, [option, flags]) => text.replace(option, flags), message);
 }
 

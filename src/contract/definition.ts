@@ -330,10 +330,10 @@ export function checkContract(method: string, contract: AnyContract, ...kinds: K
 }
 
 /** The value that was given, and what was probably meant. */
-function describe(given: AnyContract): string {
+export function describe(given: AnyContract): string {
   if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
   if (given?.kind === undefined) return show(given);
   return `${given.kind} ${given.name}: ${VERBS[given.kind] ?? "send"} it`;
 }
 
-const VERBS: Readonly<Record<string, string>> = { event: "publish", stream: "stream" };
+const VERBS: Readonly<Record<string, string>> = { event: "publish", stream: "stream", workflow: "start" };

@@ -126,6 +126,21 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /**
+   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the handler itself. What is out of
+   * reach is reported at the first attempt only.
+   */
+  | {
+    readonly type: "run-failed";
+    readonly workflow: string;
+    readonly run: string;
+    readonly step: string;
+    readonly attempt: number;
+    readonly code: string;
+    readonly message: string;
+    readonly pause: number;
+    readonly error: unknown;
+  }
   /** A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself. */
   | {
     readonly type: "run-stuck";

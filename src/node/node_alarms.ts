@@ -98,8 +98,9 @@ export class NodeAlarms {
   }
 
   #node(change: string, id: string, now: number): void {
+    // an update: another process has its id, or it is alive again
+    if (change === "leave" || change === "update") this.#breakers.delete(id);
     if (change !== "leave") return;
-    this.#breakers.delete(id);
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     for (const name of info?.handles ?? []) {

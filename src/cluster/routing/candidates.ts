@@ -305,6 +305,8 @@ function random({ random }: StrategyHost): Strategy {
 interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
+  /** The nodes as the membership has them now. */
+  members(): readonly KnownNode[];
   /** A breaker allows requests now, or does not any more. */
   changed(): void;
 }
@@ -363,9 +365,11 @@ export class Breakers {
   }
 
   #make(peer: Peer): Breaker {
-    const { clock, observer, changed, cooldown } = this.#options;
+    const { clock, observer, members, changed, cooldown } = this.#options;
     return new Breaker(this.#options, clock, (state) => {
-      observer({ type: "breaker", node: peer.node, state });
+      // of a process that has left nobody would report that it is closed again
+      const isMember = members().some(({ info }) => info.endpoint === peer.endpoint);
+      if (isMember) observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);

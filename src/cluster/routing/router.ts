@@ -48,7 +48,10 @@ export class Router implements CallOwner {
   constructor(options: RouterOptions) {
     this.#options = options;
     const { app, random, endpoint, breaker, clock, observer } = options;
-    this.#breakers = new Breakers({ ...breaker, clock, observer, changed: () => this.refresh() });
+    this.#breakers = new Breakers({
+      ...{ ...breaker, clock, observer, members: options.members },
+      changed: () => this.refresh(),
+    });
     this.#candidates = new Candidates({
       self: app.node,
       endpoint,

@@ -248,6 +248,7 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
+      if (outcome === "alone") item.alone = true;
       this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
     }
   }
@@ -315,8 +316,9 @@ export class HandingOut {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
     } else {
+      const begins = this.#outages.size === 0;
       this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
-      if (this.#outages.size === 1) onOutage(this.outage);
+      if (begins) onOutage(this.outage);
     }
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);

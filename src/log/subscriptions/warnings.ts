@@ -113,7 +113,8 @@ export class Warnings {
     }
     for (const { name, held } of categories) {
       if (held.length > 0 && this.#due(`held ${name}`, 10 * MINUTE)) {
-        this.#state("waiting", `no live node handles ${name}`);
+        const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
+        this.#state("waiting", `no live node handles ${name}: ${advice}`);
       }
     }
   }

@@ -69,6 +69,8 @@ export type Batch<Payload> =
     readonly position: number;
     /** Number of the attempt of this message, from 1. */
     readonly attempt: number;
+    /** As `ctx.headers` of a single message. */
+    readonly headers: Readonly<Record<string, string>>;
   }[]
   & {
     /**

@@ -12,10 +12,24 @@ export interface ItemLine {
   readonly limit: number;
   /** The turns of all lines of the process. */
   readonly bursts: Bursts;
-  /** Gets what the reader says; set by the handler's side. */
-  onWord: ((consumed: number, received: number, again: boolean) => void) | undefined;
-  /** Sends item number `n` as text. */
-  item(n: number, text: string): void;
+  /** The handler's side, which sets it. */
+  sender: LineSender | undefined;
+  /** Calls {@link LineSender.write} when this turn of the event loop ends. */
+  gather(): void;
+}
+
+/** The handler's side of a line. */
+export interface LineSender {
+  /** The reader says how many items it has consumed and received; `again`: it may lack some of those that were sent since. */
+  word(consumed: number, received: number, again: boolean): void;
+  /** Writes what is to be sent. */
+  write(out: ItemWriter): void;
+}
+
+/** Writes into the frames of one turn. */
+export interface ItemWriter {
+  /** Items from number `n` on: those of `list` from `first` on, which are texts; `strings`: strings that have to be encoded. */
+  items(n: number, list: readonly string[], first: number, strings: boolean): void;
   /** Asks the reader to report when it has consumed `n` items. */
   ask(n: number): void;
   /** Says that there are `n` items in all. */

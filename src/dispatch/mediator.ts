@@ -35,6 +35,8 @@ export class Mediator {
   readonly #dispatches: Map<string, Dispatch> = new Map();
   /** Dispatches of contracts that only Catga itself sends. */
   readonly #internal: Map<string, Dispatch> = new Map();
+  /** The contracts by which nodes drive runs of workflows. */
+  readonly #ofWorkflows: Set<string> = new Set();
 
   constructor(
     registrations: readonly Registration[],
@@ -52,7 +54,9 @@ export class Mediator {
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
       // what drives workflows is no message of the program's
-      const around = handler["~handler"].workflow === undefined ? behaviors : [];
+      const driven = handler["~handler"].workflow !== undefined;
+      if (driven) this.#ofWorkflows.add(contract.name);
+      const around = driven ? [] : behaviors;
       const run = compile(handler, around, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         const entity = handler["~handler"].entity !== undefined;
@@ -92,9 +96,9 @@ export class Mediator {
     this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, counts });
   }
 
-  /** The commands and queries with handlers, sorted by name. */
+  /** The commands, queries and streams of the program with handlers, sorted by name. */
   get requests(): readonly AnyContract[] {
-    return this.#contracts.filter(({ kind }) => kind !== "event");
+    return this.#contracts.filter(({ kind, name }) => kind !== "event" && !this.#ofWorkflows.has(name));
   }
 
   /** The names of the commands of entities, sorted. */

@@ -84,8 +84,8 @@ export interface Stored {
   readonly sequence: number;
   /** When it was stored, in ms since 1970. */
   readonly time: number;
-  /** The endpoint of the node that drives the run from here on; empty: none has. */
-  readonly holder: string;
+  /** The endpoint of the node that drives the run from here on; empty: none has; `undefined`: as before, for it cannot be read. */
+  readonly holder: string | undefined;
   readonly entries: readonly Entry[];
 }
 
@@ -147,7 +147,7 @@ export class Journal {
   /** Applies a message. Messages come in order, each once. */
   apply({ sequence, time, holder, entries }: Stored): void {
     this.sequence = sequence;
-    this.holder = holder;
+    this.holder = holder ?? this.holder;
     this.changedAt = time;
     for (const entry of entries) {
       this.#entry(entry, time);

@@ -36,6 +36,7 @@ import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./outcomes.ts";
 import type { FailedAttempt } from "./drive_state.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
+import { entryOf } from "./entry_of.ts";
 import {
   type CalledEntry,
   type Entry,
@@ -48,7 +49,7 @@ import {
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { Sweep } from "./sweep.ts";
-import { entryOf, RunLog, type RunRef } from "./run_log.ts";
+import { RunLog, type RunRef } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost {
@@ -424,7 +425,7 @@ export class Runs implements DrivesHost, NodeRuns {
     try {
       const time = this.clock.now();
       const message = this.log.message(ref, [entry], { version: 0, holder });
-      const appending = this.log.append(ref, message, 0, this.#until());
+      const appending = this.log.begin(ref, message, this.#until());
       if (body !== undefined && holder !== "") {
         // held before it is stored: what is brought to the run meanwhile waits for it
         const first = appending.then(
@@ -444,9 +445,8 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
-    const first = await this.log.first(ref);
-    const started = first?.entries[0];
-    return started?.t === "started" && fingerprint(started.input) === fingerprint(input);
+    const started = await this.log.start(ref);
+    return started !== undefined && fingerprint(started.input) === fingerprint(input);
   }
 
   async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {

@@ -93,7 +93,7 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
-    this.bursts = new TurnBursts(clock);
+    this.bursts = new TurnBursts(clock, this);
     this.grace = new ReconnectGrace(clock);
     this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {

@@ -54,7 +54,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#options = options;
     this.#budget = budget;
     this.#counts = counts;
-    this.#streams = new OpenStreams(clock);
+    this.#streams = new OpenStreams(clock, concurrency);
     this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }

@@ -57,10 +57,13 @@ export class RunEnvelope implements Envelope {
   }
 
   get headers(): Readonly<Record<string, string>> {
-    const given = this.#meta?.h;
-    if (given === undefined) return NO_HEADERS;
-    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), given));
+    return this.#headers ??= headersOf(this.#meta);
   }
+}
+
+/** The headers of a message. */
+export function headersOf(meta: LoggedMeta | null | undefined): Readonly<Record<string, string>> {
+  return meta?.h === undefined ? NO_HEADERS : Object.freeze(Object.assign(Object.create(null), meta.h));
 }
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);

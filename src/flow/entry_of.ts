@@ -34,7 +34,7 @@ const MEMBERS: { readonly [T in Entry["t"]]: Readonly<Record<string, Check>> } =
   started: { by: isText, version: isCount, keep: isTime, timeout: maybe(isTime), parent: maybe(isParent) },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
   cancelled: { by: isText, code: isText, reason: isText },
-  told: { by: isText, step, outcome: isOutcome },
+  told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
   retried: { by: isText },
   skipped: { by: isText, step, reason: isText },
   held: {},

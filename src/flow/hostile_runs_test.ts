@@ -1,12 +1,15 @@
 /** What anybody who may write to the subjects of runs, or send to a node, cannot do to them; and what steps may throw. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { type Catga, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, CatgaError, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { type TestCluster, testCluster } from "@catga/catga/testing";
 import { commandText, entityGroupText, eventText } from "../log/format/entity_group.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { runContracts } from "../contract/workflow.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { Outcome } from "./journal.ts";
+import { Results } from "./results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Order = workflow<void, string>("Order");
@@ -104,6 +107,37 @@ describe("a run whose subject has an invalid message already", () => {
   });
 });
 
+describe("a run that names another as its parent", () => {
+  it("gives none of that one's steps an outcome", async () => {
+    const Payout = workflow<void, string>("Payout");
+    const go = Payout.signal("go");
+    let charged = 0;
+    const payout = Payout.handle(async (flow) => {
+      await flow.wait(go);
+      await flow.step("charge", () => void charged++);
+      const inner = await flow.send(Order, undefined, { name: "order" });
+      return `${inner.ok && inner.value}`;
+    });
+    await using cluster = await testCluster(["worker"], { handlers: [payout, order], logger: QUIET });
+    const app = cluster.app("worker");
+    const run = unwrap(await app.start(Payout));
+    await waiting(cluster, app, run);
+    const { entry } = await writer(cluster);
+    for (const step of ["charge", "order"]) {
+      const parent = { workflow: "Payout", run, step };
+      await entry(`forged-${step}`, { t: "started", by: "", version: 1, keep: 60_000, parent });
+      await waiting(cluster, app, `forged-${step}`);
+      unwrap(await app.tell(paid, `forged-${step}`, "never"));
+      unwrap(await app.result(Order, `forged-${step}`));
+    }
+    unwrap(await app.tell(go, run));
+    const own = `Payout:${run}:order`;
+    await cluster.advance(1_000);
+    await app.tell(paid, own, "for it");
+    assertEquals([unwrap(await app.result(Payout, run)), charged], ["paid for it", 1]);
+  });
+});
+
 describe("a plain NATS client", () => {
   it("reaches none of the messages by which nodes drive runs", async () => {
     await using cluster = await testCluster(["worker"], quiet);
@@ -113,6 +147,41 @@ describe("a plain NATS client", () => {
     );
     client.publish("catga.default.call.Order-run.join", '{"run":"7","sequence":0}', { reply: "_INBOX.1" });
     assertEquals(await cluster.until(answered), false);
+  });
+});
+
+describe("announcements that a run has ended", () => {
+  it("have it read one at a time, however many there are", async () => {
+    const reads: ((outcome: Outcome | undefined) => void)[] = [];
+    let announce = () => {};
+    const results = new Results({
+      namespace: "test",
+      clock: new VirtualClock(),
+      soon: (callback) => callback(),
+      transport: {
+        status: { state: "connected", generation: 1 },
+        publish() {},
+        onStatus: () => () => {},
+        subscribe(subject, _, onMessage) {
+          const data = new TextEncoder().encode('{"runs":["7"]}');
+          announce = () => onMessage({ subject, data, reply: undefined, headers: undefined, noResponders: false });
+          return { close() {}, drain: () => Promise.resolve() };
+        },
+      },
+      read: () => new Promise((resolve) => reads.push(resolve)),
+    });
+    const told: unknown[] = [];
+    results.wait({ workflow: "Order", run: "7" }, false, (outcome) => told.push(outcome));
+    for (let i = 0; i < 1_000; i++) announce();
+    assertEquals(reads.length, 1);
+    reads[0](undefined);
+    await new Promise((resolve) => setTimeout(resolve));
+    // what was announced while it was read
+    assertEquals(reads.length, 2);
+    reads[1]({ ok: true, value: "end" });
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals([told, reads.length], [[{ ok: true, value: "end" }], 2]);
+    results.close();
   });
 });
 
@@ -157,6 +226,47 @@ describe("a message that says that a run has more than is stored", () => {
     assertEquals(unwrap(await app.result(Counted, run)), "counted");
   });
 });
+
+const throws = () => {
+  throw new Error("a trap");
+};
+const isCatga = (thrown: unknown) => typeof thrown === "object" && thrown !== null && CATGA.has(thrown);
+const CATGA = new WeakSet<object>();
+/** What code throws that means no good. */
+const ODD: Record<string, () => unknown> = {
+  undefined: () => undefined,
+  "a symbol": () => Symbol("odd"),
+  "an object without a prototype": () => Object.create(null),
+  "a proxy that throws at all": () =>
+    new Proxy({}, {
+      get: throws,
+      has: throws,
+      getPrototypeOf: throws,
+      ownKeys: throws,
+      getOwnPropertyDescriptor: throws,
+    }),
+  "an error whose message is a getter that throws": () =>
+    Object.defineProperty(new Error(), "message", { get: throws }),
+  "an error whose message is an object": () => Object.assign(new Error(), { message: { toString: throws } }),
+  "an error whose name is a getter that throws": () => Object.defineProperty(new Error("x"), "name", { get: throws }),
+  "an error that is its own cause": () => {
+    const error = new Error("cyclic");
+    return Object.assign(error, { cause: error });
+  },
+  "an error with a message of 10 MB": () => new Error("x".repeat(10_000_000)),
+  "a message that is not well-formed": () => new Error("\ud800"),
+  "a failure with details that cannot be read": () => {
+    const error = new CatgaError("ODD", "odd", {
+      details: {
+        get a() {
+          return throws();
+        },
+      },
+    });
+    CATGA.add(error);
+    return error;
+  },
+};
 
 let drives = 0;
 const Counted = workflow<void, string>("Counted");
@@ -208,6 +318,42 @@ describe("a malformed entry of a run", () => {
       assertEquals((await infoOf(app, run))?.status, "waiting");
       unwrap(await app.tell(paid, run, "in time"));
       assertEquals(unwrap(await result), "paid in time");
+    });
+  }
+});
+
+describe("whatever a step throws", () => {
+  for (const [name, make] of Object.entries(ODD)) {
+    it(`is recorded, and the run is stuck: ${name}`, async () => {
+      const Odd = workflow<"step" | "handler" | "undo", string>("Odd", { id: (where) => where });
+      const odd = Odd.handle(async (flow, where) => {
+        const thrown = () => {
+          throw make();
+        };
+        if (where === "handler") thrown();
+        await flow.step("odd", where === "step" ? thrown : () => 1, {
+          retry: { attempts: 1 },
+          ...(where === "undo" ? { undo: thrown } : {}),
+        });
+        return fail("NO", "no") as never;
+      });
+      await using cluster = await testCluster(["worker"], { handlers: odd, logger: QUIET });
+      const app = cluster.app("worker");
+      for (const where of ["step", "undo"] as const) {
+        unwrap(await app.start(Odd, where));
+        await cluster.advance(1_000);
+        const info = await infoOf(app, where);
+        const [pending] = info?.pending ?? [];
+        assertEquals([where, info?.status, typeof pending?.error?.code, typeof pending?.error?.message], [
+          where,
+          "stuck",
+          "string",
+          "string",
+        ]);
+      }
+      unwrap(await app.start(Odd, "handler"));
+      await cluster.advance(1_000);
+      assertEquals((await infoOf(app, "handler"))?.status, isCatga(make()) ? "failed" : "retrying");
     });
   }
 });

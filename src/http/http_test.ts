@@ -71,6 +71,13 @@ describe("respond", () => {
     assertEquals(respond(failed("CONFLICT", { retryable: true })).headers.get("retry-after"), "1");
   });
 
+  it("details that cannot be sent are left out", async () => {
+    const details: Record<string, unknown> = {};
+    details.itself = details;
+    const [status, , , body] = await shown(respond(failed("SOLD_OUT", { details })));
+    assertEquals([status, (body as { detail: string }).detail], [422, "the message"]);
+  });
+
   it("what is no result is a TypeError", () => {
     assertThrows(() => respond(new Response() as never), TypeError, "respond takes a result");
   });
@@ -132,6 +139,15 @@ describe("events", () => {
       ...{ type: "about:blank", title: "Unprocessable Content", status: 422 },
       ...{ detail: "it is gone", code: "GONE" },
     });
+  });
+
+  it("a failure whose details cannot be sent ends the response, too", async () => {
+    const items = (async function* () {
+      yield 1;
+      throw new CatgaError("GONE", "it is gone", { details: () => 1 });
+    })();
+    const text = await events(items).text();
+    assert(text.includes("event: failure\n") && text.includes('"detail":"it is gone"'), text);
   });
 
   it("the stream ends with the client: when it leaves, and when its signal aborts", async () => {

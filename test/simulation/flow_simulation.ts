@@ -472,6 +472,7 @@ class Process implements DrivesHost {
   failed(): void {}
 
   long(): void {}
+  failed(): void {}
 }
 
 const FLOW = workflow<void, string, "NO">("Flow");
@@ -482,7 +483,7 @@ interface Brought {
   readonly sequence?: number;
   readonly due?: Due;
   /** Who drove it when this was stored. */
-  readonly by?: string;
+  readonly by?: string | undefined;
   /** It is the start. */
   readonly start?: boolean;
 }

@@ -24,7 +24,7 @@ export interface WorkflowOptions<In, Payload = In> {
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
-   * How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
+   * Time limit of a run from its start, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
    */
   timeout?: number | undefined;
   /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */

@@ -21,7 +21,7 @@ export interface WorkflowBody {
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
-/** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
+/** Driver of the runs of a workflow, called by its internal handlers. */
 export interface RunDriver {
   /** An entry of a run calls for somebody to go on. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
@@ -52,7 +52,7 @@ export interface RunJoin {
   readonly run: string;
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
-  /** What is due. */
+  /** The timer that is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** Nothing is to be done if the receiver does not drive the run now. */
   readonly news?: boolean | undefined;

@@ -72,7 +72,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     };
   }
 
-  /** Whether the sender gave it an id. */
+  /** True if the sender gave it an id. */
   get named(): boolean {
     return this.envelope.id !== this.envelope.call;
   }

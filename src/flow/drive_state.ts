@@ -45,6 +45,8 @@ export interface DriveHost {
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** An attempt of a step has failed; the next one follows. */
+  failed(ref: RunRef, step: string, failure: FailedAttempt): void;
   /** The run has many entries. */
   long(ref: RunRef, entries: number): void;
 }
@@ -55,6 +57,18 @@ export interface Due {
   readonly step: string;
   /** That time, in ms since 1970. */
   readonly at: number;
+}
+
+/** A failed attempt. */
+export interface FailedAttempt {
+  /** Its number, from 1. */
+  readonly attempt: number;
+  readonly code: string;
+  readonly message: string;
+  /** How long until the next one, in ms. */
+  readonly pause: number;
+  /** What was thrown. */
+  readonly error: unknown;
 }
 
 /** What a drive is made of. */

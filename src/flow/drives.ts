@@ -97,16 +97,23 @@ export class Drives {
     const isLease = call.due?.step === LEASE;
     const due = isLease ? undefined : call.due;
     let hint = holder;
+    let vain = 0;
+    /** Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never stored. */
+    const pause = async () => {
+      if (++vain > MOST_TURNS) throw behind(call);
+      await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
+    };
     for (let turn = 0;; turn++) {
       if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
       let held = this.#held.get(key);
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
         hint = undefined;
-        if (turn > 0) await delay(host.clock, Math.min(1_000, 50 * turn));
+        if (turn > 0) await pause();
         continue;
       }
       // one that is being loaded does not learn what is due
+      const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw leaving(call.ref);
@@ -120,7 +127,7 @@ export class Drives {
         if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
-        await delay(host.clock, 20);
+        await pause();
         continue;
       }
       if (end === "left") throw leaving(call.ref);
@@ -136,6 +143,7 @@ export class Drives {
       if (end === "ended") return;
       // a drive that was there before may have ended without seeing this
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
+      if (end === "suspended" && isLoaded) await pause();
       if (end === "lost") await delay(host.clock, 20);
     }
   }
@@ -248,6 +256,12 @@ export class Drives {
 
 function leaving({ workflow, run }: RunRef): CatgaError {
   return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
+}
+
+function behind({ ref: { workflow, run }, sequence }: Call): CatgaError {
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} cannot be read up to ${sequence}`, {
+    retryable: true,
+  });
 }
 
 /** In place of a step: the lease of a run that takes long. */

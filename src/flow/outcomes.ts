@@ -2,6 +2,7 @@
 import type { StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { isFailure } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
@@ -66,18 +67,28 @@ export function errorOf({ code, message, retryable, details }: RecordedError): C
   return new CatgaError(code, message, { retryable: retryable ?? false, details });
 }
 
-/** An error as it is recorded: no stack, no cause. */
+/** What user code threw; an error in place of what cannot be read. */
+export function readable(thrown: unknown): unknown {
+  try {
+    recorded(isFailure(thrown) ? thrown.error : thrown);
+    return thrown;
+  } catch {
+    return new Error("what was thrown cannot be read");
+  }
+}
+
+/** An error as it is recorded: no stack, no cause. Throws for one that cannot be read. */
 export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
     const { code, message, retryable, details } = error;
     return {
       code,
-      message: brief(message),
+      message: brief(String(message)),
       ...(retryable ? { retryable } : {}),
       ...(isSendable(details) ? { details } : {}),
     };
   }
-  return { code: "HANDLER_FAILED", message: brief(error instanceof Error ? error.message : String(error)) };
+  return { code: "HANDLER_FAILED", message: brief(String(error instanceof Error ? error.message : error)) };
 }
 
 function isSendable(details: unknown): boolean {

@@ -23,10 +23,18 @@ export interface ResultsHost {
 /** Called once with how a run has ended. */
 type Waiter = (outcome: Outcome | "no run") => void;
 
+/** A run that is waited for. */
+interface Waited {
+  readonly ref: RunRef;
+  readonly waiters: Set<Waiter>;
+  /** It is being read; "again": and announced meanwhile. */
+  reading: boolean | "again";
+}
+
 /** Those who wait. */
 export class Results {
   readonly #host: ResultsHost;
-  readonly #waiting = new Map<string, { readonly ref: RunRef; readonly waiters: Set<Waiter> }>();
+  readonly #waiting = new Map<string, Waited>();
   readonly #subscriptions = new Map<string, Subscription>();
   #offStatus: (() => void) | undefined;
   #timer: Timer | undefined;
@@ -39,7 +47,7 @@ export class Results {
   wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);
-    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set() });
+    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false });
     entry.waiters.add(waiter);
     this.#listen(ref.workflow);
     if (!goesOn) this.#check(ref);
@@ -96,9 +104,19 @@ export class Results {
   }
 
   #check(ref: RunRef): void {
+    const entry = this.#waiting.get(keyOf(ref));
+    if (entry === undefined) return;
+    // anybody may announce what he likes
+    if (entry.reading !== false) return void (entry.reading = "again");
+    entry.reading = true;
+    const read = () => {
+      const { reading } = entry;
+      entry.reading = false;
+      if (reading === "again") this.#check(ref);
+    };
     this.#host.read(ref).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => {}); // the next look reads it
+    }, () => {}).then(read); // the next look reads what could not be read
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {

@@ -5,6 +5,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
+import { describe } from "../contract/definition.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -33,12 +34,14 @@ import { type Clock, type Random, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./outcomes.ts";
+import type { FailedAttempt } from "./drive_state.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
+import { entryOf } from "./entry_of.ts";
 import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { Sweep } from "./sweep.ts";
-import { entryOf, RunLog, type RunRef } from "./run_log.ts";
+import { RunLog, type RunRef } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost {
@@ -204,10 +207,11 @@ export class Runs implements DrivesHost, NodeRuns {
     );
     const timer = this.clock.after(timeout, () => {
       // what was announced while nobody could hear it
-      this.#outcome(ref).then((outcome) => {
-        if (outcome === "no run") return resolve(noRun(ref));
-        if (outcome !== undefined) return resolve(resultOf(outcome));
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: it goes on`));
+      this.log.end(ref).then((end) => {
+        const last = end?.entries.at(-1);
+        if (last === undefined) return resolve(noRun(ref));
+        if (last.t === "ended") return resolve(resultOf(last.outcome));
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(last)}`));
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -232,7 +236,7 @@ export class Runs implements DrivesHost, NodeRuns {
     options: TellOptions = {},
   ): Promise<Result<void, never>> {
     if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
-      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${show(signal)}`);
+      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
     }
     const { workflow, name } = signal;
     const at = `tell ${name}`;
@@ -358,7 +362,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const to = { workflow: parent.workflow, run: parent.run };
     const told = await this.log.tell(
       to,
-      (by) => ({ t: "told", step: parent.step, outcome: ended, by }),
+      (by) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }),
       () => this.#closed,
     );
     if (told !== undefined) this.#news(to, told);
@@ -374,6 +378,10 @@ export class Runs implements DrivesHost, NodeRuns {
       code: error.code,
       message: error.message,
     });
+  }
+
+  failed(ref: RunRef, step: string, failure: FailedAttempt): void {
+    this.#host.observer({ type: "run-failed", ...ref, step, ...failure });
   }
 
   long({ workflow, run }: RunRef, entries: number): void {
@@ -409,7 +417,7 @@ export class Runs implements DrivesHost, NodeRuns {
     try {
       const time = this.clock.now();
       const message = this.log.message(ref, [entry], { version: 0, holder });
-      const appending = this.log.append(ref, message, 0, this.#until());
+      const appending = this.log.begin(ref, message, this.#until());
       if (body !== undefined && holder !== "") {
         // held before it is stored: what is brought to the run meanwhile waits for it
         const first = appending.then(
@@ -429,9 +437,8 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
-    const first = await this.log.first(ref);
-    const started = first?.entries[0];
-    return started?.t === "started" && fingerprint(started.input) === fingerprint(input);
+    const started = await this.log.start(ref);
+    return started !== undefined && fingerprint(started.input) === fingerprint(input);
   }
 
   async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
@@ -509,7 +516,9 @@ export class Runs implements DrivesHost, NodeRuns {
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
-  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${show(workflow)}`);
+  throw new TypeError(
+    `${method}: the first argument must be what workflow(…) gives; got ${describe(workflow as never)}`,
+  );
 }
 
 function checkRun(at: string, id: string): void {
@@ -524,6 +533,13 @@ function resultOf({ ok, value, error }: Outcome): Result<unknown> {
 function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {
   const retryable = code === "UNAVAILABLE";
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
+}
+
+/** How a run goes on whose last entry this is. */
+function goingOn(last: Entry): string {
+  if (last.t !== "failed") return "it goes on";
+  const { step, error: { code, message }, next } = last;
+  return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
 }
 
 function noRun({ workflow, run }: RunRef): Result<never, never> {

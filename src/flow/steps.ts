@@ -18,6 +18,7 @@ import {
   PASSING,
   Passing,
   PAUSES,
+  readable,
   recorded,
   type Retry,
   stepId,
@@ -123,8 +124,9 @@ export class Steps {
   }
 
   /** Records a failed attempt, and when the next one follows. */
-  async failed(name: string, error: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
     const state = this.#state;
+    const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, random } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
@@ -144,7 +146,11 @@ export class Steps {
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.wake(name, next)) return;
     state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
-    await state.stored();
+    if (!await state.stored()) return;
+    // an outage may last for days, and be that of each run
+    if (passing && failures?.error.code === what.code) return;
+    const { code, message } = what;
+    state.host.failed(state.ref, name, { attempt: (failures?.total ?? 0) + 1, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------
@@ -282,8 +288,9 @@ export class Steps {
       if (state.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
-    } catch (error) {
+    } catch (thrown) {
       if (state.over || journal.outcomes.has(name)) return undefined;
+      const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
@@ -368,10 +375,14 @@ export class Steps {
             this.#over(step);
             return state.halt();
           }
-          const started = await host.startChild(contract, child.run, input, { ...ref, step: name });
+          const started = journal.wasTold(name, child)
+            ? { ok: true, value: child.run } as const
+            : await host.startChild(contract, child.run, input, { ...ref, step: name });
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
-          if (started.ok) state.record({ t: "child", step: name, ...child });
-          else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+          if (started.ok) {
+            state.record({ t: "child", step: name, ...child });
+            state.after(() => step.go()); // it may have ended before
+          } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.timer(1_000, () => step.go());
           } else state.refuse(name, recorded(started.error));
         } finally {

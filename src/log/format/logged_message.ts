@@ -1,8 +1,8 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
 
-/** What is stored of it. */
+/** A message of the log, as it is stored. */
 export interface LoggedMessage {
-  /** Where it stands. */
+  /** Its position. */
   readonly position: number;
   /** The name of its contract. */
   readonly category: string;
@@ -28,7 +28,7 @@ export function unusable(why: string, excerpt: string): string {
 
 const MOST_EXCERPT = 1_024; // characters
 
-/** What goes with it, where it is not the default. As it stands on the wire: one letter each. */
+/** Metadata that is not default, as on the wire: one letter each. */
 export interface LoggedMeta {
   /** The correlation id. */
   readonly c?: string;

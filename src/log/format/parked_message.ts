@@ -10,7 +10,7 @@ import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
-/** What an attempt failed with: what its handler threw, if that is kept, is the cause. */
+/** Failure of an attempt; `cause` is what its handler threw, if that is kept. */
 export interface FailedWith {
   readonly code: string;
   readonly message: string;
@@ -22,7 +22,7 @@ export interface FailedWith {
 /** A message that was put aside. */
 export interface ParkedMessage {
   readonly message: LoggedMessage;
-  /** What its last attempt failed with; `undefined`: it waits behind another of its key. */
+  /** Failure of its last attempt; `undefined`: it waits behind another of its key. */
   readonly error: FailedWith | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
+ * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the internal
  * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
@@ -12,7 +12,7 @@ export type RunRequest = readonly [
   /** The leader's token: it grows with each takeover. */
   token: number,
   position: number,
-  /** From 1. */
+  /** Number of the attempt, from 1. */
   attempt: number,
   id: string,
   key: string | null,
@@ -39,7 +39,7 @@ export interface BatchAnswer {
 }
 
 /**
- * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
+ * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
  * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
  * threw, for operators; `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
  *
@@ -59,11 +59,11 @@ export const STILL_RUNNING = "still running";
 export const MAX_ANSWER_MESSAGE = 4_096;
 export const MAX_ANSWER_CODE = 128;
 
-/** From now on runs of lower tokens are refused, and what runs is to be told. */
+/** Asks a node to refuse runs of lower tokens from now on, and to list what runs. */
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * What runs at this node, and of what a run has ended in the last seconds: identities of messages. Whoever asks for one to be run that runs
+ * Identities of messages that run at this node, and of those whose run has ended in the last seconds. Whoever asks for one to be run that runs
  * joins that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };

@@ -7,7 +7,7 @@ import { backoff, jittered, type Random } from "../../ports/clock.ts";
 import type { Item } from "./item.ts";
 import type { RunFailure } from "./run_outcome.ts";
 
-/** What follows a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
+/** Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
 export type AfterFailure =
   | { readonly type: "dead letter" }
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };

@@ -15,7 +15,7 @@ import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome
 import type { SubscriptionStore } from "./store.ts";
 import { Waiting } from "./waiting.ts";
 
-/** What a {@link HandingOut} is made of. */
+/** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
   readonly host: LogHost;
   /** The subscription's label in observations. */
@@ -42,7 +42,7 @@ export interface HandingOutOptions {
 /** A failure of a handler, as the health of its subscription has it. */
 export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
 
-/** What messages wait for, as the health of their subscription has it. */
+/** Outage that messages wait for, as in the health of their subscription. */
 export type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** The messages in the hand of a leader. */
@@ -54,9 +54,9 @@ export class HandingOut {
   #pumping = false;
   /** The newest failure of a handler. */
   lastFailure: LastFailure | undefined;
-  /** Those that wait for something that their handlers call, the first of them first. */
+  /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
-  /** Of categories whose next batch is not full: when it is handed out all the same. */
+  /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<LedgerCategory, Timer>();
 
   constructor(options: HandingOutOptions) {
@@ -67,7 +67,7 @@ export class HandingOut {
     });
   }
 
-  /** What messages wait for. */
+  /** Outage that messages wait for. */
   get outage(): Outage | undefined {
     return this.#outages.values().next().value;
   }
@@ -282,7 +282,7 @@ export class HandingOut {
     this.#waiting.add(item, jittered(this.#options.host.random, pause));
   }
 
-  /** What its handler calls is in reach. */
+  /** Ends the outage of a message. */
   #back(item: Item): void {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
   }
@@ -315,8 +315,9 @@ export class HandingOut {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
     } else {
+      const begins = this.#outages.size === 0;
       this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
-      if (this.#outages.size === 1) onOutage(this.outage);
+      if (begins) onOutage(this.outage);
     }
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
@@ -324,7 +325,7 @@ export class HandingOut {
   }
 }
 
-/** What a message takes in a request, in bytes, about. */
+/** Size of a message in a request, in bytes, about. */
 function sizeOf({ size, message: { payload } }: Item): number {
   // one that was taken over is not known by what it takes in the log
   return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);

@@ -1,4 +1,4 @@
-/** What the result of a run's request says about the run. */
+/** Outcome of a run, from the result of its request. */
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
@@ -13,11 +13,11 @@ export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: stri
 export interface RunFailure {
   readonly code: string;
   readonly message: string;
-  /** What the handler threw. */
+  /** Error that the handler threw. */
   readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
-  /** What its handler called was out of reach, which is no attempt until it has lasted for so many ms. */
+  /** Time in ms up to which this outage of something that its handler called is no attempt. */
   readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
   readonly node: string | undefined;

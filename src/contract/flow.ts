@@ -117,8 +117,15 @@ export interface Flow {
 export interface StartOptions {
   /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
   id?: string | undefined;
-  /** Not before this time. */
+  /** Not before this time. `unschedule` takes it back until then. */
   at?: Date | undefined;
+  /**
+   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its runs has the id `<id>@<ms>`, the
+   * time in ms since 1970. The same `id` again replaces it, and `unschedule` ends it. Needs nats-server 2.14.
+   */
+  cron?: string | undefined;
+  /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
+  zone?: string | undefined;
 }
 
 /** Options of `result`. */

@@ -135,6 +135,9 @@ export const COMMANDS = "@";
  */
 export const OF_ENTITIES = ":entities";
 
+/** Details of the failure of a member of a batch that is to be handled alone: it was not run, which is no attempt. */
+export const ALONE = "alone";
+
 /**
  * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.
  */

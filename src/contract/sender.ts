@@ -2,7 +2,7 @@
 import type { AnyCode } from "../error.ts";
 import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
-import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
+import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
@@ -191,10 +191,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Takes back what was scheduled under this `id`: `true`, and it will not be handled; `false`, it has gone already, or never was.
+   * Takes back what was scheduled under this `id`, a start of a workflow, too: `true`, and it will not be handled; `false`, it has gone already, or never was.
    * Rejects with `UNAVAILABLE` when the log does not answer, and with `OUTCOME_UNKNOWN` when nobody knows which of both it is.
    */
-  unschedule(contract: DurableContract<"event" | "command", never>, id: string): Promise<boolean>;
+  unschedule(contract: DurableContract<"event" | "command", never> | AnyWorkflow, id: string): Promise<boolean>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its

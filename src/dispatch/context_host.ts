@@ -127,7 +127,7 @@ export interface ContextHost extends RunSender {
     options: EnqueueOptions,
     parent: ParentMessage,
   ): Promise<Result<void>>;
-  unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean>;
   /** What reads and feeds streams, loaded when it is first needed. */
   streams(): Promise<StreamEngine>;
   stream(

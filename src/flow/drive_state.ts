@@ -29,6 +29,8 @@ export interface DriveHost {
   readonly mostBytes: number;
   /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
+  /** Calls back in a later turn of the event loop, together with the other runs. */
+  soon(callback: () => void): void;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
@@ -97,7 +99,7 @@ export interface DriveOwner {
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
-  stopped(why: CatgaError): void;
+  stopped(why: () => CatgaError): void;
 }
 
 /** The state of a drive. */
@@ -215,7 +217,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
-      await (this.#storing ??= this.#store().finally(() => this.#storing = undefined));
+      await (this.#storing ??= this.#store());
     }
     return !this.over;
   }
@@ -258,6 +260,7 @@ export class DriveState {
     } catch (error) {
       this.broken(error);
     } finally {
+      this.#storing = undefined;
       this.active--;
       this.look();
     }
@@ -389,7 +392,7 @@ export class DriveState {
 
   soon(then: () => void): void {
     this.active++;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.active--;
       if (!this.over) then();
       this.look();
@@ -400,7 +403,7 @@ export class DriveState {
   look(): void {
     if (this.#looking || this.over) return;
     this.#looking = true;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.#looking = false;
       if (this.over || this.active > 0) return;
       if (this.#queue.length > 0) return void this.stored().then(() => this.look());
@@ -414,10 +417,10 @@ export class DriveState {
     if (this.over) return;
     this.over = true;
     for (const timer of this.#timers) timer.cancel();
-    this.#owner.stopped(
+    this.#owner.stopped(() =>
       end === "lost"
         ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
-        : new CatgaError("CLOSED", `${this.label} is not driven here any more`),
+        : new CatgaError("CLOSED", `${this.label} is not driven here any more`)
     );
     this.#resolve(end);
   }

@@ -46,18 +46,27 @@ interface Held {
   /** Resolves when it has a lease. */
   readonly leased: Promise<"leased">;
   readonly lease: () => void;
+  isLeased: boolean;
   /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
   renew: number;
   /** The last message that it had read, when it ended. */
   sequence: number;
 }
 
+/** A run that has ended, or waits. */
+interface Settled {
+  readonly sequence: number;
+  readonly ended: boolean;
+}
+
 /** The runs that a node drives. */
 export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, Held>();
-  /** Runs that ended here lately, and the sequence of their last message. */
-  readonly #ended = new Map<string, number>();
+  /** Runs that ended here lately, or began to wait, and the last message that they had read. */
+  #settled = new Map<string, Settled>();
+  /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
+  #settledBefore: ReadonlyMap<string, Settled> = new Map();
   #leaving = false;
   #timer: Timer | undefined;
 
@@ -104,7 +113,7 @@ export class Drives {
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
     };
     for (let turn = 0;; turn++) {
-      if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
+      if (due === undefined && this.#isSettled(key, call.sequence)) return;
       let held = this.#held.get(key);
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
@@ -148,9 +157,22 @@ export class Drives {
     }
   }
 
-  /** Tells a run that is driven here that there is something new. */
-  tell(ref: RunRef): void {
-    this.#held.get(keyOf(ref))?.drive?.tell();
+  /** Whether a run has ended or waits, or has a lease, having read a message: nobody needs to be called for that. */
+  isOver(ref: RunRef, sequence: number): boolean {
+    const key = keyOf(ref);
+    const held = this.#held.get(key);
+    if (held?.isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
+    return this.#isSettled(key, sequence);
+  }
+
+  /**
+   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to that, too, and later, while it
+   * has no leader.
+   */
+  news(body: WorkflowBody | undefined, call: Call): void {
+    const held = this.#held.get(keyOf(call.ref));
+    if (held !== undefined) return void held.drive?.tell();
+    if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
   }
 
   /** Begins no more attempts. */
@@ -199,7 +221,7 @@ export class Drives {
     const end = await drive.end;
     held.sequence = journal.sequence;
     if (end === "again" && drive.error !== undefined) throw drive.error;
-    if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
+    if (end === "ended" || end === "suspended") this.#remember(keyOf(ref), journal.sequence, end === "ended");
     return end;
   }
 
@@ -211,7 +233,11 @@ export class Drives {
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
     const held: Held = {
-      ...{ end, drive: undefined, ref, since, leased, lease: () => lease("leased"), renew: since + HELD, sequence: 0 },
+      ...{ end, drive: undefined, ref, since, leased, isLeased: false, renew: since + HELD, sequence: 0 },
+      lease: () => {
+        held.isLeased = true;
+        lease("leased");
+      },
     };
     this.#held.set(key, held);
     this.#host.begun();
@@ -222,11 +248,17 @@ export class Drives {
     return held;
   }
 
-  #remember(key: string, sequence: number): void {
-    this.#ended.delete(key);
-    this.#ended.set(key, sequence);
-    if (this.#ended.size <= REMEMBERED) return;
-    for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
+  /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
+  #isSettled(key: string, sequence: number): boolean {
+    const settled = this.#settled.get(key) ?? this.#settledBefore.get(key);
+    return settled !== undefined && settled.sequence >= sequence && (settled.ended || sequence > 0);
+  }
+
+  #remember(key: string, sequence: number, ended: boolean): void {
+    this.#settled.set(key, { sequence, ended });
+    if (this.#settled.size < REMEMBERED) return;
+    this.#settledBefore = this.#settled;
+    this.#settled = new Map();
   }
 
   /** Puts leases off, and gives one to each run that takes long. */
@@ -272,5 +304,5 @@ const HELD = 10_000;
 const SHORTEST = 4_000;
 const FOR_EACH = 10;
 const TICK = 500; // ms
-const REMEMBERED = 10_000;
+const REMEMBERED = 5_000;
 const MOST_TURNS = 8;

@@ -157,12 +157,13 @@ describe("announcements that a run has ended", () => {
     const results = new Results({
       namespace: "test",
       clock: new VirtualClock(),
+      soon: (callback) => callback(),
       transport: {
         status: { state: "connected", generation: 1 },
         publish() {},
         onStatus: () => () => {},
         subscribe(subject, _, onMessage) {
-          const data = new TextEncoder().encode('{"run":"7"}');
+          const data = new TextEncoder().encode('{"runs":["7"]}');
           announce = () => onMessage({ subject, data, reply: undefined, headers: undefined, noResponders: false });
           return { close() {}, drain: () => Promise.resolve() };
         },

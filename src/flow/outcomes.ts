@@ -1,5 +1,5 @@
-/** What attempts of steps come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
-import type { StepOptions } from "../contract/flow.ts";
+/** Attempts of steps, and what they come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
+import type { Step, StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { isFailure } from "../contract/result.ts";
@@ -24,6 +24,48 @@ export class Passing extends CatgaError {
 export class Decided extends CatgaError {
   constructor({ code, message, details }: RecordedError) {
     super(code, message, { details });
+  }
+}
+
+/** An attempt of a step. */
+export class Attempt implements Step {
+  readonly id: string;
+  readonly attempt: number;
+  /** There was none before. */
+  readonly fresh: boolean;
+  #controller: AbortController | undefined;
+  #aborted: CatgaError | undefined;
+  #reject: ((why: CatgaError) => void) | undefined;
+
+  constructor(id: string, attempt: number, fresh: boolean) {
+    this.id = id;
+    this.attempt = attempt;
+    this.fresh = fresh;
+  }
+
+  /** Made when it is asked for: many functions do not take it, and it costs more than all else of an attempt. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(why: CatgaError): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = why;
+    this.#controller?.abort(why);
+    this.#reject?.(why);
+  }
+
+  /** What it comes to, or why it was aborted if that is first. */
+  outcome(performed: Promise<Outcome>): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      performed.then(resolve, reject);
+      if (this.#aborted !== undefined) reject(this.#aborted);
+    });
   }
 }
 
@@ -102,19 +144,6 @@ function isSendable(details: unknown): boolean {
 
 function brief(message: string): string {
   return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message;
-}
-
-/** The promise, or the signal's reason if that aborts first. */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    promise.catch(() => {}); // nobody waits for it
-    return Promise.reject(signal.reason);
-  }
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 export function timeOf(until: number | Date, now: number): number {

@@ -5,7 +5,7 @@
  *
  * Over 400 lines: reading and writing share the format of a message.
  */
-import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -59,6 +59,12 @@ export interface RunEnd {
   readonly entries: readonly Entry[];
   /** How many entries there are. */
   readonly version: number;
+}
+
+/** Something that a run was told is stored. */
+export interface Told {
+  readonly holder: string;
+  readonly sequence: number;
 }
 
 /** The runs of a namespace as they are stored. */
@@ -245,17 +251,10 @@ export class RunLog {
   ): RunMessage {
     const { endpoint, clock, number } = this.#host;
     const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
-    const head = commandText({
-      ...{
-        name: workflow,
-        id: run,
-        events: entries.length,
-        result: entries.at(-1)?.t === "ended" ? ENDED : undefined,
-        fingerprint: holder,
-      },
-      ...{ correlation: undefined, headers: undefined },
-    });
-    const events = entries.map((entry) => eventText(isCalled(entry) ? CALLED : RECORDED, encodeValue(entry, "entry")));
+    const result = entries.at(-1)?.t === "ended" ? ENDED : undefined;
+    const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
+    const head = commandText({ ...own, correlation: undefined, headers: undefined });
+    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
     return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }
 
@@ -296,16 +295,17 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder; with
-   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder, and the
+   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
    */
-  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<string | undefined> {
+  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<Told | undefined> {
     while (true) {
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
       const message = this.message(ref, [entryFor(holder)], { version, holder });
-      if (await this.append(ref, message, end.sequence, over) !== "conflict") return holder;
+      const sequence = await this.append(ref, message, end.sequence, over);
+      if (sequence !== "conflict") return { holder, sequence };
     }
   }
 
@@ -379,6 +379,11 @@ export class RunWriter {
 /** Whether an entry calls for somebody to go on. */
 export function isCalled({ t }: Entry): boolean {
   return CALLS.has(t);
+}
+
+function eventOf(entry: Entry): string {
+  if (entry.t === "started" && entry.by !== "") return BEGUN;
+  return isCalled(entry) ? CALLED : RECORDED;
 }
 
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);

@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { type Catga, catga, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import type { LogFields } from "../contract/observer.ts";
@@ -85,6 +85,45 @@ describe("runs", () => {
     assertEquals((await app.result(Later, run, { timeout: 100 })).error?.code, "NO_RUN");
     await cluster.advance(2_000);
     assertEquals(unwrap(await app.result(Later, run)), "late");
+  });
+
+  it("a start that has a time is taken back by unschedule", async () => {
+    const Later = workflow<void, string>("Later");
+    await using cluster = await testCluster(2, { handlers: Later.handle(() => "late") });
+    const app = cluster.app("node-1");
+    const at = new Date(cluster.clock.now() + 30_000);
+    const run = unwrap(await app.start(Later, undefined, { id: "l", at }));
+    assertEquals(await app.unschedule(Later, run), true);
+    assertEquals(await app.unschedule(Later, run), false);
+    await cluster.advance(60_000);
+    assertEquals((await app.result(Later, run)).error?.code, "NO_RUN");
+  });
+
+  it("a cron starts a run at each of its times, named after it, until it is replaced or taken back", async () => {
+    const Nightly = workflow<{ rows: number }, number>("Nightly");
+    await using cluster = await testCluster(2, { handlers: Nightly.handle((_, { rows }) => rows) });
+    const app = cluster.app("node-1");
+    const ids = async () =>
+      (await Array.fromAsync(app.runs({ workflow: "Nightly", status: "done" }))).map(({ id }) => id);
+    const every = async (rows: number) =>
+      unwrap(await app.start(Nightly, { rows }, { id: "books", cron: "*/10 * * * * *", zone: "Europe/Berlin" }));
+    assertEquals(await every(7), "books");
+    await cluster.advance(20_000);
+    const first = await ids();
+    assertEquals(first.length, 2);
+    for (const id of first) {
+      assertMatch(id, /^books@\d+$/);
+      assertLess(Number(id.slice("books@".length)) % 10_000, 1_000, id);
+      assertEquals(unwrap(await app.result(Nightly, id)), 7);
+    }
+    await every(8);
+    await cluster.advance(10_000);
+    const last = (await ids()).filter((id) => !first.includes(id));
+    assertEquals(last.length, 1);
+    assertEquals(unwrap(await app.result(Nightly, last[0])), 8);
+    assertEquals(await app.unschedule(Nightly, "books"), true);
+    await cluster.advance(20_000);
+    assertEquals((await ids()).length, 3);
   });
 
   it("a run is forgotten when its time is over, and its id is free then", async () => {
@@ -544,14 +583,16 @@ describe("runs", () => {
       app.start({ kind: "workflow", name: "Order" } as never).catch((error) => error),
       app.start(Order, undefined, { id: "" }).catch((error) => error),
       app.start(Order, undefined, { when: 1 } as never).catch((error) => error),
+      app.start(Order, undefined, { cron: "@daily" }).catch((error) => error),
+      app.start(Order, undefined, { id: "x", cron: "" }).catch((error) => error),
+      app.start(Order, undefined, { id: "x", cron: "@daily", at: new Date() }).catch((error) => error),
+      app.start(Order, undefined, { id: "x", zone: "Europe/Berlin" }).catch((error) => error),
       app.result(Order, "x", { timeout: -1 }).catch((error) => error),
       app.tell({} as never, "x").catch((error) => error),
       app.runs({ status: "open" as never }).next().catch((error) => error),
     ]);
     assertEquals(errors.map(({ name }) => name), [
-      "TypeError",
-      "TypeError",
-      "TypeError",
+      ...Array.from({ length: 7 }, () => "TypeError"),
       "RangeError",
       "TypeError",
       "TypeError",

@@ -8,9 +8,11 @@ import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import type { Timer } from "../ports/clock.ts";
 import type { Call, DriveState } from "./drive_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
+  Attempt,
   checkStep,
   copyOf,
   Decided,
@@ -22,7 +24,6 @@ import {
   recorded,
   type Retry,
   stepId,
-  untilAborted,
   valueOf,
 } from "./outcomes.ts";
 
@@ -43,14 +44,8 @@ interface StepCall extends Call {
   busy: boolean;
   /** It has its outcome, or is given up after a cancel. */
   over: boolean;
-  controller: AbortController | undefined;
+  attempt: Attempt | undefined;
   wake: (() => void) | undefined;
-}
-
-/** An attempt of a step. */
-interface Attempt extends Step {
-  /** There was none before. */
-  readonly fresh: boolean;
 }
 
 /** How a step is performed. */
@@ -88,14 +83,14 @@ export class Steps {
   }
 
   /** The drive is over. */
-  stopped(why: CatgaError): void {
-    for (const { controller } of this.#steps.values()) controller?.abort(why);
+  stopped(why: () => CatgaError): void {
+    for (const { attempt } of this.#steps.values()) attempt?.abort(why());
   }
 
   /** The run is cancelled: steps that have nothing to take back are aborted, and none waits for its next attempt. */
   cancelled(message: string): void {
-    for (const { undo, controller, wake } of this.#steps.values()) {
-      if (!undo) controller?.abort(new CatgaError("CANCELLED", message));
+    for (const { undo, attempt, wake } of this.#steps.values()) {
+      if (!undo) attempt?.abort(new CatgaError("CANCELLED", message));
       wake?.();
     }
   }
@@ -185,11 +180,11 @@ export class Steps {
     else {
       const step: StepCall = {
         ...{ name, undo, main, fresh: state.own },
-        ...{ begun: false, busy: false, over: false, controller: undefined, wake: undefined },
+        ...{ begun: false, busy: false, over: false, attempt: undefined, wake: undefined },
         go: () => {
           const outcome = journal.outcomes.get(name);
           if (outcome === undefined) return going(step, settle);
-          step.controller?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
+          step.attempt?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
           this.#over(step);
           step.wake?.();
           if (state.sees(outcome.index)) settle(outcome);
@@ -276,15 +271,19 @@ export class Steps {
     const { name } = step;
     state.active++;
     step.begun = true;
-    const attempt = (journal.failures.get(name)?.total ?? 0) + 1;
-    const controller = step.controller = new AbortController();
-    const { signal } = controller;
-    const timer = state.timer(timeout, () => {
-      controller.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+    const number = (journal.failures.get(name)?.total ?? 0) + 1;
+    const attempt = new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
+    step.attempt = attempt;
+    let timer: Timer | undefined;
+    // many have ended by then
+    state.host.soon(() => {
+      if (step.attempt !== attempt || state.over) return;
+      timer = state.timer(timeout, () => {
+        attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+      });
     });
     try {
-      const fresh = step.fresh && attempt === 1;
-      const outcome = await untilAborted(perform({ id: stepId(state.ref, name), attempt, signal, fresh }), signal);
+      const outcome = await attempt.outcome(perform(attempt));
       if (state.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
@@ -300,8 +299,8 @@ export class Steps {
       await this.failed(name, error, this.policyOf(name));
       return "failed";
     } finally {
-      step.controller = undefined;
-      timer.cancel();
+      step.attempt = undefined;
+      timer?.cancel();
       state.active--;
     }
   }
@@ -320,8 +319,8 @@ export class Steps {
 
   // what a step performs ----------------------------------------------------------------------------
 
-  async #called<T>(fn: (step: Step) => MaybePromise<T>, { id, attempt, signal }: Attempt): Promise<Outcome> {
-    const value = await fn({ id, attempt, signal });
+  async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
+    const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
       return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };

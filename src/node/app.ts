@@ -33,6 +33,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import { runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
@@ -337,7 +338,11 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.enqueue(contract, payload, options, parent);
   }
 
-  async unschedule(contract: AnyContract, id: string): Promise<boolean> {
+  async unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean> {
+    if (contract?.kind === "workflow") {
+      checkId(`unschedule ${contract.name}`, id);
+      return await this.unschedule(runContracts(runType(contract.name)).due, startName(id));
+    }
     checkContract("unschedule", contract, "command", "event");
     checkId(`unschedule ${contract.name}`, id);
     if (!id.isWellFormed()) {

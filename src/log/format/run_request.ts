@@ -31,11 +31,11 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 export const MOST_OF_BATCH = 1_000;
 
 /**
- * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
- * batch whose handler failed is answered as a single message is.
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed; `3`:
+ * it was not run, and is to be handled alone. A batch whose handler failed is answered as a single message is.
  */
 export interface BatchAnswer {
-  readonly of: readonly (0 | 2 | FailedRun)[];
+  readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
@@ -106,9 +106,9 @@ export function readBatchRequest(value: unknown): readonly RunRequest[] | string
 /** The answers of the messages of a batch; `undefined` if it is none. */
 export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
   if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
-  const answers: (0 | 2 | FailedRun)[] = [];
+  const answers: (0 | 2 | 3 | FailedRun)[] = [];
   for (const each of value.of) {
-    const answer = each === 2 ? 2 : readRunAnswer(each);
+    const answer = each === 2 || each === 3 ? each : readRunAnswer(each);
     if (answer === undefined || answer === 1) return undefined;
     answers.push(answer);
   }

@@ -3,6 +3,7 @@
  * and who asks for one whose handler goes on after its timeout waits for its end.
  */
 import type { MaybePromise } from "../../contract/schema.ts";
+import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
@@ -200,6 +201,7 @@ export class SubscriptionRuns {
       batch.outcomes.map((outcome, i) => {
         if (outcome === undefined) return 0;
         if (outcome === "behind") return 2;
+        if (outcome.details === ALONE) return 3;
         const [code, message, final, ...cause] = failureAnswer(outcome, causes);
         return [code, message, requests[i][2] >= attempts ? 1 : final, ...cause];
       });
@@ -241,7 +243,7 @@ export class SubscriptionRuns {
     const value = outcome.value as 0 | FailedRun | BatchAnswer; // it was made here
     if (value === 0) return outcome;
     const one = "of" in value ? value.of[i] : 2;
-    return one === 2 ? this.#notRun(ctx) : { ok: true, value: one };
+    return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
   #onEnded(position: number, time: number): void {

@@ -248,6 +248,7 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
+      if (outcome === "alone") item.alone = true;
       this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
     }
   }

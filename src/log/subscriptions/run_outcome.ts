@@ -5,9 +5,9 @@ import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from ".
 
 /**
  * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
- * attempt goes on there, the id of that node; or failed.
+ * attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or failed.
  */
-export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: string | undefined } | RunFailure;
+export type RunOutcome = "done" | "outvoted" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 
 /** A failed attempt. */
 export interface RunFailure {
@@ -47,7 +47,9 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
 export function outcomesOf(result: Result<unknown>, count: number): RunOutcome | readonly RunOutcome[] {
   const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
   if (answers === undefined) return outcomeOf(result);
-  return answers.map((answer) => answer === 0 ? "done" : answer === 2 ? "not run" : failureOf(answer));
+  return answers.map((answer) =>
+    answer === 0 ? "done" : answer === 2 ? "not run" : answer === 3 ? "alone" : failureOf(answer)
+  );
 }
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {

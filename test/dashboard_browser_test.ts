@@ -226,23 +226,46 @@ describe(
   "the page of the dashboard, with 50 nodes, 100 contracts and 10,000 dead letters",
   { skip, timeout: 120_000 },
   () => {
-    it("spends little of each second on what changes in it", async () => {
-      const streams = new Streams({
-        hello: () => ({ namespace: "big", address: "nats", version: "1", allowChanges: true, now: Date.now() }),
-        history: () => ({}),
-        onLook: () => {},
-        onLeave: () => {},
-      });
-      await using server = await DashboardServer.listen({
+    let server: DashboardServer;
+    let browser: Browser;
+    const streams = new Streams({
+      hello: () => ({ namespace: "big", address: "nats", version: "1", allowChanges: true, now: Date.now() }),
+      history: () => ({}),
+      onLook: () => {},
+      onLeave: () => {},
+    });
+    before(async () => {
+      server = await DashboardServer.listen({
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
         runs: () => Promise.resolve([]),
       });
-      await using browser = await Browser.open(path);
+      browser = await Browser.open(path);
       await browser.show(1280, 1000, "light");
       await browser.goto(server.address);
       await browser.until("the page", has("#connection", /^live$/));
-      const labels = Array.from({ length: 50 }, (_, n) => `service${n % 9}-${n}`);
+    });
+    after(async () => {
+      await browser?.[Symbol.asyncDispose]();
+      await server?.[Symbol.asyncDispose]();
+    });
+
+    const labels = Array.from({ length: 50 }, (_, n) => `service${n % 9}-${n}`);
+    const contracts = (n: number, first = 0) =>
+      Array.from({ length: 100 }, (_, i) => ({
+        ...{
+          name: `orders.Contract${first + i}`,
+          kind: "command" as const,
+          rate: i + n,
+          failing: n % 3,
+          refusing: 0,
+          p50: 1,
+          p99: n + 1,
+        },
+        ...{ inHand: n % 5, codes: [["HANDLER_FAILED", n]] as const, nodes: labels.slice(0, 12), handlers: 50 },
+      }));
+
+    it("spends little of each second on what changes in it", async () => {
       const second = (n: number) => {
         const letters = Array.from({ length: 200 }, (_, i) => ({
           ...{ place: `p${i + n}`, service: "mails", subscription: "receipts", position: i + n, id: `m${i + n}` },
@@ -278,21 +301,7 @@ describe(
           } as const)),
           ...{ total: 50, counts: { live: 50, suspect: 0, gone: 0, drained: 0 }, cycles: 0 },
         });
-        streams.send("contracts", {
-          shown: Array.from({ length: 100 }, (_, i) => ({
-            ...{
-              name: `orders.Contract${i}`,
-              kind: "command" as const,
-              rate: i + n,
-              failing: n % 3,
-              refusing: 0,
-              p50: 1,
-              p99: n + 1,
-            },
-            ...{ inHand: n % 5, codes: [["HANDLER_FAILED", n]] as const, nodes: labels.slice(0, 12), handlers: 50 },
-          } as const)),
-          total: 100,
-        });
+        streams.send("contracts", { shown: contracts(n), total: 100 });
       };
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));
@@ -318,6 +327,22 @@ describe(
       assertLess(rows, 200);
       const height = await browser.evaluate<number>("document.documentElement.scrollHeight");
       assertLess(height, 12_000);
+    });
+
+    it("writes and moves only what changed, and does not lay out what is far from the screen", async () => {
+      await browser.evaluate(`window.written = [];
+        new MutationObserver((records) => written.push(...records))
+          .observe(document.querySelector("#contracts tbody"), { subtree: true, childList: true, attributes: true })`);
+      const [one, ...others] = contracts(20);
+      streams.send("contracts", { shown: [{ ...one, rate: 4_711 }, ...others], total: 100 });
+      await browser.until("the rate", has("#contracts", /4,711/));
+      assertEquals(await browser.evaluate("written.splice(0).length"), 1);
+      streams.send("contracts", { shown: contracts(20, 1), total: 100 });
+      await browser.until("the last of the page", has("#contracts", /orders\.Contract50/));
+      assertEquals(await browser.evaluate("written.filter(({ target }) => target.tagName === 'TBODY').length"), 2);
+      const laidOut = (id: string) =>
+        browser.evaluate(`document.querySelector("${id}").checkVisibility({ contentVisibilityAuto: true })`);
+      assertEquals([await laidOut("#nodes table"), await laidOut("#entity-form")], [true, false]);
     });
   },
 );

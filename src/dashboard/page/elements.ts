@@ -144,8 +144,9 @@ interface Cell {
   /** A class: `good`, `bad`, `warn`, `dim`. */
   readonly tone?: string;
   readonly title?: string;
-  /** Numbers that a chart shows. */
+  /** Draws a chart, unless that is of the same numbers as the last time. */
   readonly draw?: (place: HTMLElement) => void;
+  readonly of?: unknown;
 }
 
 /** A column. */
@@ -241,6 +242,8 @@ export function tableMaker({ make, say, count }: Elements) {
   interface Shown {
     readonly tr: HTMLTableRowElement;
     readonly cells: readonly HTMLElement[];
+    /** What each cell has: to read it from the element takes longer. */
+    readonly now: unknown[];
     detail?: HTMLElement;
   }
 
@@ -313,11 +316,17 @@ export function tableMaker({ make, say, count }: Elements) {
       previous.disabled = this.#page === 0;
       next.disabled = this.#page === pages - 1;
       say(this.#where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(this.#all.length)}`);
-      const left = new Set(this.#shown.keys());
+      const ids = new Set(rows.map(key));
+      // first, or all others would have to be moved past them
+      for (const [id, { tr, detail }] of this.#shown) {
+        if (ids.has(id)) continue;
+        tr.remove();
+        detail?.remove();
+        this.#shown.delete(id);
+      }
       let before: ChildNode | null = this.#body.firstChild;
       for (const row of rows) {
         const id = key(row);
-        left.delete(id);
         let shown = this.#shown.get(id);
         if (shown === undefined) this.#shown.set(id, shown = this.#make(id));
         this.#update(shown, row);
@@ -326,12 +335,6 @@ export function tableMaker({ make, say, count }: Elements) {
         if (shown.detail === undefined) continue;
         if (shown.detail === before) before = before.nextSibling;
         else this.#body.insertBefore(shown.detail, before);
-      }
-      for (const id of left) {
-        const shown = this.#shown.get(id);
-        shown?.tr.remove();
-        shown?.detail?.remove();
-        this.#shown.delete(id);
       }
       const more = this.#total - this.#all.length;
       this.#frame.hidden = rows.length === 0;
@@ -357,7 +360,7 @@ export function tableMaker({ make, say, count }: Elements) {
         tr.append(td);
         return inner;
       });
-      const shown: Shown = { tr, cells };
+      const shown: Shown = { tr, cells, now: [] };
       if (actions === undefined && detail === undefined) return shown;
       const last = make("td", "", { class: "actions" });
       if (detail !== undefined) last.append(this.#unfolding(shown, key, detail));
@@ -389,12 +392,14 @@ export function tableMaker({ make, say, count }: Elements) {
       return toggle;
     }
 
-    #update({ cells }: Shown, row: Row): void {
+    #update({ cells, now }: Shown, row: Row): void {
       const { columns } = this.#options;
       for (let i = 0; i < columns.length; i++) {
         const cell = columns[i].cell(row);
-        const { text = "", tone = "", title = "", draw } = typeof cell === "string" ? { text: cell } : cell;
-        const place = cells[i];
+        const { text = "", tone = "", title = "", draw, of } = typeof cell === "string" ? { text: cell } : cell;
+        const [place, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
+        if (now[i] === has) continue;
+        now[i] = has;
         if (draw !== undefined) {
           draw(place);
           continue;

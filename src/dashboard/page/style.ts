@@ -160,6 +160,12 @@ main:focus {
   outline: none;
 }
 
+/* What is far from the screen is neither laid out nor painted, however much changes there. */
+main > section {
+  content-visibility: auto;
+  contain-intrinsic-size: auto 20rem;
+}
+
 section,
 #tiles > div {
   min-width: 0;

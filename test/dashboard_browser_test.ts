@@ -110,6 +110,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
   it("lets the browser in, and shows nodes, contracts, traffic and subscriptions", async () => {
     await eventually("its address", () => dashboard.out.includes("\n"));
     await browser.goto(dashboard.out.trim());
+    await browser.layOutAll();
     await browser.until("four nodes", has("#tiles", /Nodes\s+4\s+all answer/));
     assertMatch(await browser.evaluate("location.href"), /^http:\/\/127\.0\.0\.1:\d+\/[\w-]{12}\/$/);
     assertEquals(await browser.evaluate("document.cookie"), "");
@@ -142,6 +143,53 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     assertEquals(await browser.evaluate("document.activeElement.id"), "confirm-no");
     await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
     await browser.until("its end", has("#letters", /\nnone$/));
+  });
+
+  it("skips a step of a stuck run, cancels another, and has a third one tried again", async () => {
+    const runs = ["r-1", "r-2", "r-3"];
+    for (const id of runs) nodes.get("shop-1")!.say(`export ${id}`);
+    const row = (id: string) =>
+      `[...document.querySelectorAll("#runs tbody tr")].find((row) => row.innerText.includes("${id}"))`;
+    const look = (what: string, words: RegExp) =>
+      browser.until(
+        what,
+        `document.querySelector("#runs-form button").click() || ${has("#runs .frame", words)}`,
+      );
+    const click = (id: string, title: string) =>
+      browser.evaluate(`[...${row(id)}.querySelectorAll("button")].find((b) => b.innerText === "${title}").click()`);
+    const enter = (name: string, value: string) =>
+      browser.evaluate(`document.querySelector("#confirm-${name}").value = ${JSON.stringify(value)}`);
+    const agree = () => browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    const isOpen = () => browser.evaluate(`document.querySelector("#confirm").open`);
+    await look("the runs", /(r-\d\s+stuck[\s\S]*upload[\s\S]*the disk is full[\s\S]*){3}/);
+    await click("r-1", "Skip");
+    assertEquals(await browser.evaluate(text("#confirm-step")), "upload");
+    await agree();
+    assertEquals(await isOpen(), true); // there is no reason yet
+    await enter("reason", "sent by hand");
+    await enter("value", "{ file: 7 }");
+    await agree();
+    assertEquals(await isOpen(), true); // it is not JSON
+    await enter("value", `{ "file": 7 }`);
+    await agree();
+    await browser.until("the skipped step", has("#said", /^1 skipped/));
+    await click("r-2", "Cancel");
+    await enter("reason", "nobody needs it");
+    await agree();
+    await browser.until("the cancelled run", has("#said", /^1 to be cancelled/));
+    await click("r-3", "Retry");
+    await agree();
+    await browser.until("the retried run", has("#said", /^1 to be tried again/));
+    await browser.evaluate(`document.querySelector("#runs-status").value = ""`);
+    await look("their ends", /^(?=[\s\S]*r-1\s+done)(?=[\s\S]*r-2\s+failed)(?=[\s\S]*r-3\s+stuck)/);
+    const timeline = async (id: string, words: RegExp) => {
+      await click(id, "Timeline");
+      assertMatch(await browser.evaluate(text("#runs .detail pre")), words);
+      await click(id, "Hide");
+    };
+    await timeline("r-1", /skipped upload \{"value":\{"file":7\},"reason":"sent by hand"\}\n.*ended/);
+    await timeline("r-2", /cancelled "nobody needs it"/);
+    await timeline("r-3", /retried\n[\s\S]*failed upload/);
   });
 
   it("shows a lock with its waiters, and a schedule", async () => {
@@ -384,6 +432,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     await using browser = await Browser.open(path);
     await browser.show(1280, 1000, "light");
     await browser.goto(server.address);
+    await browser.layOutAll();
     await browser.until("the page", has("#connection", /^live$/));
     const hostile = TEXTS.map((each) => shownText(each));
     const letters = TEXTS.map((each, n) => ({
@@ -425,7 +474,8 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send(
       "runs",
       hostile.map((each) => ({
-        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, timeline: each },
+        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, steps: [each] },
+        timeline: each,
       } as const)),
     );
     streams.send("problems", hostile.map((part) => ({ part, message: part })));

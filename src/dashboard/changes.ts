@@ -1,6 +1,6 @@
 /**
  * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed and discarded,
- * runs of workflows tried again and cancelled. A request is checked as a whole before anything is done.
+ * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
 import type { DeadLetter } from "../contract/kept.ts";
@@ -12,6 +12,7 @@ import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
 import { readPlace, shownCause } from "./parked_views.ts";
+import { stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
 import type {
   CancelRequest,
@@ -36,11 +37,10 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "cancel") {
     return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
   }
-  if (what === "retry run" || what === "cancel run") {
-    const { workflow } = value;
-    return isText(workflow) && isText(id) ? { do: what, workflow, id } : "a run has workflow and id, texts";
+  if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
+  if (what !== "replay" && what !== "discard") {
+    return "do is replay, discard, cancel, retry run, skip step or cancel run";
   }
-  if (what !== "replay" && what !== "discard") return "do is replay, discard, cancel, retry run or cancel run";
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
     return isFilter(matching)
@@ -53,6 +53,19 @@ export function readChange(body: string): ChangeRequest | string {
   return { do: what, letters };
 }
 
+function readRunChange(what: RunRequest["do"], given: Readonly<Record<string, unknown>>): RunRequest | string {
+  const { workflow, id, reason, step, value } = given;
+  if (!isText(workflow) || !isText(id)) return "a run has workflow and id, texts";
+  if (what === "retry run") return { do: what, workflow, id };
+  if (!isText(reason) || reason.trim() === "" || reason.length > LONGEST) {
+    return `${what} takes a reason, a text of 1 to ${LONGEST} characters`;
+  }
+  if (what === "cancel run") return { do: what, workflow, id, reason };
+  return isText(step) ? { do: what, workflow, id, reason, step, value } : "skip step takes a step, a text";
+}
+
+/** Characters of a reason. */
+const LONGEST = 400;
 /** Letters in one request. */
 const MOST = 1_000;
 const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
@@ -77,16 +90,28 @@ export function carryOut(
   return settleLetters(administration, request);
 }
 
-async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
+async function actOnRun(source: DashboardSource, request: RunRequest): Promise<ChangeAnswer> {
+  const { do: what, workflow, id, reason = "", step, value } = request;
+  const refused = (error: string): ChangeAnswer => ({ done: 0, failed: 1, error: shownText(error, 400) });
+  const done: ChangeAnswer = { done: 1, failed: 0, error: undefined };
   try {
-    if (what === "cancel run") await source.cancelRun(workflow, id);
-    else {
-      for await (const run of source.runs({ workflow })) if (run.id === id) await run.retry();
+    if (what === "cancel run") {
+      await source.cancelRun(workflow, id, reason);
+      return done;
     }
-    return { done: 1, failed: 0, error: undefined };
+    for await (const run of source.runs({ workflow, id })) {
+      if (what === "retry run") await run.retry();
+      else {
+        const [, name] = stepsOf(run).find(([shown]) => shown === step) ?? [];
+        if (name === undefined) return refused(`the run neither does nor waits for the step ${step} now`);
+        await run.skip(name, value, reason);
+      }
+      return done;
+    }
+    return refused(`workflow ${workflow} has no run ${id}`);
   } catch (error) {
     if (!isCatgaError(error)) throw error;
-    return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };
+    return refused(`${error.code}: ${error.message}`);
   }
 }
 

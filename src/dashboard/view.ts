@@ -6,7 +6,7 @@
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
-import type { RunInfo, RunStatus } from "../contract/flow.ts";
+import type { RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -107,6 +107,8 @@ export interface RunView {
   /** Since when it does, or waits for, what is pending. */
   readonly since: number;
   readonly pending: string;
+  /** The steps among it, which may be skipped. */
+  readonly steps: readonly string[];
   /** A line for each entry. */
   readonly timeline: string;
 }
@@ -335,11 +337,16 @@ export interface EntityView {
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
 export type ChangeRequest = LettersRequest | CancelRequest | RunRequest;
 
-/** Has a run of a workflow try again what is pending, or ends it. */
+/** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
 export interface RunRequest {
-  readonly do: "retry run" | "cancel run";
+  readonly do: "retry run" | "skip step" | "cancel run";
   readonly workflow: string;
   readonly id: string;
+  /** Stays with the run; a retry has none. */
+  readonly reason?: string;
+  /** One of {@link RunView.steps}, and its value as JSON has it. */
+  readonly step?: string;
+  readonly value?: unknown;
 }
 
 /** Takes back what is scheduled. */
@@ -391,10 +398,10 @@ export interface DashboardSource {
   stream(kind: StreamKind): Promise<LogStream | undefined>;
   /** NATS itself. Rejects if it does not answer. */
   server(): Promise<ServerView>;
-  /** Runs of workflows, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
-  runs(options: { workflow?: string | undefined; status?: RunStatus | undefined }): AsyncIterable<RunInfo>;
+  /** Runs of workflows, those that have changed last first. Rejects with `UNAVAILABLE`. */
+  runs(options: RunsOptions): AsyncIterable<RunInfo>;
   /** Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
-  cancelRun(workflow: string, id: string): Promise<void>;
+  cancelRun(workflow: string, id: string, reason: string): Promise<void>;
   /** Asks processes, until it is disposed of. */
   asker(): SourceAsker;
 }

@@ -4,6 +4,20 @@
  */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
+/** Something that the user enters. */
+interface Field {
+  readonly name: string;
+  readonly title: string;
+  readonly value?: string;
+  /** Whether it has to be JSON. */
+  readonly json?: boolean;
+  /** One of these. */
+  readonly options?: readonly string[];
+  /** Of so many lines, and of so many characters at most. */
+  readonly lines?: number;
+  readonly most?: number;
+}
+
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
@@ -88,23 +102,61 @@ export function elements() {
   let silence: ReturnType<typeof setTimeout> | undefined;
 
   /** Whether the user agrees. The default of the keyboard is not to. */
-  function confirmed(question: string, yes: string): Promise<boolean> {
+  async function confirmed(question: string, yes: string): Promise<boolean> {
+    return await asked(question, yes, []) !== undefined;
+  }
+
+  /** What the user enters into these fields, by their names; `undefined`: the user does not agree. */
+  function asked(
+    question: string,
+    yes: string,
+    fields: readonly Field[],
+  ): Promise<Readonly<Record<string, string>> | undefined> {
     const dialog = byId<HTMLDialogElement>("confirm");
     byId("confirm-question").textContent = question;
     const [no, doIt] = [byId<HTMLButtonElement>("confirm-no"), byId<HTMLButtonElement>("confirm-yes")];
     doIt.textContent = yes;
+    const inputs = fields.map(({ name, options, lines, value = "", most = 400 }) => {
+      const attributes = { name, id: `confirm-${name}`, required: "", maxlength: `${most}`, autocomplete: "off" };
+      const input = options === undefined
+        ? lines === undefined
+          ? make("input", "", attributes)
+          : make("textarea", "", { ...attributes, rows: `${lines}` })
+        : make("select", "", { name, id: `confirm-${name}` });
+      if (input instanceof HTMLSelectElement) input.append(...options!.map((each) => new Option(each, each)));
+      else input.value = value;
+      return input;
+    });
+    byId("confirm-fields").replaceChildren(...fields.map(({ title }, i) => {
+      const label = make("label", `${title} `);
+      label.append(inputs[i]);
+      return label;
+    }));
+    const isGood = (input: (typeof inputs)[number], { json = false }: Field) => {
+      input.setCustomValidity(json && !isJson(input.value) ? "This is not JSON." : "");
+      return input.reportValidity();
+    };
     return new Promise((resolve) => {
-      const end = (answer: boolean) => {
+      const end = (agreed: boolean) => {
         no.onclick = doIt.onclick = dialog.onclose = null;
         dialog.close();
-        resolve(answer);
+        resolve(agreed ? Object.fromEntries(inputs.map(({ name, value }) => [name, value])) : undefined);
       };
       no.onclick = () => end(false);
-      doIt.onclick = () => end(true);
+      doIt.onclick = () => inputs.every((input, i) => isGood(input, fields[i])) && end(true);
       dialog.onclose = () => end(false);
       dialog.showModal();
-      no.focus();
+      (inputs[0] ?? no).focus();
     });
+  }
+
+  function isJson(text: string): boolean {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   const DONE = {
@@ -112,6 +164,7 @@ export function elements() {
     "discard": "to be discarded",
     "cancel": "cancelled",
     "retry run": "to be tried again",
+    "skip step": "skipped",
     "cancel run": "to be cancelled",
   } as const;
 
@@ -129,7 +182,7 @@ export function elements() {
     announce(`${count(done)} ${DONE[request.do]}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
   }
 
-  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed, change };
+  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, asked, confirmed, change };
 }
 
 /** What it returns. */

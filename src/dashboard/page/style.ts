@@ -368,6 +368,7 @@ td.actions {
 /* What is operated, and graphs. */
 button,
 select,
+textarea,
 input {
   padding: 3px 9px;
   border: 1px solid var(--line);
@@ -457,6 +458,18 @@ dialog {
   background: var(--card);
   color: var(--text);
   overflow-wrap: anywhere;
+}
+
+#confirm-fields label {
+  display: block;
+  margin-bottom: 10px;
+}
+
+#confirm-fields :is(input, select, textarea) {
+  display: block;
+  box-sizing: border-box;
+  width: 100%;
+  margin-top: 2px;
 }
 
 dialog::backdrop {

@@ -192,6 +192,20 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await timeline("r-3", /retried\n[\s\S]*failed upload/);
   });
 
+  it("finds an event by its key, and a run by its id", async () => {
+    const search = async (what: string, hit: RegExp) => {
+      await browser.evaluate(`document.querySelector("#search-text").value = "${what}"`);
+      await browser.evaluate(`document.querySelector("#search-form button").click()`);
+      await browser.until(what, has("#search .frame", hit));
+    };
+    await search("p-1", /event\s+orders\.Placed\s+\S+\s+p-1/);
+    await search("r-1", /run\s+Export\s+r-1\s[\s\S]*done/);
+    assertMatch(
+      await browser.evaluate(text("#search-about")),
+      /^1 hit; read: entities and runs by id, all \d+ dead letters and retries, (all [\d,]+|the last [\d,]+ of [\d,]+)/,
+    );
+  });
+
   it("shows a lock with its waiters, and a schedule", async () => {
     nodes.get("orders-1")!.say("hold order:42");
     await browser.until("the holder", has("#locks", /lock\s+order:42\s+orders-1/));
@@ -286,6 +300,7 @@ describe(
       server = await DashboardServer.listen({
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
+        search: () => Promise.resolve(""),
         runs: () => Promise.resolve([]),
       });
       browser = await Browser.open(path);
@@ -427,6 +442,14 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       streams,
       change: undefined,
       entity: () => Promise.resolve(undefined),
+      search: () =>
+        Promise.resolve({
+          hits: TEXTS.map((each) => shownText(each)).map((each) => ({
+            ...{ where: "event", name: each, id: each, key: each, correlation: each, causation: each, at: 1 } as const,
+            ...{ place: each, payload: shownValue(each) },
+          })),
+          searched: [shownText(MARKUP)],
+        }),
       runs: () => Promise.resolve([]),
     });
     await using browser = await Browser.open(path);
@@ -490,6 +513,10 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       `document.querySelectorAll("#letters, #alarms").forEach((section) =>
         section.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,
     );
+    await browser.evaluate(`document.querySelector("#search-text").value = "x"`);
+    await browser.evaluate(`document.querySelector("#search-form button").click()`);
+    await browser.until("the hits", `document.querySelectorAll("#search tbody tr").length === 5`);
+    await browser.evaluate(`document.querySelectorAll("#search td.actions button").forEach((b) => b.click())`);
     const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
     const nodes = [circle(hostile[0]), circle("b")];
     streams.send("traffic", { byService: false, nodes, edges: [[0, 1, 9, 0]], total: 1 });

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
 import { readChange } from "./changes.ts";
-import type { ChangeAnswer, ChangeRequest, EntityView, RunView } from "./view.ts";
+import type { ChangeAnswer, ChangeRequest, EntityView, RunView, SearchView } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
@@ -21,6 +21,8 @@ interface ServerOptions {
   runs(wanted: URLSearchParams): Promise<readonly RunView[]>;
   /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
   entity(type: string, id: string): Promise<EntityView | string | undefined>;
+  /** Finds what has an id, a key or a correlation id; a string: why it cannot be looked for. */
+  search(text: string): Promise<SearchView | string>;
   /** Carries out a change; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
@@ -91,6 +93,10 @@ async function handle(
   if (method !== "GET") return refuse(response, 405, "only GET");
   if (name === "entity") return await entity(response, url, options);
   if (name === "runs") return answer(response, await options.runs(url.searchParams));
+  if (name === "search") {
+    const found = await options.search(url.searchParams.get("text") ?? "");
+    return typeof found === "string" ? refuse(response, 400, found) : answer(response, found);
+  }
   if (name === "stream") return stream(response, options.streams);
   if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
   const { type, text }: PageFile = PAGE_FILES[name];

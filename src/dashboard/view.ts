@@ -334,6 +334,29 @@ export interface EntityView {
   }[];
 }
 
+/** What was found, in answer to `GET search?text=…`. */
+export interface SearchView {
+  readonly hits: readonly SearchHit[];
+  /** What was read for it, and how much of it. */
+  readonly searched: readonly string[];
+}
+
+/** Something with an id, a key, a correlation id or a causation that was looked for; empty: it has none. */
+export interface SearchHit {
+  readonly where: "event" | "dead letter" | "retry" | "run" | "entity";
+  /** The contract, the workflow or the type of entity. */
+  readonly name: string;
+  readonly id: string;
+  readonly key: string;
+  readonly correlation: string;
+  readonly causation: string;
+  /** When it was stored or started; 0: it is not said. */
+  readonly at: number;
+  /** Its position, subscription or status. */
+  readonly place: string;
+  readonly payload: string;
+}
+
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
 export type ChangeRequest = LettersRequest | CancelRequest | RunRequest;
 

@@ -128,6 +128,20 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("a letter of each service", has("#letters > .frame", /(NO_PRINTER: out of paper[\s\S]*){3}/));
     await browser.evaluate(`document.querySelector("#letters > .frame td.actions button").click()`);
     assertMatch(await browser.evaluate(text("#letters > .frame .detail")), /"orderId": "p-1"/);
+    await browser.evaluate(`[...document.querySelectorAll("#letters > .frame td.actions button")]
+      .find(({ innerText }) => innerText === "Edit").click()`);
+    await browser.until("its payload", `document.querySelector("#confirm-payload")?.value.includes("p-1")`);
+    await browser.evaluate(`document.querySelector("#confirm-payload").value =
+      '{ "orderId": "p-1", "poison": true, "by": "hand" }'`);
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("the request", has("#said", /^1 to be replayed with its new payload/));
+    // it fails again, and is the newest
+    await browser.until(
+      "the edited letter",
+      `document.querySelector("#letters > .frame td.actions button").click() ||
+        /"by": "hand"[\\s\\S]*before it was edited:[^"]*\\{"orderId":"p-1","poison":true\\}/
+          .test([...document.querySelectorAll("#letters > .frame .detail")].map((row) => row.innerText).join(" "))`,
+    );
     nodes.get("orders-1")!.say("heal");
     await eventually("each node to be healed", () => [...nodes.values()].every(({ out }) => out.includes("healed")));
     await browser.until("a group of each service", has("#groups", /(decided: NO_PRINTER: out of paper[\s\S]*){3}/));
@@ -301,6 +315,7 @@ describe(
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
         search: () => Promise.resolve(""),
+        letter: () => Promise.resolve(undefined),
         runs: () => Promise.resolve([]),
       });
       browser = await Browser.open(path);
@@ -346,6 +361,7 @@ describe(
             request: undefined,
             group: "TypeError: no card",
             business: false,
+            history: "",
           },
         }));
         streams.send("letters", { shown: letters, total: 10_000 });
@@ -442,6 +458,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       streams,
       change: undefined,
       entity: () => Promise.resolve(undefined),
+      letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
       search: () =>
         Promise.resolve({
           hits: TEXTS.map((each) => shownText(each)).map((each) => ({
@@ -462,6 +479,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       ...{ place: `p${n}`, service: hostile[n], subscription: hostile[n], position: n, id: hostile[n] },
       ...{ contract: hostile[n], key: hostile[n], attempts: 1, code: hostile[n], error: hostile[n], at: 1 },
       ...{ payload: shownValue({ [each]: each }), request: undefined, cause: hostile[n], group: "", business: false },
+      history: hostile[n],
     }));
     streams.send("letters", { shown: letters, total: 5 });
     streams.send(

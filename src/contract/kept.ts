@@ -66,8 +66,13 @@ export interface DeadLetter {
   readonly at: Date;
   /** Later messages of its contract and key that wait behind it. */
   readonly heldBehind: number;
-  /** Has it handled again, with all its attempts, and then those behind it. Resolves when that is recorded. */
-  replay(): Promise<void>;
+  /** What it was before it was edited, oldest first: since when it was a dead letter, and its payload as JSON, cut. */
+  readonly history: readonly { readonly at: Date; readonly payload: string }[];
+  /**
+   * Has it handled again, with all its attempts, and then those behind it; with another payload, if one is given, under
+   * its key. Resolves when that is recorded.
+   */
+  replay(options?: { readonly payload?: unknown }): Promise<void>;
   /** Removes it; those behind it go on. Resolves when that is recorded. */
   discard(): Promise<void>;
 }

@@ -5,6 +5,15 @@ import { readChange } from "./changes.ts";
 const read = (value: unknown) => readChange(JSON.stringify(value));
 
 describe("readChange", () => {
+  it("returns which letter gets which payload", () => {
+    const edit = { do: "edit", letter: "a.b", payload: "{}", tagged: false } as const;
+    assertEquals(read({ ...edit, by: "x" }), edit);
+    const wrong = "edit takes letter and payload, texts, and whether it is tagged";
+    for (const more of [{ letter: 7 }, { payload: {} }, { tagged: "no" }, { tagged: undefined }]) {
+      assertEquals(read({ ...edit, ...more }), wrong);
+    }
+  });
+
   it("returns which schedule to take back", () => {
     assertEquals(read({ do: "cancel", contract: "Mail", id: "m", by: "x" }), {
       do: "cancel",
@@ -45,7 +54,7 @@ describe("readChange", () => {
   });
 
   it("accepts no other action", () => {
-    const wrong = "do is replay, discard, cancel, retry run, skip step or cancel run";
+    const wrong = "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
       assertEquals(read({ do: action, letters: ["a"] }), wrong);
     }

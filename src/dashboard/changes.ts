@@ -1,5 +1,5 @@
 /**
- * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed and discarded,
+ * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed, edited and discarded,
  * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
@@ -11,6 +11,7 @@ import { messageId } from "../log/format/commit.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
+import { editLetter } from "./letter_edit.ts";
 import { readPlace, shownCause } from "./parked_views.ts";
 import { stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
@@ -37,9 +38,15 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "cancel") {
     return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
   }
+  if (what === "edit") {
+    const { letter, payload, tagged } = value;
+    return isText(letter) && isText(payload) && typeof tagged === "boolean"
+      ? { do: what, letter, payload, tagged }
+      : "edit takes letter and payload, texts, and whether it is tagged";
+  }
   if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
   if (what !== "replay" && what !== "discard") {
-    return "do is replay, discard, cancel, retry run, skip step or cancel run";
+    return "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
   }
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
@@ -86,6 +93,7 @@ export function carryOut(
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
+  if (request.do === "edit") return editLetter(administration, request);
   if ("workflow" in request) return actOnRun(source, request);
   return settleLetters(administration, request);
 }
@@ -159,7 +167,7 @@ export async function settleLetters(
   }
   const { chosen, invalid } = bySubscription(letters);
   for (const { service, subscription, ids } of chosen) {
-    for await (const letter of administration.deadLetters({ service, subscription })) {
+    for await (const letter of administration.deadLetters({ service, subscription }, new Set(ids))) {
       const { position, publishedAt } = letter;
       if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
     }

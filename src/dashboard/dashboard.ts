@@ -6,6 +6,7 @@ import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { carryOut } from "./changes.ts";
+import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
 import { search } from "./search.ts";
 import { shownText, shownValue } from "./shown.ts";
@@ -51,6 +52,7 @@ export async function serveDashboard(
     streams,
     entity: (type, id) => readEntity(source, type, id),
     runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
+    letter: (place) => letterText(administration, place),
     search(text) {
       // one at a time: each reads up to 10,000 messages
       const found = searching.then(() => search(source, administration, text));

@@ -116,6 +116,10 @@ export class ParkedViews {
         request: of.get(id),
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
+        history: (message.message.meta?.e ?? []).map(([dead, payload]) =>
+          `${timeOf(dead)}  ${shownText(payload, 1_000)}`
+        )
+          .join("\n"),
       });
     }
     for (const parked of waiting.slice(0, most)) {
@@ -136,6 +140,11 @@ export class ParkedViews {
     if (message !== undefined) read.set(of, message);
     return message;
   }
+}
+
+/** Who writes there may write any time. */
+function timeOf(ms: number): string {
+  return ms <= 8.64e15 ? new Date(ms).toISOString() : "-";
 }
 
 interface Digest extends Pick<LetterGroup, "service" | "subscription" | "contract" | "code" | "cause" | "stack"> {

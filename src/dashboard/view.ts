@@ -258,6 +258,8 @@ export interface LetterView extends ParkedView {
   readonly group: string;
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
+  /** Its payloads before it was edited, and since when each was a dead letter; cut; empty: it was not. */
+  readonly history: string;
 }
 
 /** A message that waits for its next attempt, or behind another of its key. */
@@ -358,7 +360,7 @@ export interface SearchHit {
 }
 
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
-export type ChangeRequest = LettersRequest | CancelRequest | RunRequest;
+export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunRequest;
 
 /** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
 export interface RunRequest {
@@ -385,6 +387,21 @@ export interface LettersRequest {
   /** The {@link LetterView.place} of each; or all that match. */
   readonly letters?: readonly string[];
   readonly matching?: LetterFilter;
+}
+
+/** Replays a dead letter with another payload. */
+export interface EditRequest extends LetterText {
+  readonly do: "edit";
+  /** Its {@link LetterView.place}. */
+  readonly letter: string;
+}
+
+/** The payload of a dead letter, in answer to `GET letter?place=…`. */
+export interface LetterText {
+  /** JSON. */
+  readonly payload: string;
+  /** Whether it has tags of what JSON lacks, such as dates. */
+  readonly tagged: boolean;
 }
 
 /** Which dead letters, by what the page shows of them; what is left out does not matter. */

@@ -162,6 +162,7 @@ export function elements() {
   const DONE = {
     "replay": "to be replayed",
     "discard": "to be discarded",
+    "edit": "to be replayed with its new payload",
     "cancel": "cancelled",
     "retry run": "to be tried again",
     "skip step": "skipped",

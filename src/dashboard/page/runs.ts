@@ -12,7 +12,9 @@ export function runsSection(
   /** The section. */
   class Runs {
     readonly #table: Table<RunView>;
-    #asked = false;
+    /** How often the user has asked, and which answer is shown: an earlier one may come later. */
+    #asked = 0;
+    #answered = 0;
 
     constructor(now: () => number) {
       const act = async (what: RunRequest["do"], key: string) => {
@@ -20,7 +22,7 @@ export function runsSection(
         const request = run && await ACTS[what](run);
         if (request === undefined) return;
         await change(request);
-        if (this.#asked) await this.#look();
+        if (this.#asked > 0) await this.#look();
       };
       this.#table = table<RunView>({
         place: byId("runs"),
@@ -53,7 +55,7 @@ export function runsSection(
 
     /** Those that are stuck. */
     show(runs: readonly RunView[]): void {
-      if (!this.#asked) this.#table.show(runs);
+      if (this.#asked === 0) this.#table.show(runs);
     }
 
     refresh(): void {
@@ -66,12 +68,14 @@ export function runsSection(
         byId<HTMLInputElement>("runs-workflow").value.trim(),
         byId<HTMLSelectElement>("runs-status").value,
       ];
-      this.#asked = true;
+      const turn = ++this.#asked;
       say(about, "reading");
       try {
         const response = await fetch(`runs?${new URLSearchParams({ workflow, status })}`);
         if (!response.ok) return say(about, await response.text());
         const runs: readonly RunView[] = await response.json();
+        if (turn < this.#answered) return;
+        this.#answered = turn;
         say(about, `${some(runs.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`);
         this.#table.show(runs);
       } catch (error) {

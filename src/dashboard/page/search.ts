@@ -10,6 +10,7 @@ export function searchPart({ byId, say, some }: Elements, { table }: Tables) {
   function searchSection(): void {
     const text = byId<HTMLInputElement>("search-text");
     let hits: readonly SearchHit[] = [];
+    let [asked, answered] = [0, 0];
     const shown = table<SearchHit>({
       place: byId("search"),
       key: (hit) => `${hits.indexOf(hit)}`,
@@ -27,11 +28,14 @@ export function searchPart({ byId, say, some }: Elements, { table }: Tables) {
     });
     const look = async () => {
       const about = byId("search-about");
+      const turn = ++asked;
       say(about, "reading");
       try {
         const response = await fetch(`search?${new URLSearchParams({ text: text.value })}`);
         if (!response.ok) return say(about, await response.text());
         const view: SearchView = await response.json();
+        if (turn < answered) return; // a later one was answered sooner
+        answered = turn;
         hits = view.hits;
         shown.show(hits);
         say(about, `${some(hits.length, "hit")}; read: ${view.searched.join(", ")}`);

@@ -1,5 +1,7 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
 
+import { isTagged } from "../../data/encoding.ts";
+
 /** What is stored of it. */
 export interface LoggedMessage {
   /** Where it stands. */
@@ -37,4 +39,26 @@ export interface LoggedMeta {
   readonly h?: Readonly<Record<string, string>>;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
+  /** Of a dead letter that was edited: since when it was one, and what its payload was then, oldest first. Only where it is put aside. */
+  readonly e?: readonly (readonly [dead: number, payload: string])[];
 }
+
+/** A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice is one. */
+export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
+  const { e = [], ...meta } = message.meta ?? {};
+  const was = message.tagged ? `${message.payload}` : JSON.stringify(message.payload ?? null);
+  const earlier = e.at(-1)?.[0] === dead ? e : [...e, [dead, was.slice(0, MOST_OF_EARLIER)] as const].slice(-EARLIER);
+  const tagged = isTagged(text);
+  return { ...message, payload: tagged ? text : JSON.parse(text), tagged, meta: { ...meta, e: earlier } };
+}
+
+/** What goes with a message to its handler. */
+export function metaOf({ meta }: LoggedMessage): LoggedMeta | null {
+  if (meta?.e === undefined) return meta ?? null;
+  const { e: _, ...others } = meta;
+  return others;
+}
+
+/** Earlier payloads that are kept, and characters of each. */
+const EARLIER = 5;
+const MOST_OF_EARLIER = 16_384;

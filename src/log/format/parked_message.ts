@@ -7,7 +7,7 @@ import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
-import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+import { type LoggedMessage, type LoggedMeta, metaOf, unusable } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
 /** What an attempt failed with: what its handler threw, if that is kept, is the cause. */
@@ -28,10 +28,11 @@ export interface ParkedMessage {
 
 /**
  * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to 200: with a large
- * payload it must fit into the store. With 0 the cause is left out.
+ * payload it must fit into the store. With 0 the cause is left out, and what its payload was before it was edited.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
-  const { position, category, id, key, payload, tagged, meta, time } = message;
+  const { position, category, id, key, payload, tagged, time } = message;
+  const meta = mostOfError === 0 ? metaOf(message) ?? undefined : message.meta;
   return JSON.stringify({
     v: 1,
     ...(error === undefined ? {} : { error: errorText(error, mostOfError) }),
@@ -97,10 +98,15 @@ function readMessage(value: unknown): LoggedMessage | string {
 
 function isMeta(value: unknown): value is LoggedMeta {
   if (!isRecord(value)) return false;
-  const { c, a, h, k } = value;
+  const { c, a, h, k, e } = value;
   return (c === undefined || typeof c === "string") && (a === undefined || typeof a === "string") &&
     (h === undefined || isStrings(h)) &&
-    (k === undefined || isNotNegative(k));
+    (k === undefined || isNotNegative(k)) &&
+    (e === undefined || (Array.isArray(e) && e.every(isEarlier)));
+}
+
+function isEarlier(value: unknown): boolean {
+  return Array.isArray(value) && isNotNegative(value[0]) && typeof value[1] === "string";
 }
 
 function cut(text: string, most: number): string {

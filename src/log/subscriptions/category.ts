@@ -1,7 +1,7 @@
 /** A category of a led subscription: how its messages are sent, and in which order they are. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { type LoggedMessage, metaOf } from "../format/logged_message.ts";
 import { runName } from "../format/names.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { BatchRequest, RunRequest } from "../format/run_request.ts";
@@ -54,8 +54,8 @@ export class Category implements LedgerCategory {
 
   /** What a message's node gets. */
   request({ message, attempts }: Item, token: number): RunRequest {
-    const { position, id, key, payload, tagged, time, meta } = message;
-    return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, meta ?? null];
+    const { position, id, key, payload, tagged, time } = message;
+    return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, metaOf(message)];
   }
 
   /** What the node of a batch gets. */

@@ -492,7 +492,7 @@ export class Term {
   }
 
   async #carryOutOne(ledger: Ledger, sequence: number, request: SubscriptionRequest): Promise<void> {
-    const { host, spec: { service } } = this.#options;
+    const { host, store, spec: { service } } = this.#options;
     if (request.kind === "rewind") return await this.#rewind(ledger, sequence, request.to);
     if (request.kind === "join") {
       ledger.carriedOut(sequence);
@@ -503,6 +503,8 @@ export class Term {
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
+    // what its payload was is kept with it
+    if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }
 

@@ -225,6 +225,8 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("the holder", has("#locks", /lock\s+order:42\s+orders-1/));
     for (const id of ["orders-2", "billing-1"]) nodes.get(id)!.say("wait order:42");
     await browser.until("the waiters", has("#locks", /2: (orders-2, billing-1|billing-1, orders-2)/));
+    // the nodes on which the others were stuck know nothing of what became of them
+    await browser.until("the alarm of the run that is stuck", has("#alarms", /^(?![\s\S]*run r-[12] )[\s\S]*run r-3 /));
     nodes.get("shop-1")!.say("later trial-1");
     await browser.until("the schedule", has("#schedules", /orders\.Placed\s+trial-1/));
     await browser.evaluate(`document.querySelector("#schedules td.actions button").click()`);

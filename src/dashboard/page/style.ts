@@ -188,14 +188,17 @@ section,
 
 #tiles dd {
   margin: 0;
-  font-size: 26px;
+  font-size: 24px;
   font-weight: 600;
-  line-height: 1.25;
+  line-height: 1.35;
+  white-space: nowrap;
 }
 
 #tiles dd.note {
   font-size: 13px;
   font-weight: 400;
+  line-height: 1.25;
+  white-space: normal;
 }
 
 .good {

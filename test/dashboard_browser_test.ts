@@ -277,6 +277,18 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     assertLess(took, 20_000);
   });
 
+  it("names a node whose clock is wrong, and its release as a deploy", async () => {
+    const late = await Child.start(
+      "deno",
+      ...["test/processes/dashboard_node.ts", server.url, "orders-3", "orders", "0", "60000", "2"],
+    );
+    nodes.set("orders-3", late);
+    await browser.until("the alarm", has("#alarms", /The clock of orders-3 is \d+\.\d s ahead of those of the others/));
+    await browser.until("the deploy", has("#timeline", /deployed\s+orders-3: release 2, before 1/));
+    await late.kill();
+    await browser.until("its end", has("#alarms", /^(?![\s\S]*The clock of orders-3)/));
+  });
+
   it("says that it has lost NATS, and goes on when it is back", async () => {
     const { storeDir } = server;
     await server.kill("SIGKILL");

@@ -1,7 +1,7 @@
 /**
  * A node with something to show, for the test of the dashboard.
  *
- *   … test/processes/dashboard_node.ts <nats url> <id> <service> [load a second]
+ *   … test/processes/dashboard_node.ts <nats url> <id> <service> [load a second] [ms that its clock is ahead] [release]
  *
  * Every node handles the same; one with a load sends and publishes. Ends at SIGTERM.
  *
@@ -9,6 +9,7 @@
  */
 import process from "node:process";
 import { catga, CatgaError, command, event, fail, type Lock, query, workflow } from "@catga/catga";
+import { skewClock } from "./skewed_clock.ts";
 
 const Reserve = command<{ sku: string; n: number }, number>("orders.Reserve");
 const Price = query<{ sku: string }, number>("orders.Price");
@@ -20,12 +21,14 @@ const Placed = event<{ orderId: string; poison?: boolean }>("orders.Placed", {
 const Heal = event<void>("orders.Heal");
 const Export = workflow<void, string>("Export");
 
-const [url, id, service, load = "0"] = process.argv.slice(2);
+const [url, id, service, load = "0", ahead = "0", release = "1"] = process.argv.slice(2);
+skewClock({ ahead: Number(ahead) });
 let healed = false;
 const app = await catga({
   nats: url,
   id,
   service,
+  metadata: { release },
   logger: { debug() {}, info() {}, warn: console.error, error() {} },
   handlers: [
     Reserve.handle(async ({ n }, ctx) => {

@@ -21,6 +21,7 @@ export const SECTIONS = [
   "growth",
   "entities-growth",
   "entities-endurance",
+  "workflows-growth",
   "counts",
   "types",
 ] as const;
@@ -65,7 +66,7 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth, entities-growth and entities-endurance, which take some minutes,
+and those that run only when they are named: growth, entities-growth, entities-endurance and workflows-growth, which take some minutes,
 counts and types
 
   --quick              fewer and shorter rounds: a minute instead of four

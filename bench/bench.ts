@@ -24,7 +24,7 @@ import { memory } from "./sections/memory.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
-import { workflows } from "./sections/workflows.ts";
+import { workflows, workflowsGrowth } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
 import { streams } from "./sections/streams.ts";
 import { Stage } from "./stage.ts";
@@ -46,6 +46,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   growth,
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,
+  "workflows-growth": workflowsGrowth,
   counts,
   types,
 };

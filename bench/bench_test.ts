@@ -71,12 +71,13 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "entities-endurance-processor",
     "entities-endurance-memory",
   ]],
-  ["workflows: runs, resuming and waking", ["workflows"], [
+  ["workflows: runs, resuming and waking, and many that sleep", ["workflows", "workflows-growth"], [
     "workflows",
     "workflows-latency",
     "workflows-processor",
     "workflows-resume",
     "workflows-wake",
+    "workflows-growth-memory",
   ]],
 ];
 

@@ -223,7 +223,7 @@ function checkNetwork(network: unknown): void {
   throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
 }
 
-/** What a node runs on: time, randomness and a store, and a transport when there may be other nodes. */
+/** The ground of a node: time, randomness and a store, and a transport when there may be other nodes. */
 interface Link {
   readonly clock: Clock;
   readonly random: Random;

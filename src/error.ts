@@ -1,4 +1,4 @@
-/** What went wrong, for programs (`code`) and for people (`message`). Every failure of Catga is a {@link CatgaError}. */
+/** Errors, with a `code` for programs and a `message` for people. Every failure of Catga is a {@link CatgaError}. */
 
 /** The codes of Catga's own errors. */
 export type ErrorCode =
@@ -28,7 +28,7 @@ export type ErrorCode =
   | "ID_TAKEN"
   | "CLOSED";
 
-/** Whether a code is one of Catga's own. */
+/** Returns true if a code is one of Catga's own. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(OWN_CODES, code);
 }
@@ -69,15 +69,15 @@ export type AnyCode = string & Record<never, never>;
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
-  /** Says that trying again may help; `false`. Catga itself does not retry what a handler has answered. */
+  /** True if a retry may help; `false`. Catga itself does not retry what a handler has answered. */
   retryable?: boolean | undefined;
   /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
   details?: unknown;
   /** The id of the node that failed. */
   node?: string | undefined;
-  /** Whether to keep this failure as the result for an idempotent command's id; `false`. */
+  /** True keeps this failure as the result for an idempotent command's id; `false`. */
   final?: boolean | undefined;
-  /** What caused it, for logs; not sent to other nodes. */
+  /** Cause, for logs; not sent to other nodes. */
   cause?: unknown;
 }
 
@@ -99,15 +99,15 @@ export class CatgaError<F extends string = AnyCode> extends Error {
   declare static readonly [Symbol.hasInstance]: (value: unknown) => value is CatgaError;
   /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
-  /** What went wrong, for programs. */
+  /** Code of the failure, for programs. */
   readonly code: F | ErrorCode;
-  /** Whether trying again may help. */
+  /** True if a retry may help. */
   readonly retryable: boolean;
   /** Data for the sender. */
   readonly details: unknown;
   /** The id of the node that failed; `undefined` when none did. */
   readonly node: string | undefined;
-  /** Whether this failure is a result to keep for an idempotent command's id. */
+  /** True if this failure is kept as the result for an idempotent command's id. */
   readonly final: boolean;
 
   /** Makes an error. Handlers return `fail(…)` instead. */
@@ -127,7 +127,7 @@ export class CatgaError<F extends string = AnyCode> extends Error {
   }
 }
 
-/** Whether a thrown value is a {@link CatgaError}, of this copy of the module or of another. */
+/** Returns true if a thrown value is a {@link CatgaError}, of this copy of the module or of another. */
 export function isCatgaError(error: unknown): error is CatgaError {
   return error instanceof CatgaError ||
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");

@@ -16,7 +16,7 @@ describe("tests that run as published", () => {
     ["tools/offline/assert_test.ts", "a test of the stand-ins for @std", true],
     ["src/log/format/names_test.ts", "a test of sources that import no package", false],
     ["src/dispatch/runner_test.ts", "a test of nodes in memory", false],
-    ["src/cluster/membership/node_death_test.ts", "a test whose nodes are processes of this tree", false],
+    ["src/cluster/process_end_test.ts", "a test whose nodes are processes of this tree", false],
     ["test/mixed_versions_test.ts", "a test that lays out another tree", false],
     ["test/simulation/simulation_test.ts", "a simulation", false],
     ["test/faults/kill_test.ts", "a test of the fault suite", false],

@@ -51,6 +51,21 @@ await runFlowing({
           unwrap(await app.result(Long, run, patient));
           return performance.now() - start;
         },
+        /** Has so many runs sleep for a day. Resolves when the last of them do. */
+        async sleep({ runs }: { runs: number }): Promise<void> {
+          const until = Date.now() + 86_400_000;
+          let left = runs;
+          const ids = await Promise.all(Array.from({ length: 64 }, async () => {
+            let last: string | undefined;
+            while (left-- > 0) last = unwrap(await app.start(Nap, { until }));
+            return last;
+          }));
+          for (const id of ids) {
+            while (id !== undefined && await status("Nap", id) !== "waiting") {
+              await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+          }
+        },
         /** How long after their time so many sleeping runs have all ended, in ms. */
         async wake({ runs }: { runs: number }): Promise<number> {
           const until = Date.now() + 8_000 + runs * 5;

@@ -1,4 +1,4 @@
-/** Workflows: runs of three steps from start to result, beside four chained appends by hand; long runs that go on, and many that wake at once. */
+/** Workflows: runs of three steps from start to result, beside four chained appends by hand and Restate; long runs that go on, and many that wake at once. */
 import type { AtOnce, Ran } from "../programs/flowing.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
@@ -9,18 +9,49 @@ import type { Effort, Measure } from "./section.ts";
 const AT_ONCE = [1, 64, 256];
 const RAW = "by hand";
 const OWN = "Catga";
+const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
-  const contestants = await company.engage(ours(stage));
+  const contestants = await company.engage([...ours(stage), ...effort.peers ? [RESTATE] : []]);
   const own = contestants.find(({ name }) => name === OWN)!;
   return [...await together(contestants, effort), await resuming(own, effort), await waking(own, effort)];
 };
 
+/** Measures what sleeping runs cost: some minutes, so it runs only when it is asked for. */
+export const workflowsGrowth: Measure = async (stage, effort, company) => {
+  const runs = effort.count(100_000, 20_000, 80);
+  const [{ client, nodes }] = await company.engage(ours(stage).filter(({ name }) => name === OWN));
+  const programs = [client, ...nodes];
+  const memory = programs.map((): number[][] => []);
+  const look = async () => {
+    for (const [i, program] of programs.entries()) memory[i].push([await program.megabytes()]);
+  };
+  await look();
+  for (let part = 0; part < PARTS; part++) {
+    // each task must end within a minute
+    for (let n = 0; n < TASKS; n++) await client.ask("sleep", { runs: runs / PARTS / TASKS });
+    await look();
+  }
+  const reached = Array.from({ length: PARTS }, (_, at) => Math.round((at + 1) * runs / PARTS).toLocaleString("en"));
+  return [{
+    id: "workflows-growth-memory",
+    title: `Workflows: ${runs.toLocaleString("en")} sleeping runs, memory of the nodes`,
+    unit: "MB",
+    columns: ["before", ...reached],
+    rows: ["starts and drives them", "drives them"].map((name, i) => ({ name, cells: memory[i] })),
+    pairs: [],
+    notes: ["resident, of which most is what starting them leaves to the garbage collector"],
+  }];
+};
+
+const PARTS = 4;
+const TASKS = 5;
+
 function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
   return [
     { name: RAW, file: "programs/workflows_nats.ts", nodes: 0, options: { transport: rawTransports[0] } },
-    { name: OWN, file: "programs/workflows_catga.ts", nodes: 1, options: { transport }, against: [RAW] },
+    { name: OWN, file: "programs/workflows_catga.ts", nodes: 1, options: { transport }, against: [RAW, RESTATE.name] },
   ];
 }
 
@@ -28,7 +59,10 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
   const figures: Map<string, Round[]>[] = [];
   for (const atOnce of AT_ONCE) {
     const options: AtOnce = { atOnce, ms: effort.ms(1_500, 400) };
-    const players = contestants.map((running) => ({ name: running.name, play: () => round(running, options) }));
+    const players = contestants.map((running) => ({
+      ...{ name: running.name, drop: running.drop },
+      play: () => round(running, options),
+    }));
     await alternate(players, effort.count(2, 1));
     figures.push(await alternate(players, effort.rounds(9, 3)));
   }
@@ -47,6 +81,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       pairs,
       notes: [
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
+        "Restate syncs what it stores to the disk, nats-server every two minutes",
       ],
     },
     {
@@ -60,7 +95,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
     },
     {
       id: "workflows-processor",
-      title: "Workflows: the processor's time of all processes but the server's, for each run",
+      title: "Workflows: the processor's time of all processes but the servers', for each run",
       unit: "ms",
       columns,
       rows: rows(({ processor }) => processor),

@@ -7,11 +7,11 @@ import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Where it logs to; the app's `logger`, or the console, with the time and without fields, if the app has none. */
+  /** Destination; the app's `logger`, or the console, with the time and without fields, if the app has none. */
   logger?: Pick<Logger, "debug" | "info" | "warn"> | undefined;
   /** The level for successful messages; a failure is a warning. `"info"`. */
   level?: "debug" | "info" | undefined;
-  /** Whether payloads are among the fields. They may contain data that must not be logged; `false`. */
+  /** `true` logs payloads, too. They may contain data that must not be logged; `false`. */
   payload?: boolean | undefined;
 }
 

@@ -196,7 +196,9 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   return {
     observe: (seen) => {
       if (seen.type === "breaker" && seen.state !== "closed") openBreakers.add(seen.node);
-      else if (seen.type === "breaker" || (seen.type === "node" && seen.change === "leave")) {
+      else if (seen.type === "breaker") openBreakers.delete(seen.node);
+      // an update: another process has its id, or it is alive again
+      else if (seen.type === "node" && (seen.change === "leave" || seen.change === "update")) {
         openBreakers.delete(seen.node);
       }
       count(instruments, outcomes, seen);

@@ -8,7 +8,7 @@ import { fail } from "../contract/result.ts";
 
 /** Options of {@link retry}. */
 export interface RetryOptions {
-  /** How often the handler runs at most, including the first time: 2 to 1,000; 3. */
+  /** Greatest number of runs of the handler, including the first: 2 to 1,000; 3. */
   attempts?: number | undefined;
   /** After which failures it runs again: codes, or a function. `HANDLER_FAILED`, and whatever is `retryable`. */
   on?: readonly Code[] | ((error: CatgaError) => boolean) | undefined;
@@ -118,11 +118,11 @@ export function timeout(ms: number): Behavior {
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
-  /** How many messages pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
+  /** Messages that pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
   rate: number;
   /** In ms, more than 0; 1,000. */
   per?: number | undefined;
-  /** How many may pass at once after a pause, 1 at least; `rate`, or 1 when that is less. */
+  /** Messages that may pass at once after a pause, 1 at least; `rate`, or 1 when that is less. */
   burst?: number | undefined;
 }
 

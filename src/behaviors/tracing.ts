@@ -6,6 +6,7 @@ import type { Context as TraceContext, Span, Tracer, TracerProvider } from "@ope
 import type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import type { Batch } from "../contract/handler.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import { VERSION } from "../version.ts";
@@ -18,7 +19,7 @@ type Api = typeof import("@opentelemetry/api");
  * for each run of a handler (`process Name`), which is a child of the span of its send, on whichever node. Sends of the
  * handler, and spans of your own within it, are its children.
  *
- * What a durable event's publisher or an `enqueue` stored is handled later, perhaps days, and by each subscription: the
+ * A durable event or a queued command is handled later, perhaps days, and the event by each subscription: the
  * span of that run begins a trace of its own, with a link to the publisher's span.
  *
  * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
@@ -72,7 +73,7 @@ class Spans {
     this.#noop ??= new this.#api.ProxyTracerProvider().getDelegate();
   }
 
-  /** Whether an SDK is registered. */
+  /** True if an SDK is registered. */
   get on(): boolean {
     if (this.#on || this.#api === undefined) return this.#on;
     const provider = this.#api.trace.getTracerProvider();
@@ -80,7 +81,7 @@ class Spans {
   }
 
   async handle(
-    { contract, ctx, subscription }: BehaviorMessage,
+    { contract, payload, ctx, subscription }: BehaviorMessage,
     next: () => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const [api, tracer] = [this.#api!, this.#tracer!];
@@ -88,12 +89,16 @@ class Spans {
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
-    const publisher = position === undefined ? undefined : api.trace.getSpanContext(sender);
+    const batch = position === undefined && contract.options.durable === true ? membersOf(payload) : undefined;
+    const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
     // it may be days since the message was stored, and it is handled by each subscription: linked, not a child
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
     const span = tracer.startSpan(`process ${contract.name}`, {
       kind: contract.kind === "event" || position !== undefined ? CONSUMER : SERVER,
-      links: publisher === undefined ? [] : [{ context: publisher }],
+      links: publishers.flatMap((publisher) => {
+        const context = api.trace.getSpanContext(publisher);
+        return context === undefined ? [] : [{ context }];
+      }),
       attributes: {
         ...attributesOf(contract, "process", "process", ctx.node),
         "messaging.message.id": ctx.id,
@@ -102,6 +107,10 @@ class Spans {
         ...(position === undefined ? {} : {
           "messaging.destination.subscription.name": subscription,
           "catga.position": position,
+        }),
+        ...(batch === undefined ? {} : {
+          "messaging.destination.subscription.name": subscription,
+          "messaging.batch.message_count": batch.length,
         }),
       },
     }, parent);
@@ -174,6 +183,11 @@ class Spans {
     if (node !== undefined && node !== own) span.setAttribute("catga.peer", node);
     return result;
   }
+}
+
+/** The members of a batch: the payload of a run of many durable events. */
+function membersOf(payload: unknown): Batch<unknown> | undefined {
+  return Array.isArray(payload) && "fail" in payload ? payload as unknown as Batch<unknown> : undefined;
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ */

@@ -290,6 +290,24 @@ describe("tracing across the log", () => {
     await logChain({ network: new MemoryNetwork() });
   });
 
+  it("the span of a batch is linked to the spans of all its members", async () => {
+    let held: readonly (string | undefined)[] = [];
+    const handlers = Booked.onBatch((batch) => void (held = batch.map(({ headers }) => headers.traceparent)), {
+      name: "rows",
+      max: 2,
+      within: 10_000,
+    });
+    await using app = await catga({ handlers, network: new MemoryNetwork(), behaviors: [tracing()], logger: QUIET });
+    for (const room of ["7", "8"]) unwrap(await app.publish(Booked, { room }));
+    await eventually("the batch", () => telemetry.spans.length === 3);
+    const { links, attributes } = telemetry.span("process Booked");
+    const published = telemetry.spans.filter(({ name }) => name === "publish Booked").map((span) => span.spanContext());
+    assertEquals(links.map(({ context }) => context.spanId), published.map(({ spanId }) => spanId));
+    assertEquals(held, published.map(({ traceId, spanId }) => `00-${traceId}-${spanId}-01`));
+    const { "messaging.destination.subscription.name": name, "messaging.batch.message_count": count } = attributes;
+    assertEquals([name, count], ["rows", 2]);
+  });
+
   it("what is not stored is a failure of the publisher's span", async () => {
     const network = new MemoryNetwork();
     await using app = await catga({ network, behaviors: [tracing()], logger: QUIET });

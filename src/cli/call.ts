@@ -89,7 +89,7 @@ one of them failed.`,
   },
 };
 
-/** What the contract is by the records of the nodes; a command if none says. */
+/** Kind of the contract by the records of the nodes; a command if none says. */
 function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
   const letters: Record<string, Kind> = { q: "query", e: "event", s: "stream" };
   for (const { handles, kinds = "" } of nodes) {

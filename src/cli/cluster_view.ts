@@ -178,7 +178,7 @@ export class ClusterView implements AsyncDisposable {
     return !exists;
   }
 
-  /** Whether a stream exists; `true` also if JetStream does not say: opening it does. */
+  /** Resolves with false if JetStream says that there is no such stream; other refusals come again when it is opened. */
   async #exists(stream: string): Promise<boolean> {
     try {
       await new JetStream(this.transport).info(stream, ANSWER);
@@ -229,7 +229,7 @@ export class ClusterView implements AsyncDisposable {
     };
   }
 
-  /** Of the account's store; `undefined` if this user may not ask. */
+  /** Use and limits of the account's store; `undefined` if this user may not ask. */
   async #room(jetStream: JetStream): Promise<ServerView["store"]> {
     if (this.#mayNotAsk) return undefined;
     try {
@@ -242,7 +242,7 @@ export class ClusterView implements AsyncDisposable {
     }
   }
 
-  /** What operators see of the log and ask of it. */
+  /** Administration of the log, for operators. */
   administration(): Administration {
     return new Administration({
       namespace: this.namespace,

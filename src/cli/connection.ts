@@ -1,11 +1,11 @@
-/** From flags and environment variables to the connection options of nats.js. */
+/** Connection options of nats.js from flags and environment variables. */
 import { readFile } from "node:fs/promises";
 import type { ConnectionOptions } from "../../mod.ts";
 import { loadDriver } from "../nats/driver.ts";
 import { type FlagName, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The same variables that the `nats` command reads. */
+/** Environment variables of the flags, as the `nats` command reads them. */
 const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
   user: "NATS_USER",
   password: "NATS_PASSWORD",

@@ -13,6 +13,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { sourceOf } from "./dashboard.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
+import { inFlags } from "./help.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command. */
@@ -132,7 +133,7 @@ function ofServer(
 ): void {
   looked.unshift(
     `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
-    `${streams.length} streams and buckets`,
+    streams.length === 1 ? "1 stream or bucket" : `${streams.length} streams and buckets`,
   );
   const nodes = streams.find((each) => each.name === `KV_${bucketName(namespace, "nodes")}`);
   if (nodes === undefined) {
@@ -246,7 +247,9 @@ function forbidden(violation: Violation): Finding {
 }
 
 function finding(kind: string, about: string, error: unknown): Omit<Finding, "advice"> {
-  const message = isCatgaError(error) ? `${error.code}: ${error.message}` : `${(error as Error)?.message ?? error}`;
+  const message = isCatgaError(error)
+    ? `${error.code}: ${inFlags(error.message)}`
+    : `${(error as Error)?.message ?? error}`;
   return { kind, about, severity: "error", message, docs: "docs/errors.md#startup" };
 }
 

@@ -55,7 +55,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     return app;
   };
 
-  /** What the doctor finds of a namespace, as an object and as lines. */
+  /** Findings of `catga doctor` for a namespace, as an object and as lines. */
   const doctor = async (namespace: string, user = "all", url = server.url) => {
     const args = ["doctor", "--nats", url, "--namespace", namespace, "--user", user, "--password", "p"];
     const { code, out } = await cliHere([...args, "--json"]);
@@ -78,14 +78,15 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.publish(Placed, { n: 1 }));
     const args = ["doctor", "--nats", server.url, "--namespace", "well", "--user", "all", "--password", "p"];
     const { code, out } = await cliHere(args);
-    assertMatch(out, /nats-server 2\.[\s\S]*\n1 node\n[\s\S]*Nothing is wrong\.\n$/);
+    assertMatch(out, /nats-server 2\.[\s\S]*\n\d streams and buckets\n1 node\n[\s\S]*Nothing is wrong\.\n$/);
     assertEquals(code, 0);
   });
 
   it("a server that is not there", async () => {
     const [port] = await freePorts(1);
-    const [{ kind, advice }] = await doctor("well", "all", `nats://127.0.0.1:${port}`);
+    const [{ kind, message, advice }] = await doctor("well", "all", `nats://127.0.0.1:${port}`);
     assertEquals(kind, "unreachable");
+    assertMatch(message, /connection refused.* --nats URL, or NATS_URL, says where it is$/);
     assertMatch(advice, /nats-server runs/);
   });
 

@@ -99,13 +99,13 @@ export function worded(terminal: Terminal): Terminal {
 }
 
 /** The advice of an error for the caller of `catga()`, as advice for whoever typed the command. */
-function inFlags(message: string): string {
+export function inFlags(message: string): string {
   return ADVICE.reduce((text, [option, flags]) => text.replace(option, flags), message);
 }
 
 const DENIED = /^UNAVAILABLE: the NATS user may not /;
 
-/** What errors advise, and the same with flags. */
+/** Advice in errors that names options of `catga()`, and the flags in its place. */
 const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
   [/ With `waitOnFirstConnect: true` in `nats` Catga waits for it$/, " --nats URL, or NATS_URL, says where it is"],
   [

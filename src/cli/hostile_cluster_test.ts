@@ -7,7 +7,10 @@ import { type Catga, catga, command, fail, query } from "../../mod.ts";
 import { type CliEnding, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cli } from "./main.ts";
-import { openNats } from "../nats/open.ts";
+import { commandText, entityGroupText, eventText } from "../log/format/entity_group.ts";
+import { entitySubject } from "../log/format/names.ts";
+import { streamName, streamOptions } from "../log/format/streams.ts";
+import { NatsEventLog, openNats } from "../nats/open.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
@@ -196,6 +199,41 @@ describe("the tool in a hostile cluster", await requireNatsServer(), () => {
     assertEquals(code, 0);
     return found;
   }
+
+  it("runs, run and doctor: print one line for each run, entry and finding; with --json what is stored", async () => {
+    const log = new NatsEventLog(hostile.transport);
+    const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
+    const error = { code: TEXT, message: TEXT, details: HOSTILE };
+    const entries = [
+      { t: "started", by: TEXT, version: 1, keep: 60_000, input: HOSTILE },
+      { t: TEXT, step: TEXT },
+      { t: "slept", step: TEXT, until: 1e300 },
+      { t: "failed", step: TEXT, error },
+      "no entry",
+    ];
+    const command = { name: "Order", id: "7", events: entries.length, result: undefined, fingerprint: TEXT };
+    const head = commandText({ ...command, correlation: undefined, headers: { [TEXT]: TEXT } });
+    const origin = { endpoint: "forged.1", first: 1, sentAt: 0 };
+    const events = entries.map((entry) => eventText("recorded", JSON.stringify(entry)));
+    const stuck = JSON.stringify({ workflow: "Order", run: KEY });
+    for (
+      const [subject, text] of [
+        [entitySubject("default", "Order-run", KEY), entityGroupText(origin, 0, [head], events)],
+        [entitySubject("default", "Order-run", "8"), TEXT],
+        [entitySubject("default", "-stuck", `Order/${KEY}`), stuck],
+      ]
+    ) {
+      assertEquals((await stream.append(subject, text, { timeout: 5_000 })).type, "stored");
+    }
+    assertEquals(rows(safe(await run("runs")).out).map((line) => line.split(" ")[0]), ["WORKFLOW", "Order"]);
+    assertEquals(json(safe(await run("runs", "--status", "stuck", "--json")).out).map(({ id }) => id), [KEY]);
+    const shown = rows(safe(await run("run", "Order", KEY)).out);
+    assertEquals(shown.length, 6 + 1 + 1 + 4, shown.join("\n"));
+    const [, ...timeline] = json(safe(await run("run", "Order", KEY, "--json")).out);
+    assertEquals(timeline.map(({ entry }) => entry), ["started", TEXT, "slept", "failed"]);
+    const found = rows(safe(await run("doctor")).out).filter((line) => /^(?:ERROR|WARNING) /.test(line));
+    assertEquals(found.filter((line) => line.includes("NO_HANDLER: forged")).length, 1, found.join("\n"));
+  });
 
   it("a node logs a malformed frame on one line", async () => {
     const lines: string[] = [];

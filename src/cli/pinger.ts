@@ -18,7 +18,7 @@ export type Echo =
   | { readonly type: "bounce" }
   | { readonly type: "silence" };
 
-/** What a process has counted, not checked yet; or no process is there, or it did not answer in time. */
+/** Counts of a process, not checked yet; or no process is there, or it did not answer in time. */
 type Told = { readonly type: "stats"; readonly stats: unknown } | Exclude<Echo, { readonly type: "pong" }>;
 
 /** Sends pings, and asks for statistics, until it is disposed of. */

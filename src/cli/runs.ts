@@ -84,7 +84,7 @@ returned. cancel and skip take --reason, which stays with the run.`,
   },
 };
 
-/** What is to be done to a run. */
+/** A change of a run. */
 type Change =
   | { readonly verb: "retry" }
   | { readonly verb: "cancel"; readonly reason: string }
@@ -255,7 +255,7 @@ function short(text: string): string {
   return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
 }
 
-/** Who writes runs may write any time. */
+/** Text of a stored time, which may be invalid. */
 function timeOf(time: Date): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
 }

@@ -77,6 +77,12 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertStringIncludes(none.err, "there is no run none of Export in the namespace default");
   });
 
+  it("entity: a run as it is stored", async () => {
+    const shown = await run("entity", "Export-run", "ends");
+    assertEquals([shown.code, shown.err], [0, ""]);
+    assertMatch(shown.out, /begun[^]*recorded[^]*"ended"/);
+  });
+
   it("run: text of programs is escaped", async () => {
     for (const args of [["runs"], ["run", "Export", ID], ["runs", "--json"], ["run", "Export", ID, "--json"]]) {
       const { out, err } = await run(...args);

@@ -13,7 +13,7 @@ export interface Terminal {
   readonly columns?: number | undefined;
   /** How many lines fit on the screen; absent if that is not known. */
   readonly rows?: number | undefined;
-  /** Whether standard output is a terminal that shows colors. */
+  /** True if standard output is a terminal that shows colors. */
   readonly colors: boolean;
   /** The environment: `NATS_URL` and the like. */
   readonly environment: Readonly<Record<string, string | undefined>>;

@@ -270,7 +270,7 @@ interface ContractRates {
   readonly published: number;
   /** Failures of handlers and refusals, by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Of requests from other processes, in ms; absent if there were none. */
+  /** Latency of requests from other processes, in ms; absent if there were none. */
   readonly p50?: number;
   readonly p99?: number;
   readonly inHand: number;

@@ -1,6 +1,7 @@
 /** `top` on a real server: what it shows of nodes that answer, of those that do not, and of those that answer something else. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, command, fail, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
@@ -137,6 +138,7 @@ function sendTo(app: Catga): { stop(): Promise<void> } {
       await app.send(Price, "tea");
       await app.send(Price, "salt");
       await app.send(Buy);
+      await wait(10);
     }
   };
   const sends = send();

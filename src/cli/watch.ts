@@ -72,7 +72,7 @@ node that published it, and the payload.`,
   },
 };
 
-/** Whether a denial ends the command: what only {@link sayDurable} needs does not. */
+/** Returns true if a denial ends the command: what only {@link sayDurable} needs does not. */
 function ofEvents({ operation, subject }: Violation): boolean {
   return operation === "subscribe" && subject.startsWith("catga.");
 }

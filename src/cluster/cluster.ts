@@ -26,7 +26,7 @@ import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { byteLength, exceeds } from "../data/encoding.ts";
 
-/** What a cluster needs of the node that it belongs to. */
+/** Dependencies of a cluster on the node that it belongs to. */
 interface ClusterOptions {
   readonly host: NodeHost;
   readonly transport: Transport;
@@ -274,7 +274,7 @@ export class Cluster implements Remote {
     this.#dropped.report();
   }
 
-  /** What a frame from, or a frame or ping to, another process has shown. */
+  /** Handles news of another process, from its frames, or from frames and pings to it. */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;
     if (news !== "silent") this.#probe.report(endpoint, news === "alive");
@@ -301,7 +301,7 @@ const LEAVE = 2_000;
 
 // What this node answers to those who ask what it has counted. Made when it is asked for, ten times a second at most.
 
-/** What the answers are made of. */
+/** Sources of the answers. */
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;

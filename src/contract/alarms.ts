@@ -1,5 +1,5 @@
 /**
- * What an operator has to know now: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor` and the
+ * Alarms for operators: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor` and the
  * dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind.
  */
 import { isErrorCode } from "../error.ts";
@@ -28,10 +28,10 @@ export const ALARM_KINDS = [
   "clocks-apart",
 ] as const satisfies readonly Alarm["kind"][];
 
-/** What was observed, as far as the observer can see it. All times are in ms since 1970, by the observer's clock. */
+/** Observations, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
 export interface Observed {
   readonly now: number;
-  /** Since when there is no connection to NATS. */
+  /** Time since which there is no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
   /** `gone`: its process ended, and it had not drained. `ahead`: of the median clock, in ms. */
   readonly nodes?: readonly {
@@ -40,7 +40,7 @@ export interface Observed {
     readonly since: number;
     readonly ahead?: number | undefined;
   }[];
-  /** Those that some node handled, or some node sends. */
+  /** Contracts that some node handled, or some node sends. */
   readonly contracts?: readonly ObservedContract[];
   readonly subscriptions?: readonly ObservedSubscription[];
   /** Dead letters by subscription, contract, code and cause. */
@@ -64,16 +64,16 @@ export interface ObservedContract {
   readonly name: string;
   /** Live nodes with a handler. */
   readonly handlers: number;
-  /** Those that handled it last. */
+  /** The nodes that handled it last. */
   readonly last: readonly string[];
   /** Messages that wait for a handler. */
   readonly waiting: number;
-  /** Since when nobody handles it, and whether somebody sends it all the same. */
+  /** Time since which nobody handles it; and whether it is still sent. */
   readonly since?: number | undefined;
   readonly wanted?: boolean;
   /** Failures in the last seconds that are no decision of the handler, by code. */
   readonly failures?: Readonly<Record<string, number>>;
-  /** What a handler threw, if that is known. */
+  /** Cause: the error that a handler threw, if known. */
   readonly cause?: string | undefined;
 }
 
@@ -84,13 +84,13 @@ export interface ObservedSubscription {
   /** Why it hands nothing out. */
   readonly stopped?: string | undefined;
   readonly since?: number | undefined;
-  /** What the last failures were. */
+  /** The latest failures. */
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
-  /** Whether its lag grows and grows. */
+  /** True if its lag has grown several times in a row. */
   readonly growing?: boolean;
-  /** In how many ms its oldest message ends unhandled; `undefined`: not soon. */
+  /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
 }
 
@@ -103,7 +103,7 @@ export interface ObservedLetters {
   readonly why: string;
   readonly cause: string;
   readonly count: number;
-  /** When the first and the last of them became dead letters. */
+  /** Times at which the first and the last of them became dead letters. */
   readonly first: number;
   readonly last: number;
 }
@@ -114,7 +114,7 @@ export interface ObservedStream {
   readonly bytes: number;
   /** 0 or less: no limit. */
   readonly limit: number;
-  /** On how many servers it is to be. */
+  /** Number of servers that should keep it. */
   readonly replicas: number;
   /** Servers that should have it, and are away or behind. */
   readonly missing: readonly string[];
@@ -143,7 +143,7 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
   );
 }
 
-/** What an alarm is about: one at a time. */
+/** Key of an alarm: its kind and subject. */
 export function keyOf({ kind, about }: Pick<Alarm, "kind" | "about">): string {
   return `${kind} ${about}`;
 }
@@ -295,16 +295,16 @@ function hours(ms: number): string {
 
 /** Failures of messages that reached no handler, or that their sender ended. */
 const NOT_HANDLER: ReadonlySet<string> = new Set(["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED"]);
-/** How long a node that has gone is an alarm, in ms. */
+/** Duration of the alarm about a node that has gone, in ms. */
 const GONE = 15 * 60_000;
-/** How long a dead letter is new, in ms. */
+/** Age up to which a dead letter is an alarm, in ms. */
 const NEW = 3_600_000;
-/** How far clocks may be apart, in ms. */
+/** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
-/** From this share of a limit on it is near. */
+/** Share of a limit from which on it is an alarm. */
 const NEAR = 0.85;
 
-/** What to do about each kind, in a sentence; `docs/alarms.md` says more. */
+/** Advice for each kind, in a sentence; `docs/alarms.md` says more. */
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
   "no-node": "Start a program that handles it. What waits is handled then.",
@@ -344,6 +344,6 @@ export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   return { lag, at: now, grown: lag > known.lag && lag >= SMALL ? known.grown + 1 : 0 };
 }
 
-/** How often a lag has grown that is an alarm, and the least one. */
+/** Number of times in a row that a lag has to grow to be an alarm, and the least such lag. */
 export const GROWN = 3;
 const SMALL = 10;

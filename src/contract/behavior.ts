@@ -48,7 +48,7 @@ export interface Behavior {
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
 }
 
-/** What a {@link Behavior} gets. */
+/** The message that a {@link Behavior} handles. */
 export interface BehaviorMessage {
   /** The contract whose handler is called. */
   readonly contract: AnyContract;
@@ -90,7 +90,7 @@ export type SendBehavior = (
   next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
 ) => MaybePromise<Result<unknown>>;
 
-/** What a {@link SendBehavior} gets. */
+/** The send that a {@link SendBehavior} wraps. */
 export interface OutgoingMessage {
   /**
    * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its
@@ -112,7 +112,7 @@ export interface OutgoingMessage {
   readonly clock: Clock;
 }
 
-/** What {@link Behavior.attach} returns: the callbacks of a behavior at one app. */
+/** Callbacks of a behavior at one app, returned by {@link Behavior.attach}. */
 export interface Attachment {
   /** Called with what happens outside of handlers. What it throws is logged. */
   readonly observe?: ((observation: Observation) => void) | undefined;

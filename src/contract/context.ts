@@ -4,7 +4,7 @@ import type { AppClock } from "../ports/clock.ts";
 import type { Sender } from "./sender.ts";
 
 /**
- * What a handler can read about its message, and the methods that it sends with. What is sent with them inherits the
+ * The context of a handler: its message's metadata, and the methods that it sends with. What is sent with them inherits the
  * deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option
  * `carry`, and is cancelled with the message.
  *
@@ -31,7 +31,7 @@ export interface Context extends Sender {
   /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
   /**
-   * What the sender gave as `headers`, and the trace headers and `carry` headers of the message that it was handling;
+   * Headers of the message: the sender's `headers`, and the trace headers and `carry` headers of the message that it was handling;
    * `{}`.
    */
   readonly headers: Readonly<Record<string, string>>;
@@ -49,7 +49,7 @@ export interface Context extends Sender {
   readonly clock: AppClock;
   /** The id of the node that this handler runs on. */
   readonly node: string;
-  /** Which attempt to have this message handled this is, from 1. */
+  /** Number of this attempt to handle the message, from 1. */
   readonly attempt: number;
   /**
    * Idempotent commands only: the revision of its claim, a fencing token that grows with each run of the handler for
@@ -81,7 +81,7 @@ export interface Context extends Sender {
   readonly key: string | undefined;
 }
 
-/** What Catga's own behaviors can do with a context, and handlers cannot. */
+/** Members of a context for Catga's own behaviors. */
 export interface Abortable {
   /** Ends the message for `reason`, as its deadline would. */
   abort(reason: CatgaError): void;

@@ -1,5 +1,5 @@
 /**
- * What a sender needs of a contract: kind, name, options, and the types of payload and answer. A contract is a plain
+ * The contract as senders need it: kind, name, options, and the types of payload and answer. A contract is a plain
  * frozen value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
@@ -8,7 +8,7 @@ import type { Schema } from "./schema.ts";
 import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
 /**
- * What a message is: a command changes something, a query reads something, an event reports something, a stream is
+ * Kind of a message: a command changes something, a query reads something, an event reports something, a stream is
  * answered item by item.
  */
 export type Kind = "command" | "query" | "event" | "stream";
@@ -43,22 +43,22 @@ export interface ContractOptions {
   readonly items?: Schema<never, unknown> | undefined;
   /** Streams only: the input for another node when it breaks. */
   readonly resume?: ((input: never, last: never) => unknown) | undefined;
-  /** Streams only: how long a reader waits for an item, in ms. */
+  /** Streams only: time that a reader waits for an item, in ms. */
   readonly idle?: number | undefined;
-  /** Streams only: how far the handler may be ahead. */
+  /** Streams only: limit of items sent and not consumed. */
   readonly window?: { readonly items?: number | undefined; readonly bytes?: number | undefined } | undefined;
 }
 
 /**
- * What a sender needs of a contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes
+ * A contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes
  * that its handler may fail with.
  */
 export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
-  /** What the message is: only commands and queries can be sent, only events published. */
+  /** Kind of its messages: only commands and queries can be sent, only events published. */
   readonly kind: K;
   /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
   readonly name: string;
-  /** What it was defined with. */
+  /** The options that it was defined with. */
   readonly options: ContractOptions;
   /** Carries the types; never has a value. */
   readonly "~types"?: (payload: In) => Out;
@@ -74,11 +74,11 @@ export interface DurableContractOptions extends ContractOptions {
 
 /** A contract whose messages are stored: `enqueue` and `unschedule` take no other. */
 export interface DurableContract<K extends "command" | "event", In> extends Contract<K, In, unknown> {
-  /** What it was defined with: `durable`, for one. */
+  /** Its options, with `durable`. */
   readonly options: DurableContractOptions;
 }
 
-/** What `publish` needs of an event: that it is not one of an entity. */
+/** An event that `publish` takes: not one of an entity. */
 export interface PublishableEvent<In> extends Contract<"event", In, void> {
   /** For the compiler; never has a value. */
   readonly "~emitted"?: undefined;
@@ -96,12 +96,12 @@ export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, in
 /** The codes that a contract's sender may get: those of its failures, and Catga's own. */
 export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unknown, infer F> ? F | ErrorCode : never;
 
-/** Whether a name is valid for a contract. */
+/** Returns true if a name is valid for a contract. */
 export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
-/** Whether a name is that of an internal contract: those begin with `@`, and no program's contract has one. */
+/** Returns true if a name is that of an internal contract, which begins with `@`. */
 export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;
 }

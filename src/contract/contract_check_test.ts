@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assertThrows } from "@std/assert";
 import { checkContract, command, event } from "./definition.ts";
 import type { AnyContract } from "./contract.ts";
+import { workflow } from "./workflow.ts";
 
 describe("checkContract", () => {
   const Buy = command("Buy");
@@ -16,6 +17,8 @@ describe("checkContract", () => {
     const wanted = "send: the first argument must be what command(…) or query(…) gives; got event Sold: publish it";
     assertThrows(() => checkContract("send", Sold, "command", "query"), TypeError, wanted);
     assertThrows(() => checkContract("publish", Buy, "event"), TypeError, "got command Buy: send it");
+    const Order = workflow<void>("Order") as never;
+    assertThrows(() => checkContract("send", Order, "command"), TypeError, "got workflow Order: start it");
   });
 
   it("refuses a handler, and names its contract", () => {

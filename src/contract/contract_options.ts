@@ -21,17 +21,17 @@ export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | 
 export interface DurableEventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
-  /** Kept in the log until every subscription has handled it: `publish` is ok when it is stored. */
+  /** True or `{ keep }`: stored in the log until every subscription has handled it; `publish` is ok when it is stored. */
   durable: Durable;
-  /** Those of one key are handled one at a time, in the order in which they were stored, in each subscription; none. */
+  /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;
 }
 
 /** Options of an event that is not durable, and so has no key. */
 export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEventOptions<In, Payload>, "input"> {
-  /** Not kept. */
+  /** Not durable. */
   durable?: false | undefined;
-  /** Of a durable event. */
+  /** Only a durable event has a key. */
   key?: undefined;
 }
 
@@ -81,7 +81,7 @@ export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payloa
   & (Ordered | Keyed | Keyless)
   & Idempotent;
 
-/** What commands and queries take, whatever their combination. */
+/** Options that commands and queries take in all combinations. */
 export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
@@ -104,7 +104,7 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   retries?: number | undefined;
 }
 
-/** What commands take, whatever their combination. */
+/** Options that commands take in all combinations. */
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
@@ -117,7 +117,7 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
 
 // The combinations, each in types of their own without type parameters, so that the compiler makes them once.
 
-/** With a key, one at a time or not. */
+/** Options of a contract with a key, ordered or not. */
 export interface Ordered {
   /**
    * `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`.
@@ -125,11 +125,11 @@ export interface Ordered {
   ordered?: boolean | undefined;
   /** A function of the payload. */
   key: object;
-  /** What is ordered has this route by itself. */
+  /** An ordered contract has this route by itself. */
   route?: "hash" | undefined;
 }
 
-/** With a key, and any route. */
+/** Options of a contract with a key, and any route. */
 export interface Keyed {
   /** A function of the payload. */
   key: object;
@@ -139,7 +139,7 @@ export interface Keyed {
   ordered?: false | undefined;
 }
 
-/** Without a key. */
+/** Options of a contract without a key. */
 export interface Keyless {
   /** None. */
   key?: undefined;
@@ -157,7 +157,7 @@ export interface NotIdempotent {
   id?: undefined;
 }
 
-/** With the ids that sends have, idempotent or not. */
+/** Options of a command without an `id` function, idempotent or not. */
 export interface WithoutId {
   /** `true` or `{ ttl }`: one recorded result for each message id; `false`. */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
@@ -188,7 +188,7 @@ export interface Stored {
   durable: Durable;
 }
 
-/** Not durable. */
+/** Options of a command that is not durable. */
 export interface NotDurable {
   /** `true` or `{ keep }`: may be stored by `enqueue`. */
   durable?: false | undefined;

@@ -66,7 +66,7 @@ export interface Command<In = void, Out = void, F extends string = AnyCode, Payl
 /** A command that is durable: `enqueue` takes it. */
 export interface DurableCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** What it was defined with: `durable`, for one. */
+  /** Its options, with `durable`. */
   readonly options: DurableContractOptions;
   /** Makes the handler, as that of other commands; `retry` is of what was enqueued. */
   handle(
@@ -78,14 +78,14 @@ export interface DurableCommand<In = void, Out = void, F extends string = AnyCod
 /** A durable command with a `key` that is not idempotent: `enqueue` takes it, and an entity may decide it. */
 export interface DurableKeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends DurableCommand<In, Out, F, Payload, Returned> {
-  /** What it was defined with: `durable` and `key`, for two. */
+  /** Its options, with `durable` and `key`. */
   readonly options: DurableContractOptions & KeyedContractOptions;
 }
 
 /** A command with a `key` that is not idempotent: an entity may decide it. */
 export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** What it was defined with: `key`, for one. */
+  /** Its options, with `key`. */
   readonly options: KeyedContractOptions;
 }
 
@@ -111,7 +111,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
 
 /** An event that is durable. */
 export interface DurableEvent<In = void, Payload = In> extends EventContract<In, Payload> {
-  /** What it was defined with: `durable`, for one. */
+  /** Its options, with `durable`. */
   readonly options: DurableContractOptions;
   /**
    * Makes a handler; an event may have any number of them. What it returns is ignored; what it throws, and `fail(…)`,
@@ -330,10 +330,10 @@ export function checkContract(method: string, contract: AnyContract, ...kinds: K
 }
 
 /** The value that was given, and what was probably meant. */
-function describe(given: AnyContract): string {
+export function describe(given: AnyContract): string {
   if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
   if (given?.kind === undefined) return show(given);
   return `${given.kind} ${given.name}: ${VERBS[given.kind] ?? "send"} it`;
 }
 
-const VERBS: Readonly<Record<string, string>> = { event: "publish", stream: "stream" };
+const VERBS: Readonly<Record<string, string>> = { event: "publish", stream: "stream", workflow: "start" };

@@ -43,7 +43,7 @@ export interface EntityEventOptions<In, Payload = In> {
 export interface EntityEvent<State, In = void, Payload = In> extends EmittedEvent<In, Payload> {
   /** Carries the type of the state. */
   readonly "~state": (state: State) => State;
-  /** This event with a payload, as a value for tests: what {@link Entity.decide} takes as `given`. */
+  /** Makes a value of this event with a payload, for `given` of {@link Entity.decide} in tests. */
   of(...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]): Given<State>;
 }
 

@@ -14,13 +14,13 @@ import { firstIssue, validate } from "./schema.ts";
 export interface Given<State> {
   /** The name of the contract. */
   readonly event: string;
-  /** As it is stored. */
+  /** Payload as it is stored. */
   readonly payload: unknown;
   /** Carries the type of the state; never has a value. */
   readonly "~state"?: (state: State) => State;
 }
 
-/** What a decision starts from. */
+/** Input of `decide`: earlier events and the command. */
 export interface DecisionOptions<State, In> {
   /** The events that the entity has had, oldest first; none. */
   given?: readonly Given<State>[] | undefined;
@@ -33,11 +33,11 @@ export interface DecisionOptions<State, In> {
   ctx?: Partial<Context> | undefined;
 }
 
-/** What a command came to. */
+/** Outcome of `decide`. */
 export interface Decision<State, Returned, F extends string = AnyCode> {
-  /** What the handler returned, or its failure. */
+  /** The handler's return value, or its failure. */
   readonly result: Result<Returned, F>;
-  /** What it emitted, if it did not fail. */
+  /** Events that it emitted; none if it failed. */
   readonly emitted: readonly { readonly event: string; readonly payload: unknown }[];
   /** The state with what it emitted. */
   readonly state: State;
@@ -82,7 +82,7 @@ export async function decideByValues<State>(
 }
 
 /**
- * What these events make of a state when they are read as they are stored. Frozen, as in an app: an `apply` that
+ * The state after these events, read as they are stored. Frozen, as in an app: an `apply` that
  * changes what it gets throws.
  */
 function stateOf<State>(

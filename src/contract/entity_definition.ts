@@ -1,9 +1,9 @@
-/** What an entity is to the handlers of its commands, and the inside of its definition, for `entities/`. */
+/** The entity as handlers of its commands see it, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
 import { show } from "../data/checks.ts";
 import { firstIssue, validate } from "./schema.ts";
 
-/** What `emit` needs of an event: its entity's state and its payload. */
+/** Type of an event that `emit` takes: its entity's state and its payload. */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
   /** Carries the type of the state. */
   readonly "~state": (state: State) => State;
@@ -13,14 +13,14 @@ export interface OfEntity<State, In> extends Contract<"event", In, void> {
 export interface Loaded<State> {
   /** Its id: the key of the command. */
   readonly id: string;
-  /** How many events are stored of it, those that are emitted now not included. */
+  /** Number of its stored events, without those that are being emitted. */
   readonly version: number;
   /**
-   * What its events, with those emitted so far, make of it. Frozen, arrays and plain objects in depth: emit events to
+   * State after its events and those emitted so far. Frozen, arrays and plain objects in depth: emit events to
    * change it.
    */
   readonly state: State;
-  /** Has an event stored, with all others of this command as one, when the handler has returned without failing. */
+  /** Emits an event: it is stored with all others of this command as one, when the handler has returned without failing. */
   emit<In>(
     event: OfEntity<State, In>,
     ...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]
@@ -35,13 +35,13 @@ export interface EntityDefinition<State> {
   readonly initial: (id: string) => State;
   /** Version of its `apply` functions. */
   readonly version: number;
-  /** By the names of the contracts. */
+  /** Events by the names of their contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
 }
 
 /** One of its events. */
 export interface EntityEventDefinition<State> {
-  /** What subscribers handle. */
+  /** The event contract that subscribers handle. */
   readonly contract: AnyContract;
   /** Makes the next state. */
   readonly apply: (state: State, payload: unknown) => State;
@@ -53,7 +53,7 @@ export interface LoadedEntity<State> {
   readonly id: string;
   /** Number of its events. */
   readonly version: number;
-  /** What they made of it. Other readers get the same value: frozen, arrays and plain objects in depth. */
+  /** State after its events. Other readers get the same value: frozen, arrays and plain objects in depth. */
   readonly state: State;
 }
 
@@ -66,7 +66,7 @@ export interface LoadOptions {
   latest?: boolean | undefined;
 }
 
-/** What `load` and `forget` need of an entity. */
+/** Type of an entity that `load` and `forget` take. */
 export interface AnyEntity<State> {
   /** The name of the type. */
   readonly name: string;
@@ -114,7 +114,7 @@ export class Deciding<State> implements Loaded<State> {
     this.emitted.push({ event: event.name, payload });
   }
 
-  /** From now on nothing can be emitted. */
+  /** Ends the emitting. */
   end(): void {
     this.#over = true;
   }
@@ -127,7 +127,7 @@ export class Deciding<State> implements Loaded<State> {
 export interface Inapplicable {
   readonly cause: "unknown event" | "schema";
   readonly message: string;
-  /** What the schema threw. */
+  /** The error that the schema threw. */
   readonly error?: unknown;
 }
 

@@ -1,11 +1,11 @@
-/** What the handler of a workflow gets, what a program starts and asks, and what operators see of a run. */
+/** Workflows as programs see them: the context of the handler, options of `start` and `result`, and runs as operators see them. */
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
 import type { Failure, Success } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { SendArgs } from "./send_options.ts";
 
-/** What a sender needs of a workflow: `workflow` makes it. */
+/** A workflow, made by `workflow`. */
 export interface WorkflowContract<In, Out, F extends string = AnyCode> {
   /** Tells it from other contracts. */
   readonly kind: "workflow";
@@ -33,14 +33,14 @@ export interface Signal<T = void> {
   readonly "~payload"?: (payload: T) => void;
 }
 
-/** What the function of a step gets. */
+/** Argument of the function of a step. */
 export interface Step {
   /**
-   * The same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of
+   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of
    * its request.
    */
   readonly id: string;
-  /** 1 for the first. */
+  /** Number of the attempt, from 1. */
   readonly attempt: number;
   /**
    * Aborts when the run is cancelled, the attempt's time is over, the app stops, or another node has taken the run
@@ -57,7 +57,7 @@ export interface StepOptions<T> {
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**
-   * What follows an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and
+   * Retries after an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and
    * the longest in ms (`[1_000, 3_600_000]`). After the last attempt the run is stuck.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
@@ -75,11 +75,11 @@ export interface FlowSendOptions<T> extends StepOptions<T> {
 export interface WaitOptions {
   /** The name of this wait in the run; that of the signal, from the second wait on with a number. */
   name?: string | undefined;
-  /** Until when, as ms from now or as a time; no limit. */
+  /** End of the wait, as ms from now or as a time; no limit. */
   timeout?: number | Date | undefined;
 }
 
-/** What `flow.send` resolves with: what the handler decided, and nothing else. */
+/** Result of `flow.send`: the value or a failure of the handler; failures of operation are retried instead. */
 export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
 
 /**
@@ -109,7 +109,7 @@ export interface Flow {
   sleep(name: string, until: number | Date): Promise<void>;
   /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
   wait<T>(signal: Signal<T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
-  /** The same, for as long as its `timeout` says: `undefined` when that is over. */
+  /** The same with a `timeout`, after which it resolves with `undefined`. */
   wait<T>(signal: Signal<T>, options: WaitOptions): Promise<T | undefined>;
 }
 
@@ -117,8 +117,15 @@ export interface Flow {
 export interface StartOptions {
   /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
   id?: string | undefined;
-  /** Not before this time. */
+  /** Not before this time. `unschedule` takes it back until then. */
   at?: Date | undefined;
+  /**
+   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its runs has the id `<id>@<ms>`, the
+   * time in ms since 1970. The same `id` again replaces it, and `unschedule` ends it. Needs nats-server 2.14.
+   */
+  cron?: string | undefined;
+  /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
+  zone?: string | undefined;
 }
 
 /** Options of `result`. */
@@ -131,12 +138,12 @@ export interface ResultOptions {
 
 /** Options of `tell`. */
 export interface TellOptions {
-  /** Of what is told: the same one counts once. One is made. */
+  /** Id of the signal: a second one with the same id is ignored; made by Catga. */
   id?: string | undefined;
 }
 
 /**
- * How a run stands. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an
+ * Status of a run. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an
  * operator has to decide.
  */
 export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed";
@@ -145,19 +152,19 @@ export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing"
 export interface PendingStep {
   /** The step, sleep or wait; empty: the handler itself, which threw. */
   readonly name: string;
-  /** Since when. */
+  /** Time since which it is pending. */
   readonly since: Date;
   /** Attempts that failed. */
   readonly attempts: number;
-  /** When it goes on by itself; `undefined`: now, or not by itself. */
+  /** Time at which it goes on by itself; `undefined`: now, or not by itself. */
   readonly next: Date | undefined;
-  /** Why the last attempt failed. */
+  /** Error of the last attempt. */
   readonly error: { readonly code: string; readonly message: string } | undefined;
 }
 
 /** Something that is recorded of a run. */
 export interface RunEntry {
-  /** When it was stored, by the server's clock. */
+  /** Time of its storing, by the server's clock. */
   readonly at: Date;
   /** The process that stored it, as `<node>.<token>`. */
   readonly by: string;
@@ -175,15 +182,15 @@ export interface RunInfo {
   readonly workflow: string;
   /** Its id. */
   readonly id: string;
-  /** How it stands. */
+  /** Status of the run. */
   readonly status: RunStatus;
   /** The version that the workflow had when it was started. */
   readonly version: number;
-  /** When it was started. */
+  /** Time of the start. */
   readonly startedAt: Date;
-  /** When it ended; `undefined`: it has not. */
+  /** Time of the end; `undefined`: it has not ended. */
   readonly endedAt: Date | undefined;
-  /** What it does now, or waits for. */
+  /** Steps, sleeps and waits that are pending. */
   readonly pending: readonly PendingStep[];
   /** All that is recorded of it, in order. */
   readonly timeline: readonly RunEntry[];
@@ -196,11 +203,11 @@ export interface RunInfo {
   skip(step: string, value: unknown, reason: string): Promise<void>;
 }
 
-/** Which runs `runs` gives. */
+/** Filter of runs; all of them. */
 export interface RunsOptions {
   /** The name of the workflow; all of them. */
   workflow?: string | undefined;
-  /** How they stand; however they do. */
+  /** Their status; any. */
   status?: RunStatus | undefined;
   /** The id of one; all of them. */
   id?: string | undefined;

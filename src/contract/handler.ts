@@ -12,10 +12,10 @@ import type { WorkflowBody } from "./workflow_body.ts";
 
 /** Options of `handle` and `on`. */
 export interface HandlerOptions {
-  /** Wrapped around this handler, inside the app's own, outermost first; none. */
+  /** Behaviors around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
-   * How many runs of it there are at once on this node, whoever sent the messages; further messages wait, first come,
+   * Limit of its runs at once on this node, whoever sent the messages; further messages wait, first come,
    * first served. No limit of its own.
    */
   concurrency?: number | undefined;
@@ -24,7 +24,7 @@ export interface HandlerOptions {
 /** Options of `handle` for a durable command, and those that `on` shares with it. */
 export interface RetryOptions {
   /**
-   * What follows a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
+   * Retries of a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
    * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that throws a `CatgaError` with the code
    * `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is no attempt for the time of `outage`, in ms (7 days; 0: each
    * failure is one).
@@ -41,7 +41,7 @@ export interface CommandHandlerOptions extends HandlerOptions, RetryOptions {}
 
 /** Options of `on`. */
 export interface EventHandlerOptions extends HandlerOptions {
-  /** Who gets an event: one node of each `"service"`, or every `"node"`; `"service"`. */
+  /** Receivers of an event: one node of each `"service"`, or every `"node"`; `"service"`. */
   each?: "service" | "node" | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
    * whatever events, share a position in the log; the contract's name, with `-` for dots.
    */
   name?: string | undefined;
-  /** Where a subscription that is new begins; with `each: "node"` where each node begins when it starts; `"now"`. */
+  /** Start of a new subscription in the log; with `each: "node"` of each node at its start; `"now"`. */
   from?: "now" | "start" | undefined;
   /** Timeout of a run, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
@@ -65,48 +65,50 @@ export type Batch<Payload> =
     /** The message id; the same in every attempt. */
     readonly id: string;
     readonly key: string | undefined;
-    /** As `ctx.position` of a single message. */
+    /** Position in the log, as `ctx.position` of a single message. */
     readonly position: number;
-    /** Which attempt of this message it is, from 1. */
+    /** Number of the attempt of this message, from 1. */
     readonly attempt: number;
+    /** As `ctx.headers` of a single message. */
+    readonly headers: Readonly<Record<string, string>>;
   }[]
   & {
     /**
-     * Has one member fail, and those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
+     * Fails one member; those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
      */
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };
 
 /**
- * What a handler of durable events, or of a durable command, says about its subscription. All that was left out has its
+ * Settings of the subscription of a handler of durable events, or of a durable command. All that was left out has its
  * default.
  */
 export interface SubscriptionSettings {
   /** Its name in its service. */
   readonly name: string;
-  /** Where it begins when it is new. */
+  /** Start of a new subscription in the log. */
   readonly from: "now" | "start";
-  /** Who gets a message. */
+  /** Receivers of a message. */
   readonly each: "service" | "node";
   /** Attempts of a message. */
   readonly attempts: number;
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** For how long what its handler calls may be out of reach without that being an attempt, in ms. */
+  /** Time for which failures because of an outage are no attempts, in ms. */
   readonly outage: number;
-  /** In ms; the app's. */
+  /** Timeout of a run, in ms; the app's. */
   readonly timeout: number | undefined;
-  /** Of a handler of batches: how many messages one has at most, and how long it waits for more, in ms. */
+  /** Settings of batches: most messages, and time to wait for more, in ms. */
   readonly batch?: BatchSettings | undefined;
 }
 
-/** How batches are made. */
+/** Settings of batches. */
 export interface BatchSettings {
   readonly max: number;
   readonly within: number;
 }
 
-/** What `handle` and `on` return. Export it, and pass its module to `catga`. */
+/** A handler, made by `handle` or `on`. Export it, and pass its module to `catga`. */
 export interface Handler {
   /** The contract that it handles. */
   readonly contract: AnyContract;
@@ -120,15 +122,15 @@ export interface HandlerBody {
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** The behaviors given to `handle` or `on`, outermost first. */
   readonly behaviors: readonly Behavior[];
-  /** How many runs of it there are at once; `undefined` for no limit of its own. */
+  /** Limit of its runs at once; `undefined`: none of its own. */
   readonly concurrency: number | undefined;
-  /** For an event: who gets it. */
+  /** Receivers of an event. */
   readonly each: "service" | "node";
-  /** Of a durable contract. */
+  /** Handlers of a durable contract: the subscription. */
   readonly subscription: SubscriptionSettings | undefined;
-  /** Of a command of an entity. */
+  /** Handlers of a command of an entity: its decision. */
   readonly entity?: EntityBody | undefined;
-  /** Of a workflow. */
+  /** Handlers of a workflow: its body. */
   readonly workflow?: WorkflowBody | undefined;
   /** Further handlers that come with it. */
   readonly with?: readonly Handler[] | undefined;
@@ -140,14 +142,14 @@ export type Handlers = Handler | HandlerModule | readonly Handlers[];
 /** A module namespace; exports that are not handlers are ignored. */
 export type HandlerModule = { readonly [name: string]: unknown };
 
-/** Whether a value is a {@link Handler}. */
+/** Returns true if a value is a {@link Handler}. */
 export function isHandler(value: unknown): value is Handler {
   return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
 }
 
 // What the handler of a command of an entity is made of, and what runs it.
 
-/** What a handler that an entity made is made of. */
+/** The inside of a handler that an entity made. */
 export interface EntityBody {
   /** Its entity. */
   readonly definition: EntityDefinition<unknown>;
@@ -219,7 +221,7 @@ const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;
-/** How long an outage may last, in ms: 7 days; at most ten years. */
+/** Default and greatest time of an outage, in ms: 7 days and ten years. */
 const OUTAGE = 7 * MAX_PAUSE;
 const MAX_OUTAGE = 3_660 * MAX_PAUSE;
 
@@ -230,7 +232,7 @@ export function handlerFailure(contract: AnyContract, ctx: Context, cause: unkno
   return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx), { cause, node: ctx.node });
 }
 
-/** Whether an error is the {@link handlerFailure} of this message's own handler, and not of one that it sent to. */
+/** Returns true if an error is the {@link handlerFailure} of this message's own handler, not of one that it sent to. */
 export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
   return code === "HANDLER_FAILED" && message === messageOf(contract, ctx);
 }

@@ -1,4 +1,4 @@
-/** What the nodes of a cluster know about each other, and how one of them is chosen for a request. */
+/** Information that nodes share about each other, and the strategies that choose a node for a request. */
 import type { CatgaError } from "../error.ts";
 
 /** A node as other nodes see it. Frozen. */
@@ -7,18 +7,18 @@ export interface NodeInfo {
   readonly id: string;
   /** The process behind the id: `<id>.<nonce>`, the nonce new at every start. */
   readonly endpoint: string;
-  /** What it is a replica of. */
+  /** The service that it is a replica of. */
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
-  /** What each of {@link NodeInfo.handles} is, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not compared. */
+  /** Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not compared. */
   readonly kinds?: string;
   /**
-   * What its handlers subscribe to in the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
+   * Subscriptions of its handlers to the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
    * that it takes from the log; left out by nodes without.
    */
   readonly subscriptions?: readonly string[];
-  /** Those of {@link NodeInfo.handles} that are commands of entities, sorted; left out by nodes without. */
+  /** Commands of entities among {@link NodeInfo.handles}, sorted; left out by nodes without. */
   readonly entities?: readonly string[];
   /** When it started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
@@ -30,7 +30,7 @@ export interface NodeInfo {
    */
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * When it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that
+   * Load when it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that
    * waited for their handlers (`queued`).
    */
   readonly load: { readonly inFlight: number; readonly queued: number };
@@ -53,7 +53,7 @@ export interface NodeChange {
   readonly node: NodeInfo;
 }
 
-/** What a {@link Strategy} gets about the request. */
+/** The request, for a {@link Strategy}. */
 export interface RouteRequest {
   /** The routing key, when the send or the contract gives one. */
   readonly key?: string | undefined;
@@ -109,16 +109,16 @@ export interface Health {
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
   readonly status: "starting" | "ready" | "disconnected" | "unlisted" | "draining" | "stopped";
-  /** Whether it should get work: `status` is `"ready"`. For a readiness probe. */
+  /** True if it should get work: `status` is `"ready"`. For a readiness probe. */
   readonly ready: boolean;
-  /** Whether it should be kept running: `status` is not `"stopped"`. For a liveness probe. */
+  /** False if it should be restarted: `status` is `"stopped"`. For a liveness probe. */
   readonly live: boolean;
   /** Its id. */
   readonly node: string;
   /** The connection to the network; `"none"` for an app in memory. */
   readonly connection: "none" | "connected" | "disconnected" | "closed";
   /**
-   * Whether its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
+   * True if its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
    */
   readonly member: boolean;
   /** Number of live nodes that it knows, itself included. */
@@ -133,7 +133,7 @@ export interface Health {
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
-   * What an operator has to know of what this node sees, the most urgent first; each stands as long as what it is about. `message` is a sentence
+   * Alarms about what this node sees, the most urgent first; each stands as long as what it is about. `message` is a sentence
    * for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs` the page that says what to do,
    * and `cause` what a handler threw, if that is known.
    */
@@ -196,7 +196,7 @@ export interface SubscriptionHealth {
    * that have arrived.
    */
   readonly lag: number;
-  /** How old the oldest message is that was read and is not handled, parked ones too, in ms; 0 if there is none. */
+  /** Age of the oldest message that was read and is not handled, parked ones included, in ms; 0 if there is none. */
   readonly oldest: number;
   /** Messages that are parked: they wait for their next attempt, or behind another of their key. */
   readonly retrying: number;
@@ -212,15 +212,15 @@ export interface SubscriptionHealth {
     readonly code: string;
     readonly message: string;
     readonly cause?: string | undefined;
-    /** When, in ms since 1970. */
+    /** Time of the failure, in ms since 1970. */
     readonly at: number;
   };
-  /** What messages wait for without that being an attempt: something that their handler calls is out of reach. */
+  /** The outage that messages wait for: something that their handler calls is out of reach, which is no attempt. */
   readonly outage?: {
     readonly contract: string;
     readonly code: string;
     readonly message: string;
-    /** Since when the first of them waits, in ms since 1970. */
+    /** Time since which the first of them waits, in ms since 1970. */
     readonly since: number;
   };
 }

@@ -1,4 +1,4 @@
-/** What a node has counted since it began, as it answers to the tools: `catga top`, the dashboard. */
+/** Counts of a node since its start, as it answers to the tools: `catga top`, the dashboard. */
 import type { Alarm } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
 
@@ -20,21 +20,21 @@ export interface NodeStats {
   readonly inFlight: number;
   /** Messages of other nodes that wait for their turn. */
   readonly queued: number;
-  /** Those that the node handles, and those that it has sent or published; the busiest first. */
+  /** Contracts that the node handles, and those that it has sent or published; the busiest first. */
   readonly contracts: readonly ContractStats[];
-  /** How many contracts the answer has no room for. */
+  /** Number of contracts that the answer has no room for. */
   readonly moreContracts: number;
   /** The processes that it has sent requests to, those with the most first. */
   readonly peers: readonly PeerStats[];
-  /** How many of these the answer has no room for. */
+  /** Number of processes that the answer has no room for. */
   readonly morePeers: number;
-  /** What it leads, by name. */
+  /** Names of its leaderships. */
   readonly leads: readonly string[];
   /** Locks that it holds. */
   readonly locks: number;
   /** Deadlocks of locks that ended because this node gave up a lock. */
   readonly cycles: number;
-  /** What an operator has to know of what the node sees, without causes; none is left out. */
+  /** Alarms about what the node sees, without causes; none is left out. */
   readonly alarms?: readonly Alarm[];
   readonly process: {
     /** Resident memory, in bytes. */
@@ -45,7 +45,7 @@ export interface NodeStats {
 }
 
 /**
- * What a node has counted of one contract. Failures stand by their code; those after the first 64 codes are `_OTHER`.
+ * Counts of a node about one contract. Failures stand by their code; those after the first 64 codes are `_OTHER`.
  */
 export interface ContractStats {
   readonly name: string;
@@ -68,7 +68,7 @@ export interface ContractStats {
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */
   readonly sent: number;
-  /** Failed ones. */
+  /** Requests among them that failed, by code. */
   readonly sendFailed: Readonly<Record<string, number>>;
   /** Events that arrived, once for each handler of this node. */
   readonly heard: number;
@@ -76,15 +76,15 @@ export interface ContractStats {
   readonly published: number;
 }
 
-/** What a node has counted of another process. */
+/** Counts of a node about another process. */
 export interface PeerStats {
   readonly id: string;
   /** `<id>.<nonce>`. */
   readonly endpoint: string;
   /** Requests of the node to it. */
   readonly sent: number;
-  /** Those that it answered with a value. */
+  /** Requests that it answered with a value. */
   readonly answered: number;
-  /** Those that it answered with a failure or refused, or that it did not get or answer. */
+  /** Requests that it answered with a failure or refused, or that it did not get or answer. */
   readonly failed: number;
 }

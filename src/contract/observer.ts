@@ -1,4 +1,4 @@
-/** What happens inside an app and is not part of any result, as typed values for logs, behaviors and tests. */
+/** Events inside an app that are not part of any result, as typed values for logs, behaviors and tests. */
 
 /** Something that happened in an app outside of the handlers' own code; given to the logger and to behaviors. */
 export type Observation =
@@ -126,6 +126,21 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /**
+   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the handler itself. What is out of
+   * reach is reported at the first attempt only.
+   */
+  | {
+    readonly type: "run-failed";
+    readonly workflow: string;
+    readonly run: string;
+    readonly step: string;
+    readonly attempt: number;
+    readonly code: string;
+    readonly message: string;
+    readonly pause: number;
+    readonly error: unknown;
+  }
   /** A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself. */
   | {
     readonly type: "run-stuck";
@@ -154,7 +169,7 @@ export type Observer = (observation: Observation) => void;
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Where an app logs to; `console` is one. Every message is one line and begins with `catga <node id>:`; control
+ * Destination of an app's log; `console` is one. Every message is one line and begins with `catga <node id>:`; control
  * characters from other processes are escaped in it (docs/security.md), and are not in the fields. What a method throws
  * goes to the console.
  *
@@ -179,6 +194,6 @@ export interface Logger {
    * minute at most); and bounces that do not arrive.
    */
   warn(message: string, fields: LogFields): void;
-  /** What a handler threw, and what failed in the background: `fields.error`. */
+  /** Errors that handlers threw, and failures in the background: `fields.error`. */
   error(message: string, fields: LogFields): void;
 }

@@ -4,7 +4,7 @@ import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
 
 /**
- * What a send resolves with. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the
+ * Result of a send. `value` and `error` may be destructured before `ok` is checked. `F`: the codes that the
  * handler may fail with, besides Catga's own.
  */
 export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
@@ -13,7 +13,7 @@ export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 export interface Success<T> {
   /** Tells the two kinds of result apart. */
   readonly ok: true;
-  /** What the handler returned. */
+  /** Return value of the handler. */
   readonly value: T;
   /** Never has a value. */
   readonly error?: undefined;
@@ -25,7 +25,7 @@ export interface Failure<F extends string = AnyCode> {
   readonly ok: false;
   /** Never has a value. */
   readonly value?: undefined;
-  /** What went wrong. */
+  /** The failure. */
   readonly error: CatgaError<F>;
 }
 
@@ -89,7 +89,7 @@ export function unwrap<T>(result: Result<T>): T {
   );
 }
 
-/** Whether a handler returned, or threw, a failure. */
+/** Returns true if a value is a failure made by `fail`. */
 export function isFailure(returned: unknown): returned is Failure {
   return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
     isCatgaError((returned as Failure).error);

@@ -1,4 +1,4 @@
-/** A running node as its users see it: what `catga()` resolves with. */
+/** A running node as its users see it. */
 import type { AppClock } from "../ports/clock.ts";
 import type { RunInfo, RunsOptions } from "./flow.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
@@ -11,7 +11,7 @@ import type { LeadOptions, Term } from "./shared_state.ts";
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
   /**
-   * How long running handlers may take, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more.
+   * Time for running handlers to end, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more.
    * 30,000.
    */
   timeout?: number | undefined;
@@ -87,7 +87,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   health(): Health;
   /**
-   * How the subscriptions of the namespace stand, sorted by service and name. Rejects with `UNAVAILABLE` when the log
+   * Resolves with the state of the subscriptions of the namespace, sorted by service and name. Rejects with `UNAVAILABLE` when the log
    * does not answer.
    */
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
@@ -106,7 +106,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
-   * Has a subscription of this service, or else a queued command by its contract's name, handle again what stands
+   * Makes a subscription of this service, or else a queued command by its contract's name, handle again what stands
    * behind a place: `"start"`, a position, or what was stored since a time; a place that it has not reached changes
    * nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */

@@ -38,16 +38,16 @@ export interface Schema<In, Out = In> {
   };
 }
 
-/** What a {@link Schema} returns. */
+/** Result of a {@link Schema}. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-/** One thing that a {@link Schema} found wrong. */
+/** An issue that a {@link Schema} found. */
 export interface SchemaIssue {
-  /** What is wrong, for people. */
+  /** Message for people. */
   readonly message: string;
-  /** Where, from the outermost key to the innermost; left out for the whole value. */
+  /** Path to the part, from the outermost key to the innermost; left out for the whole value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
@@ -71,7 +71,7 @@ export function validate(
   }
 }
 
-/** The first thing that {@link validate} found wrong. */
+/** The first issue that {@link validate} found. */
 export function firstIssue({ details }: CatgaError): string {
   // validate made it
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";

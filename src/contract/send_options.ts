@@ -20,7 +20,7 @@ export interface SendOptions {
    */
   id?: string | undefined;
   /**
-   * Of a command of an entity that is sent again with its `id`: when it was sent first. The events of the entity since
+   * Time of the first send of a command of an entity that is sent again with its `id`. The events of the entity since
    * then are looked through for it; without this, those of the last two minutes.
    */
   firstSent?: Date | undefined;
@@ -51,7 +51,7 @@ export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
 /** Options of one `app.stream`. `timeout`: for the whole stream; none. */
 export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** How long to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  /** Time to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
   idle?: number | undefined;
 }
 
@@ -110,7 +110,7 @@ export const MAX_ID = 256;
 const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
-/** What only what is stored can be told. */
+/** Names of options that stored messages alone take. */
 const LATER = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
@@ -130,10 +130,13 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
 export const COMMANDS = "@";
 
 /**
- * What the name of a subscription to events of entities ends with, behind the name that the program gave: these events
+ * Suffix of the name of a subscription to events of entities, behind the name that the program gave: these events
  * are in a stream of their own, in which it has a position and a leader of its own.
  */
 export const OF_ENTITIES = ":entities";
+
+/** Details of the failure of a member of a batch that is to be handled alone: it was not run, which is no attempt. */
+export const ALONE = "alone";
 
 /**
  * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.
@@ -142,7 +145,7 @@ export function subscriptionName({ options: { entity } }: AnyContract, name: str
   return entity === undefined ? name : name + OF_ENTITIES;
 }
 
-/** How the runs of a message of the log are repeated. */
+/** Retry settings of a message of the log. */
 export interface Retry {
   /** Attempts of a message. */
   readonly attempts: number;
@@ -162,7 +165,7 @@ export function morePatient(one: Retry, other: Retry): Retry {
 }
 
 /**
- * What a node says in `NodeInfo.subscriptions` for a category that it handles: `<subscription>/<contract>`, and `@/<contract>` for a
+ * Entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, and `@/<contract>` for a
  * queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest pause>`.
  */
 export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
@@ -173,7 +176,7 @@ export function announcement(service: string, name: string, category: string, re
   return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
 }
 
-/** Whether a record may say so. */
+/** Returns true if a node's record may have this entry in `subscriptions`. */
 export function isAnnounced(text: string): boolean {
   const [subscription, category = "", retry, more] = text.split("/");
   return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
@@ -213,7 +216,7 @@ export function controlName(service: string, name: string): string {
   return `@${service}/${name}`;
 }
 
-/** Whether a text is what {@link runName} or {@link controlName} makes. */
+/** Returns true if a text is a {@link runName} or {@link controlName}. */
 export function isInternalContract(text: string): boolean {
   if (!isInternalName(text)) return false;
   const [service, name, category, ...more] = text.slice(1).split("/");
@@ -221,7 +224,7 @@ export function isInternalContract(text: string): boolean {
     (category === undefined || isContractName(category)) && more.length === 0;
 }
 
-/** Whether a text can be the name of a subscription. */
+/** Returns true if a text is a valid name of a subscription. */
 function isToken(text: string): boolean {
   return text.length <= MAX_TOKEN + OF_ENTITIES.length && /^[\w-]{1,256}(:entities)?$/.test(text);
 }

@@ -1,5 +1,5 @@
 /**
- * What can be sent, checked when a program is compiled; `data/encoding.ts` checks values when they are sent.
+ * Types of values that can be sent, checked when a program is compiled; `data/encoding.ts` checks values when they are sent.
  *
  * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it
  * meets, and assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot
@@ -54,7 +54,7 @@ type Leaf = string | number | boolean | bigint | null | undefined | void | Date 
 type Refused = symbol | Function;
 
 /**
- * Of what has items.
+ * An array, a map or a set with items that can be sent.
  *
  * @internal
  */
@@ -63,13 +63,13 @@ type Items<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
   : T extends ReadonlySet<infer V> ? Each<Sendable<V>, unknown>
   : Members<T>;
 
-/** What a `Map` or a `Set` is assignable to if what it gives to `forEach` is. */
+/** Structural type of a `Map` or `Set`, by the parameters of its `forEach`. */
 interface Each<V, K> {
   forEach(each: (value: V, key: K) => void): void;
 }
 
 /**
- * Of an object.
+ * An object with members that can be sent.
  *
  * @internal
  */
@@ -112,7 +112,7 @@ type TypeOf<P> = P extends Part<string, infer T> ? T : never;
 type RefusedPaths<P> = P extends Part<infer At, infer T> ? RefusedPath<T, At> : never;
 type RefusedPath<T, At extends string> = T extends unknown ? [Sendable<T>] extends [never] ? At : never : never;
 
-/** Those parts that cannot be sent, without those whose members have been looked at. */
+/** Parts that cannot be sent, without those whose members have been checked. */
 type Unsendables<P, Seen> = P extends Part<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
 
 type MembersOf<P> = P extends Part<infer At, infer T> ? MembersAt<T, At> : never;

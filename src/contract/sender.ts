@@ -2,15 +2,15 @@
 import type { AnyCode } from "../error.ts";
 import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
-import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
+import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
 import type { EnqueueOptions, KeepOptions } from "./kept.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** Options of `sendAll`: those of each send, and how many sends are under way at once. */
+/** Options of `sendAll`: those of each send, and the limit of sends under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** How many sends are under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  /** Limit of sends under way at once: 1 to 65,536; 512, as many as fit into a frame. */
   concurrency?: number | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
 }
 
 /**
- * What an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
+ * State that an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
  * without NATS.
  */
 export interface Sharing {
@@ -191,10 +191,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Takes back what was scheduled under this `id`: `true`, and it will not be handled; `false`, it has gone already, or never was.
+   * Takes back what was scheduled under this `id`, a start of a workflow, too: `true`, and it will not be handled; `false`, it has gone already, or never was.
    * Rejects with `UNAVAILABLE` when the log does not answer, and with `OUTCOME_UNKNOWN` when nobody knows which of both it is.
    */
-  unschedule(contract: DurableContract<"event" | "command", never>, id: string): Promise<boolean>;
+  unschedule(contract: DurableContract<"event" | "command", never> | AnyWorkflow, id: string): Promise<boolean>;
   /**
    * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
    * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
@@ -240,7 +240,7 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * How a run ends, as soon as it has; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
+   * Resolves with the result of a run, as soon as it has ended; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,
@@ -248,7 +248,7 @@ export interface Sender extends Sharing {
     options?: ResultOptions,
   ): Promise<Result<Out, F>>;
   /**
-   * Tells a run something that it waits for, or will wait for, and is ok when that is stored. `NO_RUN`: it was never started, or has
+   * Sends a signal to a run, before or while it waits for it; ok when the signal is stored. `NO_RUN`: it was never started, or has
    * ended.
    *
    * @example
@@ -266,7 +266,7 @@ export interface Sender extends Sharing {
    */
   tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
-   * Has a run end with `CANCELLED`, and is ok when that is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
+   * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
    * {@link Sender.tell}.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;

@@ -1,4 +1,4 @@
-/** What the nodes of a cluster share besides messages: locks, leadership and a cache, as programs see them. */
+/** Shared state of a cluster, as programs see it: locks, leadership and a cache. */
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 import type { CacheKey } from "./sendable.ts";
@@ -76,7 +76,7 @@ export interface LeadOptions {
  * ```
  */
 export interface Term extends AsyncDisposable {
-  /** Whether this node leads now, and its function runs. */
+  /** True while this node leads, and its function runs. */
   readonly leading: boolean;
   /**
    * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later.
@@ -100,7 +100,7 @@ export interface CacheSetOptions {
 export interface CacheLoadOptions extends CacheSetOptions {
   /** One load at a time in the cluster, instead of in this node; `false`. */
   once?: boolean | undefined;
-  /** How long it waits for a load, in ms: 1 to 2^31 - 1, then `TIMEOUT`; for as long as that takes. */
+  /** Timeout of a load, in ms: 1 to 2^31 - 1; none. */
   timeout?: number | undefined;
   /** Stops waiting when it aborts: `CANCELLED`. None. */
   signal?: AbortSignal | undefined;

@@ -17,11 +17,11 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * What to ask another node for when the stream breaks: made of the input and of the last item, which is `undefined` before the
+     * Input for another node when the stream breaks: made of the input and of the last item, which is `undefined` before the
      * first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
-    /** How long a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
+    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
     idle?: number | undefined;
     /**
      * How far the handler may be ahead of its reader: `items` (1 to 65,536; 256) or `bytes` (1 to 2^26; 1,048,576),
@@ -30,7 +30,7 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
   };
 
-/** What a handler of a stream returns: what gives items, and may return a failure at its end; or a failure at once. */
+/** Return type of a handler of a stream: an iterable of items, which may return a failure at its end; or a failure. */
 export type Items<Item, F extends string> =
   | AsyncIterable<Item, Failure<F> | void, undefined>
   | Iterable<Item, Failure<F> | void, undefined>;

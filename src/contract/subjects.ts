@@ -8,7 +8,7 @@ export function nodeSubject(namespace: string, to: string, from = ""): string {
   return `catga.${namespace}.node.${to}.${from}`;
 }
 
-/** Where the server answers that frames of a process reached nobody; `rest` names a frame. */
+/** Subject to which the server answers that a frame of this process reached nobody; `rest` names the frame. */
 export function bounceSubject(namespace: string, endpoint: string, rest = ""): string {
   return `catga.${namespace}.bounce.${endpoint}.${rest}`;
 }

@@ -9,7 +9,7 @@ import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { command, entityEvent, event } from "./definition.ts";
 import type { Flow, Signal, WorkflowContract } from "./flow.ts";
 import type { Handler } from "./handler.ts";
-import type { RunContext, RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
+import type { RunContext, RunDue, RunJoin, RunJoined, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
@@ -24,7 +24,7 @@ export interface WorkflowOptions<In, Payload = In> {
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
-   * How long a run may take from its start on, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
+   * Time limit of a run from its start, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
    */
   timeout?: number | undefined;
   /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
@@ -101,33 +101,42 @@ export function runType(workflow: string): string {
   return `${workflow}-run`;
 }
 
-/** Names of a workflow's entries: those that call for somebody to go on, and those that do not. */
+/** Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that do not. */
+export const BEGUN = "begun";
 export const CALLED = "called";
 export const RECORDED = "recorded";
 
+/** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
+export function startName(run: string): string {
+  return `start ${run}`;
+}
+
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
-  /** Of entries that call for somebody to go on. */
+  /** Of starts that their node drives. */
+  readonly begun: EmittedEvent<unknown>;
+  /** Of other entries that call for somebody to go on. */
   readonly called: EmittedEvent<unknown>;
   /** Of times that have come. */
   readonly due: DurableEvent<RunDue>;
   /** A message for the node that holds a run. */
-  readonly join: ReturnType<typeof command<RunJoin, void>>;
+  readonly join: ReturnType<typeof command<RunJoin, RunJoined>>;
 }
 
 /** Those of the workflow with this type of runs. */
 export function runContracts(type: string): RunContracts {
   return {
+    begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
     due: event<RunDue>(`${type}.due`, { durable: { keep: 30 * DAY } }),
-    join: command<RunJoin, void>(`${type}.join`, { timeout: 30_000, retries: 0 }),
+    join: command<RunJoin, RunJoined>(`${type}.join`, { timeout: 30_000, retries: 0 }),
   };
 }
 
 /** One handler for the program; the others come with it. */
 function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;
-  const { called, due, join } = runContracts(type);
+  const { begun, called, due, join } = runContracts(type);
   const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
   // a run that takes longer gets a lease
   const options = {
@@ -137,7 +146,9 @@ function workflowHandler(body: WorkflowBody): Handler {
     timeout: 30_000,
   } as const;
   const comes = [
-    due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload), options),
+    // most of them have ended by then
+    begun.onBatch(async (batch, ctx) => await (await runs(ctx)).started(body, batch), { ...options, within: 100 }),
+    due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload, ctx), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
   ];
   const first = called.on(async (entry, ctx) => await (await runs(ctx)).called(body, entry, ctx), options);

@@ -21,14 +21,28 @@ export interface WorkflowBody {
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
-/** What nodes do for the runs of a workflow: what the internal handlers of a workflow call. */
+/** Driver of the runs of a workflow, called by its internal handlers. */
 export interface RunDriver {
+  /** Starts that their nodes drive: those whose run still goes on are brought again, each alone. */
+  started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
   /** An entry of a run calls for somebody to go on. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
   /** A time has come. */
-  due(body: WorkflowBody, due: RunDue): Promise<void>;
+  due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
   /** Another node has a message for the run that this node may hold. */
-  join(body: WorkflowBody, join: RunJoin): Promise<void>;
+  join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
+}
+
+/** Starts as a handler of batches gets them. */
+export type StartedRuns =
+  & readonly StartedRun[]
+  & { fail(start: StartedRun, code: string, message: string, options: { readonly details: string }): void };
+
+/** The start of a run as it is read. */
+interface StartedRun {
+  readonly payload: unknown;
+  readonly key: string | undefined;
+  readonly position: number;
 }
 
 /** The context of a running app: it drives runs. */
@@ -45,15 +59,28 @@ export interface RunDue {
   readonly at: number;
   /** For a run that is to be started: its input as text. */
   readonly start?: string | undefined;
+  /** Each firing starts one, named after the firing. */
+  readonly cron?: true | undefined;
 }
 
+/** A message for the node that may hold a run. */
+export type RunJoin = RunCall | RunsAsked;
+
 /** A run that the receiver may hold. */
-export interface RunJoin {
+export interface RunCall {
   readonly run: string;
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
-  /** What is due. */
+  /** The timer that is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
-  /** Nothing is to be done if the receiver does not drive the run now. */
+  /** The receiver goes on with the run, and nobody waits for that. */
   readonly news?: boolean | undefined;
 }
+
+/** Which of these runs have ended or wait, having read the message of the stream? */
+export interface RunsAsked {
+  readonly asked: readonly (readonly [run: string, sequence: number])[];
+}
+
+/** For {@link RunsAsked}: 1 for each that has, 0 for each that has not, as far as the receiver knows. */
+export type RunJoined = readonly (0 | 1)[] | void;

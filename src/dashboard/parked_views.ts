@@ -116,7 +116,7 @@ export class ParkedViews {
         request: of.get(id),
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
-        history: (message.message.meta?.e ?? []).map(([dead, payload]) =>
+        history: (message.message.earlier?.slice(-EARLIER) ?? []).map(([dead, payload]) =>
           `${timeOf(dead)}  ${shownText(payload, 1_000)}`
         )
           .join("\n"),
@@ -173,6 +173,8 @@ export function shownCause(error: FailedWith | undefined): string {
   return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 
+/** Earlier payloads that are shown: anybody may write a letter. */
+const EARLIER = 5;
 /** Letters that are read at each call, and at once. */
 const A_CALL = 400;
 const AT_ONCE = 16;

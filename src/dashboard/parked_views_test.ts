@@ -46,7 +46,7 @@ const none = { shown: [], total: 0 };
 
 describe("ParkedViews", () => {
   it("shows a dead letter with its place, its error, its payload, and what is asked of it", async () => {
-    const { parked, requests } = source({ 7: { meta: { e: [[7, "{\u202e}"]] } } });
+    const { parked, requests } = source({ 7: { earlier: [[7, "{\u202e}"]] } });
     requests.set(idOf(7), "replay");
     const { letters, retries } = await new ParkedViews(parked).of([subscription([{ position: 7, dead: 9_000 }])], 9);
     assertEquals(letters, {

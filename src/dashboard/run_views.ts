@@ -26,8 +26,10 @@ export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Prom
 }
 
 function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo): RunView {
-  const since = Math.min(...pending.map((each) => each.since.getTime()), (timeline.at(-1)?.at ?? startedAt).getTime());
-  const shown = pending.map(({ name, attempts, next, error }) => {
+  // not by spreading: a run may have stored that it waits for very much
+  let since = (timeline.at(-1)?.at ?? startedAt).getTime();
+  for (const each of pending) since = Math.min(since, each.since.getTime());
+  const shown = pending.slice(0, LINES).map(({ name, attempts, next, error }) => {
     const parts = [
       name === "" ? "the handler" : name,
       attempts > 0 ? `${attempts} failed` : "",
@@ -53,11 +55,11 @@ function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo)
   };
 }
 
-/** The steps that a run does or waits for, each as it is shown and by its name. */
+/** The first steps that a run does or waits for, each as it is shown and by its name. */
 export function stepsOf({ pending }: Pick<RunInfo, "pending">): readonly (readonly [shown: string, name: string])[] {
-  return pending.filter(({ name }) => name !== "").map(({ name }) => [shownText(name), name]);
+  return pending.slice(0, LINES).filter(({ name }) => name !== "").map(({ name }) => [shownText(name), name]);
 }
 
-/** Entries of a timeline, the last ones, and characters of a value. */
+/** What a run waits for, entries of a timeline, the last ones, and characters of a value. */
 const LINES = 100;
 const LINE = 300;

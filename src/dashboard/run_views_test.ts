@@ -32,6 +32,17 @@ describe("runViews", () => {
     assertEquals(second, '1970-01-01T00:00:01.005Z  failed charge {"code":"NO_CARD","message":"no \\u001b card"}');
   });
 
+  it("has a run that waits for very much, as anybody may store one", async () => {
+    const pending = Array.from({ length: 300_000 }, () => run("o-1", 1_000).pending[0]);
+    const [view] = await runViews(
+      (async function* () {
+        yield { ...run("o-1", 1_000), pending };
+      })(),
+      9,
+    );
+    assertEquals([view.since, view.pending.length < 500, view.steps.length], [1_005, true, 100]);
+  });
+
   it("has no more than asked for, in their order, and the steps that may be skipped", async () => {
     const views = await runViews(
       (async function* () {

@@ -1,4 +1,4 @@
-/** What code threw, as text for operators: name, message and stack of the error and of its causes. */
+/** Text of a thrown value, for operators: name, message and stack of the error and of its causes. */
 import { show } from "./checks.ts";
 
 /** The size of a {@link causeText}, in bytes. */
@@ -23,7 +23,7 @@ export function causeText(thrown: unknown): string | undefined {
     frames += lines.length;
     parts.push([head, ...lines].join("\n"));
   }
-  if (frames === 0 && parts.length < 2 && thrown instanceof Error) return undefined;
+  if (frames === 0 && parts.length < 2 && isError(thrown)) return undefined;
   return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
 }
 
@@ -46,6 +46,14 @@ function partOf(error: unknown): [head: string, frames: string[]] {
 function cut(text: string): string {
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(MAX_CAUSE));
   return text.slice(0, read);
+}
+
+function isError(thrown: unknown): boolean {
+  try {
+    return thrown instanceof Error;
+  } catch {
+    return false; // a proxy
+  }
 }
 
 function read(from: unknown, name: string): unknown {

@@ -71,6 +71,9 @@ describe("causeText", () => {
       },
     });
     assert(causeText(hostile)!.startsWith("thrown: "));
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    assert(causeText(proxy)!.startsWith("thrown: "));
     assertEquals(causeText("no disk"), 'thrown: "no disk"');
     assertEquals(causeText(undefined), undefined);
     assertEquals(causeText(withStack("Error: no")), undefined);

@@ -101,28 +101,28 @@ const MAX_TOKEN = 64;
 
 // What numbers of others have to be.
 
-/** Whether a value is a whole number from 0 on, small enough to be exact. */
+/** Returns true if a value is a whole number from 0 on, small enough to be exact. */
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Whether a value is a number from 0 on, and finite: a time in ms, say. */
+/** Returns true if a value is a number from 0 on, and finite: a time in ms, say. */
 export function isNotNegative(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value >= 0;
 }
 
-/** Whether a value is an object all of whose members are strings. */
+/** Returns true if a value is an object all of whose members are strings. */
 export function isStrings(value: unknown): value is Record<string, string> {
   return isRecord(value) && Object.values(value).every((text) => typeof text === "string");
 }
 
-/** Whether a value is an object that is neither null nor an array. */
+/** Returns true if a value is an object that is neither null nor an array. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**
- * Whether a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a
+ * Returns true if a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a
  * module's namespace.
  */
 export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
@@ -134,7 +134,7 @@ export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
 }
 
-/** Whether a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
+/** Returns true if a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

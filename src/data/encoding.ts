@@ -82,7 +82,7 @@ function rootOf(code: "INVALID_MESSAGE" | "INVALID_RESPONSE"): string {
 // deep.
 
 /**
- * Whether `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other
+ * Returns true if `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other
  * than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost everything is such a
  * value; `false` means that a closer look is needed.
  */
@@ -129,7 +129,7 @@ function isJsonObject(value: object, levels: number): boolean {
 /** A cycle ends here, too. */
 const MAX_LEVELS = 200;
 
-/** Whether parsed JSON is nested deeper than values are that can be sent, with room for what stands around them. */
+/** Returns true if parsed JSON is nested deeper than values are that can be sent, with room for what stands around them. */
 export function isTooDeep(parsed: unknown): boolean {
   return isDeeper(parsed, MAX_DEPTH + AROUND);
 }
@@ -214,7 +214,7 @@ export function valueText(value: unknown, form: Form, root: string): ValueText {
 /** The levels of arrays, objects and collections that a value may have. */
 export const MAX_DEPTH = 1_000;
 
-/** What holds a value. */
+/** Container of a value. */
 type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {
@@ -326,7 +326,7 @@ class Writer {
 class Refused extends Error {
   path = "";
 
-  /** The same, seen from what holds the value. */
+  /** The same error, with the step from the container to the value before its path. */
   under(step: string): this {
     this.path = step + this.path;
     return this;
@@ -345,7 +345,7 @@ function stepTo(index: number, kind: Holder): string {
   return kind === "set" ? ".item" : "";
 }
 
-/** Whether a value is of this class, and not of one that extends it: that would arrive as another value. */
+/** Returns true if a value is of this class, and not of one that extends it: that would arrive as another value. */
 function isOf(value: object, type: { readonly prototype: object }): boolean {
   return Object.getPrototypeOf(value) === type.prototype;
 }
@@ -357,9 +357,9 @@ const MAX_PATH = 200;
 
 /** A value, or a part of it, that cannot be sent. */
 export class Unsendable extends TypeError {
-  /** Where it stands: `payload.account.close`. */
+  /** Path to the value: `payload.account.close`. */
   readonly path: string;
-  /** What is wrong there: `is a function`. */
+  /** Reason: `is a function`. */
   readonly why: string;
 
   /** `cause`: what a getter threw. */
@@ -396,7 +396,7 @@ function classOf(value: object): string | undefined {
 // own that begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
 // `~Set`.
 
-/** What tags begin with. */
+/** Prefix of tags. */
 export const TILDE = "~";
 /** The first item of the array of a `Map`; pairs of key and value follow. */
 export const MAP = "~Map";
@@ -410,7 +410,7 @@ export const MINUS_ZERO = "~-0";
 /** The largest bigint in hexadecimal digits: Bun has none of more than 1,048,576 bits. */
 export const MAX_DIGITS = 262_144;
 
-/** Whether a text begins as tags do. */
+/** Returns true if a text begins as tags do. */
 export function isTagged(text: string): boolean {
   return text.charCodeAt(0) === 126;
 }
@@ -550,7 +550,7 @@ export function byteLength(text: string): number {
   return text.length <= SHORT && isAscii(text) ? text.length : encode(text).length;
 }
 
-/** Whether each character is one byte. */
+/** Returns true if each character is one byte. */
 function isAscii(text: string): boolean {
   for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 127) return false;
   return true;
@@ -559,7 +559,7 @@ function isAscii(text: string): boolean {
 /** Characters of a text that is read faster than it is encoded (Deno, measured: 256 take 0.2 µs, and 1.5 µs). */
 const SHORT = 1_024;
 
-/** Whether a text has more than this many bytes as UTF-8. Encodes it only when its length leaves that open. */
+/** Returns true if a text has more than this many bytes as UTF-8. Encodes it only when its length leaves that open. */
 export function exceeds(text: string, limit: number): boolean {
   return text.length * 3 > limit && byteLength(text) > limit;
 }

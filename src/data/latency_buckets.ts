@@ -15,7 +15,7 @@ export function latencyBucket(ms: number): number {
   return 1 + 2 * power + ((2 * us >>> power) & 1);
 }
 
-/** Where a bucket begins, in ms. It ends where the next one begins. */
+/** Lower bound of a bucket, in ms. It ends where the next one begins. */
 export function bucketStart(bucket: number): number {
   if (bucket <= 0) return 0;
   return 2 ** ((bucket - 1) >> 1) * (bucket % 2 === 0 ? 1.5 : 1) / 1_000;

@@ -22,7 +22,7 @@ export function watchForDeadlock(
   clock.after(DEADLOCK_DELAY, () => entry.queue === queue && held() && entry.quit("DEADLOCK"), { background: true });
 }
 
-/** Whether each of these messages is handled by one of these runs. */
+/** Returns true if each of these messages is handled by one of these runs. */
 export function areAmong(runs: readonly string[], messages: Iterable<MessageContext>): boolean {
   for (const { call } of messages) if (call === undefined || !runs.includes(call)) return false;
   return true;

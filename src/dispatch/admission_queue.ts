@@ -94,12 +94,12 @@ export class AdmissionQueue {
     return this.#waiting;
   }
 
-  /** Whether as many run as may. */
+  /** True if as many run as may. */
   get full(): boolean {
     return this.#running >= this.#limit;
   }
 
-  /** Whether an entry that came now would start at once. */
+  /** True if an entry that came now would start at once. */
   get open(): boolean {
     return this.#running < this.#limit && this.#waiting === 0 && this.#budget?.over !== true;
   }
@@ -263,7 +263,7 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
-  /** Whether this turn's time is used up. */
+  /** True if this turn's time is used up. */
   get over(): boolean {
     return this.#over;
   }

@@ -1,4 +1,4 @@
-/** What a message carries besides its payload, and what a context needs of its app. */
+/** The envelope of a message, and the dependencies of a context on its app. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -16,7 +16,7 @@ import type { StreamOptions } from "../contract/send_options.ts";
 import type { ItemTarget, StreamEngine } from "./item_ports.ts";
 import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 
-/** What a message carries besides its payload. */
+/** Metadata of a message. */
 export interface Envelope {
   /** Identifies this run of a handler among all runs: `<endpoint>.<number>…`. */
   readonly call: string;
@@ -29,10 +29,10 @@ export interface Envelope {
   readonly headers: Readonly<Record<string, string>>;
   /** The routing key in the sender's options; of an ordered contract. */
   readonly key?: string | undefined;
-  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  /** Name of this send, the same in all of its attempts, for a command of an entity with an id of its sender's. */
   readonly send?: string | undefined;
   /**
-   * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
+   * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
    */
   readonly span?: number | undefined;
   /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
@@ -41,7 +41,7 @@ export interface Envelope {
   readonly sentAt?: number | undefined;
   /** Streams only: where its items go. */
   readonly items?: ItemTarget | undefined;
-  /** Of a message of the log that a node runs: when it was stored, by the server's clock, in ms since 1970. */
+  /** Time of storing of a message of the log, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
   /** Messages of the log only: where it stands. */
   readonly position?: number | undefined;
@@ -88,7 +88,7 @@ export interface Settling {
 }
 
 /**
- * Where a message is on its way to its handler, which has not begun before the last stage. A message that waits for
+ * Stage of a message on its way to its handler, which begins in the last one. A message that waits for
  * admission does so besides.
  *
  * | stage       | what runs                                    | when it is aborted                           |
@@ -100,7 +100,7 @@ export interface Settling {
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 
-/** What contexts need of their app. */
+/** Dependencies of contexts on their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
   readonly clock: Clock;
@@ -127,7 +127,7 @@ export interface ContextHost extends RunSender {
     options: EnqueueOptions,
     parent: ParentMessage,
   ): Promise<Result<void>>;
-  unschedule(contract: AnyContract, id: string): Promise<boolean>;
+  unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean>;
   /** What reads and feeds streams, loaded when it is first needed. */
   streams(): Promise<StreamEngine>;
   stream(
@@ -179,7 +179,7 @@ export interface Entities {
 
 // What an app needs of the state that nodes share; `state/` implements it.
 
-/** Who asks for a lock: a run of a handler, or code outside of handlers. */
+/** Requester of a lock: a run of a handler, or code outside of handlers. */
 export interface Asker {
   /** Identifies this run among all runs. */
   readonly call: string;
@@ -203,7 +203,7 @@ export interface Claimant {
   readonly payload: unknown;
   /** How long a result is kept, in ms. */
   readonly ttl: number;
-  /** Until when the caller waits, by the monotonic clock. */
+  /** Deadline of the caller, by the monotonic clock. */
   readonly due: number;
   /** Aborts when the message is aborted. */
   readonly signal: AbortSignal;
@@ -224,18 +224,18 @@ export interface Claims {
   close(): Promise<void>;
 }
 
-/** Whether a process is gone: the cluster answers it, for leases. */
+/** Liveness of processes, for leases; the cluster implements it. */
 export interface Liveness {
   /**
-   * Whether pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
+   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
    * up to 4 s. `false` if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }
 
-/** What one node holds of what is shared, for its statistics. */
+/** Locks and leaderships of a node, for its statistics. */
 export interface Holdings {
-  /** What it leads, by name. */
+  /** Names of its leaderships. */
   readonly leads: readonly string[];
   /** Locks that it holds. */
   readonly locks: number;

@@ -1,5 +1,5 @@
 /**
- * What a node counts of each contract: plain fields of objects that stand on the way of a message anyway. Nobody is
+ * Counts of a node by contract: plain fields of objects that stand on the way of a message anyway. Nobody is
  * told; who wants to know asks.
  */
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
@@ -20,7 +20,7 @@ export class ContractCounts {
   published = 0;
   /** Sends of this process to its own handler by the shortest way: sent and handled at once. */
   local = 0;
-  /** Those to an asynchronous handler, and how many of them have ended. */
+  /** Sends to an asynchronous handler, and how many of them have ended. */
   localBegun = 0;
   localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
@@ -115,20 +115,20 @@ export class ContractCounts {
 /** The counts of one node by contract. */
 export class Counts {
   readonly #byName: Map<string, ContractCounts> = new Map();
-  /** Of messages that only Catga itself sends, and of contracts for which there is no room. */
+  /** Counts of messages that only Catga itself sends, and of contracts for which there is no room. */
   readonly #others: ContractCounts = new ContractCounts({ name: "", kind: "command" });
 
-  /** Those of a contract; from the first message of it on. */
+  /** Counts of a contract, made at its first message. */
   of(contract: Pick<AnyContract, "name" | "kind">): ContractCounts {
     return this.#byName.get(contract.name) ?? this.#add(contract);
   }
 
-  /** Those of the contract of this name, if it was counted before. */
+  /** Counts of the contract of this name, if there are any. */
   find(name: string): ContractCounts | undefined {
     return this.#byName.get(name);
   }
 
-  /** So many more messages of the contract wait for their turn. */
+  /** Adds `more` messages of the contract that wait for their turn. */
   queued(name: string, more: number): void {
     const counts = this.find(name);
     if (counts !== undefined) counts.queued += more;
@@ -141,7 +141,7 @@ export class Counts {
     if (error !== undefined) counts.sendFailed(error.code);
   }
 
-  /** So many events of this contract, or queued commands, were published. */
+  /** Adds `more` events of this contract, or queued commands, that were published. */
   published(contract: Pick<AnyContract, "name" | "kind">, more: number): void {
     this.of(contract).published += more;
   }

@@ -16,7 +16,7 @@ export function writeError(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => encodeValue(members, "error"));
 }
 
-/** The same as JSON, for those who read nothing else. */
+/** Writes an error as plain JSON, for clients without Catga. */
 export function writeErrorAsJson(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => toJson(members, "INVALID_RESPONSE", "the error"));
 }

@@ -29,13 +29,13 @@ export class Execution extends Deadlined {
   payload: unknown = undefined;
   /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
-  /** Where it is on its way to its handler. */
+  /** Its stage on the way to its handler. */
   stage: Stage = "handler";
   /**
    * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
    */
   checkClaim: (() => void) | undefined = undefined;
-  /** What its handler threw if that is the failure of something that it called: it was out of reach. Of a durable contract. */
+  /** Error of an outage that the handler of a durable contract threw: something that it called was out of reach. */
   passedOn: CatgaError | undefined = undefined;
   /** Called when it is aborted while it is `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
@@ -71,7 +71,7 @@ export class Execution extends Deadlined {
     return this.#aborted ?? this.#lost;
   }
 
-  /** Whether it was not aborted, and its handler has asked for no lock. */
+  /** True if it was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
     return this.#aborted === undefined && this.#locks === undefined && this.#lockWaits === undefined;
   }
@@ -154,7 +154,7 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** Whether it waits for admission, or was dropped while it did: its handler has not begun. */
+  /** True if it waits for admission, or was dropped while it did: its handler has not begun. */
   get waiting(): boolean {
     return this.#entry !== undefined;
   }
@@ -217,7 +217,7 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * What a sender in this process receives: the handler's outcome, or a failure when it is aborted before that,
+   * Outcome for a sender in this process: the handler's, or a failure when it is aborted before that,
    * converted by `as`. `ended` is called with the handler's, once.
    */
   outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T, ended: (outcome: Outcome) => void): Promise<T> {
@@ -237,7 +237,7 @@ export class Execution extends Deadlined {
     return wait.outcome;
   }
 
-  /** From now on, aborting this message aborts the child: a send of its handler. */
+  /** Aborts the child, a send of its handler, when this message is aborted. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
     if (aborted !== undefined) child.abort(aborted);

@@ -1,4 +1,4 @@
-/** What stands between the handler of a stream and its reader; `streams/` has what goes in between, loaded when it is first needed. */
+/** Ports between the handler of a stream and its reader; `streams/` implements them, loaded when it is first needed. */
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -12,10 +12,24 @@ export interface ItemLine {
   readonly limit: number;
   /** The turns of all lines of the process. */
   readonly bursts: Bursts;
-  /** Gets what the reader says; set by the handler's side. */
-  onWord: ((consumed: number, received: number, again: boolean) => void) | undefined;
-  /** Sends item number `n` as text. */
-  item(n: number, text: string): void;
+  /** The handler's side, which sets it. */
+  sender: LineSender | undefined;
+  /** Calls {@link LineSender.write} when this turn of the event loop ends. */
+  gather(): void;
+}
+
+/** The handler's side of a line. */
+export interface LineSender {
+  /** The reader says how many items it has consumed and received; `again`: it may lack some of those that were sent since. */
+  word(consumed: number, received: number, again: boolean): void;
+  /** Writes what is to be sent. */
+  write(out: ItemWriter): void;
+}
+
+/** Writes into the frames of one turn. */
+export interface ItemWriter {
+  /** Items from number `n` on: those of `list` from `first` on, which are texts; `strings`: strings that have to be encoded. */
+  items(n: number, list: readonly string[], first: number, strings: boolean): void;
   /** Asks the reader to report when it has consumed `n` items. */
   ask(n: number): void;
   /** Says that there are `n` items in all. */
@@ -24,7 +38,7 @@ export interface ItemLine {
 
 /** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
 export interface Bursts {
-  /** Whether a stream may send a burst in this turn of the event loop; it has to, if so. */
+  /** Returns true if a stream may send a burst in this turn of the event loop; it has to, if so. */
   take(): boolean;
   /** Calls back in a later turn, when it may. */
   wait(go: () => void): void;
@@ -36,9 +50,9 @@ export interface ItemSource {
   word(consumed: number, received: number, again: boolean): void;
 }
 
-/** Where the handler of a stream in this process puts its items. */
+/** Outlet of the items of a handler of a stream in this process. */
 export interface ItemOutlet {
-  /** Whether there is room for another item. */
+  /** True if there is room for another item. */
   readonly room: boolean;
   /** Resolves when there is. */
   ready(): Promise<void>;
@@ -63,7 +77,7 @@ export interface ItemSink {
   doubt(source: ItemSource): void;
 }
 
-/** Where items go that a handler makes: to a reader in its process, or over the wire. */
+/** Destination of a handler's items: a reader in its process, or the wire. */
 export type ItemTarget = Pick<ItemSink, "here"> | { readonly line: ItemLine };
 
 /** The context of the handler of a stream. */
@@ -71,7 +85,7 @@ export interface FeedingContext extends Context {
   readonly envelope: { readonly items?: ItemTarget | undefined };
 }
 
-/** What reads and feeds streams. */
+/** Reads and feeds streams. */
 export interface StreamEngine {
   /** Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with what it throws. */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;

@@ -1,5 +1,5 @@
 /**
- * From a contract's name to its handlers, with all that runs around them. Compiled once, when the app starts.
+ * Handlers by contract name, with all that runs around them. Compiled once, when the app starts.
  *
  * Over 400 lines: each layer around a handler, in the order in which a message passes them.
  */
@@ -28,13 +28,15 @@ import { isThenable, show } from "../data/checks.ts";
 export class Mediator {
   /** The time that these handlers may take in a turn of the event loop. */
   readonly budget: TurnBudget;
-  /** Those of durable contracts. Messages of the log alone reach the events among them. */
+  /** Handlers of durable contracts. Only messages of the log reach those of events. */
   readonly durable: readonly DurableHandler[];
-  /** What the node counts of each contract. */
+  /** Counts of the node by contract. */
   readonly counts: Counts = new Counts();
   readonly #dispatches: Map<string, Dispatch> = new Map();
-  /** Of contracts that only Catga itself sends. */
+  /** Dispatches of contracts that only Catga itself sends. */
   readonly #internal: Map<string, Dispatch> = new Map();
+  /** The contracts by which nodes drive runs of workflows. */
+  readonly #ofWorkflows: Set<string> = new Set();
 
   constructor(
     registrations: readonly Registration[],
@@ -52,7 +54,9 @@ export class Mediator {
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
       // what drives workflows is no message of the program's
-      const around = handler["~handler"].workflow === undefined ? behaviors : [];
+      const driven = handler["~handler"].workflow !== undefined;
+      if (driven) this.#ofWorkflows.add(contract.name);
+      const around = driven ? [] : behaviors;
       const run = compile(handler, around, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         const entity = handler["~handler"].entity !== undefined;
@@ -76,7 +80,7 @@ export class Mediator {
     return this.#contracts.map(({ name }) => name);
   }
 
-  /** What each of {@link Mediator.names} is: the first letter of its kind. */
+  /** Kinds of {@link Mediator.names}, a letter each. */
   get kinds(): string {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
@@ -92,9 +96,9 @@ export class Mediator {
     this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, counts });
   }
 
-  /** The commands and queries with handlers, sorted by name. */
+  /** The commands, queries and streams of the program with handlers, sorted by name. */
   get requests(): readonly AnyContract[] {
-    return this.#contracts.filter(({ kind }) => kind !== "event");
+    return this.#contracts.filter(({ kind, name }) => kind !== "event" && !this.#ofWorkflows.has(name));
   }
 
   /** The names of the commands of entities, sorted. */
@@ -107,7 +111,7 @@ export class Mediator {
     return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");
   }
 
-  /** Those with handlers, once each, sorted by name. */
+  /** Contracts with handlers, once each, sorted by name. */
   get #contracts(): readonly AnyContract[] {
     const contracts = new Map(
       [...this.durable, ...this.#dispatches.values()].map(({ contract }) => [contract.name, contract]),
@@ -122,7 +126,7 @@ export interface DurableHandler {
   readonly settings: SubscriptionSettings;
   /** With all that runs around it. */
   readonly run: HandlerRun;
-  /** Whether its contract is a command of an entity. */
+  /** True if its contract is a command of an entity. */
   readonly entity: boolean;
 }
 
@@ -131,17 +135,17 @@ export interface Dispatch {
   readonly contract: AnyContract;
   /** The one handler of a command or a query; of an event, those that run once in each service. */
   readonly runs: readonly HandlerRun[];
-  /** Of an event: those that run on every node. */
+  /** Handlers of an event that run on every node. */
   readonly nodeRuns: readonly HandlerRun[];
-  /** Of a command or a query: its handler, if nothing runs around it. */
+  /** Handler of a command or a query, if nothing runs around it. */
   readonly call: HandlerCall | undefined;
-  /** Whether it is a command of an entity. */
+  /** True if it is a command of an entity. */
   readonly entity: boolean;
   /** Counts its messages. */
   readonly counts: ContractCounts;
 }
 
-/** From the outside in: the order of its key, its claim, its concurrency, its behaviors. */
+/** Wraps a handler, from the outside in: the order of its key, its claim, its concurrency, its behaviors. */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly Behavior[],
@@ -209,7 +213,7 @@ function admitted(by: { admit: Admission }, run: HandlerRun): HandlerRun {
 export class KeyQueue {
   readonly #clock: Clock;
   readonly #budget: TurnBudget;
-  /** Of each key of which a message runs or waits. */
+  /** Limits by key; a key has one while a message of it runs or waits. */
   readonly #limits: Map<string, ConcurrencyLimit> = new Map();
 
   constructor(clock: Clock, budget: TurnBudget) {
@@ -293,7 +297,7 @@ export class ConcurrencyLimit {
     this.#queue = new AdmissionQueue(clock, { limit, budget });
   }
 
-  /** Whether no message runs or waits. */
+  /** True if no message runs or waits. */
   get unused(): boolean {
     return this.#queue.running === 0 && this.#queue.waiting === 0;
   }
@@ -339,7 +343,7 @@ export class ConcurrencyLimit {
     });
   }
 
-  /** Whether as many run as may, and all of them are among these runs. */
+  /** Returns true if as many run as may, and all of them are among these runs. */
   #heldBy(runs: readonly string[]): boolean {
     return this.#queue.full && areAmong(runs, this.#holders);
   }
@@ -354,7 +358,7 @@ export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise
 export class HandlerCall {
   /** The user's function. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
-  /** Those of its contract. */
+  /** Counts of its contract. */
   readonly counts: ContractCounts;
   /** If it decides commands of an entity, which it does without the user's function: with this. */
   readonly entity: EntityBody | undefined;
@@ -482,12 +486,12 @@ class BeingDecided implements Settling {
 
 // Behaviors around a handler, as one function: outermost first, each with the next ones as its `next`.
 
-/** What an app gives to its behaviors. */
+/** Tools of an app for its behaviors. */
 export interface BehaviorTools {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger | undefined;
-  /** Of the handler, if its contract is durable. */
+  /** Subscription of the handler, if its contract is durable. */
   readonly subscription?: string | undefined;
 }
 

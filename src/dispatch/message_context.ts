@@ -6,7 +6,14 @@
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
 import type { EntityBody, EntityContext } from "../contract/handler.ts";
-import type { ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "../contract/flow.ts";
+import type {
+  AnyWorkflow,
+  ResultOptions,
+  Signal,
+  StartOptions,
+  TellOptions,
+  WorkflowContract,
+} from "../contract/flow.ts";
 import type { RunContext, RunDriver } from "../contract/workflow_body.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { HandlerFn } from "../contract/definition.ts";
@@ -76,7 +83,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     };
   }
 
-  /** Whether the sender gave it an id. */
+  /** True if the sender gave it an id. */
   get named(): boolean {
     return this.envelope.id !== this.envelope.call;
   }
@@ -166,7 +173,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     >;
   }
 
-  unschedule(contract: Contract<"event" | "command", never, unknown>, id: string): Promise<boolean> {
+  unschedule(contract: Contract<"event" | "command", never, unknown> | AnyWorkflow, id: string): Promise<boolean> {
     return this.#host.unschedule(contract, id);
   }
 

@@ -1,5 +1,5 @@
 /**
- * What a cluster needs of its node, which `node/` implements, and what a node needs of the runs of workflows, which `flow/`
+ * Dependencies of a cluster on its node, which `node/` implements, and of a node on the runs of workflows, which `flow/`
  * implements.
  */
 import type { AnyContract } from "../contract/contract.ts";
@@ -17,15 +17,15 @@ import type { RunDriver } from "../contract/workflow_body.ts";
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
-  /** What locks and leaderships it has. */
+  /** Its locks and leaderships. */
   readonly holdings: Holdings;
-  /** What an operator has to know of what it sees. */
+  /** Alarms about what it sees. */
   readonly alarms: Health["alarms"];
   /** How many handlers run, and how many sends wait for answers. */
   readonly inFlight: number;
   /** The timeout of a message that is sent now, in ms. */
   timeLeft(contract: AnyContract): number;
-  /** Whether requests of a contract are routed by key. */
+  /** Returns true if requests of a contract are routed by key. */
   keyed(contract: AnyContract): boolean;
   /** The headers that go on with what handlers send. */
   readonly carried: readonly string[];

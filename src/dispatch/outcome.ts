@@ -40,7 +40,7 @@ export class Refusal {
   }
 }
 
-/** What a refusal is about. */
+/** Options of a refusal. */
 interface Refused {
   readonly contract: AnyContract;
   readonly node: string;

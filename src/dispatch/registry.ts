@@ -26,10 +26,11 @@ export function collect(handlers: Handlers | undefined): Registration[] {
     if (owner === undefined) {
       owners.set(contract.name, registration);
     } else if (contract.kind !== "event" || owner.handler.contract.kind !== "event") {
-      throw new TypeError(
-        `two handlers for ${contract.kind} ${contract.name}: ${owner.name} and ${registration.name}; ` +
-          `a command or query has exactly one handler in a node, and its name belongs to no other contract`,
-      );
+      const { workflow } = registration.handler["~handler"];
+      const [what, rule] = workflow === undefined
+        ? [`${contract.kind} ${contract.name}`, `a command or query ${ONE}, and its name belongs to no other contract`]
+        : [`workflow ${workflow.definition.name}`, `a workflow ${ONE}`];
+      throw new TypeError(`two handlers for ${what}: ${owner.name} and ${registration.name}; ${rule}`);
     }
     if (entity === undefined) continue;
     const { definition } = entity;
@@ -84,3 +85,5 @@ function isContract(value: object): value is AnyContract {
     typeof name === "string" &&
     typeof options === "object";
 }
+
+const ONE = "has exactly one handler in a node";

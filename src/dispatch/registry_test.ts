@@ -3,6 +3,7 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { command, event, query } from "../contract/definition.ts";
 import { entity } from "../contract/entity.ts";
 import type { Handler, Handlers } from "../contract/handler.ts";
+import { workflow } from "../contract/workflow.ts";
 import { collect } from "./registry.ts";
 import * as orders from "../../test/support/orders.ts";
 import * as prices from "../../test/support/prices.ts";
@@ -68,6 +69,14 @@ describe("collect", () => {
       refusal([module]),
       "two handlers for command Create: handlers[0].first and handlers[0].second; a command or query has exactly one " +
         "handler in a node, and its name belongs to no other contract",
+    );
+  });
+
+  it("throws for two handlers of one workflow, naming it", () => {
+    const Order = workflow<void, void>("Order");
+    assertEquals(
+      refusal([Order.handle(() => {}), Order.handle(() => {})]),
+      "two handlers for workflow Order: handlers[0] and handlers[1]; a workflow has exactly one handler in a node",
     );
   });
 

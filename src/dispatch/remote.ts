@@ -1,4 +1,4 @@
-/** What an app needs of its cluster; `cluster/` implements it, `catga.ts` wires it. */
+/** Dependencies of an app on its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
@@ -18,15 +18,15 @@ export interface Remote {
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
-  /** Whether this node is the only one in its own view that handles a contract. */
+  /** Returns true if this node is the only one in its own view that handles a contract. */
   alone(name: string): boolean;
-  /** Whether all nodes that handle a contract, at least one, say that it is a command of an entity. */
+  /** Returns true if all nodes that handle a contract, at least one, say that it is a command of an entity. */
   ofEntity(name: string): boolean;
   /** Has a request handled by one node, which may be this one. Never rejects. */
   request(request: RemoteRequest): Promise<Result<unknown>>;
   /** Has a request handled by every node that has a handler for it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
-  /** Whether pings to this endpoint have bounced for so long that its process is gone. `false` if that is not known. */
+  /** Resolves with true if pings to this endpoint have bounced for so long that its process is gone. `false` if that is not known. */
   gone(endpoint: string): Promise<boolean>;
   /** Publishes an event: it is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;
@@ -36,7 +36,7 @@ export interface Remote {
   close(): Promise<void>;
 }
 
-/** What a cluster adds to the health of an app. */
+/** Part of the health of an app that its cluster adds. */
 export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
 };
@@ -61,7 +61,7 @@ export interface RemoteRequest {
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
   /**
-   * Whether it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
+   * True if it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
    */
   readonly ofEntity?: boolean | undefined;
   /** Streams only: its reader. */
@@ -70,19 +70,22 @@ export interface RemoteRequest {
   readonly admit?: Admission | undefined;
 }
 
-/** What a message carries besides its payload, where it is not the default. */
+/** Metadata of a message, where it is not the default. */
 export interface Meta {
   readonly id?: string | undefined;
+  /** Id of the message that the chain began with. */
   readonly correlation?: string | undefined;
+  /** Id of the message whose handler sent this one. */
   readonly causation?: string | undefined;
+  /** Names of the handler runs that await this one, the outermost first. */
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The routing key of an ordered contract, if it is not that of the payload. */
   readonly key?: string | undefined;
-  /** Of a command of an entity that has an id of its sender's: names this send, in all of its attempts. */
+  /** Name of this send, the same in all of its attempts, for a command of an entity with an id of its sender's. */
   readonly send?: string | undefined;
   /**
-   * Of a command of an entity that may have been decided before: how long before its deadline it was sent first, in ms.
+   * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
    */
   readonly span?: number | undefined;
 }
@@ -130,7 +133,7 @@ export interface DurableLog {
    * is published from then on is handled.
    */
   start(): Promise<void>;
-  /** Whether the read models have caught up. */
+  /** True if the read models have caught up. */
   readonly caughtUp: boolean;
   /** The subscriptions of this node's handlers, read models too; made without the network. */
   readonly health: readonly SubscriptionHealth[];

@@ -63,7 +63,7 @@ export class Runner {
     return this.#mediator.budget;
   }
 
-  /** What the node counts of each contract. */
+  /** Counts of the node by contract. */
   get counts(): Counts {
     return this.#mediator.counts;
   }
@@ -246,7 +246,7 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Whether the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
+ * Returns true if the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
  * one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
@@ -275,11 +275,11 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
 
 // How many messages were handled for a subscription: observed once a second, and only while somebody looks.
 
-/** What a {@link HandledCount} needs of its node. */
+/** Dependencies of a {@link HandledCount} on its node. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Whether anybody observes what is not logged. */
+  /** True if anybody observes what is not logged. */
   readonly watched: boolean;
 }
 
@@ -336,7 +336,7 @@ export function keyOf(contract: AnyContract, payload: unknown): string | undefin
   throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
 }
 
-/** The same for a message that is stored: `INVALID_MESSAGE` instead of an error. */
+/** Key of a message that is stored; throws `INVALID_MESSAGE` instead of other errors. */
 export function keyInLog(contract: AnyContract, payload: unknown): string | Failure | undefined {
   try {
     return keyOf(contract, payload);
@@ -350,7 +350,7 @@ export function keyInLog(contract: AnyContract, payload: unknown): string | Fail
 }
 
 /**
- * The same for an ordered contract, whose messages must have one: throws a `TypeError` if the contract has no key
+ * Key of a message of an ordered contract, which must have one: throws a `TypeError` if the contract has no key
  * function.
  */
 export function orderKeyOf(contract: AnyContract, payload: unknown): string {

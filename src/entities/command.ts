@@ -21,14 +21,14 @@ import type { Asking } from "./turns.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
 
-/** What a {@link Command} is made of. */
+/** Options of a {@link Command}. */
 interface CommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
   readonly subject: string;
-  /** Of the entity. */
+  /** Id of the entity. */
   readonly id: string;
-  /** What the contract's schema made of it. */
+  /** Payload after the contract's schema. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
   /** Its sender gets this. */
@@ -42,7 +42,7 @@ export interface Standing {
 }
 
 /**
- * What a handler came to. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
+ * Outcome of a handler. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
  * through a collection as old objects, where each keeps all of its command until the next full collection (docs/internals/measurements.md).
  */
 export class Decided implements Standing {
@@ -54,9 +54,9 @@ export class Decided implements Standing {
   readonly events: string;
   /** How many events there are. */
   readonly count: number;
-  /** Whether its handler threw. */
+  /** True if its handler threw. */
   readonly threw: boolean;
-  /** What its handler returned or threw. */
+  /** Value that its handler returned or threw. */
   readonly value: unknown;
 
   constructor(
@@ -88,11 +88,11 @@ export class Command implements Asking, Sought {
   /** When it came here, and until when it is tried, by the monotonic clock. */
   readonly arrived: number;
   readonly due: number;
-  /** Whether its id may come again beyond its send: its sender made it, or it is that of a queued command. */
+  /** True if its id may come again beyond its send: its sender made it, or it is that of a queued command. */
   readonly named: boolean;
   /** How often others came first. */
   conflicts = 0;
-  /** What it was decided on, and comes to, if that is still to be stored. */
+  /** State that it was decided on, and the decision, if that is still to be stored. */
   deciding: (Standing & { readonly decided: Decided | Promise<Decided> }) | undefined = undefined;
   /** An append of it had no answer, and what was stored since has not been looked through. */
   unsure = false;
@@ -139,12 +139,12 @@ export class Command implements Asking, Sought {
     return this.ctx.envelope.send ?? this.ctx.id;
   }
 
-  /** Whether no other attempt of it was made, or will be. */
+  /** True if no other attempt of it was made, or will be. */
   get only(): boolean {
     return this.ctx.envelope.only === true;
   }
 
-  /** Whether an earlier attempt of it may have been decided, or may yet be. */
+  /** True if an earlier attempt of it may have been decided, or may yet be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
@@ -165,7 +165,7 @@ export class Command implements Asking, Sought {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
   }
 
-  /** What its handler comes to; at once, unless that is asynchronous. Never throws or rejects. */
+  /** Runs its handler; returns the decision at once, unless the handler is asynchronous. Never throws or rejects. */
   decide(on: Standing): Decided | Promise<Decided> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
@@ -214,7 +214,7 @@ export class Command implements Asking, Sought {
     return this.#without(on, { threw: true, value: thrown });
   }
 
-  /** What was found of it is its outcome. */
+  /** Ends it with the recorded outcome that was found. */
   answer(found: Found): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
@@ -234,7 +234,7 @@ export class Command implements Asking, Sought {
     }
   }
 
-  /** What was decided holds. */
+  /** Ends it with the decision, which is stored or needs no storing. */
   settle({ threw, value }: Decided): void {
     if (threw) this.reject(value);
     else this.resolve(value);
@@ -267,7 +267,7 @@ export class Command implements Asking, Sought {
     return false;
   }
 
-  /** Whether it is over, by `now` of the monotonic clock. */
+  /** Returns true if it is over, by `now` of the monotonic clock. */
   isOver(now: number): boolean {
     return now >= this.due || this.ctx.aborted !== undefined;
   }
@@ -297,7 +297,7 @@ export class Command implements Asking, Sought {
     this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
   }
 
-  /** Whether other commands came first so often that it is not decided again. It was not applied then. */
+  /** Returns true if other commands came first so often that it is not decided again. It was not applied then. */
   isTired(): boolean {
     if (this.conflicts <= MOST_CONFLICTS) return false;
     const why = `${MOST_CONFLICTS + 1} times other commands came first`;
@@ -312,7 +312,7 @@ export class Command implements Asking, Sought {
     return new Decided(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
-  /** What the handler resolves with; it is given up with its message. */
+  /** Awaits an asynchronous handler; gives up with its message. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
     const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
       made.then((value) => ({ value })),
@@ -342,7 +342,7 @@ export class Command implements Asking, Sought {
 }
 
 /**
- * Until when a command is tried, by the monotonic clock: a little before its deadline, so that its sender still gets
+ * Deadline of a command's attempts, by the monotonic clock: a little before its deadline, so that its sender still gets
  * the reason.
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
@@ -388,13 +388,13 @@ const MARGIN = 50; // ms
 interface Emitted {
   /** As texts of `eventText`. */
   readonly items: readonly string[];
-  /** With what was emitted. */
+  /** State after the emitted events. */
   readonly state: unknown;
   /** As `encodeValue` writes it; `undefined` for the result `undefined`. */
   readonly result: string | undefined;
 }
 
-/** What a handler came to: its result, and the events that it emitted. */
+/** Outcome of a handler: its result, and the events that it emitted. */
 interface Returned {
   /** The name of the command. */
   readonly name: string;

@@ -164,7 +164,7 @@ class NodeEntities implements Entities {
     work.catch((error) => this.#host.observer({ type: "fault", during: "writing a snapshot", error }));
   }
 
-  /** Whether the last message of an entity says that it is forgotten. */
+  /** Returns true if the last message of an entity says that it is forgotten. */
   #isForgotten(last: StoredMessage): boolean {
     const read = this.#read(last);
     return !("reason" in read) && saysForgotten(read);
@@ -210,5 +210,5 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: the id of an entity is a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** Of an entity's id, in characters. */
+/** Longest id of an entity, in characters. */
 const MAX_ID = 256;

@@ -15,7 +15,7 @@ interface CopyParts<State> {
   readonly size: number;
 }
 
-/** What commands have changed, in one message. */
+/** Changes by commands, in one message. */
 interface Change<State> extends StoredAt {
   readonly state: State;
   /** How many events there are now. */
@@ -66,12 +66,12 @@ export class EntityCopy<State> {
     return freezePlain(this.#state);
   }
 
-  /** Of the last message of its subject; 0: it has none. */
+  /** Sequence of the last message of its subject; 0: it has none. */
   get sequence(): number {
     return this.#sequence;
   }
 
-  /** What names that message; empty: it has none. */
+  /** Mark of that message; empty: it has none. */
   get mark(): string {
     return this.#mark;
   }
@@ -89,7 +89,7 @@ export class EntityCopy<State> {
     return this.#size;
   }
 
-  /** The same, to be read on. */
+  /** A copy of this one, for reading on. */
   toRead(): EntityCopy<State> {
     const { definition, id, state, version, sequence, mark, time, size } = this;
     const copy = new EntityCopy(definition, id, { state, version, sequence, mark, time, size });
@@ -159,7 +159,7 @@ export class EntityCopy<State> {
     return new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
   }
 
-  /** What commands have changed. */
+  /** Takes the changes by commands. */
   change({ state, version, sequence, mark, time, size }: Change<State>): void {
     // without events there is nothing more to keep
     if (version > this.#version) this.#size = Math.min(LARGE, this.#size + size);
@@ -176,7 +176,7 @@ export class EntityCopy<State> {
   }
 }
 
-/** Where a message stands, when it was stored, and how long it is. */
+/** Place, time and length of a stored message. */
 export interface StoredAt {
   readonly sequence: number;
   readonly time: number;
@@ -191,9 +191,9 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
   return copy;
 }
 
-/** What an entity without events takes, in bytes, about. */
+/** Size of an entity without events, in bytes, about. */
 const SMALL = 512;
-/** What is assumed at most of a state that was never measured, in bytes. */
+/** Greatest assumed size of a state that was never measured, in bytes. */
 const LARGE = 1_048_576;
 
 // Entities that a node keeps in memory: those whose commands it decided last, as far as there is room.
@@ -218,7 +218,7 @@ export class WarmCopies {
     return this.#copies.size;
   }
 
-  /** What they take, in bytes, about. */
+  /** Their size, in bytes, about. */
   get size(): number {
     return this.#size;
   }

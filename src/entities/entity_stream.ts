@@ -27,7 +27,7 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
-  /** Those that were asked for lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
+  /** Subjects that were used lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
@@ -38,7 +38,7 @@ export class EntityStream {
   #epoch = 0;
   /** When the stream's leader answered last, by the monotonic clock. */
   #heardAt = -Infinity;
-  /** By how much the server's time is ahead of the monotonic clock, and when that was read. */
+  /** Difference of the server's time to the monotonic clock, and when it was read. */
   #offset = 0;
   #offsetAt = -Infinity;
 
@@ -73,12 +73,12 @@ export class EntityStream {
     return subject;
   }
 
-  /** Which stream this is: one that was lost and made again is another. Rejects with `UNAVAILABLE`. */
+  /** Identity of the stream: one that was lost and made again has another. Rejects with `UNAVAILABLE`. */
   created(): string | Promise<string> {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /** Whether a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
+  /** Returns true if a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
   trusts<State>(copy: EntityCopy<State>, now: number): boolean {
     if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
@@ -199,7 +199,7 @@ export class EntityStream {
   }
 
   /**
-   * Whether the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
+   * Resolves with true if the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
    * `end`.
    */
   async #continues<State>(
@@ -320,7 +320,7 @@ export class EntityStream {
   }
 }
 
-/** Whether the commands that are read are noted; not if nothing is decided on the copy. */
+/** Notes the commands that are read, unless nothing is decided on the copy. */
 interface Noting {
   readonly noted?: boolean;
 }
@@ -339,13 +339,13 @@ export interface EntityId<State> {
   readonly id: string;
 }
 
-/** What names a stored message; its time if its publisher cannot be read. */
+/** Mark of a stored message; its time if its publisher cannot be read. */
 function markOfMessage({ data, time }: StoredMessage): string {
   const parsed = parseGroup(data);
   return "reason" in parsed ? `?${time}` : markOf(parsed);
 }
 
-/** Whether a copy ends with this message. */
+/** Returns true if a copy ends with this message. */
 function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; readonly mark: string }): boolean {
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }

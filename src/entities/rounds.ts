@@ -24,7 +24,7 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type Found, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** What rounds need of the entities that they belong to. */
+/** Dependencies of rounds on the entities that they belong to. */
 export interface RoundsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;
@@ -49,10 +49,10 @@ class Entry {
 
 type Answered = (message: Message, appended: Appended, now: number) => void;
 
-/** What is appended as one message. A class, as {@link Decided} is. */
+/** An append of one message. A class, as {@link Decided} is. */
 class Message implements AppendReceiver {
   readonly entries: readonly Entry[];
-  /** What it was decided on. */
+  /** The copy that it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
@@ -119,7 +119,7 @@ export class Rounds {
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
-  /** What became of the append of {@link Rounds.#start}. A function of its own, made once. */
+  /** Outcome of the append of {@link Rounds.#start}. A function of its own, made once. */
   readonly #answered = (message: Message, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
@@ -214,7 +214,7 @@ export class Rounds {
     }
   }
 
-  /** Whether a command can be decided on what those before it have emitted, and stored with that. */
+  /** Returns true if a command can be decided on what those before it have emitted, and stored with that. */
   #joins(copy: EntityCopy<unknown>, command: Command, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
       this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
@@ -230,7 +230,7 @@ export class Rounds {
     return decided;
   }
 
-  /** Whether a command has its outcome without being decided. */
+  /** Resolves with true if a command has its outcome without being decided. */
   async #isAnswered(copy: EntityCopy<unknown>, command: Command): Promise<boolean> {
     const { definition, id } = copy;
     if (copy.forgotten) {
@@ -249,14 +249,14 @@ export class Rounds {
     return command.settled || command.isTired();
   }
 
-  /** Whether a command was certainly not stored, and its send not ended, by all that is known here. */
+  /** Returns true if a command was certainly not stored, and its send not ended, by all that is known here. */
   #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { commands } = this.#options;
     if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
-  /** Whether all that could have been stored of a command has passed by here, and is known. */
+  /** Returns true if all that could have been stored of a command has passed by here, and is known. */
   #isCovered(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
     const { stream, commands } = this.#options;
     const time = stream.timeAt(now);
@@ -432,7 +432,7 @@ export class Rounds {
   }
 
   /**
-   * What was decided without emitting anything holds if nothing was stored since. Resolves with the commands that are
+   * Decisions without events hold if nothing was stored since. Resolves with the commands that are
    * to be decided again.
    */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
@@ -468,7 +468,7 @@ export class Rounds {
   }
 }
 
-/** Whether there is room for what was decided, too. */
+/** Returns true if there is room for what was decided, too. */
 function fits({ count, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
   return count <= room.events && length <= room.length;
 }

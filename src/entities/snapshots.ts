@@ -107,7 +107,7 @@ export class Snapshots {
 }
 
 /**
- * Whether an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write
+ * Returns true if an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write
  * one for each hundred events costs a third of all that its commands cost.
  */
 export function snapshotDue<State>(
@@ -121,7 +121,7 @@ export function snapshotDue<State>(
 
 /** How many events there are between two snapshots. */
 const EVERY = 100;
-/** The same within the pause. */
+/** Number of events after which a snapshot is written within the pause, too. */
 const AT_MOST = 500;
 /** Between two snapshots of an entity. */
 export const PAUSE = 1_000; // ms

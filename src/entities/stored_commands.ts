@@ -1,5 +1,5 @@
 /**
- * Which commands were stored lately, and what became of them, as the stream says it. The id of a command that Catga
+ * Commands that were stored lately, and their outcomes, read from the stream. The id of a command that Catga
  * made comes again only in attempts of the same send; that of a user's for as long as is promised. Both are looked up
  * among the recent ones, and else in the subject of the entity, back in time.
  */
@@ -16,11 +16,11 @@ export interface Sought {
   readonly id: string;
   /** The send, in all of its attempts. */
   readonly send: string;
-  /** Whether its id is its sender's. */
+  /** True if its id is its sender's. */
   readonly named: boolean;
 }
 
-/** What was found of a command: it was stored, or its send is over. */
+/** Result of a look-up of a command: it was stored, or its send is over. */
 export type Found = { readonly type: "stored"; readonly command: EntityCommand } | { readonly type: "ended" };
 
 /** The commands that a node has stored or read. */
@@ -51,12 +51,12 @@ export class StoredCommands {
     else this.#made.add(numberOf(events ? id : send, seed), sequence);
   }
 
-  /** Whether what passed by in the last `ms` is still known. */
+  /** Returns true if what passed by in the last `ms` is still known. */
   reaches(ms: number, { named }: Sought): boolean {
     return ms <= (named ? KEPT_NAMED : KEPT_MADE);
   }
 
-  /** Where it may be stored, or that its send is over; `undefined`: nowhere, of those that are known. */
+  /** Places at which it may be stored, or that its send is over; `undefined`: none that is known. */
   places({ subject, name, id, send, named }: Sought): readonly number[] | undefined {
     const seed = numberOf(subject) | 0;
     const ended = this.#made.find(numberOf(send, seed));
@@ -66,7 +66,7 @@ export class StoredCommands {
   }
 }
 
-/** What the commands of a message say of a command. */
+/** Looks a command up among those of a message. */
 export function foundIn(stored: readonly EntityCommand[], { name, id, send }: Sought): Found | undefined {
   for (const command of stored) {
     if (command.name === name && command.id === id) return { type: "stored", command };
@@ -75,9 +75,9 @@ export function foundIn(stored: readonly EntityCommand[], { name, id, send }: So
   return undefined;
 }
 
-/** For how long the sender of an id may send it again without saying since when, in ms. */
+/** Time for which the sender of an id may send it again without `firstSent`, in ms. */
 export const PROMISED = 120_000;
-/** By how much clocks of servers and nodes may differ, in ms. */
+/** Greatest difference of the clocks of servers and nodes, in ms. */
 export const SKEW = 10_000;
 const KEPT_NAMED = PROMISED + SKEW + 1_000;
 const KEPT_MADE = 30_000;

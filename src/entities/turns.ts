@@ -13,7 +13,7 @@ export interface Asking {
   readonly call: string;
   /** The runs that wait for it. */
   readonly ancestry: readonly string[];
-  /** Until when it waits, by the monotonic clock. */
+  /** Deadline of its wait, by the monotonic clock. */
   readonly due: number;
   /** It has left the queue, and gets no turn. */
   leave(why: "late" | "deadlock"): void;
@@ -22,10 +22,10 @@ export interface Asking {
 /** The turns of all entities of a node. */
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
-  /** Those that wait, by when they leave: a timer for each would take as long as all else that becomes of one that waits. */
+  /** Waiting commands, by their deadlines: a timer for each would take as long as all else that becomes of one that waits. */
   readonly #late: DeadlineWheel;
   /**
-   * Of each entity that has a command, and of some that had one: a `Map` whose entries come and go with each command
+   * Turns by entity, of those with a command and some that had one: a `Map` whose entries come and go with each command
    * takes as much time as all else here (V8, measured).
    */
   readonly #turns: Map<string, Turn<Command>> = new Map();
@@ -38,7 +38,7 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Whether a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
+   * Returns true if a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
    * it leaves.
    */
   take(entity: string, command: Command): boolean {
@@ -84,7 +84,7 @@ export class Turns<Command extends Asking> {
     return first.command;
   }
 
-  /** Whether one waits for the turn. */
+  /** Returns true if one waits for the turn. */
   waited(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
     while (waiting?.first?.over) waiting.shift();

@@ -19,7 +19,7 @@ import { isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./drive_state.ts";
 import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
-import { copyOf, Decided, PAUSES, recorded } from "./outcomes.ts";
+import { copyOf, Decided, PAUSES, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 
@@ -98,13 +98,12 @@ export class Drive {
     const flow = this.#flow();
     this.#input().then((input) => this.#body.fn(flow, input as never)).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
-      (thrown) =>
-        isFailure(thrown)
-          ? this.#failed(thrown)
-          : isCatgaError(thrown)
-          ? this.#failed({ ok: false, error: thrown })
-          : this.#threw(thrown),
-    );
+    ).catch((thrown) => {
+      const error = readable(thrown);
+      if (isFailure(error)) this.#failed(error);
+      else if (isCatgaError(error)) this.#failed({ ok: false, error });
+      else this.#threw(error);
+    });
   }
 
   /** The input, parsed. Rejects if it does not fit the schema. */
@@ -305,16 +304,18 @@ export class Drive {
     const undo = this.#steps.undoOf(step)!;
     const run = async () => {
       if (!await state.ready()) return;
-      let returned: unknown;
+      let refusal: Failure | undefined;
       try {
-        returned = await undo(this.journal.outcomes.get(step)!.value);
-      } catch (error) {
+        const returned = await undo(this.journal.outcomes.get(step)!.value);
+        if (isFailure(returned)) refusal = returned;
+      } catch (thrown) {
         if (state.over) return;
+        const error = readable(thrown);
         const what = isFailure(error) ? new Decided(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
         return state.stop("again");
       }
-      if (isFailure(returned)) return this.#stuck(name, recorded(returned.error));
+      if (refusal !== undefined) return this.#stuck(name, recorded(refusal.error));
       state.record({ t: "undone", step });
       this.#undo(more, why);
     };

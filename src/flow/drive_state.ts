@@ -29,6 +29,8 @@ export interface DriveHost {
   readonly mostBytes: number;
   /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
+  /** Calls back in a later turn of the event loop, together with the other runs. */
+  soon(callback: () => void): void;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
@@ -45,6 +47,8 @@ export interface DriveHost {
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** An attempt of a step has failed; the next one follows. */
+  failed(ref: RunRef, step: string, failure: FailedAttempt): void;
   /** The run has many entries. */
   long(ref: RunRef, entries: number): void;
 }
@@ -55,6 +59,18 @@ export interface Due {
   readonly step: string;
   /** That time, in ms since 1970. */
   readonly at: number;
+}
+
+/** A failed attempt. */
+export interface FailedAttempt {
+  /** Its number, from 1. */
+  readonly attempt: number;
+  readonly code: string;
+  readonly message: string;
+  /** How long until the next one, in ms. */
+  readonly pause: number;
+  /** What was thrown. */
+  readonly error: unknown;
 }
 
 /** What a drive is made of. */
@@ -83,7 +99,7 @@ export interface DriveOwner {
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
-  stopped(why: CatgaError): void;
+  stopped(why: () => CatgaError): void;
 }
 
 /** The state of a drive. */
@@ -201,7 +217,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
-      await (this.#storing ??= this.#store().finally(() => this.#storing = undefined));
+      await (this.#storing ??= this.#store());
     }
     return !this.over;
   }
@@ -244,6 +260,7 @@ export class DriveState {
     } catch (error) {
       this.broken(error);
     } finally {
+      this.#storing = undefined;
       this.active--;
       this.look();
     }
@@ -375,7 +392,7 @@ export class DriveState {
 
   soon(then: () => void): void {
     this.active++;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.active--;
       if (!this.over) then();
       this.look();
@@ -386,7 +403,7 @@ export class DriveState {
   look(): void {
     if (this.#looking || this.over) return;
     this.#looking = true;
-    this.host.clock.soon(() => {
+    this.host.soon(() => {
       this.#looking = false;
       if (this.over || this.active > 0) return;
       if (this.#queue.length > 0) return void this.stored().then(() => this.look());
@@ -400,10 +417,10 @@ export class DriveState {
     if (this.over) return;
     this.over = true;
     for (const timer of this.#timers) timer.cancel();
-    this.#owner.stopped(
+    this.#owner.stopped(() =>
       end === "lost"
         ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
-        : new CatgaError("CLOSED", `${this.label} is not driven here any more`),
+        : new CatgaError("CLOSED", `${this.label} is not driven here any more`)
     );
     this.#resolve(end);
   }

@@ -46,18 +46,27 @@ interface Held {
   /** Resolves when it has a lease. */
   readonly leased: Promise<"leased">;
   readonly lease: () => void;
+  isLeased: boolean;
   /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
   renew: number;
   /** The last message that it had read, when it ended. */
   sequence: number;
 }
 
+/** A run that has ended, or waits. */
+interface Settled {
+  readonly sequence: number;
+  readonly ended: boolean;
+}
+
 /** The runs that a node drives. */
 export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, Held>();
-  /** Runs that ended here lately, and the sequence of their last message. */
-  readonly #ended = new Map<string, number>();
+  /** Runs that ended here lately, or began to wait, and the last message that they had read. */
+  #settled = new Map<string, Settled>();
+  /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
+  #settledBefore: ReadonlyMap<string, Settled> = new Map();
   #leaving = false;
   #timer: Timer | undefined;
 
@@ -97,16 +106,23 @@ export class Drives {
     const isLease = call.due?.step === LEASE;
     const due = isLease ? undefined : call.due;
     let hint = holder;
+    let vain = 0;
+    /** Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never stored. */
+    const pause = async () => {
+      if (++vain > MOST_TURNS) throw behind(call);
+      await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
+    };
     for (let turn = 0;; turn++) {
-      if ((this.#ended.get(key) ?? -1) >= call.sequence && due === undefined) return;
+      if (due === undefined && this.#isSettled(key, call.sequence)) return;
       let held = this.#held.get(key);
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
         hint = undefined;
-        if (turn > 0) await delay(host.clock, Math.min(1_000, 50 * turn));
+        if (turn > 0) await pause();
         continue;
       }
       // one that is being loaded does not learn what is due
+      const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw leaving(call.ref);
@@ -120,7 +136,7 @@ export class Drives {
         if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
-        await delay(host.clock, 20);
+        await pause();
         continue;
       }
       if (end === "left") throw leaving(call.ref);
@@ -136,13 +152,27 @@ export class Drives {
       if (end === "ended") return;
       // a drive that was there before may have ended without seeing this
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
+      if (end === "suspended" && isLoaded) await pause();
       if (end === "lost") await delay(host.clock, 20);
     }
   }
 
-  /** Tells a run that is driven here that there is something new. */
-  tell(ref: RunRef): void {
-    this.#held.get(keyOf(ref))?.drive?.tell();
+  /** Whether a run has ended or waits, or has a lease, having read a message: nobody needs to be called for that. */
+  isOver(ref: RunRef, sequence: number): boolean {
+    const key = keyOf(ref);
+    const held = this.#held.get(key);
+    if (held?.isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
+    return this.#isSettled(key, sequence);
+  }
+
+  /**
+   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to that, too, and later, while it
+   * has no leader.
+   */
+  news(body: WorkflowBody | undefined, call: Call): void {
+    const held = this.#held.get(keyOf(call.ref));
+    if (held !== undefined) return void held.drive?.tell();
+    if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
   }
 
   /** Begins no more attempts. */
@@ -191,7 +221,7 @@ export class Drives {
     const end = await drive.end;
     held.sequence = journal.sequence;
     if (end === "again" && drive.error !== undefined) throw drive.error;
-    if (end === "ended") this.#remember(keyOf(ref), journal.sequence);
+    if (end === "ended" || end === "suspended") this.#remember(keyOf(ref), journal.sequence, end === "ended");
     return end;
   }
 
@@ -203,7 +233,11 @@ export class Drives {
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
     const held: Held = {
-      ...{ end, drive: undefined, ref, since, leased, lease: () => lease("leased"), renew: since + HELD, sequence: 0 },
+      ...{ end, drive: undefined, ref, since, leased, isLeased: false, renew: since + HELD, sequence: 0 },
+      lease: () => {
+        held.isLeased = true;
+        lease("leased");
+      },
     };
     this.#held.set(key, held);
     this.#host.begun();
@@ -214,11 +248,17 @@ export class Drives {
     return held;
   }
 
-  #remember(key: string, sequence: number): void {
-    this.#ended.delete(key);
-    this.#ended.set(key, sequence);
-    if (this.#ended.size <= REMEMBERED) return;
-    for (const oldest of this.#ended.keys()) return void this.#ended.delete(oldest);
+  /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
+  #isSettled(key: string, sequence: number): boolean {
+    const settled = this.#settled.get(key) ?? this.#settledBefore.get(key);
+    return settled !== undefined && settled.sequence >= sequence && (settled.ended || sequence > 0);
+  }
+
+  #remember(key: string, sequence: number, ended: boolean): void {
+    this.#settled.set(key, { sequence, ended });
+    if (this.#settled.size < REMEMBERED) return;
+    this.#settledBefore = this.#settled;
+    this.#settled = new Map();
   }
 
   /** Puts leases off, and gives one to each run that takes long. */
@@ -250,6 +290,12 @@ function leaving({ workflow, run }: RunRef): CatgaError {
   return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
 }
 
+function behind({ ref: { workflow, run }, sequence }: Call): CatgaError {
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} cannot be read up to ${sequence}`, {
+    retryable: true,
+  });
+}
+
 /** In place of a step: the lease of a run that takes long. */
 export const LEASE = "@lease";
 /** How long a run is held without a lease, in ms. */
@@ -258,5 +304,5 @@ const HELD = 10_000;
 const SHORTEST = 4_000;
 const FOR_EACH = 10;
 const TICK = 500; // ms
-const REMEMBERED = 10_000;
+const REMEMBERED = 5_000;
 const MOST_TURNS = 8;

@@ -57,6 +57,7 @@ function node(
       alive: (other: string) => other === endpoint,
       passOn: none,
       wake,
+      soon: (callback: () => void) => clock.soon(callback),
       send: none,
       startChild: none,
       cancelChild: none,
@@ -68,6 +69,7 @@ function node(
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
       long() {},
+      failed() {},
     },
   });
   const stuck: string[] = [];

@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
 import type { Step } from "../contract/flow.ts";
 import { testCluster } from "@catga/catga/testing";
@@ -418,6 +418,105 @@ describe("workflow", () => {
     const killed = cluster.clock.now();
     const other = unwrap(await cluster.app("node-2").result(Order, run, { timeout: 60_000 }));
     assert(other !== "node-1" && cluster.clock.now() - killed < 5_000, `${other} ${cluster.clock.now() - killed}`);
+  });
+
+  for (const ms of [20, 1_000]) {
+    it(`runs that were started together go on at other nodes when theirs is killed ${ms} ms later`, async () => {
+      const Order = workflow<void, string>("Order");
+      await using cluster = await testCluster(3, {
+        node: (id) => ({
+          handlers: Order.handle((flow) =>
+            flow.step("pay", () => id === "node-1" ? new Promise<string>(() => {}) : id, { timeout: 3_600_000 })
+          ),
+        }),
+      });
+      const app = cluster.app("node-1");
+      const runs = (await Promise.all(Array.from({ length: 5 }, () => app.start(Order)))).map(unwrap);
+      await cluster.advance(ms);
+      cluster.kill("node-1");
+      const killed = cluster.clock.now();
+      const results = await Promise.all(
+        runs.map((run) => cluster.app("node-2").result(Order, run, { timeout: 60_000 })),
+      );
+      for (const result of results) assert(unwrap(result) !== "node-1");
+      assertLess(cluster.clock.now() - killed, 10_000);
+    });
+  }
+
+  it("a signal has a run go on at once at its node, while its subscription has no leader", async () => {
+    const Gate = workflow<void, string>("Gate");
+    const Open = Gate.signal("Open");
+    const handlers = Gate.handle(async (flow) => (await flow.wait(Open), await flow.step("in", () => "opened")));
+    await using cluster = await testCluster(3, { handlers });
+    await cluster.advance(5_000);
+    const subscriptions = await cluster.app("node-1").subscriptions();
+    const leader = subscriptions.find(({ contracts }) => contracts.includes("Gate-run.called"))!.leader!;
+    const app = cluster.app(leader === "node-1" ? "node-2" : "node-1");
+    const run = unwrap(await app.start(Gate));
+    await cluster.advance(1_000);
+    assertEquals((await infoOf(app, run)).status, "waiting");
+    cluster.pause(leader);
+    const began = cluster.clock.now();
+    unwrap(await app.tell(Open, run));
+    assertEquals(unwrap(await app.result(Gate, run)), "opened");
+    assertLess(cluster.clock.now() - began, 500);
+  });
+
+  it("a command with an unknown outcome is sent again under its id if it is idempotent", async () => {
+    const Pay = command<void, string>("Pay", { idempotent: true });
+    const Order = workflow<void, string>("Order");
+    const order = Order.handle(async (flow) => {
+      const paid = await flow.send(Pay);
+      return paid.ok ? paid.value : "failed";
+    });
+    const ids: string[] = [];
+    const pay = (hangs: boolean) =>
+      Pay.handle((_, { id }) => {
+        ids.push(id);
+        return hangs ? new Promise<string>(() => {}) : "paid";
+      });
+    await using cluster = await testCluster(["order", "pay"], {
+      node: (id) => ({ handlers: id === "order" ? order : pay(true) }),
+    });
+    const app = cluster.app("order");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(1_000);
+    cluster.kill("pay");
+    await cluster.start("pay-2", { handlers: pay(false) });
+    assertEquals(unwrap(await app.result(Order, run, { timeout: 120_000 })), "paid");
+    assertEquals(ids, [`Order:${run}:Pay`, `Order:${run}:Pay`]);
+  });
+
+  it("a step that cannot reach what it calls is tried again at pauses of a fifth of the time that this lasts", async () => {
+    const Order = workflow<void, string>("Order");
+    const order = Order.handle(async (flow) => (await flow.send(Charge, { cents: 1 })).ok ? "paid" : "declined");
+    await using cluster = await testCluster(1, { handlers: order });
+    const [app] = cluster.apps;
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(90_000);
+    const failed = (await infoOf(app, run)).timeline.filter(({ type }) => type === "failed").map(({ at }) =>
+      at.getTime()
+    );
+    const lasted = failed.at(-1)! - failed[0];
+    const pause = failed.at(-1)! - failed.at(-2)!;
+    assert(pause > lasted / 10 && pause < lasted / 2, `${failed.map((at) => at - failed[0])}`);
+  });
+
+  it("a stuck run is logged as an error", async () => {
+    const errors: string[] = [];
+    const Export = workflow<void>("Export");
+    const handlers = Export.handle((flow) =>
+      flow.step("upload", () => {
+        throw new Error("the disk is full");
+      }, { retry: { attempts: 1 } })
+    );
+    const logger = { debug() {}, info() {}, warn() {}, error: (message: string) => void errors.push(message) };
+    await using app = await catga({ handlers, logger });
+    const run = unwrap(await app.start(Export));
+    while ((await infoOf(app, run)).status !== "stuck") await app.clock.sleep(5);
+    const logged = errors.filter((text) => text.includes(`run ${run} of Export is stuck`));
+    assertEquals(logged.length, 1, errors.join("\n"));
+    assert(logged[0].includes("the disk is full"), logged[0]);
   });
 
   it("a node that was frozen loses the run, and its step aborts", async () => {

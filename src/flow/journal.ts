@@ -35,7 +35,14 @@ export type CalledEntry =
     | Started
     | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
-    | { readonly t: "told"; readonly step: string; readonly outcome: Outcome }
+    /** How the run that a step had started has ended: counts if the step did start that one. */
+    | {
+      readonly t: "told";
+      readonly step: string;
+      readonly workflow: string;
+      readonly run: string;
+      readonly outcome: Outcome;
+    }
     | { readonly t: "retried" }
     | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
   );
@@ -84,8 +91,8 @@ export interface Stored {
   readonly sequence: number;
   /** When it was stored, in ms since 1970. */
   readonly time: number;
-  /** The endpoint of the node that drives the run from here on; empty: none has. */
-  readonly holder: string;
+  /** The endpoint of the node that drives the run from here on; empty: none has; `undefined`: as before, for it cannot be read. */
+  readonly holder: string | undefined;
   readonly entries: readonly Entry[];
 }
 
@@ -143,11 +150,13 @@ export class Journal {
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();
+  /** Ends of runs, by the step that is told and the run. */
+  readonly #told = new Map<string, Outcome>();
 
   /** Applies a message. Messages come in order, each once. */
   apply({ sequence, time, holder, entries }: Stored): void {
     this.sequence = sequence;
-    this.holder = holder;
+    this.holder = holder ?? this.holder;
     this.changedAt = time;
     for (const entry of entries) {
       this.#entry(entry, time);
@@ -175,7 +184,8 @@ export class Journal {
       case "done":
         return this.#outcome(entry.step, entry.outcome);
       case "told":
-        return this.#outcome(entry.step, entry.outcome);
+        this.#told.set(childKey(entry.step, entry), entry.outcome);
+        return this.#childOutcome(entry.step);
       case "skipped":
         return this.#outcome(entry.step, { ok: true, value: entry.value });
       case "failed": {
@@ -220,7 +230,7 @@ export class Journal {
       }
       case "child":
         this.children.set(entry.step, { workflow: entry.workflow, run: entry.run, since: time });
-        return;
+        return this.#childOutcome(entry.step);
       case "cancelled":
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
         // a failure that nobody decided on is no reason to wait
@@ -249,12 +259,28 @@ export class Journal {
     }
   }
 
+  /** Whether the end of a run is known that a step may have started. */
+  wasTold(step: string, child: { readonly workflow: string; readonly run: string }): boolean {
+    return this.#told.has(childKey(step, child));
+  }
+
+  /** A child may end before it is recorded that the step has started it. */
+  #childOutcome(step: string): void {
+    const child = this.children.get(step);
+    const outcome = child === undefined ? undefined : this.#told.get(childKey(step, child));
+    if (outcome !== undefined) this.#outcome(step, outcome);
+  }
+
   /** The first outcome of a step counts. */
   #outcome(step: string, outcome: Outcome): void {
     if (!this.outcomes.has(step)) this.outcomes.set(step, { ...outcome, index: this.entries });
     this.failures.delete(step);
     this.children.delete(step);
   }
+}
+
+function childKey(step: string, { workflow, run }: { readonly workflow: string; readonly run: string }): string {
+  return `${workflow}/${run}/${step}`;
 }
 
 /** In place of a step: the time that the run may take. */

@@ -1,7 +1,8 @@
-/** What attempts of steps come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
-import type { StepOptions } from "../contract/flow.ts";
+/** Attempts of steps, and what they come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
+import type { Step, StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { isFailure } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
@@ -23,6 +24,48 @@ export class Passing extends CatgaError {
 export class Decided extends CatgaError {
   constructor({ code, message, details }: RecordedError) {
     super(code, message, { details });
+  }
+}
+
+/** An attempt of a step. */
+export class Attempt implements Step {
+  readonly id: string;
+  readonly attempt: number;
+  /** There was none before. */
+  readonly fresh: boolean;
+  #controller: AbortController | undefined;
+  #aborted: CatgaError | undefined;
+  #reject: ((why: CatgaError) => void) | undefined;
+
+  constructor(id: string, attempt: number, fresh: boolean) {
+    this.id = id;
+    this.attempt = attempt;
+    this.fresh = fresh;
+  }
+
+  /** Made when it is asked for: many functions do not take it, and it costs more than all else of an attempt. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(why: CatgaError): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = why;
+    this.#controller?.abort(why);
+    this.#reject?.(why);
+  }
+
+  /** What it comes to, or why it was aborted if that is first. */
+  outcome(performed: Promise<Outcome>): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      performed.then(resolve, reject);
+      if (this.#aborted !== undefined) reject(this.#aborted);
+    });
   }
 }
 
@@ -66,18 +109,28 @@ export function errorOf({ code, message, retryable, details }: RecordedError): C
   return new CatgaError(code, message, { retryable: retryable ?? false, details });
 }
 
-/** An error as it is recorded: no stack, no cause. */
+/** What user code threw; an error in place of what cannot be read. */
+export function readable(thrown: unknown): unknown {
+  try {
+    recorded(isFailure(thrown) ? thrown.error : thrown);
+    return thrown;
+  } catch {
+    return new Error("what was thrown cannot be read");
+  }
+}
+
+/** An error as it is recorded: no stack, no cause. Throws for one that cannot be read. */
 export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
     const { code, message, retryable, details } = error;
     return {
       code,
-      message: brief(message),
+      message: brief(String(message)),
       ...(retryable ? { retryable } : {}),
       ...(isSendable(details) ? { details } : {}),
     };
   }
-  return { code: "HANDLER_FAILED", message: brief(error instanceof Error ? error.message : String(error)) };
+  return { code: "HANDLER_FAILED", message: brief(String(error instanceof Error ? error.message : error)) };
 }
 
 function isSendable(details: unknown): boolean {
@@ -91,19 +144,6 @@ function isSendable(details: unknown): boolean {
 
 function brief(message: string): string {
   return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message;
-}
-
-/** The promise, or the signal's reason if that aborts first. */
-export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    promise.catch(() => {}); // nobody waits for it
-    return Promise.reject(signal.reason);
-  }
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 export function timeOf(until: number | Date, now: number): number {

@@ -14,6 +14,8 @@ import type { RunRef } from "./run_log.ts";
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;
+  /** Calls back in a later turn of the event loop. */
+  soon(callback: () => void): void;
   /** `undefined`: there are no other nodes. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
   /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
@@ -23,11 +25,21 @@ export interface ResultsHost {
 /** Called once with how a run has ended. */
 type Waiter = (outcome: Outcome | "no run") => void;
 
+/** A run that is waited for. */
+interface Waited {
+  readonly ref: RunRef;
+  readonly waiters: Set<Waiter>;
+  /** It is being read; "again": and announced meanwhile. */
+  reading: boolean | "again";
+}
+
 /** Those who wait. */
 export class Results {
   readonly #host: ResultsHost;
-  readonly #waiting = new Map<string, { readonly ref: RunRef; readonly waiters: Set<Waiter> }>();
+  readonly #waiting = new Map<string, Waited>();
   readonly #subscriptions = new Map<string, Subscription>();
+  /** By workflow: ends that are to be announced. */
+  readonly #ended = new Map<string, string[]>();
   #offStatus: (() => void) | undefined;
   #timer: Timer | undefined;
 
@@ -39,7 +51,7 @@ export class Results {
   wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);
-    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set() });
+    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false });
     entry.waiters.add(waiter);
     this.#listen(ref.workflow);
     if (!goesOn) this.#check(ref);
@@ -53,13 +65,26 @@ export class Results {
   /** A run of this node has ended. */
   ended(ref: RunRef, outcome: Outcome): void {
     this.#settle(ref, outcome);
+    if (this.#host.transport === undefined) return;
+    const others = this.#ended.get(ref.workflow);
+    if (others !== undefined) return void others.push(ref.run);
+    if (this.#ended.size === 0) this.#host.soon(() => this.#announce());
+    this.#ended.set(ref.workflow, [ref.run]);
+  }
+
+  /** Those that have ended in one turn in one message. */
+  #announce(): void {
     const { transport } = this.#host;
-    if (transport?.status.state !== "connected") return;
-    try {
-      transport.publish(this.#subject(ref.workflow), JSON.stringify({ run: ref.run }));
-    } catch {
-      // who waits looks into the stream
+    for (const [workflow, runs] of this.#ended) {
+      while (transport?.status.state === "connected" && runs.length > 0) {
+        try {
+          transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.splice(0, MOST_ENDS) }));
+        } catch {
+          // who waits looks into the stream
+        }
+      }
     }
+    this.#ended.clear();
   }
 
   close(): void {
@@ -79,8 +104,10 @@ export class Results {
       if (state === "connected") { for (const { ref } of this.#waiting.values()) this.#check(ref); }
     });
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
-      const run = readEnd(data);
-      if (run !== undefined && this.#waiting.has(keyOf({ workflow, run }))) this.#check({ workflow, run });
+      if (this.#waiting.size === 0) return;
+      for (const run of readEnds(data)) {
+        if (this.#waiting.has(keyOf({ workflow, run }))) this.#check({ workflow, run });
+      }
     });
     this.#subscriptions.set(workflow, subscription);
   }
@@ -96,9 +123,19 @@ export class Results {
   }
 
   #check(ref: RunRef): void {
+    const entry = this.#waiting.get(keyOf(ref));
+    if (entry === undefined) return;
+    // anybody may announce what he likes
+    if (entry.reading !== false) return void (entry.reading = "again");
+    entry.reading = true;
+    const read = () => {
+      const { reading } = entry;
+      entry.reading = false;
+      if (reading === "again") this.#check(ref);
+    };
     this.#host.read(ref).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => {}); // the next look reads it
+    }, () => {}).then(read); // the next look reads what could not be read
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {
@@ -115,15 +152,21 @@ export function keyOf({ workflow, run }: RunRef): string {
   return `${workflow}/${run}`;
 }
 
-/** The run that an announcement is about; `undefined` for what is none. */
-function readEnd(data: Uint8Array): string | undefined {
+/** The runs that an announcement is about; none for what is no announcement. */
+function readEnds(data: Uint8Array): readonly string[] {
   try {
     const said = JSON.parse(decode(data));
-    return isRecord(said) && typeof said.run === "string" ? said.run : undefined;
+    return isRecord(said) && isArrayOfStrings(said.runs) ? said.runs : [];
   } catch {
-    return undefined;
+    return [];
   }
 }
 
+function isArrayOfStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
+}
+
+/** The most ends in a message: each has an id of up to 128 characters. */
+const MOST_ENDS = 100;
 const FIRST_LOOK = 1_000; // ms
 const LOOK = 60_000; // ms

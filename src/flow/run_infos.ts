@@ -77,6 +77,10 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
       if (current?.outcomes.has(step)) {
         throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
       }
+      if (current?.waits.has(step) || current?.sleeps.has(step)) {
+        const why = "it waits for a signal, which can be told, or for a time";
+        throw new CatgaError("CONFLICT", `${step} of run ${ref.run} is no step that can be skipped: ${why}`);
+      }
       const given = value === undefined ? undefined : decodeText(encodeValue(value, "value"));
       await tell(ref, (by) => ({ t: "skipped", step, value: given, reason, by }));
     },

@@ -5,9 +5,8 @@
  *
  * Over 400 lines: reading and writing share the format of a message.
  */
-import { CALLED, RECORDED, runType } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED, runType } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
-import { isRecord } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,
@@ -16,11 +15,13 @@ import {
   eventText,
   payloadOf,
   readEntityMessage,
+  type StoredItem,
 } from "../log/format/entity_group.ts";
 import { entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
-import { type CalledEntry, type Entry, Journal, type Stored } from "./journal.ts";
+import { entryOf } from "./entry_of.ts";
+import { type CalledEntry, type Entry, Journal, type Started, type Stored } from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -44,6 +45,12 @@ export interface RunLogHost {
 /** What runs need of the stream. */
 export type RunStream = Pick<LogStream, "append" | "last" | "lasts" | "read" | "purge">;
 
+/** A message that is to be appended. `mark` names it. */
+interface RunMessage {
+  readonly text: string;
+  readonly mark: string;
+}
+
 /** The last message of a run, in short. */
 export interface RunEnd {
   readonly sequence: number;
@@ -52,6 +59,12 @@ export interface RunEnd {
   readonly entries: readonly Entry[];
   /** How many entries there are. */
   readonly version: number;
+}
+
+/** Something that a run was told is stored. */
+export interface Told {
+  readonly holder: string;
+  readonly sequence: number;
 }
 
 /** The runs of a namespace as they are stored. */
@@ -75,10 +88,39 @@ export class RunLog {
     return this.#host.maxPayload() - 8_192;
   }
 
-  /** The last message of a run, from the leader. Rejects with `UNAVAILABLE`. */
+  /** The last message of a run that can be read, from the leader. Rejects with `UNAVAILABLE`. */
   async end(ref: RunRef): Promise<RunEnd | undefined> {
-    const last = await (await this.#host.stream()).last(this.subject(ref), { latest: true });
-    return last === undefined ? undefined : endOf(ref, last);
+    const last = await this.#last(ref);
+    if (last === undefined) return undefined;
+    const end = endOf(ref, last);
+    if (end !== undefined) return end;
+    let readable: Stored | undefined;
+    const journal = await this.load(ref, (stored) => {
+      if (stored.holder !== undefined) readable = stored;
+    });
+    if (journal === undefined) return undefined;
+    const { sequence, holder, ended, entries: version } = journal;
+    return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version };
+  }
+
+  async #last(ref: RunRef): Promise<StoredMessage | undefined> {
+    return await (await this.#host.stream()).last(this.subject(ref), { latest: true });
+  }
+
+  /** Appends the first message of a run. `conflict`: there is such a run. Rejects as {@link RunLog.append}. */
+  async begin(ref: RunRef, message: RunMessage, over: () => boolean): Promise<number | "conflict"> {
+    for (let expect = 0;;) {
+      const stored = await this.append(ref, message, expect, over);
+      if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
+      // what cannot be read is no run
+      expect = (await this.#last(ref))?.sequence ?? 0;
+    }
+  }
+
+  /** How a run was started. Rejects with `UNAVAILABLE`. */
+  async start(ref: RunRef): Promise<Started | undefined> {
+    const entry = (await this.first(ref))?.entries[0];
+    return entry?.t === "started" ? entry : (await this.load(ref))?.started;
   }
 
   /** The first entry of a run. */
@@ -133,15 +175,18 @@ export class RunLog {
   async all(workflow: string | undefined): Promise<{ readonly ref: RunRef; readonly ended: boolean }[]> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
-    const found = new Map<string, { readonly ref: RunRef; readonly ended: boolean }>();
+    const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
     await stream.lasts(`catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`, (message) => {
       const { type, id } = readEntitySubject(namespace, message.subject) ?? { type: "", id: "" };
       if (!type.endsWith(RUN)) return;
       const ref = { workflow: type.slice(0, -RUN.length), run: id };
-      const end = endOf(ref, message);
-      if (end !== undefined) found.set(message.subject, { ref, ended: end.ended });
+      found.set(message.subject, { ref, end: endOf(ref, message) });
     });
-    return [...found.values()];
+    const runs: { readonly ref: RunRef; readonly ended: boolean }[] = [];
+    for (const { ref, end = await this.end(ref) } of found.values()) {
+      if (end !== undefined) runs.push({ ref, ended: end.ended });
+    }
+    return runs;
   }
 
   /** Notes that a run is about to be stuck: before it is, so that it is found without reading the others. Rejects with a `CatgaError`. */
@@ -157,7 +202,7 @@ export class RunLog {
     const found = new Map<string, { readonly ref: RunRef; readonly time: number; readonly sequence: number }>();
     await stream.lasts(`catga.${this.#host.namespace}.entity.${STUCK}.*`, ({ subject, sequence, time, data }) => {
       const ref = readRef(data);
-      if (ref !== undefined) found.set(subject, { ref, time, sequence });
+      if (ref !== undefined && this.#stuckSubject(ref) === subject) found.set(subject, { ref, time, sequence });
     });
     return [...found.values()];
   }
@@ -203,20 +248,13 @@ export class RunLog {
     { workflow, run }: RunRef,
     entries: readonly Entry[],
     { version, holder }: { readonly version: number; readonly holder: string },
-  ): { readonly text: string; readonly mark: string } {
+  ): RunMessage {
     const { endpoint, clock, number } = this.#host;
     const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
-    const head = commandText({
-      ...{
-        name: workflow,
-        id: run,
-        events: entries.length,
-        result: entries.at(-1)?.t === "ended" ? ENDED : undefined,
-        fingerprint: holder,
-      },
-      ...{ correlation: undefined, headers: undefined },
-    });
-    const events = entries.map((entry) => eventText(isCalled(entry) ? CALLED : RECORDED, encodeValue(entry, "entry")));
+    const result = entries.at(-1)?.t === "ended" ? ENDED : undefined;
+    const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
+    const head = commandText({ ...own, correlation: undefined, headers: undefined });
+    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
     return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }
 
@@ -226,7 +264,7 @@ export class RunLog {
    */
   async append(
     ref: RunRef,
-    { text, mark }: { readonly text: string; readonly mark: string },
+    { text, mark }: RunMessage,
     expect: number,
     over: () => boolean,
   ): Promise<number | "conflict"> {
@@ -257,16 +295,17 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder; with
-   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder, and the
+   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
    */
-  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<string | undefined> {
+  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<Told | undefined> {
     while (true) {
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
       const message = this.message(ref, [entryFor(holder)], { version, holder });
-      if (await this.append(ref, message, end.sequence, over) !== "conflict") return holder;
+      const sequence = await this.append(ref, message, end.sequence, over);
+      if (sequence !== "conflict") return { holder, sequence };
     }
   }
 
@@ -342,6 +381,11 @@ export function isCalled({ t }: Entry): boolean {
   return CALLS.has(t);
 }
 
+function eventOf(entry: Entry): string {
+  if (entry.t === "started" && entry.by !== "") return BEGUN;
+  return isCalled(entry) ? CALLED : RECORDED;
+}
+
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
 
 /** A message of a run, read. What cannot be read has no entries. */
@@ -353,7 +397,7 @@ function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undef
   return {
     sequence,
     time,
-    holder: read?.commands[0].fingerprint ?? "",
+    holder: read === undefined ? undefined : read.commands[0].fingerprint ?? "",
     entries: read === undefined ? [] : entriesOf(read),
   };
 }
@@ -366,29 +410,30 @@ function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessa
 function entriesOf({ items }: EntityMessage): readonly Entry[] {
   const entries: Entry[] = [];
   for (const item of items) {
-    const entry = entryOf(payloadOf(item));
+    const entry = entryIn(item);
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
 }
 
-/** An entry of a message that anybody may have written; what is none is passed over. */
-export function entryOf(payload: unknown): Entry | undefined {
-  if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
-  // its members are those that Catga writes: who may write runs decides what they do (docs/security.md)
-  return payload as unknown as Entry;
+function entryIn(item: StoredItem): Entry | undefined {
+  try {
+    return entryOf(payloadOf(item));
+  } catch {
+    return undefined; // its tags are invalid
+  }
 }
 
 /** The last message of a run, in short. */
 export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   const read = readMessage(ref, message);
   if (read === undefined) return undefined;
-  const [{ result, fingerprint }] = read.commands;
+  const entries = entriesOf(read);
   return {
     sequence: message.sequence,
-    ended: result === ENDED,
-    holder: fingerprint ?? "",
-    entries: entriesOf(read),
+    ended: entries.at(-1)?.t === "ended",
+    holder: read.commands[0].fingerprint ?? "",
+    entries,
     version: read.version + read.items.length,
   };
 }
@@ -396,7 +441,9 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
 function readRef(data: Uint8Array): RunRef | undefined {
   try {
     const ref = JSON.parse(decode(data));
-    return typeof ref?.workflow === "string" && typeof ref.run === "string" ? ref : undefined;
+    if (typeof ref?.workflow !== "string" || typeof ref.run !== "string") return undefined;
+    // each is a part of a subject
+    return /^[\w-]+$/.test(ref.workflow) && ref.run.isWellFormed() ? ref : undefined;
   } catch {
     return undefined;
   }

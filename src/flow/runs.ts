@@ -5,6 +5,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
+import { describe } from "../contract/definition.ts";
 import type {
   AnySignal,
   AnyWorkflow,
@@ -17,28 +18,47 @@ import type {
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import { checkCron } from "../contract/kept.ts";
 import { validate } from "../contract/schema.ts";
-import type { SendOptions } from "../contract/send_options.ts";
-import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
-import type { RunDue, RunJoin, WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
+import { ALONE, type SendOptions } from "../contract/send_options.ts";
+import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
+import type {
+  RunDue,
+  RunJoin,
+  RunJoined,
+  RunsAsked,
+  StartedRuns,
+  WorkflowBody,
+  WorkflowDefinition,
+} from "../contract/workflow_body.ts";
 import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
-import type { DurableLog } from "../dispatch/remote.ts";
+import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/position.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, type Random, token } from "../ports/clock.ts";
+import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded } from "./outcomes.ts";
+import type { FailedAttempt } from "./drive_state.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
-import { type CalledEntry, Journal, type Outcome, type Parent, type RecordedError, type Started } from "./journal.ts";
+import { entryOf } from "./entry_of.ts";
+import {
+  type CalledEntry,
+  type Entry,
+  Journal,
+  type Outcome,
+  type Parent,
+  type RecordedError,
+  type Started,
+} from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { Sweep } from "./sweep.ts";
-import { entryOf, RunLog, type RunRef } from "./run_log.ts";
+import { RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost {
@@ -81,6 +101,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly random: Random;
   readonly timeout: number;
   readonly log: RunLog;
+  readonly soon: (callback: () => void) => void;
   readonly #host: RunsHost;
   readonly #drives: Drives;
   readonly #results: Results;
@@ -101,6 +122,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.clock = clock;
     this.random = random;
     this.timeout = timeout;
+    this.soon = together(clock);
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
       ...{ namespace, endpoint, clock },
@@ -116,7 +138,7 @@ export class Runs implements DrivesHost, NodeRuns {
         fault: (during, error) => this.#fault(during, error),
       }, definition)
     );
-    this.#results = new Results({ namespace, clock, transport, read: (ref) => this.#outcome(ref) });
+    this.#results = new Results({ namespace, clock, transport, soon: this.soon, read: (ref) => this.#outcome(ref) });
   }
 
   get mostBytes(): number {
@@ -125,19 +147,40 @@ export class Runs implements DrivesHost, NodeRuns {
 
   // what the internal handlers of a workflow call --------------------------------------------------
 
-  async called(body: WorkflowBody, payload: unknown, ctx: Context): Promise<void> {
-    const entry = entryOf(payload) as CalledEntry | undefined;
-    const { key: run, position } = ctx;
-    if (entry === undefined || run === undefined || position === undefined) return;
-    const ref = { workflow: body.definition.name, run };
-    await this.#drives.call(
-      body,
-      { ref, sequence: sequenceOf(position) },
-      typeof entry.by === "string" ? entry.by : "",
-    );
+  async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
+    if (starts.length === 1) return await this.called(body, starts[0].payload, starts[0]);
+    const { name: workflow } = body.definition;
+    const of = new Map<string, (readonly [start: StartedRuns[number], run: string, sequence: number])[]>();
+    for (const start of starts) {
+      const by = holderOf(start.payload);
+      if (by === undefined || start.key === undefined) continue;
+      const one = [start, start.key, sequenceOf(start.position)] as const;
+      const others = of.get(by);
+      if (others === undefined) of.set(by, [one]);
+      else others.push(one);
+    }
+    await Promise.all([...of].map(async ([holder, own]) => {
+      const over = await this.#areOver(workflow, holder, own.map(([, run, sequence]) => [run, sequence]));
+      for (const [i, [start, run]] of own.entries()) {
+        if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
+      }
+    }));
   }
 
-  async due(body: WorkflowBody, { run, step, at, start }: RunDue): Promise<void> {
+  async called(
+    body: WorkflowBody,
+    payload: unknown,
+    { key: run, position }: Pick<Context, "key" | "position">,
+  ): Promise<void> {
+    const by = holderOf(payload);
+    if (by === undefined || run === undefined || position === undefined) return;
+    const ref = { workflow: body.definition.name, run };
+    await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by);
+  }
+
+  async due(body: WorkflowBody, { run: named, step, at, start, cron }: RunDue, ctx: Context): Promise<void> {
+    // the id of a firing is the name of its schedule, and its time
+    const run = cron ? ctx.id.slice(startName("").length) : named;
     const ref = { workflow: body.definition.name, run };
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
@@ -145,9 +188,12 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
   }
 
-  async join(body: WorkflowBody, { run, sequence, due, news }: RunJoin): Promise<void> {
-    const ref = { workflow: body.definition.name, run };
-    if (news) return this.#drives.tell(ref);
+  async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
+    const { name: workflow } = body.definition;
+    if ("asked" in join) return this.#over(workflow, join.asked);
+    const { run, sequence, due, news } = join;
+    const ref = { workflow, run };
+    if (news) return this.#drives.news(body, { ref, sequence });
     await this.#drives.call(body, { ref, sequence, due });
   }
 
@@ -156,11 +202,8 @@ export class Runs implements DrivesHost, NodeRuns {
   async start(workflow: AnyWorkflow, input: unknown, options: StartOptions = {}): Promise<Result<string, never>> {
     const definition = definitionOf("start", workflow);
     const at = `start ${definition.name}`;
-    checkKnown(at, options, START_OPTIONS);
-    if (options.id !== undefined) checkRun(`${at}: id`, options.id);
-    if (options.at !== undefined && !(options.at instanceof Date && !Number.isNaN(options.at.getTime()))) {
-      throw new TypeError(`${at}: at must be a valid Date; got ${show(options.at)}`);
-    }
+    checkStartOptions(at, options, definition);
+    const { cron, zone } = options;
     if (definition.input !== undefined) {
       const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
       if (!parsed.ok) return { ok: false, error: parsed.error as CatgaError<never> };
@@ -171,6 +214,7 @@ export class Runs implements DrivesHost, NodeRuns {
       text = input === undefined ? "" : encodeValue(input, "input");
       run = options.id ?? definition.id?.(input as never) ?? token(this.random, 16);
       checkRun(`${at}: the id that its contract makes of the input`, run);
+      if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
@@ -178,9 +222,11 @@ export class Runs implements DrivesHost, NodeRuns {
     if (exceeds(text, this.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    if (options.at !== undefined && options.at.getTime() > this.clock.now()) {
-      const due = { run, step: "", at: options.at.getTime(), start: text };
-      const stored = await this.#schedule({ workflow: definition.name }, `start ${run}`, due, options.at.getTime());
+    const later = options.at !== undefined && options.at.getTime() > this.clock.now() ? options.at : undefined;
+    if (later !== undefined || cron !== undefined) {
+      const due: RunDue = { run, step: "", at: later?.getTime() ?? 0, start: text, ...(later ? {} : { cron: true }) };
+      const when: Schedule = later === undefined ? { cron: cron!, zone } : { at: later };
+      const stored = await this.#schedule(definition.name, startName(run), due, when);
       return stored.ok ? { ok: true, value: run } : stored;
     }
     // as other nodes and later runs read it
@@ -204,10 +250,11 @@ export class Runs implements DrivesHost, NodeRuns {
     );
     const timer = this.clock.after(timeout, () => {
       // what was announced while nobody could hear it
-      this.#outcome(ref).then((outcome) => {
-        if (outcome === "no run") return resolve(noRun(ref));
-        if (outcome !== undefined) return resolve(resultOf(outcome));
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: it goes on`));
+      this.log.end(ref).then((end) => {
+        const last = end?.entries.at(-1);
+        if (last === undefined) return resolve(noRun(ref));
+        if (last.t === "ended") return resolve(resultOf(last.outcome));
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(last)}`));
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -232,7 +279,7 @@ export class Runs implements DrivesHost, NodeRuns {
     options: TellOptions = {},
   ): Promise<Result<void, never>> {
     if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
-      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${show(signal)}`);
+      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
     }
     const { workflow, name } = signal;
     const at = `tell ${name}`;
@@ -284,8 +331,6 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async passOn(endpoint: string, { ref, sequence, due }: Call): Promise<boolean> {
-    const { join } = this.#contractsOf(ref.workflow);
-    const node = endpoint.slice(0, endpoint.indexOf("."));
     const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
@@ -293,16 +338,15 @@ export class Runs implements DrivesHost, NodeRuns {
       if (!this.alive(endpoint)) gone.abort();
     });
     try {
-      const options = { node, timeout: 30_000, retries: 0, signal: gone.signal };
-      const { ok } = await this.#host.sendInternal(join as AnyContract, payload, options);
-      return ok;
+      return (await this.#join(ref.workflow, endpoint, payload, 30_000, gone.signal)).ok;
     } finally {
       off();
     }
   }
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {
-    const stored = await this.#schedule(ref, `${ref.run}:${step}`, { run: ref.run, step, at }, at);
+    const due = { run: ref.run, step, at };
+    const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { at: new Date(at) });
     if (!stored.ok) throw stored.error;
   }
 
@@ -358,7 +402,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const to = { workflow: parent.workflow, run: parent.run };
     const told = await this.log.tell(
       to,
-      (by) => ({ t: "told", step: parent.step, outcome: ended, by }),
+      (by) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }),
       () => this.#closed,
     );
     if (told !== undefined) this.#news(to, told);
@@ -376,6 +420,10 @@ export class Runs implements DrivesHost, NodeRuns {
     });
   }
 
+  failed(ref: RunRef, step: string, failure: FailedAttempt): void {
+    this.#host.observer({ type: "run-failed", ...ref, step, ...failure });
+  }
+
   long({ workflow, run }: RunRef, entries: number): void {
     this.#host.observer({ type: "run-long", workflow, run, entries });
   }
@@ -389,6 +437,33 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   // parts -------------------------------------------------------------------------------------------
+
+  #over(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {
+    return asked.map(([run, sequence]) => this.#drives.isOver({ workflow, run }, sequence) ? 1 : 0);
+  }
+
+  /** As the node knows that drives them; `undefined`: it does not answer. */
+  async #areOver(workflow: string, holder: string, asked: RunsAsked["asked"]): Promise<RunJoined> {
+    if (holder === this.endpoint) return this.#over(workflow, asked);
+    if (!this.alive(holder)) return undefined;
+    const answer = await this.#join(workflow, holder, { asked }, 5_000);
+    return answer.ok ? answer.value as RunJoined : undefined; // its contract says so
+  }
+
+  /** Sends the node at an endpoint a message, once. */
+  #join(
+    workflow: string,
+    endpoint: string,
+    payload: RunJoin,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<Result<unknown>> {
+    const node = endpoint.slice(0, endpoint.indexOf("."));
+    return this.#host.sendInternal(this.#contractsOf(workflow).join as AnyContract, payload, {
+      ...{ node, timeout, retries: 0 },
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
 
   async #start(
     { name: workflow, version, keep, timeout }: WorkflowDefinition,
@@ -409,7 +484,7 @@ export class Runs implements DrivesHost, NodeRuns {
     try {
       const time = this.clock.now();
       const message = this.log.message(ref, [entry], { version: 0, holder });
-      const appending = this.log.append(ref, message, 0, this.#until());
+      const appending = this.log.begin(ref, message, this.#until());
       if (body !== undefined && holder !== "") {
         // held before it is stored: what is brought to the run meanwhile waits for it
         const first = appending.then(
@@ -429,9 +504,8 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
-    const first = await this.log.first(ref);
-    const started = first?.entries[0];
-    return started?.t === "started" && fingerprint(started.input) === fingerprint(input);
+    const started = await this.log.start(ref);
+    return started !== undefined && fingerprint(started.input) === fingerprint(input);
   }
 
   async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
@@ -445,14 +519,14 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  /** Has the node that drives a run read on at once; its subscription does it later. */
-  #news(ref: RunRef, holder: string): void {
-    if (this.#drives.drives(ref)) return this.#drives.tell(ref);
-    if (holder === "" || holder === this.endpoint || !this.alive(holder)) return;
-    const { join } = this.#contractsOf(ref.workflow);
-    const payload: RunJoin = { run: ref.run, sequence: 0, news: true };
-    const node = holder.slice(0, holder.indexOf("."));
-    this.#host.sendInternal(join as AnyContract, payload, { node, timeout: 5_000, retries: 0 }).catch(() => {});
+  /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
+  #news(ref: RunRef, { holder, sequence }: Told): void {
+    const { workflow, run } = ref;
+    if (this.#drives.drives(ref) || holder === this.endpoint) {
+      return this.#drives.news(this.#bodies.get(workflow), { ref, sequence });
+    }
+    if (holder === "" || !this.alive(holder)) return;
+    this.#join(workflow, holder, { run, sequence, news: true }, 5_000).catch(() => {});
   }
 
   async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {
@@ -463,10 +537,10 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #schedule(
-    { workflow }: { readonly workflow: string },
+    workflow: string,
     id: string,
     due: RunDue,
-    at: number,
+    schedule: Schedule,
   ): Promise<Result<void, never>> {
     const log = await this.#host.durable();
     return await log.publish({
@@ -476,7 +550,7 @@ export class Runs implements DrivesHost, NodeRuns {
       meta: { id },
       timeout: this.timeout,
       signal: undefined,
-      schedule: { at: new Date(at) },
+      schedule,
       parent: undefined,
     }) as Result<void, never>;
   }
@@ -506,10 +580,32 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 }
 
+/** Who drives a run, as far as the entry knows that calls for somebody to go on; `undefined` for what is none. */
+function holderOf(payload: unknown): string | undefined {
+  const entry = entryOf(payload) as CalledEntry | undefined;
+  return entry === undefined ? undefined : typeof entry.by === "string" ? entry.by : "";
+}
+
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
-  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${show(workflow)}`);
+  throw new TypeError(
+    `${method}: the first argument must be what workflow(…) gives; got ${describe(workflow as never)}`,
+  );
+}
+
+function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
+  checkKnown(at, options, START_OPTIONS);
+  const { id, at: when, cron } = options;
+  if (id !== undefined) checkRun(`${at}: id`, id);
+  if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
+    throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
+  }
+  checkCron(at, options);
+  if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
+  if (cron !== undefined && (id ?? made) === undefined) {
+    throw new TypeError(`${at}: a cron needs an id, which is its name`);
+  }
 }
 
 function checkRun(at: string, id: string): void {
@@ -526,6 +622,13 @@ function failed(code: CatgaError["code"], message: string, cause?: unknown): Res
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
 }
 
+/** How a run goes on whose last entry this is. */
+function goingOn(last: Entry): string {
+  if (last.t !== "failed") return "it goes on";
+  const { step, error: { code, message }, next } = last;
+  return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
+}
+
 function noRun({ workflow, run }: RunRef): Result<never, never> {
   return failed("NO_RUN", `workflow ${workflow} has no run ${run}, or it has ended`);
 }
@@ -534,7 +637,7 @@ function asError(error: unknown): CatgaError {
   return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
 }
 
-const START_OPTIONS = new Set(["id", "at"]);
+const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;

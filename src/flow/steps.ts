@@ -8,9 +8,11 @@ import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import type { Timer } from "../ports/clock.ts";
 import type { Call, DriveState } from "./drive_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
+  Attempt,
   checkStep,
   copyOf,
   Decided,
@@ -18,10 +20,10 @@ import {
   PASSING,
   Passing,
   PAUSES,
+  readable,
   recorded,
   type Retry,
   stepId,
-  untilAborted,
   valueOf,
 } from "./outcomes.ts";
 
@@ -42,14 +44,8 @@ interface StepCall extends Call {
   busy: boolean;
   /** It has its outcome, or is given up after a cancel. */
   over: boolean;
-  controller: AbortController | undefined;
+  attempt: Attempt | undefined;
   wake: (() => void) | undefined;
-}
-
-/** An attempt of a step. */
-interface Attempt extends Step {
-  /** There was none before. */
-  readonly fresh: boolean;
 }
 
 /** How a step is performed. */
@@ -87,14 +83,14 @@ export class Steps {
   }
 
   /** The drive is over. */
-  stopped(why: CatgaError): void {
-    for (const { controller } of this.#steps.values()) controller?.abort(why);
+  stopped(why: () => CatgaError): void {
+    for (const { attempt } of this.#steps.values()) attempt?.abort(why());
   }
 
   /** The run is cancelled: steps that have nothing to take back are aborted, and none waits for its next attempt. */
   cancelled(message: string): void {
-    for (const { undo, controller, wake } of this.#steps.values()) {
-      if (!undo) controller?.abort(new CatgaError("CANCELLED", message));
+    for (const { undo, attempt, wake } of this.#steps.values()) {
+      if (!undo) attempt?.abort(new CatgaError("CANCELLED", message));
       wake?.();
     }
   }
@@ -123,8 +119,9 @@ export class Steps {
   }
 
   /** Records a failed attempt, and when the next one follows. */
-  async failed(name: string, error: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
     const state = this.#state;
+    const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, random } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
@@ -144,7 +141,11 @@ export class Steps {
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.wake(name, next)) return;
     state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
-    await state.stored();
+    if (!await state.stored()) return;
+    // an outage may last for days, and be that of each run
+    if (passing && failures?.error.code === what.code) return;
+    const { code, message } = what;
+    state.host.failed(state.ref, name, { attempt: (failures?.total ?? 0) + 1, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------
@@ -179,11 +180,11 @@ export class Steps {
     else {
       const step: StepCall = {
         ...{ name, undo, main, fresh: state.own },
-        ...{ begun: false, busy: false, over: false, controller: undefined, wake: undefined },
+        ...{ begun: false, busy: false, over: false, attempt: undefined, wake: undefined },
         go: () => {
           const outcome = journal.outcomes.get(name);
           if (outcome === undefined) return going(step, settle);
-          step.controller?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
+          step.attempt?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
           this.#over(step);
           step.wake?.();
           if (state.sees(outcome.index)) settle(outcome);
@@ -270,20 +271,25 @@ export class Steps {
     const { name } = step;
     state.active++;
     step.begun = true;
-    const attempt = (journal.failures.get(name)?.total ?? 0) + 1;
-    const controller = step.controller = new AbortController();
-    const { signal } = controller;
-    const timer = state.timer(timeout, () => {
-      controller.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+    const number = (journal.failures.get(name)?.total ?? 0) + 1;
+    const attempt = new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
+    step.attempt = attempt;
+    let timer: Timer | undefined;
+    // many have ended by then
+    state.host.soon(() => {
+      if (step.attempt !== attempt || state.over) return;
+      timer = state.timer(timeout, () => {
+        attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
+      });
     });
     try {
-      const fresh = step.fresh && attempt === 1;
-      const outcome = await untilAborted(perform({ id: stepId(state.ref, name), attempt, signal, fresh }), signal);
+      const outcome = await attempt.outcome(perform(attempt));
       if (state.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
-    } catch (error) {
+    } catch (thrown) {
       if (state.over || journal.outcomes.has(name)) return undefined;
+      const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
@@ -293,8 +299,8 @@ export class Steps {
       await this.failed(name, error, this.policyOf(name));
       return "failed";
     } finally {
-      step.controller = undefined;
-      timer.cancel();
+      step.attempt = undefined;
+      timer?.cancel();
       state.active--;
     }
   }
@@ -313,8 +319,8 @@ export class Steps {
 
   // what a step performs ----------------------------------------------------------------------------
 
-  async #called<T>(fn: (step: Step) => MaybePromise<T>, { id, attempt, signal }: Attempt): Promise<Outcome> {
-    const value = await fn({ id, attempt, signal });
+  async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
+    const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
       return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
@@ -368,10 +374,14 @@ export class Steps {
             this.#over(step);
             return state.halt();
           }
-          const started = await host.startChild(contract, child.run, input, { ...ref, step: name });
+          const started = journal.wasTold(name, child)
+            ? { ok: true, value: child.run } as const
+            : await host.startChild(contract, child.run, input, { ...ref, step: name });
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
-          if (started.ok) state.record({ t: "child", step: name, ...child });
-          else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+          if (started.ok) {
+            state.record({ t: "child", step: name, ...child });
+            state.after(() => step.go()); // it may have ended before
+          } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.timer(1_000, () => step.go());
           } else state.refuse(name, recorded(started.error));
         } finally {

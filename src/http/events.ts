@@ -11,7 +11,7 @@ export interface EventsOptions<T> {
   signal?: AbortSignal | undefined;
   /** The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1. */
   id?: ((item: T, n: number) => string | number) | undefined;
-  /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 15,000. */
+  /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 5,000. */
   keepAlive?: number | undefined;
   /** Further headers; none. */
   headers?: ResponseInit["headers"] | undefined;
@@ -36,7 +36,7 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
     throw new TypeError(`events takes what app.stream(…) gives; got ${show(stream)}`);
   }
   checkKnown("events", options, EVENTS_OPTIONS);
-  const { signal, id = (_: T, n: number) => n, keepAlive = 15_000 } = options;
+  const { signal, id = (_: T, n: number) => n, keepAlive = KEEP_ALIVE } = options;
   checkSignal("events", signal);
   checkFunction("events: id", id);
   checkNumber("events: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
@@ -47,6 +47,8 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   });
 }
 
+/** In ms; `Bun.serve` ends a response that is silent for 10 s, and looks every 4 s. */
+export const KEEP_ALIVE = 5_000;
 const EVENTS_OPTIONS: ReadonlySet<string> = new Set<keyof EventsOptions<unknown>>([
   "signal",
   "id",

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { catga, CatgaError, command, fail, type Result, stream } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { KEEP_ALIVE } from "./events.ts";
 import { events, respond } from "./mod.ts";
 
 function failed(code: string, options?: ConstructorParameters<typeof CatgaError>[2]): Result<never> {
@@ -70,6 +71,13 @@ describe("respond", () => {
     assertEquals(respond(failed("CONFLICT", { retryable: true })).headers.get("retry-after"), "1");
   });
 
+  it("details that cannot be sent are left out", async () => {
+    const details: Record<string, unknown> = {};
+    details.itself = details;
+    const [status, , , body] = await shown(respond(failed("SOLD_OUT", { details })));
+    assertEquals([status, (body as { detail: string }).detail], [422, "the message"]);
+  });
+
   it("what is no result is a TypeError", () => {
     assertThrows(() => respond(new Response() as never), TypeError, "respond takes a result");
   });
@@ -133,6 +141,15 @@ describe("events", () => {
     });
   });
 
+  it("a failure whose details cannot be sent ends the response, too", async () => {
+    const items = (async function* () {
+      yield 1;
+      throw new CatgaError("GONE", "it is gone", { details: () => 1 });
+    })();
+    const text = await events(items).text();
+    assert(text.includes("event: failure\n") && text.includes('"detail":"it is gone"'), text);
+  });
+
   it("the stream ends with the client: when it leaves, and when its signal aborts", async () => {
     await using app = await start();
     finals = 0;
@@ -156,6 +173,11 @@ describe("events", () => {
     const reader = events(app.stream(Silent), { keepAlive: 5 }).body!.getReader();
     for (let i = 0; i < 4; i++) assertEquals(new TextDecoder().decode((await reader.read()).value), ":\n\n");
     await reader.cancel();
+  });
+
+  it("comments come before Bun.serve takes the client for idle, unless told otherwise", () => {
+    const least = 6_000; // of 10 s, looked at every 4 s
+    assert(KEEP_ALIVE < least, `${KEEP_ALIVE}`);
   });
 
   it("items are read no faster than the client takes them", async () => {

@@ -54,8 +54,14 @@ export function respond<T, F extends string>(
 export function problem(error: CatgaError, status: number): string {
   const { code, message, details } = error;
   const title = TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
-  const shown = status < 500 || !isErrorCode(code) ? { detail: message, details } : {};
-  return toJson({ type: "about:blank", title, status, ...shown, code }, "INVALID_RESPONSE", "the failure");
+  const isShown = status < 500 || !isErrorCode(code);
+  const text = (shown: object) =>
+    toJson({ type: "about:blank", title, status, ...shown, code }, "INVALID_RESPONSE", "the failure");
+  try {
+    return text(isShown ? { detail: message, details } : {});
+  } catch {
+    return text({ detail: message }); // details that cannot be sent
+  }
 }
 
 /** The status of an error. */

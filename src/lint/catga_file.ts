@@ -63,7 +63,7 @@ export class CatgaFile {
     return bare(binding.declarator.init!) as Deno.lint.CallExpression;
   }
 
-  /** Whether an expression is a contract of this file, or an import that looks like one: a name like `CreateOrder`. */
+  /** Returns true if an expression is a contract of this file, or an import that looks like one: a name like `CreateOrder`. */
   contract(expression: Deno.lint.Node): "own" | "imported" | undefined {
     const node = bare(expression);
     if (node.type === "Identifier") {
@@ -102,7 +102,7 @@ export class CatgaFile {
     return contract === "own" || (contract === "imported" && isNamedSender(callee.object)) ? sent : undefined;
   }
 
-  /** Whether an expression is an app or a handler's context. */
+  /** Returns true if an expression is an app or a handler's context. */
   senderKind(expression: Deno.lint.Node): "app" | "context" | undefined {
     const node = bare(expression);
     if (node.type !== "Identifier") return undefined;
@@ -119,14 +119,14 @@ export class CatgaFile {
     return index === 1 && fn.params[1] === binding.id && this.isHandlerFunction(fn) ? "context" : undefined;
   }
 
-  /** Whether an expression is `catga(…)`, awaited or not. */
+  /** Returns true if an expression is `catga(…)`, awaited or not. */
   isCatgaCall(expression: Deno.lint.Node): boolean {
     const call = bare(expression);
     if (call.type === "AwaitExpression") return this.isCatgaCall(call.argument);
     return call.type === "CallExpression" && this.exportOf(call.callee) === "catga";
   }
 
-  /** Whether a function is written as the argument of `handle` or `on`. */
+  /** Returns true if a function is written as the argument of `handle` or `on`. */
   isHandlerFunction(fn: FunctionNode): boolean {
     const { parent } = fn;
     return parent.type === "CallExpression" && parent.arguments[0] === fn && this.handlerCall(parent) !== undefined;

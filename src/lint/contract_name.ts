@@ -75,12 +75,12 @@ export const idempotentId: Deno.lint.Rule = {
   },
 };
 
-/** Whether a call is one of `flow`, as the handlers of workflows call what they get. */
+/** Returns true if a call is one of `flow`, as the handlers of workflows call what they get. */
 function isOfFlow({ callee }: Deno.lint.CallExpression): boolean {
   return callee.type === "MemberExpression" && callee.object.type === "Identifier" && callee.object.name === "flow";
 }
 
-/** Whether an expression is a contract of this file that is idempotent and makes no ids. */
+/** Returns true if an expression is a contract of this file that is idempotent and makes no ids. */
 function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   const options = file.definition(expression)?.arguments[1];
   if (options?.type !== "ObjectExpression" || mayHave("id", options)) return false;
@@ -91,7 +91,7 @@ function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   });
 }
 
-/** Whether options may have a property: an object that is not written out may. */
+/** Returns true if options may have a property: an object that is not written out may. */
 function mayHave(name: string, given: Deno.lint.Node | undefined): boolean {
   if (given === undefined) return false;
   const options = bare(given);

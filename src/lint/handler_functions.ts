@@ -17,12 +17,12 @@ export class HandlerFunctions {
     if (fn !== undefined) this.#found.add(fn);
   }
 
-  /** Whether a function is a handler. */
+  /** Returns true if a function is a handler. */
   has(fn: FunctionNode): boolean {
     return this.#found.has(fn);
   }
 
-  /** Whether a node is inside of a handler, at any depth. */
+  /** Returns true if a node is inside of a handler, at any depth. */
   contain(node: Deno.lint.Node): boolean {
     return functionsAround(node).some((fn) => this.#found.has(fn));
   }

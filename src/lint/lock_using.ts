@@ -127,7 +127,7 @@ function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.Objec
   return options?.type === "ObjectExpression" ? options : undefined;
 }
 
-/** Whether an option is given, and not as `false` or `undefined`. */
+/** Returns true if an option is given, and not as `false` or `undefined`. */
 function has(options: Deno.lint.ObjectExpression, name: string): boolean {
   return options.properties.some((property) => {
     if (property.type !== "Property" || property.computed || property.key.type !== "Identifier") return false;

@@ -43,7 +43,7 @@ export function parentOf(node: Deno.lint.Node): Deno.lint.Node | undefined {
   return "parent" in node ? (node.parent ?? undefined) as Deno.lint.Node | undefined : undefined;
 }
 
-/** Whether a node is a function with a body. */
+/** Returns true if a node is a function with a body. */
 export function isFunction(node: Deno.lint.Node): node is FunctionNode {
   return node.type === "ArrowFunctionExpression" || node.type === "FunctionExpression" ||
     node.type === "FunctionDeclaration";
@@ -56,7 +56,7 @@ export function functionsAround(node: Deno.lint.Node): FunctionNode[] {
   return found;
 }
 
-/** Whether `await` is allowed at a node. */
+/** Returns true if `await` is allowed at a node. */
 export function mayAwait(node: Deno.lint.Node): boolean {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {
     if (isFunction(at)) return at.async;
@@ -65,7 +65,7 @@ export function mayAwait(node: Deno.lint.Node): boolean {
   return true;
 }
 
-/** Whether an identifier is a reference: neither a key, nor the name of a member, nor a declaration. */
+/** Returns true if an identifier is a reference: neither a key, nor the name of a member, nor a declaration. */
 export function isReference(identifier: Deno.lint.Identifier): boolean {
   const parent = parentOf(identifier);
   switch (parent?.type) {

@@ -14,7 +14,7 @@ import { ReadModels } from "./running/read_models.ts";
 import { StreamSource } from "./stream_source.ts";
 import { Subscriptions } from "./subscriptions/subscriptions.ts";
 
-/** What {@link openLog} gets from the composition root. */
+/** Arguments of {@link openLog}, from the composition root. */
 export interface LogOptions {
   /** The node. */
   readonly host: LogHost;
@@ -39,7 +39,7 @@ class NodeLog implements DurableLog {
   readonly #entities: StreamSource;
   /** The stream of subscriptions. */
   readonly #kept: StreamSource;
-  /** Those to the log, and those to events of entities. */
+  /** Subscriptions to the log, and those to events of entities. */
   #subscriptions: Subscriptions | undefined;
   #left = false;
 

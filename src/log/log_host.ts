@@ -1,4 +1,4 @@
-/** What the log needs of the node that it belongs to. */
+/** Dependencies of the log on the node that it belongs to. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -23,17 +23,17 @@ export interface LogHost {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** Whether anybody observes what is not logged: figures of what is stored and handled. */
+  /** True if anybody observes what is not logged: figures of what is stored and handled. */
   readonly watched: boolean;
   readonly log: EventLog;
   readonly store: KeyValueStore;
-  /** Whether the node is connected to its network. */
+  /** True if the node is connected to its network. */
   readonly connected: boolean;
   /** The live nodes, this one included. Each says in `subscriptions` what it handles. */
   nodes(): readonly NodeInfo[];
   /** Calls back when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
-  /** Whether the process at an endpoint is gone, by two bounces. */
+  /** Resolves with true if the process at an endpoint is gone, by two bounces. */
   gone(endpoint: string): Promise<boolean>;
   /** Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store does not answer. */
   forgetFailure(contract: string, id: string): Promise<void>;

@@ -29,7 +29,7 @@ export class StreamSource {
     return this.#stream ?? this.#open();
   }
 
-  /** The same after a failure: makes a stream that was lost again, asking for it once a second at most. */
+  /** The stream after a failure: makes it again if it was lost, asking once a second at most. */
   again(): LogStream | Promise<LogStream> {
     const stream = this.#stream;
     if (stream === undefined) return this.#open();

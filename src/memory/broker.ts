@@ -77,7 +77,7 @@ export class Broker {
     }
   }
 
-  /** Whether the publisher's server falsely sees no subscriber. */
+  /** Returns true if the publisher's server falsely sees no subscriber. */
   #unseen(from: BrokerClient, subscribers: readonly Subscriber[]): boolean {
     return subscribers.every(({ client }) => client.server.id !== from.server.id) && this.faults.hits("falseBounce");
   }

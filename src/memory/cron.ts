@@ -69,7 +69,7 @@ const FIELDS: readonly FieldRange[] = [
 ];
 
 interface Field {
-  /** Whether it has a `*` without a step. */
+  /** True if it has a `*` without a step. */
   readonly any: boolean;
   has(value: number): boolean;
 }

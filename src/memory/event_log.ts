@@ -47,7 +47,7 @@ export class MemoryEventLog implements EventLog {
     this.#server = of ? of.#server : new LogServer(clock, faults);
   }
 
-  /** The same streams, as a client reaches them over the connection of `client`. */
+  /** These streams, as a client reaches them over the connection of `client`. */
   through(client: SessionClient): EventLog {
     return new MemoryEventLog(this.#clock, this.#faults, client, this);
   }
@@ -222,7 +222,7 @@ class MemoryStream implements LogStream {
     return this.#server.open(this.name, this.#options);
   }
 
-  /** The same, where only its leader will do. */
+  /** Returns the stream for what needs its leader. */
   #led(): StreamState {
     this.#server.checkLed();
     return this.#open();
@@ -234,7 +234,7 @@ class MemoryStream implements LogStream {
     return faults?.hits("staleRead") ? state.since(clock.now() - LAG * faults.random()) : Infinity;
   }
 
-  /** What is not even sent. */
+  /** Refusal of an append that is not even sent. */
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
@@ -283,7 +283,7 @@ export class LogServer {
     this.#faults = faults;
   }
 
-  /** Whether the streams have a leader. */
+  /** True if the streams have a leader. */
   get led(): boolean {
     return !this.#outages.has("noLeader");
   }

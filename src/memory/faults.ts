@@ -1,9 +1,9 @@
-/** What may go wrong on a `MemoryNetwork`, and the random decisions whether it does. */
+/** Faults of a `MemoryNetwork`, and the random decisions about them. */
 import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
 
 /**
- * What goes wrong on a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0
+ * Faults of a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0
  * (never) to 1 (always), durations in ms. What is left out never goes wrong.
  *
  * The messages of one connection reach one subscription in their order, whatever their delay; those of different
@@ -112,7 +112,7 @@ export class FaultSource {
     return chance !== undefined && chance > 0 && this.random() < chance;
   }
 
-  /** Whether messages may be delayed. */
+  /** True if messages may be delayed. */
   get late(): boolean {
     return (this.#faults.delay ?? 0) > 0;
   }

@@ -33,7 +33,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
     this.#buckets = of ? of.#buckets : new Map();
   }
 
-  /** The same buckets, as a client reaches them over the connection of `client`. */
+  /** These buckets, as a client reaches them over the connection of `client`. */
   through(client: SessionClient): KeyValueStore {
     return new MemoryKeyValueStore(this.#clock, this.#faults, client, this);
   }
@@ -137,7 +137,7 @@ function writable(key: string, value: string, options: WriteOptions = {}): { tex
 
 // A watch of a bucket in memory, over a connection that may be cut and restored.
 
-/** What to watch, and until when. */
+/** Keys to watch, and the end of the watch. */
 interface WatchRequest {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;

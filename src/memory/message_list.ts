@@ -2,7 +2,7 @@
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** What {@link MessageList.push} stores. */
+/** Message that {@link MessageList.push} stores. */
 export type Unnumbered = Omit<StoredMessage, "sequence">;
 
 /** Messages in the order of their sequences, which grow by one. */

@@ -21,7 +21,7 @@ export interface MemoryNetworkOptions {
   random?: Random | undefined;
   /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
   seed?: number | undefined;
-  /** What goes wrong; nothing. */
+  /** Faults; none. */
   faults?: Faults | undefined;
   /**
    * Number of servers that the connections are spread over, in turn; each goes on to the next server when it
@@ -157,7 +157,7 @@ export class MemoryNetwork {
     this.faults = faults;
   }
 
-  /** What goes wrong from now on; set as a whole. */
+  /** Faults from now on; set as a whole. */
   get faults(): Faults {
     return this.#source.faults;
   }
@@ -326,7 +326,7 @@ export class OutageSchedule {
   readonly #source: FaultSource;
   readonly #victims = new Set<Victim>();
   readonly #log: LogVictim | undefined;
-  /** Those of the outages that have not begun. */
+  /** Timers of the outages that have not begun. */
   #timers = new Set<Timer>();
 
   constructor(clock: Clock, source: FaultSource, log?: LogVictim) {

@@ -1,5 +1,5 @@
 /**
- * What lies between a process and its server: one channel in each direction, which keeps the order, delays as the
+ * Link between a process and its server: one channel in each direction, which keeps the order, delays as the
  * faults say, and loses what is in transit when the connection breaks.
  */
 import type { Clock, Random, Timer } from "../ports/clock.ts";
@@ -21,7 +21,7 @@ export class ServerLink {
     this.#toProcess = new Channel(clock);
   }
 
-  /** Whether the server has this connection. */
+  /** True if the server has this connection. */
   get attached(): boolean {
     return this.#attached;
   }
@@ -31,17 +31,17 @@ export class ServerLink {
     return this.#epoch;
   }
 
-  /** Whether the server still has the connection of that epoch. */
+  /** Returns true if the server still has the connection of that epoch. */
   has(epoch: number): boolean {
     return this.#attached && this.#epoch === epoch;
   }
 
-  /** Whether {@link ServerLink.toServer} would call back at once; saves callers a closure for each message. */
+  /** True if {@link ServerLink.toServer} would call back at once; saves callers a closure for each message. */
   get serverClear(): boolean {
     return this.#attached && this.process.running && this.#toServer.clear && !this.#faults.late;
   }
 
-  /** Whether {@link ServerLink.toProcess} would call back at once. */
+  /** True if {@link ServerLink.toProcess} would call back at once. */
   get processClear(): boolean {
     return this.#toProcess.clear && !this.#faults.late;
   }
@@ -99,7 +99,7 @@ class Channel {
     this.#clock = clock;
   }
 
-  /** Whether nothing is in transit. */
+  /** True if nothing is in transit. */
   get clear(): boolean {
     return this.#transits.length === 0 && !this.#arriving;
   }

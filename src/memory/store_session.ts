@@ -20,7 +20,7 @@ export interface CallOptions {
 
 /** A way from the store to a client. */
 export interface SessionChannel {
-  /** Whether the connection is still the same one. */
+  /** True if the connection is still the same one. */
   readonly open: boolean;
   /** Calls back in a later turn, after all earlier answers, unless the connection is lost before. */
   send(callback: () => void): void;

@@ -1,10 +1,10 @@
-/** What the server keeps for a reader of a stream in memory: where it is, and how much it has asked for. */
+/** Consumer of a stream in memory: the position of a reader, and how much it has asked for. */
 import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource } from "./faults.ts";
 import type { StreamState } from "./stream_state.ts";
 
-/** What a consumer sends. */
+/** Message of a consumer to its reader. */
 export interface Delivery {
   /** Each with the consumer's own count, from 1. */
   readonly messages: readonly Counted[];
@@ -13,7 +13,7 @@ export interface Delivery {
   readonly count: number;
   /** The time of the message {@link Delivery.upTo}. */
   readonly time: number | undefined;
-  /** Whether the consumer is lost, and sends nothing more. */
+  /** True if the consumer is lost, and sends nothing more. */
   readonly lost: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface ConsumerOptions {
   readonly from: number;
   readonly clock: Clock;
   readonly faults: FaultSource | undefined;
-  /** Whether there is a reader. */
+  /** Returns true if there is a reader. */
   alive(): boolean;
   matches(subject: string): boolean;
   /** Sends something to the reader. */

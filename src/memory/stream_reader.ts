@@ -11,7 +11,7 @@ import { matcher } from "./subject_match.ts";
 /** How long to wait before trying again, in ms. */
 const RETRY = 1_000;
 
-/** What the store answers to a reader that begins. */
+/** Answer of the store to a reader that begins. */
 interface Start {
   readonly mark: LogMark;
   readonly state: LogState;
@@ -38,7 +38,7 @@ export class StreamReader implements LogReader {
   /** Grows with each start: answers and deliveries of earlier ones are ignored. */
   #attempt = 0;
   #count = 0;
-  /** Where it has caught up. */
+  /** Sequence at which it has caught up. */
   #target = Infinity;
   #asked = false;
   #paused = false;

@@ -18,7 +18,7 @@ import { MessageList } from "./message_list.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 import { parseCron } from "./cron.ts";
 
-/** What {@link StreamState.append} answers. */
+/** Answer of {@link StreamState.append}. */
 export type Verdict =
   | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
   | { readonly type: "conflict" }
@@ -30,7 +30,7 @@ interface StreamOrigin {
   readonly created: string;
   /** Its first sequence is the time now in ms, or this if that is greater. */
   readonly least: number;
-  /** Whether its schedules can fire now. */
+  /** Returns true if its schedules can fire now. */
   ready(): boolean;
   /** How long a schedule that is due is in the server's hand before it fires, in ms. */
   lag(): number;
@@ -49,7 +49,7 @@ export class StreamState {
   readonly #takes: (subject: string) => boolean;
   readonly #schedules: StreamSchedules;
   readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
-  /** What expires, by its ttl in seconds: in the order of its end. */
+  /** Messages that expire, by their ttl in seconds: in the order of their ends. */
   readonly #expiring = new Map<number, Fifo<{ readonly sequence: number; readonly end: number }>>();
   /** When the next message is to expire, by the monotonic clock. */
   #expiry = Infinity;
@@ -288,7 +288,7 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
 
 /** The stream that schedules are in. */
 interface ScheduleStream {
-  /** Whether one can fire now. */
+  /** Returns true if one can fire now. */
   ready(): boolean;
   /** How long one that is due is in hand before it fires, in ms. */
   lag(): number;
@@ -303,7 +303,7 @@ const LATER = 250;
 interface Standing {
   readonly message: NewMessage;
   readonly schedule: Scheduled;
-  /** Until it is due; `undefined`: it is in hand. */
+  /** Timer until it is due; `undefined`: it is in hand. */
   timer: Timer | undefined;
   /** By the time of day, in ms since 1970. */
   due: number;
@@ -320,7 +320,7 @@ interface Taken {
 }
 
 /**
- * What is due later, by the subject of its schedule. As nats-server does, it takes what is due in hand, and fires one
+ * Schedules by subject. As nats-server does, it takes what is due in hand, and fires one
  * after the other; what is put in the place of a schedule meanwhile is removed by its firing, or is due when that
  * schedule would be due again.
  */
@@ -329,7 +329,7 @@ export class StreamSchedules {
   readonly #stream: ScheduleStream;
   readonly #standing = new Map<string, Standing>();
   readonly #taken = new Fifo<Taken>();
-  /** Until the first of those fires. */
+  /** Timer until the first of them fires. */
   #firing: Timer | undefined;
 
   constructor(clock: Clock, stream: ScheduleStream) {

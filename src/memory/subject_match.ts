@@ -1,4 +1,4 @@
-/** Whether a subject matches patterns: `*` stands for one token, `>` at the end for one or more. */
+/** Returns true if a subject matches patterns: `*` stands for one token, `>` at the end for one or more. */
 
 /** A test of subjects: whether one of the patterns matches. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {
@@ -12,12 +12,12 @@ export function matcher(patterns: readonly string[]): (subject: string) => boole
   };
 }
 
-/** Whether it has a wildcard. */
+/** Returns true if it has a wildcard. */
 export function isPattern(subject: string): boolean {
   return /(?:^|\.)[*>](?:\.|$)/.test(subject);
 }
 
-/** Whether some subject matches both of two patterns. */
+/** Returns true if some subject matches both of two patterns. */
 export function overlap(one: string, other: string): boolean {
   const [a, b] = [one.split("."), other.split(".")];
   for (let i = 0; i < a.length && i < b.length; i++) {

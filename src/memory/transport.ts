@@ -16,7 +16,7 @@ import {
 import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
 import { MemoryProcess, ServerLink } from "./server_link.ts";
 
-/** What a {@link MemoryTransport} needs of its network. */
+/** Dependencies of a {@link MemoryTransport} on its network. */
 export interface MemoryTransportOptions {
   readonly maxPayload: number;
   /** The servers that it connects to in turn, starting over at the end. */
@@ -30,7 +30,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   readonly clock: Clock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** What lies between this process and its server. For the network. */
+  /** Link between this process and its server. For the network. */
   readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];
@@ -194,7 +194,7 @@ class MemorySubscription implements Subscription, Subscriber {
   readonly #broker: Broker;
   readonly #events: SubscriptionEvents;
   #open = true;
-  /** Whether the server should have this subscription. */
+  /** True if the server should have this subscription. */
   #wanted = true;
 
   constructor(

@@ -1,4 +1,4 @@
-/** What JetStream answers to a message for a stream. */
+/** Acknowledgements of JetStream for messages to a stream. */
 import { Buffer } from "node:buffer";
 import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
@@ -22,7 +22,7 @@ export class AcknowledgementReader {
     this.#usual = new TextEncoder().encode(`{"stream":"${stream}", "seq":`);
   }
 
-  /** What became of the message; a text that says what is wrong with an answer that does not come from this stream. */
+  /** Outcome of the message; a text that says what is wrong with an answer that does not come from this stream. */
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };

@@ -16,9 +16,9 @@ import type { NatsTransport } from "./transport.ts";
 
 /** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
 export class BucketStream extends KeptStream {
-  /** What the subjects of its keys begin with, the dot included. */
+  /** Prefix of the subjects of its keys, the dot included. */
   readonly prefix: string;
-  /** With what its watches read on. */
+  /** Consumers with which its watches read on. */
   readonly consumers: SharedConsumers = new SharedConsumers(this);
   readonly #bucket: string;
 
@@ -137,14 +137,14 @@ const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicat
  */
 const HIGHEST = 2 ** 52;
 
-/** What a setting does to a bucket, for the error, unless its name explains it. */
+/** Harm of a setting to a bucket, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {
   republish: "it publishes the entries on other subjects, in anybody's name",
   subject_transform: "it renames the keys that are written",
   discard_new_per_subject: "a key can be written only once",
 };
 
-/** What is lost with a bucket, by the end of its name; the other buckets are filled anew by themselves. */
+/** Loss with a bucket, by the end of its name; the other buckets are filled anew by themselves. */
 const LOST: Readonly<Record<string, string>> = {
   idempotency: "the recorded results: a command whose id comes again runs again",
 };

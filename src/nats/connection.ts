@@ -1,5 +1,5 @@
 /**
- * From the option `nats` to an open connection that reconnects for ever. Over 400 lines: the options of a connection,
+ * Opens a connection that reconnects for ever, from the option `nats`. Over 400 lines: the options of a connection,
  * its first dial and its end belong together.
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
@@ -114,7 +114,7 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   return withServers([options.servers].flat(), options);
 }
 
-/** What nats.js would ignore, and connect to this machine. */
+/** Misspelled options: nats.js would ignore them, and connect to this machine. */
 const FOR_SERVERS = ["url", "urls", "server", "host", "hostname", "address"];
 
 /** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */

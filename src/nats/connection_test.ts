@@ -112,7 +112,10 @@ describe("connectNats", await requireNatsServer(), () => {
     const options = { servers: "a:1", timeout: 10, reconnectTimeWait: 1 };
     const error = await assertRejects(() => firstConnect(driver, options), CatgaError);
     assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
-    assertMatch(error.message, /^NATS at a:1 did not get the credentials in time \(Authentication Timeout\): is this process/);
+    assertMatch(
+      error.message,
+      /^NATS at a:1 did not get the credentials in time \(Authentication Timeout\): is this process/,
+    );
   });
 
   it("connectNats: accepts an open connection of any copy of nats.js, and no closed one", async () => {

@@ -15,8 +15,8 @@ describe("a dead link", await requireNatsServer(), () => {
     proxy.strand();
     for (let i = 0; i < 20; i++) transport.publish("large", new Uint8Array(1_000_000));
     await reached(transport, "disconnected");
-    await reached(transport, "connected");
-    await transport.flush();
+    // where a machine is busy, pings of 50 ms may take the new link for dead, too
+    await eventually("a new link", () => transport.flush().then(() => true, () => false));
     await transport.close();
   });
 

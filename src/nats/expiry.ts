@@ -11,7 +11,7 @@ export const MARGIN = 500;
 /** How old a reading of the server's clock may be when an entry is declared expired by it, in ms. */
 const FRESH = 500;
 
-/** What the expiry of a message depends on. */
+/** Part of a message that its expiry depends on. */
 export interface Stored {
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly stored: number;
@@ -68,13 +68,13 @@ export class ServerClock {
     this.#clock = clock;
   }
 
-  /** Whether it has been read. */
+  /** True if it has been read. */
   get known(): boolean {
     return !Number.isNaN(this.#least);
   }
 
   /**
-   * Whether its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
+   * True if its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
    * which goes on while a machine sleeps.
    */
   get exact(): boolean {
@@ -89,7 +89,7 @@ export class ServerClock {
     this.#settled = true;
   }
 
-  /** Whether its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
+  /** Returns true if its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }
@@ -118,7 +118,7 @@ export class ServerClock {
     return monotonic + this.#least;
   }
 
-  /** The same, at most. */
+  /** The latest time that the server's clock may show now. */
   latest(monotonic: number): number {
     return monotonic + this.#most + Math.max(0, monotonic - this.#read) * DRIFT;
   }
@@ -129,10 +129,10 @@ export class ServerClock {
   }
 }
 
-/** By how much two clocks may drift apart, in ms for each ms: quartz, and a server's clock that is being set right. */
+/** Greatest drift of two clocks, in ms for each ms: quartz, and a server's clock that is being set right. */
 const DRIFT = 0.0005;
 /** How old a reading may be that is {@link ServerClock.exact}, and how far apart its bounds, in ms. */
 const STEADY = 30_000;
 const APART = 50;
-/** By how much the two clocks of a machine may disagree about how long something took, in ms, unless it slept. */
+/** Greatest difference between the two clocks of a machine about a duration, in ms, unless it slept. */
 const ASLEEP = 1_000;

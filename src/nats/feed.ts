@@ -119,16 +119,16 @@ export class Feed {
       onFlow: (reply, stalled) => {
         transport.connection.publish(reply);
         // a user who may not publish that gets no more: what has come has to do
-        if (stalled) this.#isListed();
+        if (stalled) this.#tellListed();
       },
       onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
-      onCaughtUp: () => this.#isListed(),
+      onCaughtUp: () => this.#tellListed(),
       onBroken: (why) => this.#break(why),
     });
-    if (consumer.expected === 0) this.#isListed();
+    if (consumer.expected === 0) this.#tellListed();
   }
 
-  #isListed(): void {
+  #tellListed(): void {
     if (this.#listed) return;
     this.#listed = true;
     this.#listener.onListed();

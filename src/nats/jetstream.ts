@@ -17,7 +17,7 @@ import type { NatsTransport } from "./transport.ts";
 export interface StreamRecord extends Stored {
   readonly subject: string;
   readonly revision: number;
-  /** What it does to the entry of its key. */
+  /** Its effect on the entry of its key. */
   readonly type: "put" | "delete" | "expire";
   readonly data: string;
 }
@@ -54,7 +54,7 @@ export interface StreamInfo {
     readonly bytes: number;
     readonly consumer_count?: number;
   };
-  /** Who leads it and who has copies; none of a lone server. */
+  /** Its leader and its replicas; none of a lone server. */
   readonly cluster?: {
     readonly leader?: string;
     readonly replicas?: readonly StreamReplica[];
@@ -85,7 +85,7 @@ export class JetStream {
     transport.onStatus(() => this.#forbidden.clear());
   }
 
-  /** Where batches come. */
+  /** Receiver of batches. */
   get replies(): Replies {
     return this.#replies ??= new Replies(this.#transport);
   }
@@ -313,7 +313,7 @@ interface ReplyReceiver {
   failed(error: Error): void;
 }
 
-/** Where batches come: to one subscription for all, for one of its own costs each batch a write more. */
+/** Receives batches with one subscription: one for each would cost a write more. */
 export class Replies {
   readonly #transport: NatsTransport;
   readonly #inbox: string;
@@ -359,7 +359,7 @@ export class Replies {
   }
 }
 
-/** What a message does to the entry of its key, by its headers. */
+/** Effect of a message on the entry of its key, by its headers. */
 export function recordType(header: (name: string) => string | undefined): StreamRecord["type"] {
   const reason = header("Nats-Marker-Reason");
   if (reason === "MaxAge") return "expire";

@@ -29,12 +29,12 @@ const CHECK_WAIT = 250;
 
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
-/** Those of them that another try at once would meet again. */
+/** Refusals that another try at once would meet again. */
 const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
-  /** Whether the operation may be done twice: then it is repeated without an answer, too. */
+  /** True if the operation may be done twice: then it is repeated without an answer, too. */
   readonly idempotent: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
@@ -45,7 +45,7 @@ export interface AttemptOptions {
   readonly whenMissing?: "fail";
 }
 
-/** What the stream of a {@link KeptStream} is. */
+/** Definition of the stream of a {@link KeptStream}. */
 interface KeptStreamOptions {
   readonly name: string;
   /** How errors call it: "the bucket x". */
@@ -365,7 +365,7 @@ export function neededOff(setting: string, harm: Readonly<Record<string, string>
   return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;
 }
 
-/** What a setting does to any stream. */
+/** Harm of a setting to any stream. */
 const HARM: Readonly<Record<string, string>> = {
   sources: "another stream writes into it",
   mirror: "another stream writes into it",
@@ -374,7 +374,7 @@ const HARM: Readonly<Record<string, string>> = {
   persist_mode: "it may lose acknowledged writes",
 };
 
-/** Whether a setting has the value that the API returns for an unset one; -1 is no limit. */
+/** Returns true if a setting has the value that the API returns for an unset one; -1 is no limit. */
 function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||

@@ -36,7 +36,7 @@ export class LogDelivery {
   #timer: Timer | undefined;
   /** When the last message or heartbeat came, by the monotonic clock; noted at each check of it. */
   #lastSign: number;
-  /** Whether one came since. */
+  /** True if one came since. */
   #signed = false;
   #ended = false;
 

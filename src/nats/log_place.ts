@@ -1,5 +1,5 @@
 /**
- * Where reading goes on: behind what was read last, unless the stream is another one or has lost that. The stream's
+ * Place at which reading goes on: behind what was read last, unless the stream is another one or has lost that. The stream's
  * leader decides, by when it was created, its last sequence, and the time of the message that was read last.
  */
 import { delay } from "../ports/clock.ts";
@@ -15,7 +15,7 @@ const BEHIND = 2_000;
 /** How often it is asked again, in ms. */
 const AGAIN = 100;
 
-/** Where reading goes on. */
+/** Place at which reading goes on. */
 export interface LogPlace {
   readonly mark: LogMark;
   readonly state: LogState;
@@ -54,7 +54,7 @@ export async function findPlace(
   }
 }
 
-/** What the stream has now, from its leader; it is created anew if it is lost. */
+/** State of the stream now, from its leader; it is created anew if it is lost. */
 export async function readState(stream: KeptStream): Promise<LogState> {
   const info = await stream.attempt((limit) => stream.js.info(stream.name, limit), { idempotent: true });
   return toState(stream, info);

@@ -24,7 +24,7 @@ import { DeliveredMessage } from "./stored_message.ts";
 const ADVANCE = 5_000;
 /** The longest pause between two tries to start, in ms. */
 const PAUSE = 2_000;
-/** What a shared consumer gives a reader that has paused, before that reads by itself: messages, and bytes. */
+/** Limit of what a shared consumer gives a reader that has paused, before it reads by itself: messages, and bytes. */
 const MOST_EXCESS = 256;
 const MOST_EXCESS_BYTES = 1_048_576;
 /**
@@ -40,7 +40,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   readonly #options: FollowOptions;
   readonly filters: readonly string[];
   readonly #end = new AbortController();
-  /** Where it is to start; its place until then. */
+  /** Place at which it is to start; its place until then. */
   #starting: LogPlace | undefined;
   #mark: LogMark | undefined;
   #caughtUp = false;
@@ -65,9 +65,9 @@ export class NatsLogReader implements LogReader, SharingReader {
   #joined: Progress | undefined;
   /** Resolves when it has left that. */
   #left = Promise.withResolvers<void>();
-  /** Not before this time it joins others, by the monotonic clock. */
+  /** Earliest time at which it joins others, by the monotonic clock. */
   #joinsAt = -Infinity;
-  /** What came from the shared consumer since it was paused. */
+  /** Amount that came from the shared consumer since it was paused. */
   #excess = { messages: 0, bytes: 0 };
   #resumed: (() => void) | undefined;
 

@@ -66,7 +66,7 @@ export async function lastOfEach(
   });
 }
 
-/** What to read. */
+/** A batch to be read. */
 export interface BatchRequest {
   readonly subject: string;
   readonly from: number;

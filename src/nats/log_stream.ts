@@ -272,7 +272,7 @@ export class NatsLogStream implements LogStream {
   }
 }
 
-/** What an append asks for, as JetStream reads it. */
+/** Headers of an append for JetStream. */
 function toHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
   const { id, ttl, expect, rollup, schedule, headers } = options;
   if ((id ?? ttl ?? expect ?? schedule ?? headers) === undefined && !rollup) return undefined;
@@ -293,12 +293,12 @@ function toHeaders(options: AppendOptions): Readonly<Record<string, string>> | u
 
 // The settings of the stream under a log: those that Catga needs, and those that an operator may choose.
 
-/** For how long the server remembers the ids of messages, in ms. */
+/** Time for which the server remembers the ids of messages, in ms. */
 const DUPLICATE_WINDOW = 120_000;
 /** The least size of a message that the stream has to take, in bytes: a group of events, with its headers. */
 const LEAST_MESSAGE = 131_072;
 
-/** What a server of this version can do; nothing of it for a version that cannot be read. */
+/** Abilities of a server of this version; none for a version that cannot be read. */
 export function abilitiesOf(version: string): LogAbilities {
   const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part) || 0);
   const from = (least: number) => major > 2 || (major === 2 && minor >= least);
@@ -352,7 +352,7 @@ const MOST_FIRST = MAX_SEQUENCE / 2;
 /** The window may be longer than the needed one. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
 
-/** What a setting does to a log, for the error, unless its name explains it. */
+/** Harm of a setting to a log, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {
   republish: "it publishes the messages on other subjects, in anybody's name",
   subject_transform: "it renames the subjects of messages",

@@ -28,7 +28,7 @@ export interface OpenNatsOptions {
   onNotice: (notice: string) => void;
   /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
   onUnreachable?: (failure: Unreachable) => void;
-  /** Whether the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
+  /** True if the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
   passive?: boolean;
 }
 

@@ -46,14 +46,14 @@ export class PendingAppends {
   #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
   /** The number of the next message. */
   #next = 1;
-  /** Those whose outcomes are known, and these. */
+  /** Receivers whose outcomes are known, and these outcomes. */
   #settled: AppendReceiver[] = [];
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
   /** Why this user cannot receive acknowledgements. */
   #deafness: CatgaError | undefined;
-  /** What was wrong with the last answer that did not come from the stream. */
+  /** Fault of the last answer that did not come from the stream. */
   #strange: string | undefined;
 
   constructor(

@@ -40,13 +40,13 @@ export interface Progress {
 /** A reader that may share a consumer. None of its methods throws. */
 export interface SharingReader {
   readonly filters: readonly string[];
-  /** Whether it takes no messages now. */
+  /** True if it takes no messages now. */
   readonly paused: boolean;
-  /** Where it is: behind the message that it has read last, in which stream. */
+  /** Its place: behind the message that it has read last, and the stream. */
   readonly position: LogMark;
   /** It has all its messages up to this sequence. */
   readonly upTo: number;
-  /** From now on it gets messages here. Called once for each {@link SharedConsumer.join}, before they come. */
+  /** Called once for each {@link SharedConsumer.join}, before messages come from this consumer. */
   onJoined(consumer: Progress): void;
   /** A message; perhaps one that it has. */
   onMessage(message: Msg, sequence: number, time: number): void;
@@ -129,7 +129,7 @@ export class SharedConsumer implements Progress {
     return joining.promise;
   }
 
-  /** Whether it has one reader, for which it waits. */
+  /** True if it has one reader, for which it waits. */
   get alone(): boolean {
     return this.#readers.size === 1;
   }
@@ -233,7 +233,7 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Where reading goes on after an interruption: of those that are furthest; the others find their places themselves.
+   * Place at which reading goes on after an interruption, for the readers that are furthest; the others find their places themselves.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;
@@ -254,7 +254,7 @@ export class SharedConsumer implements Progress {
     return foremost;
   }
 
-  /** Those that can join; the others learn that they cannot. */
+  /** Readers that can join; the others are told that they cannot. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
     const near: SharingReader[] = [];
     for (const [reader, joining] of [...this.#joining]) {
@@ -268,7 +268,7 @@ export class SharedConsumer implements Progress {
     return near;
   }
 
-  /** From now on a new consumer delivers. */
+  /** Replaces the consumer that delivers. */
   #switch(
     { name, inbox, expected, created, start }: {
       name: string;
@@ -416,7 +416,7 @@ export class SubjectRoutes<T> {
   }
 }
 
-/** Whether a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
+/** Returns true if a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
 function matcher(pattern: string): (subject: string) => boolean {
   const [, prefix, last] = /^([^*>]*)([*>])$/.exec(pattern) ?? [];
   if (prefix !== undefined && last === ">") {
@@ -439,7 +439,7 @@ export function distinctFilters(patterns: readonly string[]): readonly string[] 
   return once.filter((pattern) => !wide.some((other) => other !== pattern && covers(other, pattern)));
 }
 
-/** Whether every subject that matches `pattern` matches `wider`. */
+/** Returns true if every subject that matches `pattern` matches `wider`. */
 export function covers(wider: string, pattern: string): boolean {
   const wide = wider.split(".");
   const narrow = pattern.split(".");

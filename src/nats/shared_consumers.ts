@@ -67,7 +67,7 @@ export class Gate {
   readonly #waiting = new Set<() => void>();
   #inside = 0;
 
-  /** Of this many at a time. */
+  /** Limits how many begin at a time. */
   constructor(most: number) {
     this.#most = most;
   }

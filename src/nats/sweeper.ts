@@ -74,7 +74,7 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Whether the connection is there that is there now; the next one begins with a sweep. */
+  /** Returns true if the connection is there that is there now; the next one begins with a sweep. */
   #sameConnection(): () => boolean {
     const { transport } = this.#stream;
     const { generation } = transport.status;
@@ -197,7 +197,7 @@ export class Sweeper {
 // has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
 // is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing.
 
-/** Which entry to remove. */
+/** An entry to be removed. */
 export interface Removal {
   /** The key's subject, below the bucket's prefix. */
   readonly subject: string;

@@ -381,7 +381,7 @@ export interface TextMessage {
 /** Publishes texts over one connection. */
 export class TextPublisher {
   readonly #protocol: Protocol;
-  /** What waits, as NATS has it if all of its texts are ASCII; and its messages. */
+  /** Text of the messages that wait, in NATS's protocol if all of them are ASCII; and the messages. */
   #waiting = "";
   #messages: Waiting[] = [];
   /** How much waited when it was looked last whether more comes; -1: nobody looks. */
@@ -464,7 +464,7 @@ function published({ subject, reply, head, text }: Waiting, length: number): str
   return `${line}\r\n${head}${text}\r\n`;
 }
 
-/** What nats.js writes with. */
+/** The protocol of nats.js, which writes. */
 interface Protocol {
   sendCommand(command: Uint8Array): void;
 }

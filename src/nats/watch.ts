@@ -31,7 +31,7 @@ const SETTLED = 2_000;
 /** How long the first feed may take to open, in ms. */
 const OPEN_LIMIT = 5_000;
 
-/** What to watch. */
+/** Options of a watch. */
 interface WatchRequest {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
@@ -58,7 +58,7 @@ class Watch {
   readonly #expiry: WatchExpiry;
   /** Aborts when the caller's signal does, and when the connection is closed. */
   readonly #end = new AbortController();
-  /** Until when the first feed has to be open, by the monotonic clock; `Infinity`: it has not had its turn. */
+  /** Deadline for opening the first feed, by the monotonic clock; `Infinity`: it has not had its turn. */
   #openBy = Infinity;
   /** The last notice, and when it was given, by the monotonic clock. */
   readonly #notices: OnceAMinute;
@@ -259,7 +259,7 @@ function unavailable(message: string, cause: unknown): CatgaError {
 
 // How a watch reads on behind its feed: with a reader, which shares a consumer with those of other watches.
 
-/** What {@link readBehind} calls back, and the filter of the feed. */
+/** Callbacks of {@link readBehind}, and the filter of the feed. */
 interface WatchReaderOptions extends Pick<FeedListener, "onRecord" | "onBroken"> {
   readonly filter: string;
 }

@@ -30,7 +30,7 @@ interface WatchedEntry {
   readonly latestEnd: number;
   /** When it expires, by the monotonic clock: at `latestEnd`, or before that, by the server's clock. */
   end: number;
-  /** Whether an entry of this key was reported to the receiver. */
+  /** True if an entry of this key was reported to the receiver. */
   reported: boolean;
   /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
   withheld: string | undefined;
@@ -40,7 +40,7 @@ interface WatchedEntry {
 
 /** Options of {@link WatchedEntries}. */
 interface WatchedEntriesOptions {
-  /** What the watched keys begin with. */
+  /** Prefix of the watched keys. */
   readonly prefix: string;
   /** Gets every change. */
   readonly onChange: (change: Change) => void;
@@ -58,7 +58,7 @@ type WatchedBucket = Pick<BucketStream, "name" | "prefix" | "serverClock" | "not
 export class WatchedEntries {
   readonly #bucket: WatchedBucket;
   readonly #options: WatchedEntriesOptions;
-  /** By subject. */
+  /** Keyed by subject. */
   readonly #present = new Map<string, WatchedEntry>();
   /** By subject, the revision at which an entry was removed. */
   readonly #removed = new Map<string, { readonly revision: number; readonly at: number }>();
@@ -131,7 +131,7 @@ export class WatchedEntries {
     }
   }
 
-  /** Whether an entry is present, at this revision. */
+  /** Returns true if an entry is present, at this revision. */
   has(entry: WatchedEntry): boolean {
     return this.#present.get(entry.subject) === entry;
   }

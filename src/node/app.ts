@@ -33,6 +33,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import { runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
@@ -55,14 +56,14 @@ import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
-/** What {@link App} is made of. */
+/** Parts of an {@link App}. */
 export interface AppParts extends SendDefaults {
   /** The node as it is without a cluster. */
   readonly self: NodeInfo;
   readonly clock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
-  /** What of all that happens an operator has to know. */
+  /** The node's alarms. */
   readonly alarms: NodeAlarms;
   /** Makes what the nodes share; called once, with the new app. */
   state(app: App): SharedState;
@@ -88,7 +89,7 @@ export class App implements NodeHost, DrainableNode {
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   readonly underWay: UnderWay = new UnderWay();
-  /** How many of {@link App.underWay} are behaviors around sends: what they send is counted itself. */
+  /** Number of behaviors around sends in {@link App.underWay}: their sends are counted themselves. */
   around = 0;
   /** Runs this node's handlers. */
   readonly runner: Runner;
@@ -235,7 +236,7 @@ export class App implements NodeHost, DrainableNode {
     return this.state.lead(name, fn, options);
   }
 
-  /** Whether no process is at an endpoint any more, as far as the cluster can tell. */
+  /** Resolves with true if no process is at an endpoint any more, as far as the cluster can tell. */
   gone(endpoint: string): Promise<boolean> {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
@@ -337,7 +338,11 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.enqueue(contract, payload, options, parent);
   }
 
-  async unschedule(contract: AnyContract, id: string): Promise<boolean> {
+  async unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean> {
+    if (contract?.kind === "workflow") {
+      checkId(`unschedule ${contract.name}`, id);
+      return await this.unschedule(runContracts(runType(contract.name)).due, startName(id));
+    }
     checkContract("unschedule", contract, "command", "event");
     checkId(`unschedule ${contract.name}`, id);
     if (!id.isWellFormed()) {
@@ -365,7 +370,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#opened = await this.#parts.log(this);
   }
 
-  /** What this node does for runs of workflows, loaded when it is first needed. */
+  /** Driver of runs of workflows, loaded when it is first needed. */
   nodeRuns(): Promise<NodeRuns> {
     return this.#runs ??= this.#parts.runs(this).then((runs) => {
       if (this.draining) runs.leave();
@@ -463,7 +468,7 @@ export class App implements NodeHost, DrainableNode {
     await this.#opened?.leave().catch((error) => this.fault("giving up the lead of subscriptions", error));
   }
 
-  /** Whether it stops. */
+  /** True while it stops. */
   get draining(): boolean {
     return this.#drain !== undefined;
   }
@@ -575,11 +580,11 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 
 // The health of a node, from what its parts report.
 
-/** What the health of a node is made of. */
+/** Sources of the health of a node. */
 interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight" | "alarms"> {
   readonly stopped: boolean;
   readonly draining: boolean;
-  /** Whether its read models have caught up. */
+  /** True if its read models have caught up. */
   readonly caughtUp: boolean;
   readonly subscriptions: readonly SubscriptionHealth[];
   /** `undefined` for an app in memory. */

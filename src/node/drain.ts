@@ -7,7 +7,7 @@ import type { Remote } from "../dispatch/remote.ts";
 import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
-/** How long what runs may take without `timeout`, in ms. */
+/** Default time for running handlers to end, in ms. */
 export const DRAIN_TIMEOUT = 30_000;
 
 /** A node that can be drained. */
@@ -21,7 +21,7 @@ export interface DrainableNode {
   readonly underWay: UnderWay;
 }
 
-/** What the steps of a drain need besides the node. */
+/** Steps of a drain outside the node. */
 export interface DrainSteps {
   /** Takes sends off the fast path: those of handlers that still run must know that the node drains. */
   endFastPaths(): void;
@@ -75,5 +75,5 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   await steps.release();
 }
 
-/** How long handlers may take after their signals aborted, in ms. */
+/** Time for handlers to end after their signals aborted, in ms. */
 const GRACE = 500;

@@ -1,5 +1,5 @@
 /**
- * What the NATS server forbids this node: reported once a minute for each subject, and an error of the start when a
+ * Permissions that the NATS server denies this node: reported once a minute for each subject, and an error of the start when a
  * node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose
  * do not fill the log.
  */
@@ -14,7 +14,7 @@ export class Forbidden {
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;
   readonly #essential: (violation: Violation) => boolean;
-  /** What subjects of one kind begin with: they share one report. */
+  /** Prefixes of subjects that share one report each. */
   readonly #kinds: readonly string[];
   #first: Violation | undefined;
 

@@ -2,6 +2,7 @@
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
+import { isCatgaError } from "../error.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({
@@ -14,12 +15,17 @@ export const consoleWarnings: Logger = Object.freeze({
 
 /** An observer that logs each observation at its level. */
 export function logTo(logger: Logger, node: string): Observer {
+  let isLost = false;
   return (seen) => {
     // an exception here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
-      const [level, text] = lineOf(seen);
+      if (seen.type === "connection") isLost = seen.state === "disconnected";
+      // that the connection is lost has been logged
+      const follows = isLost && seen.type === "fault" && isCatgaError(seen.error) && seen.error.code === "UNAVAILABLE";
+      const [own, text] = lineOf(seen);
+      const level = follows ? "debug" : own;
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {
@@ -104,6 +110,14 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
         } failed with ${seen.code}: ` +
         `${seen.message}. Mend that, then retry the run, or skip the step`,
       ];
+    case "run-failed": {
+      const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
+      const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
+      // what a CatgaError comes from is in the log of the node where it happened
+      return isCatgaError(seen.error)
+        ? ["warn", `${what} failed (${seen.code}: ${seen.message}), ${then}`]
+        : ["error", `${what} threw, ${then}`];
+    }
     case "near-expiry":
       return [
         "error",
@@ -152,12 +166,12 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
   }
 }
 
-/** What to do about a state of a subscription. */
+/** Advice for a state of a subscription. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
   "begun": '. If that should be handled, too: from: "start" for a new subscription, or catga rewind',
   "existing": ". To handle what is stored again: catga rewind",
-  "waiting": ". Start one, or pass its messages by with a rewind to now (catga rewind)",
+  "waiting": "", // its reason says it
 };
 
 const LOSSES = {

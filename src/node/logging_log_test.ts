@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../contract/observer.ts";
+import { CatgaError } from "../error.ts";
 import { logTo } from "./logging.ts";
 
 const subscription = "shop/billing";
@@ -26,7 +27,8 @@ describe("the log's lines for an operator", () => {
         { type: "subscription", subscription, state: "handed over", reason },
         { type: "subscription", subscription, state: "stopped", reason: "the store is full" },
         { type: "subscription", subscription, state: "going on", reason },
-        { type: "subscription", subscription, state: "waiting", reason: "no live node handles Booked" },
+        { type: "subscription", subscription, state: "waiting", reason: "no live node handles Booked: start one" },
+        { type: "subscription", subscription, state: "waiting", reason: "Booked failed (TIMEOUT: the bank)" },
         { type: "subscription", subscription, state: "rewound", reason: "to 4096" },
       ),
       [
@@ -35,10 +37,25 @@ describe("the log's lines for an operator", () => {
         "info catga n1: subscription shop/billing is handed over",
         "warn catga n1: subscription shop/billing has stopped: the store is full. Nothing is passed over; it goes on by itself when it can",
         "info catga n1: subscription shop/billing goes on",
-        "warn catga n1: subscription shop/billing waits: no live node handles Booked. Start one, or pass its messages by with a rewind to now (catga rewind)",
+        "warn catga n1: subscription shop/billing waits: no live node handles Booked: start one",
+        "warn catga n1: subscription shop/billing waits: Booked failed (TIMEOUT: the bank)",
         "info catga n1: subscription shop/billing has gone back in the log: to 4096",
       ],
     );
+  });
+
+  it("what fails in the background because the connection is lost is no news", () => {
+    const error = new CatgaError("UNAVAILABLE", "the connection to NATS is lost; reconnecting");
+    const fault = { type: "fault", during: "renewing the lease of this node", error } as const;
+    const bug = { ...fault, error: new TypeError("a bug") };
+    const lost = { type: "connection", state: "disconnected", generation: 1 } as const;
+    assertEquals(linesOf(lost, fault, bug, { ...lost, state: "connected" }, fault), [
+      "warn catga n1: lost the network, reconnecting",
+      "debug catga n1: renewing the lease of this node failed",
+      "error catga n1: renewing the lease of this node failed",
+      "warn catga n1: connected to the network again",
+      "error catga n1: renewing the lease of this node failed",
+    ]);
   });
 
   it("an attempt that failed, and a dead letter", () => {

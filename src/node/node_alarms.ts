@@ -13,7 +13,7 @@ import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** What a node knows when it is asked. */
+/** Observations of a node when its alarms are asked for. */
 interface Known {
   readonly nodes: readonly NodeInfo[];
   readonly subscriptions: readonly SubscriptionHealth[];
@@ -27,7 +27,7 @@ export class NodeAlarms {
   readonly #breakers = new Map<string, number>();
   /** Why subscriptions stand still, and since when. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
-  /** Until when their oldest messages are kept, and when that was said. */
+  /** Remaining time of their oldest messages, in ms, and time of the report. */
   readonly #ends = new Map<string, { readonly left: number; readonly at: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, { workflow: string; run: string; since: number; why: string }>();
@@ -99,8 +99,9 @@ export class NodeAlarms {
   }
 
   #node(change: string, id: string, now: number): void {
+    // an update: another process has its id, or it is alive again
+    if (change === "leave" || change === "update") this.#breakers.delete(id);
     if (change !== "leave") return;
-    this.#breakers.delete(id);
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     for (const name of info?.handles ?? []) {
@@ -140,7 +141,7 @@ export class NodeAlarms {
     return next.grown >= GROWN;
   }
 
-  /** Those of which there still are some. */
+  /** Dead letters that are still there. */
   #lettersOf(subscriptions: readonly SubscriptionHealth[]): ObservedLetters[] {
     const dead = new Map(subscriptions.map(({ service, name, dead }) => [`${service}/${name}`, dead]));
     const letters: ObservedLetters[] = [];
@@ -162,6 +163,6 @@ export class NodeAlarms {
   }
 }
 
-/** How long what was said once stands, in ms. */
+/** Time for which an observation that came once stands, in ms. */
 const FADES = 15 * 60_000;
 const MOST = 1_000;

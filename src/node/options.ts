@@ -1,4 +1,4 @@
-/** The options of `catga()`: what each means, its range, its default, and the check of all of them. */
+/** The options of `catga()`: their meanings, ranges, defaults and checks. */
 import { type Behavior, checkBehaviors } from "../contract/behavior.ts";
 import { checkRoute, checkTimes, MAX_CONCURRENCY } from "../contract/contract.ts";
 import {
@@ -33,13 +33,13 @@ export interface CatgaOptions {
   network?: MemoryNetwork | undefined;
   /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
   namespace?: string | undefined;
-  /** What this node is a replica of, named like a namespace: one node of each service gets an event; `"app"`. */
+  /** The service that this node is a replica of, named like a namespace: one node of each service gets an event; `"app"`. */
   service?: string | undefined;
   /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
   id?: string | undefined;
-  /** What other nodes see of it; over NATS its `address`, and its `host` unless given, are added; none. */
+  /** Metadata that other nodes see; over NATS its `address`, and its `host` unless given, are added; none. */
   metadata?: Readonly<Record<string, string>> | undefined;
-  /** Which client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
+  /** Client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
   transport?: "deno" | "node" | undefined;
   /** SIGTERM and SIGINT drain the app, then end the process, in Deno SIGTERM by its exit code, 143; `false`. */
   signals?: boolean | undefined;
@@ -64,7 +64,7 @@ export interface CatgaOptions {
    * request decides whether it is sent to again. An error that a handler answers is not a failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
-  /** Wrapped around every handler, and around sends when they have a `send`, outermost first; none. */
+  /** Behaviors around every handler, and around sends when they have a `send`, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
    * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at
@@ -72,13 +72,13 @@ export interface CatgaOptions {
    */
   carry?: readonly string[] | undefined;
   /**
-   * Whether what a handler of a durable message throws is kept with the message, stack included, for those who may read
+   * `true` keeps the error that a handler of a durable message throws with the message, stack included, for those who may read
    * the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
    */
   causes?: boolean | undefined;
-  /** Where it logs to; warnings and errors to the console. */
+  /** Destination of its log; warnings and errors to the console. */
   logger?: Logger | undefined;
-  /** On how many NATS servers the records of the nodes, locks, results and the cache are kept, 1 to 5; 1. */
+  /** Number of NATS servers that keep the records of the nodes, locks, results and the cache, 1 to 5; 1. */
   replicas?: number | undefined;
 }
 

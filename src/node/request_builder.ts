@@ -51,7 +51,7 @@ export class RequestBuilder {
     this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
   }
 
-  /** Whether all that is sent fails with `CLOSED`. */
+  /** True if every send fails with `CLOSED`. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -67,7 +67,7 @@ export class RequestBuilder {
   }
 
   /**
-   * Whether a send of this contract without options needs no preparation: no schema, no missing key, no id, and no
+   * Returns true if a send of this contract without options needs no preparation: no schema, no missing key, no id, and no
    * strategy of the user's, which is called even when there is only one node.
    */
   needsNothing(contract: AnyContract): boolean {
@@ -141,7 +141,7 @@ export class RequestBuilder {
     };
   }
 
-  /** Whether a contract is a command of an entity, as far as this node knows who handles it. */
+  /** Returns true if a contract is a command of an entity, as far as this node knows its handlers. */
   ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
     return kind === "command" && key !== undefined && this.#ofEntity(name);
   }
@@ -185,7 +185,7 @@ export class RequestBuilder {
     return input === undefined ? idOf(contract, payload) : undefined;
   }
 
-  /** Whether sends of this contract are routed by key when their options have no `route`. */
+  /** Returns true if sends of this contract without a `route` are routed by key. */
   keyed(contract: AnyContract): boolean {
     return this.#routeOf(contract) === "hash";
   }
@@ -332,7 +332,7 @@ export class LocalFastPath {
   readonly #run: HandlerRun;
   readonly #call: HandlerCall | undefined;
   readonly #counts: ContractCounts;
-  /** Whether it is a command of an entity, which is found by its payload before the schema. */
+  /** True for a command of an entity, whose key comes from the payload before the schema. */
   readonly #entity: boolean;
 
   /** `timeout` in ms. */
@@ -392,7 +392,7 @@ function settled(
   return ctx.execution.outcome(outcome, asResult, counts.localEnded);
 }
 
-/** Whether what a handler returned is certainly neither a promise nor a failure. */
+/** Returns true if a handler's return value is certainly neither a promise nor a failure. */
 function isPlain(returned: unknown): boolean {
   if (typeof returned !== "object" || returned === null) return true;
   const { then, ok } = returned as { then?: unknown; ok?: unknown };

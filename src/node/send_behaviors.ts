@@ -220,7 +220,7 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   };
 }
 
-/** What behaviors have sent for one message. */
+/** Messages that behaviors have sent for one message. */
 class Sends {
   /** Why the message was given up; `undefined` before. */
   over: CatgaError | undefined = undefined;
@@ -245,7 +245,7 @@ class Sends {
     return send;
   }
 
-  /** Whether the message goes into the log. */
+  /** True if the message goes into the log. */
   get #stored(): boolean {
     return this.#method === "enqueue" || (this.#method === "publish" && !!this.#contract.options.durable);
   }
@@ -301,7 +301,7 @@ export class BehaviorHooks {
     this.#log = log;
   }
 
-  /** Whether a behavior observes. What is not logged is observed only then. */
+  /** True if a behavior observes: only then observations that are not logged are made. */
   get watched(): boolean {
     return this.#attached.some(({ observe }) => observe !== undefined);
   }

@@ -32,7 +32,7 @@ import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import type { Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
-/** What a {@link SendPath} is made of. */
+/** Parts of a {@link SendPath}. */
 interface SendPathOptions {
   /** The id of this node. */
   readonly node: string;
@@ -207,7 +207,7 @@ export class SendPath {
     return await this.#store("enqueue", contract, payload, options, parent);
   }
 
-  /** What is kept is prepared and checked as a send is, then stored. */
+  /** Prepares and checks a durable message as a send, then stores it. */
   #store(
     method: "publish" | "enqueue",
     contract: AnyContract,
@@ -292,11 +292,11 @@ export class SendPath {
 
 // Many sends of one contract, a limited number of them under way at once.
 
-/** What {@link sendAll} needs of the app. */
+/** The part of the app that {@link sendAll} uses. */
 interface SendAllHost {
   readonly clock: Clock;
   send(payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether every further send would be refused. */
+  /** True if every further send would be refused. */
   over(): boolean;
 }
 
@@ -357,7 +357,7 @@ export async function sendAll(
 class Pace {
   readonly #clock: Clock;
   #sends = 0;
-  /** When the timer was set that fires in the next turn of the event loop; -1: none is set. */
+  /** Time at which the timer for the next turn of the event loop was set; -1: none is set. */
   #since = -1;
   #turn: Promise<void> | undefined;
   #next: (() => void) | undefined;

@@ -88,6 +88,28 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
+/** Like {@link Clock.soon}, for many: the callbacks of one turn run in the same later turn, so that what they send is one write. */
+export function together(clock: Clock): (callback: () => void) => void {
+  let waiting: (() => void)[] = [];
+  return (callback) => {
+    if (waiting.push(callback) > 1) return;
+    clock.soon(() => {
+      const callbacks = waiting;
+      waiting = [];
+      for (const each of callbacks) {
+        try {
+          each();
+        } catch (error) {
+          // the others go on
+          clock.soon(() => {
+            throw error;
+          });
+        }
+      }
+    });
+  };
+}
+
 /** A clock for programs: with {@link AppClock.sleep}, and a check of what it is given. */
 export function appClock(clock: Clock): AppClock {
   const own = clock === systemClock; // whose methods need no `this`
@@ -169,6 +191,11 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
  */
 export function backoff(random: Random, failures: number, first: number, longest: number): number {
   return random() * Math.min(longest, first * 2 ** failures);
+}
+
+/** A pause with equal jitter: at least half of it, for what must not be tried again at once. */
+export function jittered(random: Random, pause: number): number {
+  return pause * (0.5 + random() / 2);
 }
 
 /** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */

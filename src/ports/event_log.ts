@@ -25,7 +25,7 @@ export interface LogOptions {
   /** On how many servers each message is kept. */
   readonly replicas: number;
   /**
-   * Whether messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
+   * True if messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
    * ones.
    */
   readonly schedules: boolean;
@@ -47,7 +47,7 @@ export interface LogStream {
    */
   readonly serverTime: number;
   /**
-   * The same, at most: certainly not earlier than there. What has to be due after a time of the server is judged by
+   * The latest time that the server's clock may show now. What has to be due after a time of the server is judged by
    * this one.
    */
   readonly latestServerTime: number;
@@ -56,7 +56,7 @@ export interface LogStream {
    * busy, or is old. `undefined`: it is known. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   measureTime(): Promise<void> | undefined;
-  /** What the server can do; `undefined` before its first answer. */
+  /** Abilities of the server; `undefined` before its first answer. */
   readonly abilities: LogAbilities | undefined;
   /**
    * Appends one message, once: it is not repeated here. Resolves as soon as it is known what became of it, after
@@ -71,7 +71,7 @@ export interface LogStream {
    */
   appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
   /**
-   * What the stream has now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
+   * State of the stream now, from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no such
    * stream.
    */
   state(): Promise<LogState | undefined>;
@@ -126,7 +126,7 @@ export type ReadOptions = ({ readonly from: number } | { readonly since: number 
   readonly onMessage?: (message: StoredMessage) => void;
 };
 
-/** What a server can do. */
+/** Abilities of a server. */
 export interface LogAbilities {
   /** Messages may be scheduled for a time: nats-server 2.12. */
   readonly at: boolean;
@@ -158,7 +158,7 @@ export interface AppendOptions {
 
 /** Options of {@link LogStream.appendNext}. */
 export interface ConditionalAppend {
-  /** Until when to wait for the answer, by the monotonic clock. */
+  /** Deadline of the answer, by the monotonic clock. */
   readonly due: number;
   /** As {@link AppendOptions.expect}. */
   readonly expect: number;
@@ -182,7 +182,7 @@ export interface LogSchedule {
   readonly ttl?: number | undefined;
 }
 
-/** What became of an append. */
+/** Outcome of an append. */
 export type Appended =
   /** It is stored; `duplicate`: it was already, under this id. */
   | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
@@ -251,7 +251,7 @@ export interface FollowOptions {
 /** Why reading goes on elsewhere. */
 export interface LogLoss {
   readonly reason: "remade" | "truncated" | "replaced" | "expired";
-  /** What was read last, and where reading goes on. */
+  /** Sequence that was read last: reading goes on behind it. */
   readonly after: number;
   readonly next: number;
 }
@@ -263,7 +263,7 @@ export interface LogReader {
    * subjects, which were passed by: so that it is not behind the first message of the stream when they expire.
    */
   readonly mark: LogMark | undefined;
-  /** Whether it has delivered all that the stream had when it (last) started. */
+  /** True if it has delivered all that the stream had when it (last) started. */
   readonly caughtUp: boolean;
   /** Why it cannot read now, though connected; `undefined` while it reads. */
   readonly fault: CatgaError | undefined;

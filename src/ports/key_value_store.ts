@@ -80,7 +80,7 @@ export interface Entry {
 }
 
 /**
- * What {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired,
+ * Change that {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired,
  * or lost with its store.
  */
 export type Change =

@@ -64,11 +64,11 @@ export interface TransportStatus {
   readonly error?: Error | undefined;
 }
 
-/** What a transport knows about the server that it is connected to. */
+/** Information about the server that a transport is connected to. */
 export interface ServerInfo {
   /** The server's id: the same for all connections to one server. */
   readonly id: string;
-  /** Whether it is one of several servers. */
+  /** True if it is one of several servers. */
   readonly clustered: boolean;
   /** The address of this process as the server sees it, when that is known. */
   readonly clientAddress?: string | undefined;
@@ -94,7 +94,7 @@ export interface TransportMessage {
   readonly data: Uint8Array;
   readonly reply?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Whether it is a bounce: a message of this connection with this reply subject reached no subscription. */
+  /** True if it is a bounce: a message of this connection with this reply subject reached no subscription. */
   readonly noResponders: boolean;
 }
 
@@ -121,7 +121,7 @@ export function mayNot({ operation, subject }: Violation, cause?: unknown): Catg
   );
 }
 
-/** Whether an error is one of {@link mayNot}: nothing was done, and trying again does not help. */
+/** Returns true if an error is one of {@link mayNot}: nothing was done, and trying again does not help. */
 export function isForbidden({ code, details }: CatgaError): boolean {
   return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }

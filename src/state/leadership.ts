@@ -12,7 +12,7 @@ import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
 import type { Locks } from "../dispatch/context_host.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
-/** What a {@link Leadership} is made of. */
+/** Options of a {@link Leadership}. */
 export interface LeadershipOptions {
   /** Locks in a space of their own; the names of leaderships are their keys. */
   readonly locks: Locks;
@@ -56,7 +56,7 @@ export class Leadership {
     return term;
   }
 
-  /** What this node leads now, by name. */
+  /** Names of the leaderships that this node has now. */
   get leads(): readonly string[] {
     return [...this.#terms].filter(({ leading }) => leading).map(({ name }) => name);
   }
@@ -68,7 +68,7 @@ export class Leadership {
   }
 }
 
-/** What a {@link LeaderTerm} runs, and for which name. */
+/** Function that a {@link LeaderTerm} runs, and the name. */
 interface Candidacy {
   readonly name: string;
   readonly fn: Lead;
@@ -91,7 +91,7 @@ class LeaderTerm implements Term {
     this.#over = this.#stand().finally(() => candidacy.ended());
   }
 
-  /** What it is about. */
+  /** Name of its leadership. */
   get name(): string {
     return this.#candidacy.name;
   }

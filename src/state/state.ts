@@ -11,7 +11,7 @@ import { IdempotencyStore } from "./claims/idempotency_store.ts";
 import { Leadership } from "./leadership.ts";
 import { LockManager } from "./locks/lock_manager.ts";
 
-/** What {@link sharedState} is made of. */
+/** Options of {@link sharedState}. */
 export interface StateOptions {
   readonly store: KeyValueStore;
   readonly namespace: string;

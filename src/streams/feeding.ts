@@ -6,7 +6,7 @@ import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
-import type { FeedingContext, ItemLine, ItemOutlet } from "../dispatch/item_ports.ts";
+import type { FeedingContext, ItemLine, ItemOutlet, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./item_flow.ts";
 
@@ -33,57 +33,61 @@ export async function feed(
   const given: unknown = await fn(payload as never, ctx);
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
-  let returned: unknown;
+  let returned: Promise<unknown> | undefined;
+  let open = true;
+  // not a plain call: what it throws where a signal aborts would end the process
+  const end = async () => await iterator.return?.();
+  let stopped = false;
   const stop = () => {
+    stopped = true;
     outlet.close();
-    returned = iterator.return?.();
-    if (returned instanceof Promise) returned.catch(() => {}); // awaited below
+    if (!open) return;
+    returned = end();
+    returned.catch(() => {}); // awaited below
   };
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
   let count = 0;
   let failure: unknown;
-  let open = true;
+  let threw = false;
   try {
-    const { items } = contract.options;
-    while (!signal.aborted) {
-      if (!outlet.room) {
-        await outlet.ready();
-        continue;
+    try {
+      const { items } = contract.options;
+      while (!stopped) {
+        if (!outlet.room) {
+          await outlet.ready();
+          continue;
+        }
+        const next = iterator.next();
+        const step = "then" in next ? await next : next;
+        if (step.done) {
+          open = false;
+          failure = step.value;
+          break;
+        }
+        if (items !== undefined) {
+          const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
+          if (!checked.ok) throw checked.error;
+        }
+        if (stopped) break;
+        outlet.send(step.value);
+        count++;
       }
-      const step = await iterator.next();
-      if (step.done) {
-        open = false;
-        failure = step.value;
-        break;
-      }
-      if (items !== undefined) {
-        const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
-        if (!checked.ok) throw checked.error;
-      }
-      if (signal.aborted) break;
-      outlet.send(step.value);
-      count++;
+    } catch (error) {
+      // items that cannot be sent; what the generator itself threw has ended it
+      if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown
+      open = false;
+      threw = true;
+      failure = error;
     }
-  } catch (error) {
-    // items that cannot be sent; what the generator itself threw has ended it
-    if (open && !signal.aborted) returned = iterator.return?.();
-    open = false;
-    failure = error;
     await returned;
-    if (signal.aborted) throw endOf(contract, signal.reason, ctx.node);
-    await outlet.end();
-    throw error;
+    if (!stopped) await outlet.end();
+    if (stopped) throw endOf(contract, signal.reason, ctx.node);
+    if (threw) throw failure;
+    return isFailure(failure) ? failure : count;
   } finally {
     signal.removeEventListener("abort", stop);
   }
-  if (signal.aborted) {
-    await returned;
-    throw endOf(contract, signal.reason, ctx.node);
-  }
-  await outlet.end();
-  if (isFailure(failure)) return failure;
-  return count;
 }
 
 /** What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead may go on elsewhere. */
@@ -108,7 +112,7 @@ interface Step {
   readonly value: unknown;
 }
 
-function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | Promise<Step>; return?(): unknown } {
+function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | PromiseLike<Step>; return?(): unknown } {
   const iterable = given as { [Symbol.asyncIterator]?(): AnyIterator; [Symbol.iterator]?(): AnyIterator } | null;
   const iterator = typeof given === "string"
     ? undefined
@@ -118,11 +122,11 @@ function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | Pro
       `the handler of stream ${name} must be an async function*, or return an iterable or fail(…); got ${show(given)}`,
     );
   }
-  return iterator as { next(): Step | Promise<Step>; return?(): unknown };
+  return iterator as { next(): Step | PromiseLike<Step>; return?(): unknown };
 }
 
 /** Sends items to a reader in another process. */
-class WireOutlet implements ItemOutlet {
+class WireOutlet implements ItemOutlet, LineSender {
   readonly #contract: AnyContract;
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
@@ -136,11 +140,17 @@ class WireOutlet implements ItemOutlet {
     this.#contract = contract;
     this.#line = line;
     this.#sender = new ItemSender(windowOf(contract), line);
-    line.onWord = (consumed, received, again) => {
-      this.#sender.word(consumed, received, again);
-      if (this.#sender.delivered) this.#go();
-      else if (this.#waiting !== undefined && this.#sender.room) this.#burst();
-    };
+    line.sender = this;
+  }
+
+  word(consumed: number, received: number, again: boolean): void {
+    this.#sender.word(consumed, received, again);
+    if (this.#sender.delivered) this.#go();
+    else if (this.#waiting !== undefined && this.#sender.room) this.#burst();
+  }
+
+  write(out: ItemWriter): void {
+    this.#sender.write(out);
   }
 
   get room(): boolean {
@@ -157,15 +167,16 @@ class WireOutlet implements ItemOutlet {
 
   send(item: unknown): void {
     const { name } = this.#contract;
-    const text = item === undefined ? UNDEFINED_TEXT : toText(item, "INVALID_RESPONSE", "an item", name);
-    if (exceeds(text, this.#line.limit)) {
-      throw new CatgaError(
-        "TOO_LARGE",
-        `an item of ${name} is larger than the server takes, ${this.#line.limit} bytes`,
-      );
-    }
+    const { limit } = this.#line;
     this.#left--;
-    this.#sender.send(text);
+    if (typeof item === "string" && this.#sender.strings && item.length < limit / LONGEST_ESCAPE) {
+      return this.#sender.send(item);
+    }
+    const text = item === undefined ? UNDEFINED_TEXT : toText(item, "INVALID_RESPONSE", "an item", name);
+    if (exceeds(text, limit)) {
+      throw new CatgaError("TOO_LARGE", `an item of ${name} is larger than the server takes, ${limit} bytes`);
+    }
+    this.#sender.text(text);
   }
 
   async end(): Promise<void> {
@@ -202,5 +213,7 @@ class WireOutlet implements ItemOutlet {
 
 /** Items in a burst: half of the usual window, so that the reader has some in hand while the others are under way. */
 const BURST = 128;
+/** Bytes of a UTF-16 code unit in JSON, at most: of a control character. */
+const LONGEST_ESCAPE = 6;
 /** JSON with the tag of `undefined`. */
 const UNDEFINED_TEXT = '~"~undefined"';

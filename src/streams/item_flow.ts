@@ -6,26 +6,32 @@
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/fifo.ts";
-import type { ItemLine, ItemSource } from "../dispatch/item_ports.ts";
+import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
 /** The handler's side. */
-export class ItemSender {
+export class ItemSender implements LineSender {
   readonly #window: Window;
-  readonly #line: ItemLine;
-  /** The texts of the items from `#first` on; those before `#consumed` may be forgotten. */
-  #texts: string[] = [];
+  readonly #line: Pick<ItemLine, "gather">;
+  /** The items from `#first` on; those before `#consumed` may be forgotten. */
+  #items: string[] = [];
+  #strings = true;
   #first = 0;
   #next = 0;
+  /** Those from here on are to be written. */
+  #unwritten = 0;
   #received = 0;
   #consumed = 0;
   /** The length of those that were not consumed. */
   #bytes = 0;
-  /** The reader was asked to report when it has consumed so many; and the length of those sent since. */
+  /** The reader is asked to report when it has consumed so many; and the length of those sent since. */
   #asked = 0;
   #bytesSince = 0;
   #ended = false;
+  /** To be written: what it asks, and its end. */
+  #asks = false;
+  #ends = false;
 
-  constructor(window: Window, line: ItemLine) {
+  constructor(window: Window, line: Pick<ItemLine, "gather">) {
     this.#window = window;
     this.#line = line;
   }
@@ -40,47 +46,78 @@ export class ItemSender {
     return this.#ended && this.#received === this.#next;
   }
 
-  /** Sends an item, as text. */
-  send(text: string): void {
-    this.#texts.push(text);
-    this.#bytes += text.length;
-    this.#bytesSince += text.length;
-    this.#line.item(this.#next++, text);
+  /**
+   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time (measured); what else a
+   * handler makes it may change until then.
+   */
+  get strings(): boolean {
+    return this.#strings;
+  }
+
+  /** Sends an item as text. */
+  text(text: string): void {
+    if (this.#strings) {
+      this.#strings = false;
+      this.#items = this.#items.map((item) => JSON.stringify(item));
+      this.#bytes = this.#items.slice(this.#consumed - this.#first).join("").length;
+    }
+    this.send(text);
+  }
+
+  /** Sends an item: a string, while there are only {@link ItemSender.strings}. */
+  send(item: string): void {
+    this.#items.push(item);
+    this.#bytes += item.length;
+    this.#bytesSince += item.length;
+    this.#next++;
     const { items, bytes } = this.#window;
     if (2 * (this.#next - this.#asked) >= items || 2 * this.#bytesSince >= bytes) this.#ask();
+    this.#line.gather();
   }
 
   /** There are no more items. */
   end(): void {
-    this.#ended = true;
-    this.#line.end(this.#next);
+    this.#ended = this.#ends = true;
+    this.#line.gather();
   }
 
-  /** The reader has received and consumed so many; `again`: it may lack some of those that were sent since. */
   word(consumed: number, received: number, again: boolean): void {
     // of a process that lies, or of a stream before this one
     if (consumed > received || received > this.#next) return;
     this.#received = Math.max(this.#received, received);
-    while (this.#consumed < consumed) this.#bytes -= this.#texts[this.#consumed++ - this.#first].length;
-    if (2 * (this.#consumed - this.#first) > this.#texts.length) {
-      this.#texts = this.#texts.slice(this.#consumed - this.#first);
+    while (this.#consumed < consumed) this.#bytes -= this.#items[this.#consumed++ - this.#first].length;
+    if (2 * (this.#consumed - this.#first) > this.#items.length) {
+      this.#items = this.#items.slice(this.#consumed - this.#first);
       this.#first = this.#consumed;
     }
+    this.#unwritten = again ? this.#received : Math.max(this.#unwritten, this.#received);
     if (!again) return;
-    for (let n = this.#received; n < this.#next; n++) this.#line.item(n, this.#texts[n - this.#first]);
     if (this.#next > this.#consumed) this.#ask();
-    if (this.#ended) this.#line.end(this.#next);
+    this.#ends = this.#ended;
+    this.#line.gather();
+  }
+
+  write(out: ItemWriter): void {
+    if (this.#unwritten < this.#next) {
+      out.items(this.#unwritten, this.#items, this.#unwritten - this.#first, this.#strings);
+    }
+    this.#unwritten = this.#next;
+    if (this.#asks) out.ask(this.#asked);
+    if (this.#ends) out.end(this.#next);
+    this.#asks = this.#ends = false;
   }
 
   #ask(): void {
     this.#asked = this.#next;
     this.#bytesSince = 0;
-    this.#line.ask(this.#next);
+    this.#asks = true;
   }
 }
 
 /** The reader's side. */
 export class ItemReceiver {
+  /** How many items wait to be consumed at most: a sender that heeds the window sends no more. */
+  readonly #most: number;
   readonly #items: Fifo<unknown> = new Fifo();
   #received = 0;
   #consumed = 0;
@@ -90,6 +127,12 @@ export class ItemReceiver {
   #count = Infinity;
   /** Where items were missed last: they are asked for once. */
   #missed = -1;
+  /** Items came that there was no room for. */
+  #refused = false;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** How many wait to be consumed. */
   get size(): number {
@@ -105,6 +148,8 @@ export class ItemReceiver {
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     if (n > this.#received) return this.#miss(source);
     for (let i = first + this.#received - n; i < list.length; i++) {
+      // of a process that lies, or whose contract has a larger window
+      if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
       this.#received++;
     }
@@ -136,6 +181,10 @@ export class ItemReceiver {
       this.#report = Infinity;
       source?.word(this.#consumed, this.#received, false);
     }
+    if (this.#refused && 2 * this.#items.size <= this.#most && source !== undefined) {
+      this.#refused = false;
+      this.doubt(source);
+    }
     return item;
   }
 
@@ -150,7 +199,7 @@ export class ItemReceiver {
   }
 
   #miss(source: ItemSource): void {
-    if (this.#missed === this.#received) return;
+    if (this.#missed === this.#received || this.#refused) return;
     this.#missed = this.#received;
     this.doubt(source);
   }

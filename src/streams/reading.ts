@@ -1,6 +1,6 @@
 /** The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it breaks if its contract says how. */
 import type { Result } from "../contract/result.ts";
-import { validate } from "../contract/schema.ts";
+import { type Schema, validate } from "../contract/schema.ts";
 import { IDLE, windowOf } from "../contract/stream.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
@@ -81,17 +81,22 @@ export class Reading implements AsyncIterableIterator<unknown> {
   async #next(): Promise<IteratorResult<unknown>> {
     try {
       while (!this.#over) {
-        const { contract, options: { signal } } = this.#opening;
+        const { contract, clock, options: { signal } } = this.#opening;
+        if (this.#late !== undefined) throw this.#late;
         if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
         const attempt = this.#attempt ??= this.#open();
         if (attempt.size > 0) {
-          const value = await this.#parsed(attempt.take());
+          const item = attempt.take();
+          const value = contract.options.items === undefined ? item : await this.#parsed(contract.options.items, item);
           this.#count++;
           this.#last = value;
           return { done: false, value };
         }
         if (attempt.result === undefined) {
-          await this.#wait(attempt);
+          this.#waitingSince = clock.monotonic();
+          this.#watch(this.#idle);
+          await attempt.news();
+          this.#waitingSince = -1;
           continue;
         }
         const error = attempt.failure();
@@ -115,16 +120,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
     return attempt;
   }
 
-  /** Waits for an item, or the end. Rejects with `TIMEOUT` after the idle time. */
-  async #wait(attempt: Attempt): Promise<void> {
-    const { clock } = this.#opening;
-    this.#waitingSince = clock.monotonic();
-    this.#watch(this.#idle);
-    await attempt.news();
-    this.#waitingSince = -1;
-    if (this.#late) throw this.#late;
-  }
-
+  /** The error after the idle time. */
   #late: CatgaError | undefined;
 
   /** One timer for many waits: it looks how long the present one lasts. */
@@ -140,10 +136,8 @@ export class Reading implements AsyncIterableIterator<unknown> {
     }, { background: true });
   }
 
-  async #parsed(item: unknown): Promise<unknown> {
-    const { contract: { name, options: { items } } } = this.#opening;
-    if (items === undefined) return item;
-    const parsed = await validate(items, item, "INVALID_RESPONSE", name);
+  async #parsed(schema: Schema<never, unknown>, item: unknown): Promise<unknown> {
+    const parsed = await validate(schema, item, "INVALID_RESPONSE", this.#opening.contract.name);
     if (!parsed.ok) throw parsed.error;
     return parsed.value;
   }
@@ -198,13 +192,14 @@ class Attempt implements ItemSink {
   /** How it ended. */
   result: Result<unknown> | undefined;
   readonly here: ItemOutlet;
-  readonly #receiver = new ItemReceiver();
+  readonly #receiver: ItemReceiver;
   #source: ItemSource | undefined;
   #threw: unknown;
   #news: (() => void) | undefined;
   readonly #took: () => void;
 
   constructor({ window, soon }: { window: number; soon: (then: () => void) => void }) {
+    this.#receiver = new ItemReceiver(window);
     const here = new LocalOutlet(this.#receiver, window, { soon, came: () => this.wake() });
     this.here = here;
     this.#took = () => here.took();

@@ -65,7 +65,18 @@ export function streamsSuite(harness: StreamsHarness): void {
       if (ctx.signal.aborted) seen.reasons.push(ctx.signal.reason.code);
     }
   });
-  const values = [new Date(7), 12n, undefined, new Map([["a", new Set([1])]]), new Uint8Array([1, 2]), null, "~x", NaN];
+  const values = [
+    "~\0\ud800",
+    "",
+    new Date(7),
+    12n,
+    undefined,
+    new Map([["a", new Set([1])]]),
+    new Uint8Array([1, 2]),
+    null,
+    "~x",
+    NaN,
+  ];
   const rich = Rich.handle(function* () {
     yield* values;
   });

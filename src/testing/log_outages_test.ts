@@ -46,6 +46,24 @@ describe("a subscription whose handler calls something that is out of reach", ()
     assertEquals(shop.health().subscriptions[0].outage, undefined);
   });
 
+  it("is told once, when one message alone waits", async () => {
+    const seen: string[] = [];
+    const note = (_: string, fields: LogFields) => {
+      if (fields.type === "subscription") seen.push(`${fields.state}`);
+    };
+    const bill = Booked.on(async ({ guest }, ctx) => void unwrap(await ctx.send(Pay, { guest })), {
+      name: "bills",
+      retry,
+    });
+    await using cluster = await testCluster(1, {
+      handlers: bill,
+      logger: { debug() {}, info: note, warn: note, error: note },
+    });
+    unwrap(await cluster.apps[0].publish(Booked, { room: "7", guest: 1 }));
+    await cluster.advance(8 * MINUTE);
+    assertEquals(seen.filter((state) => state === "waiting" || state === "going on"), ["waiting"]);
+  });
+
   it("counts each failure with outage: 0, and what the handler returns or makes with fail", async () => {
     const handlers = [
       Booked.on(async (_, ctx) => void unwrap(await ctx.send(Pay, { guest: 1 })), {

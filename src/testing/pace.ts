@@ -1,4 +1,4 @@
-/** How the time of a test cluster passes: by itself while the test awaits something, by hand, or as real time. */
+/** Pace of a test cluster's time: by itself while the test awaits something, by hand, or as real time. */
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
@@ -23,11 +23,11 @@ export interface Pace {
 
 /** Options of a {@link VirtualPace}. */
 interface VirtualPaceOptions {
-  /** Whether time passes by itself. */
+  /** True if time passes by itself. */
   readonly auto: boolean;
-  /** Whether a node is running and not frozen: time does not pass for promises of other nodes. */
+  /** Returns true if a node is running and not frozen: time does not pass for promises of other nodes. */
   awake(node: string): boolean;
-  /** Whether handlers run. */
+  /** Returns true if handlers run. */
   busy(): boolean;
 }
 
@@ -231,7 +231,7 @@ export function ledSubscriptions(nodes: WellNodes): string[] {
     .sort();
 }
 
-/** What is not handled yet, in words; empty when all that is stored is handled, or a dead letter. */
+/** Describes messages that are not handled yet; empty when all that is stored is handled, or a dead letter. */
 export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
   for (const [id, app] of nodes) {
@@ -253,7 +253,7 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
   }
 }
 
-/** What the log says of a subscription whose leader has nothing in hand. */
+/** Describes what is left of a subscription whose leader has nothing in hand. */
 function leftOf(nodes: WellNodes, { service, name, abandoned, leader, lag }: SubscriptionInfo): string[] {
   if (abandoned) return []; // no node handles it
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];

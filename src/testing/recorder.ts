@@ -11,18 +11,18 @@ import type { OutgoingMessage } from "../contract/behavior.ts";
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
   /**
-   * What was recorded. A message that is sent and handled is recorded twice, and once more for each further attempt.
+   * Kind of the record. A message that is sent and handled is recorded twice, and once more for each further attempt.
    */
   readonly type: RecordType;
   /** The kind of its contract. */
   readonly kind: Kind;
   /** The name of its contract. */
   readonly name: string;
-  /** As the sender passed it; of a handled message, as the handler received it. */
+  /** Payload as the sender passed it; of a handled message, as the handler received it. */
   readonly payload: In;
   /** The id of the node that sent it, or handled it. */
   readonly node: string;
-  /** When it was sent, or its handler began, in ms since 1970 by the node's clock. */
+  /** Time of the send, or of the handler's start, in ms since 1970 by the node's clock. */
   readonly at: number;
   /** The message id; of a sent message, only if it is in the options of the send. */
   readonly id: string | undefined;
@@ -30,9 +30,9 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   readonly headers: Readonly<Record<string, string>>;
   /** The correlation id; `undefined` for a message that no handler sent. */
   readonly correlationId: string | undefined;
-  /** Which attempt to handle it this is, from 1; `undefined` for a message that is sent. */
+  /** Number of the attempt to handle it, from 1; `undefined` for a message that is sent. */
   readonly attempt: number | undefined;
-  /** Where a message of the log stands in it, when it is handled; `undefined` for others. */
+  /** Position of a message of the log, when it is handled; `undefined` for others. */
   readonly position: number | undefined;
   /** The name of the subscription that handles a message of the log; `undefined` for others. */
   readonly subscription: string | undefined;
@@ -71,7 +71,7 @@ export interface Recorder {
   clear(): void;
 }
 
-/** How a recorder waits, by the time of its cluster. */
+/** Waiting of a recorder, by the time of its cluster. */
 export interface Waiting {
   /** Calls back after `ms`; the function that it returns cancels that. */
   after(ms: number, callback: () => void): () => void;
@@ -148,7 +148,7 @@ export class MessageRecorder implements Recorder {
     return [...this.#all];
   }
 
-  /** Whether handlers run on a node whose senders still wait. */
+  /** Returns true if handlers run on a node whose senders still wait. */
   busy(node: string): boolean {
     return (this.#running.get(node)?.size ?? 0) > 0;
   }

@@ -297,7 +297,7 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Has Catga load its log, its entities and its workflows now: while a node loaded them, virtual time would pass. */
+/** Loads the log, entities and workflows now: virtual time would pass while a node loaded them. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
@@ -306,6 +306,6 @@ async function loadLog(): Promise<void> {
 }
 
 const DRAIN = 5_000; // ms that handlers have to end
-/** How long is waited until it is looked again what is handled, in ms. */
+/** First and longest interval between checks whether everything is handled, in ms. */
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;

@@ -1,4 +1,4 @@
-/** What a test cluster is started with. */
+/** Options of a test cluster. */
 import type { CatgaOptions } from "../../mod.ts";
 import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Faults } from "../memory/faults.ts";
@@ -112,13 +112,13 @@ const NODE_OPTIONS = new Set([
 
 // Which record a test waits for, and for how long.
 
-/** Whether a message was sent, published, enqueued or broadcast by an app, or handled by one. */
+/** Kind of a record: a message was sent, published, enqueued or broadcast by an app, or handled by one. */
 export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
 
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Which records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
+   * Kind of records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
    * handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;

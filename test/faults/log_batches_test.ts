@@ -3,6 +3,7 @@ import { assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
+import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 
 const BATCHES: LogHandler = {
@@ -63,14 +64,13 @@ describe("batches of the log, when processes are killed", await requireNatsServe
     );
     const others = entries.filter((entry) => entry !== "m7");
     await cluster.until("the others to be handled", (history) => others.every((it) => history.isHandled(SUB, it)));
-    let found = 0;
-    while (found === 0) {
+    await eventually("its dead letter", async () => {
       for await (const letter of cluster.caller.deadLetters({ subscription: "billing" })) {
-        found++;
         cluster.discarded(SUB, "m7");
         await letter.discard();
+        return true;
       }
-    }
+    });
     await cluster.finish();
   });
 });

@@ -40,7 +40,7 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
       history: { margin: 1_000 },
     });
     const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, { pace: 200, keys: 12 })));
-    const before = { repeats: 0 };
+    let before = { runs: 0, repeats: 0 };
     for (let round = 0; round < 3; round++) {
       await cluster.more(400);
       const key = `k${round}`;
@@ -58,11 +58,12 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
       await cluster.openGate(key);
       await cluster.until("the key to be handled", (history) => entries.every((it) => history.isHandled(SUB, it)));
       await cluster.start(leader);
-      const { repeats } = (await cluster.read()).sums;
-      // 400 a second, of which 100 ms count, and what was in hand; the rest is what a busy machine adds
-      assertLess(repeats - before.repeats, 400, `round ${round}`);
-      console.log(`round ${round}: ${leader} killed, ${repeats - before.repeats} repeated`);
-      before.repeats = repeats;
+      const { sums } = await cluster.read();
+      const [runs, repeats] = [sums.runs - before.runs, sums.repeats - before.repeats];
+      console.log(`round ${round}: ${leader} killed, ${repeats} of ${runs} runs repeated`);
+      // the history finds each that had ended long before; a slow machine has more in hand
+      assertLess(repeats, runs / 2, `round ${round}`);
+      before = sums;
     }
     for (const publisher of publishers) publisher.kill("SIGTERM");
     for (const publisher of publishers) await publisher.end();

@@ -28,6 +28,8 @@ export interface StormInput {
   readonly waits: boolean;
   /** In ms. */
   readonly sleep: number;
+  /** Whether its child fails. */
+  readonly childFails: boolean;
 }
 
 /** A line of the file: something was done, or taken back. */
@@ -46,9 +48,11 @@ export const Do = command<{ run: string; step: string }, string>("Do", { idempot
 export const Undo = command<{ run: string; step: string }, void>("Undo", { idempotent: true, timeout: 2_000 });
 /** Has a node start a run. */
 export const Begin = command<{ run: string; input: StormInput }, void>("Begin", { idempotent: true, timeout: 2_000 });
-/** The workflow: two steps, two at once, a sleep, a wait, and an end; one that fails has a step under way then. */
+/** The workflow: two steps, two at once, a sleep, a wait, a child, and an end; one that fails has a step under way then. */
 export const Storm: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm");
 export const Said = Storm.signal<string>("Said");
+/** Its child: one step, which is taken back if the child fails. */
+export const Child = workflow<{ run: string; fails: boolean }, string, "NO">("Child");
 
 /** The path of the file in the folder of a test. */
 function fileOf(folder: string): string {
@@ -64,12 +68,12 @@ export async function readFlowFile(folder: string): Promise<FlowLine[]> {
 /** The steps of a run, in the order in which they follow each other. */
 export function stepsOf(version: number, fails: boolean): readonly (readonly string[])[] {
   const last = fails ? ["last", "slow"] : ["last"];
-  return [["first"], ["left", "right"], ["local"], last, ...(version > 1 ? [["more"]] : [])];
+  return [["first"], ["left", "right"], ["local"], ["inner"], last, ...(version > 1 ? [["more"]] : [])];
 }
 
 /** The handler of the workflow. `local`: what its local step does. */
 export function storm(local: (run: string, step: string, id: string) => void) {
-  return async (flow: Flow, { fails, waits, sleep }: StormInput) => {
+  return async (flow: Flow, { fails, waits, sleep, childFails }: StormInput) => {
     const { id: run, version } = flow;
     const undo = (step: string) => async () => void await flow.send(Undo, { run, step }, { name: `undo ${step}` });
     const send = (step: string) => flow.send(Do, { run, step }, { name: step, undo: undo(step) });
@@ -78,12 +82,20 @@ export function storm(local: (run: string, step: string, id: string) => void) {
     await flow.sleep("a while", sleep);
     const said = waits ? await flow.wait(Said, { timeout: 120_000 }) ?? "nothing" : "none";
     await flow.step("local", (step) => local(run, "local", step.id), { undo: undo("local") });
+    const child = await flow.send(Child, { run, fails: childFails });
+    if (child.ok === childFails) throw new Error(`the child ended with ${JSON.stringify(child)}`);
     if (fails) void send("slow");
     await send("last");
     if (version > 1) await send("more");
     return fails ? fail("NO", "it was to fail") : { said, version };
   };
 }
+
+const child = Child.handle(async (flow, { run, fails }) => {
+  const undo = async () => void await flow.send(Undo, { run, step: "inner" }, { name: "undo inner" });
+  unwrap(await flow.send(Do, { run, step: "inner" }, { name: "inner", undo }));
+  return fails ? fail("NO", "it was to fail") : "done";
+});
 
 if (import.meta.main) await main();
 
@@ -107,6 +119,7 @@ async function main(): Promise<void> {
       }),
       Begin.handle(async ({ run, input }, ctx) => void unwrap(await ctx.start(Storm, input, { id: run }))),
       Undo.handle(({ run, step }, ctx) => note({ event: "undid", run, step, id: ctx.id })),
+      child,
       Own.handle(storm((run, step, id) => note({ event: "did", run, step, id }))),
     ],
     logger: { debug() {}, info() {}, warn: say, error: say },

@@ -29,7 +29,8 @@ interface Change {
  *   has refused meanwhile. `entity-epoch`: what is in memory counts whatever became of the store.
  * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is brought to. `flow-stored`: a
  *   step begins before what it follows is stored. `flow-parallel`: a run undoes before its parallel steps have ended. `flow-order`: the first step
- *   is undone first. `flow-schedule`: a sleep has no schedule. `flow-lease`: a lease that was used is not renewed. `flow-cancel`: a cancelled
+ *   is undone first. `flow-schedule`: a sleep has no schedule. `flow-lease`: a lease that was used is not renewed. `flow-over`: a run
+ *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled
  *   run does not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
  *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
@@ -71,6 +72,16 @@ const PLANTS = {
     file: "src/flow/drives.ts",
     from: "        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);\n",
     to: "",
+  }],
+  "flow-over": [{
+    file: "src/flow/drives.ts",
+    from: "if (held?.isLeased && held.drive",
+    to: "if (held?.drive",
+  }],
+  "flow-settled": [{
+    file: "src/flow/drives.ts",
+    from: "(settled.ended || sequence > 0)",
+    to: "(settled.ended || sequence >= 0)",
   }],
   "flow-cancel": [{
     file: "src/flow/steps.ts",

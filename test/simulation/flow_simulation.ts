@@ -19,9 +19,9 @@ import { CatgaError } from "../../src/error.ts";
 import type { Due } from "../../src/flow/drive_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/drives.ts";
 import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
-import { isCalled, RunLog, type RunRef, type RunStream, storedOf } from "../../src/flow/run_log.ts";
+import { isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
-import type { Clock, Random } from "../../src/ports/clock.ts";
+import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
 
 /** What came of the run of a seed. */
@@ -41,6 +41,7 @@ const SUMS = [
   "undone",
   "told",
   "retries",
+  "settled",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -247,6 +248,7 @@ class Process implements DrivesHost {
   readonly mostBytes = 100_000;
   readonly simulation: Simulation;
   readonly clock: Clock;
+  readonly soon: (callback: () => void) => void;
   readonly random: Random;
   readonly endpoint: string;
   readonly log: RunLog;
@@ -274,6 +276,7 @@ class Process implements DrivesHost {
       after: (ms, call) => this.after(ms, call),
       soon: (call) => void this.after(0, call),
     };
+    this.soon = together(this.clock);
     this.endpoint = `p${n}.${life}`;
     this.log = new RunLog({
       ...{ namespace: "test", endpoint: this.endpoint, clock: this.clock },
@@ -478,6 +481,8 @@ interface Brought {
   readonly due?: Due;
   /** Who drove it when this was stored. */
   readonly by?: string;
+  /** It is the start. */
+  readonly start?: boolean;
 }
 
 /** One run: its program, what its steps did, and what is stored of it. */
@@ -582,11 +587,20 @@ class SimulatedRun {
       (by) => ({ ...entry, by }) as unknown as CalledEntry,
       () => false,
     )
-      .then(() => {
+      .then((told) => {
         done = true;
-        process.drives.tell({ workflow: "Flow", run: this.id });
+        if (told !== undefined) this.#news(process, told);
       }, () => {});
     simulation.after(10_000, () => done || this.#tell(entry));
+  }
+
+  /** Who told it something has its node go on, if that can be reached. */
+  #news(from: Process, { holder, sequence }: Told): void {
+    const simulation = this.#simulation;
+    const process = simulation.processes.find(({ endpoint }) => endpoint === holder);
+    if (process === undefined || process.dead || process.isCut || from.isCut) return;
+    const call = { ref: { workflow: "Flow", run: this.id }, sequence };
+    simulation.after(simulation.latency(), process.guard(() => process.drives.news(this.bodyIn(process), call)));
   }
 
   /** A message of it is stored. */
@@ -606,7 +620,8 @@ class SimulatedRun {
       if (entry.t === "done" && this.journal.outcomes.has(entry.step)) {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
       }
-      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder });
+      const start = entry.t === "started" ? { start: true } : {};
+      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder, ...start });
     }
     this.journal.apply(stored);
   }
@@ -623,9 +638,37 @@ class SimulatedRun {
   #bringNext(): void {
     if (this.#bringing || this.#waiting.length === 0) return;
     this.#bringing = true;
-    this.#bring(this.#waiting.shift()!, () => {
+    const brought = this.#waiting.shift()!;
+    const done = () => {
       this.#bringing = false;
       this.#bringNext();
+    };
+    if (brought.start) this.#ask(brought, done);
+    else this.#bring(brought, done);
+  }
+
+  /** A start is not brought to a run that is over, as its node says. */
+  #ask(brought: Brought, done: () => void): void {
+    const simulation = this.#simulation;
+    const { sequence = 0, by } = brought;
+    let answered = false;
+    const answer = (isOver: boolean) => {
+      if (answered) return;
+      answered = true;
+      if (isOver) simulation.sums.settled++;
+      if (isOver) done();
+      else this.#bring(brought, done);
+    };
+    const pause = 100 + (simulation.random() < 0.5 ? 0 : simulation.random() * 20_000);
+    simulation.after(pause, () => {
+      const process = simulation.processes.find(({ endpoint }) => endpoint === by);
+      if (process === undefined || process.dead || process.isCut) return answer(false);
+      const ask = process.guard(() => {
+        const isOver = process.drives.isOver({ workflow: "Flow", run: this.id }, sequence);
+        simulation.after(simulation.latency(), () => answer(isOver));
+      });
+      simulation.after(simulation.latency(), ask);
+      simulation.after(5_000, () => answer(false));
     });
   }
 
@@ -714,6 +757,7 @@ class SimulatedRun {
     const other = this.#performing.get(name);
     if (
       other !== undefined && other !== process && !other.dead && !other.frozen && !other.troubled &&
+      !process.troubled &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
     this.#performing.set(name, process);

@@ -25,6 +25,7 @@ describe("simulation of workflows", () => {
       undone: 0,
       told: 0,
       retries: 0,
+      settled: 0,
     };
     for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
       const { violations, sums } = await simulateFlow(seed);
@@ -41,7 +42,7 @@ describe("simulation of workflows", () => {
 
   for (
     const [plant, found] of [
-      ["flow-expect", /has two outcomes|goes on behind its end|holds the run/],
+      ["flow-expect", /has two outcomes|goes on behind its end|holds the run|has not ended/],
       ["flow-held", /begins at .* while .* performs it/],
       ["flow-stored", /begins before .* is stored/],
       ["flow-parallel", /while .* is performed|was done and is not undone/],
@@ -49,6 +50,8 @@ describe("simulation of workflows", () => {
       ["flow-schedule", /has not ended/],
       ["flow-lease", /has not ended/],
       ["flow-cancel", /was done and is not undone|has undone/],
+      ["flow-over", /has not ended/],
+      ["flow-settled", /has not ended/],
       ["flow-signal", /took a signal twice|has not ended/],
     ] as [SourcePlant, RegExp][]
   ) {
@@ -57,7 +60,7 @@ describe("simulation of workflows", () => {
       await using program = await startProgram<SimulatedFlow>(
         "Bun" in globalThis ? "bun" : "deno",
         "test/simulation/flow_simulation.ts",
-        ["0..499", "first"],
+        ["0..1999", "first"],
         tree.root,
       );
       const { violations } = await program.line(() => true, 300_000);

@@ -12,7 +12,7 @@
 import process from "node:process";
 import type { Window } from "../../src/contract/stream.ts";
 import { ReceivedFrames } from "../../src/cluster/wire/received_frames.ts";
-import type { ItemLine, ItemSource } from "../../src/dispatch/item_ports.ts";
+import type { ItemSource, ItemWriter } from "../../src/dispatch/item_ports.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { ItemReceiver, ItemSender } from "../../src/streams/item_flow.ts";
 
@@ -47,7 +47,7 @@ const SUMS = ["ended", "broken", "lost", "late", "repeated", "left", "full"] as 
 type Sum = (typeof SUMS)[number];
 
 type Item =
-  | { kind: "i"; n: number; texts: string[] }
+  | { kind: "i"; n: number; list: unknown[] }
   | { kind: "a" | "z"; n: number }
   | { kind: "w"; consumed: number; received: number; again: boolean }
   | { kind: "p" }
@@ -77,6 +77,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
   const among = (least: number, most: number) => least + Math.floor(random() * (most - least + 1));
   const window: Window = { items: [1, 2, 7, 256][among(0, 3)], bytes: [1, 50, 1_000, 1_048_576][among(0, 3)] };
   const count = among(0, 600);
+  const strings = count % 2 === 0 ? count : count / 3;
   let loss = [0, 0.02, 0.1, 0.2][among(0, 3)];
   // then what was lost by then has to be found without the help of further losses
   const losesUntil = among(10, 500);
@@ -86,14 +87,10 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
   let cutUntil = 0;
   let now = 0;
 
-  const line: ItemLine = {
-    limit: 1_000_000,
-    bursts: { take: () => true, wait: (go) => go() },
-    onWord: undefined,
-    item(n, text) {
-      const last = down.items.at(-1);
-      if (last?.kind === "i" && last.n + last.texts.length === n) last.texts.push(text);
-      else down.items.push({ kind: "i", n, texts: [text] });
+  const line: ItemWriter = {
+    items(n, list, first, strings) {
+      const values = list.slice(first);
+      down.items.push({ kind: "i", n, list: strings ? values : values.map((text) => JSON.parse(text)) });
     },
     ask: (n) => plant !== "ask" && down.items.push({ kind: "a", n }),
     end: (n) => void down.items.push({ kind: "z", n }),
@@ -101,15 +98,15 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
   const source: ItemSource = {
     word: (consumed, received, again) => void up.items.push({ kind: "w", consumed, received, again }),
   };
-  const sender = new ItemSender(plant === "window" ? { items: Infinity, bytes: Infinity } : window, line);
-  const receiver = new ItemReceiver();
+  const sender = new ItemSender(plant === "window" ? { items: Infinity, bytes: Infinity } : window, { gather() {} });
+  const receiver = new ItemReceiver(plant === "window" ? Infinity : window.items);
   let [made, taken, reports] = [0, 0, 0];
   let [over, finished, dead, left] = [false, false, false, false];
 
   const toReader = (item: Item) => {
     if (item.kind === "i") {
       const n = plant === "repeats" || (plant === "gaps" && item.n > receiver.received) ? receiver.received : item.n;
-      receiver.items(source, n, item.texts, 0);
+      receiver.items(source, n, item.list, 0);
     } else if (item.kind === "a") receiver.report(source, item.n);
     else if (item.kind === "z") receiver.end(source, item.n);
     else if (item.kind === "o") {
@@ -158,13 +155,17 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
     if (loss > 0 && random() < 0.001) cutUntil = now + among(10, 1_000);
     // the handler's turn
     let turns = among(0, 300);
-    while (turns-- > 0 && made < count && sender.room) sender.send(`"${made++}"`);
+    while (turns-- > 0 && made < count && sender.room) {
+      if (made < strings) sender.send(`${made++}`);
+      else sender.text(`"${made++}"`);
+    }
     if (made < count && !sender.room) sums.full++;
     if (made === count && !over) {
       over = true;
       sender.end();
     }
     if (over && (plant === "end" || sender.delivered) && !finished) finished = true;
+    sender.write(line);
     flush(down);
     // the reader's turn
     if (now % 100 === 0) up.items.push({ kind: "p" });
@@ -176,7 +177,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
     let reads = random() < sleepy ? 0 : among(1, 300);
     while (reads-- > 0 && receiver.size > 0) {
       const item = receiver.take(source);
-      if (item !== `"${taken}"`) violations.push(`item ${taken} is ${item}`);
+      if (item !== `${taken}`) violations.push(`item ${taken} is ${item}`);
       taken++;
     }
     if (now === leavesAt) left = true;
@@ -189,7 +190,7 @@ export function simulateStream(seed: number, plant?: StreamPlant): SimulatedStre
   if (finished) {
     while (receiver.size > 0) {
       const item = receiver.take(undefined);
-      if (item !== `"${taken}"`) violations.push(`item ${taken} is ${item}`);
+      if (item !== `${taken}`) violations.push(`item ${taken} is ${item}`);
       taken++;
     }
     if (taken !== count || !receiver.complete(count)) violations.push(`${taken} of ${count} items came, and it ended`);

@@ -6,12 +6,14 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, type RunInfo } from "@catga/catga";
 import {
   Begin,
+  Child,
   type FlowLine,
   type FlowNodeOptions,
   readFlowFile,
   Said,
   stepsOf,
   Storm,
+  type StormInput,
 } from "../processes/flow_node.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
@@ -34,6 +36,7 @@ interface StartedRun {
   readonly run: string;
   readonly fails: boolean;
   readonly waits: boolean;
+  readonly childFails: boolean;
   readonly ended: Promise<void>;
   result:
     | { readonly ok: boolean; readonly said?: string; readonly version?: number; readonly code?: string }
@@ -159,11 +162,12 @@ export class FlowCluster implements AsyncDisposable {
     const run = `r${this.#runs.length}`;
     const chance = (part: number) => this.#random() < part;
     const [fails, waits] = [chance(1 / 3), chance(1 / 3)];
-    const input = { fails, waits, sleep: chance(1 / 4) ? 6_000 : 300 };
+    const input = { fails, waits, sleep: chance(1 / 4) ? 6_000 : 300, childFails: chance(1 / 3) };
     const started: StartedRun = {
       run,
       fails,
       waits,
+      childFails: input.childFails,
       ended: this.#follow(run, input, () => started),
       result: undefined,
     };
@@ -172,7 +176,7 @@ export class FlowCluster implements AsyncDisposable {
 
   async #follow(
     run: string,
-    input: { readonly fails: boolean; readonly waits: boolean; readonly sleep: number },
+    input: StormInput,
     of: () => StartedRun,
   ): Promise<void> {
     const client = this.#client;
@@ -204,7 +208,7 @@ export class FlowCluster implements AsyncDisposable {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
     const violations: string[] = [];
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, moved: 0, stood: 0 };
-    for (const { run, fails, waits, result } of this.#runs) {
+    for (const { run, fails, waits, childFails, result } of this.#runs) {
       if (result === undefined) {
         violations.push(`${run} has not ended: ${violations.length < 5 ? await this.#standing(run) : ""}`);
         continue;
@@ -216,9 +220,9 @@ export class FlowCluster implements AsyncDisposable {
         violations.push(`${run} heard ${result.said}`);
       }
       const own = lines.get(run) ?? [];
-      this.#checkRun(run, own, { ok: result.ok, fails }, violations, sums);
+      this.#checkRun(run, own, { ok: result.ok, fails, childFails }, violations, sums);
     }
-    for await (const info of this.#client.runs({ workflow: "Storm" })) {
+    for await (const info of this.#infos()) {
       const stood = stoodFor(info, calm);
       if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info)}`);
       sums.stood = Math.max(sums.stood, stood);
@@ -226,6 +230,10 @@ export class FlowCluster implements AsyncDisposable {
       if (isTaken(info)) sums.moved++;
     }
     return { violations, sums };
+  }
+
+  async *#infos(): AsyncIterableIterator<RunInfo> {
+    for (const { name: workflow } of [Storm, Child]) yield* this.#client.runs({ workflow });
   }
 
   /** How a run stands, for a violation. */
@@ -243,14 +251,15 @@ export class FlowCluster implements AsyncDisposable {
   #checkRun(
     run: string,
     lines: readonly FlowLine[],
-    { ok, fails }: { readonly ok: boolean; readonly fails: boolean },
+    { ok, fails, childFails }: { readonly ok: boolean } & Pick<StartedRun, "fails" | "childFails">,
     violations: string[],
     sums: Record<"undone" | "repeated", number>,
   ): void {
     const did = new Map<string, number>();
     const undid = new Map<string, number>();
     lines.forEach(({ event, step, id }, at) => {
-      const expected = event === "did" ? `Storm:${run}:${step}` : `Storm:${run}:undo ${step}`;
+      const of = step === "inner" ? `Child:Storm:${run}:Child` : `Storm:${run}`;
+      const expected = event === "did" ? `${of}:${step}` : `${of}:undo ${step}`;
       if (id !== expected) violations.push(`${run}: ${event} ${step} under the id ${id}`);
       if (event === "did" && undid.has(step)) violations.push(`${run}: did ${step} after it was undone`);
       const first = event === "did" ? did : undid;
@@ -268,9 +277,11 @@ export class FlowCluster implements AsyncDisposable {
       before = Math.max(before, ...steps.map((step) => did.get(step) ?? -1));
     }
     for (const step of did.keys()) {
-      if (ok === undid.has(step)) violations.push(`${run}: ${step} was ${ok ? "" : "not "}undone`);
+      // a child undoes itself
+      const stays = step === "inner" ? !childFails : ok;
+      if (stays === undid.has(step)) violations.push(`${run}: ${step} was ${stays ? "" : "not "}undone`);
     }
-    const order = [...undid.keys()];
+    const order = [...undid.keys()].filter((step) => step !== "inner");
     sums.undone += order.length;
     if (order.length > 0 && order.at(-1) !== "first") violations.push(`${run}: undone in the order ${order}`);
   }
@@ -302,7 +313,8 @@ function stoodFor({ timeline }: RunInfo, calm: number): number {
   let due = Infinity;
   for (const { at, type, value } of timeline) {
     stood = Math.max(stood, at.getTime() - due);
-    due = Math.max(calm, at.getTime(), type === "slept" ? (value as Date).getTime() : 0);
+    // a child is looked at by itself
+    due = type === "child" ? Infinity : Math.max(calm, at.getTime(), type === "slept" ? (value as Date).getTime() : 0);
   }
   return stood;
 }

@@ -1,5 +1,5 @@
 /**
- * What NATS clients without Catga see of a node: its commands and queries as plain requests (`plain_calls.ts`), and the
+ * The side of a node for NATS clients without Catga: its commands and queries as plain requests (`plain_calls.ts`), and the
  * node as a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
  */
 import { callSubject } from "../../contract/subjects.ts";
@@ -20,7 +20,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { exceeds } from "../../data/encoding.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
 
-/** What interop needs of its node. */
+/** Dependencies of interop on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
   /** This node, except for what changes while it runs. */
   readonly info: NodeInfo;
@@ -72,7 +72,7 @@ export class Interop {
 // The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for the node's
 // service and for the node itself, as NATS's ADR-32 defines them.
 
-/** What a directory needs of its node. */
+/** Dependencies of a directory on its node. */
 interface DirectoryOptions {
   readonly transport: Transport;
   readonly namespace: string;

@@ -1,8 +1,8 @@
 /**
- * Requests of NATS clients without Catga: JSON in, JSON out, on `catga.<namespace>.call.<Name>`. The nodes that handle
- * a contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys, order,
- * retries and ids work as between nodes; at its own handlers the request waits for admission, as those of other nodes
- * do.
+ * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The nodes
+ * that handle a contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys,
+ * order, retries and ids work as between nodes; before its own handlers the request waits for admission, like requests
+ * of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -30,7 +30,7 @@ export interface ServedContract {
   readonly stats: CallStats;
 }
 
-/** What plain calls need of their node. */
+/** Dependencies of plain calls on their node. */
 export interface PlainCallsOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -41,7 +41,7 @@ export interface PlainCallsOptions {
   readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** The headers that go on with what handlers send; their names are in lower case. */
   readonly carried: readonly string[];
-  /** Whether requests of a contract are routed by a key. */
+  /** Returns true if requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
   /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
@@ -49,7 +49,7 @@ export interface PlainCallsOptions {
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Reads a stream as this node. */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
-  /** What the reply subjects of items begin with: who is not there bounces. The stream's number follows. */
+  /** Prefix of the reply subjects of items: who is not there bounces. The stream's number follows. */
   readonly bounces: string;
 }
 
@@ -250,7 +250,7 @@ const MAX_HEADERS = 4_096; // bytes: more than those of any error
 // Sends answers to plain NATS clients, on the reply subjects that they choose.
 
 /**
- * Whether an answer may go to this subject. The client has chosen it, and this node has more permissions than the
+ * Returns true if an answer may go to this subject. The client has chosen it, and this node has more permissions than the
  * client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
  */
 export function mayAnswer(reply: string): boolean {

@@ -24,7 +24,7 @@ import { ReconnectGrace } from "../wire/watchdog.ts";
 import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
 
-/** What a failure detector needs of its node. */
+/** Dependencies of a failure detector on its node. */
 interface FailureDetectorOptions {
   readonly membership: Membership;
   readonly clock: Clock;
@@ -32,7 +32,7 @@ interface FailureDetectorOptions {
   readonly observer: Observer;
   /** This node's id. */
   readonly self: string;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
@@ -88,7 +88,7 @@ export class FailureDetector {
     if (this.#options.connected()) this.#ping(member);
   }
 
-  /** What a frame from, or a frame or ping to, another process has shown. */
+  /** Takes news of another process, from its frames, or from frames and pings to it. */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
     const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
@@ -222,7 +222,7 @@ export const CUT = 4_000;
 const REDIAL = 1_250; // ms
 /** For the handshake of the reconnect on a busy machine. */
 const MARGIN = 750; // ms
-/** For how long the pings to a process have to bounce. */
+/** Time for which pings to a process have to bounce until it is gone, in ms. */
 const ABSENT = CUT + REDIAL + MARGIN;
 /** Between a bounce and the next ping. */
 const EVERY = 250; // ms
@@ -231,11 +231,11 @@ const GAP = 1_000; // ms
 /** Without a bounce and without an answer for this long, nothing is known. */
 const ENDS_AFTER = 1_000; // ms
 
-/** What it needs of its node. */
+/** Dependencies on its node. */
 interface AbsenceOptions {
   readonly clock: Clock;
   /**
-   * Whether a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers.
+   * Returns true if a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers.
    */
   conclusive(): boolean;
   /** Sends a ping. Returns the number of the last frame that was sent before it. */
@@ -282,7 +282,7 @@ export class Absence {
   }
 }
 
-/** Whether one process is gone. */
+/** Asks whether one process is gone. */
 class Question {
   readonly answer: Promise<boolean>;
   readonly #options: AbsenceOptions;
@@ -339,7 +339,7 @@ class Question {
 
 // Asks whether a process is alive, by pings: for a node that finds another process under its own id.
 
-/** What a probe needs of its node. */
+/** Dependencies of a probe on its node. */
 interface ProcessProbeOptions {
   readonly transport: Pick<Transport, "clock" | "flush">;
   /** Sends a ping; {@link ProcessProbe.report} is called with its outcome. */

@@ -20,17 +20,17 @@ import { Unproven } from "./unproven.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { type Clock, OnceAMinute } from "../../ports/clock.ts";
 
-/** What a membership needs of its node. */
+/** Dependencies of a membership on its node. */
 interface MembershipOptions
   extends OwnRecordOptions, Pick<MembershipViewOptions, "changed">, Pick<GapInquiryOptions, "askGap" | "gapFound"> {
   readonly malformed: MalformedCount;
-  /** Whether a frame has come from this process, and none to it has bounced since. */
+  /** Returns true if a frame has come from this process, and none to it has bounced since. */
   isAlive(endpoint: string): boolean;
   /**
    * Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome.
    */
   ping(endpoint: string, n: number): void;
-  /** Whether a bounce proves that nobody is there. */
+  /** Returns true if a bounce proves that nobody is there. */
   conclusive(): boolean;
   /** The record of a member has expired or vanished: the node has to show that it is alive. */
   recordGone(member: Member): void;
@@ -54,7 +54,7 @@ export class Membership {
   readonly #lookingUp: Set<string> = new Set();
   /** How many records of unproven nodes are being removed. */
   #removing = 0;
-  /** Of failed removals: one line is enough for a flood of them. */
+  /** Limits log lines of failed removals. */
   readonly #failures: OnceAMinute;
   readonly #stop = new AbortController();
 
@@ -78,7 +78,7 @@ export class Membership {
     });
   }
 
-  /** Whether this node's own record is in the store, as far as it knows. */
+  /** True if this node's own record is in the store, as far as it knows. */
   get listed(): boolean {
     return this.#own.listed;
   }
@@ -291,7 +291,7 @@ export class SkippedRecords {
 // Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not seen
 // it. Asked on demand, and by name, so that records and frames carry no lists of names.
 
-/** What an inquiry needs of its node. */
+/** Dependencies of an inquiry on its node. */
 interface GapInquiryOptions {
   readonly clock: Clock;
   readonly gaps: Gaps;
@@ -314,7 +314,7 @@ export class GapInquiry {
     this.#options = options;
   }
 
-  /** Whether a node is known to have handled this contract lately. */
+  /** Returns true if a node is known to have handled this contract lately. */
   knows(name: string): boolean {
     return this.#options.gaps.left(name) > 0;
   }
@@ -343,7 +343,7 @@ export class GapInquiry {
     gapFound(name);
   }
 
-  /** What this node answers: for how long it remembers the contract, in ms; 0 for no answer. */
+  /** Answer of this node: how long it remembers the contract, in ms; 0 for no answer. */
   answer(name: string): number {
     // a live handler may not have answered the pings of the node that asks yet
     const { gaps, view } = this.#options;

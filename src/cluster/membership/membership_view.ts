@@ -8,7 +8,7 @@ import { freeze } from "./node_record.ts";
 import type { Kind } from "../../contract/contract.ts";
 import { internalNames } from "../../contract/send_options.ts";
 
-/** What a view needs of its node. */
+/** Dependencies of a view on its node. */
 export interface MembershipViewOptions {
   /** This node's id. */
   readonly self: string;
@@ -51,18 +51,18 @@ export class MembershipView {
     return this.#byEndpoint.get(endpoint);
   }
 
-  /** Whether no node other than this one handles a contract. */
+  /** Returns true if no node other than this one handles a contract. */
   alone(name: string): boolean {
     const own = this.#byId.get(this.#options.self)?.handled.has(name) ? 1 : 0;
     return this.#handled.count(name) === own;
   }
 
-  /** Whether all nodes that handle a contract, at least one, handle it as a command of an entity. */
+  /** Returns true if all nodes that handle a contract, at least one, handle it as a command of an entity. */
   ofEntity(name: string): boolean {
     return this.#handled.ofEntity(name);
   }
 
-  /** Whether a node, this one included, handles a contract. */
+  /** Returns true if a node, this one included, handles a contract. */
   handles(name: string): boolean {
     return this.#handled.count(name) > 0;
   }
@@ -204,9 +204,9 @@ interface HandledList {
   readonly subscriptions: readonly string[] | undefined;
   /** As the record has them; frozen. */
   readonly entities: readonly string[] | undefined;
-  /** Whether a contract is among them, or an internal one of a subscription. */
+  /** Returns true if a contract is among them, or an internal one of a subscription. */
   has(name: string): boolean;
-  /** What a contract is; `undefined` if the record does not say, or the contract is not among them. */
+  /** Kind of a contract; `undefined` if the record does not say, or the contract is not among them. */
   kindOf(name: string): Kind | undefined;
 }
 
@@ -258,7 +258,7 @@ export class HandledLists {
     }
   }
 
-  /** Whether all nodes that handle a contract handle it as a command of an entity. */
+  /** Returns true if all nodes that handle a contract handle it as a command of an entity. */
   ofEntity(name: string): boolean {
     const nodes = this.#ofEntities.get(name);
     return nodes !== undefined && nodes === this.#nodes.get(name);
@@ -270,7 +270,7 @@ export class HandledLists {
   }
 }
 
-/** What a record says about what its node handles. */
+/** Contracts that a node handles, as its record says. */
 type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;

@@ -11,7 +11,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
 import { readRecord, writeRecord } from "./node_record.ts";
 
-/** What a node's own record needs. */
+/** Options of a node's own record. */
 export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
@@ -20,7 +20,7 @@ export interface OwnRecordOptions {
   readonly heartbeat: number;
   /** This node as it is now. */
   self(): NodeInfo;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
   /** The server that this node is connected to. */
   server(): ServerInfo;
@@ -60,7 +60,7 @@ export class OwnRecord {
     return this.#revision;
   }
 
-  /** Whether it is in the store, as far as this node knows. */
+  /** True if it is in the store, as far as this node knows. */
   get listed(): boolean {
     return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
   }
@@ -169,7 +169,7 @@ export class OwnRecord {
     if (revision !== undefined) this.#written(revision, sent, ttl.ttl);
   }
 
-  /** Whether the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
+  /** Resolves with true if the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);
@@ -181,7 +181,7 @@ export class OwnRecord {
   }
 }
 
-/** So many nodes write their records each third of `heartbeat`; with n times as many, each writes 1/n as often. */
+/** Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often. */
 export const FEW = 32;
 /** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
 const MOVE = 2_000;

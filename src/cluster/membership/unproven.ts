@@ -12,14 +12,14 @@ import type { Subscription, Transport, TransportMessage } from "../../ports/tran
 import { isEndpoint, Malformed, PROTOCOL, readFrame } from "../wire/frame.ts";
 import { HEADERS, type MalformedCount } from "../wire/endpoint.ts";
 
-/** What it needs of the membership that it belongs to. */
+/** Dependencies on the membership that it belongs to. */
 interface UnprovenOptions {
   readonly clock: Clock;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
   /** Sends the nth ping to a process; {@link Unproven.prove} or {@link Unproven.bounced} is called with its outcome. */
   ping(endpoint: string, n: number): void;
-  /** Whether a bounce proves that nobody is there. */
+  /** Returns true if a bounce proves that nobody is there. */
   conclusive(): boolean;
   /** Nobody is there: two pings, a second apart, have bounced. */
   gone(info: NodeInfo, revision: number): void;
@@ -48,9 +48,9 @@ export class Unproven {
   readonly #byEndpoint: Map<string, Pending> = new Map();
   /** In the order of their arrival. */
   readonly #order: Fifo<Pending> = new Fifo();
-  /** Those that were never pinged; the last, which is the newest, is pinged first. */
+  /** Records that were never pinged; the last, which is the newest, is pinged first. */
   #new: Pending[] = [];
-  /** Those that were, by how many times: all in one queue wait for the same time. */
+  /** Records that were pinged, a queue for each number of pings: all in one queue wait for the same time. */
   readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<Pending> = new Set();
@@ -72,7 +72,7 @@ export class Unproven {
     return this.#byId.size;
   }
 
-  /** Whether any was ever dropped. */
+  /** True if any was ever dropped. */
   get lossy(): boolean {
     return this.#lossy;
   }
@@ -242,7 +242,7 @@ const GONE = 900;
 // there. It does so under an endpoint of its own: anybody may have written the record, and pings from the node's own
 // endpoint would make it keep state for whatever process the record names.
 
-/** What a prover needs of its node. */
+/** Dependencies of a prover on its node. */
 interface ProverOptions {
   readonly transport: Transport;
   readonly namespace: string;

@@ -43,7 +43,7 @@ export class Breaker {
     return this.#state;
   }
 
-  /** Whether something may be sent now. */
+  /** True if something may be sent now. */
   get allows(): boolean {
     if (this.#state === "closed") return true;
     if (this.state !== "half-open") return false;

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { command } from "../../contract/definition.ts";
 import type { Result } from "../../contract/result.ts";
-import { asked, first, openStage, openTrio, type Stage } from "../../../test/support/stage.ts";
+import { asked, first, openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 
 const Do = command<unknown, unknown>("Do");
 const HANDLES = ["Ask", "Do"];
@@ -101,6 +101,31 @@ describe("the breaker of a node", () => {
     assertEquals(moves(stage), ["open", "closed"]);
     other.answerWith(() => "done");
     assertEquals(code(await clock.until(app.send(Do, 1))), "done");
+  });
+
+  it("is no alarm any more when the node has left, though its cooldown ends later", async () => {
+    await using stage = await openStage({ handles: HANDLES, breaker: { failures: 3, cooldown: 10_000 } });
+    const { app, clock, network, other } = stage;
+    const alarms = () => app.health().alarms.filter(({ kind }) => kind === "breaker-open").map(({ about }) => about);
+    network.cut("other");
+    await sendInVain(stage, 3);
+    assertEquals(alarms(), ["app/other"]);
+    await (await network.store.open("catga_default_nodes")).delete("other");
+    while (app.nodes().some(({ id }) => id === other.id)) await clock.advance(100);
+    assertEquals(alarms(), []);
+    await clock.advance(10_000);
+    assertEquals({ alarms: alarms(), moves: moves(stage) }, { alarms: [], moves: ["open"] });
+  });
+
+  it("is no alarm any more when another process has taken the node's id", async () => {
+    await using stage = await openStage({ handles: HANDLES, breaker: { failures: 3, cooldown: 10_000 } });
+    const { app, clock, network } = stage;
+    network.cut("other");
+    await sendInVain(stage, 3);
+    await new Player(network, "other", "2").register(HANDLES);
+    await clock.advance(10_000);
+    assertEquals(app.nodes().map(({ endpoint }) => endpoint).includes("other.2"), true);
+    assertEquals(app.health().alarms.filter(({ kind }) => kind === "breaker-open"), []);
   });
 
   it("leaves no timer behind after a drain, however long the cooldown is", async () => {

@@ -1,5 +1,5 @@
 /**
- * Who is asked: the nodes that may handle a request, and the one among them that the contract's strategy picks.
+ * Candidates: the nodes that may handle a request, and the one among them that the contract's strategy picks.
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
  *
@@ -27,7 +27,7 @@ export interface KnownNode {
   readonly handled: { has(name: string): boolean; kindOf(name: string): Kind | undefined };
 }
 
-/** What the choice depends on. */
+/** Dependencies of the choice. */
 interface CandidatesOptions {
   /** The id of this node. */
   readonly self: string;
@@ -42,7 +42,7 @@ interface CandidatesOptions {
 
 /** The nodes that handle a contract. */
 interface Table {
-  /** What the contract is on all of them; `undefined` if none says, `"mixed"` if they differ. */
+  /** Kind of the contract on all of them; `undefined` if none says, `"mixed"` if they differ. */
   readonly kind: Kind | "mixed" | undefined;
   /** All of them. */
   readonly all: readonly NodeInfo[];
@@ -90,12 +90,12 @@ export class Candidates {
     return this.#table(name)?.all ?? [];
   }
 
-  /** Whether a trusted node other than this one handles a contract. */
+  /** Returns true if a trusted node other than this one handles a contract. */
   trustedBesides(name: string, node: string): boolean {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
-  /** Whether a node that handles a contract is neither suspect nor behind an open breaker. */
+  /** Returns true if a node that handles a contract is neither suspect nor behind an open breaker. */
   reachable(name: string): boolean {
     return (this.#table(name)?.trusted.length ?? 0) > 0;
   }
@@ -209,7 +209,7 @@ export class Candidates {
 // The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do
 // not mix.
 
-/** What strategies need to know. */
+/** Information for strategies. */
 export interface StrategyHost {
   readonly random: Random;
   /** A number that stays the same for the sends of one turn of the event loop. */
@@ -301,10 +301,12 @@ function random({ random }: StrategyHost): Strategy {
 
 // The breakers of this process, one for each other process; made at the first failed delivery to it.
 
-/** What breakers need of the router that they belong to. */
+/** Dependencies of breakers on the router that they belong to. */
 interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
+  /** The nodes as the membership has them now. */
+  members(): readonly KnownNode[];
   /** A breaker allows requests now, or does not any more. */
   changed(): void;
 }
@@ -314,7 +316,7 @@ export class Breakers {
   readonly #options: BreakersOptions;
   /** Breakers of processes that a delivery has failed to; they are forgotten with their peers. */
   readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
-  /** Whether there has been one: most nodes never need any. */
+  /** True if there has been one: most nodes never need any. */
   #any = false;
   /** The ends of cooldowns. */
   readonly #timers: Set<Timer> = new Set();
@@ -324,7 +326,7 @@ export class Breakers {
     this.#options = options;
   }
 
-  /** Whether a request may be sent there now. */
+  /** Returns true if a request may be sent there now. */
   allows(peer: Peer | undefined): boolean {
     return this.#of(peer)?.allows ?? true;
   }
@@ -363,9 +365,11 @@ export class Breakers {
   }
 
   #make(peer: Peer): Breaker {
-    const { clock, observer, changed, cooldown } = this.#options;
+    const { clock, observer, members, changed, cooldown } = this.#options;
     return new Breaker(this.#options, clock, (state) => {
-      observer({ type: "breaker", node: peer.node, state });
+      // of a process that has left nobody would report that it is closed again
+      const isMember = members().some(({ info }) => info.endpoint === peer.endpoint);
+      if (isMember) observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);

@@ -23,7 +23,7 @@ import { toText } from "../../data/encoding.ts";
 import { nextTick } from "node:process";
 import type { AnyContract } from "../../contract/contract.ts";
 
-/** What a router is made of. */
+/** Options of a router. */
 export interface RouterOptions {
   readonly app: NodeHost;
   readonly endpoint: Endpoint;
@@ -48,7 +48,10 @@ export class Router implements CallOwner {
   constructor(options: RouterOptions) {
     this.#options = options;
     const { app, random, endpoint, breaker, clock, observer } = options;
-    this.#breakers = new Breakers({ ...breaker, clock, observer, changed: () => this.refresh() });
+    this.#breakers = new Breakers({
+      ...{ ...breaker, clock, observer, members: options.members },
+      changed: () => this.refresh(),
+    });
     this.#candidates = new Candidates({
       self: app.node,
       endpoint,
@@ -233,7 +236,7 @@ export class Router implements CallOwner {
     clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
 
-  /** Whether another node may run it now; an ordered key has its turn at one node. */
+  /** Returns true if another node may run it now; an ordered key has its turn at one node. */
   #mayMove(call: Call, node: string): boolean {
     return !call.request.contract.options.ordered && this.#candidates.of(call).some(({ id }) => id !== node);
   }
@@ -321,13 +324,13 @@ export async function broadcast(
 
 /** The contracts that a node handled lately, and that none handles now: a node that handles them may be restarting. */
 export interface KnownGaps {
-  /** Whether this contract is known to be one of them. */
+  /** Returns true if this contract is known to be one of them. */
   knows(name: string): boolean;
   /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one says so. */
   ask(name: string): void;
 }
 
-/** What waiting calls need of the router. */
+/** Dependencies of waiting calls on the router. */
 interface WaitingCallsOptions {
   readonly clock: Clock;
   readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
@@ -396,7 +399,7 @@ export class WaitingCalls {
     this.#poll();
   }
 
-  /** Whether a call waits until its deadline for a node. */
+  /** Returns true if a call waits until its deadline for a node. */
   inGap(call: Call): boolean {
     const wait = this.#forNode.get(call);
     return wait !== undefined && wait.timer === undefined;
@@ -450,7 +453,7 @@ export class WaitingCalls {
     this.#options.fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
   }
 
-  /** Whether any node may have the call, and none handles its contract. */
+  /** Returns true if any node may have the call, and none handles its contract. */
   #isUnhandled({ request }: Call): boolean {
     return request.node === undefined && this.#options.candidates.handling(request.contract.name).length === 0;
   }
@@ -523,7 +526,7 @@ export type GivenUp =
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * What follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
+ * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
  * error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated
  * whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
  */
@@ -594,7 +597,7 @@ export function decideRetry(
   }
 }
 
-/** Whether the node was not there, as while the only replica of a service restarts. */
+/** Returns true if the node was not there, as while the only replica of a service restarts. */
 export function isAway(failed: Failed): boolean {
   return failed.how === "undelivered" &&
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");

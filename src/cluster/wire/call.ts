@@ -146,7 +146,7 @@ export class Call extends Deadlined {
     return tooLarge("the payload", name, text, limit);
   }
 
-  /** What comes with it in this attempt; `undefined`: nothing that is not default. */
+  /** Its meta in this attempt; `undefined`: all of it is default. */
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
@@ -187,7 +187,7 @@ export class Call extends Deadlined {
   }
 }
 
-/** What the names of requests begin with. Frames are counted for each receiver anew, so its nonce stands there. */
+/** Prefix of the names of requests. Frames are counted for each receiver anew, so its nonce stands there. */
 export function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }

@@ -32,7 +32,7 @@ import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 
-/** What an endpoint needs of the app. */
+/** Dependencies of an endpoint on the app. */
 interface EndpointOptions
   extends
     Pick<InboundRequestsOptions, Passed>,
@@ -93,7 +93,7 @@ export class Endpoint implements PeerHost {
     this.#bouncePrefix = bounceSubject(namespace, endpoint);
     this.#epoch = clock.now() - clock.monotonic();
     this.#measure();
-    this.bursts = new TurnBursts(clock);
+    this.bursts = new TurnBursts(clock, this);
     this.grace = new ReconnectGrace(clock);
     this.#peers = new PeerTable(transport.random, (other, identity) =>
       new Peer(this, other, {
@@ -157,7 +157,7 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Whether a bounce says that a process, or its connection, is gone with what it had in hand: not with several
+   * True if a bounce says that a process, or its connection, is gone with what it had in hand: not with several
    * servers, and not while others may be on their way back from an outage.
    */
   get conclusive(): boolean {
@@ -165,14 +165,14 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Whether a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
+   * Returns true if a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
    * the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
   }
 
-  /** What the reply subjects of items for plain clients begin with; the stream's number follows. */
+  /** Prefix of the reply subjects of items for plain clients; the stream's number follows. */
   get plainBounces(): string {
     return this.#bouncePrefix + PLAIN;
   }
@@ -222,7 +222,7 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * From now on requests are refused with `DRAINING`. The others are told while this process is subscribed: so they
+   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed: so they
    * know it before a frame bounces, however late they learn that its record is gone.
    */
   refuse(others: readonly string[]): void {
@@ -262,7 +262,7 @@ export class Endpoint implements PeerHost {
     this.frameLimit = frameLimit(maxPayload);
   }
 
-  /** Where frames of this process to another one are published. */
+  /** Subject of frames of this process to another one. */
   #subjectOf(endpoint: string): string {
     return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
@@ -322,12 +322,12 @@ const LONGEST_LINGER = 500; // ms
 // Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a stream);
 // then a node's death is found later, by unanswered pings.
 
-/** What a probe is made of. */
+/** Options of a probe. */
 interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject that nobody of Catga subscribes to. */
   readonly subject: string;
-  /** Where the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
+  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
   readonly reply: string;
   /** Messages to nobody do not bounce. Called once at most. */
   noBounces(): void;
@@ -390,9 +390,9 @@ const TIMES = 2;
 // handlers, and its answers to the calls that wait for them. A frame that came before, or was reported missing, is
 // refused, and what a frame is late by is taken off the time of its requests.
 
-/** What a receiver needs of the endpoint that it belongs to. */
+/** Dependencies of a receiver on the endpoint that it belongs to. */
 export interface FrameReceiverOptions {
-  /** What the subjects of frames to this process begin with; the sender follows. */
+  /** Prefix of the subjects of frames to this process; the sender follows. */
   readonly prefix: string;
   /** With the monotonic clock added: the time by a clock that does not jump. */
   readonly epoch: number;
@@ -416,7 +416,7 @@ export interface FrameReceiverOptions {
   asked(name: string): number;
   /** Another process remembers, for `left` ms more, a node that handled this contract. */
   gap(name: string, left: number): void;
-  /** What this process has counted, as JSON. */
+  /** Counts of this process, as JSON. */
   stats(): string;
 }
 
@@ -562,7 +562,7 @@ export class FrameReceiver {
   }
 }
 
-/** Those whose place in the frame matters. */
+/** Items whose place in the frame matters. */
 type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
 
 /** The codes of a node's refusals; one with another code did not run there either. */

@@ -27,7 +27,7 @@ import {
 import { HEADERS, type MalformedCount } from "./endpoint.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** What an event channel needs of the node. */
+/** Dependencies of an event channel on the node. */
 interface EventChannelOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -36,7 +36,7 @@ interface EventChannelOptions {
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** What the node counts of each contract. */
+  /** Counts of the node by contract. */
   readonly counts: Counts;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
   deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
@@ -135,7 +135,7 @@ export class EventChannel {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** The same string for a name each time, which the transport compares with the last one. */
+  /** Subject of a name: the same string each time, which the transport compares with the last one. */
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {

@@ -54,6 +54,24 @@ describe("FrameWriter", () => {
     assertEquals([...sent, (read(writer)[0] as unknown[]).length - 3], [512, 512, 76]);
   });
 
+  it("splits the items of a stream by tags and by what fits, also where escapes make them longer", () => {
+    const sent: unknown[] = [];
+    const writer: FrameWriter = new FrameWriter({ frameLimit: 60 }, () => {
+      const items = read(writer);
+      if (items.length > 0) sent.push(...items);
+    });
+    const date = '~"~Date:7"';
+    writer.streamItems(7, 0, 3, ["not this", '"~a"', "[1]", date, date, '"b"'], 1);
+    writer.streamItems(8, 0, 0, ["\0\0\0\0", "\0\0\0\0", "\0\0\0\0", "c"], 0, true);
+    assertEquals([...sent, ...read(writer)], [
+      ["i", 7, 0, 3, "~a", [1]],
+      ["i", 7, 0, 5, new Date(7), new Date(7)],
+      ["i", 7, 0, 7, "b"],
+      ["i", 8, 0, 0, "\0\0\0\0", "\0\0\0\0"],
+      ["i", 8, 0, 2, "\0\0\0\0", "c"],
+    ]);
+  });
+
   it("groups requests of one contract and ttl, and answers to consecutive requests", () => {
     const writer = unlimited();
     writer.answer(7, 0, "1");

@@ -22,7 +22,7 @@ import type { Peer } from "./peer.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
 
-/** What inbound requests need of the node. */
+/** Dependencies of inbound requests on the node. */
 export interface InboundRequestsOptions extends AnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
@@ -54,7 +54,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#options = options;
     this.#budget = budget;
     this.#counts = counts;
-    this.#streams = new OpenStreams(clock);
+    this.#streams = new OpenStreams(clock, concurrency);
     this.#queue = new AdmissionQueue(clock, { limit: concurrency, budget });
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
@@ -260,7 +260,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#queue.stepAside();
   }
 
-  /** Whether these runs hold all turns. */
+  /** Returns true if these runs hold all turns. */
   #heldBy(runs: readonly string[]): boolean {
     const holders = [...this.#admitted ?? []].filter(({ waiting }) => !waiting);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
@@ -325,7 +325,7 @@ const MAX_TTL = 2_147_483_647;
 
 // A request of another process: its frame, its place in it, what came with it, and how it is answered.
 
-/** What an answer needs of the node. */
+/** Dependencies of an answer on the node. */
 interface AnswerOptions {
   readonly observer: Observer;
   /** The largest answer, in bytes. */

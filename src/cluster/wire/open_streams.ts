@@ -1,9 +1,9 @@
 /**
- * The streams that handlers of this process feed for other processes: the way of their items, and the end of those that
- * nobody reads any more. A reader's process is owed an answer, and therefore pings; one that does not is pinged, and
- * counts as gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
+ * The streams that handlers of this process feed for other processes: sends their items, and ends those that nobody reads
+ * any more. A reader's process pings, because it awaits an answer; one that does not is pinged, and counts as gone 3 s
+ * after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
  */
-import type { Bursts, ItemLine } from "../../dispatch/item_ports.ts";
+import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { Fifo } from "../../data/fifo.ts";
 import { CatgaError } from "../../error.ts";
@@ -21,15 +21,11 @@ interface StreamRequest {
 
 /** The way from a handler to its reader. */
 export class ReaderLine implements ItemLine {
-  onWord: ItemLine["onWord"] = undefined;
+  sender: LineSender | undefined = undefined;
   /** Questions since the reader was last heard of. */
   asked = 0;
   readonly #request: StreamRequest;
-  /** Items of this turn, from number `#from` on. */
-  #texts: string[] = [];
-  #from = 0;
-  #ask = -1;
-  #end = -1;
+  #questions = false;
   /** Its peer knows that there is something to write. */
   #waits = false;
 
@@ -45,47 +41,37 @@ export class ReaderLine implements ItemLine {
     return this.#request.peer.bursts;
   }
 
-  item(n: number, text: string): void {
-    // those of a turn are consecutive, unless they are sent again
-    if (this.#texts.length > 0 && n !== this.#from + this.#texts.length) this.#request.peer.flush();
-    if (this.#texts.length === 0) this.#from = n;
-    this.#texts.push(text);
-    this.#gathered();
-  }
-
-  ask(n: number): void {
-    this.#ask = n;
-    this.#gathered();
-  }
-
-  end(n: number): void {
-    this.#end = n;
-    this.#gathered();
-  }
-
-  /** Writes what was gathered in this turn. */
-  write(writer: FrameWriter): void {
-    const { seq, index } = this.#request;
-    this.#waits = false;
-    const texts = this.#texts;
-    this.#texts = [];
-    for (let i = 0; i < texts.length; i++) writer.streamItem(seq, index, this.#from + i, texts[i]);
-    if (this.#ask >= 0) writer.item(numberItem("a", seq, index, this.#ask));
-    if (this.#end >= 0) writer.item(numberItem("z", seq, index, this.#end));
-    this.#ask = this.#end = -1;
-  }
-
   /** It is written when the turn ends, so that its items stand together although other streams have theirs in between. */
-  #gathered(): void {
+  gather(): void {
     if (this.#waits) return;
     this.#waits = true;
     this.#request.peer.gather(this);
   }
 
+  /** Asks the reader to report at once. */
+  question(): void {
+    this.asked++;
+    this.#questions = true;
+    this.gather();
+  }
+
+  /** Writes what is to be sent in this turn. */
+  write(writer: FrameWriter): void {
+    const { seq, index } = this.#request;
+    this.#waits = false;
+    if (this.#questions) writer.item(numberItem("a", seq, index, 0));
+    this.#questions = false;
+    this.sender?.write({
+      items: (n, list, first, strings) => writer.streamItems(seq, index, n, list, first, strings),
+      ask: (n) => writer.item(numberItem("a", seq, index, n)),
+      end: (n) => writer.item(numberItem("z", seq, index, n)),
+    });
+  }
+
   /** The reader says how far it is. */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
-    this.onWord?.(consumed, received, again);
+    this.sender?.word(consumed, received, again);
   }
 }
 
@@ -100,20 +86,22 @@ interface OpenStream {
 export class OpenStreams {
   readonly #clock: Clock;
   readonly #open: Set<OpenStream> = new Set();
+  readonly #most: number;
   #ticks = 0;
   #watching = false;
 
-  constructor(clock: Clock) {
+  /** `concurrency`: the handlers that run at once for other nodes. */
+  constructor(clock: Clock, concurrency: number) {
     this.#clock = clock;
+    this.#most = STREAMS * concurrency;
   }
 
-  /** Whether there may be another one. */
-  get room(): boolean {
-    return this.#open.size < MAX_OPEN;
-  }
-
-  /** A stream is fed from now on, until the function that this returns is called. */
+  /** A stream is fed from now on, until the function that this returns is called. It is aborted if there are too many. */
   add(stream: OpenStream): () => void {
+    const { size } = this.#open;
+    if (size >= this.#most) {
+      stream.ctx.abort(new CatgaError("OVERLOADED", `this node feeds ${size} streams already`, { retryable: true }));
+    }
     this.#open.add(stream);
     this.#watch();
     return () => this.#open.delete(stream);
@@ -136,10 +124,10 @@ export class OpenStreams {
     for (const { peer, line, ctx } of this.#open) {
       if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process is gone"));
-      } else if (question && ++line.asked > MOST_QUESTIONS) {
+      } else if (question && line.asked === MOST_QUESTIONS) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));
       } else {
-        if (question) line.ask(0);
+        if (question) line.question();
         if (now - peer.lastSeenAt >= EVERY && !pinged.has(peer)) {
           pinged.add(peer);
           peer.ping();
@@ -152,18 +140,23 @@ export class OpenStreams {
 /** The turns of the streams of one process: some at a time, first come, first served. */
 export class TurnBursts implements Bursts {
   readonly #clock: Clock;
+  readonly #host: { readonly turn: number };
   readonly #waiting: Fifo<() => void> = new Fifo();
   #left = BURSTS;
+  /** The turn in which they are left. */
+  #turn = 0;
   #resumes = false;
 
-  constructor(clock: Clock) {
+  /** `turn` grows when the frames of a turn have been sent. */
+  constructor(clock: Clock, host: { readonly turn: number }) {
     this.#clock = clock;
+    this.#host = host;
   }
 
   take(): boolean {
+    if (this.#turn !== this.#host.turn) this.#begin();
     if (this.#left === 0 || this.#waiting.size > 0) return false;
     this.#left--;
-    this.#resume();
     return true;
   }
 
@@ -177,18 +170,23 @@ export class TurnBursts implements Bursts {
     this.#resumes = true;
     this.#clock.soon(() => {
       this.#resumes = false;
-      this.#left = BURSTS;
+      this.#begin();
       while (this.#left > 0 && this.#waiting.size > 0) {
         this.#left--;
         this.#waiting.shift()!();
       }
-      if (this.#left < BURSTS) this.#resume();
+      if (this.#waiting.size > 0) this.#resume();
     });
+  }
+
+  #begin(): void {
+    this.#turn = this.#host.turn;
+    this.#left = BURSTS;
   }
 }
 
 const BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
+const STREAMS = 64; // that are fed at once, for each handler that may run at once
 const EVERY = 1_000; // ms
 const QUESTION = 10; // checks
 const MOST_QUESTIONS = 3; // without an answer
-const MAX_OPEN = 65_536;

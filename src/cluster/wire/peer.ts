@@ -32,11 +32,11 @@ import {
 import { FrameRing, isWithin, Lateness, MAX_GAPS, ReceivedFrames, RunningRequests } from "./received_frames.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
 
-/** What a peer needs of the endpoint that it belongs to. */
+/** Dependencies of a peer on the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {
   /** This process: `<id>.<nonce>`. */
   readonly endpoint: string;
-  /** Whether frames can be sent. */
+  /** True if frames can be sent. */
   readonly connected: boolean;
   /** The largest payload, answer or item, in bytes. */
   readonly payloadLimit: number;
@@ -67,7 +67,7 @@ export interface PeerIdentity {
   readonly forgotten: boolean;
 }
 
-/** What writes its items when a turn ends. */
+/** Writes its items when a turn ends. */
 interface LateWriter {
   write(writer: FrameWriter): void;
 }
@@ -78,13 +78,13 @@ export class Peer {
   readonly endpoint: string;
   /** The id of the node behind it. */
   readonly node: string;
-  /** What the names of its requests to this process begin with; frame and place follow. */
+  /** Prefix of the names of its requests to this process; frame and place follow. */
   readonly theirCalls: string;
   /** This process's number for it, which stands in bounce subjects. */
   readonly slot: number;
-  /** Where frames to it are published. */
+  /** Subject of frames to it. */
   readonly subject: string;
-  /** What the bounce subjects of frames to it begin with; the frame's number follows. */
+  /** Prefix of the bounce subjects of frames to it; the frame's number follows. */
   readonly bounces: string;
   /** Requests of this process to it. */
   readonly ledger: RequestLedger;
@@ -160,7 +160,7 @@ export class Peer {
     return this.#seq;
   }
 
-  /** Whether nothing is under way in either direction, so that it may be forgotten. */
+  /** True if nothing is under way in either direction, so that it may be forgotten. */
   get idle(): boolean {
     return this.ledger.outstanding === 0 && this.running.none && !this.#flushScheduled &&
       this.#offline.length === 0;
@@ -355,7 +355,7 @@ export class Peer {
 /** The characters of a frame's number, and a comma. */
 const LONGEST_PLACE = 17;
 
-/** What is not default about a call; `undefined` when all of it is. */
+/** Text of the meta of a call; `undefined` when all of it is default. */
 function metaText(call: Call): string | undefined {
   if (call.request.meta === undefined && call.attempt === 1) return undefined;
   return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });
@@ -380,7 +380,7 @@ export class RequestLedger {
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   /** The id of the node behind the process. */
   readonly #node: string;
-  /** What the names of requests to it begin with; frame and place follow. */
+  /** Prefix of the names of requests to it; frame and place follow. */
   readonly #names: string;
 
   constructor(node: string, names: string) {
@@ -576,7 +576,7 @@ export class PeerTable {
   }
 
   /**
-   * Where the numbers of frames to a new peer begin: at a random place, so that nobody can guess which answers it may
+   * First number of frames to a new peer: a random one, so that nobody can guess which answers it may
    * give. Above those of forgotten peers the range is a small part of what is left, which therefore lasts however many
    * are forgotten.
    */
@@ -618,12 +618,12 @@ interface SentAnswers {
   readonly until: number;
 }
 
-/** What a resend buffer needs of the endpoint that it belongs to. */
+/** Dependencies of a resend buffer on the endpoint that it belongs to. */
 interface ResendBufferOptions {
   readonly clock: Clock;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** Whether this is still the peer of its endpoint: it may have been forgotten. */
+  /** Returns true if this is still the peer of its endpoint: it may have been forgotten. */
   isCurrent(peer: Peer): boolean;
 }
 
@@ -632,11 +632,11 @@ export class ResendBuffer {
   readonly #options: ResendBufferOptions;
   /** In the order in which they were sent, from `#first` on; `undefined` for those that have bounced. */
   readonly #last: (SentAnswers | undefined)[] = [];
-  /** Those before it are forgotten: a shift at each frame costs as much as all the rest (measured). */
+  /** Index of the first that is kept: a shift at each frame costs as much as all the rest (measured). */
   #first = 0;
   /** The length of all of them. */
   #size = 0;
-  /** Those that are to be sent again. */
+  /** Answers to be sent again. */
   #due: SentAnswers[] = [];
   #timerSet = false;
 
@@ -668,7 +668,7 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has reconnected: answers to it may have been lost on its way, without a bounce. Sends them again, once
+   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again, once
    * a second at most.
    */
   again(peer: Peer): void {
@@ -682,7 +682,7 @@ export class ResendBuffer {
   }
 
   /**
-   * That process has not received the frames in these ranges, `[from, to, from, to, …]`: sends the answers in them
+   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers in them
    * again. Looks at no more ranges than a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {

@@ -1,5 +1,5 @@
 /**
- * Which frames of one sender have arrived. The sender can rely on a report: a frame that was once reported missing is
+ * Numbers of the frames of one sender that have arrived. The sender can rely on a report: a frame that was once reported missing is
  * refused for ever, even when it arrives late, after a reconnect.
  */
 import type { CatgaError } from "../../error.ts";

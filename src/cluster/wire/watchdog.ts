@@ -6,16 +6,16 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
 
-/** What a watchdog needs of the endpoint that it belongs to. */
+/** Dependencies of a watchdog on the endpoint that it belongs to. */
 interface WatchdogOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Whether frames can be sent. */
+  /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** Whether there are several servers: then a bounce only says that nobody is there as seen from one of them. */
+  /** Returns true if there are several servers: then a bounce only says that nobody is there as seen from one of them. */
   clustered(): boolean;
   /**
-   * Whether a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in
+   * Returns true if a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in
    * order.
    */
   conclusive(peer: Peer): boolean;
@@ -114,7 +114,7 @@ export class ReconnectGrace {
     this.#begunAt = this.#clock.monotonic();
   }
 
-  /** Whether the others may still be on their way back. */
+  /** True if the others may still be on their way back. */
   get running(): boolean {
     return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
   }

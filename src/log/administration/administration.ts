@@ -1,5 +1,5 @@
 /**
- * What operators see of the log and ask of it, from any node and from the command line: nothing here leads a subscription. Requests are
+ * Administration of the log for operators, from any node and from the command line: nothing here leads a subscription. Requests are
  * stored beside the commits of subscriptions, and leaders carry them out.
  */
 import { CatgaError } from "../../error.ts";
@@ -31,7 +31,7 @@ import {
 } from "./stored_subscriptions.ts";
 import { announced, subscriptionInfos } from "./subscription_infos.ts";
 
-/** What an {@link Administration} is made of. What does not exist (yet) is `undefined`: then nothing was kept so far. */
+/** Options of an {@link Administration}. A stream that does not exist (yet) is `undefined`. */
 export interface AdministrationOptions {
   readonly namespace: string;
   readonly clock: Clock;
@@ -68,13 +68,13 @@ export class Administration {
     return stored;
   }
 
-  /** What is stored of a parked message of a subscription; `undefined`: nothing that can be read. */
+  /** A parked message of a subscription; `undefined`: nothing that can be read. */
   async message(key: string, id: string): Promise<ParkedMessage | undefined> {
     const kept = await this.#kept();
     return kept && await parkedMessage(kept, key, id);
   }
 
-  /** What its leader is asked about dead letters, and has not carried out, by the ids of these messages. */
+  /** Requests about dead letters that its leader has not carried out, by the ids of these messages. */
   async requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">> {
     const kept = await this.#kept();
     return kept === undefined ? new Map() : await requestedLetters(kept, stored);

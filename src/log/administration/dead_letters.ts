@@ -79,7 +79,7 @@ function letterOf(
     publishedAt: dateOf(message.time),
     at: dateOf(dead),
     heldBehind,
-    history: Object.freeze((message.meta?.e ?? []).map(([at, payload]) => Object.freeze({ at: dateOf(at), payload }))),
+    history: Object.freeze((message.earlier ?? []).map(([at, payload]) => Object.freeze({ at: dateOf(at), payload }))),
     replay: async ({ payload } = {}) =>
       await request(
         "replay",

@@ -1,5 +1,5 @@
 /**
- * What is stored of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what the
+ * History of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what the
  * `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything may stand in the stream:
  * what nodes pass over is reported as such, with the reason.
  */
@@ -13,7 +13,7 @@ import { positionOf } from "../format/position.ts";
 import { readSnapshotText, type SnapshotText } from "../format/snapshot_text.ts";
 import { payloadOf } from "./payload_of.ts";
 
-/** Which entity, and where it is stored. */
+/** An entity and its stream. */
 export interface EntityPlace {
   readonly namespace: string;
   readonly stream: LogStream;
@@ -128,10 +128,10 @@ interface Step {
   readonly message: StoredMessage;
   /** `undefined` if it cannot be read. */
   readonly group: EntityGroup | undefined;
-  /** Those that are applied. */
+  /** Events that are applied. */
   readonly events: readonly LoggedMessage[];
   readonly fault: string | undefined;
-  /** Of the entity, this message included. */
+  /** Version of the entity after this message. */
   readonly version: number;
   readonly forgotten: boolean;
 }

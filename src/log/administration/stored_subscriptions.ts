@@ -15,7 +15,7 @@ import { sequenceOf } from "../format/position.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 
-/** Where subscriptions are stored. */
+/** The stream of subscriptions. */
 export interface Kept {
   readonly namespace: string;
   readonly clock: Clock;
@@ -128,7 +128,7 @@ export async function parkedLines(kept: Kept, { key, state }: StoredSubscription
   return lines;
 }
 
-/** What is parked, in the order of the log. */
+/** Parked messages in the order of the log. */
 export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id: string, state: ParkedState])[] {
   return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
 }
@@ -145,7 +145,7 @@ export async function pendingRequest(
   return { request: typeof request === "string" ? undefined : request, sequence: message.sequence };
 }
 
-/** What the leader of a subscription is asked about dead letters and has not carried out, by the ids of these messages. */
+/** Requests about dead letters that the leader of a subscription has not carried out, by the ids of these messages. */
 export async function requestedLetters(
   { stream, namespace }: Kept,
   { key, state: { head, parked } }: StoredSubscription,

@@ -8,11 +8,11 @@ import { categoryPattern, entitiesName, messagePattern, streamOf } from "../form
 import { sequenceOf } from "../format/position.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
-/** What {@link subscriptionInfos} reads. */
+/** Sources of {@link subscriptionInfos}. */
 export interface InfoSources {
   readonly namespace: string;
   readonly clock: Clock;
-  /** Those that there are, of the log and of entities. */
+  /** Streams of the log and of entities; `undefined` for one that does not exist. */
   readonly streams: readonly (LogStream | undefined)[];
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];

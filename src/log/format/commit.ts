@@ -7,10 +7,10 @@ import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.t
 import { readNumbers, writeNumbers } from "./numbers_text.ts";
 import { readRecord } from "./record_text.ts";
 
-/** Which commit: the n-th of the term of one leader. A number is used for one content. */
+/** Identity of a commit: the n-th of the term of one leader. A number is used for one content. */
 export type CommitId = readonly [term: string, n: number];
 
-/** What a subscription is, but for what it has parked. */
+/** State of a subscription, without its parked messages. */
 export interface Head {
   /** The endpoint of the node that leads; empty: nobody does, and anybody may at once. */
   readonly leader: string;
@@ -20,7 +20,7 @@ export interface Head {
   readonly place: Place;
   /** Positions up to `place.read` that are neither done nor parked, and how often each has failed. */
   readonly open: readonly OpenEntry[];
-  /** Where each category begins: positions up to this one are not for it. */
+  /** Start of each category: positions up to this one are not for it. */
   readonly began: Readonly<Record<string, number>>;
   /** Requests up to this sequence of the stream are carried out. */
   readonly requests: number;
@@ -45,13 +45,13 @@ export interface Place {
 /** A message that is not done. */
 export type OpenEntry = readonly [position: number, attempts: number];
 
-/** What a leader that ended without a word may have begun. */
+/** Messages that a leader may have begun before it ended without a hand-over. */
 export interface Doubt {
   /** Positions up to this one. */
   readonly upTo: number;
-  /** Those that ran when leaders ended, the last first: so many of the first group may run at once. */
+  /** Messages that ran when leaders ended, the last leader's first: `size` of the first group may run at once. */
   readonly groups: readonly { readonly size: number; readonly ids: readonly string[] }[];
-  /** Those that have begun, or are about to. */
+  /** Messages that have begun, or are about to. */
   readonly begun: readonly string[];
 }
 
@@ -74,7 +74,7 @@ export interface Commit {
   readonly id: CommitId;
   /** The commit that this one goes on from; `undefined`: none. */
   readonly prev: CommitId | undefined;
-  /** Whether it says all that is parked, or only what has changed. */
+  /** True if it says all that is parked, or only what has changed. */
   readonly full: boolean;
   /** The sequence of the commit before the last full one: from there on commits say what is parked. */
   readonly base: number;
@@ -167,7 +167,7 @@ export interface StoredState {
 }
 
 /**
- * What commits, in the order in which they are stored, say together. One that goes on from another than the one before it does not
+ * State after these commits, in the order in which they are stored. One that goes on from another than the one before it does not
  * count: its leader did not know of that one. `undefined`: none of those that count says all that is parked; earlier ones are needed.
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
@@ -185,15 +185,15 @@ export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   return state;
 }
 
-/** Whether these are of the same commit. */
+/** Returns true if these are of the same commit. */
 export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }
 
 /** The leader's consumer has a filter for each. */
-/** Of one subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s with four times as many (measured). */
+/** Most categories of a subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s with four times as many (measured). */
 export const MOST_CATEGORIES = 1_024;
-/** What grows does not grow out of the safe integers: the commit that says so would be refused by every node. */
+/** Greatest token: beyond the safe integers every node would refuse the commit. */
 const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;
 

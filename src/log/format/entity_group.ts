@@ -37,7 +37,7 @@ export interface EntityCommand {
   readonly events: number;
   /** Its result as `encodeValue` writes it; `undefined` for the result `undefined`. */
   readonly result: string | undefined;
-  /** Of its payload; `undefined`: Catga made its id, which no other payload has. */
+  /** Fingerprint of its payload; `undefined`: Catga made its id, which no other payload has. */
   readonly fingerprint: string | undefined;
   /** The correlation id, if it is not its own. */
   readonly correlation: string | undefined;
@@ -45,7 +45,7 @@ export interface EntityCommand {
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** Who makes a message, and when. */
+/** Publisher of a message, and time. */
 export interface EntityOrigin {
   /** The process. */
   readonly endpoint: string;
@@ -80,12 +80,12 @@ export interface EntityGroup extends Omit<EntityMessage, "items"> {
 /** The event that remains of an entity that was forgotten; its payload is `{ id }`. */
 export const FORGOTTEN_EVENT = "forgotten";
 
-/** What names a message: no two have the same publisher and number. */
+/** Mark of a message: no two have the same publisher and number. */
 export function markOf({ endpoint, first }: Pick<EntityOrigin, "endpoint" | "first">): string {
   return `${endpoint}.${first}`;
 }
 
-/** Whether a message says that its entity is forgotten. */
+/** Returns true if a message says that its entity is forgotten. */
 export function saysForgotten({ commands: [{ name, id, events }] }: Pick<EntityMessage, "commands">): boolean {
   return name === "" && id === "" && events === 1;
 }
@@ -172,7 +172,7 @@ export function payloadOf([, payload, form]: StoredItem): unknown {
   return form === UNDEFINED ? undefined : form === TAGGED ? decodeText(payload as string) : payload;
 }
 
-/** What a message of the stream of entities holds, or why it cannot be read. Never throws. */
+/** Reads a message of the stream of entities; returns the reason if it cannot be read. Never throws. */
 export function readEntityGroup(
   namespace: string,
   message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
@@ -243,7 +243,7 @@ function isText(value: unknown): value is string | null | undefined {
   return value === undefined || value === null || typeof value === "string";
 }
 
-/** What is wrong with an item; `undefined`: nothing. */
+/** Reason why an item is invalid; `undefined`: it is valid. */
 function whyMalformed(type: string, item: unknown, known: KnownNames): string | undefined {
   if (!Array.isArray(item) || item.length < 2 || item.length > 3) return "it is not an array of 2 or 3 elements";
   const [event, payload, form] = item;

@@ -26,7 +26,7 @@ import { MOST_IN_GROUP, positionOf } from "./position.ts";
 export { GROUP_VERSION };
 export type { UnreadableGroup };
 
-/** What all items of a message have in common. */
+/** Members that all items of a message share. */
 export interface GroupHead {
   /** The process that published it. */
   readonly endpoint: string;
@@ -124,13 +124,13 @@ export function readGroup(
   return messages;
 }
 
-/** Whether a stored message is the one that this process made with this number of its first item. Never throws. */
+/** Returns true if a stored message is the one that this process made with this number of its first item. Never throws. */
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
 }
 
-/** Whether {@link readGroup} could read a message. */
+/** Returns true if {@link readGroup} could read a message. */
 export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): group is readonly LoggedMessage[] {
   return Array.isArray(group);
 }
@@ -159,7 +159,7 @@ function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule"> | undefin
   return isId(id) && isCount(due) ? { keep, schedule: { id, due } } : undefined;
 }
 
-/** What is wrong with an item; `undefined`: nothing. */
+/** Reason why an item is invalid; `undefined`: it is valid. */
 function whyMalformed(item: unknown): string | undefined {
   if (!Array.isArray(item) || item.length < 1 || item.length > 5) return "it is not an array of 1 to 5 elements";
   if (item.length === 1) return undefined;

@@ -1,4 +1,4 @@
-/** What the messages of both streams have in common: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
+/** Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
 import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
@@ -60,7 +60,7 @@ export function formOf(text: string | undefined): typeof PLAIN | typeof TAGGED |
   return text === undefined ? UNDEFINED : isTagged(text) ? TAGGED : PLAIN;
 }
 
-/** What is wrong with the payload and form of an item; `undefined`: nothing. */
+/** Reason why the payload and form of an item are invalid; `undefined`: they are valid. */
 export function whyNoPayload(payload: unknown, form: unknown): string | undefined {
   if (form === undefined || form === PLAIN || form === UNDEFINED) return undefined;
   if (form !== TAGGED) return "its form is not known";

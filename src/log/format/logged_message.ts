@@ -2,9 +2,9 @@
 
 import { isTagged } from "../../data/encoding.ts";
 
-/** What is stored of it. */
+/** A message of the log, as it is stored. */
 export interface LoggedMessage {
-  /** Where it stands. */
+  /** Its position. */
   readonly position: number;
   /** The name of its contract. */
   readonly category: string;
@@ -18,6 +18,8 @@ export interface LoggedMessage {
   readonly meta: LoggedMeta | undefined;
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
+  /** Of a dead letter that was edited: since when it was one, and what its payload was then, oldest first. */
+  readonly earlier?: readonly (readonly [dead: number, payload: string])[];
 }
 
 /**
@@ -30,7 +32,7 @@ export function unusable(why: string, excerpt: string): string {
 
 const MOST_EXCERPT = 1_024; // characters
 
-/** What goes with it, where it is not the default. As it stands on the wire: one letter each. */
+/** Metadata that is not default, as on the wire: one letter each. */
 export interface LoggedMeta {
   /** The correlation id. */
   readonly c?: string;
@@ -39,24 +41,18 @@ export interface LoggedMeta {
   readonly h?: Readonly<Record<string, string>>;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
-  /** Of a dead letter that was edited: since when it was one, and what its payload was then, oldest first. Only where it is put aside. */
-  readonly e?: readonly (readonly [dead: number, payload: string])[];
 }
 
 /** A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice is one. */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
-  const { e = [], ...meta } = message.meta ?? {};
+  const { earlier = [] } = message;
   const was = message.tagged ? `${message.payload}` : JSON.stringify(message.payload ?? null);
-  const earlier = e.at(-1)?.[0] === dead ? e : [...e, [dead, was.slice(0, MOST_OF_EARLIER)] as const].slice(-EARLIER);
+  const kept = [...earlier, [dead, was.slice(0, MOST_OF_EARLIER)] as const].slice(-EARLIER);
   const tagged = isTagged(text);
-  return { ...message, payload: tagged ? text : JSON.parse(text), tagged, meta: { ...meta, e: earlier } };
-}
-
-/** What goes with a message to its handler. */
-export function metaOf({ meta }: LoggedMessage): LoggedMeta | null {
-  if (meta?.e === undefined) return meta ?? null;
-  const { e: _, ...others } = meta;
-  return others;
+  return {
+    ...{ ...message, tagged, payload: tagged ? text : JSON.parse(text) },
+    earlier: earlier.at(-1)?.[0] === dead ? earlier : kept,
+  };
 }
 
 /** Earlier payloads that are kept, and characters of each. */

@@ -60,7 +60,7 @@ export function snapshotKeys(type: string, id: string): readonly string[] {
   return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
 }
 
-/** So many versions of an entity have a snapshot at most. */
+/** Most versions of an entity that have a snapshot. */
 const SNAPSHOTS = 4;
 
 /** The subject of a category: the events, or queued commands, of one contract. */
@@ -88,7 +88,7 @@ export function categoryPattern(namespace: string, stream: string, category: str
   return `catga.${namespace}.entity.${type}.*`;
 }
 
-/** Those of several categories, each once. */
+/** Patterns of the subjects of several categories, each once. */
 export function categoryPatterns(namespace: string, stream: string, categories: Iterable<string>): string[] {
   return [...new Set([...categories].map((category) => categoryPattern(namespace, stream, category)))];
 }
@@ -167,7 +167,7 @@ export function leaseSubject(namespace: string, endpoint: string): string {
   return `catga.${namespace}.sub.node.${token(endpoint)}`;
 }
 
-/** Those of all nodes. */
+/** Pattern of the leases of all nodes. */
 export function leasePattern(namespace: string): string {
   return `catga.${namespace}.sub.node.*`;
 }

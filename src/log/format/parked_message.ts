@@ -7,10 +7,10 @@ import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
-import { type LoggedMessage, type LoggedMeta, metaOf, unusable } from "./logged_message.ts";
+import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
-/** What an attempt failed with: what its handler threw, if that is kept, is the cause. */
+/** Failure of an attempt; `cause` is what its handler threw, if that is kept. */
 export interface FailedWith {
   readonly code: string;
   readonly message: string;
@@ -22,7 +22,7 @@ export interface FailedWith {
 /** A message that was put aside. */
 export interface ParkedMessage {
   readonly message: LoggedMessage;
-  /** What its last attempt failed with; `undefined`: it waits behind another of its key. */
+  /** Failure of its last attempt; `undefined`: it waits behind another of its key. */
   readonly error: FailedWith | undefined;
 }
 
@@ -31,8 +31,7 @@ export interface ParkedMessage {
  * payload it must fit into the store. With 0 the cause is left out, and what its payload was before it was edited.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
-  const { position, category, id, key, payload, tagged, time } = message;
-  const meta = mostOfError === 0 ? metaOf(message) ?? undefined : message.meta;
+  const { position, category, id, key, payload, tagged, meta, time, earlier } = message;
   return JSON.stringify({
     v: 1,
     ...(error === undefined ? {} : { error: errorText(error, mostOfError) }),
@@ -40,6 +39,7 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
       ...{ position, category, id, tagged, time },
       ...(key === undefined ? {} : { key }),
       ...(meta === undefined ? {} : { meta }),
+      ...(earlier === undefined || mostOfError === 0 ? {} : { earlier }),
       ...(payload === undefined ? {} : { payload }),
     },
   });
@@ -83,7 +83,7 @@ function readError([code, message, cause, outage]: readonly unknown[]): FailedWi
 
 function readMessage(value: unknown): LoggedMessage | string {
   if (!isRecord(value)) return "no message";
-  const { position, category, id, key, payload, tagged, meta, time } = value;
+  const { position, category, id, key, payload, tagged, meta, time, earlier } = value;
   if (
     !isCount(position) || typeof category !== "string" || !isContractName(category) || typeof id !== "string" ||
     !isNotNegative(time)
@@ -93,19 +93,20 @@ function readMessage(value: unknown): LoggedMessage | string {
   if (key !== undefined && typeof key !== "string") return "no key";
   if (typeof tagged !== "boolean" || (tagged && typeof payload !== "string")) return "no payload";
   if (meta !== undefined && !isMeta(meta)) return "no headers";
-  return { position, category, id, key, payload, tagged, meta, time };
+  if (earlier === undefined) return { position, category, id, key, payload, tagged, meta, time };
+  if (!Array.isArray(earlier) || !earlier.every(isEarlier)) return "no earlier payloads";
+  return { position, category, id, key, payload, tagged, meta, time, earlier };
 }
 
 function isMeta(value: unknown): value is LoggedMeta {
   if (!isRecord(value)) return false;
-  const { c, a, h, k, e } = value;
+  const { c, a, h, k } = value;
   return (c === undefined || typeof c === "string") && (a === undefined || typeof a === "string") &&
     (h === undefined || isStrings(h)) &&
-    (k === undefined || isNotNegative(k)) &&
-    (e === undefined || (Array.isArray(e) && e.every(isEarlier)));
+    (k === undefined || isNotNegative(k));
 }
 
-function isEarlier(value: unknown): boolean {
+function isEarlier(value: unknown): value is readonly [number, string] {
   return Array.isArray(value) && isNotNegative(value[0]) && typeof value[1] === "string";
 }
 

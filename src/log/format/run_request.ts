@@ -1,5 +1,5 @@
 /**
- * What a subscription's leader sends to a node that is to handle a message, and what that answers: payload and result of the internal
+ * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the internal
  * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
@@ -12,7 +12,7 @@ export type RunRequest = readonly [
   /** The leader's token: it grows with each takeover. */
   token: number,
   position: number,
-  /** From 1. */
+  /** Number of the attempt, from 1. */
   attempt: number,
   id: string,
   key: string | null,
@@ -31,15 +31,15 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 export const MOST_OF_BATCH = 1_000;
 
 /**
- * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed. A
- * batch whose handler failed is answered as a single message is.
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed; `3`:
+ * it was not run, and is to be handled alone. A batch whose handler failed is answered as a single message is.
  */
 export interface BatchAnswer {
-  readonly of: readonly (0 | 2 | FailedRun)[];
+  readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
- * What became of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
+ * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
  * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
  * threw, for operators; `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
  *
@@ -59,11 +59,11 @@ export const STILL_RUNNING = "still running";
 export const MAX_ANSWER_MESSAGE = 4_096;
 export const MAX_ANSWER_CODE = 128;
 
-/** From now on runs of lower tokens are refused, and what runs is to be told. */
+/** Asks a node to refuse runs of lower tokens from now on, and to list what runs. */
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * What runs at this node, and of what a run has ended in the last seconds: identities of messages. Whoever asks for one to be run that runs
+ * Identities of messages that run at this node, and of those whose run has ended in the last seconds. Whoever asks for one to be run that runs
  * joins that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
@@ -106,9 +106,9 @@ export function readBatchRequest(value: unknown): readonly RunRequest[] | string
 /** The answers of the messages of a batch; `undefined` if it is none. */
 export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
   if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
-  const answers: (0 | 2 | FailedRun)[] = [];
+  const answers: (0 | 2 | 3 | FailedRun)[] = [];
   for (const each of value.of) {
-    const answer = each === 2 ? 2 : readRunAnswer(each);
+    const answer = each === 2 || each === 3 ? each : readRunAnswer(each);
     if (answer === undefined || answer === 1) return undefined;
     answers.push(answer);
   }

@@ -4,15 +4,15 @@
  */
 import { isCount } from "../../data/checks.ts";
 
-/** What a snapshot is of. */
+/** Origin of a snapshot. */
 export interface SnapshotHead {
   /** The `version` of the entity's definition that made the state. */
   readonly definition: number;
   /** {@link LogState.created} of the stream. */
   readonly created: string;
-  /** Of the last message that is part of the state. */
+  /** Sequence of the last message that is part of the state. */
   readonly sequence: number;
-  /** What names that message, as `markOf` makes it. */
+  /** Mark of that message, as `markOf` makes it. */
   readonly mark: string;
   /** How many events are part of the state. */
   readonly version: number;

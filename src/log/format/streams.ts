@@ -26,7 +26,7 @@ export function streamName(namespace: string, kind: StreamKind): string {
   return STREAMS[kind].name(namespace);
 }
 
-/** What it is opened with; `replicas` is the app's. */
+/** Options with which it is opened; `replicas` is the app's. */
 export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {
   const { subjects, schedules } = STREAMS[kind];
   return { subjects: subjects(namespace), replicas, schedules };

@@ -1,5 +1,5 @@
 /**
- * What nodes and operators ask of a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under `requestSubject(…)`.
+ * Requests of nodes and operators to a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under `requestSubject(…)`.
  * The leader carries requests out in the order in which they are stored, and its commits say up to which. Anybody with access can write
  * one, so it is validated.
  */

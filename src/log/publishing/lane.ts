@@ -1,5 +1,5 @@
 /**
- * What one process publishes under one subject. One message of the stream with many publications is under way at a time, which keeps the
+ * Publications of one process under one subject. One message of the stream with many publications is under way at a time, which keeps the
  * order, and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own, because the
  * stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing is under way.
  */
@@ -13,7 +13,7 @@ export class Lane {
   readonly #host: LaneHost;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
-  /** What waits behind a message with an id and the same key, by key: as long as such a message is under way, there is an entry. */
+  /** Publications that wait behind a message with an id and the same key, by key: as long as such a message is under way, there is an entry. */
   readonly #behind = new Map<string, Fifo<Publication>>();
   /** How many of those that wait have ended. */
   #gone = 0;
@@ -141,7 +141,7 @@ export class Lane {
   }
 }
 
-/** Whether it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
+/** Returns true if it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
 function isSingle({ id, planned }: Publication): boolean {
   return id !== undefined && planned === undefined;
 }

@@ -8,7 +8,7 @@ import { cancelled } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
-/** What a {@link Publication} needs of its app: a drain waits for it. */
+/** Dependencies of a {@link Publication} on its app: a drain waits for it. */
 export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
 /** A schedule that is to be stored. */
@@ -23,7 +23,7 @@ export interface Planned {
 
 /** How far the message of the stream is that holds a publication. */
 export interface Attempted {
-  /** Whether it may have been stored, as far as is known. */
+  /** True if it may have been stored, as far as is known. */
   readonly ambiguous: boolean;
   /** What the last attempt failed with. */
   readonly error: CatgaError | undefined;
@@ -31,7 +31,7 @@ export interface Attempted {
   left(): void;
 }
 
-/** What a publication is made of. */
+/** Arguments of a publication. */
 export interface PublicationParts {
   readonly contract: AnyContract;
   /** The item of the stream's message, as text. */
@@ -92,7 +92,7 @@ export class Publication extends Deadlined {
     this.#execution?.adopt(this);
   }
 
-  /** Whether it has its result. */
+  /** True if it has its result. */
   get over(): boolean {
     return this.#settle === undefined;
   }

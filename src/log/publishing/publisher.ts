@@ -17,7 +17,7 @@ import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "
 import { dueOf, type Planned, Publication, type PublicationHost, timeOf, unsupported } from "./publication.ts";
 import type { LaneHost, NamedSchedule, StreamMessage } from "./repeated_publish.ts";
 
-/** What a {@link Publisher} is made of. */
+/** Options of a {@link Publisher}. */
 export interface PublisherOptions {
   readonly namespace: string;
   readonly endpoint: string;

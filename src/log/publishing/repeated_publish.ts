@@ -5,7 +5,7 @@ import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.t
 import type { Replacement } from "./schedule_write.ts";
 import { type Attempted, type Publication, textOf } from "./publication.ts";
 
-/** What the lanes of a publisher, and their messages, need of it. */
+/** Dependencies of the lanes of a publisher, and their messages, on it. */
 export interface LaneHost {
   readonly clock: Clock;
   /** The stream, opened; `again`: an attempt failed, so that the stream may be gone. Rejects with a `CatgaError`. */

@@ -21,7 +21,7 @@ export interface OverwriteOptions {
   readonly mark: string;
   /** How long to try, in ms: less than the stream remembers an id. */
   readonly timeout: number;
-  /** Whether nobody waits for it any more: it ends, unless the message was stored. */
+  /** Returns true if nobody waits for it any more: it ends, unless the message was stored. */
   abandoned?(): boolean;
 }
 
@@ -29,14 +29,14 @@ export interface OverwriteOptions {
 export interface Replacement {
   /** The message as it is written now: one that fires once does not before the time `notBefore` of the server. */
   write(stream: LogStream, options: { version: number; notBefore: number }): Written;
-  /** Whether a stored message is this one. */
+  /** Returns true if a stored message is this one. */
   isOwn(found: StoredMessage): boolean;
-  /** Whether a message of somebody else is left in its place. */
+  /** Returns true if a message of somebody else is left in its place. */
   yieldsTo(found: StoredMessage): boolean;
-  /** Whether it is put where nothing stands, too, which is tried first. */
+  /** True if it is put where nothing stands, too, which is tried first. */
   readonly alone: boolean;
   /**
-   * Whether a schedule that may fire now is left to fire, as far as possible, because it matters whether it did: several servers accept
+   * True if a schedule that may fire now is left to fire, as far as possible, because it matters whether it did: several servers accept
    * a message in the place of one whose firing is on its way already, and then both stand.
    */
   readonly patient: boolean;
@@ -163,7 +163,7 @@ class Overwriting {
     return await this.#write(stream, found.sequence, false) ? true : undefined;
   }
 
-  /** Whether the server may have had in hand what was replaced. */
+  /** Returns true if the server may have had in hand what was replaced. */
   #mayBeInHand({ latestServerTime }: LogStream): boolean {
     return this.#replacedDue <= latestServerTime + NEAR;
   }

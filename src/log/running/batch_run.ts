@@ -10,18 +10,24 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import type { LoggedMessage, LoggedMeta } from "../format/logged_message.ts";
+import { headersOf } from "./run_envelope.ts";
 
 /** A message of a batch. */
 export type Member = Batch<unknown>[number];
 
+interface MemberMessage extends Omit<Member, "headers">, Pick<LoggedMessage, "tagged"> {
+  readonly meta: LoggedMeta | null | undefined;
+}
+
 /** A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader has checked it. */
 export function memberOf(
   contract: string,
-  { payload: given, tagged, id, key, position, attempt }: Pick<LoggedMessage, "payload" | "tagged"> & Member,
+  { payload: given, tagged, id, key, position, attempt, meta }: MemberMessage,
 ): Member | CatgaError {
   try {
-    return { payload: tagged ? decodeText(given as string) : copyJson(given), id, key, position, attempt };
+    const payload = tagged ? decodeText(given as string) : copyJson(given);
+    return { payload, id, key, position, attempt, headers: headersOf(meta) };
   } catch (cause) {
     return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} (${id}) cannot be read`, {
       cause,
@@ -67,7 +73,7 @@ export class BatchRun {
   }
 
   /**
-   * What became of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
+   * Outcome of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
    */
   get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
     const held = new Set<string>();

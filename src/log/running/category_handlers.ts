@@ -77,8 +77,8 @@ function ofOne(handler: DurableHandler): DurableHandler {
   return {
     ...handler,
     run: (payload, ctx) => {
-      const { id, key, position = 0, attempt } = ctx;
-      const { batch, failures } = batchOf([{ payload, id, key, position, attempt }]);
+      const { id, key, position = 0, attempt, headers } = ctx;
+      const { batch, failures } = batchOf([{ payload, id, key, position, attempt, headers }]);
       const ended = (outcome: Outcome): Outcome => {
         const [error] = failures.values();
         return outcome instanceof Refusal || !outcome.ok || error === undefined ? outcome : { ok: false, error };

@@ -1,5 +1,5 @@
 /**
- * Which leader a node obeys: the one whose token stands in the subscription's record. A token that this node has not seen is
+ * The leader that a node obeys: the one whose token stands in the subscription's record. A token that this node has not seen is
  * checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's own messages out. So
  * is the known one after this process stood still: others may have taken over meanwhile, and handled what was handed out before.
  */
@@ -8,10 +8,10 @@ import type { Clock } from "../../ports/clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
-/** What a token is: that of the leader, that of an earlier one, or an error if that cannot be told now. */
+/** Result of the check of a token: the leader's, an earlier one's, or an error if that is unknown now. */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
 
-/** What a {@link LeaderToken} is made of. */
+/** Options of a {@link LeaderToken}. */
 export interface LeaderTokenOptions {
   readonly service: string;
   readonly name: string;

@@ -15,7 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/fifo.ts";
-import type { Clock, Random, Timer } from "../../ports/clock.ts";
+import { type Clock, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -24,7 +24,7 @@ import { BatchRun, memberOf } from "./batch_run.ts";
 import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 
-/** What a read model is made of. */
+/** Options of a read model. */
 export interface ReadModelOptions {
   readonly host: ContextHost;
   readonly clock: Clock;
@@ -45,7 +45,7 @@ export interface ReadModelOptions {
 /** A read model of one node. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
-  /** Of each key that is held, the messages that wait. */
+  /** Waiting messages by key, of keys that are held. */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
   /** By category, the batches that are not full. */
   readonly #filling: Map<string, Filling> = new Map();
@@ -56,14 +56,14 @@ export class ReadModel {
   /** The messages of the one that is being handed out, and which of them is next. */
   #group: readonly LoggedMessage[] = [];
   #next = 0;
-  /** What each of them takes, in bytes. */
+  /** Their size, in bytes. */
   #size = 0;
   /** Messages that run, wait for their next attempt, or wait behind others of their key. */
   #open = 0;
   #openBytes = 0;
-  /** Those that run, or wait for their next attempt: of each key one. */
+  /** Messages that run, or wait for their next attempt: one of each key. */
   readonly #held: Set<LoggedMessage> = new Set();
-  /** Those of them that fail again and again, or have not ended in their time; and with what last. */
+  /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
   readonly #failing: Map<LoggedMessage, unknown> = new Map();
   #caughtUp = false;
   #paused = false;
@@ -78,7 +78,7 @@ export class ReadModel {
   }
 
   /**
-   * Whether it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
+   * True if it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
    * and again: that may be for good.
    */
   get caughtUp(): boolean {
@@ -99,7 +99,7 @@ export class ReadModel {
     return this.#reader?.fault;
   }
 
-  /** What it has received and not handled; `retrying`: what failed, and what waits for that. */
+  /** Counts of messages that it has received and not handled; `retrying`: those that failed, and that wait for these. */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
@@ -113,7 +113,7 @@ export class ReadModel {
     return count;
   }
 
-  /** Whether no more messages may be open. */
+  /** True if no more messages may be open. */
   get #isFull(): boolean {
     return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
   }
@@ -302,7 +302,7 @@ export class ReadModel {
     );
   }
 
-  /** What became of each message of a batch; `undefined`: its handler failed. */
+  /** Outcome of each message of a batch; `undefined`: its handler failed. */
   async #runTogether(
     { contract, timeout, batch }: CategoryHandlers,
     messages: readonly LoggedMessage[],
@@ -418,7 +418,7 @@ export class ReadModel {
       return true;
     }
     const { delay: [first, longest], random, observer, label } = this.#options;
-    const pause = Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)) * (0.5 + random() / 2);
+    const pause = jittered(random, Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)));
     observer({ type: "message-failed", subscription: label, contract: category, id, attempt, code: error.code, pause });
     return { pause, error };
   }
@@ -469,7 +469,7 @@ class OwnRun {
   }
 }
 
-/** So often a message may fail before nobody waits for it when the node starts. */
+/** Number of failures up to which the start of a node waits for a message. */
 const PATIENCE = 3;
 /** Messages that run or wait behind others at most, and their bytes in the log; beyond, reading stops. */
 const MOST_OPEN = 10_000;

@@ -13,7 +13,7 @@ import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel } from "./read_model.ts";
 
-/** What read models are made of. */
+/** Options of read models. */
 export interface ReadModelsOptions {
   readonly host: ContextHost;
   readonly namespace: string;
@@ -21,7 +21,7 @@ export interface ReadModelsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** Whether anybody observes what is not logged. */
+  /** True if anybody observes what is not logged. */
   readonly watched: boolean;
   /** The app's timeout, in ms. */
   readonly timeout: number;
@@ -56,7 +56,7 @@ export class ReadModels {
     }
   }
 
-  /** Whether those that read the log from its start have handled all that it had. */
+  /** True if those that read the log from its start have handled all that it had. */
   get caughtUp(): boolean {
     return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
   }
@@ -104,13 +104,13 @@ interface Following {
   readonly ofEntities: boolean;
 }
 
-/** Those of entities' events apart: they are in another stream. */
+/** Handlers by name; those of entities' events apart, as they are in another stream. */
 function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
   const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
 }
 
-/** Whether trying again helps only when an operator has changed something. */
+/** Returns true if trying again helps only when an operator has changed something. */
 function isLasting(error: CatgaError): boolean {
   return error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }

@@ -1,4 +1,4 @@
-/** What a node answers to a subscription's leader, from the outcome of a handler. */
+/** Answer of a node to a subscription's leader, from the outcome of a handler. */
 import { causeText } from "../../data/cause_text.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";

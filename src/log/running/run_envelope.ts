@@ -1,8 +1,8 @@
-/** What comes with a message of the log: the envelope of its handler's context, made of a leader's request. */
+/** Envelope of a message of the log for its handler's context, made of a leader's request. */
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 
-/** What an envelope is made of. */
+/** Source of an envelope. */
 export interface Logged {
   readonly id: string;
   readonly attempt: number;
@@ -57,10 +57,13 @@ export class RunEnvelope implements Envelope {
   }
 
   get headers(): Readonly<Record<string, string>> {
-    const given = this.#meta?.h;
-    if (given === undefined) return NO_HEADERS;
-    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), given));
+    return this.#headers ??= headersOf(this.#meta);
   }
+}
+
+/** The headers of a message. */
+export function headersOf(meta: LoggedMeta | null | undefined): Readonly<Record<string, string>> {
+  return meta?.h === undefined ? NO_HEADERS : Object.freeze(Object.assign(Object.create(null), meta.h));
 }
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);

@@ -3,6 +3,7 @@
  * and who asks for one whose handler goes on after its timeout waits for its end.
  */
 import type { MaybePromise } from "../../contract/schema.ts";
+import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
@@ -24,21 +25,21 @@ import type { LeaderToken } from "./leader_token.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer } from "./run_answer.ts";
 import { RunEnvelope } from "./run_envelope.ts";
 
-/** What the runs of a category need. */
+/** Options of the runs of a category. */
 export interface SubscriptionRunsOptions {
   readonly host: ContextHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
-  /** Whether leaders get what handlers throw. */
+  /** True if leaders get what handlers throw. */
   readonly causes: boolean;
-  /** Whether this node stops, and begins no more runs. */
+  /** Returns true if this node stops, and begins no more runs. */
   draining(): boolean;
 }
 
 /** The runs of one category. */
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
-  /** Those that have not ended, by the identities of their messages. */
+  /** Runs that have not ended, by the identities of their messages. */
   readonly #running: Map<string, Run | MemberRun> = new Map();
   /** The last ones that have ended, and when, by the clock of deadlines. */
   readonly #ended: { position: number; time: number; at: number }[] = [];
@@ -53,7 +54,7 @@ export class SubscriptionRuns {
     return this.#running.keys();
   }
 
-  /** Those of messages of which a run has ended in the last seconds; of many the last ones. */
+  /** Identities of messages whose run has ended in the last seconds; of many the last ones. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
     return this.#ended.filter(({ at }) => at >= since).map(messageId);
@@ -184,8 +185,8 @@ export class SubscriptionRuns {
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts } = handlers;
-    const members = requests.map(([, position, attempt, id, key, payload, tagged]) =>
-      memberOf(contract.name, { payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt })
+    const members = requests.map(([, position, attempt, id, key, payload, tagged, , meta]) =>
+      memberOf(contract.name, { payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt, meta })
     );
     const attempt = Math.max(...requests.map(([, , attempt]) => attempt));
     const logged = { attempt, position: undefined, key: undefined, meta: undefined, fence: requests[0][0] };
@@ -200,6 +201,7 @@ export class SubscriptionRuns {
       batch.outcomes.map((outcome, i) => {
         if (outcome === undefined) return 0;
         if (outcome === "behind") return 2;
+        if (outcome.details === ALONE) return 3;
         const [code, message, final, ...cause] = failureAnswer(outcome, causes);
         return [code, message, requests[i][2] >= attempts ? 1 : final, ...cause];
       });
@@ -233,7 +235,7 @@ export class SubscriptionRuns {
     return answer;
   }
 
-  /** What a leader that asks for one message of a batch gets: the failure of another counts for none. */
+  /** Answer to a leader that asks for one message of a batch: the failure of another does not count. */
   async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
     const outcome = await answer;
     if (outcome instanceof Refusal) return outcome;
@@ -241,7 +243,7 @@ export class SubscriptionRuns {
     const value = outcome.value as 0 | FailedRun | BatchAnswer; // it was made here
     if (value === 0) return outcome;
     const one = "of" in value ? value.of[i] : 2;
-    return one === 2 ? this.#notRun(ctx) : { ok: true, value: one };
+    return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
   #onEnded(position: number, time: number): void {
@@ -250,16 +252,16 @@ export class SubscriptionRuns {
   }
 }
 
-/** So many that have ended are remembered, and for so long, in ms. */
+/** Number of ended runs that are remembered, and for how long, in ms. */
 const MOST_ENDED = 256;
 const LATELY = 10_000;
 
 /** A handler that did not return at once. */
 class Run {
-  /** What its leader gets: as soon as it has ended or its time is over. Never rejects. */
+  /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
   readonly answer: Promise<Outcome>;
   answered = false;
-  /** That it goes on after its time was reported. */
+  /** True if it was reported that it goes on after its time. */
   reported = false;
   readonly #ctx: MessageContext;
   readonly #handlers: CategoryHandlers;
@@ -326,7 +328,7 @@ class Run {
 
 /** A message of a batch that runs. */
 class MemberRun {
-  /** That it goes on after its time was reported. */
+  /** True if it was reported that it goes on after its time. */
   reported = false;
   readonly #run: Run;
   readonly #answer: () => Promise<Outcome>;

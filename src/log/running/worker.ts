@@ -1,5 +1,5 @@
 /**
- * What a node does for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
+ * Worker of a node for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
  * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
  */
 import {
@@ -27,7 +27,7 @@ import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { SubscriptionRuns } from "./subscription_runs.ts";
 
-/** What a worker is made of. */
+/** Options of a worker. */
 export interface WorkerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;
@@ -36,14 +36,14 @@ export interface WorkerOptions {
   readonly replicas: number;
   /** The app's timeout, in ms. */
   readonly timeout: number;
-  /** Whether leaders get what handlers throw. */
+  /** True if leaders get what handlers throw. */
   readonly causes: boolean;
   log(): Promise<EventLog>;
-  /** Whether this node stops, and begins no more runs. */
+  /** Returns true if this node stops, and begins no more runs. */
   draining(): boolean;
 }
 
-/** What the record of a node of this service says about these handlers, sorted; `undefined`: nothing. */
+/** Entries in the record of a node of this service for these handlers, sorted; `undefined`: none. */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
     announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))

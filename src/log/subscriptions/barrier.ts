@@ -1,5 +1,5 @@
 /**
- * What a new leader asks every node that handles its subscription: from now on runs of earlier leaders are refused; what runs already?
+ * Barrier of a new leader: every node that handles its subscription refuses runs of earlier leaders from now on, and lists what runs.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { delay } from "../../ports/clock.ts";
@@ -8,7 +8,7 @@ import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";
 
-/** What a barrier needs. */
+/** Options of a barrier. */
 export interface BarrierOptions {
   readonly host: Pick<LogHost, "clock" | "send" | "gone">;
   readonly service: string;
@@ -19,11 +19,11 @@ export interface BarrierOptions {
   readonly signal: AbortSignal;
 }
 
-/** What nodes say. */
+/** Answers of the nodes. */
 export interface Runs {
   /** Identities of messages that run, and on which node. */
   readonly running: ReadonlyMap<string, string>;
-  /** Those of which a run has ended lately. */
+  /** Identities of messages whose run has ended lately. */
   readonly ended: ReadonlySet<string>;
 }
 

@@ -10,7 +10,7 @@ export class Categories {
   readonly #spec: SubscriptionSpec;
   /** The app's, in ms. */
   readonly #timeout: number;
-  /** Where those of the record began. */
+  /** Start positions of the categories in the record. */
   readonly #began = new Map<string, number>();
   readonly #all = new Map<string, Category>();
   #nodes: readonly CapableNode[] = [];
@@ -28,12 +28,12 @@ export class Categories {
     return [...this.#began.keys()];
   }
 
-  /** Those of which there were messages. */
+  /** Categories of which there were messages. */
   get all(): Iterable<Category> {
     return this.#all.values();
   }
 
-  /** Whether this category is read. */
+  /** Returns true if this category is read. */
   has(name: string): boolean {
     return this.#began.has(name);
   }

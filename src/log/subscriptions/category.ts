@@ -1,7 +1,7 @@
 /** A category of a led subscription: how its messages are sent, and in which order they are. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import { type LoggedMessage, metaOf } from "../format/logged_message.ts";
+import type { LoggedMessage } from "../format/logged_message.ts";
 import { runName } from "../format/names.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { BatchRequest, RunRequest } from "../format/run_request.ts";
@@ -47,23 +47,23 @@ export class Category implements LedgerCategory {
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
 
-  /** Whether a message is not for this subscription, or was read already. */
+  /** Returns true if a message is not for this subscription, or was read already. */
   passes({ position }: LoggedMessage): boolean {
     return position <= this.floor;
   }
 
-  /** What a message's node gets. */
+  /** Request to a message's node. */
   request({ message, attempts }: Item, token: number): RunRequest {
-    const { position, id, key, payload, tagged, time } = message;
-    return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, metaOf(message)];
+    const { position, id, key, payload, tagged, time, meta } = message;
+    return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, meta ?? null];
   }
 
-  /** What the node of a batch gets. */
+  /** Request to the node of a batch. */
   batchRequest(items: readonly Item[], token: number): BatchRequest {
     return ["batch", ...items.map((item) => this.request(item, token))];
   }
 
-  /** How it is sent. */
+  /** Options with which it is sent. */
   optionsOf({ key, node }: Item): SendOptions {
     const { options, timeout } = this;
     if (key === undefined) return node === undefined ? options : { ...options, node };

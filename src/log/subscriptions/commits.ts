@@ -34,7 +34,7 @@ export interface StoredCommit {
   readonly commit: Commit | string;
 }
 
-/** What became of a request. A read that fails is made again by whoever carries it out. */
+/** Outcome of a request. A read that fails is made again by whoever carries it out. */
 export type Answer =
   | { readonly type: "stored"; readonly sequence: number }
   | { readonly type: "not stored" }
@@ -44,17 +44,17 @@ export type Answer =
 /** Steps, and what they come to. */
 export type Steps<T> = Generator<Request, T, Answer>;
 
-/** What a leader takes the lead with. */
+/** Options of taking the lead. */
 export interface TakeOptions {
   /** Its endpoint. */
   readonly leader: string;
   /** A name that no other term has. */
   readonly term: string;
-  /** So few parked messages are told in each commit; of more only what has changed, mostly. */
+  /** Number of parked messages up to which each commit lists all; of more only changes, mostly. */
   readonly few: number;
-  /** By how much its token is greater, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
+  /** Increase of its token, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
   readonly jump?: number;
-  /** Whether the lead may be taken from this leader, which nobody is if it is empty. */
+  /** Returns true if the lead may be taken from this leader, which nobody is if it is empty. */
   may?(leader: string): boolean;
 }
 
@@ -62,7 +62,7 @@ export interface TakeOptions {
 export class Commits {
   readonly term: string;
   readonly token: number;
-  /** Who led before; empty: nobody. */
+  /** The previous leader; empty: nobody. */
   readonly previous: string;
   readonly #leader: string;
   readonly #few: number;
@@ -179,7 +179,7 @@ export class Commits {
     }
   }
 
-  /** Whether a commit of another leader does not count: it does not go on from this leader's last one. */
+  /** True if a commit of another leader does not count: it does not go on from this leader's last one. */
   *#isVoid({ sequence }: StoredCommit): Steps<boolean> {
     if (this.#base === undefined) return false;
     return (yield* stored(this.#base, sequence))?.id[0] === this.term;
@@ -210,7 +210,7 @@ export class Commits {
   }
 }
 
-/** So many commits are read at most to know what is parked. */
+/** Most commits that are read to know what is parked. */
 const MOST_COMMITS = 50;
 
 /** The text of the first commit of a subscription. */
@@ -227,7 +227,7 @@ export function firstCommit(term: string, head: Head): string {
   });
 }
 
-/** What commits up to a sequence say together, those from `base` on or, if that is not enough, earlier ones. */
+/** State after the commits up to a sequence, from `base` on or, if that is not enough, from earlier ones. */
 function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
   for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
@@ -262,7 +262,7 @@ function commitsOf(answer: Answer): readonly StoredCommit[] {
   return answer.type === "commits" ? answer.commits : [];
 }
 
-/** What was to be told by one commit and is told by the next. */
+/** Joins the draft of a commit that was not stored with the next one. */
 function joined(before: Draft, after: Draft): Draft {
   return {
     head: after.head,

@@ -3,11 +3,11 @@
  * turn (`Ledger.begin`), because its leader or node ended, or fewer attempts are deployed; and one that nobody can read (`Ledger.bury`).
  */
 import type { Retry } from "../../contract/send_options.ts";
-import { backoff, type Random } from "../../ports/clock.ts";
+import { backoff, jittered, type Random } from "../../ports/clock.ts";
 import type { Item } from "./item.ts";
 import type { RunFailure } from "./run_outcome.ts";
 
-/** What follows a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
+/** Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
 export type AfterFailure =
   | { readonly type: "dead letter" }
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
@@ -31,7 +31,7 @@ export function afterFailure(
   if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
   // as long as it has lasted: so it doubles, under the next leader, too
   const pause = isOutage
-    ? Math.min(longest, Math.max(first, lasted)) * (0.5 + random() / 2)
+    ? jittered(random, Math.min(longest, Math.max(first, lasted)))
     : backoff(random, Math.min(attempts, 64), first, longest);
   const isShort = now + pause - Math.min(now, failedAt) <= IN_MEMORY;
   return {

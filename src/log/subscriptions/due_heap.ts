@@ -1,4 +1,4 @@
-/** What is due at some time, the earliest first: a binary heap. */
+/** Binary heap of what is due, the earliest first. */
 
 /** A heap of values by their times. */
 export class DueHeap<T> {

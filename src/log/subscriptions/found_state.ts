@@ -1,4 +1,4 @@
-/** What a new leader finds: what is stored, what runs at nodes, and the messages of both. */
+/** State that a new leader finds: stored messages, and those that run at nodes. */
 import { delay } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
@@ -16,7 +16,7 @@ import { garbageMessage } from "./reading.ts";
 import { type ListedMessage, readAgain, type SubscriptionStore } from "./store.ts";
 import { storedMessages } from "./stored_positions.ts";
 
-/** What {@link takeOver} needs. */
+/** Options of {@link takeOver}. */
 export interface TakeoverOptions {
   readonly host: LogHost;
   readonly stream: LogStream;
@@ -25,22 +25,22 @@ export interface TakeoverOptions {
   readonly store: SubscriptionStore;
   readonly commits: Commits;
   readonly categories: Categories;
-  /** Whether the last leader ended without a word. */
+  /** True if the last leader ended without a word. */
   readonly unclean: boolean;
-  /** Whether nothing may run any more before it begins: after a rewind. */
+  /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   nodes(): readonly CapableNode[];
   readonly signal: AbortSignal;
   fault(error: unknown): void;
 }
 
-/** What there is. */
+/** State after a takeover. */
 export interface TakenOver {
   readonly found: Omit<Found, "now">;
   /** Parked messages without their payloads, and those whose messages the store has no longer. */
   readonly unloaded: ReadonlySet<string>;
   readonly again: readonly string[];
-  /** What cannot be read, by its identity: why. */
+  /** Reasons by identity, for messages that cannot be read. */
   readonly unreadable: ReadonlyMap<string, string>;
   /** Identities under which something is stored that is not parked. */
   readonly garbage: readonly string[];

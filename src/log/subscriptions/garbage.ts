@@ -1,10 +1,10 @@
 /**
- * What of a subscription's store is no longer needed. It is erased when the store cannot lose any more what took its place, and by a leader
+ * Garbage in a subscription's store: what is no longer needed. It is erased when the store cannot lose any more what took its place, and by a leader
  * whose commit was stored just now: another one may need it.
  */
 import type { SubscriptionStore } from "./store.ts";
 
-/** What a commit makes needless. */
+/** Messages that a commit makes needless. */
 export interface Replaced {
   /** Commits before this sequence are no longer needed. */
   readonly base: number;
@@ -48,7 +48,7 @@ export class Garbage {
     this.#messages.clear();
   }
 
-  /** Whether something can be erased. */
+  /** Returns true if something can be erased. */
   due(now: number): boolean {
     const isOld = (at: number | undefined) => at !== undefined && now - at > OLD;
     const [message] = this.#messages.values();
@@ -76,7 +76,7 @@ export class Garbage {
   }
 }
 
-/** Not more than one each second: thousands would lie here. */
+/** Adds one, at most one each second: else there would be thousands. */
 function push(list: [number, number][], value: number, now: number): void {
   const before = list.at(-2);
   if (before !== undefined && now - before[1] < SECOND) list[list.length - 1] = [value, now];

@@ -3,7 +3,7 @@
  * it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Timer } from "../../ports/clock.ts";
+import { jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";
 import type { Categories } from "./categories.ts";
@@ -15,7 +15,7 @@ import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome
 import type { SubscriptionStore } from "./store.ts";
 import { Waiting } from "./waiting.ts";
 
-/** What a {@link HandingOut} is made of. */
+/** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
   readonly host: LogHost;
   /** The subscription's label in observations. */
@@ -42,7 +42,7 @@ export interface HandingOutOptions {
 /** A failure of a handler, as the health of its subscription has it. */
 export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
 
-/** What messages wait for, as the health of their subscription has it. */
+/** Outage that messages wait for, as in the health of their subscription. */
 export type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** The messages in the hand of a leader. */
@@ -54,9 +54,9 @@ export class HandingOut {
   #pumping = false;
   /** The newest failure of a handler. */
   lastFailure: LastFailure | undefined;
-  /** Those that wait for something that their handlers call, the first of them first. */
+  /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
-  /** Of categories whose next batch is not full: when it is handed out all the same. */
+  /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<LedgerCategory, Timer>();
 
   constructor(options: HandingOutOptions) {
@@ -67,7 +67,7 @@ export class HandingOut {
     });
   }
 
-  /** What messages wait for. */
+  /** Outage that messages wait for. */
   get outage(): Outage | undefined {
     return this.#outages.values().next().value;
   }
@@ -119,23 +119,27 @@ export class HandingOut {
 
   /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */
   #fill(category: Category): void {
-    const { ledger, host: { clock, maxPayload } } = this.#options;
-    while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, maxPayload / 2, sizeOf));
+    const { ledger, host: { clock } } = this.#options;
+    while (ledger.isFull(category)) this.#sendBatch(category);
     if (this.#filling.has(category)) return;
     const timer = clock.after(category.batch!.within, () => { // it has batches
       this.#filling.delete(category);
       if (this.#paused) return; // it is filled again when that is over
-      for (let items = ledger.batch(category, maxPayload / 2, sizeOf); items.length > 0;) {
-        this.#sendBatch(items);
-        items = ledger.batch(category, maxPayload / 2, sizeOf);
-      }
+      while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);
   }
 
-  #sendBatch(items: readonly Item[]): void {
-    if (items.length < 2) return this.send(items);
-    const category = items[0].category as Category; // the categories make no others
+  /** Hands out one batch of a category, which may be short; returns false if nothing waits. */
+  #sendBatch(category: Category): boolean {
+    const { ledger, host: { maxPayload } } = this.#options;
+    const items = ledger.batch(category, maxPayload / 2, sizeOf);
+    if (items.length > 1) this.#sendTogether(category, items);
+    else this.send(items);
+    return items.length > 0;
+  }
+
+  #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
     host.send(category.contract, category.batchRequest(items, token), category.options).then(
       (result) => this.#batchAnswered(items, outcomesOf(result, items.length)),
@@ -244,6 +248,7 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
+      if (outcome === "alone") item.alone = true;
       this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
     }
   }
@@ -275,10 +280,10 @@ export class HandingOut {
     this.#options.ledger.refused(item);
     item.node = busy;
     const pause = Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8));
-    this.#waiting.add(item, pause * (0.5 + this.#options.host.random() / 2));
+    this.#waiting.add(item, jittered(this.#options.host.random, pause));
   }
 
-  /** What its handler calls is in reach. */
+  /** Ends the outage of a message. */
   #back(item: Item): void {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
   }
@@ -311,8 +316,9 @@ export class HandingOut {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
     } else {
+      const begins = this.#outages.size === 0;
       this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
-      if (this.#outages.size === 1) onOutage(this.outage);
+      if (begins) onOutage(this.outage);
     }
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
@@ -320,7 +326,7 @@ export class HandingOut {
   }
 }
 
-/** What a message takes in a request, in bytes, about. */
+/** Size of a message in a request, in bytes, about. */
 function sizeOf({ size, message: { payload } }: Item): number {
   // one that was taken over is not known by what it takes in the log
   return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);

@@ -3,7 +3,7 @@ import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 
-/** What a leader must know of a category to keep its messages in order. */
+/** Settings of a category for keeping its messages in order. */
 export interface LedgerCategory {
   readonly name: string;
   /** How often its messages are tried. */
@@ -30,9 +30,9 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** Whether the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
+  /** True if the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
-  /** What it takes in the log, in bytes; 0: unknown. */
+  /** Size in the log, in bytes; 0: unknown. */
   size = 0;
   readonly category: LedgerCategory;
   readonly epoch: number;
@@ -45,7 +45,7 @@ export class Item {
   /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
   due = 0;
   dead = 0;
-  /** What its last attempt failed with. */
+  /** Failure of its last attempt. */
   error: FailedWith | undefined = undefined;
   /** It was in a batch that failed: it is handed out alone from now on. */
   alone = false;
@@ -89,7 +89,7 @@ export class Item {
     return { position, time, epoch, attempts, due, dead };
   }
 
-  /** Whether it stands behind another in the log. */
+  /** Returns true if it stands behind another in the log. */
   isBehind({ epoch, position }: Item): boolean {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
   }
@@ -106,7 +106,7 @@ export class OpenList {
     return this.#size;
   }
 
-  /** What they take in the log, in bytes. */
+  /** Their size in the log, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }

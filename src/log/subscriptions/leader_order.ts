@@ -1,4 +1,4 @@
-/** Which live nodes handle what, as their records say. */
+/** Live nodes that handle subscriptions, by their records. */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
@@ -9,7 +9,7 @@ import type { SubscriptionSpec } from "./spec.ts";
 export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
-  /** What of the subscription it handles, and how that is repeated. */
+  /** Categories of the subscription that it handles, and their retry settings. */
   readonly categories: ReadonlyMap<string, Retry>;
 }
 
@@ -23,7 +23,7 @@ export interface OwnNode {
   readonly specs: readonly SubscriptionSpec[];
 }
 
-/** Which of the nodes handle the subscriptions of this node, by their keys. Rendezvous hashing spreads the leaders. */
+/** Nodes that handle the subscriptions of this node, by their keys. Rendezvous hashing spreads the leaders. */
 export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableNodes {
   const found = new Map<string, (CapableNode & { categories: Map<string, Retry> })[]>();
   for (const { service, name, categories } of own.specs) {

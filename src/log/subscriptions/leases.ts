@@ -8,7 +8,7 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 import { readRecord } from "../format/record_text.ts";
 
-/** What {@link Leases} are made of. */
+/** Options of {@link Leases}. */
 export interface LeasesOptions {
   /** The stream of subscriptions. */
   readonly stream: LogStream;
@@ -43,7 +43,7 @@ export class Leases {
     this.#subject = leaseSubject(options.namespace, options.endpoint);
   }
 
-  /** Whether nobody else can lead yet what this node leads: others wait longer than this. */
+  /** True if nobody else can lead yet what this node leads: others wait longer than this. */
   get holds(): boolean {
     return this.#options.clock.monotonic() - this.#renewed < HOLD;
   }
@@ -68,7 +68,7 @@ export class Leases {
     return now - seen.at;
   }
 
-  /** Which lease it is that stands still. */
+  /** Finds the lease that stands still. */
   async #find(endpoint: string, seen: Seen): Promise<void> {
     const { stream, namespace } = this.#options;
     const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
@@ -147,7 +147,7 @@ export class Leases {
   }
 }
 
-/** Whose lease it is. */
+/** Holder of a lease. */
 function holderOf(data: Uint8Array): string | undefined {
   const value = readRecord(new TextDecoder().decode(data));
   return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;

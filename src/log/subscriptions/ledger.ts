@@ -14,7 +14,7 @@ import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
-/** What a {@link Ledger} is made of. */
+/** Options of a {@link Ledger}. */
 export interface LedgerOptions {
   /** As it is stored. */
   readonly head: Head;
@@ -25,7 +25,7 @@ export interface LedgerOptions {
   onDead?(item: Item): void;
 }
 
-/** What became of a failed message. */
+/** Outcome of a failed message. */
 export interface Failure {
   readonly attempts: number;
   readonly error: FailedWith;
@@ -35,22 +35,22 @@ export interface Failure {
   readonly dead?: number;
 }
 
-/** What the next commit says. */
+/** Content of the next commit. */
 export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
-  /** What is parked and has changed since the last draft, and what is parked no longer. */
+  /** Parked messages that have changed since the last draft, and those that are parked no longer. */
   readonly changed: readonly ParkedState[];
   readonly ended: readonly string[];
-  /** Those whose message, or error, is to be stored first. */
+  /** Items whose message, or error, is to be stored first. */
   readonly entries: readonly Item[];
-  /** What happens when it is stored. */
+  /** Items that begin when it is stored. */
   readonly begins: readonly Item[];
   readonly after: readonly Item[];
-  /** Those whose failed attempts it says. */
+  /** Items whose failed attempts it records. */
   readonly failed: readonly Item[];
 }
 
-/** What a leader finds when it begins. */
+/** State that a leader finds when it begins. */
 export interface Found extends LastEnd {
   readonly stored: StoredState;
   /** By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with that are parked. */
@@ -73,19 +73,19 @@ export class Ledger {
   /** By category, those that may run, and wait for a batch to fill. */
   readonly #heads = new Map<LedgerCategory, Item[]>();
   readonly #due = new DueHeap<Item>();
-  /** Those that are to be parked when there is room. */
+  /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
   readonly #suspicion = new Suspicion();
-  /** Those that begin with the next commit. */
+  /** Items that begin with the next commit. */
   #beginning: Item[] = [];
   /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
   readonly #ahead = new Map<string, string>();
   readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
-  /** Those that may run when the next commit is stored. */
+  /** Items that may run when the next commit is stored. */
   #after: Item[] = [];
-  /** Those that failed since the last commit. */
+  /** Items that failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
   /** Lines of which those behind were parked so that others go on. */
   readonly #relieved = new Set<Line>();
@@ -117,12 +117,12 @@ export class Ledger {
     return this.#running;
   }
 
-  /** Whether what begins is committed first. */
+  /** True if what begins is committed first. */
   get inDoubt(): boolean {
     return this.#suspicion.active;
   }
 
-  /** Whether messages wait for room. */
+  /** True if messages wait for room. */
   get full(): boolean {
     return this.#roomless.length > 0;
   }
@@ -208,7 +208,7 @@ export class Ledger {
     }
   }
 
-  /** Those that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
+  /** Items that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.#suspicion.settle(this.#place.read);
@@ -227,7 +227,7 @@ export class Ledger {
     return this.#heads.keys();
   }
 
-  /** Whether a batch of this category would be full. */
+  /** Returns true if a batch of this category would be full. */
   isFull(category: LedgerCategory): boolean {
     let count = 0;
     for (const head of this.#heads.get(category) ?? []) {
@@ -398,14 +398,14 @@ export class Ledger {
     for (const item of behind.reverse()) this.#park(item, undefined);
   }
 
-  /** Whether what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
+  /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
     if (this.parked.size < this.#options.mostParked * CROWDED) return false;
     for (const line of this.#relieved) if (line.parked.length === 0) this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
 
-  /** What the next commit says. */
+  /** Content of the next commit. */
   draft(): Draft {
     const ended: string[] = [];
     const changed: ParkedState[] = [];
@@ -436,12 +436,12 @@ export class Ledger {
     return begins.filter(({ place }) => place !== "gone");
   }
 
-  /** Whether there is anything that a commit would make known. */
+  /** True if there is anything that a commit would make known. */
   get waitsForCommit(): boolean {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
-  /** Whether something that is parked has changed since the last draft. */
+  /** True if something that is parked has changed since the last draft. */
   get changed(): boolean {
     return this.#changed.size > 0;
   }
@@ -570,7 +570,7 @@ export class Ledger {
     return joined;
   }
 
-  /** Whether it can be handed out now. */
+  /** Returns true if it can be handed out now. */
   #mayRun(item: Item, now: () => number): boolean {
     if (item.turn !== "ready") return false;
     item.turn = "waits";
@@ -714,7 +714,7 @@ export class Ledger {
     else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
   }
 
-  /** Whether it is the one of its key whose turn it is. */
+  /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
     if (item.key === undefined) return true;
     const { line } = item;
@@ -765,7 +765,7 @@ function lineId({ category, key }: LoggedMessage): string {
   return `${category}/${key}`; // a category has no slash
 }
 
-/** So many of a key stay open beside those that are parked behind them. */
+/** Items of a key that stay open beside those that are parked behind them. */
 const KEPT_OF_KEY = 16;
 /** The part of the room that is left for what fails. */
 const CROWDED = 0.9;

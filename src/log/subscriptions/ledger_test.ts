@@ -176,15 +176,15 @@ describe("Ledger", () => {
     const before = kit.ledger.parked.get("1-1")!.message;
     kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW, payload: '{"mended":1}' });
     const { message } = kit.ledger.parked.get("1-1")!;
-    assertEquals([message.payload, message.meta?.e], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
+    assertEquals([message.payload, message.earlier], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
     assertEquals(kit.ledger.draft().entries.map(({ id }) => id), ["1-1"]);
     // a leader that stored it, and died before its commit
     assertEquals(withPayload(message, '{"mended":1}', NOW), message);
     const tagged = withPayload(message, '~{"$":1}', NOW + 9);
-    assertEquals([tagged.tagged, tagged.meta?.e?.at(-1)], [true, [NOW + 9, '{"mended":1}']]);
+    assertEquals([tagged.tagged, tagged.earlier?.at(-1)], [true, [NOW + 9, '{"mended":1}']]);
     let many = message;
     for (let n = 1; n < 9; n++) many = withPayload(many, JSON.stringify("x".repeat(99_999)), NOW + n);
-    assertEquals(many.meta!.e!.map(([, { length }]) => length), [16_384, 16_384, 16_384, 16_384, 16_384]);
+    assertEquals(many.earlier!.map(([, { length }]) => length), [16_384, 16_384, 16_384, 16_384, 16_384]);
   });
 
   it("buries what cannot be read, and with it waits what follows of its key", () => {

@@ -1,5 +1,5 @@
 /**
- * What a node that leads subscriptions asks about the stream now and then, whatever the number of messages: how far each is behind, and
+ * Measurements of a node that leads subscriptions, taken now and then, whatever the number of messages: how far each is behind, and
  * whether the stream is nearly full.
  */
 import type { Observer } from "../../contract/observer.ts";
@@ -7,7 +7,7 @@ import type { LogStream } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName } from "../format/names.ts";
 import { sequenceOf } from "../format/position.ts";
 
-/** What {@link Measuring} needs. */
+/** Options of {@link Measuring}. */
 export interface MeasuringOptions {
   readonly stream: Pick<LogStream, "name" | "state" | "last" | "read">;
   readonly namespace: string;
@@ -93,5 +93,5 @@ export class Measuring {
 
 const EVERY = 10_000; // ms
 const REPORT = 3_600_000; // ms
-/** Which part of a stream's limit is near to it. */
+/** Share of a stream's limit from which on it is nearly full. */
 const FULL = 0.8;

@@ -9,7 +9,7 @@ import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, readEntitySubject } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/position.ts";
 
-/** What a {@link Reading} is made of. */
+/** Options of a {@link Reading}. */
 export interface ReadingOptions {
   readonly clock: Clock;
   readonly stream: LogStream;
@@ -24,12 +24,12 @@ export interface ReadingOptions {
   onEnd(end: number, read: number): void;
   /** Reading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
   onLoss(loss: LogLoss, back: boolean): void;
-  /** Whether all that was read before is settled. */
+  /** Returns true if all that was read before is settled. */
   settled(): boolean;
   fault(error: unknown): void;
 }
 
-/** Where reading is. */
+/** Place of the reading. */
 export interface ReadingPlace {
   readonly created: string;
   /** Positions up to this one are read. */
@@ -54,11 +54,11 @@ export class Reading {
   #time: number;
   #at: number | undefined;
   #reader: LogReader | undefined;
-  /** Those that are followed: a message of an entity may have events of others. */
+  /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
-  /** Where reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
+  /** Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
   #behindLoss: ReadingPlace | undefined;
-  /** What came while reading was paused, or before that was read. */
+  /** Messages that came while reading was paused, or before these were read. */
   #held = new Fifo<StoredMessage | Start>();
   #paused = false;
   /** The rest of what came is read in the next turn of the event loop. */
@@ -86,7 +86,7 @@ export class Reading {
     return this.#read;
   }
 
-  /** Whether it has delivered all that there was when it started. */
+  /** True if it has delivered all that there was when it started. */
   get caughtUp(): boolean {
     return this.#reader?.caughtUp === true && this.#behindLoss === undefined && this.#held.size === 0;
   }
@@ -225,7 +225,7 @@ export class Reading {
   }
 
   /**
-   * Whether what is gone from behind the place, all that there was, was not for this subscription: schedules that were taken back or have
+   * Returns true if what is gone from behind the place, all that there was, was not for this subscription: schedules that were taken back or have
    * fired. No message of its own has expired, because nothing was there less than a minute ago, and each is kept for a minute at least.
    * (A stream that somebody has purged within that minute looks the same, unless it had a message that must be there still.)
    */
@@ -265,7 +265,7 @@ export class Reading {
   }
 }
 
-/** What stands for a message of the stream that cannot be read. */
+/** Stand-in for a message of the stream that cannot be read. */
 export function garbageMessage(namespace: string, { sequence, subject, time, data }: StoredMessage): LoggedMessage {
   return {
     position: positionOf(sequence, 0),

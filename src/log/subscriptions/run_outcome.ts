@@ -1,23 +1,23 @@
-/** What the result of a run's request says about the run. */
+/** Outcome of a run, from the result of its request. */
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
 
 /**
  * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
- * attempt goes on there, the id of that node; or failed.
+ * attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or failed.
  */
-export type RunOutcome = "done" | "outvoted" | "not run" | { readonly busy: string | undefined } | RunFailure;
+export type RunOutcome = "done" | "outvoted" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 
 /** A failed attempt. */
 export interface RunFailure {
   readonly code: string;
   readonly message: string;
-  /** What the handler threw. */
+  /** Error that the handler threw. */
   readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
-  /** What its handler called was out of reach, which is no attempt until it has lasted for so many ms. */
+  /** Time in ms up to which this outage of something that its handler called is no attempt. */
   readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
   readonly node: string | undefined;
@@ -47,7 +47,9 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
 export function outcomesOf(result: Result<unknown>, count: number): RunOutcome | readonly RunOutcome[] {
   const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
   if (answers === undefined) return outcomeOf(result);
-  return answers.map((answer) => answer === 0 ? "done" : answer === 2 ? "not run" : failureOf(answer));
+  return answers.map((answer) =>
+    answer === 0 ? "done" : answer === 2 ? "not run" : answer === 3 ? "alone" : failureOf(answer)
+  );
 }
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {

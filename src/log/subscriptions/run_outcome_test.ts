@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { STILL_RUNNING } from "../format/run_request.ts";
-import { outcomeOf, outcomeOfError } from "./run_outcome.ts";
+import { outcomeOf, outcomeOfError, outcomesOf } from "./run_outcome.ts";
 
 describe("outcomeOf", () => {
   it("reads the answers of nodes", () => {
@@ -37,5 +37,20 @@ describe("outcomeOfError", () => {
   it("is a failure of the message for what is thrown before it is sent", () => {
     const outcome = outcomeOfError(new TypeError("bad key"));
     assertEquals(outcome, { code: "INVALID_MESSAGE", message: "TypeError: bad key", final: false, node: undefined });
+  });
+});
+
+describe("outcomesOf", () => {
+  it("has one for each member of a batch: done, behind another, to be handled alone, or failed", () => {
+    const outcomes = outcomesOf({ ok: true, value: { of: [0, 2, 3, ["NO", "no", 1]] } }, 4);
+    const failed = { code: "NO", message: "no", final: true, node: undefined };
+    assertEquals(outcomes, ["done", "not run", "alone", failed]);
+  });
+
+  it("is that of all of them if the answer is not one for each", () => {
+    assertEquals(outcomesOf({ ok: true, value: 0 }, 2), "done");
+    for (const  of of[[0], [0, 4], [0, 1]]) {
+      assertEquals((outcomesOf({ ok: true, value: { of } }, 2) as { code: string }).code, "INVALID_RESPONSE");
+    }
   });
 });

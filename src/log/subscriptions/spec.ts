@@ -1,11 +1,11 @@
-/** Which subscriptions a node has handlers for, made of its handlers of durable contracts. */
+/** Subscriptions of a node, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY, morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
-/** What a leader must know of a category. */
+/** Settings of a category for its leader. */
 export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout" | "batch">;
 
 /** A subscription: which categories it has on this node. */
@@ -47,7 +47,7 @@ export function subscriptionSpecs(
 }
 
 /**
- * What a leader does about a category that only other nodes handle, of a newer version: the defaults, but for what these nodes announce. They
+ * Settings for a category that only other nodes handle, of a newer version: the defaults, but for what these nodes announce. They
  * end a run that takes too long.
  */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({

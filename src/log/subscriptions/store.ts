@@ -1,5 +1,5 @@
 /**
- * What a subscription has stored, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads and writes what
+ * Store of a subscription, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads and writes what
  * is parked, and erases what is no longer needed.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -19,7 +19,7 @@ import { readRequest, type SubscriptionRequest } from "../format/subscription_re
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
 import type { Item } from "./item.ts";
 
-/** What a {@link SubscriptionStore} is made of. */
+/** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
   /** The stream of subscriptions. */
   readonly stream: LogStream;
@@ -67,7 +67,7 @@ export class SubscriptionStore {
     return answer.type === "stored";
   }
 
-  /** What is parked, by identity; those of which nothing is found are missing. May be called again. */
+  /** Reads parked messages, by identity; those of which nothing is found are missing. May be called again. */
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();
     const garbage = new Set<string>();

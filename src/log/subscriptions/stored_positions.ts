@@ -4,7 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { readAgain } from "./store.ts";
 
-/** What {@link storedMessages} needs. */
+/** Options of {@link storedMessages}. */
 export interface StoredMessagesOptions {
   readonly stream: LogStream;
   readonly clock: Clock;

@@ -20,7 +20,7 @@ import { stored, SubscriptionStore } from "./store.ts";
 import { Term, type TermEnd, type TermState } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
-/** What a {@link Subscription} is made of. */
+/** Options of a {@link Subscription}. */
 export interface SubscriptionOptions {
   readonly host: LogHost;
   /** The stream that is read, and that of subscriptions. */
@@ -31,7 +31,7 @@ export interface SubscriptionOptions {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle it, the one that should lead first. */
   nodes(): readonly CapableNode[];
-  /** Whether the process at an endpoint is gone, as far as that is known by now. */
+  /** Returns true if the process at an endpoint is gone, as far as that is known by now. */
   gone(endpoint: string): boolean;
 }
 
@@ -53,12 +53,12 @@ export class Subscription {
   #term: Term | undefined;
   #taking = false;
   #leaving = false;
-  /** Not before this time it stands for the lead: a newer node should, or it is not known yet who leads. */
+  /** Earliest time at which it competes for the lead: newer nodes go first, and the present leader must be known. */
   #stands = 0;
   #fresh = false;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
   #secondSince: number | undefined;
-  /** Until then it is not handed over to a node that should lead. */
+  /** Time until which it is not handed over to a node that should lead. */
   #keeps = 0;
 
   constructor(options: SubscriptionOptions) {
@@ -72,17 +72,17 @@ export class Subscription {
     return this.#options.spec;
   }
 
-  /** Whether this node leads, or is about to. */
+  /** True if this node leads, or is about to. */
   get leads(): boolean {
     return this.#term !== undefined || this.#taking;
   }
 
-  /** Whether this node takes it over now. */
+  /** True if this node takes it over now. */
   get begins(): boolean {
     return this.#taking || this.#term?.begun === false;
   }
 
-  /** Whether this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
+  /** True if this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
   get busy(): boolean {
     const { state } = this;
     if (state !== undefined) return state.open > 0 && !state.stopped;
@@ -95,7 +95,7 @@ export class Subscription {
     return this.#first;
   }
 
-  /** Of the term of this node. */
+  /** State of the term of this node. */
   get state(): TermState | undefined {
     return this.#term?.state;
   }
@@ -204,7 +204,7 @@ export class Subscription {
     return seen && (seen.commit ??= stored(seen.message).commit);
   }
 
-  /** Whether this node is the one that should lead. */
+  /** True if this node is the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
   }
@@ -405,7 +405,7 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 const STILL = 3_000;
 /** How much later each further node does, in ms. */
 const TURN = 300;
-/** From this place on all are equal. */
+/** Rank from which on all nodes are equal. */
 const LAST = 10;
 /** Categories of a new subscription in which is looked for what it passes over. */
 const MOST_LOOKED_AT = 16;
@@ -420,7 +420,7 @@ const ASIDE = 30_000;
 const JOIN = 30_000;
 const STEP = 50; // ms
 const ANSWER = 2_000; // ms
-/** So few parked messages are told in each commit. */
+/** Number of parked messages up to which each commit lists all. */
 const FEW = 200;
 /** Tokens grow by so much at most, beside what they grow by with the stream. */
 const JUMP = 1_000;

@@ -23,7 +23,7 @@ import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
 import type { TermState } from "./term.ts";
 
-/** What {@link Subscriptions} are made of. */
+/** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {
   readonly host: LogHost;
   /** The stream of subscriptions. */
@@ -89,7 +89,7 @@ export class Subscriptions {
     }
   }
 
-  /** Those that this node leads. */
+  /** Subscriptions that this node leads. */
   get led(): readonly LedSubscription[] {
     const led: LedSubscription[] = [];
     for (const { spec: { service, name }, state } of this.#all.values()) {
@@ -290,6 +290,6 @@ const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
 const ASK = 500; // ms
 const LOOK = 5_000; // ms
-/** So many are taken over at once: each asks the store for some things. */
+/** Most takeovers at once: each reads the store. */
 const MOST_BEGINNING = 64;
 const MOST_ASKED = 1_000;

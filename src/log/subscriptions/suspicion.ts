@@ -1,5 +1,5 @@
 /**
- * Which message may have ended the process that ran it. When a leader ends without a word, each message that it may have begun is
+ * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that it may have begun is
  * suspected. Until all of them have had an outcome, what begins is committed first; so the next leader knows what ran when this one ended,
  * and hands out a 16th of that at a time, then one alone: 256, 16, 1.
  */
@@ -8,22 +8,22 @@ import type { Item } from "./item.ts";
 
 /** Messages of which one may end the process that runs it. */
 interface Group {
-  /** So many may run at once. */
+  /** Number that may run at once. */
   size: number;
   readonly ids: Set<string>;
   /** The node at which they ran when it ended, and the one of them if there is only one. */
   readonly node?: string;
   alone?: Item | undefined;
-  /** What was open when nothing was known yet of what ran: how long one keeps the others waiting, in ms. */
+  /** For a group of all that was open: time for which one that begins keeps the others waiting, in ms. */
   readonly moment?: number;
 }
 
-/** What is known of how the last leader ended. */
+/** Knowledge of how the last leader ended. */
 export interface LastEnd {
   /** Ids that run at a live node, and which; and those that have ended there lately. */
   readonly running: ReadonlyMap<string, string>;
   readonly ended: ReadonlySet<string>;
-  /** Whether the last leader ended without a word, and up to which position the log goes. */
+  /** True if the last leader ended without a word, and up to which position the log goes. */
   readonly unclean: boolean;
   readonly end: number;
 }
@@ -33,15 +33,15 @@ export class Suspicion {
   /** Positions up to this one may have been begun; `undefined`: nothing is suspected. */
   #upTo: number | undefined;
   #groups: Group[] = [];
-  /** Those that have begun, and those that will with the next commit, and since when. */
+  /** Items that have begun, or will with the next commit, and since when. */
   readonly #begun = new Map<Item, number>();
-  /** Those that may have been begun by the last leader and have had no outcome. */
+  /** Items that the last leader may have begun and that have had no outcome. */
   readonly #suspects = new Set<Item>();
   /** How many there were at once, and how many more there may be. */
   #most = 0;
   #left = MOST_READ;
 
-  /** Whether what begins is committed first. */
+  /** True if what begins is committed first. */
   get active(): boolean {
     return this.#upTo !== undefined;
   }
@@ -179,9 +179,9 @@ export class Suspicion {
 const PART = 16;
 /** The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs alone. */
 const FIRST_PART = 64;
-/** So many that the last leader had not committed to have read may have been begun by it. */
+/** Number of messages that the last leader may have begun behind its last commit. */
 const MOST_READ = 9_000;
-/** For how long one that begins keeps others from it, in ms: all of a group takes seconds. */
+/** Time for which an item that begins keeps others waiting, in ms: all of a group takes seconds. */
 const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
 const MOMENT = 375;
 /** How many messages run at once while one of them may end its process. */

@@ -26,7 +26,7 @@ import type { SubscriptionStore } from "./store.ts";
 import { type TakenOver, takeOver } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
-/** What a `Term` is made of. */
+/** Options of a `Term`. */
 export interface TermOptions {
   readonly host: LogHost;
   /** The stream that is read. */
@@ -38,13 +38,13 @@ export interface TermOptions {
   readonly ending: AbortController;
   /** With the first commit, by which this node leads. */
   readonly commits: Commits;
-  /** Whether the last leader ended without a word. */
+  /** True if the last leader ended without a word. */
   readonly unclean: boolean;
-  /** Whether nothing may run any more before it begins: after a rewind. */
+  /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   /** How many messages may be parked. */
   readonly mostParked: number;
-  /** Whether nobody else can lead yet. */
+  /** Returns true if nobody else can lead yet. */
   holds(): boolean;
   nodes(): readonly CapableNode[];
   /** It is over. */
@@ -57,10 +57,10 @@ export interface TermOptions {
  */
 export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
 
-/** What a term shows of itself. */
+/** State of a term. */
 export interface TermState {
   readonly open: number;
-  /** Whether it has taken over, and read all that there was when it began. */
+  /** True if it has taken over, and read all that there was when it began. */
   readonly read: boolean;
   readonly retrying: number;
   readonly dead: number;
@@ -75,7 +75,7 @@ export interface TermState {
   readonly outage: Outage | undefined;
 }
 
-/** What a term has when it has taken over. */
+/** Parts of a term that has taken over. */
 interface Led {
   readonly categories: Categories;
   readonly ledger: Ledger;
@@ -121,7 +121,7 @@ export class Term {
     });
   }
 
-  /** Whether it has taken over. */
+  /** True if it has taken over. */
   get begun(): boolean {
     return this.#reading !== undefined;
   }
@@ -558,9 +558,9 @@ function unreadableError(message: string) {
 
 /** A commit is written at most so often, in ms, unless something waits for it. */
 const EVERY = 100;
-/** What the messages in hand take in the log at most, in bytes. */
+/** Greatest size of the messages in hand in the log, in bytes. */
 const MOST_BYTES = 33_554_432;
-/** For how long there is no room before what waits behind the slowest key is put aside, in ms. */
+/** Time without room after which what waits behind the slowest key is put aside, in ms. */
 const SLOW = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;

@@ -27,7 +27,7 @@ export class Waiting {
     this.#timers.set(timer, [item, this.#clock.monotonic() + ms]);
   }
 
-  /** Those that wait, and when their pause ends, by the monotonic clock. */
+  /** Items that wait, and when their pause ends, by the monotonic clock. */
   get items(): Iterable<readonly [item: Item, due: number]> {
     return this.#timers.values();
   }

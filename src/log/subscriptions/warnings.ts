@@ -1,4 +1,4 @@
-/** What an operator should know of a subscription, each at most once in its time. */
+/** Warnings about a subscription, each at most once in its time. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { printable } from "../../data/printable.ts";
@@ -64,7 +64,7 @@ export class Warnings {
     this.#state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
   }
 
-  /** What its handlers call is out of reach, or in reach again. */
+  /** Reports the begin or the end of an outage. */
   outage(outage: SubscriptionHealth["outage"]): void {
     if (outage === undefined) return this.#state("going on");
     const { contract, code, message } = outage;
@@ -113,7 +113,8 @@ export class Warnings {
     }
     for (const { name, held } of categories) {
       if (held.length > 0 && this.#due(`held ${name}`, 10 * MINUTE)) {
-        this.#state("waiting", `no live node handles ${name}`);
+        const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
+        this.#state("waiting", `no live node handles ${name}: ${advice}`);
       }
     }
   }

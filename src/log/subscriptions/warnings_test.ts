@@ -22,6 +22,9 @@ function message(time: number, keep?: number) {
   return { position: 1, category: "Placed", id: "m1", key: undefined, payload: 0, tagged: false, meta, time };
 }
 
+const noNode = (name: string) =>
+  `no live node handles ${name}: start one, or pass its messages by with a rewind to now (catga rewind)`;
+
 describe("Warnings", () => {
   it("a fault is reported at once and then once a minute, each kind and each message by itself", async () => {
     const { clock, seen, warnings } = setUp();
@@ -99,13 +102,13 @@ describe("Warnings", () => {
     check();
     hold(categories[1]);
     check(); // within a second of the last one
-    assertEquals(states(), [["waiting", "no live node handles Placed"]]);
+    assertEquals(states(), [["waiting", noNode("Placed")]]);
     await clock.advance(1_000);
     check();
-    assertEquals(states().slice(1), [["waiting", "no live node handles Paid"]]);
+    assertEquals(states().slice(1), [["waiting", noNode("Paid")]]);
     await clock.advance(599_000);
     check();
-    assertEquals(states().slice(2), [["waiting", "no live node handles Placed"]]);
+    assertEquals(states().slice(2), [["waiting", noNode("Placed")]]);
   });
 
   it("counts losses, and names a few of the categories that begin behind the end", () => {

@@ -10,7 +10,7 @@ import type { Locks } from "../../dispatch/context_host.ts";
 import { isAmbiguous, openOnce } from "../store/lease.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** What a {@link SharedCache} is made of. */
+/** Options of a {@link SharedCache}. */
 interface CacheOptions {
   /** Opens the bucket; called until it succeeds. Its reads may lag behind. */
   readonly bucket: () => Promise<Bucket>;
@@ -267,7 +267,7 @@ class Load {
     this.asker = { call, ancestry };
   }
 
-  /** Whether it is the other one, or waits for it, directly or through further loads. */
+  /** Returns true if it is the other one, or waits for it, directly or through further loads. */
   awaits(other: Load): boolean {
     if (this === other) return true;
     for (const next of this.waitsFor) if (next.awaits(other)) return true;

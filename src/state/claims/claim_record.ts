@@ -5,7 +5,7 @@ import { decodeText, isTagged, toText } from "../../data/encoding.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
-/** What every record says about the attempt that wrote it. */
+/** Members of every record about the attempt that wrote it. */
 interface Attempt {
   /** Fingerprint of the payload: detects reuse of the id with another one. */
   readonly fingerprint: string;

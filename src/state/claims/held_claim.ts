@@ -39,7 +39,7 @@ const ANSWER_LIMIT = 3_000;
 /** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";
 
-/** What a {@link HeldClaim} works with. */
+/** Dependencies of a {@link HeldClaim}. */
 export interface ClaimStore {
   readonly bucket: () => Promise<Bucket>;
   readonly clock: Clock;
@@ -92,7 +92,7 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** Whether another attempt has it, or may have had it. */
+  /** True if another attempt has it, or may have had it. */
   get lost(): boolean {
     return this.#lost;
   }

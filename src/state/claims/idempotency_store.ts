@@ -18,7 +18,7 @@ import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { type Acquired, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
-/** What an {@link IdempotencyStore} is made of. */
+/** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions {
   /** Opens the bucket; called until it succeeds. */
   readonly bucket: () => Promise<Bucket>;
@@ -39,11 +39,11 @@ interface Attempt {
   /** Called at most once. */
   readonly run: ClaimedRun;
   readonly deadline: CallerDeadline;
-  /** Who is known to have run this id, or to run it: nobody, another attempt, or this one. */
+  /** Known runs of this id, ended or under way: none, another attempt's, or this one's. */
   ran: Ran;
 }
 
-/** What follows for an attempt: its result, or another look at what stands under its key. */
+/** Next step of an attempt: its result, or another look at the entry of its key. */
 type Step = { readonly result: Result<unknown> } | { readonly found: Entry | undefined };
 
 /**
@@ -293,11 +293,11 @@ const TRIES = 5;
 
 // The failures of claims: what a sender gets without a result, and what aborts a run.
 
-/** Who is known to have run an id, or to run it: nobody, another attempt, or this one. */
+/** Known runs of an id, ended or under way: none, another attempt's, or this one's. */
 export type Ran = "new" | "elsewhere" | "here";
 
 /**
- * What the sender gets when an attempt ends with an error in place of a result; `over`: why its caller waits no longer.
+ * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no longer.
  */
 export function withoutResult(
   claimant: Claimant,

@@ -10,7 +10,7 @@ import { isAmbiguous, type Leased, LeasedEntry } from "../store/lease.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
-/** From the acquisition of a key to its release or loss. */
+/** A key from its acquisition to its release or loss. */
 export class HeldKey implements Leased {
   readonly key: string;
   readonly record: LockRecord;
@@ -58,7 +58,7 @@ export class HeldKey implements Leased {
     return this.#entry.revision;
   }
 
-  /** Whether less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
+  /** True if less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
   get stale(): boolean {
     return this.#entry.left < this.record.ttl / 3;
   }

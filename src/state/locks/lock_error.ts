@@ -101,11 +101,11 @@ export interface LockHost {
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
   readonly answers: AnswerTimeouts;
-  /** Whether the manager closes: no retries from then on. */
+  /** True if the manager closes: no retries from then on. */
   readonly closed: boolean;
   /** The bucket of the records, opened at the first call. */
   bucket(): Promise<Bucket>;
-  /** Whether this node holds a key by the acquisition `nonce`. */
+  /** Returns true if this node holds a key by the acquisition `nonce`. */
   holds(key: string, nonce: string): boolean;
   /** The oldest waiter of a key that this node knows of, except `nonce`. */
   next(key: string, nonce: string): SeenWaiter | undefined;

@@ -30,7 +30,7 @@ import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeL
 import { WaitingRoom } from "./waiting_room.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 
-/** What a {@link LockManager} is made of. */
+/** Options of a {@link LockManager}. */
 interface LockManagerOptions {
   /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
@@ -250,7 +250,7 @@ export class LockManager implements Locks {
     throw deadlock([{ call: asker.call, node: this.#host.node, waitsFor: key, heldBy }]);
   }
 
-  /** Whether another call is known to hold or want a key: a new one has no chance without a place in the queue. */
+  /** Returns true if another call is known to hold or want a key: a new one has no chance without a place in the queue. */
   #isContended(key: string): boolean {
     return this.#trying.has(key) || this.#held.has(key) || this.#room.hasWaiters(key);
   }
@@ -322,11 +322,11 @@ class HeldLock implements Lock {
 
 // One call of `lock`: its checked keys and options, and why it waits no longer.
 
-/** What a {@link LockRequest} needs of its node. */
+/** Dependencies of a {@link LockRequest} on its node. */
 interface LockRequestHost {
   readonly clock: Clock;
   readonly keys: LockKeys;
-  /** Who holds a key, if this node knows. */
+  /** Holder of a key, if this node knows it. */
   holder(key: string): LockRecord | undefined;
 }
 
@@ -341,7 +341,7 @@ export class LockRequest implements Disposable {
   readonly mayWait: boolean;
   /** The holder of the key that was tried last, if the store has returned it. */
   holder: LockRecord | undefined;
-  /** What the store failed with last. */
+  /** Last error of the store. */
   failure: unknown;
   readonly #host: LockRequestHost;
   readonly #started: number;

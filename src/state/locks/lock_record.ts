@@ -47,7 +47,7 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Whether a text is no record of any version: those are objects with a nonce. Such a text may be an answer of
+ * Returns true if a text is no record of any version: those are objects with a nonce. Such a text may be an answer of
  * JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
@@ -124,7 +124,7 @@ export interface SeenWaiter extends SeenRecord {
   readonly place: number;
 }
 
-/** What a view is made of. */
+/** Options of a view. */
 interface LockViewOptions {
   readonly clock: Clock;
   readonly keys: LockKeys;
@@ -154,7 +154,7 @@ export class LockView {
     this.ready = this.#open();
   }
 
-  /** Whether the current records are known. */
+  /** True if the current records are known. */
   get listed(): boolean {
     return this.#listed;
   }

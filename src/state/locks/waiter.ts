@@ -18,7 +18,7 @@ import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
-/** What a waiter needs of its waiting room. */
+/** Dependencies of a waiter on its waiting room. */
 export interface WaiterOptions {
   readonly host: LockHost;
   readonly key: string;

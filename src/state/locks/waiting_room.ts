@@ -26,14 +26,14 @@ export class WaitingRoom {
   readonly #host: LockHost;
   readonly #hold: Hold;
   readonly #detector: DeadlockDetector;
-  /** By nonce. */
+  /** Keyed by nonce. */
   readonly #waiters = new Map<string, Waiter>();
   readonly #byKey = new Map<string, Set<Waiter>>();
-  /** By nonce. */
+  /** Keyed by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
   /** By key without a holder: the waiter of this node that will try to take it, and when. */
   readonly #scheduledTakes = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
-  /** Of the queues alone, and of all records. */
+  /** Views of the queues alone, and of all records. */
   #queues: LockView | undefined;
   #all: LockView | undefined;
   #sweep: Timer | undefined;
@@ -71,7 +71,7 @@ export class WaitingRoom {
     return waiter;
   }
 
-  /** Whether a key has waiters that this node knows of. */
+  /** Returns true if a key has waiters that this node knows of. */
   hasWaiters(key: string): boolean {
     return this.#byKey.has(key) || this.next(key, "") !== undefined;
   }
@@ -219,11 +219,11 @@ const RETRY_DELAY = 20; // ms in which the watch shows who was faster
 // A cycle's youngest waiter fails, after a second read of every edge at the stream's leader: an edge that exists at
 // both times existed in between, so all edges of the cycle existed at once.
 
-/** What a {@link DeadlockDetector} needs of its waiting room. */
+/** Dependencies of a {@link DeadlockDetector} on its waiting room. */
 interface DetectorOptions {
   /** All records, in the order of their writes; `undefined` while they are not known. */
   view(): Waits | undefined;
-  /** Whether the waiter `nonce` waits in this node. */
+  /** Returns true if the waiter `nonce` waits in this node. */
   own(nonce: string): boolean;
   /** Gives up the waiter `nonce`. */
   fail(nonce: string, cycle: readonly DeadlockEdge[]): void;

@@ -126,7 +126,7 @@ const TICK = 50; // ms
 // Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost.
 // Such a write is read back, or made again by compare-and-set.
 
-/** Whether a call failed without an answer of the store: a write may have happened. */
+/** Returns true if a call failed without an answer of the store: a write may have happened. */
 export function isAmbiguous(error: unknown): boolean {
   return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
 }
@@ -143,7 +143,7 @@ export function isAmbiguous(error: unknown): boolean {
 //
 // Its lease ends when `left` is 0 or less, in either state: whoever has it gives up then, and needs no answer for that.
 
-/** What a {@link LeasedEntry} works with. */
+/** Dependencies of a {@link LeasedEntry}. */
 interface LeasingStore {
   readonly clock: Clock;
   readonly answers: AnswerTimeouts;

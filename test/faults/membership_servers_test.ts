@@ -8,19 +8,19 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type Catga, catga, type CatgaOptions, query } from "../../../mod.ts";
-import { type NodeProcess, startNode } from "../../../test/processes/node_process.ts";
+import { type Catga, catga, type CatgaOptions, query } from "../../mod.ts";
+import { type NodeProcess, startNode } from "../processes/node_process.ts";
 import {
   type NatsCluster,
   type NatsServer,
   requireNatsServer,
   startNatsCluster,
   startNatsServer,
-} from "../../../tools/nats_server.ts";
-import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
-import { eventually } from "../../../test/support/eventually.ts";
-import { Standstill } from "../../../test/support/standstill.ts";
-import { QUIET } from "../../../test/support/quiet.ts";
+} from "../../tools/nats_server.ts";
+import { startTcpProxy } from "../processes/tcp_proxy.ts";
+import { eventually } from "../support/eventually.ts";
+import { Standstill } from "../support/standstill.ts";
+import { QUIET } from "../support/quiet.ts";
 
 const Ask = query<void, string>("Ask");
 const HEARTBEAT = 3_000;

@@ -3,10 +3,10 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { type Runtime, StartLoad, StopLoad, Who } from "../../test/processes/node_messages.ts";
-import { DRAINED, type NodeProcess, startNode } from "../../test/processes/node_process.ts";
-import { RunLog } from "../../test/processes/run_log.ts";
-import { eventually } from "../../test/support/eventually.ts";
+import { type Runtime, StartLoad, StopLoad, Who } from "../processes/node_messages.ts";
+import { DRAINED, type NodeProcess, startNode } from "../processes/node_process.ts";
+import { RunLog } from "../processes/run_log.ts";
+import { eventually } from "../support/eventually.ts";
 
 describe("a Deno node and a Bun node", await requireNatsServer(), () => {
   it("serve each other under a mixed load, each killed once, and lose nothing", { timeout: 300_000 }, async () => {

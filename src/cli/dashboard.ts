@@ -79,7 +79,7 @@ export function sourceOf(view: ClusterView): DashboardSource {
     stream: (kind) => view.stream(kind),
     server: () => view.server(),
     runs: (options) => runsOf(view, options),
-    cancelRun: (workflow, id) => cancelRun(view, workflow, id, "cancelled on the dashboard"),
+    cancelRun: (workflow, id, reason) => cancelRun(view, workflow, id, reason),
     asker() {
       const pinger = view.pinger();
       return {

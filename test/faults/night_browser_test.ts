@@ -71,6 +71,7 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
     browser = await Browser.open("path" in chromium ? chromium.path : "");
     await browser.show(1280, 1000, "light");
     await browser.goto(`${address}`.trim());
+    await browser.layOutAll();
     await quiet();
   });
   after(async () => {

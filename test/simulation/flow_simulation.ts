@@ -472,7 +472,6 @@ class Process implements DrivesHost {
   failed(): void {}
 
   long(): void {}
-  failed(): void {}
 }
 
 const FLOW = workflow<void, string, "NO">("Flow");

@@ -78,12 +78,17 @@ export function carryOut(
 }
 
 async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
+  const done = { done: 1, failed: 0, error: undefined };
   try {
-    if (what === "cancel run") await source.cancelRun(workflow, id);
-    else {
-      for await (const run of source.runs({ workflow })) if (run.id === id) await run.retry();
+    if (what === "cancel run") {
+      await source.cancelRun(workflow, id);
+      return done;
     }
-    return { done: 1, failed: 0, error: undefined };
+    for await (const run of source.runs({ workflow, id })) {
+      await run.retry();
+      return done;
+    }
+    return { done: 0, failed: 1, error: "there is no such run" };
   } catch (error) {
     if (!isCatgaError(error)) throw error;
     return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };

@@ -3,8 +3,9 @@ import { describe, it } from "node:test";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { settleLetters } from "./changes.ts";
+import { carryOut, settleLetters } from "./changes.ts";
 import { placeOf } from "./parked_views.ts";
+import type { DashboardSource } from "./view.ts";
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
@@ -35,5 +36,15 @@ describe("changes of the dashboard", () => {
       error: "it is no dead letter any more",
     });
     assertEquals(replayed, [7]);
+  });
+
+  it("a run that is not there is none that was tried again: the page shows the beginning of a long id", async () => {
+    const source = { runs: async function* () {} } as unknown as DashboardSource;
+    const request = { do: "retry run", workflow: "Order", id: "7…" } as const;
+    assertEquals(await carryOut(source, { deadLetters: () => [] } as never, request), {
+      done: 0,
+      failed: 1,
+      error: "there is no such run",
+    });
   });
 });

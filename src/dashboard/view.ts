@@ -392,7 +392,7 @@ export interface DashboardSource {
   /** NATS itself. Rejects if it does not answer. */
   server(): Promise<ServerView>;
   /** Runs of workflows, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
-  runs(options: { workflow?: string | undefined; status?: RunStatus | undefined }): AsyncIterable<RunInfo>;
+  runs(options: { workflow?: string | undefined; id?: string; status?: RunStatus | undefined }): AsyncIterable<RunInfo>;
   /** Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
   cancelRun(workflow: string, id: string): Promise<void>;
   /** Asks processes, until it is disposed of. */

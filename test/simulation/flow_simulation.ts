@@ -623,7 +623,7 @@ class SimulatedRun {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
       }
       const start = entry.t === "started" ? { start: true } : {};
-      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder ?? "", ...start });
+      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder!, ...start });
     }
     this.journal.apply(stored);
   }

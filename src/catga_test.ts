@@ -5,7 +5,8 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { catga, MemoryNetwork } from "./catga.ts";
+import { catga } from "./catga.ts";
+import { MemoryNetwork } from "./memory/network.ts";
 import { command, query } from "./contract/definition.ts";
 import { unwrap } from "./contract/result.ts";
 

@@ -33,9 +33,9 @@ export const ROOMS: readonly Room[] = [
       "src/cluster/wire",
       "src/cluster/membership",
       "src/state",
-      "src/memory",
     ],
     lazily: [
+      "src/memory",
       "src/nats",
       "src/entities",
       "src/flow",

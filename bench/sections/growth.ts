@@ -3,9 +3,9 @@ import type { Program } from "../program.ts";
 import type { Stage } from "../stage.ts";
 import type { Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
+import { ofNodes } from "./growth_nodes.ts";
 import type { Effort, Measure } from "./section.ts";
 
-const NODES = [2, 5, 10, 20, 50, 100];
 const CONTRACTS = [1, 10, 100, 1_000];
 const LENGTHS = [100, 1_000, 10_000, 100_000, 900_000];
 const OUTSTANDING = [1, 10, 100, 1_000, 10_000];
@@ -41,67 +41,6 @@ async function measure(cluster: Program, kind: object, nodes: number, effort: Ef
     idle,
     resident: await cluster.megabytes(),
   };
-}
-
-async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
-  const cluster = await stage.start("programs/growth.ts", ["nodes", stage.url]);
-  const sender = await stage.start("programs/growth.ts", ["send", stage.url]);
-  const kind = { namespace: "growth-nodes", contracts: 10 };
-  const empty = await cluster.megabytes();
-  const grown: Grown[] = [];
-  const rates: number[][] = [];
-  for (const nodes of NODES) {
-    grown.push(await measure(cluster, kind, nodes, effort));
-    await sender.ask("meet", { namespace: kind.namespace, nodes });
-    rates.push(await repeat(sender, { outstanding: 256, length: 10 }, effort));
-  }
-  await stage.clear();
-  const columns = NODES.map((nodes) => `${nodes} nodes`);
-  const table = { columns, pairs: [] };
-  const shared = "all nodes in one process, so that a figure holds the work of all; each with ten contracts";
-  return [
-    {
-      ...table,
-      id: "growth-nodes",
-      title: "Growth in nodes: the last one joins",
-      unit: "ms",
-      rows: [
-        { name: "catga()", cells: grown.map(({ joined }) => joined) },
-        { name: "catga(), and every node knows of it", cells: grown.map(({ seen }) => seen) },
-      ],
-      notes: [shared],
-    },
-    {
-      ...table,
-      id: "growth-nodes-traffic",
-      title: "Growth in nodes: messages of one node that has nothing to do",
-      unit: "per second",
-      rows: [
-        { name: "heard", cells: grown.map(({ idle }) => [idle.heard]) },
-        { name: "said", cells: grown.map(({ idle }) => [idle.said]) },
-      ],
-      notes: ["a ping and its answer, heartbeats of the store, and the others' records, each every 10 s"],
-    },
-    {
-      ...table,
-      id: "growth-nodes-memory",
-      title: "Growth in nodes: resident memory for each node",
-      unit: "MB",
-      rows: [{
-        name: "its connection included",
-        cells: grown.map(({ resident }, at) => [(resident - empty) / NODES[at]]),
-      }],
-      notes: ["the process without nodes taken off; of two nodes most is what one of them loads"],
-    },
-    {
-      ...table,
-      id: "growth-nodes-rate",
-      title: "Growth in nodes: requests of one sender, 256 under way, round robin",
-      unit: "per second",
-      rows: [{ name: "send", cells: rates }],
-      notes: ["frames are smaller the more nodes share the requests, and more of them are written and read"],
-    },
-  ];
 }
 
 async function ofContracts(stage: Stage, effort: Effort): Promise<Table[]> {

@@ -287,16 +287,15 @@ export function checkName(name: string): string {
   );
 }
 
-/** The handler of a contract. `given`: the function of the program, which `fn` calls. */
+/** The handler of a contract. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
   fn: HandlerFn,
   options: SubscriptionOptions & Partial<BatchSettings> = {},
-  given: HandlerFn = fn,
 ): Handler {
   const at = `${contract.name}.${method}`;
-  if (typeof given !== "function") throw new TypeError(`${at} takes a function; got ${show(given)}`);
+  if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
   checkKnown(at, options, HANDLER_OPTIONS[method]);
   const { behaviors = [], concurrency, each = "service" } = options;
   checkBehaviors(`${at}: behaviors`, behaviors);

@@ -76,8 +76,10 @@ export function stream<In = void, Item = void, F extends string = AnyCode, Paylo
     kind: "stream",
     name: checkName(name),
     options: contractOptions("stream", name, options),
-    handle: (fn: HandlerFn, options?: HandlerOptions) =>
-      handlerOf(contract, "handle", (payload, ctx) => (ctx as StreamingContext)["~items"](fn, payload), options, fn),
+    handle: (fn: HandlerFn, options?: HandlerOptions) => {
+      const items: HandlerFn = (payload, ctx) => (ctx as StreamingContext)["~items"](fn, payload);
+      return handlerOf(contract, "handle", typeof fn === "function" ? items : fn, options);
+    },
   });
   return contract;
 }

@@ -100,7 +100,9 @@ describe("stream", () => {
     assertThrows(() => stream("A", { window: { items: 0 } }), RangeError, "window.items");
     assertThrows(() => stream("A", { window: { bytes: 2 ** 27 } }), RangeError, "window.bytes");
     assertThrows(() => stream("A", { resume: 7 as never }), TypeError, "resume");
-    assertThrows(() => stream("A").handle(7 as never), TypeError, "takes a function");
+    for (const fn of [7, undefined]) {
+      assertThrows(() => stream("A").handle(fn as never), TypeError, "A.handle takes a function");
+    }
     assertThrows(() => stream("A").handle(() => [], { retry: {} } as never), TypeError, "durable");
   });
 });

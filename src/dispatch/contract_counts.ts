@@ -6,7 +6,7 @@ import { type AnyContract, isInternalName, type Kind } from "../contract/contrac
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
-import { asResult, type Outcome, Refusal } from "./outcome.ts";
+import { type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract in one node; {@link ContractStats} says what each is. */
 export class ContractCounts {
@@ -77,9 +77,6 @@ export class ContractCounts {
     this.sendFailed(failure.error.code);
     return failure;
   }
-
-  /** {@link ContractCounts.localEnd} as a function of its own, made once. */
-  readonly localEnded = (outcome: Outcome): void => void this.localEnd(asResult(outcome));
 
   /** {@link ContractCounts.endInHand} as a function of its own, made once. */
   readonly ended = (outcome: Outcome): void => this.endInHand(outcome);

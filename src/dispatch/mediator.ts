@@ -183,7 +183,8 @@ function aroundHandler(
   return (payload, ctx) => {
     ctx.execution.stage = "preparing";
     const result = folded(payload, ctx);
-    return result instanceof Promise ? orRefusal(ctx, result) : result;
+    // once the handler has begun, what it has done counts, and nothing is refused
+    return result instanceof Promise && ctx.execution.stage === "preparing" ? orRefusal(ctx, result) : result;
   };
 }
 
@@ -509,16 +510,30 @@ export function fold<Ctx extends Context>(
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
   { clock, random, logger, subscription }: BehaviorTools,
 ): Run<Ctx> {
-  return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => async (payload, ctx) => {
-    try {
-      const message = { contract, payload, ctx, subscription, clock, random, logger };
-      const result = await behavior(message, async () => await inner(payload, ctx));
-      if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
-      throw new TypeError(
-        `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
-      );
-    } catch (error) {
-      return caught(error, ctx);
-    }
+  return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => {
+    const checked = (result: Result<unknown>, ctx: Ctx): Result<unknown> => {
+      try {
+        if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
+        throw new TypeError(
+          `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+        );
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
+    // not async: an async function, and one as `next`, take as long as all else around a handler
+    return (payload, ctx) => {
+      try {
+        const message = { contract, payload, ctx, subscription, clock, random, logger };
+        const result = behavior(message, () => {
+          const next = inner(payload, ctx);
+          return next instanceof Promise ? next : Promise.resolve(next);
+        });
+        if (!isThenable(result)) return checked(result, ctx);
+        return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
   }, run);
 }

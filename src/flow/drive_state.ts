@@ -131,7 +131,7 @@ export class DriveState {
   readonly #writer: RunWriter;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
-  /** Times that have come, whatever this node's clock says: by step, the latest, in ms since 1970. */
+  /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
   readonly #timers = new Set<Timer>();
   /** Entries that are not stored yet, and the append that is under way. */
@@ -302,7 +302,9 @@ export class DriveState {
   // time --------------------------------------------------------------------------------------------
 
   come({ step, at }: Due): void {
-    this.#due.set(step, Math.max(at, this.#due.get(step) ?? 0));
+    // any node may say so: what is far ahead of this node's clock is waited for here
+    const time = Math.min(at, this.now + MOST_AHEAD);
+    this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
 
   /** Whether the schedule of this time, or of a later one, has come. */
@@ -433,6 +435,8 @@ export class DriveState {
   }
 }
 
+/** How far the clock of a node may be behind that of the server before the node waits, in ms. */
+const MOST_AHEAD = 60_000;
 const MOST_TOGETHER = 256;
 const WARN_ENTRIES = 1_000;
 const MAX_NAME = 64;

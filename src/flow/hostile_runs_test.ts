@@ -107,6 +107,35 @@ describe("a run whose subject has an invalid message already", () => {
   });
 });
 
+describe("a message that says that a time has come", () => {
+  it("ends neither a sleep nor the time of a run a day early, whoever sends it", async () => {
+    const Nap = workflow<void, string>("Nap", { timeout: 2 * DAY });
+    const nap = Nap.handle(async (flow) => {
+      await flow.sleep("a day", DAY);
+      return "rested";
+    });
+    await using cluster = await testCluster(["worker", "mallory"], {
+      logger: QUIET,
+      node: (id) => id === "worker" ? { handlers: nap } : {},
+    });
+    const [app, mallory] = [cluster.app("worker"), cluster.app("mallory")];
+    const run = unwrap(await app.start(Nap));
+    await waiting(cluster, app, run);
+    const { join } = runContracts("Nap-run");
+    for (const step of ["a day", "@timeout"]) {
+      const due = { step, at: cluster.clock.now() + 3 * DAY };
+      const sent = mallory.send(join as never, { run, sequence: 0, due } as never);
+      await cluster.advance(3_000);
+      assertEquals([step, (await infoOf(app, run))?.status], [step, "waiting"]);
+      void sent;
+    }
+    await cluster.leap(DAY);
+    assertEquals(unwrap(await app.result(Nap, run)), "rested");
+  });
+});
+
+const DAY = 86_400_000;
+
 describe("a run that names another as its parent", () => {
   it("gives none of that one's steps an outcome", async () => {
     const Payout = workflow<void, string>("Payout");

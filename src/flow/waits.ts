@@ -5,6 +5,7 @@
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Call, DriveState } from "./drive_state.ts";
 import { type Entry, nextSignal, type Timed } from "./journal.ts";
+import type { Timer } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
 
 /** The sleeps and waits of a drive. */
@@ -15,7 +16,7 @@ export class Waits {
   /** How often the handler has waited for signals of a name. */
   readonly #numbers = new Map<string, number>();
   /** Those that a timer ends. */
-  readonly #ticking = new Set<string>();
+  readonly #ticking = new Map<string, Timer>();
   /** Those whose end is being stored. */
   readonly #noted = new Set<Call>();
 
@@ -129,15 +130,17 @@ export class Waits {
   #isDue(name: string, timed: Timed, call: Call): boolean {
     const state = this.#state;
     const { until } = timed;
-    if (state.hasCome(name, until)) return true;
     const left = (until ?? 0) - state.now;
-    if (left <= 0) return true;
+    if (left <= 0 || state.hasCome(name, until)) {
+      this.#ticking.get(name)?.cancel();
+      return true;
+    }
     if (!state.isScheduled(name, timed) && !this.#ticking.has(name)) {
-      this.#ticking.add(name);
-      state.timer(left, () => {
+      const timer = state.timer(left, () => {
         this.#ticking.delete(name);
         if (state.calls.has(call)) call.go();
       });
+      this.#ticking.set(name, timer);
     }
     return false;
   }

@@ -32,6 +32,11 @@ export class StoreSession {
   readonly #faults: FaultSource | undefined;
   readonly #client: SessionClient | undefined;
 
+  /** The store of an app that has no network: turns of the event loop would take longer than all else. */
+  get #alone(): boolean {
+    return this.#client === undefined && this.#faults === undefined;
+  }
+
   /** Without a client, the store is always reachable. */
   constructor(clock: Clock, faults?: FaultSource, client?: SessionClient) {
     this.#clock = clock;
@@ -69,6 +74,7 @@ export class StoreSession {
    */
   call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: CallOptions = {}): Promise<T> {
     const link = this.#client?.link;
+    if (this.#alone && gate === undefined) return Promise.resolve().then(operation);
     const epoch = link?.epoch ?? 0;
     return new Promise((resolve, reject) => {
       if (gate) {
@@ -126,8 +132,9 @@ export class StoreSession {
     };
   }
 
-  /** Calls back in a later turn, after all earlier answers, even when the connection is lost. */
+  /** Calls back later, after all earlier answers, even when the connection is lost. */
   soon(callback: () => void): void {
+    if (this.#alone) return queueMicrotask(callback);
     const link = this.#client?.link;
     if (link === undefined) return this.#clock.soon(callback);
     const enter = () => this.#enterSoon(callback);

@@ -1,7 +1,8 @@
 /** The end of an app: what it waits for, what it ends, and what comes after it. */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { catga, MemoryNetwork } from "../catga.ts";
+import { catga } from "../catga.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import { errorOf } from "../../test/support/error_of.ts";

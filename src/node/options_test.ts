@@ -1,7 +1,8 @@
 /** Which options `catga()` refuses, and what the errors say. */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { catga, MemoryNetwork } from "../catga.ts";
+import { catga } from "../catga.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 import { query } from "../contract/definition.ts";
 import * as prices from "../../test/support/prices.ts";
 import { type CatgaOptions, withDefaults } from "./options.ts";

@@ -115,6 +115,21 @@ describe("a handler of batches", () => {
     assertEquals(done.filter((n) => n % 2 === 0), [0, 2, 4, 6, 8, 10]);
   });
 
+  it("throws in a batch.fail that comes when the handler has returned: what it fails is done by then", async () => {
+    const late: string[] = [];
+    const bill = Loose.onBatch((batch, ctx) => {
+      // not awaited
+      void ctx.clock.sleep(50).then(() => batch.fail(batch[0], "LATE", "too late"))
+        .catch((error) => late.push(`${error}`));
+    }, { name: "bills" });
+    await using cluster = await testCluster(1, { handlers: bill });
+    unwrap(await cluster.apps[0].publish(Loose, { n: 1 }));
+    await cluster.advance(1_000);
+    assertEquals(late, [
+      "TypeError: batch.fail comes too late: its handler has returned, and the message is done; await what calls it",
+    ]);
+  });
+
   it("that does not end in its time is waited for, then each member is given to it alone, without having cost an attempt", async () => {
     const runs: [size: number, attempt: number][] = [];
     const handlers = Placed.onBatch(async (batch, ctx) => {

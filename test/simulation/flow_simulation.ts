@@ -469,7 +469,10 @@ class Process implements DrivesHost {
     this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
 
+  failed(): void {}
+
   long(): void {}
+  failed(): void {}
 }
 
 const FLOW = workflow<void, string, "NO">("Flow");
@@ -480,7 +483,7 @@ interface Brought {
   readonly sequence?: number;
   readonly due?: Due;
   /** Who drove it when this was stored. */
-  readonly by?: string;
+  readonly by?: string | undefined;
   /** It is the start. */
   readonly start?: boolean;
 }
@@ -621,7 +624,7 @@ class SimulatedRun {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
       }
       const start = entry.t === "started" ? { start: true } : {};
-      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder, ...start });
+      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder ?? "", ...start });
     }
     this.journal.apply(stored);
   }

@@ -36,21 +36,29 @@ export function memberOf(
   }
 }
 
-/** A batch, and which of its members its handler has had fail. */
-export function batchOf(
+/** Runs a handler with a batch of these. Returns what became of it, and which members it has had fail; nothing can fail when it has returned. */
+export function runBatch(
+  handler: DurableHandler,
   members: readonly Member[],
-): { readonly batch: Batch<unknown>; readonly failures: ReadonlyMap<Member, CatgaError> } {
+  ctx: MessageContext,
+): { readonly outcome: MaybePromise<Outcome>; readonly failures: ReadonlyMap<Member, CatgaError> } {
   const failures = new Map<Member, CatgaError>();
+  let isOver = false;
   const list = members.map((member) => Object.freeze(member));
   const batch = Object.defineProperty(list, "fail", {
     value: (member: Member, ...failure: Parameters<typeof fail>) => {
+      if (isOver) throw new TypeError(LATE);
       if (!list.includes(member)) throw new TypeError(`batch.fail takes a member of the batch; got ${show(member)}`);
       if (!failures.has(member)) failures.set(member, fail(...failure).error);
     },
   });
   // it has `fail` now
-  return { batch: Object.freeze(batch) as unknown as Batch<unknown>, failures };
+  const outcome = handler.run(Object.freeze(batch) as unknown as Batch<unknown>, ctx);
+  if (!(outcome instanceof Promise)) isOver = true;
+  return { outcome: outcome instanceof Promise ? outcome.finally(() => isOver = true) : outcome, failures };
 }
+
+const LATE = "batch.fail comes too late: its handler has returned, and the message is done; await what calls it";
 
 /** One run of a batch. */
 export class BatchRun {
@@ -105,8 +113,8 @@ export class BatchRun {
       return member instanceof CatgaError || behind[i] === "behind" ? [] : [member];
     });
     if (members.length === 0) return { ok: true, value: undefined };
-    const { batch, failures } = batchOf(members);
+    const { outcome, failures } = runBatch(handler, members, ctx);
     this.#failures = failures;
-    return handler.run(batch, ctx);
+    return outcome;
   }
 }

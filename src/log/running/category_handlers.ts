@@ -8,7 +8,7 @@ import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
-import { batchOf, type BatchRun } from "./batch_run.ts";
+import { type BatchRun, runBatch } from "./batch_run.ts";
 
 /** What runs for the messages of a category. */
 export interface CategoryHandlers {
@@ -78,12 +78,11 @@ function ofOne(handler: DurableHandler): DurableHandler {
     ...handler,
     run: (payload, ctx) => {
       const { id, key, position = 0, attempt, headers } = ctx;
-      const { batch, failures } = batchOf([{ payload, id, key, position, attempt, headers }]);
+      const { outcome, failures } = runBatch(handler, [{ payload, id, key, position, attempt, headers }], ctx);
       const ended = (outcome: Outcome): Outcome => {
         const [error] = failures.values();
         return outcome instanceof Refusal || !outcome.ok || error === undefined ? outcome : { ok: false, error };
       };
-      const outcome = handler.run(batch, ctx);
       return outcome instanceof Promise ? outcome.then(ended) : ended(outcome);
     },
   };

@@ -1,0 +1,137 @@
+/** What becomes of a cluster as it grows: of real nodes in a few processes, and of simulated ones on virtual time. */
+import type { Program } from "../program.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+import type { Effort } from "./section.ts";
+
+/** Real nodes, in so many processes beside that of the one that dies. */
+const REAL = [10, 100, 200];
+const PROCESSES = 4;
+/** How many nodes a process starts in one task. */
+const PART = 10;
+const SIMULATED = [10, 100, 200];
+
+/** Figures of a node that has nothing to do, in a second; `processor` in ms. */
+interface Idle {
+  readonly heard: number;
+  readonly said: number;
+  readonly bytes: number;
+  readonly processor: number;
+}
+
+/** Figures of one cluster: `joined` and `known` in ms, `resident` in MB a node. */
+interface Grown extends Idle {
+  readonly joined: number;
+  readonly known: number;
+  readonly resident: number;
+}
+
+/** Measures clusters of nodes with 100 contracts each. */
+export async function ofNodes(stage: Stage, effort: Effort): Promise<Table[]> {
+  const [few] = REAL;
+  const sizes = { real: effort.quick ? [few] : REAL, simulated: effort.quick ? [few] : SIMULATED };
+  const columns = [
+    ...sizes.real.map((nodes) => `${nodes}`),
+    ...sizes.simulated.map((nodes) => `${nodes}, simulated`),
+  ];
+  const grown: Grown[] = [];
+  for (const nodes of sizes.real) grown.push(await real(stage, effort, nodes));
+  for (const nodes of sizes.simulated) grown.push(await simulated(stage, nodes));
+  const of = (figure: keyof Grown) => grown.map((cluster) => [cluster[figure]]);
+  const table = { columns, pairs: [] };
+  return [
+    {
+      ...{ ...table, id: "growth-nodes", title: "Growth in nodes: the last one joins, another one dies", unit: "ms" },
+      rows: [
+        { name: "from the join until every node knows", cells: of("joined") },
+        { name: "from a death until every node knows", cells: of("known") },
+      ],
+      notes: [
+        "each node has 100 contracts; real ones are in four processes on the same cores as their server",
+        "simulated ones are in one process on virtual time, and messages take up to 5 ms each way",
+      ],
+    },
+    {
+      ...{
+        ...table,
+        id: "growth-nodes-traffic",
+        title: "Growth in nodes: one that has nothing to do",
+        unit: "per second",
+      },
+      rows: [{ name: "messages heard", cells: of("heard") }, { name: "messages said", cells: of("said") }],
+      notes: [
+        "pings and their answers, heartbeats of the store, and the records of the others",
+        "real ones: in the 10 s after the start, in which each writes its record once more; simulated ones: for as long as a record stands",
+      ],
+    },
+    {
+      ...{
+        ...table,
+        id: "growth-nodes-bytes",
+        title: "Growth in nodes: bytes that one hears in a second",
+        unit: "bytes",
+      },
+      rows: [{ name: "heard", cells: of("bytes") }],
+      notes: [],
+    },
+    {
+      ...{ ...table, id: "growth-nodes-processor", title: "Growth in nodes: processor of one in a second", unit: "ms" },
+      rows: [{ name: "nothing to do", cells: of("processor") }],
+      notes: ["simulated: with all that a server would do"],
+    },
+    {
+      ...{ ...table, id: "growth-nodes-memory", title: "Growth in nodes: resident memory for each", unit: "MB" },
+      rows: [{ name: "its connection included", cells: of("resident") }],
+      notes: ["nodes in one process share what they load, but not what they know of others"],
+    },
+  ];
+}
+
+async function simulated(stage: Stage, nodes: number): Promise<Grown> {
+  const program = await stage.start("programs/growth_nodes.ts", ["simulated"]);
+  const empty = await program.megabytes();
+  await program.ask("populate", { nodes: nodes - 1 });
+  const joined = await program.ask<number>("join");
+  const idle = await program.ask<Idle>("rest");
+  const resident = (await program.megabytes() - empty) / nodes;
+  const known = await program.ask<number>("die");
+  await stage.clear();
+  return { ...idle, joined, known, resident };
+}
+
+async function real(stage: Stage, effort: Effort, nodes: number): Promise<Grown> {
+  const namespace = `growth-nodes-${nodes}`;
+  const begin = () => stage.start("programs/growth_nodes.ts", ["real", stage.url]);
+  const programs: Program[] = [];
+  for (let i = 0; i < PROCESSES; i++) programs.push(await begin());
+  const mortal = await begin();
+  const empty = await programs[0].megabytes();
+  const share = (at: number) => Math.floor((nodes - 1 + at) / PROCESSES);
+  // by parts, for a task has to end within a minute
+  await Promise.all(programs.map(async (program, at) => {
+    for (let left = share(at); left > 0; left -= PART) {
+      await program.ask("start", { namespace, nodes: Math.min(PART, left) });
+    }
+  }));
+  await allSee(programs, nodes - 1);
+  const began = performance.now();
+  await mortal.ask("start", { namespace, nodes: 1 });
+  await allSee(programs, nodes);
+  const joined = performance.now() - began;
+  const idle = await programs[0].ask<Idle>("idle", { ms: effort.ms(10_000, 1_000) });
+  const resident = (await programs[0].megabytes() - empty) / share(0);
+  const died = performance.now();
+  await mortal.stop();
+  await allSee(programs, nodes - 1);
+  const known = performance.now() - died;
+  await stage.clear();
+  return { ...idle, joined, known, resident };
+}
+
+async function allSee(programs: readonly Program[], total: number): Promise<void> {
+  await Promise.all(programs.map(async (program) => {
+    for (let tries = 0; !await program.ask<boolean>("see", { total }); tries++) {
+      if (tries === 12) throw new Error(`${total} nodes do not see each other`);
+    }
+  }));
+}

@@ -559,6 +559,26 @@ describe("runs", () => {
     assertEquals(ran, ["first a"]);
   });
 
+  it("the drain of a node with open runs is no outage of the subscription that calls for them", async () => {
+    const Order = workflow<void, string>("Order");
+    const lines: string[] = [];
+    const note = (text: string) => void lines.push(text);
+    await using cluster = await testCluster(["a", "b"], {
+      logger: { debug() {}, info: note, warn: note, error: note },
+      node: (id) => ({
+        handlers: Order.handle(async (flow) => {
+          await flow.sleep("a while", 4_000);
+          return await flow.step("second", () => id);
+        }),
+      }),
+    });
+    const run = unwrap(await cluster.app("b").start(Order));
+    await cluster.advance(500);
+    await cluster.app("b").drain();
+    assertEquals(unwrap(await cluster.app("a").result(Order, run, { timeout: 30_000 })), "a");
+    assertEquals(lines.filter((line) => line.includes(" waits: ")), []);
+  });
+
   it("a long run is resumed: each of its steps has run once", async () => {
     const Long = workflow<void, number>("Long");
     const Go = Long.signal("Go");

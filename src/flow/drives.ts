@@ -288,10 +288,8 @@ export class Drives {
 }
 
 function leaving({ workflow, run }: RunRef): CatgaError {
-  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, {
-    retryable: true,
-    details: ALONE,
-  });
+  const message = `run ${run} of ${workflow} goes on at another node`;
+  return new CatgaError("UNAVAILABLE", message, { retryable: true, details: ALONE });
 }
 
 function behind({ ref: { workflow, run }, sequence }: Call): CatgaError {

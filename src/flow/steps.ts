@@ -105,8 +105,7 @@ export class Steps {
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
     const kind = contract?.kind as string;
     if (kind !== "command" && kind !== "query" && kind !== "workflow") {
-      const message = `flow.send takes a command, a query or a workflow; got ${show(contract)}`;
-      return this.#state.misused(new TypeError(message));
+      return this.#state.misused(new TypeError(`flow.send takes a command, query or workflow; got ${show(contract)}`));
     }
     const { name = contract.name, ...rest } = options;
     if (kind === "workflow") {

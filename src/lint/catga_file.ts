@@ -107,8 +107,8 @@ export class CatgaFile {
     const sent = this.senderCall(call);
     if (sent !== undefined) return sent.method;
     const callee = bare(call.callee);
-    const method = callee.type === "MemberExpression" ? memberName(callee) : undefined;
-    if (callee.type !== "MemberExpression" || method === undefined) return undefined;
+    if (callee.type !== "MemberExpression") return undefined;
+    const method = memberName(callee) ?? "";
     if (AWAITED.has(method) && this.senderKind(callee.object) !== undefined) return method;
     return AWAITED_OF_FLOW.has(method) && this.#isFlow(callee.object) ? method : undefined;
   }

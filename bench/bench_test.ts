@@ -4,10 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { requireNatsServer } from "../tools/nats_server.ts";
-import { readRun } from "./run.ts";
+import { readRun, type Run } from "./run.ts";
 import { median } from "./statistics.ts";
 
 const file = fileURLToPath(new URL("bench.ts", import.meta.url));
@@ -26,18 +26,6 @@ function bench(...args: string[]): Promise<string> {
   });
 }
 
-/** Runs these sections of the bench; gives what it printed, and its figures. */
-async function measured(...sections: string[]) {
-  const folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
-  try {
-    const json = join(folder, "run.json");
-    const printed = await bench(...sections, ...TRIAL, json);
-    return { printed, run: await readRun(json) };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 /** The sections, with the tables that they make. */
 const SECTIONS: readonly (readonly [what: string, sections: readonly string[], tables: readonly string[]])[] = [
   ["events", ["events"], ["events"]],
@@ -52,24 +40,13 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "log-behind-memory",
     "log-model",
   ]],
-  ["entities: commands, loading, and a growing number of them", [
-    "entities",
-    "entities-growth",
-    "entities-endurance",
-  ], [
+  ["entities: commands and loading", ["entities"], [
     "entities",
     "entities-processor",
     "entities-steady",
     "entities-alone",
     "entities-together",
     "entities-load",
-    "entities-growth",
-    "entities-growth-memory",
-    "entities-growth-load",
-    "entities-growth-loads",
-    "entities-endurance",
-    "entities-endurance-processor",
-    "entities-endurance-memory",
   ]],
   ["workflows: runs, resuming and waking, and many that sleep", ["workflows", "workflows-growth"], [
     "workflows",
@@ -82,12 +59,28 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
 ];
 
 describe("bench", await requireNatsServer(), () => {
-  for (const [what, sections, tables] of SECTIONS) {
-    it(`measures ${what}: each figure of each table, written for a later run to be compared with`, async () => {
-      const { printed, run } = await measured(...sections);
-      assertStringIncludes(printed, run.setting.runtime);
-      assertEquals(run.tables.map(({ id }) => id), tables);
-      for (const { id, columns, rows } of run.tables) {
+  let folder: string;
+  let printed: string;
+  let run: Run;
+
+  // all in one run: a section takes over the programs of the one before
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "catga-bench-"));
+    const json = join(folder, "run.json");
+    printed = await bench(...SECTIONS.flatMap(([, sections]) => sections), ...TRIAL, json);
+    run = await readRun(json);
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  it("prints the tables that it writes for a later run to be compared with", () => {
+    assertStringIncludes(printed, run.setting.runtime);
+    for (const { title } of run.tables) assertStringIncludes(printed, title);
+    assertEquals(run.tables.map(({ id }) => id), SECTIONS.flatMap(([, , tables]) => tables));
+  });
+
+  for (const [what, , tables] of SECTIONS) {
+    it(`measures ${what}: each figure of each table`, () => {
+      for (const { id, columns, rows } of run.tables.filter(({ id }) => tables.includes(id))) {
         for (const { name, cells } of rows) {
           assertEquals(cells.length, columns.length, `${id}: ${name}`);
           for (const rounds of cells) assertGreater(median(rounds), 0, `${id}: ${name}`);

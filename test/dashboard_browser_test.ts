@@ -110,6 +110,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
   it("lets the browser in, and shows nodes, contracts, traffic and subscriptions", async () => {
     await eventually("its address", () => dashboard.out.includes("\n"));
     await browser.goto(dashboard.out.trim());
+    await browser.layOutAll();
     await browser.until("four nodes", has("#tiles", /Nodes\s+4\s+all answer/));
     assertMatch(await browser.evaluate("location.href"), /^http:\/\/127\.0\.0\.1:\d+\/[\w-]{12}\/$/);
     assertEquals(await browser.evaluate("document.cookie"), "");
@@ -127,6 +128,20 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("a letter of each service", has("#letters > .frame", /(NO_PRINTER: out of paper[\s\S]*){3}/));
     await browser.evaluate(`document.querySelector("#letters > .frame td.actions button").click()`);
     assertMatch(await browser.evaluate(text("#letters > .frame .detail")), /"orderId": "p-1"/);
+    await browser.evaluate(`[...document.querySelectorAll("#letters > .frame td.actions button")]
+      .find(({ innerText }) => innerText === "Edit").click()`);
+    await browser.until("its payload", `document.querySelector("#confirm-payload")?.value.includes("p-1")`);
+    await browser.evaluate(`document.querySelector("#confirm-payload").value =
+      '{ "orderId": "p-1", "poison": true, "by": "hand" }'`);
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("the request", has("#said", /^1 to be replayed with its new payload/));
+    // it fails again, and is the newest
+    await browser.until(
+      "the edited letter",
+      `document.querySelector("#letters > .frame td.actions button").click() ||
+        /"by": "hand"[\\s\\S]*before it was edited:[^"]*\\{"orderId":"p-1","poison":true\\}/
+          .test([...document.querySelectorAll("#letters > .frame .detail")].map((row) => row.innerText).join(" "))`,
+    );
     nodes.get("orders-1")!.say("heal");
     await eventually("each node to be healed", () => [...nodes.values()].every(({ out }) => out.includes("healed")));
     await browser.until("a group of each service", has("#groups", /(decided: NO_PRINTER: out of paper[\s\S]*){3}/));
@@ -144,6 +159,70 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("its end", has("#letters", /\nnone$/));
   });
 
+  it("skips a step of a stuck run, cancels another, and has a third one tried again", async () => {
+    const runs = ["r-1", "r-2", "r-3"];
+    for (const id of runs) nodes.get("shop-1")!.say(`export ${id}`);
+    const row = (id: string) =>
+      `[...document.querySelectorAll("#runs tbody tr")].find((row) => row.innerText.includes("${id}"))`;
+    const look = (what: string, words: RegExp) =>
+      browser.until(
+        what,
+        `document.querySelector("#runs-form button").click() || ${has("#runs .frame", words)}`,
+      );
+    const click = (id: string, title: string) =>
+      browser.evaluate(`[...${row(id)}.querySelectorAll("button")].find((b) => b.innerText === "${title}").click()`);
+    const enter = (name: string, value: string) =>
+      browser.evaluate(`document.querySelector("#confirm-${name}").value = ${JSON.stringify(value)}`);
+    const agree = () => browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    const isOpen = () => browser.evaluate(`document.querySelector("#confirm").open`);
+    await look("the runs", /(r-\d\s+stuck[\s\S]*upload[\s\S]*the disk is full[\s\S]*){3}/);
+    await click("r-1", "Skip");
+    assertEquals(await browser.evaluate(text("#confirm-step")), "upload");
+    await agree();
+    assertEquals(await isOpen(), true); // there is no reason yet
+    await enter("reason", "sent by hand");
+    await enter("value", "{ file: 7 }");
+    await agree();
+    assertEquals(await isOpen(), true); // it is not JSON
+    await enter("value", `{ "file": 7 }`);
+    await agree();
+    await browser.until("the skipped step", has("#said", /^1 skipped/));
+    await click("r-2", "Cancel");
+    await enter("reason", "nobody needs it");
+    await agree();
+    await browser.until("the cancelled run", has("#said", /^1 to be cancelled/));
+    await click("r-3", "Retry");
+    await agree();
+    await browser.until("the retried run", has("#said", /^1 to be tried again/));
+    await browser.evaluate(`document.querySelector("#runs-status").value = ""`);
+    await look("their ends", /^(?=[\s\S]*r-1\s+done)(?=[\s\S]*r-2\s+failed)(?=[\s\S]*r-3\s+stuck)/);
+    const timeline = async (id: string, words: RegExp) => {
+      await click(id, "Timeline");
+      assertMatch(await browser.evaluate(text("#runs .detail pre")), words);
+      await click(id, "Hide");
+    };
+    await timeline("r-1", /skipped upload \{"value":\{"file":7\},"reason":"sent by hand"\}\n.*ended/);
+    await timeline("r-2", /cancelled "nobody needs it"/);
+    await timeline("r-3", /retried\n[\s\S]*failed upload/);
+    await click("r-3", "Cancel");
+    await enter("reason", "nobody mends it");
+    await agree();
+  });
+
+  it("finds an event by its key, and a run by its id", async () => {
+    const search = async (what: string, hit: RegExp) => {
+      await browser.evaluate(`document.querySelector("#search-text").value = "${what}"`);
+      await browser.evaluate(`document.querySelector("#search-form button").click()`);
+      await browser.until(what, has("#search .frame", hit));
+    };
+    await search("p-1", /event\s+orders\.Placed\s+\S+\s+p-1/);
+    await search("r-1", /run\s+Export\s+r-1\s[\s\S]*done/);
+    assertMatch(
+      await browser.evaluate(text("#search-about")),
+      /^1 hit; read: entities and runs by id, all \d+ dead letters and retries, (all [\d,]+|the last [\d,]+ of [\d,]+)/,
+    );
+  });
+
   it("shows a lock with its waiters, and a schedule", async () => {
     nodes.get("orders-1")!.say("hold order:42");
     await browser.until("the holder", has("#locks", /lock\s+order:42\s+orders-1/));
@@ -158,6 +237,8 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     // the row may go before the request is answered
     await browser.until("what was done", has("#said", /^1 cancelled/));
     await browser.evaluate(`document.querySelector("#said").textContent = ""`);
+    // the nodes on which the runs were stuck know nothing of what became of them
+    await browser.until("the end of the alarms of runs", `!document.querySelector("#all-well").hidden`);
     for (const [name, width, height, colors] of PICTURED) {
       await browser.show(width, height, colors);
       await browser.evaluate("new Promise((resolve) => setTimeout(resolve, 300))");
@@ -196,6 +277,18 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     assertLess(took, 20_000);
   });
 
+  it("names a node whose clock is wrong, and its release as a deploy", async () => {
+    const late = await Child.start(
+      "deno",
+      ...["test/processes/dashboard_node.ts", server.url, "orders-3", "orders", "0", "60000", "2"],
+    );
+    nodes.set("orders-3", late);
+    await browser.until("the alarm", has("#alarms", /The clock of orders-3 is \d+\.\d s ahead of those of the others/));
+    await browser.until("the deploy", has("#timeline", /deployed\s+orders-3: release 2, before 1/));
+    await late.kill();
+    await browser.until("its end", has("#alarms", /^(?![\s\S]*The clock of orders-3)/));
+  });
+
   it("says that it has lost NATS, and goes on when it is back", async () => {
     const { storeDir } = server;
     await server.kill("SIGKILL");
@@ -226,23 +319,48 @@ describe(
   "the page of the dashboard, with 50 nodes, 100 contracts and 10,000 dead letters",
   { skip, timeout: 120_000 },
   () => {
-    it("spends little of each second on what changes in it", async () => {
-      const streams = new Streams({
-        hello: () => ({ namespace: "big", address: "nats", version: "1", allowChanges: true, now: Date.now() }),
-        history: () => ({}),
-        onLook: () => {},
-        onLeave: () => {},
-      });
-      await using server = await DashboardServer.listen({
+    let server: DashboardServer;
+    let browser: Browser;
+    const streams = new Streams({
+      hello: () => ({ namespace: "big", address: "nats", version: "1", allowChanges: true, now: Date.now() }),
+      history: () => ({}),
+      onLook: () => {},
+      onLeave: () => {},
+    });
+    before(async () => {
+      server = await DashboardServer.listen({
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
+        search: () => Promise.resolve(""),
+        letter: () => Promise.resolve(undefined),
         runs: () => Promise.resolve([]),
       });
-      await using browser = await Browser.open(path);
+      browser = await Browser.open(path);
       await browser.show(1280, 1000, "light");
       await browser.goto(server.address);
       await browser.until("the page", has("#connection", /^live$/));
-      const labels = Array.from({ length: 50 }, (_, n) => `service${n % 9}-${n}`);
+    });
+    after(async () => {
+      await browser?.[Symbol.asyncDispose]();
+      await server?.[Symbol.asyncDispose]();
+    });
+
+    const labels = Array.from({ length: 50 }, (_, n) => `service${n % 9}-${n}`);
+    const contracts = (n: number, first = 0) =>
+      Array.from({ length: 100 }, (_, i) => ({
+        ...{
+          name: `orders.Contract${first + i}`,
+          kind: "command" as const,
+          rate: i + n,
+          failing: n % 3,
+          refusing: 0,
+          p50: 1,
+          p99: n + 1,
+        },
+        ...{ inHand: n % 5, codes: [["HANDLER_FAILED", n]] as const, nodes: labels.slice(0, 12), handlers: 50 },
+      }));
+
+    it("spends little of each second on what changes in it", async () => {
       const second = (n: number) => {
         const letters = Array.from({ length: 200 }, (_, i) => ({
           ...{ place: `p${i + n}`, service: "mails", subscription: "receipts", position: i + n, id: `m${i + n}` },
@@ -260,6 +378,7 @@ describe(
             request: undefined,
             group: "TypeError: no card",
             business: false,
+            history: "",
           },
         }));
         streams.send("letters", { shown: letters, total: 10_000 });
@@ -278,21 +397,7 @@ describe(
           } as const)),
           ...{ total: 50, counts: { live: 50, suspect: 0, gone: 0, drained: 0 }, cycles: 0 },
         });
-        streams.send("contracts", {
-          shown: Array.from({ length: 100 }, (_, i) => ({
-            ...{
-              name: `orders.Contract${i}`,
-              kind: "command" as const,
-              rate: i + n,
-              failing: n % 3,
-              refusing: 0,
-              p50: 1,
-              p99: n + 1,
-            },
-            ...{ inHand: n % 5, codes: [["HANDLER_FAILED", n]] as const, nodes: labels.slice(0, 12), handlers: 50 },
-          } as const)),
-          total: 100,
-        });
+        streams.send("contracts", { shown: contracts(n), total: 100 });
       };
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));
@@ -318,6 +423,22 @@ describe(
       assertLess(rows, 200);
       const height = await browser.evaluate<number>("document.documentElement.scrollHeight");
       assertLess(height, 12_000);
+    });
+
+    it("writes and moves only what changed, and does not lay out what is far from the screen", async () => {
+      await browser.evaluate(`window.written = [];
+        new MutationObserver((records) => written.push(...records))
+          .observe(document.querySelector("#contracts tbody"), { subtree: true, childList: true, attributes: true })`);
+      const [one, ...others] = contracts(20);
+      streams.send("contracts", { shown: [{ ...one, rate: 4_711 }, ...others], total: 100 });
+      await browser.until("the rate", has("#contracts", /4,711/));
+      assertEquals(await browser.evaluate("written.splice(0).length"), 1);
+      streams.send("contracts", { shown: contracts(20, 1), total: 100 });
+      await browser.until("the last of the page", has("#contracts", /orders\.Contract50/));
+      assertEquals(await browser.evaluate("written.filter(({ target }) => target.tagName === 'TBODY').length"), 2);
+      const laidOut = (id: string) =>
+        browser.evaluate(`document.querySelector("${id}").checkVisibility({ contentVisibilityAuto: true })`);
+      assertEquals([await laidOut("#nodes table"), await laidOut("#entity-form")], [true, false]);
     });
   },
 );
@@ -354,17 +475,28 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       streams,
       change: undefined,
       entity: () => Promise.resolve(undefined),
+      letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
+      search: () =>
+        Promise.resolve({
+          hits: TEXTS.map((each) => shownText(each)).map((each) => ({
+            ...{ where: "event", name: each, id: each, key: each, correlation: each, causation: each, at: 1 } as const,
+            ...{ place: each, payload: shownValue(each) },
+          })),
+          searched: [shownText(MARKUP)],
+        }),
       runs: () => Promise.resolve([]),
     });
     await using browser = await Browser.open(path);
     await browser.show(1280, 1000, "light");
     await browser.goto(server.address);
+    await browser.layOutAll();
     await browser.until("the page", has("#connection", /^live$/));
     const hostile = TEXTS.map((each) => shownText(each));
     const letters = TEXTS.map((each, n) => ({
       ...{ place: `p${n}`, service: hostile[n], subscription: hostile[n], position: n, id: hostile[n] },
       ...{ contract: hostile[n], key: hostile[n], attempts: 1, code: hostile[n], error: hostile[n], at: 1 },
       ...{ payload: shownValue({ [each]: each }), request: undefined, cause: hostile[n], group: "", business: false },
+      history: hostile[n],
     }));
     streams.send("letters", { shown: letters, total: 5 });
     streams.send(
@@ -400,7 +532,8 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send(
       "runs",
       hostile.map((each) => ({
-        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, timeline: each },
+        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, steps: [each] },
+        timeline: each,
       } as const)),
     );
     streams.send("problems", hostile.map((part) => ({ part, message: part })));
@@ -415,6 +548,10 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       `document.querySelectorAll("#letters, #alarms").forEach((section) =>
         section.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,
     );
+    await browser.evaluate(`document.querySelector("#search-text").value = "x"`);
+    await browser.evaluate(`document.querySelector("#search-form button").click()`);
+    await browser.until("the hits", `document.querySelectorAll("#search tbody tr").length === 5`);
+    await browser.evaluate(`document.querySelectorAll("#search td.actions button").forEach((b) => b.click())`);
     const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
     const nodes = [circle(hostile[0]), circle("b")];
     streams.send("traffic", { byService: false, nodes, edges: [[0, 1, 9, 0]], total: 1 });

@@ -9,7 +9,7 @@ import process from "node:process";
 import { quantile } from "../statistics.ts";
 import { answer } from "./answer.ts";
 import { type Order, order } from "./load.ts";
-import type { RemoteOptions } from "./remote.ts";
+import { type RemoteOptions, started } from "./remote.ts";
 
 /** What a client can do. */
 export interface Decider {
@@ -52,10 +52,9 @@ export interface Reading {
   readonly events: number;
 }
 
-/** Runs the side that the arguments name: `node` or `client`, and then the options. */
+/** Runs the side that the bench started it as. */
 export async function runDecided(decided: Decided): Promise<void> {
-  const [side, text] = process.argv.slice(2);
-  const options = JSON.parse(text) as RemoteOptions;
+  const { side, options } = started();
   if (side === "node") {
     await decided.node(options);
     return answer({});

@@ -8,7 +8,7 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { quantile } from "../statistics.ts";
 import { answer, type Tasks } from "./answer.ts";
-import type { RemoteOptions } from "./remote.ts";
+import { type RemoteOptions, started } from "./remote.ts";
 
 /** What a client can do. */
 export interface Starter {
@@ -40,10 +40,9 @@ export interface Ran {
   readonly p99: number;
 }
 
-/** Runs the side that the arguments name: `node` or `client`, and then the options. */
+/** Runs the side that the bench started it as. */
 export async function runFlowing(flowing: Flowing): Promise<void> {
-  const [side, text] = process.argv.slice(2);
-  const options = JSON.parse(text) as RemoteOptions;
+  const { side, options } = started();
   /** The processor's time that this process has taken, in ms. */
   const processor = () => {
     const { user, system } = process.cpuUsage();

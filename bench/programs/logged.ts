@@ -9,7 +9,7 @@ import process from "node:process";
 import { quantile } from "../statistics.ts";
 import { answer } from "./answer.ts";
 import { type Order, order } from "./load.ts";
-import { now, type RemoteOptions } from "./remote.ts";
+import { now, type RemoteOptions, started } from "./remote.ts";
 
 /** What is stored: an order, and, where it is timed, when it was published, in ms since 1970, with fractions. */
 export interface Stored extends Order {
@@ -50,10 +50,9 @@ export interface Storing {
   readonly ids?: boolean;
 }
 
-/** Runs the side that the arguments name: `node` or `client`, and then the options. */
+/** Runs the side that the bench started it as. */
 export async function runLogged(logged: Logged): Promise<void> {
-  const [side, text] = process.argv.slice(2);
-  const options = JSON.parse(text) as RemoteOptions;
+  const { side, options } = started();
   if (side === "node") await runNode(logged, options);
   else await runClient(logged, options);
 }

@@ -56,10 +56,15 @@ export interface Heard {
   readonly last: number;
 }
 
-/** Runs the side that the arguments name: `node` or `client`, and then the options. */
-export async function runRemote(remote: Remote): Promise<void> {
+/** What the bench started this program as: the side, `node` or `client`, and its options. */
+export function started(): { side: string; options: RemoteOptions } {
   const [side, text] = process.argv.slice(2);
-  const options = JSON.parse(text) as RemoteOptions;
+  return { side, options: JSON.parse(text) };
+}
+
+/** Runs the side that the arguments name. */
+export async function runRemote(remote: Remote): Promise<void> {
+  const { side, options } = started();
   if (side === "node") {
     let count = 0;
     let last = 0;

@@ -4,7 +4,7 @@ import { catga, stream } from "../../mod.ts";
 import { quantile } from "../statistics.ts";
 import { answer } from "./answer.ts";
 import type { Latencies } from "./load.ts";
-import { now, type RemoteOptions } from "./remote.ts";
+import { now, started } from "./remote.ts";
 
 /** Without `count` one item each `every` ms, with the time in it; else so many of 100 bytes of JSON. */
 interface Wanted {
@@ -17,8 +17,7 @@ type Read = (wanted: Wanted, each: (item: string | number) => boolean) => Promis
 
 const ITEM = "x".repeat(98);
 const Items = stream<Wanted, string | number>("Items");
-const [side, text] = process.argv.slice(2);
-const options = JSON.parse(text) as RemoteOptions;
+const { side, options } = started();
 const { url, group, transport, variant } = options;
 /** How many messages nats.js publishes in a turn of the event loop; NaN: it is Catga. */
 const PER_TURN = Number(variant);

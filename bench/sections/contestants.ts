@@ -26,6 +26,8 @@ export interface Contestant {
 /** A contestant whose programs run. */
 export interface Running {
   readonly name: string;
+  /** Its program: sections give the same name to several. */
+  readonly file: string;
   readonly against: readonly string[];
   readonly client: Program;
   readonly nodes: readonly Program[];
@@ -108,12 +110,11 @@ export class Company {
    * left out.
    */
   async engage(contestants: readonly Contestant[]): Promise<Running[]> {
-    const kept = this.#running.filter(({ name, client }) =>
-      this.#stage.runs(client) && contestants.some((contestant) => contestant.name === name)
-    );
+    const same = (running: Running) => ({ name, file }: Contestant) => running.name === name && running.file === file;
+    const kept = this.#running.filter((running) => this.#stage.runs(running.client) && contestants.some(same(running)));
     await this.#stage.clear(kept.flatMap(({ client, nodes }) => [client, ...nodes]));
     const all = await Promise.all(contestants.map((contestant) => {
-      return kept.find(({ name }) => name === contestant.name) ?? this.#start(contestant);
+      return kept.find((running) => same(running)(contestant)) ?? this.#start(contestant);
     }));
     return this.#running = all.filter((running) => running !== undefined);
   }
@@ -125,7 +126,7 @@ export class Company {
     return await this.#stage.orLeaveOut(name, file, async () => {
       const servers = await Promise.all(Array.from({ length: nodes }, () => start("node")));
       const client = await start("client");
-      return { name, against, nodes: servers, client, options: told, drop: this.#stage.dropping(name, file) };
+      return { name, file, against, nodes: servers, client, options: told, drop: this.#stage.dropping(name, file) };
     });
   }
 }

@@ -21,9 +21,9 @@ contracts, subscriptions, dead letters, schedules, locks and events, as they
 change. The address has a secret token: whoever has it may look. Ends at Ctrl-C.
 
 The page only shows, until --allow-changes lets it replay and discard dead
-letters. It listens on 127.0.0.1 only; with --host, other machines can reach it,
-without encryption. While no browser is connected, it asks the cluster for
-nothing.`,
+letters, cancel schedules, and retry, skip and cancel in runs of workflows. It
+listens on 127.0.0.1 only; with --host, other machines can reach it, without
+encryption. While no browser is connected, it asks the cluster for nothing.`,
   async run(_, flags, terminal) {
     const port = flags.number("port", 0, 65_535) ?? PORT;
     const host = flags.text("host") ?? "127.0.0.1";
@@ -48,7 +48,7 @@ nothing.`,
         else terminal.write(`${address}\n`);
         terminal.say(
           `the dashboard of ${view.namespace} at ${view.address}${
-            allowChanges ? ", which may replay and discard dead letters" : ""
+            allowChanges ? ", which may change dead letters, schedules and runs" : ""
           }; Ctrl-C ends it`,
         );
         const lost = new AbortController();
@@ -79,7 +79,7 @@ export function sourceOf(view: ClusterView): DashboardSource {
     stream: (kind) => view.stream(kind),
     server: () => view.server(),
     runs: (options) => runsOf(view, options),
-    cancelRun: (workflow, id) => cancelRun(view, workflow, id, "cancelled on the dashboard"),
+    cancelRun: (workflow, id, reason) => cancelRun(view, workflow, id, reason),
     asker() {
       const pinger = view.pinger();
       return {

@@ -64,7 +64,7 @@ export const COMMAND_FLAGS = {
   seconds: { value: "N", summary: "how long each row takes, in s; 1" },
   port: { value: "N", summary: "the port of the page; 4280; 0 for any that is free" },
   host: { value: "NAME", summary: "what the page listens on; 127.0.0.1" },
-  "allow-changes": { summary: "lets the page replay and discard dead letters" },
+  "allow-changes": { summary: "lets the page change dead letters, schedules and runs" },
   payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 

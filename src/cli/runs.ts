@@ -1,5 +1,5 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import type { RunEntry, RunInfo, RunStatus } from "../contract/flow.ts";
+import type { RunEntry, RunInfo, RunsOptions } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import { runInfos, STATUS, tellRun } from "../flow/run_infos.ts";
@@ -143,13 +143,10 @@ async function changed(log: RunLog, info: RunInfo, change: Change, terminal: Ter
 
 const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
 
-/** The runs of a view, those that have changed longest ago first. */
-export async function* runsOf(
-  view: ClusterView,
-  options: { readonly workflow?: string | undefined; readonly id?: string; readonly status?: RunStatus | undefined },
-): AsyncIterableIterator<RunInfo> {
+/** The runs of a view, those that have changed last first. */
+export async function* runsOf(view: ClusterView, options: RunsOptions): AsyncIterableIterator<RunInfo> {
   const log = await logOf(view);
-  if (log !== undefined) yield* infosOf(log, { workflow: undefined, ...options });
+  if (log !== undefined) yield* infosOf(log, { ...options, newest: true });
 }
 
 /** Ends a run. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
@@ -174,10 +171,7 @@ async function logOf(view: ClusterView): Promise<RunLog | undefined> {
   });
 }
 
-function infosOf(
-  log: RunLog,
-  options: { readonly workflow: string | undefined; readonly id?: string; readonly status?: RunStatus | undefined },
-): AsyncIterableIterator<RunInfo> {
+function infosOf(log: RunLog, options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
   return runInfos(log, options, (ref, entry) => tellRun(log, ref, entry, () => true));
 }
 

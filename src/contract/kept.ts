@@ -66,8 +66,13 @@ export interface DeadLetter {
   readonly at: Date;
   /** Later messages of its contract and key that wait behind it. */
   readonly heldBehind: number;
-  /** Handles it again, with all its attempts, and then those behind it. Resolves when the request is stored. */
-  replay(): Promise<void>;
+  /** Its payloads before it was edited, oldest first: since when it was a dead letter with each, and that as JSON, cut. */
+  readonly history: readonly { readonly at: Date; readonly payload: string }[];
+  /**
+   * Handles it again, with all its attempts, and then those behind it; with another payload, if one is given, under its
+   * key. Resolves when the request is stored.
+   */
+  replay(options?: { readonly payload?: unknown }): Promise<void>;
   /** Removes it; those behind it go on. Resolves when the request is stored. */
   discard(): Promise<void>;
 }

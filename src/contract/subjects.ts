@@ -1,6 +1,6 @@
 /**
  * The subjects of messages between processes, below `catga.<namespace>`. Without its last part each is the prefix of
- * many.
+ * many. Streams, and the subjects of the log, entities and subscriptions: `log/format/names.ts`; buckets: `bucketName`.
  */
 
 /** Frames from one process to another. */

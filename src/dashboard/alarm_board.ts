@@ -27,8 +27,8 @@ export class AlarmBoard {
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
-  /** Those that are stuck. */
-  runs: readonly RunView[] = [];
+  /** Those that are stuck; `undefined`: they were not read. */
+  runs: readonly RunView[] | undefined;
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];
   #subscriptions: readonly ObservedSubscription[] = [];
@@ -135,8 +135,9 @@ export class AlarmBoard {
       })),
       streams: this.server?.streams ?? [],
       store: this.server?.store,
-      runs: this.runs.map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
-      others: this.others.map(shownAlarm),
+      runs: (this.runs ?? []).map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
+      // a node does not see that a run goes on at another one
+      others: this.others.filter(({ kind }) => kind !== "run-stuck" || this.runs === undefined).map(shownAlarm),
     };
     const alarms = alarmsOf(observed, this.#alarms);
     const before = new Set(this.#alarms.map(keyOf));

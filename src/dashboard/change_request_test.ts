@@ -5,6 +5,15 @@ import { readChange } from "./changes.ts";
 const read = (value: unknown) => readChange(JSON.stringify(value));
 
 describe("readChange", () => {
+  it("returns which letter gets which payload", () => {
+    const edit = { do: "edit", letter: "a.b", payload: "{}", tagged: false } as const;
+    assertEquals(read({ ...edit, by: "x" }), edit);
+    const wrong = "edit takes letter and payload, texts, and whether it is tagged";
+    for (const more of [{ letter: 7 }, { payload: {} }, { tagged: "no" }, { tagged: undefined }]) {
+      assertEquals(read({ ...edit, ...more }), wrong);
+    }
+  });
+
   it("returns which schedule to take back", () => {
     assertEquals(read({ do: "cancel", contract: "Mail", id: "m", by: "x" }), {
       do: "cancel",
@@ -30,9 +39,24 @@ describe("readChange", () => {
     for (const value of [null, 1, "replay", true, []]) assertEquals(read(value), "the body is not an object");
   });
 
+  it("returns what to do to which run: with a reason, unless it is tried again, and for a step", () => {
+    const run = { workflow: "Order", id: "7" };
+    assertEquals(read({ do: "retry run", ...run, reason: "x" }), { do: "retry run", ...run });
+    assertEquals(read({ do: "cancel run", ...run, reason: "x" }), { do: "cancel run", ...run, reason: "x" });
+    const skip = { do: "skip step", ...run, reason: "x", step: "charge", value: { ok: [1] } };
+    assertEquals(read({ ...skip, by: "x" }), skip as ReturnType<typeof read>);
+    assertEquals(read({ ...skip, step: 7 }), "skip step takes a step, a text");
+    assertEquals(read({ do: "retry run", workflow: "Order" }), "a run has workflow and id, texts");
+    for (const reason of [undefined, 7, "", " ", "x".repeat(401)]) {
+      const wrong = "cancel run takes a reason, a text of 1 to 400 characters";
+      assertEquals(read({ do: "cancel run", ...run, reason }), wrong);
+    }
+  });
+
   it("accepts no other action", () => {
+    const wrong = "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
-      assertEquals(read({ do: action, letters: ["a"] }), "do is replay, discard, cancel, retry run or cancel run");
+      assertEquals(read({ do: action, letters: ["a"] }), wrong);
     }
   });
 

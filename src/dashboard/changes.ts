@@ -1,6 +1,6 @@
 /**
- * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed and discarded,
- * runs of workflows tried again and cancelled. A request is checked as a whole before anything is done.
+ * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed, edited and discarded,
+ * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
 import type { DeadLetter } from "../contract/kept.ts";
@@ -11,7 +11,9 @@ import { messageId } from "../log/format/commit.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
+import { editLetter } from "./letter_edit.ts";
 import { readPlace, shownCause } from "./parked_views.ts";
+import { stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
 import type {
   CancelRequest,
@@ -36,11 +38,16 @@ export function readChange(body: string): ChangeRequest | string {
   if (what === "cancel") {
     return isText(contract) && isText(id) ? { do: what, contract, id } : "cancel takes contract and id, texts";
   }
-  if (what === "retry run" || what === "cancel run") {
-    const { workflow } = value;
-    return isText(workflow) && isText(id) ? { do: what, workflow, id } : "a run has workflow and id, texts";
+  if (what === "edit") {
+    const { letter, payload, tagged } = value;
+    return isText(letter) && isText(payload) && typeof tagged === "boolean"
+      ? { do: what, letter, payload, tagged }
+      : "edit takes letter and payload, texts, and whether it is tagged";
   }
-  if (what !== "replay" && what !== "discard") return "do is replay, discard, cancel, retry run or cancel run";
+  if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
+  if (what !== "replay" && what !== "discard") {
+    return "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
+  }
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
     return isFilter(matching)
@@ -53,6 +60,19 @@ export function readChange(body: string): ChangeRequest | string {
   return { do: what, letters };
 }
 
+function readRunChange(what: RunRequest["do"], given: Readonly<Record<string, unknown>>): RunRequest | string {
+  const { workflow, id, reason, step, value } = given;
+  if (!isText(workflow) || !isText(id)) return "a run has workflow and id, texts";
+  if (what === "retry run") return { do: what, workflow, id };
+  if (!isText(reason) || reason.trim() === "" || reason.length > LONGEST) {
+    return `${what} takes a reason, a text of 1 to ${LONGEST} characters`;
+  }
+  if (what === "cancel run") return { do: what, workflow, id, reason };
+  return isText(step) ? { do: what, workflow, id, reason, step, value } : "skip step takes a step, a text";
+}
+
+/** Characters of a reason. */
+const LONGEST = 400;
 /** Letters in one request. */
 const MOST = 1_000;
 const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
@@ -73,25 +93,33 @@ export function carryOut(
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
+  if (request.do === "edit") return editLetter(administration, request);
   if ("workflow" in request) return actOnRun(source, request);
   return settleLetters(administration, request);
 }
 
-async function actOnRun(source: DashboardSource, { do: what, workflow, id }: RunRequest): Promise<ChangeAnswer> {
-  const done = { done: 1, failed: 0, error: undefined };
+async function actOnRun(source: DashboardSource, request: RunRequest): Promise<ChangeAnswer> {
+  const { do: what, workflow, id, reason = "", step, value } = request;
+  const refused = (error: string): ChangeAnswer => ({ done: 0, failed: 1, error: shownText(error, 400) });
+  const done: ChangeAnswer = { done: 1, failed: 0, error: undefined };
   try {
     if (what === "cancel run") {
-      await source.cancelRun(workflow, id);
+      await source.cancelRun(workflow, id, reason);
       return done;
     }
     for await (const run of source.runs({ workflow, id })) {
-      await run.retry();
+      if (what === "retry run") await run.retry();
+      else {
+        const [, name] = stepsOf(run).find(([shown]) => shown === step) ?? [];
+        if (name === undefined) return refused(`the run neither does nor waits for the step ${step} now`);
+        await run.skip(name, value, reason);
+      }
       return done;
     }
-    return { done: 0, failed: 1, error: "there is no such run" };
+    return refused(`workflow ${workflow} has no run ${id}`);
   } catch (error) {
     if (!isCatgaError(error)) throw error;
-    return { done: 0, failed: 1, error: shownText(`${error.code}: ${error.message}`, 400) };
+    return refused(`${error.code}: ${error.message}`);
   }
 }
 
@@ -139,7 +167,7 @@ export async function settleLetters(
   }
   const { chosen, invalid } = bySubscription(letters);
   for (const { service, subscription, ids } of chosen) {
-    for await (const letter of administration.deadLetters({ service, subscription })) {
+    for await (const letter of administration.deadLetters({ service, subscription }, new Set(ids))) {
       const { position, publishedAt } = letter;
       if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
     }

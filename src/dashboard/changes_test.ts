@@ -1,11 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { DeadLetter } from "../contract/kept.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
 import { carryOut, settleLetters } from "./changes.ts";
 import { placeOf } from "./parked_views.ts";
-import type { DashboardSource } from "./view.ts";
+import type { DashboardSource, RunRequest } from "./view.ts";
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
@@ -38,13 +39,29 @@ describe("changes of the dashboard", () => {
     assertEquals(replayed, [7]);
   });
 
-  it("a run that is not there is none that was tried again: the page shows the beginning of a long id", async () => {
-    const source = { runs: async function* () {} } as unknown as DashboardSource;
-    const request = { do: "retry run", workflow: "Order", id: "7…" } as const;
-    assertEquals(await carryOut(source, { deadLetters: () => [] } as never, request), {
-      done: 0,
-      failed: 1,
-      error: "there is no such run",
-    });
+  it("a run is asked for by its id, and a step is skipped that it does or waits for", async () => {
+    const done: unknown[] = [];
+    const run = {
+      ...{ id: "7", pending: [{ name: "" }, { name: "charge \u202e" }] },
+      retry: () => Promise.resolve(void done.push("retry")),
+      skip: (...given: unknown[]) => Promise.resolve(void done.push(given)),
+    } as unknown as RunInfo;
+    const source = {
+      async *runs({ workflow, id }: RunsOptions) {
+        if (workflow === "Order" && id === "7") yield await Promise.resolve(run);
+      },
+      cancelRun: (...given: string[]) => Promise.resolve(void done.push(given)),
+    } as unknown as DashboardSource;
+    const act = async (request: RunRequest) => (await carryOut(source, { async *deadLetters() {} }, request)).error;
+    const ref = { workflow: "Order", id: "7", reason: "by hand" };
+    assertEquals(await act({ do: "retry run", workflow: "Order", id: "8" }), "workflow Order has no run 8");
+    assertEquals(await act({ do: "retry run", ...ref }), undefined);
+    assertEquals(await act({ do: "skip step", ...ref, step: "charge \\u{202e}", value: 3 }), undefined);
+    assertEquals(
+      await act({ do: "skip step", ...ref, step: "ship" }),
+      "the run neither does nor waits for the step ship now",
+    );
+    assertEquals(await act({ do: "cancel run", ...ref }), undefined);
+    assertEquals(done, ["retry", ["charge \u202e", 3, "by hand"], ["Order", "7", "by hand"]]);
   });
 });

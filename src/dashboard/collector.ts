@@ -99,7 +99,13 @@ class Looking {
     this.#nodes = new NodeWatch(source.transport.clock, (stats) => {
       past.contracts.take(stats);
       past.traffic.take(stats);
-    }, (what, info) => past.alarms.note(source.transport.clock.now(), what, labelOf(info)));
+    }, (what, info, more) => {
+      past.alarms.note(
+        source.transport.clock.now(),
+        what,
+        more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`,
+      );
+    });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
     const administration = this.#administration = new Administration({

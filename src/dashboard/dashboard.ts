@@ -6,7 +6,9 @@ import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { carryOut } from "./changes.ts";
+import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
+import { search } from "./search.ts";
 import { shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, EntityView } from "./view.ts";
 import { Streams } from "./streams.ts";
@@ -43,12 +45,20 @@ export async function serveDashboard(
     kept: () => source.stream("subscriptions"),
     nodes: () => [], // not asked for dead letters
   });
+  let searching: Promise<unknown> = Promise.resolve();
   return await DashboardServer.listen({
     host,
     port,
     streams,
     entity: (type, id) => readEntity(source, type, id),
     runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
+    letter: (place) => letterText(administration, place),
+    search(text) {
+      // one at a time: each reads up to 10,000 messages
+      const found = searching.then(() => search(source, administration, text));
+      searching = found.catch(() => {});
+      return found;
+    },
     change: !allowChanges ? undefined : (request) => carryOut(source, administration, request),
   });
 }

@@ -39,16 +39,18 @@ export class NodeWatch {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
   readonly #onStats: (stats: NodeStats) => void;
-  readonly #onChange: (what: NodeEvent, node: NodeInfo) => void;
+  readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
+  readonly #began: number;
   #turn = 0;
 
-  /** `onStats` gets what nodes have counted, `onChange` what becomes of them. */
+  /** `onStats` gets what nodes have counted, `onChange` what becomes of them, and more about it for people. */
   constructor(
     clock: Clock,
     onStats: (stats: NodeStats) => void,
-    onChange: (what: NodeEvent, node: NodeInfo) => void = () => {},
+    onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void = () => {},
   ) {
     this.#clock = clock;
+    this.#began = clock.now();
     this.#onStats = onStats;
     this.#onChange = onChange;
   }
@@ -120,6 +122,8 @@ export class NodeWatch {
     }
     const now = this.#clock.now();
     this.#onChange("joined", info);
+    const changes = this.#changes(info);
+    if (changes !== "") this.#onChange("deployed", info, changes);
     this.#nodes.set(change.key, {
       ...{ info, load, state: "live", since: now, joined: now, recorded: true },
       ...{ answered: -Infinity, ahead: undefined },
@@ -231,6 +235,20 @@ export class NodeWatch {
     node.load = [stats.inFlight, stats.queued];
   }
 
+  /**
+   * The version and metadata of a node that has begun since this watch did, where no other of its service has them: it was deployed anew. Empty: it
+   * is the first of its service, or as another one.
+   */
+  #changes(info: NodeInfo): string {
+    const others = [...this.#nodes.values()].filter(({ info: { service } }) => service === info.service);
+    if (others.length === 0 || info.startedAt < this.#began) return "";
+    const news = Object.entries(tellingOf(info)).flatMap(([name, value]) => {
+      const before = [...new Set(others.map((other) => tellingOf(other.info)[name] ?? "none"))];
+      return before.includes(value) ? [] : [`${name} ${value}, before ${before.slice(0, NAMED).join(", ")}`];
+    });
+    return shownText(news.join("; "), 200);
+  }
+
   #become(node: Watched, state: NodeView["state"]): void {
     if (node.state === state) return;
     this.#onChange(state === "live" ? "answers" : state, node.info);
@@ -243,6 +261,8 @@ export class NodeWatch {
 const AT_ONCE = 256;
 /** Questions without an answer until a node is suspect. */
 const SILENCES = 2;
+/** Earlier values that are named. */
+const NAMED = 3;
 /** Pings of a node that did not answer what it has counted. */
 const PINGS = 30;
 /** How long a node is shown that has gone, and remembered for alarms, in ms. */
@@ -258,8 +278,13 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "run-stuck",
 ]);
 
-/** What becomes of a node. */
-export type NodeEvent = "joined" | "answers" | "suspect" | "gone" | "drained";
+/** What becomes of a node; `deployed`: it is the first of its service with another version or other metadata. */
+export type NodeEvent = "joined" | "deployed" | "answers" | "suspect" | "gone" | "drained";
+
+/** What tells a release from the one before it; where a node runs does not. */
+function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }: NodeInfo): Record<string, string> {
+  return { ...metadata, Catga: version };
+}
 
 interface Handlers {
   readonly now: string[];

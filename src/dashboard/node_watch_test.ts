@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { Change } from "../ports/key_value_store.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
 import { NodeWatch } from "./node_watch.ts";
@@ -32,10 +34,10 @@ function stats(up: number, cpu: number): NodeStats {
   return { id: "a", endpoint: "a.1", service: "s", now: 1, up, ...counts, ...lists, process: { rss: 50_400_000, cpu } };
 }
 
-function record(id: string, nonce = "1"): { type: "put"; key: string; value: string; revision: number } {
+function record(id: string, nonce = "1", more: object = {}): Extract<Change, { type: "put" }> {
   const load = { inFlight: 0, queued: 0 };
   const rest = { handles: ["Q"], startedAt: 1, lastSeen: 1, metadata: {}, load, server: "", protocol: 1, version: "1" };
-  const value = JSON.stringify({ id, endpoint: `${id}.${nonce}`, service: "s", ...rest });
+  const value = JSON.stringify({ id, endpoint: `${id}.${nonce}`, service: "s", ...rest, ...more });
   return { type: "put", key: id, value, revision: 1 };
 }
 
@@ -113,6 +115,26 @@ describe("NodeWatch", () => {
     watch.take(record("b"));
     await watch.ask(asker, 1);
     assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
+  });
+
+  it("the first node of a service with another version or metadata was deployed, and says what changed", () => {
+    const clock = new VirtualClock(1_000);
+    const deployed: string[] = [];
+    const onChange = (what: string, { id }: { id: string }, more = "") => {
+      if (what === "deployed") deployed.push(`${id}: ${more}`);
+    };
+    const watch = new NodeWatch(clock, () => {}, onChange);
+    const node = (id: string, host: string, metadata: object, more: object = {}) =>
+      watch.take(record(id, "1", { metadata: { host, ...metadata }, startedAt: 2_000, ...more }));
+    node("a", "h1", { release: "41", zone: "n" });
+    node("b", "h2", { release: "41", zone: "n" });
+    node("old", "h3", { release: "40" }, { startedAt: 1 }); // it was there before anybody looked
+    node("other", "h4", { release: "7" }, { service: "t" });
+    assertEquals(deployed, []);
+    node("c", "h1", { release: "42\u202e", zone: "n" });
+    node("d", "h2", { release: "42\u202e", zone: "n" });
+    node("e", "h2", { release: "42\u202e", zone: "n" }, { version: "2" });
+    assertEquals(deployed, ["c: release 42\\u{202e}, before 41, 40", "e: Catga 2, before 1"]);
   });
 
   it("many nodes are asked in turns, and what is no record is left out", async () => {

@@ -116,6 +116,10 @@ export class ParkedViews {
         request: of.get(id),
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
+        history: (message.message.earlier?.slice(-EARLIER) ?? []).map(([dead, payload]) =>
+          `${timeOf(dead)}  ${shownText(payload, 1_000)}`
+        )
+          .join("\n"),
       });
     }
     for (const parked of waiting.slice(0, most)) {
@@ -136,6 +140,11 @@ export class ParkedViews {
     if (message !== undefined) read.set(of, message);
     return message;
   }
+}
+
+/** Who writes there may write any time. */
+function timeOf(ms: number): string {
+  return ms <= 8.64e15 ? new Date(ms).toISOString() : "-";
 }
 
 interface Digest extends Pick<LetterGroup, "service" | "subscription" | "contract" | "code" | "cause" | "stack"> {
@@ -164,6 +173,8 @@ export function shownCause(error: FailedWith | undefined): string {
   return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 
+/** Earlier payloads that are shown: anybody may write a letter. */
+const EARLIER = 5;
 /** Letters that are read at each call, and at once. */
 const A_CALL = 400;
 const AT_ONCE = 16;

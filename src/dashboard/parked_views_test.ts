@@ -46,7 +46,7 @@ const none = { shown: [], total: 0 };
 
 describe("ParkedViews", () => {
   it("shows a dead letter with its place, its error, its payload, and what is asked of it", async () => {
-    const { parked, requests } = source();
+    const { parked, requests } = source({ 7: { earlier: [[7, "{\u202e}"]] } });
     requests.set(idOf(7), "replay");
     const { letters, retries } = await new ParkedViews(parked).of([subscription([{ position: 7, dead: 9_000 }])], 9);
     assertEquals(letters, {
@@ -63,6 +63,7 @@ describe("ParkedViews", () => {
           business: true,
           payload: '{\n  "n": 1\n}',
           request: "replay",
+          history: "1970-01-01T00:00:00.007Z  {\\u{202e}}",
         },
       }],
       total: 1,

@@ -15,14 +15,14 @@ export const RUN_STATUS: readonly RunStatus[] = [
   "failed",
 ];
 
-/** The first `most` of them, those that changed last first. */
+/** The first `most` of them. */
 export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly RunView[]> {
   const views: RunView[] = [];
   for await (const run of runs) {
     views.push(viewOf(run));
     if (views.length >= most) break;
   }
-  return views.reverse();
+  return views;
 }
 
 function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo): RunView {
@@ -50,8 +50,14 @@ function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo)
     startedAt: startedAt.getTime(),
     since,
     pending: shownText(shown.join("; "), 400),
+    steps: stepsOf({ pending }).map(([shown]) => shown),
     timeline: lines.join("\n"),
   };
+}
+
+/** The first steps that a run does or waits for, each as it is shown and by its name. */
+export function stepsOf({ pending }: Pick<RunInfo, "pending">): readonly (readonly [shown: string, name: string])[] {
+  return pending.slice(0, LINES).filter(({ name }) => name !== "").map(({ name }) => [shownText(name), name]);
 }
 
 /** What a run waits for, entries of a timeline, the last ones, and characters of a value. */

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
 import { readChange } from "./changes.ts";
-import type { ChangeAnswer, ChangeRequest, EntityView, RunView } from "./view.ts";
+import type { ChangeAnswer, ChangeRequest, EntityView, LetterText, RunView, SearchView } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
@@ -21,6 +21,10 @@ interface ServerOptions {
   runs(wanted: URLSearchParams): Promise<readonly RunView[]>;
   /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
   entity(type: string, id: string): Promise<EntityView | string | undefined>;
+  /** The payload of a dead letter; `undefined`: there is none; a string: why it cannot be edited. */
+  letter(place: string): Promise<LetterText | string | undefined>;
+  /** Finds what has an id, a key or a correlation id; a string: why it cannot be looked for. */
+  search(text: string): Promise<SearchView | string>;
   /** Carries out a change; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
@@ -89,8 +93,18 @@ async function handle(
   const name = url.pathname.slice(access.folder.length) || "index.html";
   if (name === "change") return await change(request, response, options);
   if (method !== "GET") return refuse(response, 405, "only GET");
-  if (name === "entity") return await entity(response, url, options);
+  if (name === "entity") {
+    const { searchParams } = url;
+    const read = await options.entity(searchParams.get("type") ?? "", searchParams.get("id") ?? "");
+    return found(response, read, "nothing is stored of it");
+  }
   if (name === "runs") return answer(response, await options.runs(url.searchParams));
+  if (name === "letter") {
+    return found(response, await options.letter(url.searchParams.get("place") ?? ""), "it is no dead letter any more");
+  }
+  if (name === "search") {
+    return found(response, await options.search(url.searchParams.get("text") ?? ""), "nothing was found");
+  }
   if (name === "stream") return stream(response, options.streams);
   if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
   const { type, text }: PageFile = PAGE_FILES[name];
@@ -111,11 +125,11 @@ function stream(response: ServerResponse, streams: Streams): void {
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }
 
-async function entity(response: ServerResponse, { searchParams }: URL, { entity }: ServerOptions): Promise<void> {
-  const found = await entity(searchParams.get("type") ?? "", searchParams.get("id") ?? "");
-  if (found === undefined) return refuse(response, 404, "nothing is stored of it");
-  if (typeof found === "string") return refuse(response, 400, found);
-  answer(response, found);
+/** Answers with what was read; a string says why it cannot be read, `none` that there is nothing. */
+function found(response: ServerResponse, read: object | string | undefined, none: string): void {
+  if (read === undefined) return refuse(response, 404, none);
+  if (typeof read === "string") return refuse(response, 400, read);
+  answer(response, read);
 }
 
 async function change(request: IncomingMessage, response: ServerResponse, { change }: ServerOptions): Promise<void> {

@@ -40,6 +40,10 @@ describe("the server of the dashboard", () => {
   let readOnly: DashboardServer;
   let looked = 0;
   const changes: ChangeRequest[] = [];
+  const letter = (place: string) =>
+    Promise.resolve(place === "long" ? "it is long" : place === "a.b" ? { payload: "{}", tagged: false } : undefined);
+  const search = (text: string) =>
+    Promise.resolve(text === "" ? "nothing to look for" : { hits: [], searched: [text] });
   const entity = (type: string, id: string) => Promise.resolve(type === "Cart" ? undefined : `not ${type} ${id}`);
   const streams = () =>
     new Streams({
@@ -54,7 +58,16 @@ describe("the server of the dashboard", () => {
       changes.push(wanted);
       return Promise.resolve({ done: 1, failed: 0, error: undefined });
     };
-    server = await DashboardServer.listen({ host: "127.0.0.1", port: 0, streams: streams(), change, entity, runs });
+    server = await DashboardServer.listen({
+      host: "127.0.0.1",
+      port: 0,
+      streams: streams(),
+      change,
+      entity,
+      runs,
+      search,
+      letter,
+    });
     readOnly = await DashboardServer.listen({
       runs,
       host: "127.0.0.1",
@@ -62,6 +75,8 @@ describe("the server of the dashboard", () => {
       streams: streams(),
       change: undefined,
       entity,
+      search,
+      letter,
     });
   });
   after(async () => {
@@ -203,6 +218,26 @@ describe("the server of the dashboard", () => {
     assertEquals(await asked("?type=Cart&id=1"), [404, "nothing is stored of it\n"]);
     assertEquals(await asked("?type=%3Cb%3E&id=2"), [400, "not <b> 2\n"]);
     assertEquals((await ask(port, `${folder}entity?type=Cart&id=1`)).status, 401);
+  });
+
+  it("has the payload of a dead letter, or why not, for who has a session", async () => {
+    const { port, cookie, folder } = await enter();
+    const letter = async (place: string, headers = {}) => {
+      const { status, text } = await ask(port, `${folder}letter?place=${place}`, { headers });
+      return `${status} ${text}`.trim();
+    };
+    assertEquals(await letter("a.b", { cookie }), '200 {"payload":"{}","tagged":false}');
+    assertEquals(await letter("long", { cookie }), "400 it is long");
+    assertEquals(await letter("none", { cookie }), "404 it is no dead letter any more");
+    assertMatch(await letter("a.b"), /^401/);
+  });
+
+  it("searches for who has a session", async () => {
+    const { port, cookie, folder } = await enter();
+    const found = (path: string, headers = {}) => ask(port, `${folder}${path}`, { headers });
+    assertEquals((await found("search?text=o%207", { cookie })).text, '{"hits":[],"searched":["o 7"]}');
+    assertEquals((await found("search", { cookie })).status, 400);
+    assertEquals((await found("search?text=1")).status, 401);
   });
 
   it("streams what is sent as JSON on one line, also to a browser that comes later, and notices that it has left", async () => {

@@ -6,7 +6,7 @@
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
-import type { RunInfo, RunStatus } from "../contract/flow.ts";
+import type { RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -107,6 +107,8 @@ export interface RunView {
   /** Since when it does, or waits for, what is pending. */
   readonly since: number;
   readonly pending: string;
+  /** The steps among it, which may be skipped. */
+  readonly steps: readonly string[];
   /** A line for each entry. */
   readonly timeline: string;
 }
@@ -256,6 +258,8 @@ export interface LetterView extends ParkedView {
   readonly group: string;
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
+  /** Its payloads before it was edited, and since when each was a dead letter; cut; empty: it was not. */
+  readonly history: string;
 }
 
 /** A message that waits for its next attempt, or behind another of its key. */
@@ -332,14 +336,42 @@ export interface EntityView {
   }[];
 }
 
-/** The body of `POST change`: of dead letters, or what takes back a schedule. */
-export type ChangeRequest = LettersRequest | CancelRequest | RunRequest;
+/** What was found, in answer to `GET search?text=…`. */
+export interface SearchView {
+  readonly hits: readonly SearchHit[];
+  /** What was read for it, and how much of it. */
+  readonly searched: readonly string[];
+}
 
-/** Has a run of a workflow try again what is pending, or ends it. */
+/** Something with an id, a key, a correlation id or a causation that was looked for; empty: it has none. */
+export interface SearchHit {
+  readonly where: "event" | "dead letter" | "retry" | "run" | "entity";
+  /** The contract, the workflow or the type of entity. */
+  readonly name: string;
+  readonly id: string;
+  readonly key: string;
+  readonly correlation: string;
+  readonly causation: string;
+  /** When it was stored or started; 0: it is not said. */
+  readonly at: number;
+  /** Its position, subscription or status. */
+  readonly place: string;
+  readonly payload: string;
+}
+
+/** The body of `POST change`: of dead letters, or what takes back a schedule. */
+export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunRequest;
+
+/** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
 export interface RunRequest {
-  readonly do: "retry run" | "cancel run";
+  readonly do: "retry run" | "skip step" | "cancel run";
   readonly workflow: string;
   readonly id: string;
+  /** Stays with the run; a retry has none. */
+  readonly reason?: string;
+  /** One of {@link RunView.steps}, and its value as JSON has it. */
+  readonly step?: string;
+  readonly value?: unknown;
 }
 
 /** Takes back what is scheduled. */
@@ -355,6 +387,21 @@ export interface LettersRequest {
   /** The {@link LetterView.place} of each; or all that match. */
   readonly letters?: readonly string[];
   readonly matching?: LetterFilter;
+}
+
+/** Replays a dead letter with another payload. */
+export interface EditRequest extends LetterText {
+  readonly do: "edit";
+  /** Its {@link LetterView.place}. */
+  readonly letter: string;
+}
+
+/** The payload of a dead letter, in answer to `GET letter?place=…`. */
+export interface LetterText {
+  /** JSON. */
+  readonly payload: string;
+  /** Whether it has tags of what JSON lacks, such as dates. */
+  readonly tagged: boolean;
 }
 
 /** Which dead letters, by what the page shows of them; what is left out does not matter. */
@@ -391,10 +438,10 @@ export interface DashboardSource {
   stream(kind: StreamKind): Promise<LogStream | undefined>;
   /** NATS itself. Rejects if it does not answer. */
   server(): Promise<ServerView>;
-  /** Runs of workflows, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
-  runs(options: { workflow?: string | undefined; id?: string; status?: RunStatus | undefined }): AsyncIterable<RunInfo>;
+  /** Runs of workflows, those that have changed last first. Rejects with `UNAVAILABLE`. */
+  runs(options: RunsOptions): AsyncIterable<RunInfo>;
   /** Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
-  cancelRun(workflow: string, id: string): Promise<void>;
+  cancelRun(workflow: string, id: string, reason: string): Promise<void>;
   /** Asks processes, until it is disposed of. */
   asker(): SourceAsker;
 }

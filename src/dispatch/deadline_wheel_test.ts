@@ -57,23 +57,6 @@ describe("DeadlineWheel", () => {
     assertEquals(late.expired, [1_015]);
   });
 
-  it("the time of an entry with a negative deadline begins at once in an idle wheel, else in the next tick", async () => {
-    const { clock, wheel, entries: [first, second, deleted] } = wheelOf(-1_000, -1_000, -1_000);
-    await clock.advance(5);
-    wheel.delete(deleted);
-    assertEquals([first.due, second.due, wheel.size], [1_000, -1_000, 2]);
-    await clock.advance(5);
-    assertEquals([second.due, wheel.size], [1_010, 2]);
-    await clock.advance(2_000);
-    assertEquals([first.expired, second.expired, deleted.expired], [[1_000], [1_010], []]);
-  });
-
-  it("abort reaches entries whose time has not begun", () => {
-    const { wheel, entries } = wheelOf(-1_000, -1_000);
-    wheel.abort(new CatgaError("CLOSED", "the app stops"));
-    assertEquals([entries.map(({ aborted }) => aborted), wheel.size], [[["CLOSED"], ["CLOSED"]], 0]);
-  });
-
   it("deleted entries do not expire, wherever they are among others of the same moment", async () => {
     for (const gone of [0, 1, 2]) {
       const { clock, wheel, entries } = wheelOf(50, 50, 50);

@@ -58,7 +58,7 @@ export class Execution extends Deadlined {
   /** Settles the send that waits for it in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
-  /** `due`: as {@link Deadlined.due}. */
+  /** `due`: the deadline, in ms of the monotonic clock. */
   constructor(host: ContextHost, contract: AnyContract, due: number) {
     super(due);
     this.#host = host;

@@ -26,7 +26,7 @@ import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_o
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import { type AppClock, begin, type Clock, sleep, type Timer } from "../ports/clock.ts";
+import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
@@ -54,9 +54,13 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#execution = undefined;
   }
 
-  /** Its execution, made when it is first needed; its time begins when the deadline is first read, or in the next tick of the wheel. */
+  /** Its execution, made when it is first needed. */
   get execution(): Execution {
-    return this.#execution ??= new Execution(this.#host, this.contract, -this.#timeout);
+    return this.#execution ?? this.#begin(this.#host.wheel.now());
+  }
+
+  #begin(now: number): Execution {
+    return this.#execution = new Execution(this.#host, this.contract, now + this.#timeout);
   }
 
   get envelope(): Envelope {
@@ -274,9 +278,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /** The deadline by the monotonic clock; the timeout begins at `now` if it has not begun. */
   dueAt(now: number): number {
-    const { execution } = this;
-    begin(execution, now);
-    return execution.due;
+    return (this.#execution ?? this.#begin(now)).due;
   }
 
   /** The time until the deadline, in ms; `now` by the monotonic clock. */

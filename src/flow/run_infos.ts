@@ -20,16 +20,21 @@ export async function tellRun(
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 
-/** The runs that fit the options, those that have changed longest ago first. Rejects with `UNAVAILABLE`. */
-export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun): AsyncIterableIterator<RunInfo> {
-  const { workflow, status, id } = options;
+/** The runs that fit the options, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
+export async function* runInfos(
+  log: RunLog,
+  options: RunsOptions & { readonly newest?: boolean },
+  tell: TellRun,
+): AsyncIterableIterator<RunInfo> {
+  const { workflow, status, id, newest = false } = options;
+  const inOrder = <T>(all: readonly T[]) => newest ? all.toReversed() : all;
   if (workflow !== undefined && id !== undefined) {
     const info = await runInfo(log, { workflow, run: id }, tell);
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
     return;
   }
   if (status === "stuck") {
-    for (const noted of await log.noted()) {
+    for (const noted of inOrder(await log.noted())) {
       const info = await runInfo(log, noted.ref, tell);
       if (info?.status !== status) await passed(log, noted);
       else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
@@ -37,7 +42,7 @@ export async function* runInfos(log: RunLog, options: RunsOptions, tell: TellRun
     return;
   }
   const isEnd = status === "done" || status === "failed";
-  for (const { ref, ended } of await log.all(workflow)) {
+  for (const { ref, ended } of inOrder(await log.all(workflow))) {
     if (id !== undefined && ref.run !== id) continue;
     if (status !== undefined && ended !== isEnd) continue;
     const info = await runInfo(log, ref, tell);

@@ -58,6 +58,25 @@ describe("NodeAlarms", () => {
     assertEquals(see(), []);
   });
 
+  it("what the nodes handle is read only while a contract has lost one of them", () => {
+    const { alarms, own, see } = setUp();
+    const reads = { count: 0 };
+    const counted = (info: NodeInfo): NodeInfo => ({
+      ...info,
+      get handles() {
+        reads.count++;
+        return info.handles;
+      },
+    });
+    const nodes = [own, counted(node("a", ["Charge"])), counted(node("b", ["Charge"]))];
+    for (let n = 0; n < 3; n++) see({ nodes });
+    assertEquals(reads.count, 0);
+    alarms.take({ type: "node", change: "leave", node: "b" });
+    reads.count = 0;
+    for (let n = 0; n < 3; n++) assertEquals(see({ nodes: nodes.slice(0, 2) }), []);
+    assertEquals(reads.count, 1);
+  });
+
   it("a breaker that is open is one until it closes, or its node leaves", () => {
     const { alarms, own, see } = setUp();
     see({ nodes: [own, node("b", [])] });

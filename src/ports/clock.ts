@@ -308,7 +308,7 @@ export class Standstill {
 
 /** An entry with a deadline; the wheel links it into its lists. */
 export abstract class Deadlined {
-  /** When, in ms of the monotonic clock; negative: so many ms after the wheel, or somebody else, next reads it. */
+  /** When, in ms of the monotonic clock. */
   due: number;
   /** @internal The bucket's list; `undefined` outside of one. */
   wheelNext: Deadlined | undefined = undefined;
@@ -334,8 +334,7 @@ export abstract class Deadlined {
 /** A timing wheel. It ticks only while it has entries. */
 export class DeadlineWheel {
   readonly #clock: Clock;
-  /** The last one holds the entries whose time begins with the next tick. */
-  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);
+  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
   #size = 0;
   /** The first tick that has not been processed. */
   #tick = 0;
@@ -366,14 +365,11 @@ export class DeadlineWheel {
     return this.#monotonic;
   }
 
-  /**
-   * Adds an entry, which must not be in the wheel. One whose time has not begun ends up to a tick later than it would:
-   * most of them have ended before, and the clock, a quarter of what an asynchronous send takes, is not read for them.
-   */
+  /** Adds an entry, which must not be in the wheel. */
   add(entry: Deadlined): void {
-    if (this.#timer === undefined) this.#start(entry);
+    if (this.#timer === undefined) this.#start();
     // a deadline that has passed expires in the next tick
-    const bucket = entry.due < 0 ? BUCKETS : Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
+    const bucket = Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
     const first = this.#buckets[bucket];
     entry.wheelBucket = bucket;
     entry.wheelNext = first;
@@ -397,7 +393,7 @@ export class DeadlineWheel {
   /** Removes all entries and aborts them for `reason`. */
   abort(reason: CatgaError): void {
     const all: Deadlined[] = [];
-    for (let bucket = 0; bucket <= BUCKETS && this.#size > 0; bucket++) {
+    for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
       for (let entry = this.#buckets[bucket]; entry !== undefined; entry = this.#buckets[bucket]) {
         this.delete(entry);
         all.push(entry);
@@ -406,10 +402,8 @@ export class DeadlineWheel {
     for (const entry of all) entry.abort(reason);
   }
 
-  #start(entry: Deadlined): void {
-    const now = this.#clock.monotonic();
-    this.#tick = Math.floor(now / TICK);
-    begin(entry, now);
+  #start(): void {
+    this.#tick = Math.floor(this.#clock.monotonic() / TICK);
     this.#arm();
   }
 
@@ -439,18 +433,8 @@ export class DeadlineWheel {
       }
     }
     this.#tick = end + 1;
-    for (let entry = this.#buckets[BUCKETS]; entry !== undefined; entry = this.#buckets[BUCKETS]) {
-      this.delete(entry);
-      begin(entry, now);
-      this.add(entry);
-    }
     for (const entry of due) entry.expire();
   }
-}
-
-/** Its time begins now, if it has not begun. */
-export function begin(entry: Deadlined, now: number): void {
-  if (entry.due < 0) entry.due = Math.ceil(now) - entry.due;
 }
 
 const TICK = 10; // ms

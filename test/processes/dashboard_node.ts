@@ -1,14 +1,15 @@
 /**
  * A node with something to show, for the test of the dashboard.
  *
- *   … test/processes/dashboard_node.ts <nats url> <id> <service> [load a second]
+ *   … test/processes/dashboard_node.ts <nats url> <id> <service> [load a second] [ms that its clock is ahead] [release]
  *
  * Every node handles the same; one with a load sends and publishes. Ends at SIGTERM.
  *
  * @module
  */
 import process from "node:process";
-import { catga, CatgaError, command, event, fail, type Lock, query } from "@catga/catga";
+import { catga, CatgaError, command, event, fail, type Lock, query, workflow } from "@catga/catga";
+import { skewClock } from "./skewed_clock.ts";
 
 const Reserve = command<{ sku: string; n: number }, number>("orders.Reserve");
 const Price = query<{ sku: string }, number>("orders.Price");
@@ -18,13 +19,16 @@ const Placed = event<{ orderId: string; poison?: boolean }>("orders.Placed", {
   key: ({ orderId }) => orderId,
 });
 const Heal = event<void>("orders.Heal");
+const Export = workflow<void, string>("Export");
 
-const [url, id, service, load = "0"] = process.argv.slice(2);
+const [url, id, service, load = "0", ahead = "0", release = "1"] = process.argv.slice(2);
+skewClock({ ahead: Number(ahead) });
 let healed = false;
 const app = await catga({
   nats: url,
   id,
   service,
+  metadata: { release },
   logger: { debug() {}, info() {}, warn: console.error, error() {} },
   handlers: [
     Reserve.handle(async ({ n }, ctx) => {
@@ -40,6 +44,11 @@ const app = await catga({
     Placed.on(({ poison }) => {
       if (poison && !healed) return fail("NO_PRINTER", "out of paper", { final: true });
     }, { name: "invoices" }),
+    Export.handle((flow) =>
+      flow.step("upload", (): string => {
+        throw new Error("the disk is full");
+      }, { retry: { attempts: 1 } })
+    ),
   ],
 });
 console.log("ready");
@@ -54,12 +63,13 @@ process.stdin.on("data", (text) => void obey(`${text}`));
 
 const held: Lock[] = [];
 
-/** `poison`, `heal`, `hold KEY`, `wait KEY`: a line of standard input. */
+/** `poison`, `heal`, `export ID`, `hold KEY`, `wait KEY`: a line of standard input. */
 async function obey(lines: string): Promise<void> {
   for (const line of lines.split("\n").filter((text) => text !== "")) {
     const [what, key = ""] = line.split(" ");
     if (what === "poison") await app.publish(Placed, { orderId: key, poison: true });
     if (what === "heal") await app.publish(Heal);
+    if (what === "export") await app.start(Export, undefined, { id: key });
     if (what === "hold" || what === "wait") held.push(await app.lock(key, { timeout: 600_000 }));
     if (what === "lead") app.lead(key, () => new Promise(() => {}));
     if (what === "later") await app.publish(Placed, { orderId: key }, { delay: 3_600_000, id: key });

@@ -472,7 +472,6 @@ class Process implements DrivesHost {
   failed(): void {}
 
   long(): void {}
-  failed(): void {}
 }
 
 const FLOW = workflow<void, string, "NO">("Flow");
@@ -624,7 +623,7 @@ class SimulatedRun {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
       }
       const start = entry.t === "started" ? { start: true } : {};
-      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder ?? "", ...start });
+      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder!, ...start });
     }
     this.journal.apply(stored);
   }

@@ -76,6 +76,8 @@ class StormCluster {
   readonly #pending = new Map<Catga, number>();
   #sent = 0;
   #lastFailure = 0;
+  /** When the server was back for all. */
+  #returned = -Infinity;
   #sending = true;
 
   constructor(seed: number, nodes: number) {
@@ -175,6 +177,7 @@ class StormCluster {
       await delay(this.#clock, this.#random() * JITTER);
       this.#network.restore(id);
     }));
+    this.#returned = this.#clock.monotonic();
   }
 
   /** Somebody with a node's permissions writes records of nodes that are not there, and over those of some that are. */
@@ -245,7 +248,7 @@ class StormCluster {
   /** Resolves with how long it took until every node saw the live ones and no other, each as its own process. */
   async #converge(): Promise<number> {
     const since = this.#clock.monotonic();
-    const limit = CONVERGE + (this.#storms[1] === "server" ? GRACE : 0);
+    const limit = CONVERGE + Math.max(0, this.#returned + GRACE - since);
     const endpoints = new Set([...this.#live.values()].map(({ self }) => self.endpoint));
     const right = (app: Catga) => {
       const seen = app.nodes();

@@ -70,6 +70,12 @@ export class Browser implements AsyncDisposable {
     return this.call("Page.navigate", { url });
   }
 
+  /** Has a page of the dashboard lay out also what is far from the screen: without that, `innerText` has none of it. */
+  async layOutAll(): Promise<void> {
+    const rule = "main > section { content-visibility: visible !important }";
+    await this.until("the style", `document.styleSheets[0]?.insertRule(${JSON.stringify(rule)}) === 0`);
+  }
+
   /** The size of the window in CSS pixels, and which colors the user prefers. */
   async show(width: number, height: number, colors: "light" | "dark", motion = "no-preference"): Promise<void> {
     await this.call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });

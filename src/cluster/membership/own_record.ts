@@ -1,7 +1,8 @@
 /**
  * This node's record in the store. It is registered under an id that no other live process has, written again each
  * third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every node
- * reads every write: the lifetime grows with the cluster, so that what a node reads a second does not.
+ * reads every write: the lifetime grows with the cluster, so that what a node reads a second does not. What it says of
+ * the node: `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
  */
 import { type Clock, delay, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";

@@ -7,6 +7,7 @@ import type { AlarmsSection } from "./alarms.ts";
 import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
 import type { Elements } from "./elements.ts";
 import type { RunsSection } from "./runs.ts";
+import type { SearchPart } from "./search.ts";
 import type { EventsSection, LettersSection } from "./letters.ts";
 import type { TilesSection } from "./tiles.ts";
 import type { TrafficSection } from "./traffic.ts";
@@ -20,6 +21,7 @@ type Parts =
   & EntityPart
   & AlarmsSection
   & RunsSection
+  & SearchPart
   & TilesSection
   & TrafficSection;
 
@@ -41,6 +43,7 @@ export function app(
     Letters,
     Events,
     entitySection,
+    searchSection,
     Alarms,
     Groups,
     Runs,
@@ -136,6 +139,7 @@ export function app(
   const schedules = schedulesTable(now);
   const events = new Events();
   entitySection();
+  searchSection();
 
   /** Shows a topic. */
   const SHOW: { readonly [T in Topic]: (value: Topics[T]) => void } = {

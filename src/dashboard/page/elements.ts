@@ -4,6 +4,20 @@
  */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
+/** Something that the user enters. */
+interface Field {
+  readonly name: string;
+  readonly title: string;
+  readonly value?: string;
+  /** Whether it has to be JSON. */
+  readonly json?: boolean;
+  /** One of these. */
+  readonly options?: readonly string[];
+  /** Of so many lines, and of so many characters at most. */
+  readonly lines?: number;
+  readonly most?: number;
+}
+
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
@@ -88,30 +102,70 @@ export function elements() {
   let silence: ReturnType<typeof setTimeout> | undefined;
 
   /** Whether the user agrees. The default of the keyboard is not to. */
-  function confirmed(question: string, yes: string): Promise<boolean> {
+  async function confirmed(question: string, yes: string): Promise<boolean> {
+    return await asked(question, yes, []) !== undefined;
+  }
+
+  /** What the user enters into these fields, by their names; `undefined`: the user does not agree. */
+  function asked(
+    question: string,
+    yes: string,
+    fields: readonly Field[],
+  ): Promise<Readonly<Record<string, string>> | undefined> {
     const dialog = byId<HTMLDialogElement>("confirm");
     byId("confirm-question").textContent = question;
     const [no, doIt] = [byId<HTMLButtonElement>("confirm-no"), byId<HTMLButtonElement>("confirm-yes")];
     doIt.textContent = yes;
+    const inputs = fields.map(({ name, options, lines, value = "", most = 400 }) => {
+      const attributes = { name, id: `confirm-${name}`, required: "", maxlength: `${most}`, autocomplete: "off" };
+      const input = options === undefined
+        ? lines === undefined
+          ? make("input", "", attributes)
+          : make("textarea", "", { ...attributes, rows: `${lines}` })
+        : make("select", "", { name, id: `confirm-${name}` });
+      if (input instanceof HTMLSelectElement) input.append(...options!.map((each) => new Option(each, each)));
+      else input.value = value;
+      return input;
+    });
+    byId("confirm-fields").replaceChildren(...fields.map(({ title }, i) => {
+      const label = make("label", `${title} `);
+      label.append(inputs[i]);
+      return label;
+    }));
+    const isGood = (input: (typeof inputs)[number], { json = false }: Field) => {
+      input.setCustomValidity(json && !isJson(input.value) ? "This is not JSON." : "");
+      return input.reportValidity();
+    };
     return new Promise((resolve) => {
-      const end = (answer: boolean) => {
+      const end = (agreed: boolean) => {
         no.onclick = doIt.onclick = dialog.onclose = null;
         dialog.close();
-        resolve(answer);
+        resolve(agreed ? Object.fromEntries(inputs.map(({ name, value }) => [name, value])) : undefined);
       };
       no.onclick = () => end(false);
-      doIt.onclick = () => end(true);
+      doIt.onclick = () => inputs.every((input, i) => isGood(input, fields[i])) && end(true);
       dialog.onclose = () => end(false);
       dialog.showModal();
-      no.focus();
+      (inputs[0] ?? no).focus();
     });
+  }
+
+  function isJson(text: string): boolean {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   const DONE = {
     "replay": "to be replayed",
     "discard": "to be discarded",
+    "edit": "to be replayed with its new payload",
     "cancel": "cancelled",
     "retry run": "to be tried again",
+    "skip step": "skipped",
     "cancel run": "to be cancelled",
   } as const;
 
@@ -129,7 +183,7 @@ export function elements() {
     announce(`${count(done)} ${DONE[request.do]}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
   }
 
-  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, confirmed, change };
+  return { duration, latency, count, rate, clock, some, byId, make, button, say, announce, asked, confirmed, change };
 }
 
 /** What it returns. */
@@ -144,8 +198,9 @@ interface Cell {
   /** A class: `good`, `bad`, `warn`, `dim`. */
   readonly tone?: string;
   readonly title?: string;
-  /** Numbers that a chart shows. */
+  /** Draws a chart, unless that is of the same numbers as the last time. */
   readonly draw?: (place: HTMLElement) => void;
+  readonly of?: unknown;
 }
 
 /** A column. */
@@ -241,6 +296,8 @@ export function tableMaker({ make, say, count }: Elements) {
   interface Shown {
     readonly tr: HTMLTableRowElement;
     readonly cells: readonly HTMLElement[];
+    /** What each cell has: to read it from the element takes longer. */
+    readonly now: unknown[];
     detail?: HTMLElement;
   }
 
@@ -313,11 +370,17 @@ export function tableMaker({ make, say, count }: Elements) {
       previous.disabled = this.#page === 0;
       next.disabled = this.#page === pages - 1;
       say(this.#where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(this.#all.length)}`);
-      const left = new Set(this.#shown.keys());
+      const ids = new Set(rows.map(key));
+      // first, or all others would have to be moved past them
+      for (const [id, { tr, detail }] of this.#shown) {
+        if (ids.has(id)) continue;
+        tr.remove();
+        detail?.remove();
+        this.#shown.delete(id);
+      }
       let before: ChildNode | null = this.#body.firstChild;
       for (const row of rows) {
         const id = key(row);
-        left.delete(id);
         let shown = this.#shown.get(id);
         if (shown === undefined) this.#shown.set(id, shown = this.#make(id));
         this.#update(shown, row);
@@ -326,12 +389,6 @@ export function tableMaker({ make, say, count }: Elements) {
         if (shown.detail === undefined) continue;
         if (shown.detail === before) before = before.nextSibling;
         else this.#body.insertBefore(shown.detail, before);
-      }
-      for (const id of left) {
-        const shown = this.#shown.get(id);
-        shown?.tr.remove();
-        shown?.detail?.remove();
-        this.#shown.delete(id);
       }
       const more = this.#total - this.#all.length;
       this.#frame.hidden = rows.length === 0;
@@ -357,7 +414,7 @@ export function tableMaker({ make, say, count }: Elements) {
         tr.append(td);
         return inner;
       });
-      const shown: Shown = { tr, cells };
+      const shown: Shown = { tr, cells, now: [] };
       if (actions === undefined && detail === undefined) return shown;
       const last = make("td", "", { class: "actions" });
       if (detail !== undefined) last.append(this.#unfolding(shown, key, detail));
@@ -389,12 +446,14 @@ export function tableMaker({ make, say, count }: Elements) {
       return toggle;
     }
 
-    #update({ cells }: Shown, row: Row): void {
+    #update({ cells, now }: Shown, row: Row): void {
       const { columns } = this.#options;
       for (let i = 0; i < columns.length; i++) {
         const cell = columns[i].cell(row);
-        const { text = "", tone = "", title = "", draw } = typeof cell === "string" ? { text: cell } : cell;
-        const place = cells[i];
+        const { text = "", tone = "", title = "", draw, of } = typeof cell === "string" ? { text: cell } : cell;
+        const [place, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
+        if (now[i] === has) continue;
+        now[i] = has;
         if (draw !== undefined) {
           draw(place);
           continue;

@@ -1,12 +1,12 @@
-/** Dead letters: look, replay, discard; one, or all that match. */
-import type { Capped, EventsView, EventView, LetterFilter, LettersRequest, LetterView } from "../view.ts";
+/** Dead letters: look, replay, edit, discard; one, or all that match. */
+import type { Capped, EventsView, EventView, LetterFilter, LettersRequest, LetterText, LetterView } from "../view.ts";
 import type { Elements, Table, Tables } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function lettersSection(
-  { confirmed, change, button, byId, make, count, duration, some }: Elements,
+  { announce, asked, confirmed, change, button, byId, make, count, duration, some }: Elements,
   { table }: Tables,
 ) {
   type What = LettersRequest["do"];
@@ -66,10 +66,13 @@ export function lettersSection(
         ],
         actions: (place) => [
           button("Replay", () => void this.#settle("replay", place), { class: "change" }),
+          button("Edit", () => void this.#edit(place), { class: "change" }),
           button("Discard", () => void this.#settle("discard", place), { class: "change" }),
         ],
-        detail: ({ position, code, error, cause, payload }) =>
-          `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}`,
+        detail: ({ position, code, error, cause, payload, history }) =>
+          `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}${
+            history === "" ? "" : `\n\nbefore it was edited:\n${history}`
+          }`,
       });
     }
 
@@ -119,6 +122,23 @@ export function lettersSection(
       const { contract, id, service, subscription } = letter;
       const question = `${title(what)} ${contract} ${id} of ${service}/${subscription}?${warning(what)}`;
       if (await confirmed(question, title(what))) await change({ do: what, letters: [place] });
+    }
+
+    async #edit(place: string): Promise<void> {
+      const letter = this.#table.row(place);
+      if (letter === undefined) return;
+      const { contract, id, service, subscription, key } = letter;
+      const response = await fetch(`letter?${new URLSearchParams({ place })}`).catch((error: Error) => error);
+      if (response instanceof Error || !response.ok) {
+        return announce(`not read: ${response instanceof Error ? response.message : await response.text()}`);
+      }
+      const { payload: value, tagged }: LetterText = await response.json();
+      const question = `Replay ${contract} ${id} of ${service}/${subscription} with another payload? ${
+        key === undefined ? "" : `It stays in its place of the key ${key}. `
+      }The schema of the contract checks it.`;
+      const field = { name: "payload", title: tagged ? "Payload, as JSON with tags" : "Payload, as JSON", lines: 14 };
+      const given = await asked(question, "Replay it so", [{ ...field, value, json: true, most: 200_000 }]);
+      if (given !== undefined) await change({ do: "edit", letter: place, payload: given.payload, tagged });
     }
 
     async #settleAll(what: What): Promise<void> {

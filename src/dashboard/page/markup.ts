@@ -30,6 +30,7 @@ export const MARKUP = `<!DOCTYPE html>
         <a href="#timeline">Timeline</a>
         <a href="#server">NATS</a>
         <a href="#events">Events</a>
+        <a href="#search">Search</a>
         <a href="#entity">Entities</a>
       </nav>
     </header>
@@ -98,6 +99,14 @@ export const MARKUP = `<!DOCTYPE html>
         <h2 id="events-title">Events</h2>
         <div class="bar" id="events-bar"></div>
       </section>
+      <section id="search" aria-labelledby="search-title">
+        <h2 id="search-title">Search</h2>
+        <form class="bar" id="search-form">
+          <label>id, key or correlation id <input id="search-text" required autocomplete="off" maxlength="300"></label>
+          <button type="submit">Search</button>
+        </form>
+        <p class="note" id="search-about" role="status"></p>
+      </section>
       <section id="entity" aria-labelledby="entity-title">
         <h2 id="entity-title">Entities</h2>
         <form class="bar" id="entity-form">
@@ -110,6 +119,7 @@ export const MARKUP = `<!DOCTYPE html>
     </main>
     <dialog id="confirm" aria-labelledby="confirm-question">
       <p id="confirm-question"></p>
+      <div id="confirm-fields"></div>
       <div class="bar">
         <button type="button" id="confirm-no">Cancel</button>
         <button type="button" id="confirm-yes" class="strong"></button>

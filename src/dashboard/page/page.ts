@@ -10,6 +10,7 @@ import { elements, tableMaker } from "./elements.ts";
 import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";
 import { runsSection } from "./runs.ts";
+import { searchPart } from "./search.ts";
 import { STYLE } from "./style.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";
@@ -32,6 +33,7 @@ const tables = (${tableMaker})(elements);
   ...(${entityPart})(elements, tables),
   ...(${alarmsSection})(elements, tables),
   ...(${runsSection})(elements, tables),
+  ...(${searchPart})(elements, tables),
   ...(${tilesSection})(elements),
   ...(${trafficSection})(elements),
 });

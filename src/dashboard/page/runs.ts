@@ -1,29 +1,28 @@
 /** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
-import type { RunView } from "../view.ts";
+import type { RunRequest, RunView } from "../view.ts";
 import type { Elements, Table, Tables } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function runsSection(
-  { byId, button, change, confirmed, duration, say, some }: Elements,
+  { asked, announce, byId, button, change, confirmed, duration, say, some }: Elements,
   { table }: Tables,
 ) {
   /** The section. */
   class Runs {
     readonly #table: Table<RunView>;
-    #asked = false;
+    /** How often the user has asked, and which answer is shown: an earlier one may come later. */
+    #asked = 0;
+    #answered = 0;
 
     constructor(now: () => number) {
-      const act = async (what: "retry run" | "cancel run", key: string) => {
+      const act = async (what: RunRequest["do"], key: string) => {
         const run = this.#table.row(key);
-        if (run === undefined) return;
-        const { workflow, id } = run;
-        const title = what === "retry run" ? "Retry" : "Cancel";
-        const question = what === "retry run"
-          ? `Try again what is pending of ${workflow} ${id}?`
-          : `Cancel ${workflow} ${id}? What is finished of it is undone.`;
-        if (await confirmed(question, `${title} it`)) await change({ do: what, workflow, id });
+        const request = run && await ACTS[what](run);
+        if (request === undefined) return;
+        await change(request);
+        if (this.#asked > 0) await this.#look();
       };
       this.#table = table<RunView>({
         place: byId("runs"),
@@ -42,6 +41,7 @@ export function runsSection(
         ],
         actions: (key) => [
           button("Retry", () => void act("retry run", key), { class: "change" }),
+          button("Skip", () => void act("skip step", key), { class: "change" }),
           button("Cancel", () => void act("cancel run", key), { class: "change" }),
         ],
         detail: ({ timeline }) => timeline,
@@ -55,7 +55,7 @@ export function runsSection(
 
     /** Those that are stuck. */
     show(runs: readonly RunView[]): void {
-      if (!this.#asked) this.#table.show(runs);
+      if (this.#asked === 0) this.#table.show(runs);
     }
 
     refresh(): void {
@@ -68,12 +68,14 @@ export function runsSection(
         byId<HTMLInputElement>("runs-workflow").value.trim(),
         byId<HTMLSelectElement>("runs-status").value,
       ];
-      this.#asked = true;
+      const turn = ++this.#asked;
       say(about, "reading");
       try {
         const response = await fetch(`runs?${new URLSearchParams({ workflow, status })}`);
         if (!response.ok) return say(about, await response.text());
         const runs: readonly RunView[] = await response.json();
+        if (turn < this.#answered) return;
+        this.#answered = turn;
         say(about, `${some(runs.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`);
         this.#table.show(runs);
       } catch (error) {
@@ -81,6 +83,33 @@ export function runsSection(
       }
     }
   }
+
+  const REASON = { name: "reason", title: "Reason, which stays with the run" };
+
+  /** Asks the user for what a change needs; `undefined`: it is not to be. */
+  const ACTS: { readonly [What in RunRequest["do"]]: (run: RunView) => Promise<RunRequest | undefined> } = {
+    async "retry run"({ workflow, id }) {
+      const agreed = await confirmed(`Try again what is pending of ${workflow} ${id}?`, "Retry it");
+      return agreed ? { do: "retry run", workflow, id } : undefined;
+    },
+    async "skip step"({ workflow, id, steps }) {
+      if (steps.length === 0) return void announce(`${workflow} ${id} neither does a step nor waits for one`);
+      const question = `Skip a step of ${workflow} ${id}? It is not done, and the run goes on with this value for it.`;
+      const given = await asked(question, "Skip it", [
+        { name: "step", title: "Step", options: steps },
+        { name: "value", title: "Value, as JSON", value: "null", json: true, lines: 4, most: 100_000 },
+        REASON,
+      ]);
+      if (given === undefined) return undefined;
+      const { step, value, reason } = given;
+      return { do: "skip step", workflow, id, step, value: JSON.parse(value), reason };
+    },
+    async "cancel run"({ workflow, id }) {
+      const question = `Cancel ${workflow} ${id}? What is finished of it is undone.`;
+      const given = await asked(question, "Cancel it", [REASON]);
+      return given && { do: "cancel run", workflow, id, reason: given.reason };
+    },
+  };
 
   return { Runs };
 }

@@ -160,6 +160,12 @@ main:focus {
   outline: none;
 }
 
+/* What is far from the screen is neither laid out nor painted, however much changes there. */
+main > section {
+  content-visibility: auto;
+  contain-intrinsic-size: auto 20rem;
+}
+
 section,
 #tiles > div {
   min-width: 0;
@@ -182,14 +188,17 @@ section,
 
 #tiles dd {
   margin: 0;
-  font-size: 26px;
+  font-size: 24px;
   font-weight: 600;
-  line-height: 1.25;
+  line-height: 1.35;
+  white-space: nowrap;
 }
 
 #tiles dd.note {
   font-size: 13px;
   font-weight: 400;
+  line-height: 1.25;
+  white-space: normal;
 }
 
 .good {
@@ -362,6 +371,7 @@ td.actions {
 /* What is operated, and graphs. */
 button,
 select,
+textarea,
 input {
   padding: 3px 9px;
   border: 1px solid var(--line);
@@ -451,6 +461,18 @@ dialog {
   background: var(--card);
   color: var(--text);
   overflow-wrap: anywhere;
+}
+
+#confirm-fields label {
+  display: block;
+  margin-bottom: 10px;
+}
+
+#confirm-fields :is(input, select, textarea) {
+  display: block;
+  box-sizing: border-box;
+  width: 100%;
+  margin-top: 2px;
 }
 
 dialog::backdrop {

@@ -77,6 +77,7 @@ export function shownTables(
         {
           title: "15 minutes",
           cell: ({ lags }) => ({
+            of: lags.join(),
             draw: (place) =>
               sparkline(place, [lags], `lag in the last 15 minutes, ${count(Math.max(0, ...lags))} at most`),
           }),
@@ -221,12 +222,14 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
           {
             title: "15 minutes",
             cell: ({ name }) => {
-              const points = this.#history.get(name) ?? [];
-              const runs = points.map(([runs]) => runs);
-              const label = `runs a second in the last 15 minutes, ${
-                rate(Math.max(0, ...runs))
-              } at most; failures in red`;
-              return { draw: (place) => sparkline(place, [runs, points.map(([, failing]) => failing)], label) };
+              const points = this.#history.get(name) ?? NONE;
+              const draw = (place: HTMLElement) => {
+                const runs = points.map(([runs]) => runs);
+                const most = rate(Math.max(0, ...runs));
+                const label = `runs a second in the last 15 minutes, ${most} at most; failures in red`;
+                sparkline(place, [runs, points.map(([, failing]) => failing)], label);
+              };
+              return { of: points, draw };
             },
           },
           {
@@ -255,11 +258,13 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
           {
             title: "p50 and p99",
             cell: ({ name }) => {
-              const points = this.#history.get(name) ?? [];
-              const [p50, p99] = ([2, 3] as const).map((at) => points.map((point) => point[at] ?? NaN));
-              const most = Math.max(0, ...p99.filter(Number.isFinite));
-              const label = `latency in the last 15 minutes, p99 ${latency(most)} at most`;
-              return { draw: (place) => sparkline(place, [p50, p99], label) };
+              const points = this.#history.get(name) ?? NONE;
+              const draw = (place: HTMLElement) => {
+                const [p50, p99] = ([2, 3] as const).map((at) => points.map((point) => point[at] ?? NaN));
+                const most = Math.max(0, ...p99.filter(Number.isFinite));
+                sparkline(place, [p50, p99], `latency in the last 15 minutes, p99 ${latency(most)} at most`);
+              };
+              return { of: points, draw };
             },
           },
           { title: "In hand", number: true, cell: ({ inHand }) => count(inHand) },
@@ -288,6 +293,7 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
 
   /** Of 15 minutes. */
   const POINTS = 90;
+  const NONE: readonly ContractPoint[] = [];
 
   return { Contracts };
 }

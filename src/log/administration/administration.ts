@@ -92,10 +92,10 @@ export class Administration {
     return await subscriptionInfos({ namespace, clock, streams, nodes, stored });
   }
 
-  /** The dead letters, by service, subscription and position. */
-  async *deadLetters(options: DeadLetterOptions = {}): AsyncIterableIterator<DeadLetter> {
+  /** The dead letters, by service, subscription and position; `only` those of these identities. */
+  async *deadLetters(options: DeadLetterOptions = {}, only?: ReadonlySet<string>): AsyncIterableIterator<DeadLetter> {
     const kept = await this.#kept();
-    if (kept !== undefined) yield* listDeadLetters(kept, await storedSubscriptions(kept), options);
+    if (kept !== undefined) yield* listDeadLetters(kept, await storedSubscriptions(kept), options, only);
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Dead letters, as programs see them. */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/kept.ts";
+import { toText } from "../../data/encoding.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf } from "./payload_of.ts";
@@ -15,11 +16,15 @@ import {
   storedSubscription,
 } from "./stored_subscriptions.ts";
 
-/** The dead letters by service, subscription and position: those that there are when their subscription's turn comes. */
+/**
+ * The dead letters by service, subscription and position: those that there are when their subscription's turn comes. `only`: of these messages, by
+ * their identities.
+ */
 export async function* listDeadLetters(
   kept: Kept,
   subscriptions: readonly StoredSubscription[],
   { service, subscription }: DeadLetterOptions,
+  only?: ReadonlySet<string>,
 ): AsyncIterableIterator<DeadLetter> {
   for (const { key, ...about } of subscriptions) {
     if (service !== undefined && about.service !== service) continue;
@@ -28,7 +33,7 @@ export async function* listDeadLetters(
     if (stored === undefined || ![...stored.state.parked.values()].some(({ dead }) => dead > 0)) continue;
     const behind = await heldBehind(kept, stored);
     for (const [id, state] of inOrder(stored.state.parked)) {
-      if (state.dead === 0) continue;
+      if (state.dead === 0 || only?.has(id) === false) continue;
       const parked = await parkedMessage(kept, key, id);
       // erased since
       if (parked !== undefined) yield letterOf(kept, stored, parked, state, behind.get(id) ?? 0);
@@ -58,8 +63,8 @@ function letterOf(
   { position, time, attempts, dead }: ParkedState,
   heldBehind: number,
 ): DeadLetter {
-  const request = (kind: "replay" | "discard") =>
-    ask(kept, { key, service, name, position, id: messageId({ position, time }) }, kind);
+  const request = (kind: "replay" | "discard", payload?: string) =>
+    ask(kept, { key, service, name, position, id: messageId({ position, time }) }, kind, payload);
   return Object.freeze({
     id: message.id,
     service,
@@ -74,7 +79,12 @@ function letterOf(
     publishedAt: dateOf(message.time),
     at: dateOf(dead),
     heldBehind,
-    replay: () => request("replay"),
+    history: Object.freeze((message.earlier ?? []).map(([at, payload]) => Object.freeze({ at: dateOf(at), payload }))),
+    replay: async ({ payload } = {}) =>
+      await request(
+        "replay",
+        payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", message.category),
+      ),
     discard: () => request("discard"),
   });
 }
@@ -93,6 +103,7 @@ async function ask(
   kept: Kept,
   { key, service, name, position, id }: LetterPlace,
   kind: "replay" | "discard",
+  payload: string | undefined,
 ): Promise<void> {
   const is = (what: string) =>
     new CatgaError("UNAVAILABLE", `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`);
@@ -105,14 +116,16 @@ async function ask(
     }
     const { dead } = state;
     if (dead === 0) {
-      if (kind === "replay") return; // it is being tried again already
+      if (kind === "replay" && payload === undefined) return; // it is being tried again already
       throw is("is no dead letter: it was replayed, and is being tried again");
     }
     const of = letterRequest(id, dead);
     const { request, sequence } = await pendingRequest(kept, stored, of);
-    if (request?.kind === kind) return;
-    if (request !== undefined && kind === "replay") throw is("is being discarded");
-    if (await storeRequest(kept, key, of, { kind, message: id, dead }, sequence)) return;
+    const given = request !== undefined && "payload" in request ? request.payload : undefined;
+    if (request?.kind === kind && (payload === undefined || given === payload)) return;
+    if (request?.kind === "discard" && kind === "replay") throw is("is being discarded");
+    const wanted = { kind, message: id, dead, ...(payload === undefined ? {} : { payload }) };
+    if (await storeRequest(kept, key, of, wanted, sequence)) return;
   }
   throw is("is asked for by others all the time; try again");
 }

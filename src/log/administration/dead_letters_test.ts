@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/kept.ts";
+import { decodeText } from "../../data/encoding.ts";
 import { CatgaError } from "../../error.ts";
 import { messageId } from "../format/commit.ts";
 import { parkedSubject, requestSubject, subscriptionKey } from "../format/names.ts";
@@ -64,6 +65,7 @@ describe("listDeadLetters", () => {
       publishedAt: new Date(stored(7)),
       at: new Date(DEAD),
       heldBehind: 0,
+      history: [],
     });
   });
 
@@ -104,6 +106,21 @@ describe("a dead letter", () => {
       "UNAVAILABLE",
       "cannot replay position 1 of shop/billing: it is being discarded",
     ]);
+  });
+
+  it("a replay with another payload takes the place of one without, and stays when one without is asked for", async () => {
+    const { until, put, list, requests } = await setUp();
+    await put("billing", [dead(1)]);
+    const [letter] = await list();
+    await until(letter.replay());
+    for (let i = 0; i < 2; i++) await until(letter.replay({ payload: { n: 8 } }));
+    await until(letter.replay());
+    assertEquals(await requests(), [{ ...request("replay", 1), payload: '{"n":8}' }]);
+    await until(letter.replay({ payload: new Date(7) }));
+    const [{ payload }] = await requests() as { payload: string }[];
+    assertEquals(decodeText(payload), new Date(7));
+    const error = await assertRejects(() => until(letter.replay({ payload: () => {} })), CatgaError);
+    assertEquals(error.code, "INVALID_MESSAGE");
   });
 
   it("that died again is replayed by another request; so is one whose request had no effect", async () => {

@@ -1,5 +1,7 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
 
+import { isTagged } from "../../data/encoding.ts";
+
 /** A message of the log, as it is stored. */
 export interface LoggedMessage {
   /** Its position. */
@@ -16,6 +18,8 @@ export interface LoggedMessage {
   readonly meta: LoggedMeta | undefined;
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
+  /** Of a dead letter that was edited: since when it was one, and what its payload was then, oldest first. */
+  readonly earlier?: readonly (readonly [dead: number, payload: string])[];
 }
 
 /**
@@ -38,3 +42,19 @@ export interface LoggedMeta {
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
 }
+
+/** A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice is one. */
+export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
+  const { earlier = [] } = message;
+  const was = message.tagged ? `${message.payload}` : JSON.stringify(message.payload ?? null);
+  const kept = [...earlier, [dead, was.slice(0, MOST_OF_EARLIER)] as const].slice(-EARLIER);
+  const tagged = isTagged(text);
+  return {
+    ...{ ...message, tagged, payload: tagged ? text : JSON.parse(text) },
+    earlier: earlier.at(-1)?.[0] === dead ? earlier : kept,
+  };
+}
+
+/** Earlier payloads that are kept, and characters of each. */
+const EARLIER = 5;
+const MOST_OF_EARLIER = 16_384;

@@ -28,10 +28,10 @@ export interface ParkedMessage {
 
 /**
  * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to 200: with a large
- * payload it must fit into the store. With 0 the cause is left out.
+ * payload it must fit into the store. With 0 the cause is left out, and what its payload was before it was edited.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
-  const { position, category, id, key, payload, tagged, meta, time } = message;
+  const { position, category, id, key, payload, tagged, meta, time, earlier } = message;
   return JSON.stringify({
     v: 1,
     ...(error === undefined ? {} : { error: errorText(error, mostOfError) }),
@@ -39,6 +39,7 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
       ...{ position, category, id, tagged, time },
       ...(key === undefined ? {} : { key }),
       ...(meta === undefined ? {} : { meta }),
+      ...(earlier === undefined || mostOfError === 0 ? {} : { earlier }),
       ...(payload === undefined ? {} : { payload }),
     },
   });
@@ -82,7 +83,7 @@ function readError([code, message, cause, outage]: readonly unknown[]): FailedWi
 
 function readMessage(value: unknown): LoggedMessage | string {
   if (!isRecord(value)) return "no message";
-  const { position, category, id, key, payload, tagged, meta, time } = value;
+  const { position, category, id, key, payload, tagged, meta, time, earlier } = value;
   if (
     !isCount(position) || typeof category !== "string" || !isContractName(category) || typeof id !== "string" ||
     !isNotNegative(time)
@@ -92,7 +93,9 @@ function readMessage(value: unknown): LoggedMessage | string {
   if (key !== undefined && typeof key !== "string") return "no key";
   if (typeof tagged !== "boolean" || (tagged && typeof payload !== "string")) return "no payload";
   if (meta !== undefined && !isMeta(meta)) return "no headers";
-  return { position, category, id, key, payload, tagged, meta, time };
+  if (earlier === undefined) return { position, category, id, key, payload, tagged, meta, time };
+  if (!Array.isArray(earlier) || !earlier.every(isEarlier)) return "no earlier payloads";
+  return { position, category, id, key, payload, tagged, meta, time, earlier };
 }
 
 function isMeta(value: unknown): value is LoggedMeta {
@@ -101,6 +104,10 @@ function isMeta(value: unknown): value is LoggedMeta {
   return (c === undefined || typeof c === "string") && (a === undefined || typeof a === "string") &&
     (h === undefined || isStrings(h)) &&
     (k === undefined || isNotNegative(k));
+}
+
+function isEarlier(value: unknown): value is readonly [number, string] {
+  return Array.isArray(value) && isNotNegative(value[0]) && typeof value[1] === "string";
 }
 
 function cut(text: string, most: number): string {

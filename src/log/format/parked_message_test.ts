@@ -27,6 +27,16 @@ describe("parked messages", () => {
     assertEquals(readParked(ID, writeParked(tagged)), tagged);
   });
 
+  it("keep their payloads before they were edited, and leave them out of one that is too large", () => {
+    const message = { ...PARKED.message, earlier: [[7, '{"n":1}']] as const };
+    assertEquals(readParked(ID, writeParked({ ...PARKED, message })), { ...PARKED, message });
+    assertEquals((readParked(ID, writeParked({ ...PARKED, message }, 0)) as ParkedMessage).message, PARKED.message);
+    for (const earlier of [7, ["x"], [[-1, "x"]], [[7, 8]]]) {
+      const text = JSON.stringify({ v: 1, message: { ...PARKED.message, earlier } });
+      assertEquals(readParked(ID, text), "no earlier payloads");
+    }
+  });
+
   it("keep a payload of 1,000 levels, and are invalid with a deeper one", () => {
     const deep = (levels: number) => {
       const payload = JSON.parse("[".repeat(levels) + "]".repeat(levels));

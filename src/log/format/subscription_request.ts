@@ -5,6 +5,7 @@
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
+import { decodeText, isTagged, isTooDeep } from "../../data/encoding.ts";
 import { readRecord } from "./record_text.ts";
 
 /** A request. */
@@ -16,6 +17,8 @@ export interface LetterRequest {
   /** Its identity, and since when it is one: for another one the request is not meant. */
   readonly message: string;
   readonly dead: number;
+  /** The payload that it is to have from now on, as `encodeValue` writes it; absent: that which it has. */
+  readonly payload?: string;
 }
 
 /** To handle all behind a position again. */
@@ -39,11 +42,13 @@ export function writeRequest(request: SubscriptionRequest): string {
 export function readRequest(text: string): SubscriptionRequest | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
-  const { kind, message, dead, to, began } = value;
+  const { kind, message, dead, payload, to, began } = value;
   switch (kind) {
     case "replay":
     case "discard":
-      return typeof message === "string" && isCount(dead) ? { kind, message, dead } : "no dead letter";
+      if (typeof message !== "string" || !isCount(dead)) return "no dead letter";
+      if (payload === undefined || kind === "discard") return { kind, message, dead };
+      return isPayload(payload) ? { kind, message, dead, payload } : "no payload";
     case "rewind":
       return isCount(to) ? { kind, to } : "no position";
     case "join":
@@ -52,5 +57,15 @@ export function readRequest(text: string): SubscriptionRequest | string {
         : "no categories";
     default:
       return "another request";
+  }
+}
+
+function isPayload(text: unknown): text is string {
+  if (typeof text !== "string") return false;
+  try {
+    decodeText(text);
+    return !isTooDeep(JSON.parse(isTagged(text) ? text.slice(1) : text));
+  } catch {
+    return false;
   }
 }

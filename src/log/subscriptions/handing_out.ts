@@ -8,7 +8,7 @@ import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";
 import type { Categories } from "./categories.ts";
 import type { Category } from "./category.ts";
-import { afterFailure } from "./dead_letter.ts";
+import { afterFailure } from "./after_failure.ts";
 import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "./run_outcome.ts";

@@ -7,7 +7,7 @@
  */
 import { Fifo } from "../../data/fifo.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { DueHeap } from "./due_heap.ts";
@@ -326,11 +326,15 @@ export class Ledger {
    * Carries out a request about a dead letter. One that does not fit any more has no effect: it is no dead letter now, or became one
    * again since. So it has one effect, however often it is stored.
    */
-  carryOut(sequence: number, { kind, message, dead }: LetterRequest): void {
+  carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
     const item = this.parked.get(message);
     if (item === undefined || item.dead === 0 || item.dead !== dead) return;
     if (kind === "discard") return this.#end(item);
+    if (payload !== undefined) {
+      item.message = withPayload(item.message, payload, dead);
+      this.#entries.add(item);
+    }
     this.#dead--;
     item.attempts = item.due = item.dead = 0;
     this.#changed.set(item.id, item);

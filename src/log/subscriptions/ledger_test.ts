@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { leastTime } from "../../../test/support/least_time.ts";
 import type { Head, StoredState } from "../format/commit.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { Item, LedgerCategory } from "./item.ts";
 import { type Found, Ledger } from "./ledger.ts";
 
@@ -166,6 +166,25 @@ describe("Ledger", () => {
     kit.ledger.failed(again, { attempts: 3, error: FAILED, dead: NOW + 9 });
     kit.ledger.carryOut(6, replay);
     assertEquals([kit.ledger.dead, kit.ledger.upTo], [1, 6]);
+  });
+
+  it("a letter that is replayed with another payload keeps those before, however often the request is stored", () => {
+    const kit = new Kit();
+    kit.add(1);
+    kit.ledger.failed(kit.begin().get(1)!, { attempts: 3, error: FAILED, dead: NOW });
+    kit.commit();
+    const before = kit.ledger.parked.get("1-1")!.message;
+    kit.ledger.carryOut(5, { kind: "replay", message: "1-1", dead: NOW, payload: '{"mended":1}' });
+    const { message } = kit.ledger.parked.get("1-1")!;
+    assertEquals([message.payload, message.earlier], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
+    assertEquals(kit.ledger.draft().entries.map(({ id }) => id), ["1-1"]);
+    // a leader that stored it, and died before its commit
+    assertEquals(withPayload(message, '{"mended":1}', NOW), message);
+    const tagged = withPayload(message, '~{"$":1}', NOW + 9);
+    assertEquals([tagged.tagged, tagged.earlier?.at(-1)], [true, [NOW + 9, '{"mended":1}']]);
+    let many = message;
+    for (let n = 1; n < 9; n++) many = withPayload(many, JSON.stringify("x".repeat(99_999)), NOW + n);
+    assertEquals(many.earlier!.map(([, { length }]) => length), [16_384, 16_384, 16_384, 16_384, 16_384]);
   });
 
   it("buries what cannot be read, and with it waits what follows of its key", () => {

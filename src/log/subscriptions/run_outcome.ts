@@ -1,4 +1,4 @@
-/** Outcome of a run, from the result of its request. */
+/** Outcome of a run, from the result of its request. Whether a failure is tried again: `after_failure.ts`. */
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";

@@ -141,7 +141,7 @@ export class Term {
       lastFailure: this.#led?.handing.lastFailure,
       outage: this.#led?.handing.outage,
       get oldest() {
-        return oldest(); // costs as much as there is parked
+        return oldest(); // costs as much as there is parked, unless all of it is dead
       },
     };
   }
@@ -149,7 +149,9 @@ export class Term {
   get #oldest(): number | undefined {
     const ledger = this.#led?.ledger;
     let oldest = ledger?.open.first?.message.time;
-    for (const { dead, message: { time } } of ledger?.parked.values() ?? []) {
+    // thousands of dead letters, and nothing that waits for another attempt
+    if (ledger === undefined || ledger.parked.size === ledger.dead) return oldest;
+    for (const { dead, message: { time } } of ledger.parked.values()) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
     }
     return oldest;
@@ -490,7 +492,7 @@ export class Term {
   }
 
   async #carryOutOne(ledger: Ledger, sequence: number, request: SubscriptionRequest): Promise<void> {
-    const { host, spec: { service } } = this.#options;
+    const { host, store, spec: { service } } = this.#options;
     if (request.kind === "rewind") return await this.#rewind(ledger, sequence, request.to);
     if (request.kind === "join") {
       ledger.carriedOut(sequence);
@@ -501,6 +503,8 @@ export class Term {
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
+    // what its payload was is kept with it
+    if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }
 

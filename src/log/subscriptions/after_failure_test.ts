@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { afterFailure } from "./dead_letter.ts";
+import { afterFailure } from "./after_failure.ts";
 import { Item, type LedgerCategory } from "./item.ts";
 
 const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, lines: new Map(), capable: 1, held: [] };

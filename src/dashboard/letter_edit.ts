@@ -1,0 +1,63 @@
+/**
+ * A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it with another one.
+ * The node that handles it checks the payload by the contract's schema, as that of any message.
+ */
+import type { DeadLetter } from "../contract/kept.ts";
+import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";
+import { printableJson } from "../data/printable.ts";
+import { isCatgaError } from "../error.ts";
+import type { Administration } from "../log/administration/administration.ts";
+import { readPlace } from "./parked_views.ts";
+import { shownText } from "./shown.ts";
+import type { ChangeAnswer, EditRequest, LetterText } from "./view.ts";
+
+type Letters = Pick<Administration, "deadLetters">;
+
+/** The payload of a letter; a string says why it cannot be edited; `undefined`: it is no dead letter any more. */
+export async function letterText(administration: Letters, place: string): Promise<LetterText | string | undefined> {
+  const letter = await letterAt(administration, place);
+  if (letter === undefined) return undefined;
+  let text: string;
+  try {
+    text = encodeValue(letter.payload ?? null, "payload");
+  } catch (error) {
+    return `its payload cannot be shown: ${(error as Error).message}`;
+  }
+  const tagged = isTagged(text);
+  const payload = printableJson(JSON.parse(tagged ? text.slice(1) : text), 2) ?? "";
+  return payload.length <= LONGEST ? { payload, tagged } : `its payload has more than ${LONGEST} characters`;
+}
+
+/** Has a letter handled again with another payload. */
+export async function editLetter(
+  administration: Letters,
+  { letter: place, payload: text, tagged }: EditRequest,
+): Promise<ChangeAnswer> {
+  const refused = (error: string): ChangeAnswer => ({ done: 0, failed: 1, error: shownText(error, 400) });
+  let payload: unknown;
+  try {
+    payload = tagged ? decodeText(`~${text}`) : JSON.parse(text);
+  } catch (error) {
+    return refused(`it is no payload: ${(error as Error).message}`);
+  }
+  const letter = await letterAt(administration, place);
+  if (letter === undefined) return refused("it is no dead letter any more");
+  try {
+    await letter.replay({ payload });
+    return { done: 1, failed: 0, error: undefined };
+  } catch (error) {
+    if (!isCatgaError(error)) throw error;
+    return refused(`${error.code}: ${error.message}`);
+  }
+}
+
+async function letterAt(administration: Letters, place: string): Promise<DeadLetter | undefined> {
+  const found = readPlace(place);
+  if (found === undefined) return undefined;
+  const { service, name: subscription, id } = found;
+  for await (const letter of administration.deadLetters({ service, subscription }, new Set([id]))) return letter;
+  return undefined;
+}
+
+/** Characters of a payload that is edited. */
+const LONGEST = 200_000;

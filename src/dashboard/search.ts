@@ -1,0 +1,176 @@
+/**
+ * Looks for an id, a key, a correlation id or a causation in what is stored: the end of the log, what subscriptions have put aside, and
+ * entities and runs by their ids. It reads so much and no more, and says what.
+ */
+import type { Administration } from "../log/administration/administration.ts";
+import { payloadOf } from "../log/administration/payload_of.ts";
+import { isReadable, readGroup } from "../log/format/group.ts";
+import type { LoggedMessage } from "../log/format/logged_message.ts";
+import {
+  entitySubject,
+  messagePattern,
+  parkedSubject,
+  readEntitySubject,
+  readParkedSubject,
+} from "../log/format/names.ts";
+import { readParked } from "../log/format/parked_message.ts";
+import { runType } from "../contract/workflow.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import { shownText, shownValue } from "./shown.ts";
+import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
+
+/** What a search reads. */
+export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs"> & {
+  readonly transport: Pick<DashboardSource["transport"], "clock">;
+};
+
+/** Finds what has this id, key, correlation id or causation. A string: it cannot be looked for. Rejects as `LogStream.read`. */
+export async function search(
+  source: SearchSource,
+  administration: Pick<Administration, "stored">,
+  text: string,
+): Promise<SearchView | string> {
+  if (text === "" || text.length > LONGEST || !text.isWellFormed()) {
+    return `what is looked for has 1 to ${LONGEST} characters`;
+  }
+  const { clock } = source.transport;
+  const found = new Found(text, clock.monotonic() + PATIENCE, () => clock.monotonic());
+  await readRuns(source, text, found);
+  await readParkedMessages(source, administration, found);
+  const stream = await source.stream("log");
+  if (stream !== undefined) await readLog(source.namespace, stream, found);
+  return { hits: found.hits, searched: found.searched };
+}
+
+/** What was found, and how much may still be read. */
+class Found {
+  readonly hits: SearchHit[] = [];
+  readonly searched: string[] = [];
+  readonly #text: string;
+  readonly #until: number;
+  readonly #now: () => number;
+  #bytes = 0;
+
+  constructor(text: string, until: number, now: () => number) {
+    this.#text = text;
+    this.#until = until;
+    this.#now = now;
+  }
+
+  /** Whether enough was read. */
+  get full(): boolean {
+    return this.hits.length >= MOST_HITS || this.#bytes >= MOST_BYTES || this.#now() >= this.#until;
+  }
+
+  read(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  /** Takes a message if it is looked for. */
+  take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
+    const { id, key, meta, category, time } = message;
+    if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MOST_HITS) return;
+    this.hits.push({
+      ...{ where, name: shownText(category), id: shownText(id), at: time, place },
+      key: shownText(key ?? ""),
+      correlation: shownText(meta?.c ?? ""),
+      causation: shownText(meta?.a ?? ""),
+      payload: shownValue(payloadOf(message)),
+    });
+  }
+}
+
+/** The end of the log, the newest first. */
+async function readLog(namespace: string, stream: LogStream, found: Found): Promise<void> {
+  const state = await stream.state();
+  if (state === undefined || state.last < state.first) return;
+  const least = Math.max(state.first, state.last - MOST_MESSAGES + 1);
+  let end = state.last + 1;
+  while (end > least && !found.full) {
+    const from = Math.max(least, end - PAGE);
+    const messages = await stream.read(messagePattern(namespace, stream.name), { from, most: PAGE });
+    for (const message of messages.filter(({ sequence }) => sequence < end).reverse()) {
+      found.read(message.data.length);
+      const group = readGroup(namespace, message);
+      if (!isReadable(group)) continue;
+      for (const each of group.toReversed()) found.take(each, "event", `position ${each.position}`);
+    }
+    end = from;
+  }
+  const [read, all] = [state.last + 1 - end, state.last + 1 - state.first];
+  found.searched.push(
+    read >= all
+      ? `all ${count(all)} messages of the log`
+      : `the last ${count(read)} of ${count(all)} messages of the log`,
+  );
+}
+
+/** What subscriptions have put aside. */
+async function readParkedMessages(
+  { namespace, stream: streamOf }: SearchSource,
+  administration: Pick<Administration, "stored">,
+  found: Found,
+): Promise<void> {
+  const stream = await streamOf("subscriptions");
+  let [read, all] = [0, 0];
+  for (const { key, service, name, state: { parked } } of stream === undefined ? [] : await administration.stored()) {
+    all += parked.size;
+    for (let from = 0; parked.size > 0 && !found.full;) {
+      const messages = await stream!.read(parkedSubject(namespace, key, "*"), { from, most: PAGE });
+      if (messages.length === 0) break;
+      from = messages[messages.length - 1].sequence + 1;
+      for (const { subject, data } of messages) {
+        found.read(data.length);
+        const id = readParkedSubject(namespace, subject)?.id ?? "";
+        const state = parked.get(id); // else it was handled since
+        const message = state && readParked(id, decoder.decode(data));
+        if (message === undefined || typeof message === "string") continue;
+        read++;
+        found.take(message.message, state!.dead > 0 ? "dead letter" : "retry", shownText(`${service}/${name}`));
+      }
+    }
+  }
+  found.searched.push(
+    read >= all
+      ? `all ${count(all)} dead letters and retries`
+      : `${count(read)} of ${count(all)} dead letters and retries`,
+  );
+}
+
+/** Entities and runs of this id. */
+async function readRuns({ namespace, stream, runs }: SearchSource, text: string, found: Found): Promise<void> {
+  found.searched.push("entities and runs by id");
+  const entities = await stream("entities");
+  if (entities === undefined) return;
+  const none = { key: "", correlation: "", causation: "", at: 0, payload: "" };
+  for (const subject of (await entities.subjects(entitySubject(namespace, "*", text))).slice(0, MOST_OF_ID)) {
+    const { type } = readEntitySubject(namespace, subject) ?? {};
+    if (type === undefined) continue;
+    const own = { ...none, id: shownText(text), name: shownText(type) };
+    if (!type.endsWith(RUN)) {
+      found.hits.push({ ...own, where: "entity", place: "see Entities" });
+      continue;
+    }
+    const workflow = type.slice(0, -RUN.length);
+    for await (const { status, startedAt } of runs({ workflow, id: text })) {
+      found.hits.push({ ...own, where: "run", name: shownText(workflow), place: status, at: startedAt.getTime() });
+    }
+  }
+}
+
+function count(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
+const decoder = new TextDecoder();
+/** What the type of an entity ends with that is a run. */
+const RUN = runType("");
+/** Characters of what is looked for. */
+const LONGEST = 300;
+/** What is read at most: messages of the log, bytes of all, ms; and what is found. */
+const MOST_MESSAGES = 10_000;
+const MOST_BYTES = 32 * 1_048_576;
+const PATIENCE = 5_000;
+const MOST_HITS = 200;
+const MOST_OF_ID = 50;
+const PAGE = 500;

@@ -1,0 +1,76 @@
+/** What a search finds, and what it says that it has read. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { groupText, itemText } from "../log/format/group.ts";
+import { categorySubject } from "../log/format/names.ts";
+import { streamName, streamOptions } from "../log/format/streams.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { search, type SearchSource } from "./search.ts";
+import type { SearchView } from "./view.ts";
+
+/** A log of the namespace `shop` with messages of one event each. */
+async function setUp() {
+  const clock = new VirtualClock(5_000);
+  const network = new MemoryNetwork({ clock });
+  const stream = await network.log.open(streamName("shop", "log"), streamOptions("shop", "log", 1));
+  const source: SearchSource = {
+    namespace: "shop",
+    transport: { clock },
+    stream: (kind) => Promise.resolve(kind === "log" ? stream : undefined),
+    async *runs() {},
+  };
+  let first = 0;
+  const append = async (...items: { id?: string; key?: string; c?: string; a?: string }[]) => {
+    const texts = items.map(({ id, key, ...meta }) => itemText({ text: '{"n":1}', id, key, meta }));
+    const text = groupText({ endpoint: "a.1", first, sentAt: 1, keep: undefined, schedule: undefined }, texts.join());
+    first += items.length;
+    await stream.append(categorySubject("shop", "Placed"), text, { timeout: 1_000 });
+  };
+  const find = async (text: string) => await search(source, { stored: () => Promise.resolve([]) }, text) as SearchView;
+  return { source, append, find, ids: async (text: string) => (await find(text)).hits.map(({ id }) => id) };
+}
+
+describe("search", () => {
+  it("finds events by id, key, correlation and causation, the newest first, and nothing that is only alike", async () => {
+    const { append, ids, find } = await setUp();
+    await append({ id: "m-1", key: "o-7" }, { id: "m-2", c: "m-1" });
+    await append({ id: "m-10", key: "o-70", a: "m-2" }, { id: "m-4", key: "o-7" });
+    assertEquals(await ids("m-1"), ["m-2", "m-1"]);
+    assertEquals(await ids("o-7"), ["m-4", "m-1"]);
+    assertEquals(await ids("m-2"), ["m-10", "m-2"]);
+    assertEquals(await ids("o-"), []);
+    assertEquals(await ids("a.1.e0"), []); // it has an id of its own
+    const { hits: [{ where, name, key, payload }], searched } = await find("m-4");
+    assertEquals({ where, name, key, payload }, {
+      where: "event",
+      name: "Placed",
+      key: "o-7",
+      payload: '{\n  "n": 1\n}',
+    });
+    assertEquals(searched, [
+      "entities and runs by id",
+      "all 0 dead letters and retries",
+      "all 2 messages of the log",
+    ]);
+  });
+
+  it("reads the last 10,000 messages of the log, and says so", async () => {
+    const { append, find } = await setUp();
+    await append({ id: "oldest" });
+    for (let n = 0; n < 10_000; n++) await append({ id: `m-${n}` });
+    assertEquals((await find("m-0")).hits.length, 1);
+    const { hits, searched } = await find("oldest");
+    assertEquals([hits, searched.at(-1)], [[], "the last 10,000 of 10,001 messages of the log"]);
+  });
+
+  it("shows hidden characters of what it finds, and refuses what no id can be", async () => {
+    const { source, append, find } = await setUp();
+    await append({ id: "m\u202e1", key: "k\x1b[2J" });
+    assertEquals((await find("m\u202e1")).hits[0].key, "k\\u{1b}[2J");
+    for (const text of ["", "x".repeat(301), "\ud800"]) {
+      const refused = await search(source, { stored: () => Promise.resolve([]) }, text);
+      assertEquals(refused, "what is looked for has 1 to 300 characters");
+    }
+  });
+});

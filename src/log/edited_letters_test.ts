@@ -1,0 +1,83 @@
+/** A dead letter that is replayed with another payload: what handles it, and what is kept of the one before. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { event } from "../contract/definition.ts";
+import type { DeadLetter } from "../contract/kept.ts";
+import type { Catga } from "../contract/running_node.ts";
+import type { Schema } from "../contract/schema.ts";
+
+interface Booking {
+  readonly room: string;
+  readonly at?: Date;
+}
+
+/** Takes a booking of a room. */
+const booking: Schema<Booking, Booking> = {
+  "~standard": {
+    version: 1,
+    vendor: "test",
+    validate: (value) =>
+      typeof (value as Booking).room === "string"
+        ? { value: value as Booking }
+        : { issues: [{ message: "a room has a name", path: ["room"] }] },
+  },
+};
+const Booked = event("Booked", { durable: true, input: booking, key: ({ room }) => room });
+
+describe("a dead letter that is edited", () => {
+  it("is handled with the new payload, in its place of its key, or is one again if the schema refuses that", async () => {
+    await using cluster = new MemoryCluster();
+    const handled: unknown[] = [];
+    const handlers = Booked.on((given) => {
+      if (given.room === "7" && given.at === undefined) throw new Error("no time");
+      handled.push(given);
+    }, { name: "billing", retry: { attempts: 1 } });
+    const app: Catga = await cluster.start("a", { service: "shop", handlers });
+    const until = <T>(promise: Promise<T>) => cluster.clock.until(promise);
+    const letterOf = async (code: string): Promise<DeadLetter> => {
+      for (;;) {
+        const [letter] = await until(Array.fromAsync(app.deadLetters()));
+        if (letter?.error.code === code) return letter;
+        await cluster.clock.advance(100);
+      }
+    };
+    await until(app.publish(Booked, { room: "7" }));
+    const first = await letterOf("HANDLER_FAILED");
+    await until(app.publish(Booked, { room: "7", at: new Date(1) })); // waits behind it
+    await until(first.replay({ payload: { room: 7 } }));
+    const second = await letterOf("INVALID_MESSAGE");
+    assertEquals([second.payload, second.key, second.heldBehind], [{ room: 7 }, "7", 1]);
+    assertEquals(second.history, [{ at: first.at, payload: '{"room":"7"}' }]);
+    await until(second.replay({ payload: { room: "7", at: new Date(0) } }));
+    while (handled.length < 2) await cluster.clock.advance(100);
+    assertEquals(handled, [{ room: "7", at: new Date(0) }, { room: "7", at: new Date(1) }]);
+    assertEquals(await until(Array.fromAsync(app.deadLetters())), []);
+  });
+
+  it("keeps its new payload when its leader dies", async () => {
+    await using cluster = new MemoryCluster();
+    const handlers = Booked.on(() => {
+      throw new Error("no");
+    }, { name: "billing", retry: { attempts: 1 } });
+    const start = (id: string) => cluster.start(id, { service: "shop", handlers });
+    const app = await start("a");
+    const until = <T>(promise: Promise<T>) => cluster.clock.until(promise);
+    const letterOf = async (by: Catga, room: string): Promise<DeadLetter> => {
+      for (;;) {
+        const [letter] = await until(Array.fromAsync(by.deadLetters()));
+        if ((letter?.payload as Booking | undefined)?.room === room) return letter;
+        await cluster.clock.advance(100);
+      }
+    };
+    await until(app.publish(Booked, { room: "7" }));
+    await until((await letterOf(app, "7")).replay({ payload: { room: "8" } }));
+    await letterOf(app, "8");
+    const other = await start("b");
+    cluster.kill("a");
+    await cluster.clock.advance(10_000);
+    await until((await letterOf(other, "8")).replay());
+    await cluster.clock.advance(10_000);
+    assertEquals((await letterOf(other, "8")).history.map(({ payload }) => payload), ['{"room":"7"}']);
+  });
+});

@@ -135,7 +135,10 @@ export const COMMANDS = "@";
  */
 export const OF_ENTITIES = ":entities";
 
-/** Details of the failure of a member of a batch that is to be handled alone: it was not run, which is no attempt. */
+/**
+ * Details of the failure of a message of the log that was not run, which is no attempt: a member of a batch is then
+ * handed out alone, and a message of its own at another node.
+ */
 export const ALONE = "alone";
 
 /**

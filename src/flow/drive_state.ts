@@ -128,6 +128,8 @@ export class DriveState {
   phase: "handler" | "finishing" | "undoing" = "handler";
   /** Why it could not go on. */
   error: unknown;
+  /** What invalid calls of `flow` have rejected with. */
+  readonly misuses = new WeakSet<object>();
   readonly #writer: RunWriter;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
@@ -185,6 +187,12 @@ export class DriveState {
       throw new TypeError(`${this.label} has a step ${show(name)} already: give this one another name`);
     }
     this.names.add(name);
+  }
+
+  /** Rejects a call of `flow` that is invalid: no attempt follows, for the handler's code has to change. */
+  misused(error: unknown): Promise<never> {
+    this.misuses.add(error as TypeError); // checks throw errors
+    return Promise.reject(error);
   }
 
   /** Something waits from now on, if it cannot go on at once. */

@@ -5,6 +5,7 @@
  * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this process dies. A run that
  * takes long has a lease instead: a schedule that calls for it, which is put off for as long as this process lives.
  */
+import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type Clock, delay, type Timer } from "../ports/clock.ts";
@@ -287,7 +288,10 @@ export class Drives {
 }
 
 function leaving({ workflow, run }: RunRef): CatgaError {
-  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, { retryable: true });
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} goes on at another node`, {
+    retryable: true,
+    details: ALONE,
+  });
 }
 
 function behind({ ref: { workflow, run }, sequence }: Call): CatgaError {

@@ -183,6 +183,47 @@ describe("runs", () => {
     assertEquals([(await infoOf(app, run)).status, attempts], ["stuck", 10]);
   });
 
+  for (
+    const [what, message, misuse] of [
+      ["a step name used twice", /has a step "a" already/, (flow) => flow.step("a", () => 2)],
+      ["an unknown option", /step b: .*tries/, (flow) => flow.step("b", () => 2, { tries: 3 } as object)],
+      ["a sleep below 0", /sleep b must/, (flow) => flow.sleep("b", -1)],
+      ["a send of no contract", /^flow.send takes a command/, (flow) => flow.send("Charge" as never)],
+      [
+        "a nested step with a name that is used",
+        /has a step "a" already/,
+        (flow) => flow.step("b", () => flow.step("a", () => 2)),
+      ],
+      ["an undo with an invalid step", /the name of a step/, async (flow) => {
+        await flow.step("b", () => 1, { undo: () => flow.step("", () => 1) });
+        return fail("NO", "no");
+      }],
+    ] as readonly (readonly [string, RegExp, (flow: Flow) => Promise<unknown>])[]
+  ) {
+    it(`misuse of flow is stuck at once, and goes on when it is mended and tried again: ${what}`, async () => {
+      const Misused = workflow<void, unknown>("Misused");
+      let isMended = false;
+      const handlers = Misused.handle(async (flow) => {
+        await flow.step("a", () => 1);
+        return isMended ? "mended" : await misuse(flow) as string;
+      });
+      await using cluster = await testCluster(1, { handlers, logger: quiet });
+      const app = cluster.app("node-1");
+      const run = unwrap(await app.start(Misused));
+      await cluster.advance(500); // the first pause is 750 ms at least
+      const { status, pending: [{ error }], retry } = await infoOf(app, run);
+      assertEquals(status, "stuck");
+      assertMatch(error!.message, message);
+      await cluster.advance(700_000);
+      assertEquals((await infoOf(app, run)).pending[0].attempts, 1);
+      isMended = true;
+      await retry();
+      const result = await app.result(Misused, run, { timeout: 60_000 });
+      // a run that was failing cannot return any more: its steps are undone
+      assertEquals(result.value ?? result.error?.code, what.startsWith("an undo") ? "NO" : "mended");
+    });
+  }
+
   it("each attempt that throws is logged with what was thrown, an outage once", async () => {
     const Charge = command<void>("Charge");
     const Order = workflow<void, void>("Order");
@@ -516,6 +557,26 @@ describe("runs", () => {
     await cluster.app("a").drain();
     assertEquals(unwrap(await cluster.app("b").result(Order, run, { timeout: 30_000 })), "b");
     assertEquals(ran, ["first a"]);
+  });
+
+  it("the drain of a node with open runs is no outage of the subscription that calls for them", async () => {
+    const Order = workflow<void, string>("Order");
+    const lines: string[] = [];
+    const note = (text: string) => void lines.push(text);
+    await using cluster = await testCluster(["a", "b"], {
+      logger: { debug() {}, info: note, warn: note, error: note },
+      node: (id) => ({
+        handlers: Order.handle(async (flow) => {
+          await flow.sleep("a while", 4_000);
+          return await flow.step("second", () => id);
+        }),
+      }),
+    });
+    const run = unwrap(await cluster.app("b").start(Order));
+    await cluster.advance(500);
+    await cluster.app("b").drain();
+    assertEquals(unwrap(await cluster.app("a").result(Order, run, { timeout: 30_000 })), "a");
+    assertEquals(lines.filter((line) => line.includes(" waits: ")), []);
   });
 
   it("a long run is resumed: each of its steps has run once", async () => {

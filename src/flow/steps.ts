@@ -109,7 +109,8 @@ export class Steps {
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
     const kind = contract?.kind as string;
     if (kind !== "command" && kind !== "query" && kind !== "workflow") {
-      return Promise.reject(new TypeError(`flow.send takes a command, a query or a workflow; got ${show(contract)}`));
+      const message = `flow.send takes a command, a query or a workflow; got ${show(contract)}`;
+      return this.#state.misused(new TypeError(message));
     }
     const { name = contract.name, ...rest } = options;
     if (kind === "workflow") {
@@ -131,7 +132,7 @@ export class Steps {
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
     const what = recorded(error);
-    if (error instanceof Decided || (!passing && failed >= attempts)) {
+    if (error instanceof Decided || state.misuses.has(error as object) || (!passing && failed >= attempts)) {
       state.refuse(name, what);
       await state.stored();
       return;
@@ -166,7 +167,7 @@ export class Steps {
       state.name(name);
       checkStep(`step ${name}`, options);
     } catch (error) {
-      return Promise.reject(error);
+      return state.misused(error);
     }
     const main = state.phase === "handler";
     const { retry = {}, timeout = state.host.timeout } = options;

@@ -92,7 +92,7 @@ export class Waits {
       check();
       state.name(name);
     } catch (error) {
-      return Promise.reject(error);
+      return state.misused(error);
     }
     const { promise, resolve } = Promise.withResolvers<T>();
     const call: Call = {

@@ -102,6 +102,17 @@ export class CatgaFile {
     return contract === "own" || (contract === "imported" && isNamedSender(callee.object)) ? sent : undefined;
   }
 
+  /** The method of an app, a context or the `flow` of a workflow that a call calls, if what that returns is to be awaited. */
+  awaitedMethod(call: Deno.lint.CallExpression): string | undefined {
+    const sent = this.senderCall(call);
+    if (sent !== undefined) return sent.method;
+    const callee = bare(call.callee);
+    const method = callee.type === "MemberExpression" ? memberName(callee) : undefined;
+    if (callee.type !== "MemberExpression" || method === undefined) return undefined;
+    if (AWAITED.has(method) && this.senderKind(callee.object) !== undefined) return method;
+    return AWAITED_OF_FLOW.has(method) && this.#isFlow(callee.object) ? method : undefined;
+  }
+
   /** Returns true if an expression is an app or a handler's context. */
   senderKind(expression: Deno.lint.Node): "app" | "context" | undefined {
     const node = bare(expression);
@@ -134,10 +145,41 @@ export class CatgaFile {
 
   /** `x: Catga` and `x: Context`, with the types of this package. */
   #annotated(id: Deno.lint.Identifier): "app" | "context" | undefined {
-    const type = id.typeAnnotation?.typeAnnotation;
-    if (type?.type !== "TSTypeReference") return undefined;
-    const name = this.exportOf(type.typeName);
+    const name = this.#typeOf(id);
     return name === "Catga" ? "app" : name === "Context" ? "context" : undefined;
+  }
+
+  /** The name of the type of this package that an identifier is annotated with. */
+  #typeOf(id: Deno.lint.Identifier): string | undefined {
+    const type = id.typeAnnotation?.typeAnnotation;
+    return type?.type === "TSTypeReference" ? this.exportOf(type.typeName) : undefined;
+  }
+
+  /**
+   * `x: Flow`, and the first parameter of the handler of a workflow: one of this file, or an import that looks like a
+   * contract if the parameter is named `flow`.
+   */
+  #isFlow(expression: Deno.lint.Node): boolean {
+    const node = bare(expression);
+    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    if (binding?.kind !== "parameter" || binding.id.type !== "Identifier") return false;
+    const { id, fn, index } = binding;
+    if (this.#typeOf(id) === "Flow") return true;
+    const { parent } = fn;
+    if (index !== 0 || fn.params[0] !== id || parent.type !== "CallExpression" || parent.arguments[0] !== fn) {
+      return false;
+    }
+    const callee = bare(parent.callee);
+    if (callee.type !== "MemberExpression" || memberName(callee) !== "handle") return false;
+    return this.#isWorkflow(callee.object) || (id.name === "flow" && this.contract(callee.object) === "imported");
+  }
+
+  /** Returns true if an expression is a constant of this file that is made by `workflow(…)`. */
+  #isWorkflow(expression: Deno.lint.Node): boolean {
+    const node = bare(expression);
+    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    const init = binding?.kind === "variable" && binding.declarator.init ? bare(binding.declarator.init) : undefined;
+    return init?.type === "CallExpression" && this.exportOf(init.callee) === "workflow";
   }
 
   #functionOf(identifier: Deno.lint.Identifier): FunctionNode | undefined {
@@ -180,6 +222,10 @@ export function memberName(member: Deno.lint.MemberExpression): string | undefin
   if (!computed) return property.type === "Identifier" ? property.name : undefined;
   return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
 }
+
+/** Further methods of apps and contexts that do something, and return a promise. */
+const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel", "result", "unschedule"]);
+const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);
 
 function isSenderMethod(name: string): name is SenderMethod {
   return name === "send" || name === "sendAll" || name === "publish" || name === "broadcast" || name === "lock";

@@ -1,22 +1,23 @@
-/** `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app. */
+/** `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays nothing. */
 import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
- * Reports a `send`, `sendAll`, `publish`, `broadcast` or `lock` that is neither awaited, returned nor assigned. It is
- * cancelled when the handler ends or the app drains, and its rejection is unhandled. `void` before it says that this is
- * meant.
+ * Reports a `send`, `publish`, `enqueue`, `lock` or `start` of an app or a context, or a `step`, `send`, `sleep` or
+ * `wait` of a workflow, and what else of them does something, that is neither awaited, returned nor assigned. It is
+ * cancelled when the handler ends or the app drains, and its rejection is unhandled; a workflow does not wait for its
+ * sleep. `void` before it says that this is meant.
  *
- * The fix awaits `publish` where `await` is allowed; the others return a value that the author has to look at.
+ * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look at.
  */
 export const noFloating: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
     return inCatgaFiles(context, (file) => ({
       ExpressionStatement({ expression }): void {
         for (const call of callsIn(expression)) {
-          const method = file.senderCall(call)?.method;
+          const method = file.awaitedMethod(call);
           if (method === undefined) continue;
-          const fixable = method === "publish" && bare(expression) === call && mayAwait(call);
+          const fixable = (method === "publish" || method === "sleep") && bare(expression) === call && mayAwait(call);
           context.report({
             node: call,
             message: `Nobody waits for this ${context.sourceCode.getText(call.callee)}`,

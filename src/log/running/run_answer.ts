@@ -1,5 +1,6 @@
 /** Answer of a node to a subscription's leader, from the outcome of a handler. */
 import { causeText } from "../../data/cause_text.ts";
+import { ALONE } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
@@ -24,6 +25,7 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
     return outcome;
   }
   const { error } = outcome;
+  if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
   const [code, message, final, cause = null] = answer;

@@ -52,8 +52,9 @@ export interface Step {
 /** Options of a step. */
 export interface StepOptions<T> {
   /**
-   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. What it throws is tried
-   * again; if it returns a failure, the run is stuck. None.
+   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. If it throws, or takes
+   * longer than `timeout` without one of them, it is tried again as `retry` says; if it returns a failure, the run is
+   * stuck. None.
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**

@@ -15,7 +15,7 @@ import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flo
 import { type Failure, isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { isCatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./drive_state.ts";
 import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
@@ -34,6 +34,8 @@ export class Drive {
   readonly #waits: Waits;
   /** How the handler ended, or will. */
   #finish: (() => void) | undefined;
+  /** The step whose `undo` runs. */
+  #undoing: string | undefined;
   #news: Promise<void> | undefined;
 
   constructor(options: DriveOptions) {
@@ -199,6 +201,8 @@ export class Drive {
     if (state.over) return;
     const { cancelled } = this.journal;
     if (cancelled !== undefined && state.phase === "handler") this.#steps.cancelled(cancelled.error.message);
+    // an operator skipped an undo that runs
+    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return this.#again();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
     state.look();
   }
@@ -304,9 +308,11 @@ export class Drive {
     const undo = this.#steps.undoOf(step)!;
     const run = async () => {
       if (!await state.ready()) return;
+      if (this.journal.undone.has(step)) return this.#undo(more, why);
       let refusal: Failure | undefined;
       try {
-        const returned = await undo(this.journal.outcomes.get(step)!.value);
+        this.#undoing = step;
+        const returned = await this.#inTime(step, async () => await undo(this.journal.outcomes.get(step)!.value));
         if (isFailure(returned)) refusal = returned;
       } catch (thrown) {
         if (state.over) return;
@@ -314,12 +320,32 @@ export class Drive {
         const what = isFailure(error) ? new Decided(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
         return state.stop("again");
+      } finally {
+        this.#undoing = undefined;
       }
       if (refusal !== undefined) return this.#stuck(name, recorded(refusal.error));
       state.record({ t: "undone", step });
       this.#undo(more, why);
     };
     run().catch((error) => state.broken(error)).finally(() => state.look());
+  }
+
+  /** What an `undo` gives. Rejects once it has taken the timeout of its step, in which no step of its own was under way. */
+  #inTime(step: string, undo: () => Promise<unknown>): Promise<unknown> {
+    const state = this.#state;
+    const { timeout } = this.#steps.policyOf(step);
+    return new Promise((resolve, reject) => {
+      let timer: Timer;
+      const limit = () => {
+        const { entries } = this.journal;
+        timer = state.timer(timeout, () => {
+          if (state.calls.size > 0 || state.active > 0 || this.journal.entries > entries) return limit();
+          reject(new CatgaError("TIMEOUT", `an attempt of ${undoName(step)} took longer than ${timeout} ms`));
+        }, true);
+      };
+      limit();
+      undo().then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 }
 

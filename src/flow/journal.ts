@@ -169,6 +169,18 @@ export class Journal {
     return this.#signals[n]?.value;
   }
 
+  /** The step whose `undo` has this name; `undefined`: none, or the run does not undo its steps. */
+  undoes(name: string): string | undefined {
+    const step = name.slice(UNDO.length);
+    return this.failing !== undefined && name.startsWith(UNDO) && this.outcomes.has(step) ? step : undefined;
+  }
+
+  /** Whether a step has its outcome, or an `undo` is over. */
+  isSettled(name: string): boolean {
+    const undone = this.undoes(name);
+    return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
+  }
+
   #taken(n: number): void {
     const { signal } = this.#signals[n] ?? {};
     if (signal !== undefined) this.signals.get(signal)?.delete(n);
@@ -186,9 +198,15 @@ export class Journal {
       case "told":
         this.#told.set(childKey(entry.step, entry), entry.outcome);
         return this.#childOutcome(entry.step);
-      case "skipped":
-        return this.#outcome(entry.step, { ok: true, value: entry.value });
+      case "skipped": {
+        const undone = this.undoes(entry.step);
+        if (undone === undefined) return this.#outcome(entry.step, { ok: true, value: entry.value });
+        this.undone.add(undone);
+        return void this.failures.delete(entry.step);
+      }
       case "failed": {
+        // an operator skipped it while the attempt ran
+        if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {
           attempts: (before?.attempts ?? 0) + 1,
@@ -288,8 +306,10 @@ export const TIME_OUT = "@timeout";
 
 /** The name by which the failures of a step's `undo` are recorded. */
 export function undoName(step: string): string {
-  return `undo ${step}`;
+  return `${UNDO}${step}`;
 }
+
+const UNDO = "undo ";
 
 /** The steps that are to be undone, in that order: those that finished last come first. */
 export function undoOrder({ outcomes, undone }: Journal, hasUndo: (step: string) => boolean): readonly string[] {

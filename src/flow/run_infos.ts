@@ -74,7 +74,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
       checkString(`skip ${ref.run}: step`, step);
       checkString(`skip ${ref.run}: reason`, reason);
       const current = await log.load(ref);
-      if (current?.outcomes.has(step)) {
+      if (current?.isSettled(step)) {
         throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
       }
       if (current?.waits.has(step) || current?.sleeps.has(step)) {

@@ -55,6 +55,9 @@ interface Performing {
   readonly timeout: number;
 }
 
+/** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
+type Policy = Retry & { readonly timeout: number };
+
 type Undo = (value: unknown) => MaybePromise<unknown>;
 
 /** The steps of a drive. */
@@ -62,7 +65,7 @@ export class Steps {
   readonly #state: DriveState;
   readonly #steps = new Map<string, StepCall>();
   readonly #undos = new Map<string, Undo>();
-  readonly #policies = new Map<string, Retry>();
+  readonly #policies = new Map<string, Policy>();
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -78,8 +81,9 @@ export class Steps {
     return this.#undos.get(step);
   }
 
-  policyOf(step: string): Retry {
-    return this.#policies.get(step) ?? FOREVER;
+  /** Of a step that was called. */
+  policyOf(step: string): Policy {
+    return this.#policies.get(step)!;
   }
 
   /** The drive is over. */
@@ -165,11 +169,9 @@ export class Steps {
       return state.misused(error);
     }
     const main = state.phase === "handler";
-    if (main) {
-      const { undo, retry = {} } = options;
-      if (undo !== undefined) this.#undos.set(name, undo as Undo);
-      this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? PAUSES });
-    }
+    const { retry = {}, timeout = state.host.timeout } = options;
+    this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? PAUSES, timeout });
+    if (main && options.undo !== undefined) this.#undos.set(name, options.undo as Undo);
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));
     const known = journal.outcomes.get(name);
@@ -393,7 +395,6 @@ export class Steps {
   }
 }
 
-const FOREVER: Retry = { attempts: Infinity, delay: PAUSES };
 const MOST_ENTRIES = 10_000;
 /** What a send may take beyond its timeout, and what clocks may differ by, in ms. */
 const GRACE = 2_000;

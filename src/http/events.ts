@@ -109,8 +109,7 @@ class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
         }\n\n`;
     } catch (thrown) {
       last = true;
-      const error = isCatgaError(thrown) ? thrown : new CatgaError("HANDLER_FAILED", "the stream failed");
-      text = `event: failure\ndata: ${problem(error, httpStatus(error))}\n\n`;
+      text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
     }
     if (this.#over) return;
     to.enqueue(encoder.encode(text));
@@ -138,8 +137,19 @@ class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
     this.#over = true;
     this.#alive?.cancel();
     if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    Promise.resolve(this.#items.return?.()).catch(() => {}); // nobody is left who could be told
+    (async () => await this.#items.return?.())().catch(() => {}); // nobody is left who could be told
   }
+}
+
+/** What a stream threw, as problem details. */
+function failureText(thrown: unknown): string {
+  try {
+    if (isCatgaError(thrown)) return problem(thrown, httpStatus(thrown));
+  } catch {
+    // it cannot be read
+  }
+  const error = new CatgaError("HANDLER_FAILED", "the stream failed");
+  return problem(error, httpStatus(error));
 }
 
 /** An id on one line. */

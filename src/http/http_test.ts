@@ -21,6 +21,9 @@ async function shown(response: Response): Promise<[number, string | null, string
   ];
 }
 
+const throws = () => {
+  throw new Error("a trap");
+};
 const PROBLEM = "application/problem+json";
 
 describe("respond", () => {
@@ -69,6 +72,13 @@ describe("respond", () => {
       assertEquals([text.includes("secret"), text.includes("the message")], [status < 500, status < 500], code);
     }
     assertEquals(respond(failed("CONFLICT", { retryable: true })).headers.get("retry-after"), "1");
+  });
+
+  it("a code that is named like a member of each object has the status of any other, whatever failures has", async () => {
+    for (const code of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+      const [status, type, after, body] = await shown(respond(failed(code), { failures: { SOLD_OUT: 409 } }));
+      assertEquals([status, type, after, (body as { code: string }).code], [422, PROBLEM, null, code]);
+    }
   });
 
   it("details that cannot be sent are left out", async () => {
@@ -166,6 +176,29 @@ describe("events", () => {
     assertEquals((await silent.read()).done, true);
     await eventually("the second to end", () => finals === 2);
     assertEquals(await events(app.stream(Count, { to: 3 }), { signal: AbortSignal.abort() }).text(), ":\n\n");
+  });
+
+  it("a failure that cannot be read ends the response and the stream, too", async () => {
+    for (const member of ["message", "code"]) {
+      let returned = 0;
+      const error = Object.defineProperty(new CatgaError("GONE", "it is gone"), member, { get: throws });
+      const items = { next: () => Promise.reject(error), return: () => Promise.resolve(void returned++) };
+      const text = await events({ [Symbol.asyncIterator]: () => items } as never).text();
+      assert(text.includes("event: failure\n") && text.includes('"code":"HANDLER_FAILED"'), text);
+      assertEquals(returned, 1);
+    }
+  });
+
+  it("a stream that throws when it is ended breaks neither the response nor the process", async () => {
+    const of = (next: () => Promise<unknown>) =>
+      ({ [Symbol.asyncIterator]: () => ({ next, return: throws }) }) as never;
+    const text = await events(of(() => Promise.reject(new CatgaError("GONE", "it is gone")))).text();
+    assert(text.includes('"code":"GONE"'), text);
+    const stop = new AbortController();
+    const reader = events(of(() => new Promise(() => {})), { signal: stop.signal }).body!.getReader();
+    await reader.read();
+    stop.abort();
+    assertEquals((await reader.read()).done, true);
   });
 
   it("comments keep it alive while no item comes", async () => {

@@ -44,7 +44,8 @@ export function respond<T, F extends string>(
     return new Response(toJson(result.value, "INVALID_RESPONSE", "the value"), { ...init, headers });
   }
   const { error } = result;
-  const status = (failures as Readonly<Record<string, number>> | undefined)?.[error.code] ?? httpStatus(error);
+  const own = (failures ?? {}) as Readonly<Record<string, number>>;
+  const status = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
   if (status === 503 || error.retryable) headers.set("retry-after", "1");
   return new Response(problem(error, status), { ...withoutText(init), status, headers });

@@ -32,7 +32,7 @@ export const MOST_OF_BATCH = 1_000;
 
 /**
  * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed; `3`:
- * it was not run, and is to be handled alone. A batch whose handler failed is answered as a single message is.
+ * it was not run, or its time was over, and it is to be handled alone. A batch whose handler failed is answered as a single message is.
  */
 export interface BatchAnswer {
   readonly of: readonly (0 | 2 | 3 | FailedRun)[];

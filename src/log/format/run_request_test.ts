@@ -5,6 +5,8 @@ import {
   MAX_ANSWER_MESSAGE,
   readBarrier,
   readBarrierAnswer,
+  readBatchAnswer,
+  readBatchRequest,
   readRunAnswer,
   readRunRequest,
 } from "./run_request.ts";
@@ -43,6 +45,40 @@ describe("readRunRequest", () => {
     for (const value of [undefined, null, {}, "x", REQUEST.slice(1), [...REQUEST, 1]]) {
       assertEquals(readRunRequest(value), "no array of 9");
     }
+  });
+});
+
+describe("readBatchRequest", () => {
+  it("takes 1 to 1,000 requests of one leader, and says what is wrong with any other batch", () => {
+    const other = changed(1, 1_026);
+    assertEquals<unknown>(readBatchRequest(["batch", REQUEST, other]), [REQUEST, other]);
+    assertEquals<unknown>(readBatchRequest(["batch", REQUEST]), [REQUEST]);
+    for (const value of [undefined, null, "batch", {}, [], REQUEST, ["Batch", REQUEST]]) {
+      assertEquals(readBatchRequest(value), undefined);
+    }
+    const wrong: [why: string, members: unknown[]][] = [
+      ["no batch of 1 to 1000", []],
+      ["no batch of 1 to 1000", Array(1_001).fill(REQUEST)],
+      ["no array of 9", [REQUEST, null]],
+      ["no array of 9", [REQUEST, ["batch", REQUEST]]],
+      ["no key", [REQUEST, changed(4, 7)]],
+      ["no payload", [REQUEST, changed(6, 1)]],
+      ["messages of two leaders", [REQUEST, changed(0, 8)]],
+    ];
+    for (const [why, members] of wrong) assertEquals(readBatchRequest(["batch", ...members]), why);
+  });
+});
+
+describe("readBatchAnswer", () => {
+  it("takes one answer for each member, no more and no fewer", () => {
+    const failed = ["GONE", "none", 0];
+    assertEquals<unknown>(readBatchAnswer({ of: [0, 2, 3, failed] }, 4), [0, 2, 3, failed]);
+    for (
+      const  of of[[], [0], [0, 0, 0], [0, 1], [0, 4], [0, null], [0, []], [0, { of: [] }], { length: 2 }, "00", 2]
+    ) {
+      assertEquals(readBatchAnswer({ of }, 2), undefined, JSON.stringify(of));
+    }
+    for (const value of [undefined, null, 0, [0, 0], "of"]) assertEquals(readBatchAnswer(value, 2), undefined);
   });
 });
 

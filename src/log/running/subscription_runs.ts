@@ -174,8 +174,12 @@ export class SubscriptionRuns {
     for (const request of requests) {
       const key = request[4];
       const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
-      // what was not run is asked for again, as what is behind another
-      const answer = outcome instanceof Refusal || !outcome?.ok ? 2 : outcome.value as 0 | FailedRun;
+      // what was not run is asked for again, as what is behind another; what took too long alone, which is the attempt
+      const answer = outcome === undefined || outcome instanceof Refusal
+        ? 2
+        : outcome.ok
+        ? outcome.value as 0 | FailedRun
+        : 3;
       if (answer !== 0 && key !== null) held.add(key);
       of.push(answer);
     }

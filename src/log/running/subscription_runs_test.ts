@@ -86,6 +86,17 @@ describe("SubscriptionRuns", () => {
     assertEquals(await later, DONE);
   });
 
+  it("has a member of a batch handed out alone if its time was over at a node that handles single messages", async () => {
+    const { runs, inside, clock, ends } = await start();
+    const requests = [5, 6].map((position) => [7, position, 1, "m", null, {}, 0, 1, null]);
+    const answer = Promise.resolve(
+      runs.handle(["batch", ...requests], new MessageContext(inside, Placed, 5_000, undefined)),
+    );
+    await clock.advance(1_000);
+    ends[1]();
+    assertEquals(await answer, { ok: true, value: { of: [3, 0] } });
+  });
+
   it("joins what runs, but begins nothing, while the node drains", async () => {
     const { state, clock, request, ends } = await start();
     const first = request(5);

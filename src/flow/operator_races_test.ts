@@ -1,0 +1,104 @@
+/** What operators do to a run (retry, skip, cancel) while a node drives it. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { type Catga, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { testCluster } from "@catga/catga/testing";
+import { QUIET } from "../../test/support/quiet.ts";
+
+const Job = workflow<void, string>("Job");
+const DAY = 86_400_000;
+
+async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
+  for await (const info of app.runs({ id })) return info;
+  throw new Error(`no run ${id}`);
+}
+
+/** A run whose step does what an operator does to it at another node, and ends as given in the same moment. */
+async function race(
+  operator: (info: RunInfo, other: Catga) => Promise<unknown>,
+  end: () => string,
+  retry: { readonly attempts: number; readonly delay?: readonly [first: number, longest: number] },
+) {
+  const calls: string[] = [];
+  const job = Job.handle(async (flow) => {
+    const value = await flow.step("work", async ({ attempt }) => {
+      calls.push(`work ${attempt}`);
+      if (attempt > 1) return "again";
+      await operator(await infoOf(other, flow.id), other);
+      return end();
+    }, { retry, undo: (value) => void calls.push(`undo ${value}`) });
+    await flow.step("later", () => void calls.push(`later ${value}`));
+    await flow.sleep("a day", DAY);
+    return value;
+  });
+  const cluster = await testCluster(["worker", "other"], {
+    logger: QUIET,
+    node: (id) => id === "worker" ? { handlers: job } : {},
+  });
+  const [app, other] = [cluster.app("worker"), cluster.app("other")];
+  const run = unwrap(await app.start(Job));
+  await cluster.advance(4_000);
+  const info = await infoOf(app, run);
+  return {
+    calls,
+    info,
+    outcomes: info.timeline.filter(({ name, type }) => name === "work" && (type === "done" || type === "skipped")),
+    result: async () => {
+      await cluster.leap(DAY);
+      const result = await app.result(Job, run, { timeout: 60_000 });
+      return result.ok ? result.value : result.error.code;
+    },
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}
+
+const gives = () => "own";
+const throws = () => {
+  throw new Error("no");
+};
+const LAST = { attempts: 1 };
+const PAUSED = { attempts: 3, delay: [60_000, 60_000] } as const;
+
+describe("a step that an operator skips in the moment in which its attempt", () => {
+  for (
+    const [name, end, retry] of [["ends", gives, LAST], ["fails for the last time", throws, LAST], [
+      "fails",
+      throws,
+      PAUSED,
+    ]] as const
+  ) {
+    it(`${name}: the run goes on with the operator's value, and is not held up by the step`, async () => {
+      await using run = await race((info) => info.skip("work", "by hand", "because"), end, retry);
+      assertEquals(run.info.status, "waiting");
+      assertEquals(run.info.pending.map(({ name }) => name), ["a day"]);
+      assertEquals(run.outcomes.length, 1);
+      assertEquals(run.calls, ["work 1", "later by hand"]);
+      assertEquals(await run.result(), "by hand");
+    });
+  }
+});
+
+describe("a run that is cancelled in the moment in which an attempt of a step with an undo", () => {
+  for (
+    const [name, end, calls] of [["ends", gives, ["work 1", "undo own"]], ["fails", throws, [
+      "work 1",
+      "work 2",
+      "undo again",
+    ]]] as const
+  ) {
+    it(`${name}: the step gets its outcome at once, and is undone, and no other begins`, async () => {
+      await using run = await race((info, other) => other.cancel(Job, info.id, "enough"), end, PAUSED);
+      assertEquals(run.info.status, "failed");
+      assertEquals(run.calls, [...calls]);
+      assertEquals(await run.result(), "CANCELLED");
+    });
+  }
+});
+
+describe("a run that an operator has tried again while an attempt of a step runs", () => {
+  it("keeps the outcome of that attempt: the step is not run again", async () => {
+    await using run = await race((info) => info.retry(), gives, LAST);
+    assertEquals(run.calls, ["work 1", "later own"]);
+    assertEquals(await run.result(), "own");
+  });
+});

@@ -1,0 +1,128 @@
+/** What an `undo` that never settles, or is given up, does to its run. */
+import { describe, it } from "node:test";
+import { assertEquals, assertLess } from "@std/assert";
+import { type Catga, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { testCluster } from "@catga/catga/testing";
+import { QUIET } from "../../test/support/quiet.ts";
+
+const Trip = workflow<void, void, "NO">("Trip");
+const never = () => new Promise<void>(() => {});
+
+async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
+  for await (const info of app.runs({ id })) return info;
+  throw new Error(`no run ${id}`);
+}
+
+describe("an undo that never settles", () => {
+  it("is tried again after the timeout of its step", async () => {
+    let attempts = 0;
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("hotel", () => 1, { undo: () => ++attempts < 3 ? never() : undefined, timeout: 2_000 });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const began = cluster.clock.now();
+    const run = unwrap(await app.start(Trip));
+    assertEquals((await app.result(Trip, run, { timeout: 60_000 })).error?.code, "NO");
+    assertEquals(attempts, 3);
+    // two attempts of 2 s, and pauses of up to 1 and 2 s
+    assertLess(cluster.clock.now() - began, 8_000);
+  });
+
+  it("is stuck after the attempts of its step, and undone when an operator has it tried again", async () => {
+    let works = false;
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("hotel", () => 1, { undo: () => works ? undefined : never(), retry: { attempts: 2 } });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET, node: () => ({ timeout: 3_000 }) });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(10_000);
+    const { status, pending, retry } = await infoOf(app, run);
+    assertEquals(status, "stuck");
+    assertEquals(pending.map(({ name, attempts, error }) => [name, attempts, error?.code]), [[
+      "undo hotel",
+      2,
+      "TIMEOUT",
+    ]]);
+    works = true;
+    await retry();
+    assertEquals((await app.result(Trip, run)).error?.code, "NO");
+  });
+
+  it("takes as long as its own steps, and its timeout beside them", async () => {
+    let attempts = 0;
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("hotel", () => 1, {
+        undo: async () => {
+          attempts++;
+          await flow.step("call", () => new Promise((resolve) => cluster.clock.after(7_000, () => resolve(1))), {
+            timeout: 8_000,
+          });
+          await new Promise<void>((resolve) => cluster.clock.after(900, resolve));
+          await flow.sleep("while", 3_000);
+          await new Promise<void>((resolve) => cluster.clock.after(900, resolve));
+        },
+        timeout: 1_000,
+      });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    assertEquals((await app.result(Trip, run, { timeout: 60_000 })).error?.code, "NO");
+    assertEquals(attempts, 1);
+  });
+
+  it("ends when an operator skips it: the others are undone", async () => {
+    let undone = 0;
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("flight", () => 1, { undo: () => void undone++ });
+      await flow.step("hotel", () => 1, { undo: never, timeout: 60_000 });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(1_000);
+    await (await infoOf(app, run)).skip("undo hotel", undefined, "by phone");
+    assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
+    assertEquals(undone, 1);
+  });
+});
+
+describe("a stuck undo", () => {
+  it("that an operator skips is not run again: the others are undone", async () => {
+    const calls: string[] = [];
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("flight", () => 1, { undo: () => void calls.push("flight") });
+      await flow.step("hotel", () => 1, { undo: () => (calls.push("hotel"), fail("NO", "no")) });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(1_000);
+    const { status, pending, skip } = await infoOf(app, run);
+    assertEquals([status, pending[0].name], ["stuck", "undo hotel"]);
+    await skip("undo hotel", undefined, "by phone");
+    assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
+    assertEquals(calls, ["hotel", "flight"]);
+  });
+
+  it("is one whose own step has no attempts left", async () => {
+    const trip = Trip.handle(async (flow) => {
+      const call = () => flow.step("call", () => Promise.reject(new Error("busy")), { retry: { attempts: 2 } });
+      await flow.step("hotel", () => 1, { undo: call });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(5_000);
+    const { status, pending } = await infoOf(app, run);
+    assertEquals([status, pending[0].name, pending[0].attempts], ["stuck", "call", 2]);
+  });
+});

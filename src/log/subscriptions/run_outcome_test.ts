@@ -49,8 +49,8 @@ describe("outcomesOf", () => {
 
   it("is that of all of them if the answer is not one for each", () => {
     assertEquals(outcomesOf({ ok: true, value: 0 }, 2), "done");
-    for (const  of of[[0], [0, 4], [0, 1]]) {
-      assertEquals((outcomesOf({ ok: true, value: { of } }, 2) as { code: string }).code, "INVALID_RESPONSE");
+    for (const codes of [[0], [0, 4], [0, 1]]) {
+      assertEquals((outcomesOf({ ok: true, value: { of: codes } }, 2) as { code: string }).code, "INVALID_RESPONSE");
     }
   });
 });

@@ -139,7 +139,7 @@ export const OF_ENTITIES = ":entities";
  * Details of the failure of a message of the log that was not run, which is no attempt: a member of a batch is then
  * handed out alone, and a message of its own at another node.
  */
-export const ALONE = "alone";
+export const ALONE = "~alone";
 
 /**
  * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.

@@ -52,6 +52,23 @@ describe("an undo that never settles", () => {
     assertEquals((await app.result(Trip, run)).error?.code, "NO");
   });
 
+  it("that is stuck costs nothing: its handler is not run again until an operator decides", async () => {
+    let runs = 0;
+    const trip = Trip.handle(async (flow) => {
+      runs++;
+      await flow.step("hotel", () => 1, { undo: () => Promise.reject(new Error("closed")), retry: { attempts: 1 } });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(2, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(10_000);
+    assertEquals((await infoOf(app, run)).status, "stuck");
+    const before = runs;
+    await cluster.advance(120_000);
+    assertEquals(runs, before);
+  });
+
   it("takes as long as its own steps, and its timeout beside them", async () => {
     let attempts = 0;
     const trip = Trip.handle(async (flow) => {

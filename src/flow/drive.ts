@@ -304,7 +304,7 @@ export class Drive {
     if (state.over) return;
     if (step === undefined) return this.#endWith({ ok: false, error: why });
     const name = undoName(step);
-    if (this.#pauseOf(name, () => this.#undo([step, ...more], why))) return state.look();
+    if (this.#pauseOf(name, () => this.#undo([step, ...more], why))) return;
     const undo = this.#steps.undoOf(step)!;
     const run = async () => {
       if (!await state.ready()) return;

@@ -199,6 +199,7 @@ export class DriveState {
   call(call: Call): void {
     this.calls.add(call);
     call.go();
+    this.look();
   }
 
   /** A call of the handler that never settles. */

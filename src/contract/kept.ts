@@ -108,17 +108,17 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   checkSending(at, options);
   const { delay, at: when, cron, id } = options;
   if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
-  if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
-    throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
-  }
-  checkCron(at, options);
+  checkTimes(at, options);
   const given = [delay, when, cron].filter((option) => option !== undefined).length;
   if (given > 1) throw new TypeError(`${at}: give one of delay, at and cron`);
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
 }
 
-/** Throws a `TypeError` for a cron, or its time zone, that is none. */
-export function checkCron(at: string, { cron, zone }: Pick<EnqueueOptions, "cron" | "zone">): void {
+/** Throws a `TypeError` for a time, a cron or its time zone that is none. */
+export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">): void {
+  if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
+    throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
+  }
   if (cron !== undefined && (typeof cron !== "string" || cron.trim() === "")) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);
   }

@@ -18,7 +18,7 @@ import type {
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
-import { checkCron } from "../contract/kept.ts";
+import { checkTimes } from "../contract/kept.ts";
 import { validate } from "../contract/schema.ts";
 import { ALONE, type SendOptions } from "../contract/send_options.ts";
 import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
@@ -598,10 +598,7 @@ function checkStartOptions(at: string, options: StartOptions, { id: made }: Work
   checkKnown(at, options, START_OPTIONS);
   const { id, at: when, cron } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
-  if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
-    throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
-  }
-  checkCron(at, options);
+  checkTimes(at, options);
   if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
   if (cron !== undefined && (id ?? made) === undefined) {
     throw new TypeError(`${at}: a cron needs an id, which is its name`);

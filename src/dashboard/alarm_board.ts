@@ -17,7 +17,7 @@ import {
 import type { SubscriptionInfo } from "../contract/kept.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeWatch } from "./node_watch.ts";
-import { shownLines, shownText } from "./shown.ts";
+import { shownCount, shownLines, shownText } from "./shown.ts";
 import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
 
 /** The alarms of a cluster. */
@@ -105,7 +105,9 @@ export class AlarmBoard {
         ...{ label, lag, abandoned, growing: known.grown >= GROWN },
         ...(full
           ? {
-            stopped: `${count(dead)} messages failed for good and ${count(retrying)} wait; there is no room for more.`,
+            stopped: `${shownCount(dead)} messages failed for good and ${
+              shownCount(retrying)
+            } wait; there is no room for more.`,
           }
           : {}),
         cause: group === undefined ? undefined : causeOf(group),
@@ -180,10 +182,6 @@ function shownAlarm(alarm: Alarm): Alarm {
     message: shownText(message, 1_000),
     cause: cause === undefined ? undefined : shownLines(cause),
   };
-}
-
-function count(n: number): string {
-  return n.toLocaleString("en-US");
 }
 
 /** The service of queued commands. */

@@ -16,7 +16,7 @@ import {
 import { readParked } from "../log/format/parked_message.ts";
 import { runType } from "../contract/workflow.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import { shownText, shownValue } from "./shown.ts";
+import { shownCount, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
 
 /** What a search reads. */
@@ -100,8 +100,8 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
   const [read, all] = [state.last + 1 - end, state.last + 1 - state.first];
   found.searched.push(
     read >= all
-      ? `all ${count(all)} messages of the log`
-      : `the last ${count(read)} of ${count(all)} messages of the log`,
+      ? `all ${shownCount(all)} messages of the log`
+      : `the last ${shownCount(read)} of ${shownCount(all)} messages of the log`,
   );
 }
 
@@ -132,8 +132,8 @@ async function readParkedMessages(
   }
   found.searched.push(
     read >= all
-      ? `all ${count(all)} dead letters and retries`
-      : `${count(read)} of ${count(all)} dead letters and retries`,
+      ? `all ${shownCount(all)} dead letters and retries`
+      : `${shownCount(read)} of ${shownCount(all)} dead letters and retries`,
   );
 }
 
@@ -156,10 +156,6 @@ async function readRuns({ namespace, stream, runs }: SearchSource, text: string,
       found.hits.push({ ...own, where: "run", name: shownText(workflow), place: status, at: startedAt.getTime() });
     }
   }
-}
-
-function count(n: number): string {
-  return n.toLocaleString("en-US");
 }
 
 const decoder = new TextDecoder();

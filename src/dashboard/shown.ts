@@ -13,6 +13,11 @@ export function shownLines(text: string, most = 4_200): string {
   return text.slice(0, most).split("\n").map((line) => shownText(line, most)).join("\n");
 }
 
+/** A number for people. */
+export function shownCount(n: number): string {
+  return n.toLocaleString("en-US");
+}
+
 /** A value as JSON: on several lines if it is small, else its beginning on one. */
 export function shownValue(value: unknown, most = 4_000): string {
   let text: string;

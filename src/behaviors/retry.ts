@@ -2,7 +2,7 @@
 import type { Behavior } from "../contract/behavior.ts";
 import { delay } from "../ports/clock.ts";
 import { CatgaError, type Code } from "../error.ts";
-import { checkInteger, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Abortable } from "../contract/context.ts";
 import { fail } from "../contract/result.ts";
 
@@ -46,7 +46,7 @@ export function retry(options: RetryOptions = {}): Behavior {
   const { attempts = 3, on = mayPass, backoff = 10 } = options;
   checkInteger("retry: attempts", attempts, 2, 1_000);
   checkNumber("retry: backoff", backoff, 0, MAX_TIMEOUT, "ms");
-  if (typeof on !== "function" && !(Array.isArray(on) && on.every((code) => typeof code === "string"))) {
+  if (typeof on !== "function" && !isStringArray(on)) {
     throw new TypeError(`retry: on must be an array of codes, or a function; got ${show(on)}`);
   }
   const retries = (error: CatgaError): boolean =>

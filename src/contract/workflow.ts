@@ -98,8 +98,15 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
 
 /** The type of a workflow's runs in the stream of entities. */
 export function runType(workflow: string): string {
-  return `${workflow}-run`;
+  return `${workflow}${RUN}`;
 }
+
+/** The workflow whose runs have this type; `undefined`: it is that of other entities. */
+export function workflowOf(type: string): string | undefined {
+  return type.endsWith(RUN) ? type.slice(0, -RUN.length) : undefined;
+}
+
+const RUN = "-run";
 
 /** Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that do not. */
 export const BEGUN = "begun";

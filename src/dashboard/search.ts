@@ -14,7 +14,7 @@ import {
   readParkedSubject,
 } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
-import { runType } from "../contract/workflow.ts";
+import { workflowOf } from "../contract/workflow.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { shownCount, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
@@ -147,11 +147,11 @@ async function readRuns({ namespace, stream, runs }: SearchSource, text: string,
     const { type } = readEntitySubject(namespace, subject) ?? {};
     if (type === undefined) continue;
     const own = { ...none, id: shownText(text), name: shownText(type) };
-    if (!type.endsWith(RUN)) {
+    const workflow = workflowOf(type);
+    if (workflow === undefined) {
       found.hits.push({ ...own, where: "entity", place: "see Entities" });
       continue;
     }
-    const workflow = type.slice(0, -RUN.length);
     for await (const { status, startedAt } of runs({ workflow, id: text })) {
       found.hits.push({ ...own, where: "run", name: shownText(workflow), place: status, at: startedAt.getTime() });
     }
@@ -159,8 +159,6 @@ async function readRuns({ namespace, stream, runs }: SearchSource, text: string,
 }
 
 const decoder = new TextDecoder();
-/** What the type of an entity ends with that is a run. */
-const RUN = runType("");
 /** Characters of what is looked for. */
 const LONGEST = 300;
 /** What is read at most: messages of the log, bytes of all, ms; and what is found. */

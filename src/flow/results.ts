@@ -3,7 +3,7 @@
  * misses is found in the stream: when the waiting begins, a second later, after a reconnect, and once a minute.
  */
 import { decode } from "../data/encoding.ts";
-import { isRecord } from "../data/checks.ts";
+import { isRecord, isStringArray } from "../data/checks.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { runType } from "../contract/workflow.ts";
@@ -156,14 +156,10 @@ export function keyOf({ workflow, run }: RunRef): string {
 function readEnds(data: Uint8Array): readonly string[] {
   try {
     const said = JSON.parse(decode(data));
-    return isRecord(said) && isArrayOfStrings(said.runs) ? said.runs : [];
+    return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
   } catch {
     return [];
   }
-}
-
-function isArrayOfStrings(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
 /** The most ends in a message: each has an id of up to 128 characters. */

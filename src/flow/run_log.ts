@@ -5,7 +5,7 @@
  *
  * Over 400 lines: reading and writing share the format of a message.
  */
-import { BEGUN, CALLED, RECORDED, runType } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import {
@@ -178,8 +178,9 @@ export class RunLog {
     const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
     await stream.lasts(`catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`, (message) => {
       const { type, id } = readEntitySubject(namespace, message.subject) ?? { type: "", id: "" };
-      if (!type.endsWith(RUN)) return;
-      const ref = { workflow: type.slice(0, -RUN.length), run: id };
+      const named = workflowOf(type);
+      if (named === undefined) return;
+      const ref = { workflow: named, run: id };
       found.set(message.subject, { ref, end: endOf(ref, message) });
     });
     const runs: { readonly ref: RunRef; readonly ended: boolean }[] = [];
@@ -455,8 +456,6 @@ function isPassing({ code }: CatgaError): boolean {
 
 /** The result of the command of a run's last message. */
 const ENDED = "ended";
-/** How the types of runs end. */
-const RUN = runType("");
 /** In place of a type: the runs that are stuck, or were. */
 const STUCK = "-stuck";
 const PART = 1_000;

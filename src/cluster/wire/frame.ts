@@ -7,7 +7,7 @@
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isCount, isRecord, isStrings } from "../../data/checks.ts";
+import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { byteLength, decode, encode, exceeds, isTagged, untag } from "../../data/encoding.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
@@ -311,7 +311,7 @@ function checkMeta(meta: unknown): asserts meta is WireMeta {
   }
   if (attempt !== undefined && !isCount(attempt)) throw new Malformed("meta.attempt is not a count");
   if (span !== undefined && !isTime(span)) throw new Malformed("meta.span is not a number");
-  if (ancestry !== undefined && !(Array.isArray(ancestry) && ancestry.every((call) => typeof call === "string"))) {
+  if (ancestry !== undefined && !isStringArray(ancestry)) {
     throw new Malformed("meta.ancestry is not an array of strings");
   }
   if (headers === undefined) return;

@@ -2,6 +2,7 @@
 import { type Bucket, type Change, MAX_KEY_LENGTH } from "../../ports/key_value_store.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
+import { isStringArray } from "../../data/checks.ts";
 
 /** The record of a holder, or of a waiter. */
 export interface LockRecord {
@@ -42,7 +43,7 @@ export function readLockRecord(text: string): LockRecord | undefined {
   if (!strings.every((each) => typeof each === "string") || !numbers.every(Number.isFinite)) return undefined;
   const { ancestry, ttl } = record as LockRecord;
   if (ttl < 1_000) return undefined;
-  if (!(Array.isArray(ancestry) && ancestry.every((each) => typeof each === "string"))) return undefined;
+  if (!isStringArray(ancestry)) return undefined;
   return record as LockRecord;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the page may change, if changes are allowed: scheduled messages are cancelled, dead letters replayed, edited and discarded,
+ * Changes that the page makes, if they are allowed: scheduled messages are cancelled, dead letters replayed, edited and discarded,
  * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
@@ -93,34 +93,38 @@ export function carryOut(
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
-  if (request.do === "edit") return editLetter(administration, request);
-  if ("workflow" in request) return actOnRun(source, request);
+  if (request.do === "edit") return answerOf(editLetter(administration, request));
+  if ("workflow" in request) return answerOf(actOnRun(source, request));
   return settleLetters(administration, request);
 }
 
-async function actOnRun(source: DashboardSource, request: RunRequest): Promise<ChangeAnswer> {
-  const { do: what, workflow, id, reason = "", step, value } = request;
-  const refused = (error: string): ChangeAnswer => ({ done: 0, failed: 1, error: shownText(error, 400) });
-  const done: ChangeAnswer = { done: 1, failed: 0, error: undefined };
-  try {
-    if (what === "cancel run") {
-      await source.cancelRun(workflow, id, reason);
-      return done;
-    }
-    for await (const run of source.runs({ workflow, id })) {
-      if (what === "retry run") await run.retry();
-      else {
-        const [, name] = stepsOf(run).find(([shown]) => shown === step) ?? [];
-        if (name === undefined) return refused(`the run neither does nor waits for the step ${step} now`);
-        await run.skip(name, value, reason);
-      }
-      return done;
-    }
-    return refused(`workflow ${workflow} has no run ${id}`);
-  } catch (error) {
+/** The answer to a change of one thing, which resolves with why it was refused. */
+async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnswer> {
+  const refusal = await change.catch((error) => {
     if (!isCatgaError(error)) throw error;
-    return refused(`${error.code}: ${error.message}`);
+    return `${error.code}: ${error.message}`;
+  });
+  return refusal === undefined
+    ? { done: 1, failed: 0, error: undefined }
+    : { done: 0, failed: 1, error: shownText(refusal, 400) };
+}
+
+async function actOnRun(source: DashboardSource, request: RunRequest): Promise<string | undefined> {
+  const { do: what, workflow, id, reason = "", step, value } = request;
+  if (what === "cancel run") {
+    await source.cancelRun(workflow, id, reason);
+    return undefined;
   }
+  for await (const run of source.runs({ workflow, id })) {
+    if (what === "retry run") await run.retry();
+    else {
+      const [, name] = stepsOf(run).find(([shown]) => shown === step) ?? [];
+      if (name === undefined) return `the run neither does nor waits for the step ${step} now`;
+      await run.skip(name, value, reason);
+    }
+    return undefined;
+  }
+  return `workflow ${workflow} has no run ${id}`;
 }
 
 /** Takes back what is scheduled; what fires again and again, too. */

@@ -5,11 +5,9 @@
 import type { DeadLetter } from "../contract/kept.ts";
 import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";
 import { printableJson } from "../data/printable.ts";
-import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";
 import { readPlace } from "./parked_views.ts";
-import { shownText } from "./shown.ts";
-import type { ChangeAnswer, EditRequest, LetterText } from "./view.ts";
+import type { EditRequest, LetterText } from "./view.ts";
 
 type Letters = Pick<Administration, "deadLetters">;
 
@@ -28,27 +26,21 @@ export async function letterText(administration: Letters, place: string): Promis
   return payload.length <= LONGEST ? { payload, tagged } : `its payload has more than ${LONGEST} characters`;
 }
 
-/** Has a letter handled again with another payload. */
+/** Has a letter handled again with another payload. Resolves with why it was refused; rejects with a `CatgaError`. */
 export async function editLetter(
   administration: Letters,
   { letter: place, payload: text, tagged }: EditRequest,
-): Promise<ChangeAnswer> {
-  const refused = (error: string): ChangeAnswer => ({ done: 0, failed: 1, error: shownText(error, 400) });
+): Promise<string | undefined> {
   let payload: unknown;
   try {
     payload = tagged ? decodeText(`~${text}`) : JSON.parse(text);
   } catch (error) {
-    return refused(`it is no payload: ${(error as Error).message}`);
+    return `it is no payload: ${(error as Error).message}`;
   }
   const letter = await letterAt(administration, place);
-  if (letter === undefined) return refused("it is no dead letter any more");
-  try {
-    await letter.replay({ payload });
-    return { done: 1, failed: 0, error: undefined };
-  } catch (error) {
-    if (!isCatgaError(error)) throw error;
-    return refused(`${error.code}: ${error.message}`);
-  }
+  if (letter === undefined) return "it is no dead letter any more";
+  await letter.replay({ payload });
+  return undefined;
 }
 
 async function letterAt(administration: Letters, place: string): Promise<DeadLetter | undefined> {

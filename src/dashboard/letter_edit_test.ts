@@ -4,7 +4,9 @@ import type { DeadLetter, DeadLetterOptions } from "../contract/kept.ts";
 import { CatgaError } from "../error.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { editLetter, letterText } from "./letter_edit.ts";
+import { carryOut } from "./changes.ts";
+import { letterText } from "./letter_edit.ts";
+import type { DashboardSource } from "./view.ts";
 import { placeOf } from "./parked_views.ts";
 
 const ID = messageId({ position: 7, time: 70 });
@@ -24,7 +26,7 @@ function setUp(payload: unknown, refuses?: CatgaError) {
     },
   };
   const edit = (payload: string, tagged = false, letter = PLACE) =>
-    editLetter(administration, { do: "edit", letter, payload, tagged });
+    carryOut({} as DashboardSource, administration, { do: "edit", letter, payload, tagged });
   return { administration, replayed, edit };
 }
 

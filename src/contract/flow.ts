@@ -110,7 +110,7 @@ export interface Flow {
   sleep(name: string, until: number | Date): Promise<void>;
   /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
   wait<T>(signal: Signal<T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
-  /** The same with a `timeout`, after which it resolves with `undefined`. */
+  /** Waits no longer than `timeout`, after which it resolves with `undefined`. */
   wait<T>(signal: Signal<T>, options: WaitOptions): Promise<T | undefined>;
 }
 

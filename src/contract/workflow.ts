@@ -120,9 +120,9 @@ export function startName(run: string): string {
 
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
-  /** Of starts that their node drives. */
+  /** Event of starts that their node drives. */
   readonly begun: EmittedEvent<unknown>;
-  /** Of other entries that call for somebody to go on. */
+  /** Event of other entries that call for somebody to go on. */
   readonly called: EmittedEvent<unknown>;
   /** Of times that have come. */
   readonly due: DurableEvent<RunDue>;

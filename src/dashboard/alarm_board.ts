@@ -27,7 +27,7 @@ export class AlarmBoard {
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
-  /** Those that are stuck; `undefined`: they were not read. */
+  /** Stuck runs; `undefined`: they were not read. */
   runs: readonly RunView[] | undefined;
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];

@@ -278,10 +278,10 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "run-stuck",
 ]);
 
-/** What becomes of a node; `deployed`: it is the first of its service with another version or other metadata. */
+/** Events in the life of a node; `deployed`: it is the first of its service with another version or other metadata. */
 export type NodeEvent = "joined" | "deployed" | "answers" | "suspect" | "gone" | "drained";
 
-/** What tells a release from the one before it; where a node runs does not. */
+/** Version and metadata by which releases differ; the host and the address do not belong to a release. */
 function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }: NodeInfo): Record<string, string> {
   return { ...metadata, Catga: version };
 }

@@ -9,7 +9,7 @@ interface Field {
   readonly name: string;
   readonly title: string;
   readonly value?: string;
-  /** Whether it has to be JSON. */
+  /** True if the text must be JSON. */
   readonly json?: boolean;
   /** One of these. */
   readonly options?: readonly string[];

@@ -1,6 +1,7 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
 import type { RunEntry, RunInfo, RunsOptions } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
+import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
 import { runInfos, STATUS, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
@@ -176,7 +177,7 @@ function infosOf(log: RunLog, options: RunsOptions & { readonly newest?: boolean
 }
 
 function checkWorkflow(name: string | undefined): void {
-  if (name === undefined || /^[\w-]{1,48}$/.test(name)) return;
+  if (name === undefined || isToken(name, 48)) return;
   throw new UsageError(`${JSON.stringify(name)} is not the name of a workflow, such as Order`);
 }
 

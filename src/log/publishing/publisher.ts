@@ -18,8 +18,18 @@ import { largestGroup, MOST_IN_GROUP } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
 import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
-import { dueOf, type Planned, Publication, type PublicationHost, timeOf, unsupported } from "./publication.ts";
-import { Group, type LaneHost, type NamedSchedule, type StreamMessage } from "./repeated_publish.ts";
+import {
+  dueOf,
+  Group,
+  type LaneHost,
+  type NamedSchedule,
+  type Planned,
+  Publication,
+  type PublicationHost,
+  type StreamMessage,
+  timeOf,
+  unsupported,
+} from "./publication.ts";
 import { Fifo } from "../../data/queues.ts";
 
 /** Options of a {@link Publisher}. */

@@ -87,15 +87,7 @@ async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags,
   }
 }
 
-const COLUMNS = [
-  { title: "VERSION", align: "right" },
-  { title: "STORED" },
-  { title: "POSITION", align: "right" },
-  { title: "EVENT" },
-  { title: "COMMAND" },
-  { title: "COMMAND ID" },
-  { title: "PAYLOAD" },
-] as const;
+const COLUMNS = [">VERSION", "STORED", ">POSITION", "EVENT", "COMMAND", "COMMAND ID", "PAYLOAD"];
 
 function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
   const [time, position] = [timeOf(event.time), `${event.position}`];

@@ -181,14 +181,7 @@ function checkWorkflow(name: string | undefined): void {
   throw new UsageError(`${JSON.stringify(name)} is not the name of a workflow, such as Order`);
 }
 
-const COLUMNS = [
-  { title: "WORKFLOW" },
-  { title: "ID" },
-  { title: "STATUS" },
-  { title: "STARTED" },
-  { title: "CHANGED" },
-  { title: "PENDING" },
-] as const;
+const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 
 function row(info: RunInfo): string[] {
   const { workflow, id, status, startedAt, timeline } = info;
@@ -227,7 +220,7 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     ...[timeOf(at), type, name === "" ? "-" : name, by],
     value === undefined ? "-" : short(printableJson(value) ?? "-"),
   ]);
-  const columns = [{ title: "STORED" }, { title: "ENTRY" }, { title: "NAME" }, { title: "BY" }, { title: "VALUE" }];
+  const columns = ["STORED", "ENTRY", "NAME", "BY", "VALUE"];
   terminal.write(`${[bold(terminal, printable(`${workflow} ${id}`)), ...head].join("\n")}\n\n`);
   terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
 }

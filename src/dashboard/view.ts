@@ -192,7 +192,7 @@ export interface ContractView {
   /** Runs of handlers a second in the last 10 s, and those that failed. */
   readonly rate: number;
   readonly failing: number;
-  /** How long requests of other processes took in the last 10 s, in ms; `null`: there were none. */
+  /** How long runs took in the last 10 s, in ms; `null`: there were none. */
   readonly p50: number | null;
   readonly p99: number | null;
   /** Running, or waiting for their turn. */

@@ -3,10 +3,13 @@ import type {
   Capped,
   ContractPoint,
   ContractView,
+  EntitiesView,
+  EntityRow,
   EntityView,
   LockView,
   NodeView,
   RetryView,
+  ScheduleRunsView,
   ScheduleView,
   SubscriptionView,
 } from "../view.ts";
@@ -16,7 +19,7 @@ import type { Elements, Table, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function shownTables(
-  { byId, button, change, confirmed, count, duration, latency, rate }: Elements,
+  { ask, byId, button, change, confirmed, count, duration, latency, rate }: Elements,
   { table, sparkline }: Tables,
 ) {
   type Now = () => number;
@@ -156,26 +159,31 @@ export function shownTables(
     const cancel = async (key: string) => {
       const row = made.row(key);
       if (row === undefined) return;
-      const { contract, id } = row;
+      const { contract, id, key: stored } = row;
       const question = `Cancel ${contract} ${id}? It does not fire then.`;
-      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id });
+      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id: stored });
     };
     const made = table<ScheduleView>({
       place: byId("schedules"),
-      key: ({ contract, id }) => JSON.stringify([contract, id]),
+      key: ({ contract, key }) => JSON.stringify([contract, key]),
       actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
+      async detail({ contract, key }) {
+        const { runs } = await ask<ScheduleRunsView>("schedule", { contract, id: key });
+        return runs.length === 0 ? "no run of it is in the log" : runs.join("\n");
+      },
+      unfold: "Last runs",
       empty: "nothing is scheduled",
       columns: [
         { title: "Contract", cell: ({ contract }) => contract },
         { title: "Id", cell: ({ id }) => id },
         { title: "When", cell: ({ when, zone }) => zone === undefined ? when : `${when} (${zone})` },
         {
-          title: "In",
+          title: "Next in",
           number: true,
-          cell: ({ when }) => {
-            const ms = Date.parse(when) - now();
-            return Number.isNaN(ms) ? { text: "again and again", tone: "dim" } : duration(ms);
-          },
+          cell: ({ next }) =>
+            next === undefined
+              ? { text: "-", title: "only the server can tell" }
+              : { text: duration(next - now()), title: new Date(next).toISOString() },
         },
         { title: "Since", cell: ({ since }) => ({ text: since.replace(/\.\d+Z$/, "Z"), tone: "dim" }) },
       ],
@@ -301,19 +309,41 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
 /** What it returns. */
 export type ContractsSection = ReturnType<typeof contractsSection>;
 
-// One entity with its history: read when it is asked for.
+// Entities by type, and one with its history: read when they are asked for.
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function entityPart({ byId, say, count }: Elements, { table }: Tables) {
+export function entityPart({ ask, byId, say, count }: Elements, { table }: Tables) {
   type Event = EntityView["events"][number];
 
   /** The section. */
   function entitySection(): void {
     const [type, id] = [byId<HTMLInputElement>("entity-type"), byId<HTMLInputElement>("entity-id")];
+    const list = table<EntityRow>({
+      place: byId("entity-list"),
+      key: ({ type, key }) => JSON.stringify([type, key]),
+      empty: "",
+      columns: [
+        { title: "Type", cell: ({ type }) => type },
+        { title: "Id", cell: ({ id }) => id },
+        { title: "Version", number: true, cell: ({ version }) => version === undefined ? "-" : count(version) },
+        { title: "Last event", wide: true, cell: ({ last }) => last },
+        { title: "Stored", cell: ({ at }) => ({ text: new Date(at).toISOString(), tone: "dim" }) },
+      ],
+      async detail({ type, key }) {
+        const entity = await ask<EntityView>("entity", { type, id: key });
+        const lines = entity.events.toReversed().map(({ version, at, event, command, payload }) =>
+          `${version ?? "-"}  ${new Date(at).toISOString()}  ${event || "passed over"}${
+            command && `, by ${command}`
+          }  ${oneLine(payload)}`
+        );
+        return `${summary(entity)}\n\n${lines.join("\n")}`;
+      },
+      unfold: "History",
+    });
     const events = table<Event>({
-      place: byId("entity"),
+      place: byId("entity-history"),
       key: ({ position }) => `${position}`,
       empty: "",
       columns: [
@@ -324,31 +354,41 @@ export function entityPart({ byId, say, count }: Elements, { table }: Tables) {
           cell: ({ event }) => event === "" ? { text: "passed over", tone: "warn" } : event,
         },
         { title: "Command", cell: ({ command }) => ({ text: command || "-", tone: "dim" }) },
-        { title: "Payload", wide: true, cell: ({ payload }) => ({ text: payload.replace(/\s+/g, " "), tone: "code" }) },
+        { title: "Payload", wide: true, cell: ({ payload }) => ({ text: oneLine(payload), tone: "code" }) },
       ],
       detail: ({ position, payload }) => `position ${position}\n\n${payload}`,
     });
+    const look = async () => {
+      const about = byId("entity-about");
+      say(about, "reading");
+      let [rows, history]: [readonly EntityRow[], readonly Event[]] = [[], []];
+      try {
+        if (id.value === "") {
+          const { shown, searched } = await ask<EntitiesView>("entities", { type: type.value.trim() });
+          rows = shown;
+          const which = shown.length === 1
+            ? "1 entity"
+            : `${count(shown.length)} entities, those that changed last first`;
+          say(about, `${which}; read: ${searched}`);
+        } else {
+          const entity = await ask<EntityView>("entity", { type: type.value.trim(), id: id.value });
+          history = entity.events;
+          say(about, summary(entity));
+        }
+      } catch (error) {
+        say(about, (error as Error).message);
+      }
+      list.show(rows);
+      events.show(history);
+    };
     byId("entity-form").addEventListener("submit", (submitted) => {
       submitted.preventDefault();
-      void look(type.value.trim(), id.value, events);
+      void look();
     });
   }
 
-  async function look(type: string, id: string, shown: Table<Event>): Promise<void> {
-    const about = byId("entity-about");
-    say(about, "reading");
-    try {
-      const response = await fetch(`entity?${new URLSearchParams({ type, id })}`);
-      if (!response.ok) {
-        shown.show([]);
-        return say(about, await response.text());
-      }
-      const entity: EntityView = await response.json();
-      say(about, summary(entity));
-      shown.show(entity.events);
-    } catch (error) {
-      say(about, (error as Error).message);
-    }
+  function oneLine(text: string): string {
+    return text.replace(/\s+/g, " ");
   }
 
   function summary({ type, id, version, created, changed, forgotten, snapshot, events }: EntityView): string {

@@ -1,6 +1,6 @@
 /** The entities of a type, or of all, those that have changed last first: read from the end of their stream when a browser asks. */
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
-import { entitySubject, readEntitySubject } from "../log/format/names.ts";
+import { readEntitySubject } from "../log/format/names.ts";
 import { newest } from "../log/administration/newest.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import { shownCount, shownId, shownText } from "./shown.ts";

@@ -126,7 +126,8 @@ export class NodeWatch {
     if (changes !== "") this.#onChange("deployed", info, changes);
     this.#nodes.set(change.key, {
       ...{ info, load, state: "live", since: now, joined: now, recorded: true },
-      ...{ answered: -Infinity, ahead: undefined },
+      // it lived when it wrote its record
+      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
       ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }

@@ -117,6 +117,17 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
   });
 
+  it("a node that leaves before it was asked has drained: it has just written its record", () => {
+    const clock = new VirtualClock(100_000);
+    const changes: string[] = [];
+    const watch = new NodeWatch(clock, () => {}, (what, { id }) => changes.push(`${what} ${id}`));
+    for (const [id, lastSeen] of [["new", 99_000], ["old", 1]] as const) {
+      watch.take(record(id, "1", { lastSeen }));
+      watch.take({ type: "delete", key: id, revision: 2 });
+    }
+    assertEquals(changes, ["joined new", "drained new", "joined old", "gone old"]);
+  });
+
   it("the first node of a service with another version or metadata was deployed, and says what changed", () => {
     const clock = new VirtualClock(1_000);
     const deployed: string[] = [];

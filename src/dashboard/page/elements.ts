@@ -22,6 +22,10 @@ interface Field {
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function elements() {
+  // made once: `toLocaleString` looks its language up each time, which took three quarters of the time of all tables
+  const NUMBER = new Intl.NumberFormat("en-US");
+  const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+
   /** ms as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
   function duration(ms: number): string {
     if (ms < 0) return "0 s";
@@ -43,7 +47,7 @@ export function elements() {
 
   /** `1,234`. */
   function count(n: number): string {
-    return Math.round(n).toLocaleString("en-US");
+    return NUMBER.format(Math.round(n));
   }
 
   /** A rate: `0`, `0.4`, `12`, `1,234`. */
@@ -54,7 +58,7 @@ export function elements() {
 
   /** `14:03:22`. */
   function clock(ms: number): string {
-    return Number.isFinite(ms) ? new Date(ms).toLocaleTimeString("en-GB") : "";
+    return Number.isFinite(ms) ? TIME.format(ms) : "";
   }
 
   /** `1 node`, `2 nodes`. */

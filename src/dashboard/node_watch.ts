@@ -217,7 +217,8 @@ export class NodeWatch {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
     else {
-      if (++node.silences >= SILENCES) this.#become(node, "suspect");
+      // one that is gone does not become so again later, when another has taken its place
+      if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
       return;
     }
     node.silences = 0;

@@ -117,6 +117,16 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
   });
 
+  it("one that is gone stays so while nothing answers for it", async () => {
+    const { watch, asker } = watching(["a"]);
+    asker.pong = BOUNCE;
+    await watch.ask(asker, 1);
+    watch.take(record("b", "1"));
+    asker.pong = SILENCE;
+    for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
+    assertEquals(watch.view(9).shown.map(({ id, state }) => [id, state]), [["b", "suspect"], ["a", "gone"]]);
+  });
+
   it("a node that leaves before it was asked has drained: it has just written its record", () => {
     const clock = new VirtualClock(100_000);
     const changes: string[] = [];

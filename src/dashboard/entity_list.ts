@@ -1,6 +1,6 @@
 /** The entities of a type, or of all, those that have changed last first: read from the end of their stream when a browser asks. */
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
-import { readEntitySubject } from "../log/format/names.ts";
+import { entityPattern, readEntitySubject } from "../log/format/names.ts";
 import { newest } from "../log/administration/newest.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import { shownCount, shownId, shownText } from "./shown.ts";
@@ -21,7 +21,7 @@ export async function listEntities(
   const until = clock.monotonic() + PATIENCE;
   const found = new Map<string, EntityRow>();
   let [read, bytes, end] = [0, 0, state.last + 1];
-  const pattern = `catga.${namespace}.entity.${type === "" ? "*" : type}.*`;
+  const pattern = entityPattern(namespace, type === "" ? "*" : type);
   for await (const { from, messages } of newest(stream, pattern, { last: state.last, least: state.first })) {
     for (const message of messages) {
       read++;

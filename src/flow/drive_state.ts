@@ -47,6 +47,8 @@ export interface DriveHost {
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** The run was read, or driven; `undefined`: there is none. */
+  read(ref: RunRef, journal: Journal | undefined): void;
   /** An attempt of a step has failed; the next one follows. */
   failed(ref: RunRef, step: string, failure: FailedAttempt): void;
   /** The run has many entries. */
@@ -299,6 +301,7 @@ export class DriveState {
       await this.#storing;
       if (this.over) return;
       if (!await this.#writer.readOn()) return this.stop("lost");
+      this.host.read(this.ref, this.journal);
       this.#owner.told();
     } catch {
       // its next append finds out

@@ -66,6 +66,7 @@ function node(
       ofEntity: () => false,
       begun() {},
       over() {},
+      read() {},
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
       long() {},

@@ -12,7 +12,7 @@ import type {
   StoredMessage,
 } from "../../ports/event_log.ts";
 import { groupText, itemText } from "../format/group.ts";
-import { endOf, sequenceOf } from "../format/position.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
 import { Reading } from "./reading.ts";
 
 describe("Reading", () => {

@@ -21,7 +21,7 @@ import {
   scheduleSubject,
   subscriptionKey,
 } from "../log/format/names.ts";
-import { endOf, positionOf } from "../log/format/position.ts";
+import { endOf, positionOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { readRequest } from "../log/format/subscription_request.ts";
 import { NatsEventLog, openNats } from "../nats/open.ts";

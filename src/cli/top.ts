@@ -156,18 +156,18 @@ function moreOf(count: number, what: string, terminal: Terminal): string[] {
 }
 
 const NODE_COLUMNS = [
-  { title: "NODE" },
-  { title: "SERVICE" },
-  { title: "HANDLED/S", align: "right" },
-  { title: "SENT/S", align: "right" },
-  { title: "FAILED/S", align: "right" },
-  { title: "BUSY", align: "right" },
-  { title: "QUEUED", align: "right" },
-  { title: "CPU", align: "right" },
-  { title: "MEMORY", align: "right" },
-  { title: "UP", align: "right" },
-  { title: "NOTE" },
-] as const;
+  "NODE",
+  "SERVICE",
+  ">HANDLED/S",
+  ">SENT/S",
+  ">FAILED/S",
+  ">BUSY",
+  ">QUEUED",
+  ">CPU",
+  ">MEMORY",
+  ">UP",
+  "NOTE",
+];
 
 function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [], rates }: NodeRates): string[] {
   return [
@@ -184,17 +184,17 @@ function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [],
 }
 
 const CONTRACT_COLUMNS = [
-  { title: "CONTRACT" },
-  { title: "KIND" },
-  { title: "HANDLED/S", align: "right" },
-  { title: "SENT/S", align: "right" },
-  { title: "P50", align: "right" },
-  { title: "P99", align: "right" },
-  { title: "IN HAND", align: "right" },
-  { title: "QUEUED", align: "right" },
-  { title: "NODES", align: "right" },
-  { title: "FAILED/S" },
-] as const;
+  "CONTRACT",
+  "KIND",
+  ">HANDLED/S",
+  ">SENT/S",
+  ">P50",
+  ">P99",
+  ">IN HAND",
+  ">QUEUED",
+  ">NODES",
+  "FAILED/S",
+];
 
 function contractCells({ contract, kind, handled, sent, published, ...rest }: ContractRates): string[] {
   const { p50, p99, inHand, queued, nodes, failed } = rest;

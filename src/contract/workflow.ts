@@ -3,6 +3,7 @@
  * in `flow/`, which is loaded when a node handles or starts one.
  */
 import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
+import { isToken } from "../data/subject_token.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
@@ -74,7 +75,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   name: SendableName<In, Out>,
   options: WorkflowOptions<In, Payload> = {},
 ): Workflow<In, Out, F, Payload> {
-  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,48}$/.test(name)) {
+  if (!isToken(name, 48)) {
     throw new TypeError(`a workflow's name is 1 to 48 letters, digits, "-" and "_", like "Order"; got ${show(name)}`);
   }
   const definition = definitionOf(name, options);
@@ -84,7 +85,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
     name,
     "~workflow": definition,
     signal: <T>(signal: string): Signal<T> => {
-      if (typeof signal !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(signal)) {
+      if (!isToken(signal, 64)) {
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
       return Object.freeze({ workflow: name, name: signal });

@@ -2,6 +2,7 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
+import { isToken } from "../data/subject_token.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
@@ -67,7 +68,7 @@ export async function serveDashboard(
 function readRuns(wanted: URLSearchParams): Parameters<DashboardSource["runs"]>[0] {
   const [workflow, status] = [wanted.get("workflow") ?? "", wanted.get("status") ?? ""];
   return {
-    workflow: /^[\w-]{1,48}$/.test(workflow) ? workflow : undefined,
+    workflow: isToken(workflow, 48) ? workflow : undefined,
     status: RUN_STATUS.find((each) => each === status),
   };
 }
@@ -83,7 +84,7 @@ export async function readEntity(
   type: string,
   id: string,
 ): Promise<EntityView | string | undefined> {
-  if (!/^[\w-]{1,64}$/.test(type)) return "the type of an entity is letters, digits, - and _";
+  if (!isToken(type, 64)) return "the type of an entity is letters, digits, - and _";
   if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
   const stream = await source.stream("entities");
   if (stream === undefined) return undefined;

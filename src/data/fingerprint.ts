@@ -11,7 +11,7 @@ import { TILDE, valueText } from "./encoding.ts";
  * Throws a `TypeError` for what cannot be sent.
  */
 export function fingerprint(value: unknown): string {
-  // loaded on first use: it costs 3 ms and 1 to 2 MB (docs/internals/measurements.md), and most programs do not need it
+  // loaded on first use: it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(canonicalText(value)).digest("base64url");
 }

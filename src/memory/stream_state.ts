@@ -3,7 +3,7 @@
  * schedules is one state.
  */
 import { CatgaError } from "../error.ts";
-import { Fifo } from "../data/fifo.ts";
+import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import {
   type AppendOptions,

@@ -15,8 +15,10 @@ import {
   formOf,
   GROUP_VERSION,
   KnownNames,
+  MOST_IN_GROUP,
   parseGroup,
   PLAIN,
+  positionOf,
   TAGGED,
   UNDEFINED,
   unreadable,
@@ -25,7 +27,6 @@ import {
 } from "./group_text.ts";
 import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
 import { readEntitySubject } from "./names.ts";
-import { MOST_IN_GROUP, positionOf } from "./position.ts";
 
 /** A command whose events are in a message. */
 export interface EntityCommand {

@@ -11,10 +11,9 @@ import {
   withoutEvents,
   withoutName,
 } from "./entity_group.ts";
-import { KnownNames } from "./group_text.ts";
+import { KnownNames, positionOf } from "./group_text.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 import { entitySubject } from "./names.ts";
-import { positionOf } from "./position.ts";
 
 const ORIGIN = { endpoint: "n.1", first: 7, sentAt: 1_000 };
 const ADD: EntityCommand = {

@@ -1,6 +1,6 @@
 /** What is scheduled for later: the messages under subjects of schedules that still fire. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { readScheduleSubject } from "../format/names.ts";
+import { readScheduleSubject, schedulePattern } from "../format/names.ts";
 import { markOf } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
@@ -17,7 +17,7 @@ export interface PendingSchedule {
 /** Reads them in the order in which they were made. */
 export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
   for (let from = 1;;) {
-    const messages = await stream.read(`catga.${namespace}.at.>`, { from });
+    const messages = await stream.read(schedulePattern(namespace), { from });
     for (const message of messages) {
       const pending = pendingOf(namespace, message);
       if (pending !== undefined) yield pending;

@@ -1,5 +1,5 @@
 /** How a leader reads the log: the messages of its categories from its position on, each once. */
-import { Fifo } from "../../data/fifo.ts";
+import { Fifo } from "../../data/queues.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -8,7 +8,7 @@ import { withoutEvents } from "../format/entity_group.ts";
 import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, readEntitySubject } from "../format/names.ts";
-import { endOf, positionOf, sequenceOf } from "../format/position.ts";
+import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
 
 /** Options of a {@link Reading}. */
 export interface ReadingOptions {

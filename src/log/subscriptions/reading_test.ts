@@ -12,8 +12,8 @@ import type {
   StoredMessage,
 } from "../../ports/event_log.ts";
 import { groupText, itemText } from "../format/group.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
 import { entitiesName, logName } from "../format/names.ts";
-import { endOf, sequenceOf } from "../format/position.ts";
 import { Reading } from "./reading.ts";
 
 describe("Reading", () => {

@@ -8,7 +8,7 @@
  * @module
  */
 import process from "node:process";
-import { catga, CatgaError, command, entity, event, fail, type Lock, query, workflow } from "@catga/catga";
+import { catga, CatgaError, command, entity, event, fail, type Lock, query, unwrap, workflow } from "@catga/catga";
 import { skewClock } from "./skewed_clock.ts";
 
 const Reserve = command<{ sku: string; n: number }, number>("orders.Reserve");
@@ -76,7 +76,7 @@ async function obey(lines: string): Promise<void> {
     if (what === "poison") await app.publish(Placed, { orderId: key, poison: true });
     if (what === "heal") await app.publish(Heal);
     if (what === "export") await app.start(Export, undefined, { id: key });
-    if (what === "fill") { for (const sku of ["tea", "cup"]) await app.send(AddItem, { cart: key, sku }); }
+    if (what === "fill") { for (const sku of ["tea", "cup"]) unwrap(await app.send(AddItem, { cart: key, sku })); }
     if (what === "sweep") await app.enqueue(Sweep, "all", { cron: "* * * * * *", id: key });
     if (what === "hold" || what === "wait") held.push(await app.lock(key, { timeout: 600_000 }));
     if (what === "lead") app.lead(key, () => new Promise(() => {}));

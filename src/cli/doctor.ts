@@ -2,7 +2,7 @@
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
-import { PROTOCOL } from "../cluster/wire/frame.ts";
+import { PROTOCOL } from "../version.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";

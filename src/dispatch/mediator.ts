@@ -263,18 +263,21 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       payload: execution.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
-      signal: execution.sender,
+      adopt: (attempt) => execution.claim(attempt),
       lost: (reason) => execution.loseClaim(reason),
-    }, async (fence, check) => {
+    }, (fence, check) => {
       execution.stage = "handler";
       execution.fence = fence;
       execution.checkClaim = check;
-      const outcome = await run(payload, ctx);
-      execution.checkClaim = undefined;
-      if (outcome instanceof Refusal) refusal = outcome;
-      // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
-      await execution.releaseLocks();
-      return asResult(outcome);
+      const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
+        execution.checkClaim = undefined;
+        if (outcome instanceof Refusal) refusal = outcome;
+        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
+        const released = execution.releaseLocks();
+        return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
+      };
+      const ran = run(payload, ctx);
+      return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
     if (refusal !== undefined) return refusal;
     // the node stops while the claim is acquired: the handler has not run here, and another node may run it

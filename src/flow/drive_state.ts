@@ -98,6 +98,8 @@ export interface Call {
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
   rest(): void;
+  /** All but what is about to be stored has: an end that follows from it is recorded with it. */
+  complete(): void;
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
@@ -141,6 +143,8 @@ export class DriveState {
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: Entry[] = [];
   #storing: Promise<void> | undefined;
+  /** It will be seen to that what is recorded is stored. */
+  #recording = false;
   #looking = false;
   /** What was stored is not what this drive did in memory. */
   #contradicted = false;
@@ -215,7 +219,12 @@ export class DriveState {
   record(entry: Entry): void {
     if (this.over) return;
     this.#queue.push(entry);
-    if (this.#storing === undefined) this.soon(() => void this.stored());
+    if (this.#recording) return;
+    this.#recording = true;
+    this.soon(() => {
+      this.#recording = false;
+      void this.stored();
+    });
   }
 
   /** An operator has to decide. */
@@ -228,6 +237,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
+      if (this.#storing === undefined && this.active === 0) this.#owner.complete();
       await (this.#storing ??= this.#store());
     }
     return !this.over;

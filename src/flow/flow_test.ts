@@ -46,29 +46,6 @@ describe("workflow", () => {
     assertEquals(unwrap(await app.result(Sum, "s-1")), { sum: 3, at: new Date(7) });
   });
 
-  it("three steps from start to result are four appends", async () => {
-    const Three = workflow<void, number>("Three");
-    const three = Three.handle(async (flow) => {
-      await flow.step("a", () => 1);
-      await flow.step("b", () => 2);
-      return await flow.step("c", () => 3);
-    });
-    await using app = await catga({ handlers: three });
-    unwrap(await app.start(Three, undefined, { id: "t" }));
-    assertEquals(unwrap(await app.result(Three, "t")), 3);
-    const { timeline } = await infoOf(app, "t");
-    const stored = Map.groupBy(timeline, ({ by, at: _, ...entry }) => (void by, entry.type));
-    assertEquals([...stored.keys()], ["started", "done", "ended"]);
-    // the last step and the end have one time stamp and one message
-    assertEquals(timeline.map(({ type, name }) => `${type} ${name}`), [
-      "started ",
-      "done a",
-      "done b",
-      "done c",
-      "ended ",
-    ]);
-  });
-
   it("the same id with the same input is the same run, with another input it is ID_REUSED", async () => {
     const Once = workflow<{ n: number }, number>("Once", { id: () => "one" });
     let ran = 0;

@@ -146,6 +146,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       ];
     case "gone":
       return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
+    case "held-up":
+      return ["warn", `the drain goes on after ${duration(seen.ms)} without the end of ${seen.by.join(", ")}`];
     case "node":
       return ["info", `node ${seen.node}: ${seen.change}`];
     case "breaker":

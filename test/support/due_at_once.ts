@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { assertEquals } from "@std/assert";
 import { groupText, itemText } from "../../src/log/format/group.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../../src/log/format/names.ts";
-import { NatsEventLog } from "../../src/nats/open.ts";
+import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { openTransport } from "../../src/nats/harness_suite.ts";
 import type { NatsTransport } from "../../src/nats/transport.ts";
 import type { LogStream } from "../../src/ports/event_log.ts";

@@ -1,7 +1,7 @@
 /** Schedules of processes whose clock is wrong, or who were busy while they asked for the server's. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { NatsEventLog } from "../../nats/open.ts";
+import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process.ts";
 import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";

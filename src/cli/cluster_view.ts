@@ -64,6 +64,8 @@ export class ClusterView implements AsyncDisposable {
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not look at. */
   readonly #unseen = new Set<string>();
+  /** What was seen of each stream last. */
+  readonly #streamViews = new Map<string, StreamView>();
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
     this.refused = refused;
@@ -216,7 +218,15 @@ export class ClusterView implements AsyncDisposable {
     const names = shownStreams(this.namespace).filter((name) => !this.#unseen.has(name));
     const look = async (name: string) => {
       const found = await streamView(jetStream, name, this.#behind);
-      if (found !== "forbidden") return found;
+      if (found === "leaderless") {
+        // the others are shown meanwhile: they may say which server is gone
+        const last = this.#streamViews.get(name);
+        return last && { ...last, leader: "" };
+      }
+      if (found !== "forbidden") {
+        if (found !== undefined) this.#streamViews.set(name, found);
+        return found;
+      }
       this.#unseen.add(name); // a refusal is a line in the server's log
     };
     const [store, ...streams] = await Promise.all([this.#room(jetStream), ...names.map(look)]);
@@ -283,14 +293,14 @@ interface AccountInfo {
   readonly limits: { readonly max_storage: number };
 }
 
-/** A stream; `undefined` if there is none. `behind` counts looks at copies that were not current. */
+/** A stream; `undefined` if there is none; "leaderless" if it does not answer, as between two leaders. `behind` counts looks at copies that were not current. */
 async function streamView(
   jetStream: JetStream,
   name: string,
   behind: Map<string, number>,
-): Promise<StreamView | "forbidden" | undefined> {
+): Promise<StreamView | "forbidden" | "leaderless" | undefined> {
   try {
-    const { config, state, cluster } = await jetStream.info(name, ANSWER);
+    const { config, state, cluster } = await jetStream.info(name, LOOK);
     const replicas = Number(config.num_replicas);
     const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
       const place = `${name} ${server}`;
@@ -310,6 +320,7 @@ async function streamView(
     };
   } catch (error) {
     if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
+    if (error instanceof JetStreamRefusal && error.refusal === "no answer") return "leaderless";
     if (isCatgaError(error) && isForbidden(error)) return "forbidden";
     throw error;
   }
@@ -319,6 +330,8 @@ async function streamView(
 const SILENT = 2.5e9;
 /** How many looks in a row a copy is not current that is behind. */
 const BEHIND = 3;
+/** How long a stream may take to answer how it stands, in ms. */
+const LOOK = 1_000;
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;
 /** How often it is asked for the settings of a bucket before it is opened without. */

@@ -28,9 +28,9 @@ export const top: Command = {
 Asks each node once a second what it has counted, and shows the differences,
 the busiest contracts first, until Ctrl-C. Nodes count anyway, and send nothing
 unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
-that ended at their sender, both for each second. P50 and P99 are of requests
-from other processes, from their arrival to the end of their handler. FAILED is
-failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
+that ended at their sender, both for each second. P50 and P99 are how long runs
+took, from the arrival of the message (or the send in the same process) to the
+end of its handler. FAILED is failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
 Alarms stand above: what is wrong, since when, and the page that says what to
 do.
 
@@ -270,7 +270,7 @@ interface ContractRates {
   readonly published: number;
   /** Failures of handlers and refusals, by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Latency of requests from other processes, in ms; absent if there were none. */
+  /** How long runs took, in ms; absent if there were none. */
   readonly p50?: number;
   readonly p99?: number;
   readonly inHand: number;

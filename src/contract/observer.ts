@@ -155,6 +155,8 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /** A run that was stuck goes on, or has ended. */
+  | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
   /** A run of a workflow has so many entries that it may come to the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** Something that an operator may want to know. */

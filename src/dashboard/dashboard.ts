@@ -9,8 +9,10 @@ import { Collector } from "./collector.ts";
 import { carryOut } from "./changes.ts";
 import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
+import { listEntities } from "./entity_list.ts";
+import { readScheduleRuns } from "./schedule_run_views.ts";
 import { search } from "./search.ts";
-import { shownText, shownValue } from "./shown.ts";
+import { shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, EntityView } from "./view.ts";
 import { Streams } from "./streams.ts";
 import { RUN_STATUS, runViews } from "./run_views.ts";
@@ -52,6 +54,8 @@ export async function serveDashboard(
     port,
     streams,
     entity: (type, id) => readEntity(source, type, id),
+    entities: (type) => listEntities(source, type),
+    schedule: (contract, id) => readScheduleRuns(source, administration, contract, id),
     runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
     letter: (place) => letterText(administration, place),
     search(text) {
@@ -99,14 +103,14 @@ export async function readEntity(
       events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
     } else {
       const { command } = event;
-      const name = command === undefined ? "" : shownText(`${command.name} ${command.id}`);
+      const name = command === undefined ? "" : shownId(`${command.name} ${command.id}`);
       const payload = shownValue(event.payload);
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
     if (events.length >= 2 * MOST) break; // faults have no number
   }
   return {
-    ...{ type, id: shownText(id), version, forgotten, events },
+    ...{ type, id: shownId(id), version, forgotten, events },
     created: created?.getTime(),
     changed: changed?.getTime(),
     snapshot: typeof snapshot === "object"

@@ -16,7 +16,7 @@ import {
 } from "../ports/event_log.ts";
 import { MessageList } from "./message_list.ts";
 import { isPattern, matcher } from "./subject_match.ts";
-import { parseCron } from "./cron.ts";
+import { parseCron } from "../data/cron.ts";
 
 /** Answer of {@link StreamState.append}. */
 export type Verdict =

@@ -149,7 +149,7 @@ export class NatsLogStream implements LogStream {
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
     const due = this.#transport.clock.monotonic() + timeout;
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due });
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due, awaited: true });
     return promise;
   }
 

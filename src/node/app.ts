@@ -192,6 +192,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   get alarms(): Health["alarms"] {
+    this.#ownRuns?.look();
     return this.#parts.alarms.alarms({ nodes: this.nodes(), subscriptions: this.#opened?.health ?? [] });
   }
 

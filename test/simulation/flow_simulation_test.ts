@@ -53,6 +53,7 @@ describe("simulation of workflows", () => {
       ["flow-cancel", /was done and is not undone|has undone/],
       ["flow-over", /has not ended/],
       ["flow-settled", /has not ended/, 855],
+      ["flow-end", /was done and is not undone|has undone/],
       ["flow-signal", /took a signal twice|has not ended/],
     ] as [SourcePlant, RegExp, number?][]
   ) {

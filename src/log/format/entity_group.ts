@@ -205,6 +205,21 @@ export function readEntityGroup(
   return { type, id, mark, endpoint, first, version, commands, messages };
 }
 
+/**
+ * Returns a test for messages of this version that have no event of these categories. It searches the text instead of parsing it: a subscription follows
+ * few of the messages of an entity, the leader of a workflow one in four.
+ */
+export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
+  const begins = `[${GROUP_VERSION},"`;
+  const events = [...categories].map((category) => `[${JSON.stringify(category.slice(category.indexOf(".") + 1))},`);
+  return (data) => {
+    const text = decoder.decode(data);
+    return text.startsWith(begins) && !events.some((event) => text.includes(event));
+  };
+}
+
+const decoder = new TextDecoder();
+
 /** Longest id of a command, in characters: that of users (256), and what is made. */
 const MAX_ID = 512;
 

@@ -9,7 +9,7 @@ import type { Catga } from "./contract/running_node.ts";
 import { show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
-import type { Cluster } from "./cluster/cluster.ts";
+import { Cluster } from "./cluster/cluster.ts";
 import { freezePlain } from "./data/freeze_plain.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
@@ -70,8 +70,6 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     alarms?.take(seen);
   });
   const observer = hooks.observe;
-  // what step 6 awaits loads while the connection is opened
-  if (options.nats !== undefined || options.network !== undefined) import("./cluster/cluster.ts").catch(() => {});
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
   const seen = alarms = new NodeAlarms(clock);
@@ -171,7 +169,6 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
-      const { Cluster } = await import("./cluster/cluster.ts");
       cluster = new Cluster(
         { ...settings, host: app, transport, namespace, info: self, events, requests, observer },
         bucket,

@@ -64,8 +64,9 @@ export class ClusterView implements AsyncDisposable {
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not look at. */
   readonly #unseen = new Set<string>();
-  /** What was seen of each stream last. */
-  readonly #streamViews = new Map<string, StreamView>();
+  /** What was seen last of the store, and of each stream. */
+  #lastRoom: ServerView["store"];
+  readonly #lastStreams = new Map<string, StreamView>();
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
     this.refused = refused;
@@ -218,35 +219,39 @@ export class ClusterView implements AsyncDisposable {
     const names = shownStreams(this.namespace).filter((name) => !this.#unseen.has(name));
     const look = async (name: string) => {
       const found = await streamView(jetStream, name, this.#behind);
-      if (found === "leaderless") {
-        // the others are shown meanwhile: they may say which server is gone
-        const last = this.#streamViews.get(name);
-        return last && { ...last, leader: "" };
-      }
-      if (found !== "forbidden") {
-        if (found !== undefined) this.#streamViews.set(name, found);
-        return found;
-      }
+      if (found !== "forbidden") return [name, found] as const;
       this.#unseen.add(name); // a refusal is a line in the server's log
+      return [name, undefined] as const;
     };
-    const [store, ...streams] = await Promise.all([this.#room(jetStream), ...names.map(look)]);
+    const [room, ...found] = await Promise.all([this.#room(jetStream), ...names.map(look)]);
+    const silent = [room, ...found.map(([, stream]) => stream)].filter((one) => one instanceof JetStreamRefusal);
+    if (silent.length === found.length + 1) throw silent[0];
+    // between two leaders one does not answer; what the others say may be why
+    if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
+    const streams = found.map(([name, stream]) => {
+      const last = this.#lastStreams.get(name);
+      if (stream instanceof JetStreamRefusal) return last && { ...last, leader: "" };
+      if (stream !== undefined) this.#lastStreams.set(name, stream);
+      return stream;
+    });
     const { server_name = "", server_id, version = "" } = connection.info ?? {};
     return {
       name: server_name === server_id ? this.address : printable(server_name),
       version: printable(version),
       rtt: Math.round(rtt * 10) / 10,
-      store,
+      store: this.#lastRoom,
       streams: streams.filter((each) => each !== undefined),
     };
   }
 
-  /** Use and limits of the account's store; `undefined` if this user may not ask. */
-  async #room(jetStream: JetStream): Promise<ServerView["store"]> {
+  /** Use and limits of the account's store; `undefined` if this user may not ask; a refusal if nobody answers. */
+  async #room(jetStream: JetStream): Promise<ServerView["store"] | JetStreamRefusal> {
     if (this.#mayNotAsk) return undefined;
     try {
-      const { storage, limits } = await jetStream.api("INFO", undefined, ANSWER) as AccountInfo;
+      const { storage, limits } = await jetStream.api("INFO", undefined, LOOK) as AccountInfo;
       return { used: storage, limit: limits.max_storage };
     } catch (error) {
+      if (isSilence(error)) return error;
       if (!(isCatgaError(error) && isForbidden(error))) throw error;
       this.#mayNotAsk = true;
       return undefined;
@@ -293,12 +298,12 @@ interface AccountInfo {
   readonly limits: { readonly max_storage: number };
 }
 
-/** A stream; `undefined` if there is none; "leaderless" if it does not answer, as between two leaders. `behind` counts looks at copies that were not current. */
+/** A stream; `undefined` if there is none; a refusal if it does not answer. `behind` counts looks at copies that were not current. */
 async function streamView(
   jetStream: JetStream,
   name: string,
   behind: Map<string, number>,
-): Promise<StreamView | "forbidden" | "leaderless" | undefined> {
+): Promise<StreamView | "forbidden" | JetStreamRefusal | undefined> {
   try {
     const { config, state, cluster } = await jetStream.info(name, LOOK);
     const replicas = Number(config.num_replicas);
@@ -320,17 +325,21 @@ async function streamView(
     };
   } catch (error) {
     if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-    if (error instanceof JetStreamRefusal && error.refusal === "no answer") return "leaderless";
+    if (isSilence(error)) return error;
     if (isCatgaError(error) && isForbidden(error)) return "forbidden";
     throw error;
   }
+}
+
+function isSilence(error: unknown): error is JetStreamRefusal {
+  return error instanceof JetStreamRefusal && error.refusal === "no answer";
 }
 
 /** A copy that has said nothing for so long is away, in ns: they say something each second. */
 const SILENT = 2.5e9;
 /** How many looks in a row a copy is not current that is behind. */
 const BEHIND = 3;
-/** How long a stream may take to answer how it stands, in ms. */
+/** How long a stream, and the account, may take to answer how it stands, in ms. */
 const LOOK = 1_000;
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;

@@ -31,8 +31,8 @@ export class EntityCopy<State> {
   epoch = -1;
   /** Commands that were stored since this time of the server, in ms since 1970, have passed by here. */
   since = Infinity;
-  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last; and whether the next one is due. */
-  snapshot = { version: 0, at: -Infinity, awaited: false };
+  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last. */
+  snapshot = { version: 0, at: -Infinity };
   #state: State;
   #version: number;
   #sequence: number;

@@ -16,7 +16,7 @@ import { CatgaError } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type Found, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { type Found, numberOfSend, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { MOST_IN_GROUP } from "../log/format/position.ts";
@@ -103,6 +103,7 @@ export class Command implements Asking, Sought {
 
   readonly #to: Settling;
   #fingerprint: string | undefined;
+  #sendNumber: number | undefined = undefined;
 
   constructor({ host, body, subject, id, payload, ctx, to }: CommandOptions) {
     this.#host = host;
@@ -137,6 +138,10 @@ export class Command implements Asking, Sought {
 
   get send(): string {
     return this.ctx.envelope.send ?? this.ctx.id;
+  }
+
+  get sendNumber(): number {
+    return this.#sendNumber ??= numberOfSend(this.subject, this.send);
   }
 
   /** True if no other attempt of it was made, or will be. */

@@ -6,7 +6,7 @@ import { answer } from "./answer.ts";
 import type { Latencies } from "./load.ts";
 import { now, started } from "./remote.ts";
 
-/** Without `count` one item each `every` ms, with the time in it; else so many of 100 bytes of JSON. */
+/** So many items of 100 bytes of JSON; or one each `every` ms, with the time in it. */
 interface Wanted {
   readonly count: number;
   readonly every: number;
@@ -46,7 +46,7 @@ if (side === "node") {
     },
     alone: async ({ count }: { count: number }): Promise<Latencies> => {
       const late: number[] = [];
-      await read({ count: 0, every: 2 }, (at) => late.push(now() - Number(at)) < count);
+      await read({ count, every: 2 }, (at) => late.push(now() - Number(at)) < count);
       late.sort((a, b) => a - b);
       return { p50: quantile(late, 0.5), p99: quantile(late, 0.99), p999: quantile(late, 0.999) };
     },
@@ -55,10 +55,12 @@ if (side === "node") {
 
 async function feedItems(): Promise<void> {
   const handler = Items.handle(async function* ({ count, every }) {
-    for (let n = 0; n < count; n++) yield ITEM;
-    while (every > 0) {
-      await pause(every);
-      yield now();
+    for (let n = 0; n < count; n++) {
+      if (every === 0) yield ITEM;
+      else {
+        await pause(every);
+        yield now();
+      }
     }
   });
   await catga({ nats: url, namespace: group, transport, handlers: handler });
@@ -80,12 +82,13 @@ async function publishItems(): Promise<void> {
 
   async function publishAll({ count, every }: Wanted, reply: string): Promise<void> {
     for (let n = 1; n <= count; n++) {
+      if (every > 0) {
+        await pause(every);
+        nc.publish(reply, JSON.stringify(now()));
+        continue;
+      }
       nc.publish(reply, JSON.stringify(ITEM));
       if (n % PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve)); // so that they leave
-    }
-    for (let n = 0; every > 0 && n < 10_000; n++) {
-      await pause(every);
-      nc.publish(reply, JSON.stringify(now()));
     }
   }
 }

@@ -78,6 +78,8 @@ export class LogHistory {
   readonly #suspicions: { readonly text: string; readonly ended: number }[] = [];
   /** Faults, in ms since 1970: from when to when. */
   readonly #faults: { readonly from: number; readonly to: number }[] = [];
+  /** Processes that were killed, or frozen and did not go on: the note of it stands before the signal, and they may still begin something. */
+  readonly #down = new Set<number>();
   /** When a process was frozen last. */
   readonly #frozen = new Map<number, number>();
   /** When a process went on last. */
@@ -186,6 +188,7 @@ export class LogHistory {
       case "killed":
       case "frozen":
         if (line.event === "frozen") this.#frozen.set(line.pid, line.at);
+        this.#down.add(line.pid);
         this.#faults.push({ from: line.at, to: line.at + TAKEOVER });
         // what it is at can be taken over: it may never end, or end when others have gone on
         for (const order of this.#orders.values()) {
@@ -195,6 +198,7 @@ export class LogHistory {
       case "thawed":
         // others lead: it may finish what it has begun, and nothing else
         this.#thawed.set(line.pid, line.at);
+        this.#down.delete(line.pid);
         return;
       case "fault":
         this.#faults.push({ from: line.at, to: line.at + ELECTION });
@@ -283,7 +287,7 @@ export class LogHistory {
     for (const other of order.running) this.#wrong(`${name} ${entry}: runs beside ${other.message.entry}`);
     order.greatest = Math.max(order.greatest, position);
     if (message.effective === undefined) order.waiting.set(position, message);
-    order.running.add(run);
+    if (!this.#down.has(run.pid)) order.running.add(run);
   }
 
   #end({ run: name, how, at }: Extract<LogLine, { event: "end" }>): void {

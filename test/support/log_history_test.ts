@@ -164,6 +164,14 @@ describe("the checker of the log", () => {
     assertEquals(violations(killed().handle("b", { pid: 2 })), ["s Happened k b: begun before a had been handled"]);
   });
 
+  for (const event of ["killed", "frozen"] as const) {
+    it(`accepts what a process begins right before it is ${event}, behind the note of it`, () => {
+      const written = new Written().publish("a", "b").add({ event, pid: 1 });
+      written.begin("a", { pid: 1 });
+      assertEquals(violations(written.handle("a", { pid: 2 }).handle("b", { pid: 2 })), []);
+    });
+  }
+
   it("accepts that the run of a stopped process ends when others have gone on, and finds what it begins then", () => {
     const written = new Written().publish("a", "b", "c");
     const stopped = written.begin("a");

@@ -82,7 +82,6 @@ export class Snapshots {
     const [bucket, stream] = await Promise.all([this.#open(), created()]);
     // a state may be anything: without a text of it the entity is made of all events
     const text = snapshotText(copy, stream);
-    copy.measured(text.length);
     if (text.length > MOST_CHARS) return;
     const revision = await bucket.put(key, text);
     if (await isForgotten()) await bucket.delete(key, { revision });

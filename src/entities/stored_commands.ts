@@ -16,7 +16,7 @@ export interface Sought {
   readonly id: string;
   /** The send, in all of its attempts: its id where that is not its sender's. */
   readonly send: string;
-  /** Number of the send, {@link numberOfSend}: of many characters, and needed twice. */
+  /** Number of the send and the subject, kept: they have many characters, and it is needed twice. */
   readonly sendNumber: number;
   /** True if its id is its sender's. */
   readonly named: boolean;
@@ -47,11 +47,8 @@ export class StoredCommands {
   }
 
   /** One was stored in the message of this sequence; without events its send was ended. `now`: by the monotonic clock. */
-  note(
-    { subject, name, id, sendNumber, named }: Sought,
-    events: boolean,
-    { sequence, now }: { readonly sequence: number; readonly now: number },
-  ): void {
+  note(sought: Sought, events: boolean, sequence: number, now: number): void {
+    const { subject, name, id, sendNumber, named } = sought;
     if (named && events) this.#named.add(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0), sequence, now);
     else this.#made.add(sendNumber, sequence, now);
   }
@@ -68,11 +65,6 @@ export class StoredCommands {
     const stored = this.#named.find(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0));
     return stored === undefined ? ended : [...stored, ...ended ?? []];
   }
-}
-
-/** Number for a send to an entity. */
-export function numberOfSend(subject: string, send: string): number {
-  return numberOf(send, numberOf(subject) | 0);
 }
 
 /** Looks a command up among those of a message. */

@@ -9,9 +9,8 @@ import type { Catga } from "./contract/running_node.ts";
 import { show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
-import { Cluster } from "./cluster/cluster.ts";
-import { freeze } from "./cluster/membership/node_record.ts";
-import { PROTOCOL } from "./cluster/wire/frame.ts";
+import type { Cluster } from "./cluster/cluster.ts";
+import { freezePlain } from "./data/freeze_plain.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
@@ -30,7 +29,7 @@ import { type Clock, type Random, systemClock, systemRandom, token } from "./por
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
-import { VERSION } from "./version.ts";
+import { PROTOCOL, VERSION } from "./version.ts";
 
 export type { CatgaOptions, ConnectionOptions, NatsConnection };
 
@@ -71,6 +70,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     alarms?.take(seen);
   });
   const observer = hooks.observe;
+  // what step 6 awaits loads while the connection is opened
+  if (options.nats !== undefined || options.network !== undefined) import("./cluster/cluster.ts").catch(() => {});
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
   const seen = alarms = new NodeAlarms(clock);
@@ -170,6 +171,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
+      const { Cluster } = await import("./cluster/cluster.ts");
       cluster = new Cluster(
         { ...settings, host: app, transport, namespace, info: self, events, requests, observer },
         bucket,
@@ -251,7 +253,7 @@ async function connect(
       onNotice: (text) => observer({ type: "notice", text }),
     });
     const { clock, random } = transport;
-    const log = async () => new (await import("./nats/open.ts")).NatsEventLog(transport);
+    const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
     return { clock, random, transport, store, log, permitted: () => forbidden.check(), close: () => transport.close() };
   }
   if (network !== undefined) {
@@ -287,7 +289,7 @@ function describe(
   const { clock, random, transport } = link;
   const server = transport?.server;
   const address = server?.clientAddress;
-  return freeze({
+  return freezePlain({
     id,
     endpoint: `${id}.${token(random, 12)}`,
     service,

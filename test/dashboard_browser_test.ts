@@ -11,7 +11,7 @@ import { findChromium } from "../tools/chromium_binary.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { NodeWatch } from "../src/dashboard/node_watch.ts";
 import { DashboardServer } from "../src/dashboard/server.ts";
-import { shownText, shownValue } from "../src/dashboard/shown.ts";
+import { shownId, shownText, shownValue } from "../src/dashboard/shown.ts";
 import { Streams } from "../src/dashboard/streams.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import { runtimeBinary } from "./processes/node_process.ts";
@@ -22,6 +22,9 @@ import { HIDDEN_TEXT } from "./support/hidden_characters.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Where pictures go that people look at, one of them that in README; absent: none are kept. */
 const PICTURES = process.env.CATGA_PICTURES;
+
+/** Why frames are not measured: that takes half a minute of a machine that does nothing else. */
+const FRAMES = process.env.CATGA_FRAMES === undefined ? "CATGA_FRAMES=1 measures it" : false;
 
 const inBun = process.versions.bun !== undefined;
 const chromium = inBun ? { missing: "tested in Deno, with a page that Bun serves" } : await findChromium();
@@ -223,6 +226,54 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     );
   });
 
+  it("lists entities, those that changed last first, and shows the history of one", async () => {
+    for (const id of ["c-1", "c-2", "c-3"]) {
+      nodes.get("shop-1")!.say(`fill ${id}`);
+      await eventually(`items of ${id}`, () => nodes.get("shop-1")!.out.includes(`done fill ${id}`));
+    }
+    await browser.evaluate(`document.querySelector("#entity-form button").click()`);
+    await browser.until("the entities", has("#entity-list", /(Cart\s+c-[321]\s+2\s+Cart\.ItemAdded[\s\S]*){3}/));
+    assertMatch(
+      await browser.evaluate(text("#entity-about")),
+      /^3 entities, those that changed last first; read: all /,
+    );
+    const ids = `[...document.querySelectorAll("#entity-list tbody tr")].map((row) => row.children[1].innerText)`;
+    assertEquals(await browser.evaluate(ids), ["c-3", "c-2", "c-1"]);
+    await browser.evaluate(`document.querySelector("#entity-list td.actions button").click()`);
+    await browser.until(
+      "its history",
+      has("#entity-list .detail pre", /^Cart c-3: version 2;[\s\S]*ItemAdded, by AddItem/),
+    );
+    await browser.evaluate(`document.querySelector("#entity-type").value = "Cart"`);
+    await browser.evaluate(`document.querySelector("#entity-id").value = "c-1"`);
+    await browser.evaluate(`document.querySelector("#entity-form button").click()`);
+    await browser.until("one of them", has("#entity-history", /2\s+\S+Z\s+Cart\.ItemAdded\s+AddItem/));
+    assertEquals(await browser.evaluate(ids), []);
+  });
+
+  it("shows the last runs of a cron, when it is due next, and takes it back", async () => {
+    nodes.get("shop-1")!.say("sweep nightly");
+    const row = /orders\.Sweep\s+nightly\s+\* \* \* \* \* \*\s+\d+ m?s\s/;
+    await browser.until("the schedule", has("#schedules", row));
+    const runs = /(\S+Z {2}handled by @\/orders\.Sweep {2}nightly@\d+[^\n]*\n?){2}/;
+    // each time that it unfolds they are read again
+    await browser.until(
+      "two runs",
+      `(async () => {
+        const unfold = document.querySelector("#schedules td.actions button");
+        if (unfold.innerText === "Hide") unfold.click();
+        unfold.click();
+        const place = document.querySelector("#schedules .detail pre");
+        while (place.innerText === "reading") await new Promise(requestAnimationFrame);
+        return ${runs}.test(place.innerText);
+      })()`,
+    );
+    await browser.evaluate(`document.querySelector("#schedules td.actions button.change").click()`);
+    await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
+    await browser.until("its end", has("#schedules", /nothing is scheduled/));
+    await browser.until("what was done", has("#said", /^1 cancelled/));
+  });
+
   it("shows a lock with its waiters, and a schedule", async () => {
     nodes.get("orders-1")!.say("hold order:42");
     await browser.until("the holder", has("#locks", /lock\s+order:42\s+orders-1/));
@@ -230,7 +281,7 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await browser.until("the waiters", has("#locks", /2: (orders-2, billing-1|billing-1, orders-2)/));
     nodes.get("shop-1")!.say("later trial-1");
     await browser.until("the schedule", has("#schedules", /orders\.Placed\s+trial-1/));
-    await browser.evaluate(`document.querySelector("#schedules td.actions button").click()`);
+    await browser.evaluate(`document.querySelector("#schedules td.actions button.change").click()`);
     assertMatch(await browser.evaluate(text("#confirm-question")), /^Cancel orders\.Placed trial-1\?/);
     await browser.evaluate(`document.querySelector("#confirm-yes").click()`);
     await browser.until("its end", has("#schedules", /nothing is scheduled/));
@@ -331,6 +382,8 @@ describe(
       server = await DashboardServer.listen({
         ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
         entity: () => Promise.resolve(undefined),
+        entities: () => Promise.resolve(""),
+        schedule: () => Promise.resolve({ runs: [] }),
         search: () => Promise.resolve(""),
         letter: () => Promise.resolve(undefined),
         runs: () => Promise.resolve([]),
@@ -360,45 +413,47 @@ describe(
         ...{ inHand: n % 5, codes: [["HANDLER_FAILED", n]] as const, nodes: labels.slice(0, 12), handlers: 50 },
       }));
 
+    /** Sends what changes in a second: all of it. */
+    const second = (n: number) => {
+      const letters = Array.from({ length: 200 }, (_, i) => ({
+        ...{ place: `p${i + n}`, service: "mails", subscription: "receipts", position: i + n, id: `m${i + n}` },
+        ...{
+          contract: "orders.Placed",
+          key: `o-${i}`,
+          attempts: 3,
+          code: "HANDLER_FAILED",
+          error: "it threw",
+          at: 1,
+        },
+        ...{
+          cause: "TypeError: no card",
+          payload: "{}",
+          request: undefined,
+          group: "TypeError: no card",
+          business: false,
+          history: "",
+        },
+      }));
+      streams.send("letters", { shown: letters, total: 10_000 });
+      streams.send("nodes", {
+        shown: labels.map((label, i) => ({
+          ...{
+            id: label,
+            label,
+            service: label.split("-")[0],
+            state: "live" as const,
+            since: 1,
+            busy: (i + n) % 7,
+            queued: 0,
+          },
+          ...{ ping: n % 9, startedAt: 1, version: "1", host: "h", handles: 100, memory: 9e7, cpu: 0.1 },
+        } as const)),
+        ...{ total: 50, counts: { live: 50, suspect: 0, gone: 0, drained: 0 }, cycles: 0 },
+      });
+      streams.send("contracts", { shown: contracts(n), total: 100 });
+    };
+
     it("spends little of each second on what changes in it", async () => {
-      const second = (n: number) => {
-        const letters = Array.from({ length: 200 }, (_, i) => ({
-          ...{ place: `p${i + n}`, service: "mails", subscription: "receipts", position: i + n, id: `m${i + n}` },
-          ...{
-            contract: "orders.Placed",
-            key: `o-${i}`,
-            attempts: 3,
-            code: "HANDLER_FAILED",
-            error: "it threw",
-            at: 1,
-          },
-          ...{
-            cause: "TypeError: no card",
-            payload: "{}",
-            request: undefined,
-            group: "TypeError: no card",
-            business: false,
-            history: "",
-          },
-        }));
-        streams.send("letters", { shown: letters, total: 10_000 });
-        streams.send("nodes", {
-          shown: labels.map((label, i) => ({
-            ...{
-              id: label,
-              label,
-              service: label.split("-")[0],
-              state: "live" as const,
-              since: 1,
-              busy: (i + n) % 7,
-              queued: 0,
-            },
-            ...{ ping: n % 9, startedAt: 1, version: "1", host: "h", handles: 100, memory: 9e7, cpu: 0.1 },
-          } as const)),
-          ...{ total: 50, counts: { live: 50, suspect: 0, gone: 0, drained: 0 }, cycles: 0 },
-        });
-        streams.send("contracts", { shown: contracts(n), total: 100 });
-      };
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));
       const taken = async () => {
@@ -440,6 +495,32 @@ describe(
         browser.evaluate(`document.querySelector("${id}").checkVisibility({ contentVisibilityAuto: true })`);
       assertEquals([await laidOut("#nodes table"), await laidOut("#entity-form")], [true, false]);
     });
+
+    it("draws as many frames as an empty page", { skip: FRAMES }, async () => {
+      /** The gaps between frames, in ms, for so many seconds: p50, p99, the longest. */
+      const gaps = (seconds: number) =>
+        browser.evaluate<number[]>(`new Promise((resolve) => {
+          const gaps = [];
+          requestAnimationFrame(function next(now, last = now) {
+            gaps.push(now - last);
+            if (gaps.length < ${60 * seconds}) return requestAnimationFrame((then) => next(then, now));
+            gaps.sort((a, b) => a - b);
+            resolve([0.5, 0.99, 1].map((q) => gaps[Math.ceil(q * gaps.length) - 1]));
+          });
+        })`);
+      const shown = (ms: readonly number[]) => ms.map((each) => each.toFixed(1)).join(", ");
+      let n = 100;
+      const timer = setInterval(() => second(++n), 1_000);
+      for (const place of ["#tiles", "#contracts", "#letters"]) {
+        await browser.evaluate(`document.querySelector("${place}").scrollIntoView({ behavior: "instant" })`);
+        await gaps(1);
+        console.log(`gaps of frames at ${place}: ${shown(await gaps(8))} ms (p50, p99, longest)`);
+      }
+      clearInterval(timer);
+      await browser.goto("about:blank");
+      await gaps(1);
+      console.log(`gaps of frames of an empty page: ${shown(await gaps(8))} ms`);
+    });
   },
 );
 
@@ -463,6 +544,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       });
       watch.take({ type: "put", key: id, value, revision: n + 1 });
     }
+    const hostile = TEXTS.map((each) => shownText(each));
     const streams = new Streams({
       hello: () => ({ namespace: MARKUP, address: MARKUP, version: MARKUP, allowChanges: true, now: Date.now() }),
       history: () => ({}),
@@ -475,6 +557,12 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       streams,
       change: undefined,
       entity: () => Promise.resolve(undefined),
+      entities: () =>
+        Promise.resolve({
+          shown: hostile.map((each, n) => ({ type: each, id: each, key: `${n}`, version: n, last: each, at: 1 })),
+          searched: shownText(MARKUP),
+        }),
+      schedule: () => Promise.resolve({ runs: hostile }),
       letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
       search: () =>
         Promise.resolve({
@@ -491,7 +579,6 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     await browser.goto(server.address);
     await browser.layOutAll();
     await browser.until("the page", has("#connection", /^live$/));
-    const hostile = TEXTS.map((each) => shownText(each));
     const letters = TEXTS.map((each, n) => ({
       ...{ place: `p${n}`, service: hostile[n], subscription: hostile[n], position: n, id: hostile[n] },
       ...{ contract: hostile[n], key: hostile[n], attempts: 1, code: hostile[n], error: hostile[n], at: 1 },
@@ -532,7 +619,16 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send(
       "runs",
       hostile.map((each) => ({
-        ...{ workflow: each, id: each, status: "stuck", startedAt: 1, since: 1, pending: each, steps: [each] },
+        ...{
+          workflow: each,
+          id: each,
+          key: each,
+          status: "stuck",
+          startedAt: 1,
+          since: 1,
+          pending: each,
+          steps: [each],
+        },
         timeline: each,
       } as const)),
     );
@@ -552,6 +648,30 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     await browser.evaluate(`document.querySelector("#search-form button").click()`);
     await browser.until("the hits", `document.querySelectorAll("#search tbody tr").length === 5`);
     await browser.evaluate(`document.querySelectorAll("#search td.actions button").forEach((b) => b.click())`);
+    streams.send("schedules", {
+      shown: hostile.map((each, n) => ({
+        ...{ contract: each, id: shownId(TEXTS[n]), key: `${n}`, next: undefined, when: each, zone: each, since: each },
+      })),
+      total: 5,
+    });
+    const long = `document.querySelector("#schedules tbody tr:nth-child(4) td:nth-child(2) .long")`;
+    await browser.until("a long id", `${long} !== null`);
+    const [length, hint, short, tall] = await browser.evaluate<number[]>(`(() => {
+      const place = ${long};
+      const short = place.offsetHeight;
+      place.focus();
+      return [place.textContent.length, place.title.length, short, place.offsetHeight];
+    })()`);
+    assert(length > 600 && hint === length && tall > 2 * short, `${[length, hint, short, tall]}`);
+    await browser.until("the schedules", `document.querySelectorAll("#schedules tbody tr").length === 5`);
+    await browser.evaluate(`document.querySelector("#entity-form button").click()`);
+    await browser.until("the entities", `document.querySelectorAll("#entity-list tbody tr").length === 5`);
+    await browser.evaluate(
+      `document.querySelectorAll("#schedules, #entity-list").forEach((part) =>
+        part.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,
+    );
+    await browser.until("what the schedules did", has("#schedules .detail pre", /onerror/));
+    await browser.until("that there is no history", has("#entity-list .detail pre", /nothing is stored of it/));
     const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
     const nodes = [circle(hostile[0]), circle("b")];
     streams.send("traffic", { byService: false, nodes, edges: [[0, 1, 9, 0]], total: 1 });

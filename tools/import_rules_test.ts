@@ -100,7 +100,7 @@ describe("import rules", () => {
 
   const allowed: [file: string, source: string][] = [
     ["mod.ts", 'export { catga } from "./src/catga.ts"; export type { X } from "./src/contract/result.ts";'],
-    ["src/catga.ts", 'import type { X } from "./memory/network.ts"; import { y } from "./cluster/cluster.ts";'],
+    ["src/catga.ts", 'import type { X } from "./memory/network.ts"; import { y } from "./state/state.ts";'],
     ["src/catga.ts", 'const { x } = await import("./nats/open.ts"); import type { T } from "./nats/open.ts";'],
     [
       "src/cluster/routing/router.ts",

@@ -29,12 +29,10 @@ export const ROOMS: readonly Room[] = [
     may: [
       ...DISPATCH,
       "src/node",
-      "src/cluster",
-      "src/cluster/wire",
-      "src/cluster/membership",
       "src/state",
     ],
     lazily: [
+      "src/cluster",
       "src/memory",
       "src/nats",
       "src/entities",
@@ -186,7 +184,7 @@ export const ROOMS: readonly Room[] = [
   },
   { path: "src/data", what: "functions of values: no time, no state, no messages", may: ["src/error.ts"] },
   { path: "src/error.ts", what: "CatgaError and its codes", may: [] },
-  { path: "src/version.ts", what: "the version of this package", may: [] },
+  { path: "src/version.ts", what: "the versions of this package and of its protocol", may: [] },
   {
     path: "src/behaviors",
     what: "an entrypoint: logging, retry, timeout, rate limit, tracing, metrics",

@@ -3,19 +3,24 @@ import type { AtOnce, Ran } from "../programs/flowing.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
+import { startNatsServer } from "../../tools/nats_server.ts";
 import { type Contestant, pairsOf, type Running } from "./contestants.ts";
 import type { Effort, Measure } from "./section.ts";
 
 const AT_ONCE = [1, 64, 256];
 const RAW = "by hand";
 const OWN = "Catga";
+const SYNCED = "Catga, each write synced";
 const RESTATE: Contestant = { name: "Restate", file: "peers/restate.ts", nodes: 1 };
 
 /** Measures workflows. */
 export const workflows: Measure = async (stage, effort, company) => {
-  const contestants = await company.engage([...ours(stage), ...effort.peers ? [RESTATE] : []]);
-  const own = contestants.find(({ name }) => name === OWN)!;
-  return [...await together(contestants, effort), await resuming(own, effort), await waking(own, effort)];
+  await using server = await startNatsServer({ config: "jetstream { sync_interval: always }" });
+  const [byHand, own] = ours(stage);
+  const synced = { ...own, name: SYNCED, options: { ...own.options, url: server.url }, against: [RESTATE.name] };
+  const contestants = await company.engage([byHand, own, synced, ...effort.peers ? [RESTATE] : []]);
+  const catga = contestants.find(({ name }) => name === OWN)!;
+  return [...await together(contestants, effort), await resuming(catga, effort), await waking(catga, effort)];
 };
 
 /** Measures what sleeping runs cost: some minutes, so it runs only when it is asked for. */
@@ -81,7 +86,7 @@ async function together(contestants: readonly Running[], effort: Effort): Promis
       pairs,
       notes: [
         "by hand: four appends, each of which expects the one before, in one process that decides nothing; a run is four appends",
-        "Restate syncs what it stores to the disk, nats-server every two minutes",
+        "Restate syncs what it stores to the disk, nats-server every two minutes; each write: with sync_interval: always",
       ],
     },
     {

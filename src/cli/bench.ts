@@ -76,12 +76,7 @@ async function measure(
   return { atOnce, perSecond: Math.round(times.length / took * 1_000), p50: at(0.5), p99: at(0.99) };
 }
 
-const COLUMNS = [
-  { title: "AT ONCE", align: "right" },
-  { title: "SENDS A SECOND", align: "right" },
-  { title: "P50", align: "right" },
-  { title: "P99", align: "right" },
-] as const;
+const COLUMNS = [">AT ONCE", ">SENDS A SECOND", ">P50", ">P99"];
 
 function cells({ atOnce, perSecond, p50, p99 }: Row): string[] {
   return [atOnce.toLocaleString("en"), perSecond.toLocaleString("en"), showMillis(p50), showMillis(p99)];

@@ -2,13 +2,14 @@
  * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup`
  * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
-import { type Bucket, type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
+import { type Bucket, type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
-import { NatsEventLog, openNats } from "../nats/open.ts";
+import { NatsEventLog } from "../nats/log_stream.ts";
+import { openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { printable } from "../data/printable.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
@@ -80,7 +81,7 @@ export class ClusterView implements AsyncDisposable {
   ): Promise<ClusterView> {
     const { namespace } = flags;
     const optional = new Set(["$JS.API.INFO", ...shownStreams(namespace).map((name) => `$JS.API.STREAM.INFO.${name}`)]);
-    for (const kind of NEEDED) optional.delete(`$JS.API.STREAM.INFO.KV_${bucketName(namespace, kind)}`);
+    for (const kind of NEEDED) optional.delete(`$JS.API.STREAM.INFO.${bucketStreamName(bucketName(namespace, kind))}`);
     for (const kind of STREAM_KINDS) optional.delete(`$JS.API.STREAM.INFO.${streamName(namespace, kind)}`);
     const refused = new AbortController();
     const opened = await openNats(await connectionOptions(flags, terminal), {
@@ -148,7 +149,7 @@ export class ClusterView implements AsyncDisposable {
     const bucket = bucketName(this.namespace, kind);
     for (let attempt = 1;; attempt++) {
       try {
-        const { config } = await new JetStream(this.transport).info(`KV_${bucket}`, ANSWER);
+        const { config } = await new JetStream(this.transport).info(bucketStreamName(bucket), ANSWER);
         return { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
@@ -173,7 +174,7 @@ export class ClusterView implements AsyncDisposable {
   /** Creates a bucket: `true`; or checks the existing one. Rejects as `KeyValueStore.open` does. */
   async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
     const name = bucketName(this.namespace, kind);
-    const exists = await this.#exists(`KV_${name}`);
+    const exists = await this.#exists(bucketStreamName(name));
     await this.#store.open(name, { ...BUCKETS[kind], replicas });
     return !exists;
   }
@@ -272,7 +273,7 @@ function shownStreams(namespace: string): string[] {
   const kinds = Object.keys(BUCKETS) as BucketKind[]; // its keys are all kinds
   return [
     ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
-    ...kinds.map((kind) => `KV_${bucketName(namespace, kind)}`),
+    ...kinds.map((kind) => bucketStreamName(bucketName(namespace, kind))),
   ];
 }
 

@@ -105,17 +105,7 @@ async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<numbe
   return DONE;
 }
 
-const COLUMNS = [
-  { title: "SUBSCRIPTION" },
-  { title: "POSITION", align: "right" },
-  { title: "ID" },
-  { title: "CONTRACT" },
-  { title: "KEY" },
-  { title: "ATTEMPTS", align: "right" },
-  { title: "DEAD FOR", align: "right" },
-  { title: "HELD", align: "right" },
-  { title: "ERROR" },
-] as const;
+const COLUMNS = ["SUBSCRIPTION", ">POSITION", "ID", "CONTRACT", "KEY", ">ATTEMPTS", ">DEAD FOR", ">HELD", "ERROR"];
 
 async function show(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
   let count = 0;

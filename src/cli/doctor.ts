@@ -2,10 +2,10 @@
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
-import { PROTOCOL } from "../cluster/wire/frame.ts";
+import { PROTOCOL } from "../version.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
-import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
+import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { type Alarm, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
@@ -135,7 +135,7 @@ function ofServer(
     `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
     streams.length === 1 ? "1 stream or bucket" : `${streams.length} streams and buckets`,
   );
-  const nodes = streams.find((each) => each.name === `KV_${bucketName(namespace, "nodes")}`);
+  const nodes = streams.find((each) => each.name === bucketStreamName(bucketName(namespace, "nodes")));
   if (nodes === undefined) {
     findings.push({
       ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "docs/cli.md#setup" },

@@ -1,5 +1,6 @@
 /** `entity`: what is stored of one entity. */
 import { printable, printableJson } from "../data/printable.ts";
+import { isToken } from "../data/subject_token.ts";
 import {
   entityEvents,
   type EntityFault,
@@ -34,7 +35,7 @@ shown with the reason.
 The state is what the program makes of the events, so it is not known here; that
 of the last snapshot is shown, if there is one.`,
   async run([type, id], flags, terminal) {
-    if (!/^[\w-]{1,64}$/.test(type)) {
+    if (!isToken(type, 64)) {
       throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
     }
     if (id === "" || id.length > 256 || !id.isWellFormed()) {
@@ -86,15 +87,7 @@ async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags,
   }
 }
 
-const COLUMNS = [
-  { title: "VERSION", align: "right" },
-  { title: "STORED" },
-  { title: "POSITION", align: "right" },
-  { title: "EVENT" },
-  { title: "COMMAND" },
-  { title: "COMMAND ID" },
-  { title: "PAYLOAD" },
-] as const;
+const COLUMNS = [">VERSION", "STORED", ">POSITION", "EVENT", "COMMAND", "COMMAND ID", "PAYLOAD"];
 
 function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
   const [time, position] = [timeOf(event.time), `${event.position}`];

@@ -8,7 +8,8 @@ import { HIDDEN_TEXT } from "../../test/support/hidden_characters.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { entitySubject, snapshotKey } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { NatsEventLog, openNats } from "../nats/open.ts";
+import { NatsEventLog } from "../nats/log_stream.ts";
+import { openNats } from "../nats/open.ts";
 import { BUCKETS } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 

@@ -51,15 +51,7 @@ function plain({ kind, key, record, token, waiting }: HeldLock) {
 }
 
 function lines(found: readonly HeldLock[], terminal: Terminal): string[] {
-  const columns = [
-    { title: "KIND" },
-    { title: "HOLDER" },
-    { title: "TOKEN", align: "right" },
-    { title: "HELD", align: "right" },
-    { title: "TTL", align: "right" },
-    { title: "WAITING", align: "right" },
-    { title: "KEY" },
-  ] as const;
+  const columns = ["KIND", "HOLDER", ">TOKEN", ">HELD", ">TTL", ">WAITING", "KEY"];
   const now = Date.now();
   return table(
     terminal,

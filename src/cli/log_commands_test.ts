@@ -21,10 +21,11 @@ import {
   scheduleSubject,
   subscriptionKey,
 } from "../log/format/names.ts";
-import { endOf, positionOf } from "../log/format/position.ts";
+import { endOf, positionOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { readRequest } from "../log/format/subscription_request.ts";
-import { NatsEventLog, openNats } from "../nats/open.ts";
+import { NatsEventLog } from "../nats/log_stream.ts";
+import { openNats } from "../nats/open.ts";
 import type { LogState, LogStream } from "../ports/event_log.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";

@@ -42,15 +42,7 @@ export function noNodes({ namespace, address }: ClusterView): string {
 }
 
 function lines(nodes: readonly NodeInfo[], terminal: Terminal): string[] {
-  const columns = [
-    { title: "NODE" },
-    { title: "SERVICE" },
-    { title: "BUSY", align: "right" },
-    { title: "QUEUED", align: "right" },
-    { title: "SEEN", align: "right" },
-    { title: "UP", align: "right" },
-    { title: "HANDLES" },
-  ] as const;
+  const columns = ["NODE", "SERVICE", ">BUSY", ">QUEUED", ">SEEN", ">UP", "HANDLES"];
   const now = Date.now();
   return table(
     terminal,

@@ -94,17 +94,7 @@ async function pings(
   return { ...common, min: times[0], median, max: times[times.length - 1], load: { inFlight, queued }, ...note };
 }
 
-const COLUMNS = [
-  { title: "NODE" },
-  { title: "SERVICE" },
-  { title: "ANSWERED", align: "right" },
-  { title: "MIN", align: "right" },
-  { title: "MEDIAN", align: "right" },
-  { title: "MAX", align: "right" },
-  { title: "BUSY", align: "right" },
-  { title: "QUEUED", align: "right" },
-  { title: "NOTE" },
-] as const;
+const COLUMNS = ["NODE", "SERVICE", ">ANSWERED", ">MIN", ">MEDIAN", ">MAX", ">BUSY", ">QUEUED", "NOTE"];
 
 function cells({ node, service, sent, answered, min, median, max, load, note }: Row): string[] {
   const times = [min, median, max].map((ms) => (ms === undefined ? "-" : showMillis(ms)));

@@ -4,7 +4,8 @@
  */
 import { type Alarm, ALARM_KINDS } from "../contract/alarms.ts";
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
-import { isEndpoint, nodeOf, PROTOCOL, readFrame } from "../cluster/wire/frame.ts";
+import { isEndpoint, nodeOf, readFrame } from "../cluster/wire/frame.ts";
+import { PROTOCOL } from "../version.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
 import { isContractName } from "../contract/contract.ts";

@@ -1,6 +1,7 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
 import type { RunEntry, RunInfo, RunsOptions } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
+import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
 import { runInfos, STATUS, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
@@ -176,18 +177,11 @@ function infosOf(log: RunLog, options: RunsOptions & { readonly newest?: boolean
 }
 
 function checkWorkflow(name: string | undefined): void {
-  if (name === undefined || /^[\w-]{1,48}$/.test(name)) return;
+  if (name === undefined || isToken(name, 48)) return;
   throw new UsageError(`${JSON.stringify(name)} is not the name of a workflow, such as Order`);
 }
 
-const COLUMNS = [
-  { title: "WORKFLOW" },
-  { title: "ID" },
-  { title: "STATUS" },
-  { title: "STARTED" },
-  { title: "CHANGED" },
-  { title: "PENDING" },
-] as const;
+const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 
 function row(info: RunInfo): string[] {
   const { workflow, id, status, startedAt, timeline } = info;
@@ -226,7 +220,7 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     ...[timeOf(at), type, name === "" ? "-" : name, by],
     value === undefined ? "-" : short(printableJson(value) ?? "-"),
   ]);
-  const columns = [{ title: "STORED" }, { title: "ENTRY" }, { title: "NAME" }, { title: "BY" }, { title: "VALUE" }];
+  const columns = ["STORED", "ENTRY", "NAME", "BY", "VALUE"];
   terminal.write(`${[bold(terminal, printable(`${workflow} ${id}`)), ...head].join("\n")}\n\n`);
   terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
 }

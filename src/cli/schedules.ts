@@ -53,7 +53,7 @@ async function list(
   }
   if (count === 0) terminal.say(`nothing is scheduled in the namespace ${view.namespace} at ${view.address}`);
   else if (!flags.has("json")) {
-    const columns = [{ title: "WHEN" }, { title: "ZONE" }, { title: "CONTRACT" }, { title: "SINCE" }, { title: "ID" }];
+    const columns = ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"];
     terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
   }
   return DONE;

@@ -1,5 +1,5 @@
 /** `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. */
-import { type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
+import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketSettings } from "../nats/bucket_stream.ts";
@@ -88,7 +88,7 @@ function print(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Term
 function bucketConfig(namespace: string, kind: BucketKind, replicas: number) {
   const bucket = bucketName(namespace, kind);
   return {
-    name: `KV_${bucket}`,
+    name: bucketStreamName(bucket),
     ...bucketSettings(bucket, { ...BUCKETS[kind], replicas }),
     first_seq: Date.now() * 1_000,
   };

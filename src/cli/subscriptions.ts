@@ -53,16 +53,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
 };
 
 function lines(infos: readonly SubscriptionInfo[], terminal: Terminal): string[] {
-  const columns = [
-    { title: "SERVICE" },
-    { title: "NAME" },
-    { title: "LAG", align: "right" },
-    { title: "OLDEST", align: "right" },
-    { title: "RETRYING", align: "right" },
-    { title: "DEAD", align: "right" },
-    { title: "LEADER" },
-    { title: "CONTRACTS" },
-  ] as const;
+  const columns = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
   return table(
     terminal,
     columns,

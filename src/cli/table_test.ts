@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { table, type Terminal } from "./terminal.ts";
 
-const COLUMNS = [{ title: "NAME" }, { title: "SIZE", align: "right" }, { title: "NOTE" }] as const;
+const COLUMNS = ["NAME", ">SIZE", "NOTE"] as const;
 
 describe("table", () => {
   it("columns are as wide as their contents, figures are aligned to the right, and wide characters count twice", () => {
@@ -14,7 +14,7 @@ describe("table", () => {
   });
 
   it("lines are cut at the width of the terminal, also within a wide character", () => {
-    assertEquals(table(terminal(9), [{ title: "NAME" }], [["assam-tea-1"], ["茶茶茶茶茶"], ["fits"]]), [
+    assertEquals(table(terminal(9), ["NAME"], [["assam-tea-1"], ["茶茶茶茶茶"], ["fits"]]), [
       "NAME",
       "assam-te…",
       "茶茶茶茶…",
@@ -23,7 +23,7 @@ describe("table", () => {
   });
 
   it("control characters in a cell are escaped", () => {
-    assertEquals(table(terminal(), [{ title: "NAME" }], [["a\nb"]]), ["NAME", "a\\u{a}b"]);
+    assertEquals(table(terminal(), ["NAME"], [["a\nb"]]), ["NAME", "a\\u{a}b"]);
   });
 });
 

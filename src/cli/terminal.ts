@@ -41,29 +41,23 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 // Tables for people: columns as wide as their contents, lines cut at the width of the terminal.
 
-/** A column of a table. */
-interface Column {
-  readonly title: string;
-  /** `"right"` for figures; `"left"`. */
-  readonly align?: "left" | "right";
-}
-
 const GAP = "  ";
 
-/** The lines of a table, with its titles. */
-export function table(terminal: Terminal, columns: readonly Column[], cells: readonly (readonly string[])[]): string[] {
+/** The lines of a table, with its titles. Before that of a column of figures, which stand right, is a `>`. */
+export function table(terminal: Terminal, columns: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const rows = cells.map((row) => row.map(printable));
   const last = columns.length - 1;
-  const widths = columns.map(({ title }, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
+  const titles = columns.map((title) => title.replace(/^>/, ""));
+  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
   const line = (cells: readonly string[]) => {
     const text = cells.map((cell, i) => {
       const pad = " ".repeat(Math.max(0, widths[i] - width(cell)));
-      if (columns[i].align === "right") return pad + cell;
+      if (columns[i].startsWith(">")) return pad + cell;
       return i === last ? cell : cell + pad;
     }).join(GAP).trimEnd();
     return cut(text, terminal.columns);
   };
-  return [bold(terminal, line(columns.map(({ title }) => title))), ...rows.map(line)];
+  return [bold(terminal, line(titles)), ...rows.map(line)];
 }
 
 /** The line, cut off with `…` if it is too long. */

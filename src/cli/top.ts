@@ -28,9 +28,9 @@ export const top: Command = {
 Asks each node once a second what it has counted, and shows the differences,
 the busiest contracts first, until Ctrl-C. Nodes count anyway, and send nothing
 unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
-that ended at their sender, both for each second. P50 and P99 are of requests
-from other processes, from their arrival to the end of their handler. FAILED is
-failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
+that ended at their sender, both for each second. P50 and P99 are how long runs
+took, from the arrival of the message (or the send in the same process) to the
+end of its handler. FAILED is failures of handlers and refusals, with their codes; IN HAND and QUEUED are now.
 Alarms stand above: what is wrong, since when, and the page that says what to
 do.
 
@@ -156,18 +156,18 @@ function moreOf(count: number, what: string, terminal: Terminal): string[] {
 }
 
 const NODE_COLUMNS = [
-  { title: "NODE" },
-  { title: "SERVICE" },
-  { title: "HANDLED/S", align: "right" },
-  { title: "SENT/S", align: "right" },
-  { title: "FAILED/S", align: "right" },
-  { title: "BUSY", align: "right" },
-  { title: "QUEUED", align: "right" },
-  { title: "CPU", align: "right" },
-  { title: "MEMORY", align: "right" },
-  { title: "UP", align: "right" },
-  { title: "NOTE" },
-] as const;
+  "NODE",
+  "SERVICE",
+  ">HANDLED/S",
+  ">SENT/S",
+  ">FAILED/S",
+  ">BUSY",
+  ">QUEUED",
+  ">CPU",
+  ">MEMORY",
+  ">UP",
+  "NOTE",
+];
 
 function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [], rates }: NodeRates): string[] {
   return [
@@ -184,17 +184,17 @@ function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [],
 }
 
 const CONTRACT_COLUMNS = [
-  { title: "CONTRACT" },
-  { title: "KIND" },
-  { title: "HANDLED/S", align: "right" },
-  { title: "SENT/S", align: "right" },
-  { title: "P50", align: "right" },
-  { title: "P99", align: "right" },
-  { title: "IN HAND", align: "right" },
-  { title: "QUEUED", align: "right" },
-  { title: "NODES", align: "right" },
-  { title: "FAILED/S" },
-] as const;
+  "CONTRACT",
+  "KIND",
+  ">HANDLED/S",
+  ">SENT/S",
+  ">P50",
+  ">P99",
+  ">IN HAND",
+  ">QUEUED",
+  ">NODES",
+  "FAILED/S",
+];
 
 function contractCells({ contract, kind, handled, sent, published, ...rest }: ContractRates): string[] {
   const { p50, p99, inHand, queued, nodes, failed } = rest;
@@ -270,7 +270,7 @@ interface ContractRates {
   readonly published: number;
   /** Failures of handlers and refusals, by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Latency of requests from other processes, in ms; absent if there were none. */
+  /** How long runs took, in ms; absent if there were none. */
   readonly p50?: number;
   readonly p99?: number;
   readonly inHand: number;

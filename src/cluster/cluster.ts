@@ -145,6 +145,7 @@ export class Cluster implements Remote {
     this.#membership = new Membership({
       bucket,
       clock,
+      random,
       observer,
       malformed,
       heartbeat,

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, query } from "../contract/definition.ts";
 import { fail } from "../contract/result.ts";
+import { quantile } from "../data/latency_buckets.ts";
+import type { Context } from "../contract/context.ts";
 import { openStage, type Stage } from "../../test/support/stage.ts";
 
 const Price = query<string, number>("Price");
@@ -68,11 +70,38 @@ describe("the answer", () => {
     await stage.clock.until(stage.app.publish(Sold, "tea"));
     await stage.clock.advance(10);
     const answer = await ask(stage);
-    assertEquals(of(answer, "Price"), { name: "Price", kind: "query", handled: 2, sent: 2 });
+    assertEquals(of(answer, "Price"), { name: "Price", kind: "query", handled: 2, sent: 2, latency: [2] });
     assertEquals(of(answer, "Ask"), { name: "Ask", kind: "query", sent: 1 });
-    assertEquals(of(answer, "Sold"), { name: "Sold", kind: "event", handled: 1, heard: 1, published: 1 });
+    assertEquals(of(answer, "Sold"), {
+      ...{ name: "Sold", kind: "event", handled: 1, heard: 1, published: 1, latency: [1] },
+    });
     const { endpoint } = stage.other;
     assertEquals(answer.peers, [{ id: "other", endpoint, sent: 1, answered: 1, failed: 0 }]);
+  });
+
+  it("has how long runs took that no other node asked for: sends of this node, with behaviors and without; events", async () => {
+    const slow = (ms: number) => (_: unknown, ctx: Context) => ctx.clock.sleep(ms);
+    const handlers = [
+      Price.handle(async (_, ctx) => (await ctx.clock.sleep(50), 3)),
+      Buy.handle(slow(100), { behaviors: [(_, next) => next()] }),
+      Sold.on(slow(200)),
+    ];
+    await using stage = await openStage({ handlers });
+    const { app, clock } = stage;
+    await clock.until(app.send(Price, "tea"));
+    await clock.until(app.send(Price, "tea", { timeout: 1_000 }));
+    await clock.until(app.send(Buy, 1));
+    app.publish(Sold, "tea");
+    stage.other.transport.publish("catga.default.event.Sold", `[1,"other.1",0,{"seq":1},"tea"]`);
+    await clock.advance(300);
+    const answer = await ask(stage);
+    const took = (name: string) => of(answer, name)!.latency as number[];
+    const runs = ["Price", "Buy", "Sold"].map((name) => took(name).reduce((sum, count) => sum + count));
+    assertEquals(runs, [2, 1, 2]);
+    const p50 = ["Price", "Buy", "Sold"].map((name) => quantile(took(name), 0.5)!);
+    for (const [i, ms] of [50, 100, 200].entries()) {
+      assertLess(Math.abs(p50[i] - ms), ms / 3);
+    }
   });
 
   it("has requests that were refused before a handler saw them, which are not handled", async () => {

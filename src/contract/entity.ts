@@ -6,6 +6,7 @@ import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
 import { checkInteger, checkKnown, show } from "../data/checks.ts";
+import { isToken } from "../data/subject_token.ts";
 import type { Context } from "./context.ts";
 import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
@@ -116,7 +117,7 @@ export interface Entity<State> {
  * ```
  */
 export function entity<State>(name: string, options: EntityOptions<State>): Entity<State> {
-  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
+  if (!isToken(name, 64)) {
     throw new TypeError(`an entity's name is 1 to 64 letters, digits, "-" and "_", like "Cart"; got ${show(name)}`);
   }
   const at = `entity ${name}`;

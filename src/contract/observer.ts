@@ -36,6 +36,11 @@ export type Observation =
   | { readonly type: "lock-wait"; readonly key: string; readonly ms: number; readonly code: string | undefined }
   /** A process is gone, as far as this node can tell, with `inHand` requests of this node that it had not answered. */
   | { readonly type: "gone"; readonly endpoint: string; readonly inHand: number }
+  /**
+   * A drain waited `ms` in vain for what `by` names, such as `command Brew (2)`, and goes on without it: handlers and
+   * sends that it aborts, or steps that the store has not confirmed.
+   */
+  | { readonly type: "held-up"; readonly ms: number; readonly by: readonly string[] }
   /** Messages that are not valid frames arrived, `count` of them since the last such observation. */
   | { readonly type: "malformed"; readonly subject: string; readonly reason: string; readonly count: number }
   /** The connection was lost, closed, or made again. */
@@ -150,6 +155,8 @@ export type Observation =
     readonly code: string;
     readonly message: string;
   }
+  /** A run that was stuck goes on, or has ended. */
+  | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
   /** A run of a workflow has so many entries that it may come to the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** Something that an operator may want to know. */

@@ -3,6 +3,7 @@
  * in `flow/`, which is loaded when a node handles or starts one.
  */
 import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
+import { isToken } from "../data/subject_token.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
@@ -74,7 +75,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   name: SendableName<In, Out>,
   options: WorkflowOptions<In, Payload> = {},
 ): Workflow<In, Out, F, Payload> {
-  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,48}$/.test(name)) {
+  if (!isToken(name, 48)) {
     throw new TypeError(`a workflow's name is 1 to 48 letters, digits, "-" and "_", like "Order"; got ${show(name)}`);
   }
   const definition = definitionOf(name, options);
@@ -84,7 +85,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
     name,
     "~workflow": definition,
     signal: <T>(signal: string): Signal<T> => {
-      if (typeof signal !== "string" || !/^[A-Za-z0-9_-]{1,64}$/.test(signal)) {
+      if (!isToken(signal, 64)) {
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
       return Object.freeze({ workflow: name, name: signal });
@@ -107,6 +108,7 @@ export function workflowOf(type: string): string | undefined {
 }
 
 const RUN = "-run";
+const DUE = ".due";
 
 /** Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that do not. */
 export const BEGUN = "begun";
@@ -116,6 +118,19 @@ export const RECORDED = "recorded";
 /** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
 export function startName(run: string): string {
   return `start ${run}`;
+}
+
+/**
+ * The run that the message with this id of a schedule has started, if it is one of a workflow's `due`; a run of a cron has the id
+ * of the message.
+ */
+export function runOfStart(
+  contract: string,
+  id: string,
+): { readonly workflow: string; readonly run: string } | undefined {
+  const workflow = contract.endsWith(DUE) ? workflowOf(contract.slice(0, -DUE.length)) : undefined;
+  if (workflow === undefined || !id.startsWith(startName(""))) return undefined;
+  return { workflow, run: id.slice(startName("").length) };
 }
 
 /** The events and the command that a workflow's runs are driven by. */
@@ -135,7 +150,7 @@ export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
-    due: event<RunDue>(`${type}.due`, { durable: { keep: 30 * DAY } }),
+    due: event<RunDue>(`${type}${DUE}`, { durable: { keep: 30 * DAY } }),
     join: command<RunJoin, RunJoined>(`${type}.join`, { timeout: 30_000, retries: 0 }),
   };
 }

@@ -5,6 +5,7 @@ import { AlarmBoard } from "./alarm_board.ts";
 import type { RunView } from "./view.ts";
 
 const stuck = (id: string): RunView => ({
+  key: id,
   ...{ workflow: "Order", id, status: "stuck", startedAt: 1, since: 2, pending: "charge", steps: ["charge"] },
   timeline: "",
 });

@@ -3,7 +3,7 @@
  * at once.
  */
 import { Administration } from "../log/administration/administration.ts";
-import { pendingSchedules } from "../log/publishing/schedule_list.ts";
+import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import type { StreamKind } from "../log/format/streams.ts";
 import type { Bucket, BucketKind, Change } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -16,7 +16,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
-import { shownText } from "./shown.ts";
+import { shownId, shownText } from "./shown.ts";
 import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
@@ -146,7 +146,7 @@ class Looking {
       this.#sendAlarms();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
-    this.#repeat("runs", 5 * SECOND, async () => {
+    this.#repeat("runs", 2 * SECOND, async () => {
       const runs = past.alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS);
       streams.send("runs", runs);
     });
@@ -224,18 +224,20 @@ class Looking {
 
   async #schedules(): Promise<void> {
     const stream = await this.#stream("log");
-    const all: (ScheduleView & { readonly due: number })[] = [];
+    const all: ScheduleView[] = [];
     if (stream !== undefined) {
-      for await (const { contract, id, when, zone, since } of pendingSchedules(this.#source.namespace, stream)) {
+      const now = this.#source.transport.clock.now();
+      for await (const pending of pendingSchedules(this.#source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
         if (all.length >= MOST_SCHEDULES) break;
-        const text = { contract: shownText(contract), id: shownText(id), when: shownText(when), since };
-        // what fires again and again has no time of its own, and is first
-        const due = Number.isNaN(Date.parse(when)) ? 0 : Date.parse(when);
-        all.push({ ...text, zone: zone === undefined ? undefined : shownText(zone), due });
+        const { contract, id, when, zone, since } = pending;
+        const text = { contract: shownText(contract), id: shownId(id), key: id, when: shownText(when), since };
+        const next = nextOf(pending, now);
+        all.push({ ...text, next, zone: zone === undefined ? undefined : shownText(zone) });
       }
     }
-    const shown = all.sort((a, b) => a.due - b.due).slice(0, ROWS).map(({ due: _, ...view }) => view);
+    // one whose time is not known is first
+    const shown = all.sort((a, b) => (a.next ?? 0) - (b.next ?? 0)).slice(0, ROWS);
     this.#streams.send("schedules", { shown, total: all.length });
   }
 

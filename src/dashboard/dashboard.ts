@@ -2,14 +2,17 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
+import { isToken } from "../data/subject_token.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { carryOut } from "./changes.ts";
 import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
+import { listEntities } from "./entity_list.ts";
+import { readScheduleRuns } from "./schedule_run_views.ts";
 import { search } from "./search.ts";
-import { shownText, shownValue } from "./shown.ts";
+import { shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, EntityView } from "./view.ts";
 import { Streams } from "./streams.ts";
 import { RUN_STATUS, runViews } from "./run_views.ts";
@@ -51,6 +54,8 @@ export async function serveDashboard(
     port,
     streams,
     entity: (type, id) => readEntity(source, type, id),
+    entities: (type) => listEntities(source, type),
+    schedule: (contract, id) => readScheduleRuns(source, administration, contract, id),
     runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
     letter: (place) => letterText(administration, place),
     search(text) {
@@ -67,7 +72,7 @@ export async function serveDashboard(
 function readRuns(wanted: URLSearchParams): Parameters<DashboardSource["runs"]>[0] {
   const [workflow, status] = [wanted.get("workflow") ?? "", wanted.get("status") ?? ""];
   return {
-    workflow: /^[\w-]{1,48}$/.test(workflow) ? workflow : undefined,
+    workflow: isToken(workflow, 48) ? workflow : undefined,
     status: RUN_STATUS.find((each) => each === status),
   };
 }
@@ -83,7 +88,7 @@ export async function readEntity(
   type: string,
   id: string,
 ): Promise<EntityView | string | undefined> {
-  if (!/^[\w-]{1,64}$/.test(type)) return "the type of an entity is letters, digits, - and _";
+  if (!isToken(type, 64)) return "the type of an entity is letters, digits, - and _";
   if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
   const stream = await source.stream("entities");
   if (stream === undefined) return undefined;
@@ -98,14 +103,14 @@ export async function readEntity(
       events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
     } else {
       const { command } = event;
-      const name = command === undefined ? "" : shownText(`${command.name} ${command.id}`);
+      const name = command === undefined ? "" : shownId(`${command.name} ${command.id}`);
       const payload = shownValue(event.payload);
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
     if (events.length >= 2 * MOST) break; // faults have no number
   }
   return {
-    ...{ type, id: shownText(id), version, forgotten, events },
+    ...{ type, id: shownId(id), version, forgotten, events },
     created: created?.getTime(),
     changed: changed?.getTime(),
     snapshot: typeof snapshot === "object"

@@ -1,22 +1,33 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, entity, unwrap } from "../../mod.ts";
+import { catga, command, entity, unwrap, workflow } from "../../mod.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { systemClock } from "../ports/clock.ts";
 import { readEntity } from "./dashboard.ts";
-import type { DashboardSource, EntityView } from "./view.ts";
+import { listEntities } from "./entity_list.ts";
+import type { DashboardSource, EntitiesView, EntityView } from "./view.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 
 const Cart = entity("Cart", { initial: () => 0 });
 const Added = Cart.event<{ sku: string }>("Added", (items) => items + 1);
 const Add = command<{ id: string; skus: readonly string[] }>("Add", { key: ({ id }) => id });
-const handlers = Cart.handle(Add, (cart, { skus }) => {
-  for (const sku of skus) cart.emit(Added, { sku });
-});
+const Shelf = entity("Shelf", { initial: () => 0 });
+const Filled = Shelf.event("Filled", (n) => n + 1);
+const Fill = command<string>("Fill", { key: (id) => id });
+const Nightly = workflow<void>("Nightly");
+const handlers = [
+  Cart.handle(Add, (cart, { skus }) => {
+    for (const sku of skus) cart.emit(Added, { sku });
+  }),
+  Shelf.handle(Fill, (shelf) => shelf.emit(Filled)),
+  Nightly.handle(() => {}),
+];
 
-type Source = Pick<DashboardSource, "namespace" | "stream" | "bucket">;
+type Source = Pick<DashboardSource, "namespace" | "stream" | "bucket"> & {
+  readonly transport: Pick<DashboardSource["transport"], "clock">;
+};
 
 /** A cluster that keeps carts, and its source. */
 async function setUp() {
@@ -27,6 +38,7 @@ async function setUp() {
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
   const source: Source = {
     namespace: "default",
+    transport: { clock: systemClock },
     stream: (kind) => Promise.resolve(kind === "entities" ? stream : undefined),
     bucket: (kind) => store.open(bucketName("default", kind), { ...BUCKETS[kind], replicas: 1 }),
   };
@@ -38,6 +50,8 @@ async function setUp() {
       wall += 1_000;
       unwrap(await app.send(Add, { id, skus }, { id: command }));
     },
+    app,
+    list: async (type = "") => await listEntities(source, type) as EntitiesView,
     read: async (id: string) => await readEntity(source, "Cart", id) as EntityView,
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };
@@ -50,7 +64,10 @@ function nothing() {
     asked.push(kind);
     return Promise.resolve(undefined);
   };
-  return { asked, source: { namespace: "default", stream: ask, bucket: ask } as Source };
+  return {
+    asked,
+    source: { namespace: "default", stream: ask, bucket: ask, transport: { clock: systemClock } } as Source,
+  };
 }
 
 describe("readEntity", () => {
@@ -104,5 +121,57 @@ describe("readEntity", () => {
     assertEquals([id, event.command, event.payload], ["\\u{1b}[2J", "Add \\u{a}", '{\n  "sku": "\\u202e"\n}']);
     assertEquals([fault.event, fault.version, fault.command, more], ["", undefined, "", []]);
     assertStringIncludes(fault.payload, "JSON");
+  });
+});
+
+describe("listEntities", () => {
+  it("describes an invalid type without asking the log, and says that there are none", async () => {
+    const { asked, source } = nothing();
+    for (const type of ["a.b", "*", ">", "a b", "x".repeat(65)]) {
+      assertEquals(await listEntities(source, type), "the type of an entity is letters, digits, - and _");
+    }
+    assertEquals(asked, []);
+    assertEquals(await listEntities(source, "Cart"), { shown: [], searched: "there are no entities" });
+  });
+
+  it("has each entity once, those that changed last first, of a type or of all; no runs of workflows", async () => {
+    await using cluster = await setUp();
+    await cluster.add("1", ["a"], "m1");
+    await cluster.add("2", ["a", "b"], "m2");
+    unwrap(await cluster.app.send(Fill, "s"));
+    await cluster.add("1", ["c"], "m3");
+    unwrap(await cluster.app.result(Nightly, unwrap(await cluster.app.start(Nightly))));
+    const { shown, searched } = await cluster.list();
+    assertEquals(shown.map(({ type, id, version, last }) => [type, id, version, last]), [
+      ["Cart", "1", 2, "Cart.Added"],
+      ["Shelf", "s", 1, "Shelf.Filled"],
+      ["Cart", "2", 2, "Cart.Added"],
+    ]);
+    assertEquals(shown[0].at, 8_000);
+    assertMatch(searched, /^all \d+ messages of entities$/);
+    assertEquals((await cluster.list("Cart")).shown.map(({ id }) => id), ["1", "2"]);
+    assertEquals((await cluster.list("Gone")).shown, []);
+    assertEquals((await cluster.list("Nightly-run")).shown, []);
+  });
+
+  it("has 200 of many, and says how much of the stream it has read", async () => {
+    await using cluster = await setUp();
+    for (let n = 0; n < 700; n++) {
+      await cluster.stream.append(entitySubject("default", "Cart", `${n}`), "{}", { timeout: 5_000 });
+    }
+    const { shown, searched } = await cluster.list("Cart");
+    assertEquals([shown.length, shown[0].id, shown[199].id], [200, "699", "500"]);
+    assertEquals(searched, "the last 500 of 700 messages of entities");
+  });
+
+  it("has a long id whole, hostile text as text, and says what cannot be read", async () => {
+    await using cluster = await setUp();
+    await cluster.add("x".repeat(256), ["a"], "m1");
+    await cluster.add("\x1b[2J", ["a"], "m2");
+    await cluster.stream.append(entitySubject("default", "Cart", "\x1b[2J"), "no events", { timeout: 5_000 });
+    const { shown: [bad, long] } = await cluster.list();
+    assertEquals([bad.id, bad.key, bad.version], ["\\u{1b}[2J", "\x1b[2J", undefined]);
+    assertStringIncludes(bad.last, "JSON");
+    assertEquals(long.id, "x".repeat(256));
   });
 });

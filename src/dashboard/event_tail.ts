@@ -9,7 +9,7 @@ import { isReadable, readGroup } from "../log/format/group.ts";
 import { messagePattern } from "../log/format/names.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
-import { shownText, shownValue } from "./shown.ts";
+import { shownId, shownText, shownValue } from "./shown.ts";
 import type { EventsView, EventView } from "./view.ts";
 
 /** The newest events, the last one first. */
@@ -56,8 +56,8 @@ export class EventTail {
           at: time,
           durable: true,
           name: shownText(category),
-          id: shownText(id),
-          key: key === undefined ? undefined : shownText(key),
+          id: shownId(id),
+          key: key === undefined ? undefined : shownId(key),
           from: "",
           payload: shownValue(payloadOf({ payload, tagged }), MOST),
         }));
@@ -82,7 +82,7 @@ export class EventTail {
           at: transport.clock.now(),
           durable: false,
           name: shownText(subject.slice(prefix.length)),
-          id: shownText(id ?? `${sender}.e${seq}.${index}`),
+          id: shownId(id ?? `${sender}.e${seq}.${index}`),
           key: undefined,
           from: shownText(sender.split(".")[0]),
           payload: shownValue(payload, MOST),

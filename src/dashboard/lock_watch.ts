@@ -1,7 +1,7 @@
 /** Locks, leaderships and loads of cached values, with those who wait for them, followed as they change. */
 import type { Change } from "../ports/key_value_store.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
-import { shownText } from "./shown.ts";
+import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
 const SPACES = [["lock", new LockKeys()], ["lead", new LockKeys("lead")], ["load", new LockKeys("load")]] as const;
@@ -64,7 +64,7 @@ function viewOf({ kind, key, record, token, waiters }: Held, label: (node: strin
   const inOrder = [...waiters.values()].sort((a, b) => a.place - b.place);
   return {
     kind,
-    key: shownText(key),
+    key: shownId(key),
     holder: record === undefined ? "" : label(record.node),
     token,
     since: record?.since ?? 0,

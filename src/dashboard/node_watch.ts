@@ -126,7 +126,8 @@ export class NodeWatch {
     if (changes !== "") this.#onChange("deployed", info, changes);
     this.#nodes.set(change.key, {
       ...{ info, load, state: "live", since: now, joined: now, recorded: true },
-      ...{ answered: -Infinity, ahead: undefined },
+      // it lived when it wrote its record
+      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
       ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
@@ -216,7 +217,8 @@ export class NodeWatch {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
     else {
-      if (++node.silences >= SILENCES) this.#become(node, "suspect");
+      // one that is gone does not become so again later, when another has taken its place
+      if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
       return;
     }
     node.silences = 0;

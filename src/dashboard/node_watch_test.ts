@@ -117,6 +117,27 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 2, suspect: 0, gone: 0, drained: 0 });
   });
 
+  it("one that is gone stays so while nothing answers for it", async () => {
+    const { watch, asker } = watching(["a"]);
+    asker.pong = BOUNCE;
+    await watch.ask(asker, 1);
+    watch.take(record("b", "1"));
+    asker.pong = SILENCE;
+    for (let n = 0; n < 3; n++) await watch.ask(asker, 1);
+    assertEquals(watch.view(9).shown.map(({ id, state }) => [id, state]), [["b", "suspect"], ["a", "gone"]]);
+  });
+
+  it("a node that leaves before it was asked has drained: it has just written its record", () => {
+    const clock = new VirtualClock(100_000);
+    const changes: string[] = [];
+    const watch = new NodeWatch(clock, () => {}, (what, { id }) => changes.push(`${what} ${id}`));
+    for (const [id, lastSeen] of [["new", 99_000], ["old", 1]] as const) {
+      watch.take(record(id, "1", { lastSeen }));
+      watch.take({ type: "delete", key: id, revision: 2 });
+    }
+    assertEquals(changes, ["joined new", "drained new", "joined old", "gone old"]);
+  });
+
   it("the first node of a service with another version or metadata was deployed, and says what changed", () => {
     const clock = new VirtualClock(1_000);
     const deployed: string[] = [];

@@ -5,7 +5,7 @@ import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";
-import { shownLines, shownText, shownValue } from "./shown.ts";
+import { shownId, shownLines, shownText, shownValue } from "./shown.ts";
 import type { Capped, LetterGroup, LetterView, ParkedView, RetryView } from "./view.ts";
 
 /** What is stored beside the states of subscriptions. */
@@ -197,9 +197,9 @@ function viewOf({ stored, state }: Parked, { message, error }: ParkedMessage): P
     service: shownText(stored.service),
     subscription: shownText(stored.name),
     position: state.position,
-    id: shownText(message.id),
+    id: shownId(message.id),
     contract: shownText(message.category),
-    key: message.key === undefined ? undefined : shownText(message.key),
+    key: message.key === undefined ? undefined : shownId(message.key),
     attempts: state.attempts,
     code: shownText(error?.code ?? ""),
     error: shownText(error?.message ?? "", 1_000),

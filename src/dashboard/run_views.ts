@@ -1,7 +1,7 @@
 /** Runs of workflows as the page shows them. */
 import type { RunInfo, RunStatus } from "../contract/flow.ts";
 import { printableJson } from "../data/printable.ts";
-import { shownText } from "./shown.ts";
+import { shownId, shownText } from "./shown.ts";
 import type { RunView } from "./view.ts";
 
 /** How runs may stand, as a browser may ask for them. */
@@ -45,7 +45,8 @@ function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo)
   });
   return {
     workflow: shownText(workflow),
-    id: shownText(id),
+    id: shownId(id),
+    key: id,
     status,
     startedAt: startedAt.getTime(),
     since,

@@ -3,6 +3,7 @@
  * entities and runs by their ids. It reads so much and no more, and says what.
  */
 import type { Administration } from "../log/administration/administration.ts";
+import { newest } from "../log/administration/newest.ts";
 import { payloadOf } from "../log/administration/payload_of.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
 import type { LoggedMessage } from "../log/format/logged_message.ts";
@@ -16,7 +17,7 @@ import {
 import { readParked } from "../log/format/parked_message.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import { shownCount, shownText, shownValue } from "./shown.ts";
+import { shownCount, shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
 
 /** What a search reads. */
@@ -71,10 +72,10 @@ class Found {
     const { id, key, meta, category, time } = message;
     if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MOST_HITS) return;
     this.hits.push({
-      ...{ where, name: shownText(category), id: shownText(id), at: time, place },
-      key: shownText(key ?? ""),
-      correlation: shownText(meta?.c ?? ""),
-      causation: shownText(meta?.a ?? ""),
+      ...{ where, name: shownText(category), id: shownId(id), at: time, place },
+      key: shownId(key ?? ""),
+      correlation: shownId(meta?.c ?? ""),
+      causation: shownId(meta?.a ?? ""),
       payload: shownValue(payloadOf(message)),
     });
   }
@@ -86,16 +87,17 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
   if (state === undefined || state.last < state.first) return;
   const least = Math.max(state.first, state.last - MOST_MESSAGES + 1);
   let end = state.last + 1;
-  while (end > least && !found.full) {
-    const from = Math.max(least, end - PAGE);
-    const messages = await stream.read(messagePattern(namespace, stream.name), { from, most: PAGE });
-    for (const message of messages.filter(({ sequence }) => sequence < end).reverse()) {
+  for await (
+    const { from, messages } of newest(stream, messagePattern(namespace, stream.name), { last: state.last, least })
+  ) {
+    for (const message of messages) {
       found.read(message.data.length);
       const group = readGroup(namespace, message);
       if (!isReadable(group)) continue;
       for (const each of group.toReversed()) found.take(each, "event", `position ${each.position}`);
     }
     end = from;
+    if (found.full) break;
   }
   const [read, all] = [state.last + 1 - end, state.last + 1 - state.first];
   found.searched.push(
@@ -146,7 +148,7 @@ async function readRuns({ namespace, stream, runs }: SearchSource, text: string,
   for (const subject of (await entities.subjects(entitySubject(namespace, "*", text))).slice(0, MOST_OF_ID)) {
     const { type } = readEntitySubject(namespace, subject) ?? {};
     if (type === undefined) continue;
-    const own = { ...none, id: shownText(text), name: shownText(type) };
+    const own = { ...none, id: shownId(text), name: shownText(type) };
     const workflow = workflowOf(type);
     if (workflow === undefined) {
       found.hits.push({ ...own, where: "entity", place: "see Entities" });

@@ -6,7 +6,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
 import { readChange } from "./changes.ts";
-import type { ChangeAnswer, ChangeRequest, EntityView, LetterText, RunView, SearchView } from "./view.ts";
+import type {
+  ChangeAnswer,
+  ChangeRequest,
+  EntitiesView,
+  EntityView,
+  LetterText,
+  RunView,
+  ScheduleRunsView,
+  SearchView,
+} from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
@@ -21,6 +30,10 @@ interface ServerOptions {
   runs(wanted: URLSearchParams): Promise<readonly RunView[]>;
   /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
   entity(type: string, id: string): Promise<EntityView | string | undefined>;
+  /** Lists the entities of a type, all if it is empty; a string: why they cannot be asked for. */
+  entities(type: string): Promise<EntitiesView | string>;
+  /** The last runs of a schedule. */
+  schedule(contract: string, id: string): Promise<ScheduleRunsView>;
   /** The payload of a dead letter; `undefined`: there is none; a string: why it cannot be edited. */
   letter(place: string): Promise<LetterText | string | undefined>;
   /** Finds what has an id, a key or a correlation id; a string: why it cannot be looked for. */
@@ -93,18 +106,17 @@ async function handle(
   const name = url.pathname.slice(access.folder.length) || "index.html";
   if (name === "change") return await change(request, response, options);
   if (method !== "GET") return refuse(response, 405, "only GET");
+  const given = (parameter: string) => url.searchParams.get(parameter) ?? "";
   if (name === "entity") {
-    const { searchParams } = url;
-    const read = await options.entity(searchParams.get("type") ?? "", searchParams.get("id") ?? "");
-    return found(response, read, "nothing is stored of it");
+    return found(response, await options.entity(given("type"), given("id")), "nothing is stored of it");
   }
+  if (name === "entities") return found(response, await options.entities(given("type")), "");
+  if (name === "schedule") return answer(response, await options.schedule(given("contract"), given("id")));
   if (name === "runs") return answer(response, await options.runs(url.searchParams));
   if (name === "letter") {
-    return found(response, await options.letter(url.searchParams.get("place") ?? ""), "it is no dead letter any more");
+    return found(response, await options.letter(given("place")), "it is no dead letter any more");
   }
-  if (name === "search") {
-    return found(response, await options.search(url.searchParams.get("text") ?? ""), "nothing was found");
-  }
+  if (name === "search") return found(response, await options.search(given("text")), "nothing was found");
   if (name === "stream") return stream(response, options.streams);
   if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
   const { type, text }: PageFile = PAGE_FILES[name];

@@ -45,6 +45,9 @@ describe("the server of the dashboard", () => {
   const search = (text: string) =>
     Promise.resolve(text === "" ? "nothing to look for" : { hits: [], searched: [text] });
   const entity = (type: string, id: string) => Promise.resolve(type === "Cart" ? undefined : `not ${type} ${id}`);
+  const entities = (type: string) =>
+    Promise.resolve(type === "*" ? "no such type" : { shown: [], searched: `all of ${type}` });
+  const schedule = (contract: string, id: string) => Promise.resolve({ runs: [`${contract} ${id}`] });
   const streams = () =>
     new Streams({
       hello: () => ({ namespace: "n", address: "a", version: "v", allowChanges: true, now: 1 }),
@@ -64,6 +67,8 @@ describe("the server of the dashboard", () => {
       streams: streams(),
       change,
       entity,
+      entities,
+      schedule,
       runs,
       search,
       letter,
@@ -75,6 +80,8 @@ describe("the server of the dashboard", () => {
       streams: streams(),
       change: undefined,
       entity,
+      entities,
+      schedule,
       search,
       letter,
     });
@@ -206,6 +213,20 @@ describe("the server of the dashboard", () => {
     assertEquals(status, 403);
     assertStringIncludes(text, "--allow-changes");
     assertEquals(changes, []);
+  });
+
+  it("answers which entities there are, and what a schedule did last", async () => {
+    const { port, folder, cookie } = await enter();
+    const read = async (query: string) => {
+      const { status, text } = await ask(port, `${folder}${query}`, { headers: { cookie } });
+      return [status, text];
+    };
+    assertEquals(await read("entities?type=Cart"), [200, `{"shown":[],"searched":"all of Cart"}`]);
+    assertEquals(await read("entities?type=*"), [400, "no such type\n"]);
+    assertEquals(await read("schedule?contract=a.B&id=%00"), [200, `{"runs":["a.B \\u0000"]}`]);
+    for (const query of ["entities", "schedule"]) {
+      assertEquals((await ask(port, `${folder}${query}`)).status, 401);
+    }
   });
 
   it("says that an entity is not there, or cannot be asked for", async () => {

@@ -8,6 +8,11 @@ export function shownText(text: string, most = 120): string {
   return printable(cut.toWellFormed());
 }
 
+/** An id, a key, or the name of a lock, whole: the page shows the beginning of a long one until it is asked for more. */
+export function shownId(text: string): string {
+  return shownText(text, 600);
+}
+
 /** A text of several lines, such as a stack, of `most` characters. */
 export function shownLines(text: string, most = 4_200): string {
   return text.slice(0, most).split("\n").map((line) => shownText(line, most)).join("\n");

@@ -1,6 +1,6 @@
 /** How fast subscriptions read, and how their lag was in the last 15 minutes. */
 import type { SubscriptionInfo } from "../contract/kept.ts";
-import { sequenceOf } from "../log/format/position.ts";
+import { sequenceOf } from "../log/format/group_text.ts";
 import { shownText } from "./shown.ts";
 import type { SubscriptionView } from "./view.ts";
 

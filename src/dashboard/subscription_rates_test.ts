@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { SubscriptionInfo } from "../contract/kept.ts";
-import { positionOf } from "../log/format/position.ts";
+import { positionOf } from "../log/format/group_text.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 
 /** A subscription that has read up to a message. */

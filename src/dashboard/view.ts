@@ -102,6 +102,8 @@ export interface StreamView extends ObservedStream {
 export interface RunView {
   readonly workflow: string;
   readonly id: string;
+  /** Its id as it is stored: for requests, not for people. */
+  readonly key: string;
   readonly status: RunStatus;
   readonly startedAt: number;
   /** Since when it does, or waits for, what is pending. */
@@ -192,7 +194,7 @@ export interface ContractView {
   /** Runs of handlers a second in the last 10 s, and those that failed. */
   readonly rate: number;
   readonly failing: number;
-  /** How long requests of other processes took in the last 10 s, in ms; `null`: there were none. */
+  /** How long runs took in the last 10 s, in ms; `null`: there were none. */
   readonly p50: number | null;
   readonly p99: number | null;
   /** Running, or waiting for their turn. */
@@ -272,6 +274,10 @@ export interface RetryView extends ParkedView {
 export interface ScheduleView {
   readonly contract: string;
   readonly id: string;
+  /** Its id as it is stored: for requests, not for people. */
+  readonly key: string;
+  /** When it is due next, in ms since 1970; `undefined`: only the server can tell. */
+  readonly next: number | undefined;
   /** A time, or the fields of cron. */
   readonly when: string;
   readonly zone: string | undefined;
@@ -311,6 +317,31 @@ export interface EventView {
   readonly from: string;
   /** JSON, cut. */
   readonly payload: string;
+}
+
+/** What a schedule did last, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
+export interface ScheduleRunsView {
+  readonly runs: readonly string[];
+}
+
+/** Entities that have changed last, in answer to `GET entities?type=…`. */
+export interface EntitiesView {
+  readonly shown: readonly EntityRow[];
+  /** What was read for it, and how much of it. */
+  readonly searched: string;
+}
+
+/** An entity among others. */
+export interface EntityRow {
+  readonly type: string;
+  readonly id: string;
+  /** Its id as it is stored: for requests, not for people. */
+  readonly key: string;
+  /** How many events it has had; `undefined`: its last message cannot be read. */
+  readonly version: number | undefined;
+  /** Its last event, `forgotten`, or why its last message cannot be read; and when that was stored. */
+  readonly last: string;
+  readonly at: number;
 }
 
 /** An entity, in answer to `GET entity?type=…&id=…`. */

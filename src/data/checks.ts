@@ -1,4 +1,5 @@
 /** Checks of what a program passes in. Each error names the option, the value that was given, and what it should be. */
+import { isToken } from "./subject_token.ts";
 
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
@@ -34,7 +35,7 @@ export function checkInteger(name: string, value: number, least: number, most: n
 
 /** Throws if the value cannot be one token of a NATS subject. */
 export function checkToken(name: string, value: string): void {
-  if (typeof value === "string" && value.length <= MAX_TOKEN && /^[A-Za-z0-9_-]+$/.test(value)) return;
+  if (isToken(value, MAX_TOKEN)) return;
   throw new TypeError(`${name} must be 1 to ${MAX_TOKEN} letters, digits, "-" and "_"; got ${show(value)}`);
 }
 

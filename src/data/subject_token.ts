@@ -1,21 +1,28 @@
-/** Names of contracts, keys and ids as tokens of NATS subjects, and back. Keys of buckets: `nats/key_subject.ts`. */
+/** Names of contracts, keys and ids as tokens of NATS subjects, and back. */
+
+/** Returns true if a value is a text that stands for itself in a subject: letters, digits, `-` and `_`, `most` of them at most. */
+export function isToken(value: unknown, most = Infinity): value is string {
+  return typeof value === "string" && value.length <= most && PLAIN.test(value);
+}
+
+const PLAIN = /^[\w-]+$/;
 
 /** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */
 export function token(text: string): string {
-  if (/^[\w-]+$/.test(text)) return text;
+  if (PLAIN.test(text)) return text;
   let made = "";
   for (const byte of new TextEncoder().encode(text)) {
     const char = String.fromCharCode(byte);
-    made += /[\w-]/.test(char) ? char : `=${byte.toString(16).padStart(2, "0")}`;
+    made += /[\w-]/.test(char) ? char : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return made === "" ? "=" : made;
 }
 
 /** The string of a token; `undefined` if {@link token} does not make it. */
 export function untoken(text: string): string | undefined {
-  if (/^[\w-]+$/.test(text)) return text;
+  if (PLAIN.test(text)) return text;
   if (text === "=") return "";
-  if (!/^(?:[\w-]|=[0-9a-f]{2})+$/.test(text)) return undefined;
+  if (!/^(?:[\w-]|=[0-9A-F]{2})+$/.test(text)) return undefined;
   const bytes: number[] = [];
   for (let i = 0; i < text.length; i++) {
     if (text[i] !== "=") bytes.push(text.charCodeAt(i));

@@ -205,8 +205,8 @@ export interface Claimant {
   readonly ttl: number;
   /** Deadline of the caller, by the monotonic clock. */
   readonly due: number;
-  /** Aborts when the message is aborted. */
-  readonly signal: AbortSignal;
+  /** Has the attempt aborted when the message is, at once if it was; called at most once. */
+  adopt(attempt: Deadlined): void;
   /** Called at most once, before the result of `run` is recorded: another attempt may run from now on. */
   lost(reason: CatgaError): void;
 }

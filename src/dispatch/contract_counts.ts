@@ -6,6 +6,7 @@ import { type AnyContract, isInternalName, type Kind } from "../contract/contrac
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
+import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract in one node; {@link ContractStats} says what each is. */
@@ -26,6 +27,10 @@ export class ContractCounts {
   #failed: Map<string, number> | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
+  /** After how many more runs one is timed, and for how many it stands; when that was last, by the monotonic clock. */
+  #untimed = 0;
+  #stride = 1;
+  #timedAt = -Infinity;
 
   constructor({ name, kind }: Pick<AnyContract, "name" | "kind">) {
     this.name = name;
@@ -50,9 +55,27 @@ export class ContractCounts {
     count(this.#failed ??= new Map(), code);
   }
 
-  /** A request of another process took so long, in ms. */
-  took(ms: number): void {
-    (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)]++;
+  /** A run took so long, in ms, and `runs` others as long as that. */
+  took(ms: number, runs = 1): void {
+    (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)] += runs;
+  }
+
+  /**
+   * A run begins that no request of another process asked for, which has the time of its arrival: what times it;
+   * `undefined` if another one stands for it. To read the clock takes longer than a run may (80 ns in Deno): the more
+   * runs in a ms, the fewer are timed.
+   */
+  timing(clock: Clock): Timing | undefined {
+    return --this.#untimed > 0 ? undefined : this.#timing(clock);
+  }
+
+  #timing(clock: Clock): Timing {
+    const now = clock.monotonic();
+    const timing = new Timing(this, clock, now, this.#stride);
+    if (now - this.#timedAt < OFTEN) this.#stride = Math.min(2 * this.#stride, MAX_STRIDE);
+    this.#timedAt = now;
+    this.#untimed = this.#stride;
+    return timing;
   }
 
   /** A request that was sent has failed. */
@@ -66,9 +89,10 @@ export class ContractCounts {
     return result.ok ? result : this.#localFailed(result);
   }
 
-  /** A send by the shortest way to an asynchronous handler has ended. */
-  localEnd(result: Result<unknown>): Result<unknown> {
+  /** A send by the shortest way to an asynchronous handler has ended, `timing` timed it. */
+  localEnd(result: Result<unknown>, timing: Timing | undefined): Result<unknown> {
     this.localDone++;
+    timing?.end();
     return result.ok ? result : this.#localFailed(result);
   }
 
@@ -88,6 +112,8 @@ export class ContractCounts {
 
   /** As it is answered: without what is 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
+    // whoever asks again in a second shall find the runs that are seldom by then
+    this.#untimed = this.#stride = 1;
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
     const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
@@ -106,6 +132,27 @@ export class ContractCounts {
     if (heard > 0) answer.heard = heard;
     if (published > 0) answer.published = published;
     return answer;
+  }
+}
+
+/** Times a run. */
+export class Timing {
+  readonly #counts: ContractCounts;
+  readonly #clock: Clock;
+  readonly #began: number;
+  readonly #runs: number;
+
+  /** `runs`: for how many it stands. */
+  constructor(counts: ContractCounts, clock: Clock, began: number, runs: number) {
+    this.#counts = counts;
+    this.#clock = clock;
+    this.#began = began;
+    this.#runs = runs;
+  }
+
+  /** Its handler has ended. */
+  end(): void {
+    this.#counts.took(this.#clock.monotonic() - this.#began, this.#runs);
   }
 }
 
@@ -186,4 +233,7 @@ function cut(counts: readonly number[]): readonly number[] {
 
 const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
+/** Between two runs that are timed: fewer are from then on, in ms; and the most runs that one stands for. */
+const OFTEN = 1;
+const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { command, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Refusal } from "./outcome.ts";
 
 describe("counts", () => {
@@ -21,7 +22,7 @@ describe("counts", () => {
     const counts = new ContractCounts(command("C"));
     counts.localResult({ ok: true, value: 1 });
     counts.localBegun += 2;
-    counts.localEnd(failed("GONE"));
+    counts.localEnd(failed("GONE"), undefined);
     const expected = {
       name: "C",
       kind: "command",
@@ -38,6 +39,27 @@ describe("counts", () => {
     const counts = new ContractCounts(query("Q"));
     for (const ms of [0, 0.001, 0.004]) counts.took(ms);
     assertEquals(counts.toJSON().latency, [1, 1, 0, 0, 0, 1]);
+  });
+
+  it("runs that are many in a ms are timed by few, each of which stands for those since the one before", async () => {
+    const clock = new VirtualClock();
+    const counts = new ContractCounts(query("Q"));
+    let timed = 0;
+    for (let n = 0; n < 10_000; n++) {
+      const timing = counts.timing(clock);
+      if (timing !== undefined) timed++;
+      timing?.end();
+    }
+    assertEquals(timed, 14); // 1, 1, 2, 4, … runs
+    const [all] = counts.toJSON().latency!;
+    assertEquals(all > 5_000 && all <= 10_000, true, `${all}`);
+    // whoever asked then asks again: of what is seldom each is timed
+    for (let n = 0; n < 5; n++) {
+      const timing = counts.timing(clock);
+      await clock.advance(100);
+      timing?.end();
+    }
+    assertEquals(counts.toJSON().latency!.at(-1), 5);
   });
 
   it("codes after the first 64 are _OTHER", () => {

@@ -47,7 +47,7 @@ export class Execution extends Deadlined {
   #aborted: CatgaError | undefined = undefined;
   /** Set when its claim is lost: its handler should stop, but its sender still waits. */
   #lost: CatgaError | undefined = undefined;
-  #sender: AbortController | undefined = undefined;
+  #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks that its handler holds, and those that it waits for. */
   #locks: Set<Lock> | undefined = undefined;
@@ -88,15 +88,12 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * For the claim: aborts when the message is aborted. After a lost claim the sender waits for the result of another
-   * attempt.
+   * Aborts the attempt to have its id claimed when the message is aborted. After a lost claim the sender waits for the
+   * result of another attempt.
    */
-  get sender(): AbortSignal {
-    if (this.#sender === undefined) {
-      this.#sender = new AbortController();
-      if (this.#aborted !== undefined) this.#sender.abort(this.#aborted);
-    }
-    return this.#sender.signal;
+  claim(attempt: Deadlined): void {
+    if (this.#aborted !== undefined) attempt.abort(this.#aborted);
+    else this.#attempt = attempt;
   }
 
   /** Takes a lock for its handler; it is released at the end of the handler at the latest. */
@@ -136,14 +133,16 @@ export class Execution extends Deadlined {
     throw this.#handlerEnded();
   }
 
-  /** To be called when its handler has ended: releases its locks, and waits for no more. Never rejects. */
-  async releaseLocks(): Promise<void> {
+  /**
+   * To be called when its handler has ended: releases its locks, and waits for no more. Never rejects; `undefined`
+   * without a lock to release.
+   */
+  releaseLocks(): Promise<unknown> | undefined {
     this.#running = false;
     const [lockWaits, locks, host] = [this.#lockWaits, this.#locks, this.#host];
     this.#locks = undefined;
     if (lockWaits !== undefined) { for (const wait of lockWaits) wait.abort(this.#handlerEnded()); }
-    if (locks === undefined) return;
-    await Promise.all(
+    return locks && Promise.all(
       [...locks].map((lock) =>
         lock.release().catch((error) => host.fault(`releasing a lock of ${this.#contract.name}`, error))
       ),
@@ -208,8 +207,9 @@ export class Execution extends Deadlined {
     this.#children = undefined;
     this.#running = false;
     ended(outcome);
-    if (this.#locks === undefined && this.#lockWaits === undefined) this.#done();
-    else this.releaseLocks().then(() => this.#done()); // a drain waits for it
+    const released = this.releaseLocks();
+    if (released === undefined) this.#done();
+    else released.then(() => this.#done()); // a drain waits for it
   }
 
   #done(): void {
@@ -257,7 +257,7 @@ export class Execution extends Deadlined {
     if (this.#aborted !== undefined) return;
     this.#aborted = reason;
     this.#host.wheel.delete(this);
-    this.#sender?.abort(reason);
+    this.#attempt?.abort(reason);
     this.#stop(reason, reason);
     if (this.stage !== "claiming") this.#settle?.(this.#abandoned(reason));
     if (this.stage === "preparing") this.drop?.(reason);

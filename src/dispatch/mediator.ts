@@ -9,7 +9,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { type EntityBody, type Handler, handlerFailure, type SubscriptionSettings } from "../contract/handler.ts";
 import type { Logger, Observer } from "../contract/observer.ts";
 import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
-import { ContractCounts, Counts } from "./contract_counts.ts";
+import { ContractCounts, Counts, type Timing } from "./contract_counts.ts";
 import type { Settling } from "./context_host.ts";
 import type { MessageContext } from "./message_context.ts";
 import { orRefusal } from "./message_schema.ts";
@@ -60,7 +60,7 @@ export class Mediator {
       const run = compile(handler, around, call, { ...tools, subscription: subscription?.name, budget });
       if (subscription !== undefined) {
         const entity = handler["~handler"].entity !== undefined;
-        durable.push({ contract, settings: subscription, run: counted(counts, run), entity });
+        durable.push({ contract, settings: subscription, run: counted(counts, run, tools.clock), entity });
         if (contract.kind === "event") continue;
       }
       const own = handler["~handler"].each === "node";
@@ -188,16 +188,19 @@ function aroundHandler(
   };
 }
 
-/** A handler of the log that is counted. */
-function counted(counts: ContractCounts, run: HandlerRun): HandlerRun {
+/** A handler of the log that is counted, and timed. */
+function counted(counts: ContractCounts, run: HandlerRun, clock: Clock): HandlerRun {
   return (payload, ctx) => {
+    const timing = counts.timing(clock);
     const outcome = run(payload, ctx);
     if (!(outcome instanceof Promise)) {
+      timing?.end();
       counts.end(outcome);
       return outcome;
     }
     counts.inHand++;
     return outcome.then((later) => {
+      timing?.end();
       counts.endInHand(later);
       return later;
     });
@@ -260,18 +263,21 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       payload: execution.payload,
       ttl,
       due: now + left - Math.min(CLAIM_MARGIN, left / 10),
-      signal: execution.sender,
+      adopt: (attempt) => execution.claim(attempt),
       lost: (reason) => execution.loseClaim(reason),
-    }, async (fence, check) => {
+    }, (fence, check) => {
       execution.stage = "handler";
       execution.fence = fence;
       execution.checkClaim = check;
-      const outcome = await run(payload, ctx);
-      execution.checkClaim = undefined;
-      if (outcome instanceof Refusal) refusal = outcome;
-      // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
-      await execution.releaseLocks();
-      return asResult(outcome);
+      const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
+        execution.checkClaim = undefined;
+        if (outcome instanceof Refusal) refusal = outcome;
+        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
+        const released = execution.releaseLocks();
+        return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
+      };
+      const ran = run(payload, ctx);
+      return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
     if (refusal !== undefined) return refusal;
     // the node stops while the claim is acquired: the handler has not run here, and another node may run it
@@ -384,12 +390,17 @@ export class HandlerCall {
   };
 
   /** Has its entity decide a command that was sent in this process: no `then`, and one promise. */
-  decide(entity: EntityBody, payload: unknown, ctx: MessageContext): Promise<Result<unknown>> {
+  decide(
+    entity: EntityBody,
+    payload: unknown,
+    ctx: MessageContext,
+    timing: Timing | undefined,
+  ): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       this.counts.localBegun++;
       // no turn was waited for, so that the outcome is no refusal
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
-      const deciding = new BeingDecided(this, ctx);
+      const deciding = new BeingDecided(this, ctx, timing);
       try {
         ctx.decide(entity, payload, deciding);
       } catch (error) {
@@ -466,10 +477,12 @@ const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", 
 class BeingDecided implements Settling {
   readonly #call: HandlerCall;
   readonly #ctx: MessageContext;
+  readonly #timing: Timing | undefined;
 
-  constructor(call: HandlerCall, ctx: MessageContext) {
+  constructor(call: HandlerCall, ctx: MessageContext, timing: Timing | undefined) {
     this.#call = call;
     this.#ctx = ctx;
+    this.#timing = timing;
   }
 
   resolve(value: unknown): void {
@@ -481,7 +494,7 @@ class BeingDecided implements Settling {
   }
 
   #end(result: Result<unknown>): void {
-    this.#ctx.execution.end(this.#call.counts.localEnd(result));
+    this.#ctx.execution.end(this.#call.counts.localEnd(result, this.#timing));
   }
 }
 

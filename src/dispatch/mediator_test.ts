@@ -6,6 +6,7 @@ import { command, event, query } from "../contract/definition.ts";
 import { entity } from "../contract/entity.ts";
 import type { Handlers } from "../contract/handler.ts";
 import type { Result } from "../contract/result.ts";
+import { bucketStart } from "../data/latency_buckets.ts";
 import { MessageContext } from "./message_context.ts";
 
 const Pay = command<string>("Pay", { key: (id) => id });
@@ -34,6 +35,17 @@ describe("Mediator", () => {
       "Paid,Mail",
     ]);
     assertEquals([mediator.find("Paid"), mediator.find("Mail")?.contract.name], [undefined, "Mail"]);
+  });
+
+  it("a handler of the log is timed, one that returns at once and one that does not", async () => {
+    const slow = Paid.on((_, ctx) => ctx.clock.sleep(100));
+    const { mediator, inside, clock } = localApp({ handlers: [Mail.handle(() => {}), slow] });
+    for (const { contract, run } of mediator.durable) {
+      await clock.until(Promise.resolve(run(undefined, new MessageContext(inside, contract, 1_000, undefined))));
+    }
+    const [mail, paid] = ["Mail", "Paid"].map((name) => mediator.counts.find(name)!.toJSON().latency!);
+    assertEquals(mail, [1]);
+    assertEquals([bucketStart(paid.length - 1) <= 100, bucketStart(paid.length) > 100], [true, true]);
   });
 
   it("find: keeps handlers of each service apart from those of every node, in order", async () => {

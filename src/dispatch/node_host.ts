@@ -40,6 +40,8 @@ export interface NodeHost extends ContextHost {
 /** The runs of a namespace, as one node starts, drives and reaches them. */
 export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
+  /** Somebody asks which runs are stuck: looks which are not any more, and observes it. */
+  look(): void;
   /** Begins no more attempts of steps; what runs comes to its end. For the begin of a drain. */
   leave(): void;
   /** Ends everything. */

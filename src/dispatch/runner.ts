@@ -9,7 +9,7 @@ import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { Dispatch, HandlerRun, Mediator } from "./mediator.ts";
-import type { ContractCounts, Counts } from "./contract_counts.ts";
+import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
 import type { Meta, RemoteRequest } from "./remote.ts";
@@ -101,6 +101,7 @@ export class Runner {
         ? runAll(dispatch, request.parsed, ctx)
         : runParsed(dispatch, request.payload, ctx);
     counts.inHand++;
+    const timing = counts.timing(this.#host.clock);
     const handled = admit === undefined ? run() : admit(ctx, run);
     const answered = request.contract.options.output === undefined
       ? handled
@@ -112,10 +113,15 @@ export class Runner {
     };
     // it has ended: nothing is left to wait for, or to abort
     if (!(answered instanceof Promise) && execution.untouched) {
+      timing?.end();
       counts.endInHand(answered);
       return Promise.resolve(ended(answered));
     }
-    return execution.outcome(Promise.resolve(answered), ended, counts.ended);
+    const onHandled = timing === undefined ? counts.ended : (outcome: Outcome) => {
+      timing.end();
+      counts.endInHand(outcome);
+    };
+    return execution.outcome(Promise.resolve(answered), ended, onHandled);
   }
 
   /**
@@ -142,6 +148,7 @@ export class Runner {
     for (const run of [...runs, ...nodeRuns]) {
       counts.heard++;
       counts.inHand++;
+      const timing = counts.timing(this.#host.clock);
       const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
       const handled = new Promise<void>((resolve) => this.#host.clock.soon(resolve)).then(() =>
         ctx.aborted === undefined
@@ -149,6 +156,7 @@ export class Runner {
           : new Refusal("DRAINING", ctx)
       );
       ctx.run(handled, (outcome) => {
+        timing?.end();
         counts.endInHand(outcome);
         this.#ended(ctx, outcome);
       });
@@ -171,22 +179,31 @@ export class Runner {
     const { runs, nodeRuns, counts } = dispatch;
     for (const run of each === "node" ? nodeRuns : runs) {
       counts.heard++;
-      take(() => this.#runEvent(dispatch, run, payload, source.envelope()));
+      const timing = counts.timing(this.#host.clock);
+      take(() => this.#runEvent(dispatch, run, payload, source.envelope(), timing));
     }
   }
 
-  #runEvent({ contract, counts }: Dispatch, run: HandlerRun, payload: unknown, envelope: Envelope): Receipt {
+  #runEvent(
+    { contract, counts }: Dispatch,
+    run: HandlerRun,
+    payload: unknown,
+    envelope: Envelope,
+    timing: Timing | undefined,
+  ): Receipt {
     const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
     const result = contract.options.input === undefined
       ? run(payload, ctx)
       : withParsedPayload(contract, payload, ctx, (parsed) => run(parsed, ctx));
     if (!(result instanceof Promise)) {
+      timing?.end();
       counts.end(result);
       this.#ended(ctx, result);
       return { ctx, result, counts };
     }
     counts.inHand++;
     result.then((outcome) => {
+      timing?.end();
       counts.endInHand(outcome);
       this.#ended(ctx, outcome);
     });

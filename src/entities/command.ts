@@ -14,12 +14,11 @@ import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
-import { largestGroup } from "../log/format/group_text.ts";
+import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
 import { type Found, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
-import { MOST_IN_GROUP } from "../log/format/position.ts";
 
 /** Options of a {@link Command}. */
 interface CommandOptions {

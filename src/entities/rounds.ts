@@ -14,7 +14,7 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
-import { MOST_IN_GROUP } from "../log/format/position.ts";
+import { MOST_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
 import type { Command, Decided, Standing } from "./command.ts";

@@ -3,7 +3,7 @@
  * only conflict. Whoever has the turn may take some that wait into it. One whose turn does not come in time leaves the
  * queue, as does one that the turn's holder waits for.
  */
-import { Fifo } from "../data/fifo.ts";
+import { Fifo } from "../data/queues.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
 import { type Clock, Deadlined, DeadlineWheel, type Timer } from "../ports/clock.ts";
 

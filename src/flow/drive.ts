@@ -34,6 +34,8 @@ export class Drive {
   readonly #waits: Waits;
   /** How the handler ended, or will. */
   #finish: (() => void) | undefined;
+  /** It ended with a value. */
+  #succeeds = false;
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
   #news: Promise<void> | undefined;
@@ -43,6 +45,7 @@ export class Drive {
     this.journal = options.journal;
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
+      complete: () => this.#complete(),
       told: () => this.#told(),
       stopped: (why) => this.#steps.stopped(why),
     });
@@ -139,6 +142,7 @@ export class Drive {
 
   #returned(value: unknown): void {
     if (this.#isPast) return;
+    this.#succeeds = true;
     this.#finish = () => {
       let outcome: Outcome;
       try {
@@ -255,6 +259,11 @@ export class Drive {
       }
     }
     if (state.calls.size > 0) this.#suspend();
+  }
+
+  /** A failure waits until what is to be undone is stored. */
+  #complete(): void {
+    if (this.#succeeds && !this.#state.stands && this.#state.phase === "handler" && !this.#steps.open) this.#rest();
   }
 
   #suspend(): void {

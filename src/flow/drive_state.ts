@@ -47,6 +47,8 @@ export interface DriveHost {
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** The run was read, or driven; `undefined`: there is none. */
+  read(ref: RunRef, journal: Journal | undefined): void;
   /** An attempt of a step has failed; the next one follows. */
   failed(ref: RunRef, step: string, failure: FailedAttempt): void;
   /** The run has many entries. */
@@ -96,6 +98,8 @@ export interface Call {
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
   rest(): void;
+  /** All but what is about to be stored has: an end that follows from it is recorded with it. */
+  complete(): void;
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
@@ -139,6 +143,8 @@ export class DriveState {
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: Entry[] = [];
   #storing: Promise<void> | undefined;
+  /** It will be seen to that what is recorded is stored. */
+  #recording = false;
   #looking = false;
   /** What was stored is not what this drive did in memory. */
   #contradicted = false;
@@ -213,7 +219,12 @@ export class DriveState {
   record(entry: Entry): void {
     if (this.over) return;
     this.#queue.push(entry);
-    if (this.#storing === undefined) this.soon(() => void this.stored());
+    if (this.#recording) return;
+    this.#recording = true;
+    this.soon(() => {
+      this.#recording = false;
+      void this.stored();
+    });
   }
 
   /** An operator has to decide. */
@@ -226,6 +237,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
+      if (this.#storing === undefined && this.active === 0) this.#owner.complete();
       await (this.#storing ??= this.#store());
     }
     return !this.over;
@@ -299,6 +311,7 @@ export class DriveState {
       await this.#storing;
       if (this.over) return;
       if (!await this.#writer.readOn()) return this.stop("lost");
+      this.host.read(this.ref, this.journal);
       this.#owner.told();
     } catch {
       // its next append finds out

@@ -194,6 +194,7 @@ export class Drives {
     const host = this.#host;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
+      host.read(ref, journal);
       if (journal === undefined) {
         held.sequence = Infinity; // it was forgotten
         return "suspended";
@@ -221,6 +222,7 @@ export class Drives {
     this.#watch();
     const end = await drive.end;
     held.sequence = journal.sequence;
+    host.read(ref, journal);
     if (end === "again" && drive.error !== undefined) throw drive.error;
     if (end === "ended" || end === "suspended") this.#remember(keyOf(ref), journal.sequence, end === "ended");
     return end;

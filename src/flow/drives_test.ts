@@ -12,6 +12,11 @@ import { RunLog, type RunRef, type RunStream } from "./run_log.ts";
 const REF: RunRef = { workflow: "One", run: "1" };
 const unavailable = () => new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
 
+/** The types of the entries of a message. */
+function typesIn(text: string): string {
+  return [...text.matchAll(/"t":"(\w+)"/g)].map(([, type]) => type).join(" ");
+}
+
 /** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
@@ -66,6 +71,7 @@ function node(
       ofEntity: () => false,
       begun() {},
       over() {},
+      read() {},
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
       long() {},
@@ -104,6 +110,28 @@ function node(
 }
 
 describe("drives", () => {
+  it("three steps from start to end are four appends: the last step and the end are one", async () => {
+    const appended: string[] = [];
+    const { clock, run, ended } = node(async (flow) => {
+      await flow.step("a", () => 1);
+      await Promise.all(["b", "c"].map((name) => flow.step(name, () => 1)));
+      return await flow.step("d", () => 2);
+    }, { append: (text) => void appended.push(typesIn(text)) });
+    await clock.until(run());
+    assertEquals(await ended(), true);
+    assertEquals(appended, ["started", "done", "done done", "done ended"]);
+  });
+
+  it("what finished steps gave is stored before the first of them is undone", async () => {
+    const appended: string[] = [];
+    const { clock, run } = node(async (flow) => {
+      await flow.step("a", () => 1, { undo: () => void appended.push("undo a") });
+      return { ok: false, error: new CatgaError("NO", "no") };
+    }, { append: (text) => void appended.push(typesIn(text)) });
+    await clock.until(run());
+    assertEquals(appended, ["started", "done", "failing", "undo a", "undone ended"]);
+  });
+
   it("a step whose outcome is refused by the server is not run again at once, again and again", async () => {
     let runs = 0;
     const { clock, run } = node((flow) => flow.step("pay", () => runs++), {

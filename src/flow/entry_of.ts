@@ -3,6 +3,7 @@
  * ends a node, nor has one spin, nor hides the run from operators. What is no entry is passed over as a whole.
  */
 import { isCount, isRecord } from "../data/checks.ts";
+import { isToken } from "../data/subject_token.ts";
 import type { Entry } from "./journal.ts";
 
 /** The entry that a payload is; `undefined`: it is none, or a member of it is invalid. */
@@ -24,7 +25,7 @@ const isError: Check = (error) => isRecord(error) && isText(error.code) && isTex
 const isOutcome: Check = (outcome) =>
   isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
 const isParent: Check = (parent) =>
-  isRecord(parent) && isText(parent.workflow) && /^[\w-]+$/.test(parent.workflow as string) && isText(parent.run) &&
+  isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
   isText(parent.step);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);

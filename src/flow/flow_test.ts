@@ -29,6 +29,8 @@ async function infoOf(app: { runs(options: object): AsyncIterableIterator<RunInf
   throw new Error(`no run ${id}`);
 }
 
+const Export = workflow<void>("Export");
+
 describe("workflow", () => {
   it("steps give what their functions returned, and the run what the handler returned", async () => {
     const Sum = workflow<{ a: number; b: number }, { sum: number; at: Date }>("Sum", { id: ({ a }) => `s-${a}` });
@@ -42,29 +44,6 @@ describe("workflow", () => {
     await using app = await catga({ handlers: sum });
     assertEquals(unwrap(await app.start(Sum, { a: 1, b: 2 })), "s-1");
     assertEquals(unwrap(await app.result(Sum, "s-1")), { sum: 3, at: new Date(7) });
-  });
-
-  it("three steps from start to result are four appends", async () => {
-    const Three = workflow<void, number>("Three");
-    const three = Three.handle(async (flow) => {
-      await flow.step("a", () => 1);
-      await flow.step("b", () => 2);
-      return await flow.step("c", () => 3);
-    });
-    await using app = await catga({ handlers: three });
-    unwrap(await app.start(Three, undefined, { id: "t" }));
-    assertEquals(unwrap(await app.result(Three, "t")), 3);
-    const { timeline } = await infoOf(app, "t");
-    const stored = Map.groupBy(timeline, ({ by, at: _, ...entry }) => (void by, entry.type));
-    assertEquals([...stored.keys()], ["started", "done", "ended"]);
-    // the last step and the end have one time stamp and one message
-    assertEquals(timeline.map(({ type, name }) => `${type} ${name}`), [
-      "started ",
-      "done a",
-      "done b",
-      "done c",
-      "ended ",
-    ]);
   });
 
   it("the same id with the same input is the same run, with another input it is ID_REUSED", async () => {
@@ -504,7 +483,6 @@ describe("workflow", () => {
 
   it("a stuck run is logged as an error", async () => {
     const errors: string[] = [];
-    const Export = workflow<void>("Export");
     const handlers = Export.handle((flow) =>
       flow.step("upload", () => {
         throw new Error("the disk is full");
@@ -517,6 +495,64 @@ describe("workflow", () => {
     const logged = errors.filter((text) => text.includes(`run ${run} of Export is stuck`));
     assertEquals(logged.length, 1, errors.join("\n"));
     assert(logged[0].includes("the disk is full"), logged[0]);
+  });
+
+  for (const cure of ["retry", "skip", "cancel"] as const) {
+    it(`a stuck run is an alarm at one node, and none when it goes on: ${cure}`, async () => {
+      let works = false;
+      const Go = Export.signal<void>("go");
+      const handlers = Export.handle(async (flow) => {
+        const upload = flow.step("upload", () => {
+          if (!works) throw new Error("the disk is full");
+        }, { retry: { attempts: 1 } });
+        await Promise.all([upload, flow.wait(Go)]);
+        await flow.sleep("rest", 3_600_000);
+      });
+      const logger = { debug() {}, info() {}, warn() {}, error() {} };
+      await using cluster = await testCluster(3, { handlers, logger });
+      const apps = ["node-1", "node-2", "node-3"].map((id) => cluster.app(id));
+      const run = unwrap(await apps[0].start(Export));
+      const alarms = () => apps.flatMap((app) => app.health().alarms.map(({ kind, about }) => `${kind} ${about}`));
+      await cluster.advance(5_000);
+      assertEquals(alarms(), [`run-stuck Export ${run}`]);
+      unwrap(await apps[1].tell(Go, run));
+      await cluster.advance(5_000);
+      assertEquals([alarms(), (await infoOf(apps[0], run)).status], [[`run-stuck Export ${run}`], "stuck"]);
+      works = true;
+      const info = await infoOf(apps[2], run);
+      if (cure === "retry") await info.retry();
+      else if (cure === "skip") await info.skip("upload", null, "sent by hand");
+      else await apps[2].cancel(Export, run, "nobody needs it");
+      await cluster.advance(1_000);
+      assertEquals(alarms(), []);
+    });
+  }
+
+  it("a node that was frozen while another went on with its stuck run does not report it", async () => {
+    let works = false;
+    const handlers = Export.handle((flow) =>
+      flow.step("upload", () => {
+        if (!works) throw new Error("the disk is full");
+      }, { retry: { attempts: 1 } })
+    );
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    await using cluster = await testCluster(2, { handlers, logger });
+    const apps = ["node-1", "node-2"].map((id) => cluster.app(id));
+    const run = unwrap(await apps[0].start(Export));
+    const kinds = () =>
+      apps.map((app) => app.health().alarms.map(({ kind }) => kind).filter((each) => each === "run-stuck"));
+    await cluster.advance(5_000);
+    assertEquals(kinds(), [["run-stuck"], []]);
+    cluster.pause("node-1");
+    await cluster.advance(30_000);
+    works = true;
+    await (await infoOf(apps[1], run)).retry();
+    unwrap(await apps[1].result(Export, run));
+    cluster.resume("node-1");
+    await cluster.advance(1_000);
+    kinds(); // who asks has it looked at
+    await cluster.advance(4_000);
+    assertEquals(kinds(), [[], []]);
   });
 
   it("a node that was frozen loses the run, and its step aborts", async () => {

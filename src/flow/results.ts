@@ -4,6 +4,7 @@
  */
 import { decode } from "../data/encoding.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
+import { eventSubject } from "../contract/subjects.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { runType } from "../contract/workflow.ts";
@@ -94,7 +95,7 @@ export class Results {
   }
 
   #subject(workflow: string): string {
-    return `catga.${this.#host.namespace}.event.${runType(workflow)}.ended`;
+    return eventSubject(this.#host.namespace, `${runType(workflow)}.ended`);
   }
 
   #listen(workflow: string): void {

@@ -7,6 +7,7 @@
  */
 import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
+import { isToken } from "../data/subject_token.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,
@@ -17,7 +18,7 @@ import {
   readEntityMessage,
   type StoredItem,
 } from "../log/format/entity_group.ts";
-import { entitySubject, readEntitySubject } from "../log/format/names.ts";
+import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
 import { entryOf } from "./entry_of.ts";
@@ -176,7 +177,7 @@ export class RunLog {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
     const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
-    await stream.lasts(`catga.${namespace}.entity.${workflow === undefined ? "*" : runType(workflow)}.*`, (message) => {
+    await stream.lasts(entityPattern(namespace, workflow === undefined ? "*" : runType(workflow)), (message) => {
       const { type, id } = readEntitySubject(namespace, message.subject) ?? { type: "", id: "" };
       const named = workflowOf(type);
       if (named === undefined) return;
@@ -201,7 +202,7 @@ export class RunLog {
   async noted(): Promise<{ readonly ref: RunRef; readonly time: number; readonly sequence: number }[]> {
     const stream = await this.#host.stream();
     const found = new Map<string, { readonly ref: RunRef; readonly time: number; readonly sequence: number }>();
-    await stream.lasts(`catga.${this.#host.namespace}.entity.${STUCK}.*`, ({ subject, sequence, time, data }) => {
+    await stream.lasts(entityPattern(this.#host.namespace, STUCK), ({ subject, sequence, time, data }) => {
       const ref = readRef(data);
       if (ref !== undefined && this.#stuckSubject(ref) === subject) found.set(subject, { ref, time, sequence });
     });
@@ -225,7 +226,7 @@ export class RunLog {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
     for (let from = 0;;) {
-      const messages = await stream.read(`catga.${namespace}.entity.${runType(workflow)}.*`, { from, most: PART });
+      const messages = await stream.read(entityPattern(namespace, runType(workflow)), { from, most: PART });
       if (messages.length === 0) return;
       for (const message of messages) {
         if (message.time > before) return;
@@ -444,7 +445,7 @@ function readRef(data: Uint8Array): RunRef | undefined {
     const ref = JSON.parse(decode(data));
     if (typeof ref?.workflow !== "string" || typeof ref.run !== "string") return undefined;
     // each is a part of a subject
-    return /^[\w-]+$/.test(ref.workflow) && ref.run.isWellFormed() ? ref : undefined;
+    return isToken(ref.workflow) && ref.run.isWellFormed() ? ref : undefined;
   } catch {
     return undefined;
   }

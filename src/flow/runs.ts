@@ -37,7 +37,7 @@ import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { sequenceOf } from "../log/format/position.ts";
+import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
@@ -57,6 +57,7 @@ import {
 } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
+import { StuckRuns } from "./stuck_runs.ts";
 import { Sweep } from "./sweep.ts";
 import { RunLog, type RunRef, type Told } from "./run_log.ts";
 
@@ -105,6 +106,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly #host: RunsHost;
   readonly #drives: Drives;
   readonly #results: Results;
+  readonly #stuck: StuckRuns;
   readonly #sweeps: readonly Sweep[];
   readonly #bodies: ReadonlyMap<string, WorkflowBody>;
   readonly #contracts = new Map<string, RunContracts>();
@@ -131,6 +133,7 @@ export class Runs implements DrivesHost, NodeRuns {
       number: (events) => NUMBERS + (this.#numbers += events) - events,
       maxPayload: () => host.maxPayload(),
     });
+    this.#stuck = new StuckRuns(this.log, clock, host.observer);
     this.#drives = new Drives(this);
     this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
       new Sweep({
@@ -410,14 +413,15 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
     await this.log.noteStuck(ref);
-    this.#host.observer({
-      type: "run-stuck",
-      workflow: ref.workflow,
-      run: ref.run,
-      step,
-      code: error.code,
-      message: error.message,
-    });
+    this.#stuck.add(ref, step, error);
+  }
+
+  read(ref: RunRef, journal: Journal | undefined): void {
+    this.#stuck.read(ref, journal);
+  }
+
+  look(): void {
+    this.#stuck.look();
   }
 
   failed(ref: RunRef, step: string, failure: FailedAttempt): void {

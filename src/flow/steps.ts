@@ -1,6 +1,6 @@
 /**
- * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses, and given up after a cancel if there
- * is nothing to take back. A step performs a function, a send, or another run, whose end is told to this one.
+ * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the run is stuck, and given up
+ * after a cancel if there is nothing to take back. A step performs a function, a send, or another run, whose end is told to this one.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import type { SubscriptionOptions } from "../contract/handler.ts";
 import { logName } from "./format/names.ts";
-import { sequenceOf } from "./format/position.ts";
+import { sequenceOf } from "./format/group_text.ts";
 import { LogApps, type Order } from "../../test/support/log_apps.ts";
 
 const ONE = { retry: { attempts: 1 } } as const;

@@ -1,5 +1,5 @@
 /** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import {
   type Bucket,
@@ -75,12 +75,12 @@ class MemoryBucket implements Bucket {
     return await this.#session.call(() => this.#state.get(key));
   }
 
-  async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
-    return await this.#write(key, value, options, (entry) => entry === undefined);
+  create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
+    return this.#write(key, value, options, (entry) => entry === undefined);
   }
 
-  async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
-    return await this.#write(key, value, options, (entry) => entry?.revision === revision);
+  update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
+    return this.#write(key, value, options, (entry) => entry?.revision === revision);
   }
 
   async put(key: string, value: string, options?: WriteOptions): Promise<number> {
@@ -106,16 +106,19 @@ class MemoryBucket implements Bucket {
     return watchBucket(this.#state, this.#session, { prefix, onChange, signal: options.signal });
   }
 
-  async #write(
+  /** No async function, nor those that call it: each takes 0.2 µs of an idempotent command of an app without NATS. */
+  #write(
     key: string,
     value: string,
     options: WriteOptions | undefined,
     allowed: (entry: Entry | undefined) => boolean,
   ): Promise<number | undefined> {
-    const { text, seconds } = writable(key, value, options);
-    return await this.#session.call(() =>
-      allowed(this.#state.get(key)) ? this.#state.put(key, text, seconds) : undefined
-    );
+    try {
+      const { text, seconds } = writable(key, value, options);
+      return this.#session.call(() => allowed(this.#state.get(key)) ? this.#state.put(key, text, seconds) : undefined);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 }
 
@@ -193,9 +196,10 @@ async function watchBucket(state: BucketState, session: StoreSession, request: W
 
 interface StoredEntry {
   readonly entry: Entry;
-  /** When it expires, by the monotonic clock. */
-  end?: number;
-  expiry?: Timer;
+  /** When it expires, by the monotonic clock; `Infinity`: never. */
+  readonly end: number;
+  /** The entries with the same ttl; `undefined` if it has none. */
+  readonly line: Set<StoredEntry> | undefined;
 }
 
 /** The stored entries of one bucket. */
@@ -203,11 +207,11 @@ export class BucketState {
   readonly settings: Readonly<Required<BucketOptions>>;
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
-  /** By key, in the order of the revisions: a write moves its key to the end. */
   readonly #stored = new Map<string, StoredEntry>();
+  /** By ttl in ms, in the order in which they expire; each has one timer, for an entry alone costs 2 µs in Deno. */
+  readonly #expiring = new Map<number, Set<StoredEntry>>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
-  #revived = false;
 
   constructor(clock: Clock, settings: Readonly<Required<BucketOptions>>, faults?: FaultSource) {
     this.#clock = clock;
@@ -222,21 +226,17 @@ export class BucketState {
   }
 
   entries(prefix: string): Entry[] {
-    const found = Array.from(this.#stored.values(), (stored) => stored.entry).filter((entry) =>
-      entry.key.startsWith(prefix)
-    );
-    // a revived entry is out of order
-    return this.#revived ? found.sort((a, b) => a.revision - b.revision) : found;
+    const all = Array.from(this.#stored.values(), (stored) => stored.entry);
+    return all.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => a.revision - b.revision);
   }
 
   /** Writes an entry, which expires after `seconds`; never, without them. */
   put(key: string, value: string, seconds: number | undefined): number {
-    this.#delete(key);
+    const before = this.#stored.get(key);
+    before?.line?.delete(before);
     const entry = Object.freeze({ key, value, revision: this.#next++ });
-    const stored: StoredEntry = { entry };
-    this.#stored.set(key, stored);
-    if (seconds !== undefined) this.#expireAt(stored, this.#clock.monotonic() + this.#life(seconds));
-    this.#notify({ type: "put", ...entry });
+    this.#store(entry, seconds === undefined ? undefined : this.#life(seconds));
+    if (this.#observers.size > 0) this.#notify({ type: "put", ...entry });
     return entry.revision;
   }
 
@@ -244,9 +244,10 @@ export class BucketState {
   remove(key: string, type: "delete" | "expire"): boolean {
     const stored = this.#stored.get(key);
     if (stored === undefined) return false;
-    this.#delete(key);
+    stored.line?.delete(stored);
+    this.#stored.delete(key);
     this.#notify({ type, key, revision: this.#next++ });
-    if (type === "delete" && stored.end !== undefined && this.#faults?.hits("revival")) {
+    if (type === "delete" && stored.line !== undefined && this.#faults?.hits("revival")) {
       this.#revive(stored, stored.end);
     }
     return true;
@@ -258,11 +259,6 @@ export class BucketState {
     return () => this.#observers.delete(observer);
   }
 
-  #delete(key: string): boolean {
-    this.#stored.get(key)?.expiry?.cancel();
-    return this.#stored.delete(key);
-  }
-
   /** Ttl of an entry, in ms. */
   #life(seconds: number): number {
     const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
@@ -272,21 +268,34 @@ export class BucketState {
   #revive({ entry }: StoredEntry, end: number): void {
     this.#clock.after(this.#faults!.random() * 1_000, () => {
       if (this.#stored.has(entry.key) || this.#clock.monotonic() >= end) return;
-      const stored: StoredEntry = { entry };
-      this.#stored.set(entry.key, stored);
-      this.#revived = true;
-      this.#expireAt(stored, end);
+      this.#store(entry, end - this.#clock.monotonic());
     }, { background: true });
   }
 
-  #expireAt(stored: StoredEntry, end: number): void {
-    stored.end = end;
-    const check = () => {
-      // timers may fire early: by a rounding, or because their delay is limited
-      if (this.#clock.monotonic() < end) this.#expireAt(stored, end);
-      else this.remove(stored.entry.key, "expire");
-    };
-    stored.expiry = this.#clock.after(Math.max(0, end - this.#clock.monotonic()), check, { background: true });
+  /** Keeps an entry for `ttl` ms; for good, without it. */
+  #store(entry: Entry, ttl: number | undefined): void {
+    if (ttl === undefined) return void this.#stored.set(entry.key, { entry, end: Infinity, line: undefined });
+    let line = this.#expiring.get(ttl);
+    if (line === undefined) {
+      this.#expiring.set(ttl, line = new Set());
+      this.#expireIn(ttl, line, ttl);
+    }
+    const stored = { entry, end: this.#clock.monotonic() + ttl, line };
+    this.#stored.set(entry.key, stored);
+    line.add(stored);
+  }
+
+  /** Removes the entries of a line when they expire; the first one does so in `ms`. */
+  #expireIn(ttl: number, line: Set<StoredEntry>, ms: number): void {
+    this.#clock.after(ms, () => {
+      for (const { entry, end } of line) {
+        // the first may have been removed, and timers may fire early: by a rounding, or because their delay is limited
+        const left = end - this.#clock.monotonic();
+        if (left > 0) return this.#expireIn(ttl, line, left);
+        this.remove(entry.key, "expire");
+      }
+      this.#expiring.delete(ttl);
+    }, { background: true });
   }
 
   #notify(change: Change): void {

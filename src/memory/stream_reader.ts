@@ -1,6 +1,6 @@
 /** Follows a stream in memory, over a connection that may be cut and restored. */
 import { CatgaError, isCatgaError } from "../error.ts";
-import { Fifo } from "../data/fifo.ts";
+import { Fifo } from "../data/queues.ts";
 import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogMark, LogReader, LogState, StoredMessage } from "../ports/event_log.ts";
 import type { StoreSession } from "./store_session.ts";

@@ -3,7 +3,7 @@
  * schedules is one state.
  */
 import { CatgaError } from "../error.ts";
-import { Fifo } from "../data/fifo.ts";
+import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import {
   type AppendOptions,
@@ -16,7 +16,7 @@ import {
 } from "../ports/event_log.ts";
 import { MessageList } from "./message_list.ts";
 import { isPattern, matcher } from "./subject_match.ts";
-import { parseCron } from "./cron.ts";
+import { parseCron } from "../data/cron.ts";
 
 /** Answer of {@link StreamState.append}. */
 export type Verdict =

@@ -1,6 +1,6 @@
 /** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
 import { CatgaError } from "../error.ts";
-import type { BucketOptions } from "../ports/key_value_store.ts";
+import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
 import { type JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
 import {
   type AttemptOptions,
@@ -25,7 +25,7 @@ export class BucketStream extends KeptStream {
   constructor(transport: NatsTransport, js: JetStream, bucket: string, options: Required<BucketOptions>) {
     const settings = bucketSettings(bucket, options);
     super(transport, js, {
-      name: `KV_${bucket}`,
+      name: bucketStreamName(bucket),
       what: `the bucket ${bucket}`,
       settings: () => settings,
       check: (config) => checkSettings(bucket, config, settings),
@@ -162,7 +162,7 @@ function adviceOn(bucket: string, { setting, is, wanted }: WrongSetting): string
     return `Catga needs ${JSON.stringify(wanted)}: give \`replicas: ${
       JSON.stringify(is)
     }\`, or change it, which keeps all entries ` +
-      `(\`nats stream edit KV_${bucket} --replicas ${JSON.stringify(wanted)}\`)`;
+      `(\`nats stream edit ${bucketStreamName(bucket)} --replicas ${JSON.stringify(wanted)}\`)`;
   }
   const lost = LOST[bucket.slice(bucket.lastIndexOf("_") + 1)];
   const command = `(\`nats kv rm ${bucket}\`${lost === undefined ? "" : `, which loses ${lost}`})`;

@@ -1,11 +1,10 @@
 /**
  * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
- * "/" into two tokens, so that the server can filter a watch of `locks/`; in each, a byte outside of `[A-Za-z0-9_-]` is
- * written as `=XX`, and an empty part as `=`. A part of more than 200 characters is hashed: `==` and its SHA-256,
+ * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is hashed: `==` and its SHA-256,
  * because a line of the protocol has at most 4,096 bytes; then the key is stored in front of the value.
  */
-import { Buffer } from "node:buffer";
 import process from "node:process";
+import { token, untoken } from "../data/subject_token.ts";
 
 const LONGEST_TOKEN = 200;
 
@@ -23,10 +22,9 @@ export function isHashed(subject: string): boolean {
 /** The key of a subject; `undefined` if the subject is hashed, or {@link encodeKey} did not make it. */
 export function decodeKey(subject: string): string | undefined {
   if (isHashed(subject)) return undefined;
-  const parts = subject.split(".");
-  if (parts.length > 2) return undefined;
-  const key = parts.map(decodePart).join("/");
-  return encodeKey(key) === subject ? key : undefined;
+  const parts = subject.split(".").map(untoken);
+  const key = parts.includes(undefined) ? undefined : parts.join("/");
+  return key !== undefined && encodeKey(key) === subject ? key : undefined;
 }
 
 /** The part of a subject below a bucket's prefix; `undefined` for a subject of something else. */
@@ -63,25 +61,12 @@ export function unpackValue(subject: string, stored: string): { key: string; val
 }
 
 function encodePart(part: string): string {
-  if (part === "") return "=";
-  if (part.length <= LONGEST_TOKEN && /^[\w-]+$/.test(part)) return part;
-  let token = "";
-  for (const byte of Buffer.from(part)) {
-    const character = String.fromCharCode(byte);
-    token += /[\w-]/.test(character) ? character : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-    if (token.length > LONGEST_TOKEN) return `==${hash(part)}`;
-  }
-  return token;
+  const made = token(part);
+  return made.length <= LONGEST_TOKEN ? made : `==${hash(part)}`;
 }
 
 function hash(text: string): string {
   // loaded on demand: it would cost every start 3 ms and 1 to 2 MB (measured), and few keys are that long
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(text).digest("base64url");
-}
-
-function decodePart(token: string): string {
-  if (token === "=") return "";
-  return Buffer.from(token.replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), "latin1")
-    .toString();
 }

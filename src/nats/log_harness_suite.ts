@@ -10,7 +10,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import type { CatgaError } from "../error.ts";
 import type { Appended, FollowOptions, LogLoss, LogReader, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
-import { NatsEventLog } from "./open.ts";
+import { NatsEventLog } from "./log_stream.ts";
 import { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 

@@ -1,13 +1,15 @@
-/** One stream of a log. */
+/** The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log. */
 import { CatgaError } from "../error.ts";
 import {
   type Appended,
   type AppendOptions,
   type AppendReceiver,
   checkAppend,
+  checkLog,
   checkMost,
   checkPatterns,
   type ConditionalAppend,
+  type EventLog,
   type FollowOptions,
   type LogAbilities,
   type LogOptions,
@@ -23,7 +25,7 @@ import {
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
-import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
@@ -31,6 +33,24 @@ import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf }
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
+
+/** The streams of one NATS. Closing the transport closes them. */
+export class NatsEventLog implements EventLog {
+  readonly #transport: NatsTransport;
+  readonly #js: JetStream;
+
+  constructor(transport: NatsTransport) {
+    this.#transport = transport;
+    this.#js = new JetStream(transport);
+  }
+
+  async open(name: string, options: LogOptions): Promise<LogStream> {
+    checkLog(name, options);
+    const stream = new NatsLogStream(this.#transport, this.#js, name, options);
+    await stream.open();
+    return stream;
+  }
+}
 
 /** A stream of JetStream. */
 export class NatsLogStream implements LogStream {
@@ -130,7 +150,7 @@ export class NatsLogStream implements LogStream {
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
     const due = now + timeout;
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due });
+    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due, awaited: true });
     return promise;
   }
 

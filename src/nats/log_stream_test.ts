@@ -5,7 +5,7 @@ import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tool
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { NatsEventLog } from "./open.ts";
+import { NatsEventLog } from "./log_stream.ts";
 import { openTransport } from "./harness_suite.ts";
 import { follow, OPTIONS, sequenceOf, startLogClient, store, STREAM, textOf, TIMEOUT } from "./log_harness_suite.ts";
 import { PATIENT } from "../../test/support/patient.ts";

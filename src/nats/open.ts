@@ -5,9 +5,6 @@ import type { NatsAddress, Unreachable } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
-import { checkLog, type EventLog, type LogOptions, type LogStream } from "../ports/event_log.ts";
-import { JetStream } from "./jetstream.ts";
-import { NatsLogStream } from "./log_stream.ts";
 
 /** Options of a NATS connection, those of nats.js: accepted by `catga` as `nats`. */
 export type ConnectionOptions = NatsOptions;
@@ -52,24 +49,4 @@ export async function openNats(
   });
   const transport = new NatsTransport(link, { onError, onForbidden });
   return { transport, store: new NatsKeyValueStore(transport, { onNotice, passive }) };
-}
-
-// The port {@link EventLog} on NATS: streams of JetStream.
-
-/** The streams of one NATS. Closing the transport closes them. */
-export class NatsEventLog implements EventLog {
-  readonly #transport: NatsTransport;
-  readonly #js: JetStream;
-
-  constructor(transport: NatsTransport) {
-    this.#transport = transport;
-    this.#js = new JetStream(transport);
-  }
-
-  async open(name: string, options: LogOptions): Promise<LogStream> {
-    checkLog(name, options);
-    const stream = new NatsLogStream(this.#transport, this.#js, name, options);
-    await stream.open();
-    return stream;
-  }
 }

@@ -87,7 +87,11 @@ export class PendingAppends {
     receiver: AppendReceiver,
     subject: string,
     data: string | Uint8Array,
-    { headers, due }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly due: number },
+    { headers, due, awaited }: {
+      readonly headers: Readonly<Record<string, string>> | undefined;
+      readonly due: number;
+      readonly awaited?: boolean;
+    },
   ): void {
     const number = this.#next;
     const reply = this.#inbox + number.toString(36);
@@ -95,7 +99,7 @@ export class PendingAppends {
       const { state } = this.#transport.status;
       this.#subscribe();
       if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
-      if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data });
+      if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data, awaited });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
       // the message was checked, and dropped
       if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));

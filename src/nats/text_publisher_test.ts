@@ -45,6 +45,16 @@ describe("TextPublisher", () => {
     assertEquals(written[0].match(/r\.\d/g), ["r.1", "r.2", "r.3"]);
   });
 
+  it("writes several messages that are awaited at the end of the turn, with those that follow after more awaits", async () => {
+    const { written, publish } = setUp();
+    await Promise.all([0, 0, 9].map(async (awaits) => {
+      for (let n = 0; n < awaits; n++) await undefined;
+      publish({ ...plain, awaited: true });
+    }));
+    await endOfTurn();
+    assertEquals(written.length, 1);
+  });
+
   it("writes early when much waits, and drops what waits when the connection is lost", async () => {
     const { written, texts, publish } = setUp();
     publish({ ...plain, text: "x" });

@@ -1,5 +1,6 @@
 /** The transport port on a NATS connection. Over 400 lines: one implementation of a port. */
 import type { Msg, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
+import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
@@ -376,6 +377,8 @@ export interface TextMessage {
   /** As NATS has them; none. */
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly text: string;
+  /** Its sender awaits a promise of what becomes of it. */
+  readonly awaited?: boolean | undefined;
 }
 
 /** Publishes texts over one connection. */
@@ -386,6 +389,8 @@ export class TextPublisher {
   #messages: Waiting[] = [];
   /** How much waited when it was looked last whether more comes; -1: nobody looks. */
   #seen = -1;
+  /** How many of the messages since then are awaited. */
+  #awaited = 0;
 
   private constructor(protocol: Protocol) {
     this.#protocol = protocol;
@@ -403,13 +408,14 @@ export class TextPublisher {
    * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else 0. Its subjects,
    * names and values have been checked.
    */
-  publish({ subject, reply, headers, text }: TextMessage, limit: number): number {
+  publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
     const head = headersText(headers);
     const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
     const message = { subject, reply, head, text };
     this.#messages.push(message);
     this.#waiting += published(message, text.length);
+    if (awaited) this.#awaited++;
     if (this.#seen < 0) this.#look();
     else if (this.#waiting.length > MOST) this.flush();
     return 0;
@@ -436,14 +442,20 @@ export class TextPublisher {
 
   /**
    * Publishes what waits when nothing has come since the last look. A microtask for each look, not a later turn: that
-   * costs a lone message as much time as all else here.
+   * costs a lone message as much time as all else here. Several that are awaited are published at the end of the turn:
+   * who awaits more than others publishes behind a look.
    */
   #look(): void {
     this.#seen = this.#waiting.length;
-    queueMicrotask(() => {
-      if (this.#waiting.length !== this.#seen) return this.#look();
+    const end = () => {
       this.#seen = -1;
+      this.#awaited = 0;
       this.flush();
+    };
+    queueMicrotask(() => {
+      if (this.#awaited > 1) return nextTick(end);
+      if (this.#waiting.length !== this.#seen) return this.#look();
+      end();
     });
   }
 }

@@ -192,6 +192,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   get alarms(): Health["alarms"] {
+    this.#ownRuns?.look();
     return this.#parts.alarms.alarms({ nodes: this.nodes(), subscriptions: this.#opened?.health ?? [] });
   }
 
@@ -513,6 +514,7 @@ export class App implements NodeHost, DrainableNode {
         leaveLog: () => this.#leaveLog(),
         closeLog: () => this.closeLog(),
         stopSends: () => this.#builder.stop(),
+        heldUp: (ms) => this.#heldUp(ms),
         release: this.#release,
       });
       this.#stop.resolve();
@@ -520,6 +522,14 @@ export class App implements NodeHost, DrainableNode {
       this.#stop.reject(error);
       throw error;
     }
+  }
+
+  #heldUp(ms: number): void {
+    const running = this.runner.counts.all.map((counts) => counts.toJSON()).filter(({ inHand = 0 }) => inHand > 0);
+    const others = this.underWay.count - running.reduce((sum, { inHand = 0 }) => sum + inHand, 0);
+    const by = running.map(({ kind, name, inHand }) => `${kind} ${name} (${inHand})`);
+    if (others > 0) by.push(`sends (${others})`);
+    this.#parts.observer({ type: "held-up", ms, by });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

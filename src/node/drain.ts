@@ -33,6 +33,8 @@ export interface DrainSteps {
   remote(): Pick<Remote, "leave" | "close"> | undefined;
   /** Has every send fail with `CLOSED` from now on. */
   stopSends(): void;
+  /** The drain has waited so many ms in vain for what is under way. */
+  heldUp(ms: number): void;
   /** Closes the connection, unless the program opened it. */
   release(): Promise<void>;
 }
@@ -40,7 +42,8 @@ export interface DrainSteps {
 /** Drains a node. `timeout`: how long what runs may take, in ms. Rejects with what the last three steps reject with. */
 export async function drain(node: DrainableNode, timeout: number, steps: DrainSteps): Promise<void> {
   const { clock, wheel, state, underWay } = node;
-  const until = clock.monotonic() + timeout;
+  const begun = clock.monotonic();
+  const until = begun + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
   // 1. Route every send from now on: what only this node handles runs here, all else goes to other nodes.
@@ -56,6 +59,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
   // 4. Abort what has not ended in time. Its handlers have half a second to heed their signals.
   if (underWay.count > 0) {
+    if (timeout > 0) steps.heldUp(clock.monotonic() - begun);
     wheel.abort(closed);
     await underWay.none(clock, clock.monotonic() + GRACE);
   }

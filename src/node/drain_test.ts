@@ -45,6 +45,20 @@ describe("drain", () => {
     assertEquals(await result, { ok: true, value: "done" });
   });
 
+  it("names what held it up when its patience is over", async () => {
+    const { app, clock, seen } = localApp({
+      handlers: [
+        Slow.handle(() => new Promise<never>(() => {})),
+        Work.handle(async (_, ctx) => (await ctx.send(Slow)).error?.code ?? ""),
+      ],
+    });
+    const sent = [app.send(Slow), app.send(Slow, undefined, { timeout: 50 }), app.send(Work)];
+    await clock.until(app.drain({ timeout: 1_000 }));
+    await Promise.all(sent);
+    const held = seen.filter(({ type }) => type === "held-up");
+    assertEquals(held, [{ type: "held-up", ms: 1_000, by: ["query Slow (3)", "command Work (1)"] }]);
+  });
+
   it("waits for the handlers of published events", async () => {
     let got = 0;
     const { app, clock } = localApp({

@@ -3,7 +3,7 @@
  * node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose
  * do not fill the log.
  */
-import { callSubject, eventSubject } from "../contract/subjects.ts";
+import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
 import { type Clock, OnceAMinute } from "../ports/clock.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -23,7 +23,7 @@ export class Forbidden {
     this.#clock = clock;
     this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
-    const frames = [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
+    const frames = framePrefixes(namespace);
     this.#kinds = [...frames, callSubject(namespace), "$SRV."];
     const events = eventSubject(namespace);
     this.#essential = ({ operation, subject }) =>

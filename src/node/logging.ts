@@ -110,6 +110,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
         } failed with ${seen.code}: ` +
         `${seen.message}. Mend that, then retry the run, or skip the step`,
       ];
+    case "run-resumed":
+      return ["info", `run ${seen.run} of ${seen.workflow} is stuck no more`];
     case "run-failed": {
       const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
       const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
@@ -144,6 +146,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       ];
     case "gone":
       return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
+    case "held-up":
+      return ["warn", `the drain goes on after ${duration(seen.ms)} without the end of ${seen.by.join(", ")}`];
     case "node":
       return ["info", `node ${seen.node}: ${seen.change}`];
     case "breaker":

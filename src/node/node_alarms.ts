@@ -67,9 +67,12 @@ export class NodeAlarms {
         return this.#letter(seen, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
+      case "run-resumed":
+        return void this.#runs.delete(`${seen.workflow} ${seen.run}`);
       case "run-stuck": {
         const { workflow, run, code, message } = seen;
-        if (this.#runs.size < MOST) this.#runs.set(run, { workflow, run, since: now, why: `${code}: ${message}` });
+        const why = `${code}: ${message}`;
+        if (this.#runs.size < MOST) this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why });
         return;
       }
     }
@@ -83,7 +86,6 @@ export class NodeAlarms {
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
     for (const [name, { at }] of this.#ends) if (now - at > FADES) this.#ends.delete(name);
-    for (const [run, { since }] of this.#runs) if (now - since > FADES) this.#runs.delete(run);
     return this.#alarms = alarmsOf({
       now,
       disconnected: this.#disconnected,

@@ -21,7 +21,7 @@ import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/ou
 import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
-import type { ContractCounts } from "../dispatch/contract_counts.ts";
+import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 
 /** The options of sends when neither the send nor its contract has them. */
 export interface SendDefaults {
@@ -349,36 +349,44 @@ export class LocalFastPath {
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
+    const timing = this.#counts.timing(this.#host.clock);
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;
     if (this.#entity) {
       ctx.execution.payload = payload;
-      if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx);
+      if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx, timing);
     }
-    if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts);
+    if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts, timing);
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) {
         call.counts.local++;
+        timing?.end();
         return Promise.resolve({ ok: true, value });
       }
       // resolved again: the `then` of a class derived from Promise may call back twice, or throw
-      if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call);
-      return settled(call.result(value, ctx), ctx, call.counts);
+      if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call, timing);
+      return settled(call.result(value, ctx), ctx, call.counts, timing);
     } catch (error) {
+      timing?.end();
       return Promise.resolve(call.counts.localResult(call.failure(error, ctx)));
     }
   }
 
   /** One `then` and one promise: each further one costs 60 ns. */
-  #later(value: Promise<unknown>, ctx: MessageContext, call: HandlerCall): Promise<Result<unknown>> {
+  #later(
+    value: Promise<unknown>,
+    ctx: MessageContext,
+    call: HandlerCall,
+    timing: Timing | undefined,
+  ): Promise<Result<unknown>> {
     return new Promise((resolve) => {
       const { execution } = ctx;
       call.counts.localBegun++;
       execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then(
-        (value) => execution.end(call.counts.localEnd(call.success(value, ctx))),
-        (error) => execution.end(call.counts.localEnd(call.failure(error, ctx))),
+        (value) => execution.end(call.counts.localEnd(call.success(value, ctx), timing)),
+        (error) => execution.end(call.counts.localEnd(call.failure(error, ctx), timing)),
       );
     });
   }
@@ -388,12 +396,16 @@ function settled(
   outcome: MaybePromise<Outcome>,
   ctx: MessageContext,
   counts: ContractCounts,
+  timing: Timing | undefined,
 ): Promise<Result<unknown>> {
-  if (!(outcome instanceof Promise)) return Promise.resolve(counts.localResult(asResult(outcome)));
+  if (!(outcome instanceof Promise)) {
+    timing?.end();
+    return Promise.resolve(counts.localResult(asResult(outcome)));
+  }
   return new Promise((resolve) => {
     counts.localBegun++;
     ctx.execution.begin(resolve as (outcome: Outcome) => void); // no refusal: it ends with a result
-    outcome.then((ended) => ctx.execution.end(counts.localEnd(asResult(ended))));
+    outcome.then((ended) => ctx.execution.end(counts.localEnd(asResult(ended), timing)));
   });
 }
 

@@ -299,7 +299,7 @@ export class Standstill {
 }
 
 // The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
-// lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (docs/internals/measurements.md).
+// lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (measured).
 //
 // A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the
 // process reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun

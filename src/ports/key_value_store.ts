@@ -2,6 +2,7 @@
  * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
  * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
+import { isToken } from "../data/subject_token.ts";
 
 /** The shared store of a cluster: buckets of entries. */
 export interface KeyValueStore {
@@ -107,7 +108,7 @@ export function checkKey(key: string): void {
 
 /** Throws if the name or the number of replicas is invalid for a bucket. */
 export function checkBucket(name: string, replicas: number): void {
-  if (!/^[\w-]+$/.test(name)) {
+  if (!isToken(name)) {
     throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
   }
   if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
@@ -138,7 +139,12 @@ export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "
   snapshots: { direct: true },
 };
 
-/** The name of a bucket; its stream in NATS is `KV_<name>`. */
+/** The name of a bucket. */
 export function bucketName(namespace: string, kind: BucketKind): string {
   return `catga_${namespace}_${kind}`;
+}
+
+/** The name of a bucket's stream in NATS. */
+export function bucketStreamName(bucket: string): string {
+  return `KV_${bucket}`;
 }

@@ -5,7 +5,7 @@
  * whoever carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
-import { Fifo } from "../data/fifo.ts";
+import { Fifo } from "../data/queues.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
 /** The handler's side. */

@@ -8,7 +8,7 @@
  * @module
  */
 import process from "node:process";
-import { catga, CatgaError, command, event, fail, type Lock, query, workflow } from "@catga/catga";
+import { catga, CatgaError, command, entity, event, fail, type Lock, query, unwrap, workflow } from "@catga/catga";
 import { skewClock } from "./skewed_clock.ts";
 
 const Reserve = command<{ sku: string; n: number }, number>("orders.Reserve");
@@ -20,6 +20,10 @@ const Placed = event<{ orderId: string; poison?: boolean }>("orders.Placed", {
 });
 const Heal = event<void>("orders.Heal");
 const Export = workflow<void, string>("Export");
+const Sweep = command<string>("orders.Sweep", { durable: true });
+const Cart = entity("Cart", { initial: () => 0 });
+const ItemAdded = Cart.event<{ sku: string }>("ItemAdded", (n) => n + 1);
+const AddItem = command<{ cart: string; sku: string }>("AddItem", { key: ({ cart }) => cart });
 
 const [url, id, service, load = "0", ahead = "0", release = "1"] = process.argv.slice(2);
 skewClock({ ahead: Number(ahead) });
@@ -36,6 +40,8 @@ const app = await catga({
       return n % 50 === 0 ? fail("SOLD_OUT", "no more of it") : n;
     }),
     Price.handle(({ sku }) => sku.length),
+    Sweep.handle(() => {}),
+    Cart.handle(AddItem, (cart, { sku }) => cart.emit(ItemAdded, { sku })),
     Changed.on(() => {}),
     Heal.on(() => {
       healed = true;
@@ -63,13 +69,15 @@ process.stdin.on("data", (text) => void obey(`${text}`));
 
 const held: Lock[] = [];
 
-/** `poison`, `heal`, `export ID`, `hold KEY`, `wait KEY`: a line of standard input. */
+/** `poison`, `heal`, `export ID`, `fill CART`, `sweep ID`, `hold KEY`, `wait KEY`: a line of standard input. */
 async function obey(lines: string): Promise<void> {
   for (const line of lines.split("\n").filter((text) => text !== "")) {
     const [what, key = ""] = line.split(" ");
     if (what === "poison") await app.publish(Placed, { orderId: key, poison: true });
     if (what === "heal") await app.publish(Heal);
     if (what === "export") await app.start(Export, undefined, { id: key });
+    if (what === "fill") { for (const sku of ["tea", "cup"]) unwrap(await app.send(AddItem, { cart: key, sku })); }
+    if (what === "sweep") await app.enqueue(Sweep, "all", { cron: "* * * * * *", id: key });
     if (what === "hold" || what === "wait") held.push(await app.lock(key, { timeout: 600_000 }));
     if (what === "lead") app.lead(key, () => new Promise(() => {}));
     if (what === "later") await app.publish(Placed, { orderId: key }, { delay: 3_600_000, id: key });

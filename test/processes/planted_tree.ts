@@ -32,6 +32,7 @@ interface Change {
  *   is undone first. `flow-schedule`: a sleep has no schedule. `flow-lease`: a lease that was used is not renewed. `flow-over`: a run
  *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled
  *   run does not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
+ *   `flow-end`: a run fails before what its last step gave is stored.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
  *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
  *   had an attempt. `commit-join`: what runs at a node runs again. `batch-join`: what runs in a batch in front of
@@ -87,6 +88,11 @@ const PLANTS = {
     file: "src/flow/steps.ts",
     from: "    if (step.undo && (step.begun || !step.fresh)) return false;\n",
     to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
+  }],
+  "flow-end": [{
+    file: "src/flow/drive.ts",
+    from: "if (this.#succeeds && ",
+    to: "if (this.#finish !== undefined && ",
   }],
   "flow-signal": [{
     file: "src/flow/journal.ts",
@@ -197,7 +203,7 @@ const PLANTS = {
     to: "    void [reason, after, next];",
   }],
   "log-attempts": [{
-    file: "src/log/subscriptions/category.ts",
+    file: "src/log/subscriptions/categories.ts",
     from: "    return [token, position, attempts + 1, id,",
     to: "    return [token, position, 1 + 0 * attempts, id,",
   }],

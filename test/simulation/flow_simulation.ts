@@ -432,6 +432,7 @@ class Process implements DrivesHost {
     });
   }
 
+  read(): void {}
   begun(): void {}
   over(): void {}
 

@@ -11,7 +11,7 @@ export function claimant(clock: Clock, id: string, differs: Partial<Claimant> = 
     payload: { sku: "tea", qty: 2 },
     ttl: 86_400_000,
     due: clock.monotonic() + 30_000,
-    signal: new AbortController().signal,
+    adopt: () => {},
     lost: () => {},
     ...differs,
   };

@@ -3,12 +3,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import { assertEquals } from "@std/assert";
 import { groupText, itemText } from "../../src/log/format/group.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../../src/log/format/names.ts";
-import { NatsEventLog } from "../../src/nats/open.ts";
+import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { openTransport } from "../../src/nats/harness_suite.ts";
 import type { NatsTransport } from "../../src/nats/transport.ts";
 import type { LogStream } from "../../src/ports/event_log.ts";
 import { eventually } from "./eventually.ts";
-import { readAll } from "./read_log.ts";
+import { logReader } from "./read_log.ts";
 
 /** Schedules of one contract that are made for one moment: their ids are 0 to 239, their payloads `{ n: 0 }` to `{ n: 239 }`. */
 export const COUNT = 240;
@@ -53,9 +53,10 @@ export async function firings(
 ): Promise<Map<number, number[]>> {
   const transport = await openTransport(url);
   try {
+    const all = await logReader(new NatsEventLog(transport), "default", replicas);
     const read = async () => {
       const found = new Map<number, number[]>();
-      for (const { payload, time } of await readAll(new NatsEventLog(transport), "default", replicas)) {
+      for (const { payload, time } of await all()) {
         if (payload === null) continue; // of the crowd
         const { n } = payload as { n: number };
         found.set(n, [...found.get(n) ?? [], time]);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
 import { connectNats } from "../../src/nats/connection.ts";
-import { NatsEventLog } from "../../src/nats/open.ts";
+import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
 import type { EntityLine } from "../processes/entity_contracts.ts";
 import { type EntityNodeLine, type EntityNodeOptions, readEntityFile } from "../processes/entity_node.ts";

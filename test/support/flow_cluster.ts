@@ -313,6 +313,8 @@ function stoodFor({ timeline }: RunInfo, calm: number): number {
   let due = Infinity;
   for (const { at, type, value } of timeline) {
     stood = Math.max(stood, at.getTime() - due);
+    // a signal ends no sleep, and no wait for a child
+    if (type === "signalled" && due > at.getTime()) continue;
     // a child is looked at by itself
     due = type === "child" ? Infinity : Math.max(calm, at.getTime(), type === "slept" ? (value as Date).getTime() : 0);
   }

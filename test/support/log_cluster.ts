@@ -67,6 +67,8 @@ export class LogCluster implements AsyncDisposable {
   #server: NatsServer | undefined;
   #caller: Catga | undefined;
   #read = 0;
+  /** Made once: it is read every 10 ms. */
+  readonly #buffer = new Uint8Array(1 << 20);
   #rest = "";
   #started = 0;
   #published = 0;
@@ -311,13 +313,12 @@ export class LogCluster implements AsyncDisposable {
   /** Takes in what was written down since. */
   async read(): Promise<LogHistory> {
     await using file = await openFile(logFile(this.folder), "r");
-    const buffer = new Uint8Array(1 << 20);
     for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, this.#read);
+      const { bytesRead } = await file.read(this.#buffer, 0, this.#buffer.length, this.#read);
       if (bytesRead === 0) return this.history;
       this.#read += bytesRead;
       // ids, keys and codes are ASCII
-      const lines = (this.#rest + new TextDecoder("latin1").decode(buffer.subarray(0, bytesRead))).split("\n");
+      const lines = (this.#rest + new TextDecoder("latin1").decode(this.#buffer.subarray(0, bytesRead))).split("\n");
       this.#rest = lines.pop()!;
       for (const line of lines) this.history.take(JSON.parse(line) as LogLine);
     }

@@ -11,7 +11,8 @@
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
-import { nodeOf, PROTOCOL } from "../wire/frame.ts";
+import { nodeOf } from "../wire/frame.ts";
+import { PROTOCOL } from "../../version.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord } from "./node_record.ts";

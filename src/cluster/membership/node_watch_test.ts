@@ -11,7 +11,7 @@ describe("watchNodes", () => {
     const one = follow(app.watchNodes({ signal: stop.signal }));
     const two = follow(app.watchNodes());
     await cluster.start("b", { heartbeat: 3_000 });
-    await cluster.clock.advance(1_100);
+    await cluster.clock.advance(1_340);
     assertEquals(one.events, ["join b", "update b"]);
     stop.abort();
     await cluster.clock.advance(0);

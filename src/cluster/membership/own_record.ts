@@ -1,10 +1,10 @@
 /**
- * This node's record in the store. It is registered under an id that no other live process has, written again each
- * third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every node
+ * This node's record in the store. It is registered under an id that no other live process has, written again after
+ * some third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every node
  * reads every write: the lifetime grows with the cluster, so that what a node reads a second does not. What it says of
  * the node: `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
  */
-import { type Clock, delay, type Timer } from "../../ports/clock.ts";
+import { type Clock, delay, type Random, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -16,6 +16,7 @@ import { readRecord, writeRecord } from "./node_record.ts";
 export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
+  readonly random: Random;
   readonly observer: Observer;
   /** How long a record lives in a cluster of up to {@link FEW} nodes, in ms. */
   readonly heartbeat: number;
@@ -130,7 +131,9 @@ export class OwnRecord {
 
   #beat(): void {
     if (this.#leaving) return;
-    this.#timer = this.#options.clock.after(this.#lifetime / 3, () => {
+    const { clock, random } = this.#options;
+    // by up to a third sooner or later than a third of it: nodes that started together would write together for ever
+    this.#timer = clock.after(this.#lifetime * LONGEST * (1 + random()) / 2, () => {
       this.refresh();
       this.#beat();
     }, { background: true });
@@ -184,6 +187,8 @@ export class OwnRecord {
 
 /** Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often. */
 export const FEW = 32;
+/** Greatest interval between two writes of a record, as a share of its lifetime; the least is half of it. */
+export const LONGEST = 4 / 9;
 /** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
 const MOVE = 2_000;
 /** After a write that failed, in ms. */

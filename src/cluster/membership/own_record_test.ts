@@ -83,8 +83,22 @@ describe("a record's lifetime", () => {
   }
 
   it("grows with the cluster: a node of 64 reads as many updates as one of 32", async () => {
-    assertEquals(await updates(FEW), 12 * FEW);
-    assertEquals(await updates(2 * FEW), 12 * FEW);
+    for (const nodes of [FEW, 2 * FEW]) {
+      const read = await updates(nodes);
+      assert(Math.abs(read - 12 * FEW) <= FEW, `${read} updates with ${nodes} nodes`);
+    }
+  });
+
+  it("ends at another time than those of the nodes that started with it: they are not written together", async () => {
+    await using cluster = await Cluster.of(...Array.from({ length: FEW }, (_, i) => `n${i}`));
+    const { events } = follow(cluster.apps.get("n0")!.watchNodes());
+    let most = 0;
+    for (let before = 0, ms = 0; ms < 15_000; ms += 100, before = events.length) {
+      await cluster.clock.advance(100);
+      most = Math.max(most, events.length - before);
+    }
+    assert(events.length >= FEW, `${events.length} records were written again`);
+    assert(most <= FEW / 4, `${most} of them in 100 ms`);
   });
 
   it("falls again when nodes have left", async () => {
@@ -98,6 +112,7 @@ describe("a record's lifetime", () => {
     await cluster.clock.advance(60_000);
     const { events } = follow(cluster.apps.get("n0")!.watchNodes());
     await cluster.clock.advance(60_000);
-    assertEquals(events.filter((event) => event === "update n1").length, 6);
+    const written = events.filter((event) => event === "update n1").length;
+    assert(written >= 5 && written <= 8, `written ${written} times in a minute`);
   });
 });

@@ -7,9 +7,10 @@
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { Fifo } from "../../data/fifo.ts";
+import { Fifo } from "../../data/queues.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import { isEndpoint, Malformed, PROTOCOL, readFrame } from "../wire/frame.ts";
+import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
+import { PROTOCOL } from "../../version.ts";
 import { HEADERS, type MalformedCount } from "../wire/endpoint.ts";
 
 /** Dependencies on the membership that it belongs to. */

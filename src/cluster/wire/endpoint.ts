@@ -21,11 +21,11 @@ import {
   nodeOf,
   payloadLimit,
   type PingItem,
-  PROTOCOL,
   readFrame,
   type StatsAskedItem,
   type VersionsItem,
 } from "./frame.ts";
+import { PROTOCOL } from "../../version.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
 import { TurnBursts } from "./open_streams.ts";
 import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";

@@ -12,10 +12,8 @@ import { byteLength, decode, encode, exceeds, isTagged, untag } from "../../data
 import type { Meta } from "../../dispatch/remote.ts";
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
+import { PROTOCOL } from "../../version.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
-
-/** The version of the wire protocol that is spoken here. */
-export const PROTOCOL = 1;
 
 /** In place of the version: a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";

@@ -5,7 +5,7 @@
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
-import { Fifo } from "../../data/fifo.ts";
+import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type FrameWriter, numberItem } from "./frame.ts";

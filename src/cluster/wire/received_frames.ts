@@ -156,8 +156,7 @@ export class RunningRequests {
 
 /**
  * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost
- * 37 % of a client's time in garbage collection: its old tables keep young objects alive
- * (docs/internals/measurements.md).
+ * 37 % of a client's time in garbage collection: its old tables keep young objects alive (measured).
  */
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;

@@ -4,7 +4,8 @@
  */
 import type { Hello, NodesView, Problem, Topic, Topics } from "../view.ts";
 import type { AlarmsSection } from "./alarms.ts";
-import type { ContractsSection, EntityPart, ShownTables } from "./tables.ts";
+import type { ContractsSection, ShownTables } from "./tables.ts";
+import type { EntityPart } from "./entities.ts";
 import type { Elements } from "./elements.ts";
 import type { RunsSection } from "./runs.ts";
 import type { SearchPart } from "./search.ts";

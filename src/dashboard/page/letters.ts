@@ -6,7 +6,7 @@ import type { Elements, Table, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function lettersSection(
-  { announce, asked, confirmed, change, button, byId, make, count, duration, some }: Elements,
+  { announce, ask, asked, confirmed, change, button, byId, make, count, duration, some }: Elements,
   { table }: Tables,
 ) {
   type What = LettersRequest["do"];
@@ -128,11 +128,9 @@ export function lettersSection(
       const letter = this.#table.row(place);
       if (letter === undefined) return;
       const { contract, id, service, subscription, key } = letter;
-      const response = await fetch(`letter?${new URLSearchParams({ place })}`).catch((error: Error) => error);
-      if (response instanceof Error || !response.ok) {
-        return announce(`not read: ${response instanceof Error ? response.message : await response.text()}`);
-      }
-      const { payload: value, tagged }: LetterText = await response.json();
+      const read = await ask<LetterText>("letter", { place }).catch((error: Error) => error);
+      if (read instanceof Error) return announce(`not read: ${read.message}`);
+      const { payload: value, tagged } = read;
       const question = `Replay ${contract} ${id} of ${service}/${subscription} with another payload? ${
         key === undefined ? "" : `It stays in its place of the key ${key}. `
       }The schema of the contract checks it.`;

@@ -110,11 +110,13 @@ export const MARKUP = `<!DOCTYPE html>
       <section id="entity" aria-labelledby="entity-title">
         <h2 id="entity-title">Entities</h2>
         <form class="bar" id="entity-form">
-          <label>type <input id="entity-type" required autocomplete="off" placeholder="Cart"></label>
-          <label>id <input id="entity-id" required autocomplete="off"></label>
+          <label>type <input id="entity-type" autocomplete="off" placeholder="all"></label>
+          <label>id <input id="entity-id" autocomplete="off" placeholder="those that changed last"></label>
           <button type="submit">Look</button>
         </form>
         <p class="note" id="entity-about" role="status"></p>
+        <div id="entity-list"></div>
+        <div id="entity-history"></div>
       </section>
     </main>
     <dialog id="confirm" aria-labelledby="confirm-question">

@@ -5,7 +5,8 @@
  */
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
-import { contractsSection, entityPart, shownTables } from "./tables.ts";
+import { contractsSection, shownTables } from "./tables.ts";
+import { entityPart } from "./entities.ts";
 import { elements, tableMaker } from "./elements.ts";
 import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";

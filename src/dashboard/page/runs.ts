@@ -6,7 +6,7 @@ import type { Elements, Table, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function runsSection(
-  { asked, announce, byId, button, change, confirmed, duration, say, some }: Elements,
+  { ask, asked, announce, byId, button, change, confirmed, duration, say, some }: Elements,
   { table }: Tables,
 ) {
   /** The section. */
@@ -26,7 +26,7 @@ export function runsSection(
       };
       this.#table = table<RunView>({
         place: byId("runs"),
-        key: ({ workflow, id }) => JSON.stringify([workflow, id]),
+        key: ({ workflow, key }) => JSON.stringify([workflow, key]),
         empty: "no run is stuck",
         columns: [
           { title: "Workflow", cell: ({ workflow }) => workflow },
@@ -71,9 +71,7 @@ export function runsSection(
       const turn = ++this.#asked;
       say(about, "reading");
       try {
-        const response = await fetch(`runs?${new URLSearchParams({ workflow, status })}`);
-        if (!response.ok) return say(about, await response.text());
-        const runs: readonly RunView[] = await response.json();
+        const runs = await ask<readonly RunView[]>("runs", { workflow, status });
         if (turn < this.#answered) return;
         this.#answered = turn;
         say(about, `${some(runs.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`);
@@ -88,11 +86,11 @@ export function runsSection(
 
   /** Asks the user for what a change needs; `undefined`: it is not to be. */
   const ACTS: { readonly [What in RunRequest["do"]]: (run: RunView) => Promise<RunRequest | undefined> } = {
-    async "retry run"({ workflow, id }) {
+    async "retry run"({ workflow, id, key }) {
       const agreed = await confirmed(`Try again what is pending of ${workflow} ${id}?`, "Retry it");
-      return agreed ? { do: "retry run", workflow, id } : undefined;
+      return agreed ? { do: "retry run", workflow, id: key } : undefined;
     },
-    async "skip step"({ workflow, id, steps }) {
+    async "skip step"({ workflow, id, key, steps }) {
       if (steps.length === 0) return void announce(`${workflow} ${id} neither does a step nor waits for one`);
       const question = `Skip a step of ${workflow} ${id}? It is not done, and the run goes on with this value for it.`;
       const given = await asked(question, "Skip it", [
@@ -102,12 +100,12 @@ export function runsSection(
       ]);
       if (given === undefined) return undefined;
       const { step, value, reason } = given;
-      return { do: "skip step", workflow, id, step, value: JSON.parse(value), reason };
+      return { do: "skip step", workflow, id: key, step, value: JSON.parse(value), reason };
     },
-    async "cancel run"({ workflow, id }) {
+    async "cancel run"({ workflow, id, key }) {
       const question = `Cancel ${workflow} ${id}? What is finished of it is undone.`;
       const given = await asked(question, "Cancel it", [REASON]);
-      return given && { do: "cancel run", workflow, id, reason: given.reason };
+      return given && { do: "cancel run", workflow, id: key, reason: given.reason };
     },
   };
 

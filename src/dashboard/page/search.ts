@@ -5,7 +5,7 @@ import type { Elements, Tables } from "./elements.ts";
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function searchPart({ byId, say, some }: Elements, { table }: Tables) {
+export function searchPart({ ask, byId, say, some }: Elements, { table }: Tables) {
   /** The section. */
   function searchSection(): void {
     const text = byId<HTMLInputElement>("search-text");
@@ -31,9 +31,7 @@ export function searchPart({ byId, say, some }: Elements, { table }: Tables) {
       const turn = ++asked;
       say(about, "reading");
       try {
-        const response = await fetch(`search?${new URLSearchParams({ text: text.value })}`);
-        if (!response.ok) return say(about, await response.text());
-        const view: SearchView = await response.json();
+        const view = await ask<SearchView>("search", { text: text.value });
         if (turn < answered) return; // a later one was answered sooner
         answered = turn;
         hits = view.hits;

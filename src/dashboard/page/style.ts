@@ -286,6 +286,19 @@ td.wide > span.whole {
   overflow: visible;
 }
 
+td > .long {
+  display: -webkit-box;
+  overflow: hidden;
+  overflow-wrap: anywhere;
+  -webkit-box-orient: vertical;
+  -webkit-line-clamp: 2;
+  line-clamp: 2;
+}
+
+td > .long:focus {
+  display: block;
+}
+
 #alarms {
   border-color: var(--bad);
 }

@@ -3,10 +3,10 @@ import type {
   Capped,
   ContractPoint,
   ContractView,
-  EntityView,
   LockView,
   NodeView,
   RetryView,
+  ScheduleRunsView,
   ScheduleView,
   SubscriptionView,
 } from "../view.ts";
@@ -16,7 +16,7 @@ import type { Elements, Table, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function shownTables(
-  { byId, button, change, confirmed, count, duration, latency, rate }: Elements,
+  { ask, byId, button, change, confirmed, count, duration, latency, rate }: Elements,
   { table, sparkline }: Tables,
 ) {
   type Now = () => number;
@@ -156,26 +156,31 @@ export function shownTables(
     const cancel = async (key: string) => {
       const row = made.row(key);
       if (row === undefined) return;
-      const { contract, id } = row;
+      const { contract, id, key: stored } = row;
       const question = `Cancel ${contract} ${id}? It does not fire then.`;
-      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id });
+      if (await confirmed(question, "Cancel it")) await change({ do: "cancel", contract, id: stored });
     };
     const made = table<ScheduleView>({
       place: byId("schedules"),
-      key: ({ contract, id }) => JSON.stringify([contract, id]),
+      key: ({ contract, key }) => JSON.stringify([contract, key]),
       actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
+      async detail({ contract, key }) {
+        const { runs } = await ask<ScheduleRunsView>("schedule", { contract, id: key });
+        return runs.length === 0 ? "no run of it is in the log" : runs.join("\n");
+      },
+      unfold: "Last runs",
       empty: "nothing is scheduled",
       columns: [
         { title: "Contract", cell: ({ contract }) => contract },
         { title: "Id", cell: ({ id }) => id },
         { title: "When", cell: ({ when, zone }) => zone === undefined ? when : `${when} (${zone})` },
         {
-          title: "In",
+          title: "Next in",
           number: true,
-          cell: ({ when }) => {
-            const ms = Date.parse(when) - now();
-            return Number.isNaN(ms) ? { text: "again and again", tone: "dim" } : duration(ms);
-          },
+          cell: ({ next }) =>
+            next === undefined
+              ? { text: "-", title: "only the server can tell" }
+              : { text: duration(next - now()), title: new Date(next).toISOString() },
         },
         { title: "Since", cell: ({ since }) => ({ text: since.replace(/\.\d+Z$/, "Z"), tone: "dim" }) },
       ],
@@ -300,68 +305,3 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
 
 /** What it returns. */
 export type ContractsSection = ReturnType<typeof contractsSection>;
-
-// One entity with its history: read when it is asked for.
-
-/**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
- */
-export function entityPart({ byId, say, count }: Elements, { table }: Tables) {
-  type Event = EntityView["events"][number];
-
-  /** The section. */
-  function entitySection(): void {
-    const [type, id] = [byId<HTMLInputElement>("entity-type"), byId<HTMLInputElement>("entity-id")];
-    const events = table<Event>({
-      place: byId("entity"),
-      key: ({ position }) => `${position}`,
-      empty: "",
-      columns: [
-        { title: "Version", number: true, cell: ({ version }) => version === undefined ? "-" : count(version) },
-        { title: "Stored", cell: ({ at }) => ({ text: new Date(at).toISOString(), tone: "dim" }) },
-        {
-          title: "Event",
-          cell: ({ event }) => event === "" ? { text: "passed over", tone: "warn" } : event,
-        },
-        { title: "Command", cell: ({ command }) => ({ text: command || "-", tone: "dim" }) },
-        { title: "Payload", wide: true, cell: ({ payload }) => ({ text: payload.replace(/\s+/g, " "), tone: "code" }) },
-      ],
-      detail: ({ position, payload }) => `position ${position}\n\n${payload}`,
-    });
-    byId("entity-form").addEventListener("submit", (submitted) => {
-      submitted.preventDefault();
-      void look(type.value.trim(), id.value, events);
-    });
-  }
-
-  async function look(type: string, id: string, shown: Table<Event>): Promise<void> {
-    const about = byId("entity-about");
-    say(about, "reading");
-    try {
-      const response = await fetch(`entity?${new URLSearchParams({ type, id })}`);
-      if (!response.ok) {
-        shown.show([]);
-        return say(about, await response.text());
-      }
-      const entity: EntityView = await response.json();
-      say(about, summary(entity));
-      shown.show(entity.events);
-    } catch (error) {
-      say(about, (error as Error).message);
-    }
-  }
-
-  function summary({ type, id, version, created, changed, forgotten, snapshot, events }: EntityView): string {
-    const time = (ms: number | undefined) => ms === undefined ? "-" : new Date(ms).toISOString();
-    const shown = events.length < version ? `, the last ${count(events.length)} are shown` : "";
-    const kept = snapshot === "" ? "no snapshot" : `snapshot of version ${snapshot}`;
-    return `${type} ${id}: version ${count(version)}${shown}; created ${time(created)}, changed ${time(changed)}; ${
-      forgotten ? "forgotten; " : ""
-    }${kept}`;
-  }
-
-  return { entitySection };
-}
-
-/** What it returns. */
-export type EntityPart = ReturnType<typeof entityPart>;

@@ -59,7 +59,7 @@ export function tilesSection({ make, say, count, latency, rate, some }: Elements
         errors > 0 ? "bad" : "",
       );
       const slowest = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
-      this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no requests");
+      this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no runs");
     }
 
     subscriptions({ shown }: Capped<SubscriptionView>): void {

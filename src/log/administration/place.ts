@@ -2,7 +2,7 @@
 import { CatgaError } from "../../error.ts";
 import { type LogStream, MAX_SEQUENCE } from "../../ports/event_log.ts";
 import { messagePattern } from "../format/names.ts";
-import { endOf } from "../format/position.ts";
+import { endOf } from "../format/group_text.ts";
 
 /**
  * The position behind which a subscription goes on: that of a number, or the one before the first message that was stored at a time or

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { endOf } from "../format/position.ts";
+import { endOf } from "../format/group_text.ts";
 import { placeOf } from "./place.ts";
 
 /** A stream with gaps: messages of these sequences, stored at these times. */

@@ -11,7 +11,7 @@ import {
   readSubscriptionKey,
   requestSubject,
 } from "../format/names.ts";
-import { sequenceOf } from "../format/position.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 

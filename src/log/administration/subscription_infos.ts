@@ -5,7 +5,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName, messagePattern, streamOf } from "../format/names.ts";
-import { sequenceOf } from "../format/position.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
 /** Sources of {@link subscriptionInfos}. */

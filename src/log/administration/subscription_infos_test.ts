@@ -5,7 +5,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, type OpenEntry } from "../format/commit.ts";
 import { categorySubject, entitiesName, logName, messagePattern, subscriptionKey } from "../format/names.ts";
-import { endOf, positionOf } from "../format/position.ts";
+import { endOf, positionOf } from "../format/group_text.ts";
 import { type GivenParked, headOf, parkedState } from "./stored_suite.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 import { announced, subscriptionInfos } from "./subscription_infos.ts";

@@ -15,8 +15,10 @@ import {
   formOf,
   GROUP_VERSION,
   KnownNames,
+  MOST_IN_GROUP,
   parseGroup,
   PLAIN,
+  positionOf,
   TAGGED,
   UNDEFINED,
   unreadable,
@@ -25,7 +27,6 @@ import {
 } from "./group_text.ts";
 import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
 import { readEntitySubject } from "./names.ts";
-import { MOST_IN_GROUP, positionOf } from "./position.ts";
 
 /** A command whose events are in a message. */
 export interface EntityCommand {
@@ -203,6 +204,21 @@ export function readEntityGroup(
   }
   return { type, id, mark, endpoint, first, version, commands, messages };
 }
+
+/**
+ * Returns a test for messages of this version that have no event of these categories. It searches the text instead of parsing it: a subscription follows
+ * few of the messages of an entity, the leader of a workflow one in four.
+ */
+export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
+  const begins = `[${GROUP_VERSION},"`;
+  const events = [...categories].map((category) => `[${JSON.stringify(category.slice(category.indexOf(".") + 1))},`);
+  return (data) => {
+    const text = decoder.decode(data);
+    return text.startsWith(begins) && !events.some((event) => text.includes(event));
+  };
+}
+
+const decoder = new TextDecoder();
 
 /** Longest id of a command, in characters: that of users (256), and what is made. */
 const MAX_ID = 512;

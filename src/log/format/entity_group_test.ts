@@ -8,12 +8,12 @@ import {
   readEntityGroup,
   readEntityMessage,
   saysForgotten,
+  withoutEvents,
   withoutName,
 } from "./entity_group.ts";
-import { KnownNames } from "./group_text.ts";
+import { KnownNames, positionOf } from "./group_text.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 import { entitySubject } from "./names.ts";
-import { positionOf } from "./position.ts";
 
 const ORIGIN = { endpoint: "n.1", first: 7, sentAt: 1_000 };
 const ADD: EntityCommand = {
@@ -28,6 +28,18 @@ const NOTE: EntityCommand = {
 const GOOD = entityGroupText(ORIGIN, 3, [commandText(NOTE)], [eventText("Added", "1")]);
 const read = (text: string, subject = entitySubject("ns", "Cart", "a.b")) =>
   readEntityGroup("ns", { subject, sequence: 9, time: 2_000, data: new TextEncoder().encode(text) });
+
+describe("withoutEvents", () => {
+  it("is true for messages that have no event of the categories, false for all that it cannot tell", () => {
+    const test = withoutEvents(["Cart.Added", "Order.Paid"]);
+    const without = (text: string) => test(new TextEncoder().encode(text));
+    const of = (...events: string[]) => entityGroupText(ORIGIN, 3, [commandText(NOTE)], events);
+    assertEquals(without(of(eventText("Noted", "1"), eventText("Adde", '"Added"'))), true);
+    assertEquals(without(of(eventText("Noted", "1"), eventText("Added", undefined))), false);
+    assertEquals(without(of(eventText("Paid", '~"~d5"'))), false);
+    for (const text of ["", "not JSON", of().replace("[1,", "[2,")]) assertEquals(without(text), false, text);
+  });
+});
 
 describe("entityGroupText and readEntityGroup", () => {
   it("what was written comes back, as subscribers get it", () => {

@@ -11,8 +11,10 @@ import { readEntityGroup } from "./entity_group.ts";
 import {
   formOf,
   GROUP_VERSION,
+  MOST_IN_GROUP,
   parseGroup,
   PLAIN,
+  positionOf,
   TAGGED,
   UNDEFINED,
   unreadable,
@@ -21,7 +23,6 @@ import {
 } from "./group_text.ts";
 import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
 import { categoryOf } from "./names.ts";
-import { MOST_IN_GROUP, positionOf } from "./position.ts";
 
 export { GROUP_VERSION };
 export type { UnreadableGroup };

@@ -5,7 +5,7 @@ import { seededRandom } from "../../memory/network.ts";
 import { type GroupHead, type GroupItem, groupText, isReadable, itemText, readGroup } from "./group.ts";
 import type { LoggedMessage } from "./logged_message.ts";
 import { categorySubject } from "./names.ts";
-import { positionOf } from "./position.ts";
+import { positionOf } from "./group_text.ts";
 
 const HEAD: GroupHead = { endpoint: "a.1", first: 7, sentAt: 12, keep: undefined, schedule: undefined };
 const SUBJECT = categorySubject("shop", "orders.Placed");

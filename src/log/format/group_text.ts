@@ -1,4 +1,8 @@
-/** Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text. */
+/**
+ * Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text; and positions: which item of
+ * which message. A message holds up to 512 items, so a position is its sequence and, in the lowest 10 bits, the index in it. Sequences begin
+ * with a time in ms (41 bits): a position is a safe integer.
+ */
 import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
@@ -93,3 +97,28 @@ function parse(data: Uint8Array): unknown {
     return undefined; // reported as unreadable
   }
 }
+
+/** Events in one message, at most. */
+export const MOST_IN_GROUP = 512;
+
+/** The position of an event. */
+export function positionOf(sequence: number, index: number): number {
+  return sequence * SCALE + index;
+}
+
+/** The greatest position in a message: all of its events are at or before it. */
+export function endOf(sequence: number): number {
+  return positionOf(sequence, SCALE - 1);
+}
+
+/** The sequence of the message that an event is in. */
+export function sequenceOf(position: number): number {
+  return Math.floor(position / SCALE);
+}
+
+/** The index of an event in its message. */
+export function indexOf(position: number): number {
+  return position % SCALE;
+}
+
+const SCALE = 1_024;

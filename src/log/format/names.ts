@@ -1,5 +1,5 @@
 /** Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes. */
-import { token, untoken } from "../../data/subject_token.ts";
+import { isToken, token, untoken } from "../../data/subject_token.ts";
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 
 export {
@@ -18,7 +18,7 @@ export function logName(namespace: string): string {
 
 /** The patterns of its subjects. */
 export function logSubjects(namespace: string): readonly string[] {
-  return [`catga.${namespace}.log.>`, `catga.${namespace}.at.>`];
+  return [`${below(namespace, "log")}>`, schedulePattern(namespace)];
 }
 
 /** The stream of entities. */
@@ -28,22 +28,25 @@ export function entitiesName(namespace: string): string {
 
 /** The patterns of its subjects. */
 export function entitiesSubjects(namespace: string): readonly string[] {
-  return [`catga.${namespace}.entity.>`];
+  return [`${below(namespace, "entity")}>`];
 }
 
 /** The subject of an entity: of its type, one token without dots, and its id. */
 export function entitySubject(namespace: string, type: string, id: string): string {
-  return `catga.${namespace}.entity.${type}.${token(id)}`;
+  return `${below(namespace, "entity")}${type}.${token(id)}`;
 }
 
 /** The type and id of an entity's subject; `undefined` for another subject. */
 export function readEntitySubject(namespace: string, subject: string): { type: string; id: string } | undefined {
-  const prefix = `catga.${namespace}.entity.`;
-  if (!subject.startsWith(prefix)) return undefined;
-  const [type, text, more] = subject.slice(prefix.length).split(".");
-  if (text === undefined || more !== undefined || !/^[\w-]{1,64}$/.test(type)) return undefined;
+  const [type, text, more] = restOf(below(namespace, "entity"), subject)?.split(".") ?? [];
+  if (text === undefined || more !== undefined || !isToken(type, 64)) return undefined;
   const id = untoken(text);
   return id === undefined ? undefined : { type, id };
+}
+
+/** The pattern of the subjects of all entities of a type; of all types for `*`. */
+export function entityPattern(namespace: string, type: string): string {
+  return `${below(namespace, "entity")}${type}.*`;
 }
 
 /**
@@ -65,27 +68,29 @@ const SNAPSHOTS = 4;
 
 /** The subject of a category: the events, or queued commands, of one contract. */
 export function categorySubject(namespace: string, category: string): string {
-  return `catga.${namespace}.log.${token(category)}`;
+  return `${below(namespace, "log")}${token(category)}`;
 }
 
 /** The subject of a schedule, which is its identity. */
 export function scheduleSubject(namespace: string, category: string, id: string): string {
-  return `catga.${namespace}.at.${token(category)}.${token(id)}`;
+  return `${below(namespace, "at")}${token(category)}.${token(id)}`;
+}
+
+/** The pattern of the subjects of all schedules. */
+export function schedulePattern(namespace: string): string {
+  return `${below(namespace, "at")}>`;
 }
 
 /** The category, and the id, of a schedule's subject; `undefined` for another subject. */
 export function readScheduleSubject(namespace: string, subject: string): { category: string; id: string } | undefined {
-  const prefix = `catga.${namespace}.at.`;
-  if (!subject.startsWith(prefix)) return undefined;
-  const [category, id] = untokens(subject.slice(prefix.length));
+  const [category, id] = untokens(restOf(below(namespace, "at"), subject));
   return category === undefined || id === undefined ? undefined : { category, id };
 }
 
 /** The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its events. */
 export function categoryPattern(namespace: string, stream: string, category: string): string {
   if (stream !== entitiesName(namespace)) return categorySubject(namespace, category);
-  const [type] = category.split(".", 1);
-  return `catga.${namespace}.entity.${type}.*`;
+  return entityPattern(namespace, category.split(".", 1)[0]);
 }
 
 /** Patterns of the subjects of several categories, each once. */
@@ -95,7 +100,7 @@ export function categoryPatterns(namespace: string, stream: string, categories: 
 
 /** The pattern of the subjects of all messages of a stream, but schedules. */
 export function messagePattern(namespace: string, stream: string): string {
-  return stream === entitiesName(namespace) ? `catga.${namespace}.entity.>` : `catga.${namespace}.log.>`;
+  return `${below(namespace, stream === entitiesName(namespace) ? "entity" : "log")}>`;
 }
 
 /** The stream that a subscription of this name reads. */
@@ -105,8 +110,7 @@ export function streamOf(namespace: string, subscription: string): string {
 
 /** The category of a subject; `undefined` for another subject. */
 export function categoryOf(namespace: string, subject: string): string | undefined {
-  const prefix = `catga.${namespace}.log.`;
-  return subject.startsWith(prefix) ? untoken(subject.slice(prefix.length)) : undefined;
+  return untokenOf(restOf(below(namespace, "log"), subject));
 }
 
 /** How a subscription is known within a node: service and name, each as one token. */
@@ -127,66 +131,80 @@ export function subscriptionsName(namespace: string): string {
 
 /** The patterns of its subjects. */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
-  return [`catga.${namespace}.sub.>`];
+  return [`${below(namespace, "sub")}>`];
 }
 
 /** The subject of a subscription's commits, by its key; of all in a service for `<service>.*`, of all for `>`. */
 export function commitSubject(namespace: string, key: string): string {
-  return `catga.${namespace}.sub.rec.${key}`;
+  return `${below(namespace, "sub.rec")}${key}`;
 }
 
 /** The key of the subscription whose commits have this subject; `undefined` for another subject. */
 export function readCommitSubject(namespace: string, subject: string): string | undefined {
-  const prefix = commitSubject(namespace, "");
-  const key = subject.startsWith(prefix) ? subject.slice(prefix.length) : "";
+  const key = restOf(below(namespace, "sub.rec"), subject) ?? "";
   return readSubscriptionKey(key) && key;
 }
 
 /** The subject of a message that a subscription has parked, by its identity; of all for `*`. */
 export function parkedSubject(namespace: string, key: string, id: string): string {
-  return `catga.${namespace}.sub.park.${key}.${id}`;
+  return `${below(namespace, "sub.park")}${key}.${id}`;
 }
 
 /** The subscription's key, and the message's identity; `undefined` for another subject. */
 export function readParkedSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
-  return readPlace(`catga.${namespace}.sub.park.`, subject);
+  return readPlace(below(namespace, "sub.park"), subject);
 }
 
 /** The subject of a request to a subscription's leader; of all for `*`. */
 export function requestSubject(namespace: string, key: string, id: string): string {
-  return `catga.${namespace}.sub.req.${key}.${id}`;
+  return `${below(namespace, "sub.req")}${key}.${id}`;
 }
 
 /** The subscription's key, and the request's id; `undefined` for another subject. */
 export function readRequestSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
-  return readPlace(`catga.${namespace}.sub.req.`, subject);
+  return readPlace(below(namespace, "sub.req"), subject);
 }
 
 /** The subject of a node's lease, by its endpoint. */
 export function leaseSubject(namespace: string, endpoint: string): string {
-  return `catga.${namespace}.sub.node.${token(endpoint)}`;
+  return `${below(namespace, "sub.node")}${token(endpoint)}`;
 }
 
 /** Pattern of the leases of all nodes. */
 export function leasePattern(namespace: string): string {
-  return `catga.${namespace}.sub.node.*`;
+  return `${below(namespace, "sub.node")}*`;
 }
 
 /** The endpoint of a node's lease; `undefined` for another subject. */
 export function readLeaseSubject(namespace: string, subject: string): string | undefined {
-  const prefix = `catga.${namespace}.sub.node.`;
-  return subject.startsWith(prefix) ? untoken(subject.slice(prefix.length)) : undefined;
+  return untokenOf(restOf(below(namespace, "sub.node"), subject));
 }
 
 function readPlace(prefix: string, subject: string): { key: string; id: string } | undefined {
-  if (!subject.startsWith(prefix)) return undefined;
-  const [service, name, id, more] = subject.slice(prefix.length).split(".");
+  const [service, name, id, more] = restOf(prefix, subject)?.split(".") ?? [];
   const key = `${service}.${name}`;
   return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
 /** The strings of two tokens; none for fewer or more of them, whatever these are. */
-function untokens(text: string): (string | undefined)[] {
-  const tokens = text.split(".");
-  return tokens.length === 2 ? tokens.map(untoken) : [];
+function untokens(text: string | undefined): (string | undefined)[] {
+  const tokens = text?.split(".");
+  return tokens?.length === 2 ? tokens.map(untoken) : [];
+}
+
+function untokenOf(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : untoken(text);
+}
+
+/** What a namespace's subjects of one kind begin with. */
+function below(
+  namespace: string,
+  part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node",
+) {
+  return `catga.${namespace}.${part}.`;
+}
+
+/** What follows a prefix; `undefined` for another subject. */
+function restOf(prefix: string, subject: string): string | undefined {
+  return subject.startsWith(prefix) ? subject.slice(prefix.length) : undefined;
 }

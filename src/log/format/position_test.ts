@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { endOf, indexOf, MOST_IN_GROUP, positionOf, sequenceOf } from "./position.ts";
+import { endOf, indexOf, MOST_IN_GROUP, positionOf, sequenceOf } from "./group_text.ts";
 
 /** The greatest sequence whose time in ms has 41 bits, and a small one. */
 const SEQUENCES = [1, 2 ** 41 - 1];

@@ -1,12 +1,12 @@
 /** Schedules of processes whose clock is wrong, or who were busy while they asked for the server's. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { NatsEventLog } from "../../nats/open.ts";
+import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process.ts";
 import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";
 import { eventually } from "../../../test/support/eventually.ts";
-import { readAll } from "../../../test/support/read_log.ts";
+import { logReader } from "../../../test/support/read_log.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 
 /** Bun ends a test after 5 s. */
@@ -49,8 +49,9 @@ async function fire(options: SchedulePublisherOptions): Promise<number[]> {
   assertEquals(new Set(outcomes), new Set(["ok"]));
   const transport = await openTransport(server.url);
   try {
+    const all = await logReader(new NatsEventLog(transport));
     return await eventually("all to fire", async () => {
-      const stored = await readAll(new NatsEventLog(transport));
+      const stored = await all();
       if (stored.length < called.length) return undefined;
       return stored.map(({ payload, time }) => {
         const { n } = payload as { n: number };

@@ -494,7 +494,7 @@ describe("Publisher", () => {
       const { publish, stream } = start();
       publish(Short, 1, { id: "a.b", schedule: { delay: 500 } });
       const [{ subject, id, ttl, rollup, schedule }] = stream.appends;
-      assertEquals([subject, id, ttl, rollup], ["catga.shop.at.Short.a=2eb", "e:here.1:0", undefined, true]);
+      assertEquals([subject, id, ttl, rollup], ["catga.shop.at.Short.a=2Eb", "e:here.1:0", undefined, true]);
       assertEquals(schedule, { at: 1_500, zone: undefined, target: "catga.shop.log.Short", ttl: 150_000 });
     });
 

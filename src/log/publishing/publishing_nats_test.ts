@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, command, event, type Result } from "../../../mod.ts";
-import { NatsEventLog } from "../../nats/open.ts";
+import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { readAll } from "../../../test/support/read_log.ts";

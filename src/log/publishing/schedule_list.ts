@@ -1,6 +1,7 @@
 /** What is scheduled for later: the messages under subjects of schedules that still fire. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { readScheduleSubject } from "../format/names.ts";
+import { parseCron } from "../../data/cron.ts";
+import { readScheduleSubject, schedulePattern } from "../format/names.ts";
 import { markOf } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
@@ -14,10 +15,21 @@ export interface PendingSchedule {
   readonly since: string;
 }
 
+/** The time at which it is due next, in ms since 1970; `undefined` for a cron that only the server can read. */
+export function nextOf({ when, zone }: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
+  const at = Date.parse(when);
+  if (!Number.isNaN(at) && !/\s/.test(when)) return at;
+  try {
+    return parseCron(when, zone).next(now);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Reads them in the order in which they were made. */
 export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
   for (let from = 1;;) {
-    const messages = await stream.read(`catga.${namespace}.at.>`, { from });
+    const messages = await stream.read(schedulePattern(namespace), { from });
     for (const message of messages) {
       const pending = pendingOf(namespace, message);
       if (pending !== undefined) yield pending;

@@ -1,6 +1,8 @@
 /**
  * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs joins that run,
  * and who asks for one whose handler goes on after its timeout waits for its end.
+ *
+ * Over 400 lines: the states of a run, and the answer that each makes.
  */
 import type { MaybePromise } from "../../contract/schema.ts";
 import { ALONE } from "../../contract/send_options.ts";
@@ -14,16 +16,20 @@ import { messageId } from "../format/commit.ts";
 import {
   type BatchAnswer,
   type FailedRun,
+  MAX_ANSWER_CODE,
+  MAX_ANSWER_MESSAGE,
   readBatchRequest,
   readRunRequest,
+  type RunAnswer,
   type RunRequest,
   STILL_RUNNING,
 } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
-import { answerTo, DEPOSED, failureAnswer, lastAnswer } from "./run_answer.ts";
 import { RunEnvelope } from "./run_envelope.ts";
+import { causeText } from "../../data/cause_text.ts";
+import type { Result } from "../../contract/result.ts";
 
 /** Options of the runs of a category. */
 export interface SubscriptionRunsOptions {
@@ -357,3 +363,61 @@ class MemberRun {
 
 /** How long before its own deadline a request gives up waiting, in ms: the leader still gets the answer. */
 const MARGIN = 50;
+
+/** The message was handled. */
+export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
+/** The message was not run: the node knows of a later leader. */
+export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
+
+/**
+ * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt; a refusal, and
+ * a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw; `outage`: for how long what the handler
+ * calls may be out of reach, in ms.
+ */
+export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
+  if (outcome instanceof Refusal) return outcome;
+  if (outcome.ok) return DONE;
+  // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
+  if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
+    return outcome;
+  }
+  const { error } = outcome;
+  if (error.details === ALONE) return new Refusal("DRAINING", ctx);
+  const answer = failureAnswer(error, causes);
+  if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
+  const [code, message, final, cause = null] = answer;
+  return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
+}
+
+/** An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another version, which does not know the handler's settings. */
+export function lastAnswer(outcome: Outcome): Outcome {
+  if (outcome instanceof Refusal) return outcome;
+  if (!outcome.ok) {
+    const { code, message, node, cause } = outcome.error;
+    return code === "TIMEOUT"
+      ? { ok: false, error: new CatgaError(code, message, { node, cause, final: true }) }
+      : outcome;
+  }
+  // `answerTo` made it
+  const value = outcome.value as RunAnswer;
+  return typeof value === "number" || value[4] !== undefined
+    ? outcome
+    : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
+}
+
+/** A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its own stack. */
+export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
+  const { code, message, final } = error;
+  const text = cut(message, MAX_ANSWER_MESSAGE);
+  const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;
+  const cause = causes ? causeText(error.cause ?? error) : undefined;
+  return cause === undefined ? answer : [...answer, cause];
+}
+
+/** A text that is well-formed, and not too long. */
+function cut(text: string, most: number): string {
+  return (text.length > most ? text.slice(0, most) : text).toWellFormed();
+}
+
+/** With these codes the wait for another's claim fails. */
+const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);

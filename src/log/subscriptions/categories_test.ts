@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { endOf, positionOf } from "../format/position.ts";
+import { endOf, positionOf } from "../format/group_text.ts";
 import { Categories } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 

@@ -5,7 +5,7 @@ import { messageId, readMessageId, type StoredState } from "../format/commit.ts"
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { messagePattern } from "../format/names.ts";
-import { endOf, sequenceOf } from "../format/position.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { LogHost } from "../log_host.ts";
 import { barrier } from "./barrier.ts";
 import type { CapableNode } from "./leader_order.ts";

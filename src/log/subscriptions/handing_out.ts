@@ -3,17 +3,21 @@
  * it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { jittered, type Timer } from "../../ports/clock.ts";
+import { type Clock, jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";
-import type { Categories } from "./categories.ts";
-import type { Category } from "./category.ts";
-import { afterFailure } from "./after_failure.ts";
+import type { Categories, Category } from "./categories.ts";
+import {
+  afterFailure,
+  outcomeOf,
+  outcomeOfError,
+  outcomesOf,
+  type RunFailure,
+  type RunOutcome,
+} from "./after_failure.ts";
 import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
-import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "./run_outcome.ts";
 import type { SubscriptionStore } from "./store.ts";
-import { Waiting } from "./waiting.ts";
 
 /** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
@@ -338,3 +342,40 @@ const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put asi
 const REFUSED = [50, 2_000] as const;
 /** How many messages that failed wait in memory at most. */
 const MOST_WAITING = 2_000;
+
+/** The messages that wait. */
+export class Waiting {
+  readonly #clock: Clock;
+  readonly #onDue: (item: Item) => void;
+  readonly #timers = new Map<Timer, readonly [item: Item, due: number]>();
+
+  constructor(clock: Clock, onDue: (item: Item) => void) {
+    this.#clock = clock;
+    this.#onDue = onDue;
+  }
+
+  get size(): number {
+    return this.#timers.size;
+  }
+
+  /** Calls back with a message after `ms`. */
+  add(item: Item, ms: number): void {
+    // not in the background: a process in memory does not end before the next attempt
+    const timer = this.#clock.after(ms, () => {
+      this.#timers.delete(timer);
+      this.#onDue(item);
+    });
+    this.#timers.set(timer, [item, this.#clock.monotonic() + ms]);
+  }
+
+  /** Items that wait, and when their pause ends, by the monotonic clock. */
+  get items(): Iterable<readonly [item: Item, due: number]> {
+    return this.#timers.values();
+  }
+
+  /** Calls back no more. */
+  close(): void {
+    for (const timer of this.#timers.keys()) timer.cancel();
+    this.#timers.clear();
+  }
+}

@@ -5,12 +5,11 @@
  *
  * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */
-import { Fifo } from "../../data/fifo.ts";
+import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
-import { DueHeap } from "./due_heap.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
 
@@ -130,11 +129,6 @@ export class Ledger {
   /** Requests up to this sequence are carried out. */
   get upTo(): number {
     return this.#upTo;
-  }
-
-  /** When the next parked message is due, in ms since 1970. */
-  get nextDue(): number | undefined {
-    return this.#due.first;
   }
 
   /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */

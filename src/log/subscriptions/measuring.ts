@@ -5,7 +5,7 @@
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName } from "../format/names.ts";
-import { sequenceOf } from "../format/position.ts";
+import { sequenceOf } from "../format/group_text.ts";
 
 /** Options of {@link Measuring}. */
 export interface MeasuringOptions {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../../contract/observer.ts";
 import type { LogState, StoredMessage } from "../../ports/event_log.ts";
-import { endOf } from "../format/position.ts";
+import { endOf } from "../format/group_text.ts";
 import { Measuring } from "./measuring.ts";
 
 const STATE: LogState = { created: "c", first: 1, last: 100, messages: 100, bytes: 10, maxBytes: undefined, now: 0 };

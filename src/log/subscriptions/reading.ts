@@ -1,13 +1,14 @@
 /** How a leader reads the log: the messages of its categories from its position on, each once. */
-import { Fifo } from "../../data/fifo.ts";
+import { Fifo } from "../../data/queues.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { withoutEvents } from "../format/entity_group.ts";
 import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, readEntitySubject } from "../format/names.ts";
-import { endOf, positionOf, sequenceOf } from "../format/position.ts";
+import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
 
 /** Options of a {@link Reading}. */
 export interface ReadingOptions {
@@ -56,6 +57,8 @@ export class Reading {
   #reader: LogReader | undefined;
   /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
+  /** For the stream of entities: returns true for a message without events of these categories. */
+  #isForeign: ((data: Uint8Array) => boolean) | undefined;
   /** Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
   #behindLoss: ReadingPlace | undefined;
   /** Messages that came while reading was paused, or before these were read. */
@@ -103,6 +106,7 @@ export class Reading {
     this.#move(from);
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
+    this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;
     this.#held = new Fifo();
     this.#paused = false;
     const sequence = sequenceOf(from.read);
@@ -247,7 +251,7 @@ export class Reading {
     const { sequence, time } = message;
     if (sequence <= sequenceOf(this.#read)) return;
     const { namespace, onMessages, onGarbage, onNewer } = this.#options;
-    const group = readGroup(namespace, message);
+    const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
     if (!isReadable(group) && group.version !== undefined) {
       this.close();
       onNewer(group);

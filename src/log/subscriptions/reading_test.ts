@@ -12,7 +12,8 @@ import type {
   StoredMessage,
 } from "../../ports/event_log.ts";
 import { groupText, itemText } from "../format/group.ts";
-import { endOf, sequenceOf } from "../format/position.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
+import { entitiesName, logName } from "../format/names.ts";
 import { Reading } from "./reading.ts";
 
 describe("Reading", () => {
@@ -122,6 +123,16 @@ describe("Reading", () => {
     });
   });
 
+  it("a message of an entity without an event that is followed is passed by without being parsed", () => {
+    const { reading, reader, got } = start({ stream: entitiesName("shop"), category: "Cart.Paid" });
+    const text = (event: string) => `[1,"n.1",7,0,[0,["Pay","i",1]],["${event}",1]`;
+    reader.message(1, "catga.shop.entity.Cart.7", `${text("Noted")}, never ends`);
+    reader.message(2, "catga.shop.entity.Cart.7", `${text("Paid")}]`);
+    assertEquals({ got, read: reading.read }, { got: [2], read: endOf(2) });
+    reader.message(3, "catga.shop.entity.Cart.7", `${text("Paid")}, never ends`);
+    assertEquals(got, [2, "it is not a JSON array"]);
+  });
+
   it("does not read all that waits in one turn of the event loop", () => {
     const parts = start({ onMessages: () => void (parts.clock.ms += 2) });
     const { reading, reader, got, clock } = parts;
@@ -139,7 +150,12 @@ describe("Reading", () => {
 
 /** A reading of a stream whose messages a test gives. */
 function start(
-  { onMessages, settled = () => true }: { onMessages?: (sequence: number) => void; settled?: () => boolean } = {},
+  { onMessages, settled = () => true, stream = logName("shop"), category = "Placed" }: {
+    readonly onMessages?: (sequence: number) => void;
+    readonly settled?: () => boolean;
+    readonly stream?: string;
+    readonly category?: string;
+  } = {},
 ) {
   const clock = new TurnClock();
   const reader = new ScriptedReader();
@@ -148,6 +164,7 @@ function start(
     clock,
     // only these are called
     stream: {
+      name: stream,
       follow: (options: FollowOptions) => reader.follow(options),
       state: () => Promise.resolve(STATE),
       last: () => Promise.resolve(undefined),
@@ -164,7 +181,7 @@ function start(
     settled,
     fault: (error) => got.push(String(error)),
   }, { created: "first", read: 0, time: 0 });
-  reading.follow(["Placed"]);
+  reading.follow([category]);
   return { reading, reader, got, clock };
 }
 
@@ -172,6 +189,11 @@ const STATE: LogState = { created: "first", first: 1, last: 9, messages: 9, byte
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
+}
+
+function textOf(sequence: number): string {
+  const head = { endpoint: "here.1", first: sequence, sentAt: 0, keep: undefined, schedule: undefined };
+  return groupText(head, itemText({ text: `${sequence}`, key: undefined, id: undefined, meta: undefined }));
 }
 
 class ScriptedReader implements LogReader {
@@ -186,11 +208,8 @@ class ScriptedReader implements LogReader {
     return this;
   }
 
-  message(sequence: number): void {
-    const head = { endpoint: "here.1", first: sequence, sentAt: 0, keep: undefined, schedule: undefined };
-    const item = itemText({ text: `${sequence}`, key: undefined, id: undefined, meta: undefined });
-    const data = encode(groupText(head, item));
-    const message: StoredMessage = { sequence, subject: "catga.shop.log.Placed", time: 1, data, headers: undefined };
+  message(sequence: number, subject = "catga.shop.log.Placed", text = textOf(sequence)): void {
+    const message: StoredMessage = { sequence, subject, time: 1, data: encode(text), headers: undefined };
     this.#options!.onMessage(message);
   }
 

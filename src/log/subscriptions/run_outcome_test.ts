@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { STILL_RUNNING } from "../format/run_request.ts";
-import { outcomeOf, outcomeOfError, outcomesOf } from "./run_outcome.ts";
+import { outcomeOf, outcomeOfError, outcomesOf } from "./after_failure.ts";
 
 describe("outcomeOf", () => {
   it("reads the answers of nodes", () => {

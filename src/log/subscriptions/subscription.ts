@@ -9,7 +9,7 @@ import { delay } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
-import { endOf } from "../format/position.ts";
+import { endOf } from "../format/group_text.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_order.ts";

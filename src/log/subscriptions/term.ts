@@ -10,7 +10,7 @@ import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
-import { endOf, sequenceOf } from "../format/position.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import type { CapableNode } from "./leader_order.ts";
 import { Categories } from "./categories.ts";

@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category } from "./category.ts";
+import { Category } from "./categories.ts";
 import { Item } from "./item.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
-import { Waiting } from "./waiting.ts";
+import { Waiting } from "./handing_out.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
 const CATEGORY = new Category(SUBSCRIPTION, "Placed", DEFAULT_SETTINGS, { floor: 0, timeout: 1_000 });

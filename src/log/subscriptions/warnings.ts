@@ -6,7 +6,7 @@ import { CatgaError } from "../../error.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
-import type { Category } from "./category.ts";
+import type { Category } from "./categories.ts";
 
 /** The observations of one subscription. */
 export class Warnings {

@@ -3,7 +3,7 @@ import { type Clock, Deadlined, type DeadlineWheel, delay } from "../../ports/cl
 import type { Bucket, Change, Entry } from "../../ports/key_value_store.ts";
 import type { Liveness } from "../../dispatch/context_host.ts";
 import { readClaim, type RunningClaim } from "./claim_record.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError } from "../../error.ts";
 
 /** How a claim ended: another entry, none (`undefined`), or the same entry whose holder is gone. */
 type ClaimChange =
@@ -154,22 +154,17 @@ export class KeyWatch {
 
 // How long the sender of an idempotent command waits: until its deadline, its signal, or the end of the store.
 
-/** One caller's deadline. Whoever makes it disposes of it. */
+/** One caller's deadline. Whoever makes it disposes of it, and has it aborted when the sender gives up. */
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
-  readonly #signal: AbortSignal;
-  readonly #rejects = new Set<(reason: CatgaError) => void>();
-  readonly #onAbort = () => this.abort(reasonOf(this.#signal));
-  #over: CatgaError | undefined;
+  #reject: ((reason: CatgaError) => void) | undefined = undefined;
+  #over: CatgaError | undefined = undefined;
 
-  /** Over with `TIMEOUT` at `due` of the monotonic clock, or with the signal's reason, whichever comes first. */
-  constructor(wheel: DeadlineWheel, { due, signal }: { due: number; signal: AbortSignal }) {
+  /** Over with `TIMEOUT` at `due` of the monotonic clock. */
+  constructor(wheel: DeadlineWheel, due: number) {
     super(due);
     this.#wheel = wheel;
-    this.#signal = signal;
     wheel.add(this);
-    if (signal.aborted) this.#onAbort();
-    else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   /** Why the caller waits no longer; `undefined` while it waits. */
@@ -184,28 +179,24 @@ export class CallerDeadline extends Deadlined implements Disposable {
   override abort(reason: CatgaError): void {
     if (this.#over !== undefined) return;
     this.#over = reason;
-    for (const reject of this.#rejects) reject(reason);
+    this.#reject?.(reason);
     this[Symbol.dispose]();
   }
 
   /**
    * Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then.
+   * One call at a time.
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#over !== undefined) reject(this.#over);
-      this.#rejects.add(reject);
-      work.then(resolve, reject).finally(() => this.#rejects.delete(reject));
+      this.#reject = reject;
+      work.then(resolve, reject);
     });
   }
 
   [Symbol.dispose](): void {
     this.#wheel.delete(this);
-    this.#signal.removeEventListener("abort", this.#onAbort);
-    this.#rejects.clear();
+    this.#reject = undefined;
   }
-}
-
-function reasonOf({ reason }: AbortSignal): CatgaError {
-  return isCatgaError(reason) ? reason : new CatgaError("CANCELLED", "the sender gave up", { cause: reason });
 }

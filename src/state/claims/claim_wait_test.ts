@@ -24,8 +24,7 @@ async function setUp(...gone: boolean[]) {
     },
   };
   const wait = new ClaimWait(clock, liveness, () => Promise.resolve(bucket));
-  const due = clock.monotonic() + 30_000;
-  const deadline = new CallerDeadline(new DeadlineWheel(clock), { due, signal: new AbortController().signal });
+  const deadline = new CallerDeadline(new DeadlineWheel(clock), clock.monotonic() + 30_000);
   const change = wait.change(bucket, entry, claim, deadline);
   return { harness, bucket, entry, checks, change };
 }

@@ -15,6 +15,7 @@ import {
 } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { type AnswerTimeouts, type JumpWatch, type Leased, LeasedEntry } from "../store/lease.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
@@ -41,7 +42,7 @@ export type Ending = "done" | "lost" | "unknown";
 
 /** Dependencies of a {@link HeldClaim}. */
 export interface ClaimStore {
-  readonly bucket: () => Promise<Bucket>;
+  readonly bucket: () => MaybePromise<Bucket>;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   readonly jumps: JumpWatch;
@@ -130,7 +131,7 @@ export class HeldClaim extends Deadlined implements Leased {
     const { clock, random, closing } = this.#store;
     this.#stop();
     // a renewal under way changes the revision
-    await this.#renewing;
+    if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
       try {

@@ -16,7 +16,7 @@ import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
-import { type Acquired, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
+import { type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
 /** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions {
@@ -69,44 +69,40 @@ export class IdempotencyStore implements Claims {
   readonly #store: ClaimStore;
   /** The nonces of this process's attempts under way: a claim of this process with another nonce has no holder. */
   readonly #attempts = new Set<string>();
+  /** Beginning of its nonces; no other process has it. */
+  readonly #own: string;
+  #made = 0;
   readonly #closing = new AbortController();
   readonly #bucket: () => Promise<Bucket>;
+  #opened: Bucket | undefined;
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
     const { clock, random, observer, liveness } = options;
     this.#wheel = new DeadlineWheel(clock);
+    this.#own = token(random, 12);
     this.#bucket = openOnce(options.bucket);
     const [jumps, answers] = [new JumpWatch(clock), new AnswerTimeouts(clock)];
     const { signal: closing } = this.#closing;
-    this.#store = { bucket: this.#bucket, clock, wheel: this.#wheel, jumps, answers, random, observer, closing };
+    const bucket = () => this.#opened ?? this.#bucket();
+    this.#store = { bucket, clock, wheel: this.#wheel, jumps, answers, random, observer, closing };
     this.#wait = new ClaimWait(clock, liveness, this.#bucket);
   }
 
-  async guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>> {
+  guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>> {
     const { contract, id } = claimant;
-    const { random, endpoint, observer } = this.#options;
-    if (this.#closing.signal.aborted) return { ok: false, error: claimsClosed() };
-    const nonce = token(random, 12);
+    if (this.#closing.signal.aborted) return Promise.resolve({ ok: false, error: claimsClosed() });
+    const [nonce, { endpoint }] = [this.#own + ++this.#made, this.#options];
     let claim: RunningClaim;
     try {
       claim = { state: "running", fingerprint: fingerprint(claimant.payload), nonce, endpoint };
     } catch (cause) {
-      return { ok: false, error: cannotBeSent(cause, "INVALID_MESSAGE", "the payload", contract) };
+      return Promise.resolve({ ok: false, error: cannotBeSent(cause, "INVALID_MESSAGE", "the payload", contract) });
     }
-    const deadline = new CallerDeadline(this.#wheel, claimant);
+    const deadline = new CallerDeadline(this.#wheel, claimant.due);
+    claimant.adopt(deadline);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
-    const attempt: Attempt = { key, claim, text, claimant, run, deadline, ran: "new" };
-    this.#attempts.add(nonce);
-    try {
-      return await this.#settle(attempt);
-    } catch (error) {
-      const { ran, deadline: { over } } = attempt;
-      return withoutResult(claimant, error, { ran, over, observer });
-    } finally {
-      this.#attempts.delete(nonce);
-      deadline[Symbol.dispose]();
-    }
+    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new" });
   }
 
   async forgetFailure(contract: string, id: string): Promise<void> {
@@ -120,24 +116,33 @@ export class IdempotencyStore implements Claims {
     return Promise.resolve();
   }
 
-  /** Takes steps until there is a result. Rejects when the caller gives up, and with errors of the store that last. */
+  /** Takes steps until there is a result, the caller gives up, or an error of the store lasts. */
   async #settle(attempt: Attempt): Promise<Result<unknown>> {
-    const [{ clock, random }, { deadline }] = [this.#options, attempt];
-    const bucket = await deadline.wait(this.#bucket());
-    let found: Entry | undefined;
-    for (let failures = 0;;) {
-      try {
-        const step: Step = found === undefined
-          ? await this.#claim(attempt, bucket)
-          : await this.#consider(attempt, bucket, found);
-        if ("result" in step) return step.result;
-        found = step.found;
-      } catch (error) {
-        if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
-        // if the claim was written all the same, the next step finds it by its nonce
-        await deadline.wait(delay(clock, backoff(random, failures++, 50, 1_000)));
-        found = undefined;
+    const { claimant, claim: { nonce }, deadline } = attempt;
+    const { clock, random, observer } = this.#options;
+    this.#attempts.add(nonce);
+    try {
+      const bucket = this.#opened ??= await deadline.wait(this.#bucket());
+      let found: Entry | undefined;
+      for (let failures = 0;;) {
+        try {
+          const step: Step = found === undefined
+            ? await this.#claim(attempt, bucket)
+            : await this.#consider(attempt, bucket, found);
+          if ("result" in step) return step.result;
+          found = step.found;
+        } catch (error) {
+          if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
+          // if the claim was written all the same, the next step finds it by its nonce
+          await deadline.wait(delay(clock, backoff(random, failures++, 50, 1_000)));
+          found = undefined;
+        }
       }
+    } catch (error) {
+      return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, observer });
+    } finally {
+      this.#attempts.delete(nonce);
+      deadline[Symbol.dispose]();
     }
   }
 
@@ -145,8 +150,8 @@ export class IdempotencyStore implements Claims {
   async #claim(attempt: Attempt, bucket: Bucket): Promise<Step> {
     const { key, text, claimant, deadline } = attempt;
     if (attempt.ran !== "here") {
-      const acquired = await this.#acquire(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
-      if (acquired !== undefined) return await this.#runClaimed(attempt, acquired);
+      const step = await this.#runUnder(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
+      if (step !== undefined) return step;
     }
     const found = await deadline.wait(bucket.get(key));
     if (found !== undefined || attempt.ran !== "here") return { found };
@@ -177,36 +182,34 @@ export class IdempotencyStore implements Claims {
   async #takeOver(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
     const { key, text, deadline } = attempt;
     const replace = () => bucket.update(key, text, found.revision, { ttl: LEASE });
-    const acquired = await this.#acquire(attempt, bucket, replace);
-    if (acquired !== undefined) return await this.#runClaimed(attempt, acquired);
-    return { found: await deadline.wait(bucket.get(key)) };
+    return await this.#runUnder(attempt, bucket, replace) ?? { found: await deadline.wait(bucket.get(key)) };
   }
 
-  /** Writes the claim. `undefined` when another attempt was faster, or the claim is too old by now to run under. */
-  async #acquire(
-    { key, deadline }: Attempt,
+  /**
+   * Writes the claim, runs the handler under it, then records its result or frees the id. `undefined` when another
+   * attempt was faster, or the claim is too old by now to run under.
+   */
+  async #runUnder(
+    attempt: Attempt,
     bucket: Bucket,
     write: () => Promise<number | undefined>,
-  ): Promise<Acquired | undefined> {
+  ): Promise<Step | undefined> {
+    const { key, claim, claimant, deadline } = attempt;
     const { clock } = this.#options;
+    if (deadline.over !== undefined) throw deadline.over;
     const sent = stamp(clock);
     const writing = write();
+    let revision: number | undefined;
     try {
-      const revision = await deadline.wait(writing);
-      // too old if this process, or the store, stood still
-      if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
-      return { revision, sent };
+      revision = await deadline.wait(writing);
     } catch (error) {
       if (deadline.over !== undefined) removeLater(bucket, key, writing);
       throw error;
     }
-  }
-
-  /** Runs the handler under a claim of this attempt, then records its result or frees the id. */
-  async #runClaimed(attempt: Attempt, acquired: Acquired): Promise<Step> {
-    const { key, claim, claimant, deadline } = attempt;
-    const { clock } = this.#options;
-    const held = new HeldClaim(this.#store, key, claim, acquired, (why) => claimant.lost(claimLost(claimant, why)));
+    // too old if this process, or the store, stood still
+    if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
+    const onLost = (why: string) => claimant.lost(claimLost(claimant, why));
+    const held = new HeldClaim(this.#store, key, claim, { revision, sent }, onLost);
     // after a pause of this process the deadline's timer may run last
     if (clock.monotonic() >= claimant.due) deadline.expire();
     if (deadline.over !== undefined) {
@@ -215,7 +218,15 @@ export class IdempotencyStore implements Claims {
       throw deadline.over;
     }
     attempt.ran = "here";
-    const result = await this.#run(attempt, held);
+    let result: Result<unknown>;
+    try {
+      const ran = attempt.run(held.fence, () => held.check());
+      result = ran instanceof Promise ? await ran : ran;
+    } catch (error) {
+      const { contract, id } = claimant;
+      this.#options.observer({ type: "handler-failed", contract, id, error });
+      result = fail("HANDLER_FAILED", `the handler of ${contract} threw (message ${id})`, { cause: error });
+    }
     held.check();
     if (!result.ok && !result.error.final) {
       // if the store does not answer, the lease ends
@@ -223,44 +234,32 @@ export class IdempotencyStore implements Claims {
       // the run may have failed because its signal aborted: the result is that of the attempt which has the claim
       return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
-    const { ending, text } = await this.#record(held, claim, claimant, result);
+    return await this.#record(held, claim, claimant, result);
+  }
+
+  /** Keeps a result for the claimant's ttl; in place of one that cannot be kept, the failure that says so. */
+  async #record(held: HeldClaim, claim: RunningClaim, claimant: Claimant, result: Result<unknown>): Promise<Step> {
+    const { contract, id, ttl } = claimant;
+    let text: string;
+    let ending: Ending;
+    try {
+      text = writeDone(claim, result, Infinity);
+      ending = await held.keep(text, ttl);
+    } catch (error) {
+      let short = result;
+      if (isCatgaError(error) && result.ok) {
+        short = unfit(error, `${contract} (id ${id.slice(0, 80)}) has run, but its result cannot be kept`);
+        this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error: short.error });
+      }
+      text = writeDone(claim, short, SHORT_ERROR);
+      ending = await held.keep(text, ttl);
+    }
     if (ending === "lost") return { found: undefined };
     if (ending === "unknown") {
       return { result: outcomeUnknown(claimant, "the store does not say whether its result was kept") };
     }
-    // the result as other attempts will read it; `#record` wrote a DoneClaim
+    // the result as other attempts will read it: the text is that of a DoneClaim
     return { result: resultOf(readClaim(text) as DoneClaim) };
-  }
-
-  async #run(attempt: Attempt, held: HeldClaim): Promise<Result<unknown>> {
-    try {
-      return await attempt.run(held.fence, () => held.check());
-    } catch (error) {
-      const { contract, id } = attempt.claimant;
-      this.#options.observer({ type: "handler-failed", contract, id, error });
-      return fail("HANDLER_FAILED", `the handler of ${contract} threw (message ${id})`, { cause: error });
-    }
-  }
-
-  /** Keeps a result for the claimant's ttl; in place of one that cannot be kept, the failure that says so. */
-  async #record(
-    held: HeldClaim,
-    claim: RunningClaim,
-    { contract, id, ttl }: Claimant,
-    result: Result<unknown>,
-  ): Promise<{ ending: Ending; text: string }> {
-    const keep = async (what: Result<unknown>, limit: number) => {
-      const text = writeDone(claim, what, limit);
-      return { ending: await held.keep(text, ttl), text };
-    };
-    try {
-      return await keep(result, Infinity);
-    } catch (error) {
-      if (!isCatgaError(error) || !result.ok) return await keep(result, SHORT_ERROR);
-      const instead = unfit(error, `${contract} (id ${id.slice(0, 80)}) has run, but its result cannot be kept`);
-      this.#options.observer({ type: "fault", during: `keeping a result of ${contract}`, error: instead.error });
-      return await keep(instead, SHORT_ERROR);
-    }
   }
 }
 

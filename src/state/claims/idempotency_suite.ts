@@ -2,6 +2,7 @@
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import type { Bucket } from "../../ports/key_value_store.ts";
+import { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
@@ -229,9 +230,9 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     it("CANCELLED: a waiting attempt's sender gives up", async () => {
       const [first, second] = stores();
       const { run, result } = await begin(first, "a");
-      const caller = new AbortController();
-      const waiting = guard(second, "a", handler(), { signal: caller.signal });
-      caller.abort();
+      let giveUp = (_: CatgaError) => {};
+      const waiting = guard(second, "a", handler(), { adopt: (attempt) => giveUp = (reason) => attempt.abort(reason) });
+      giveUp(new CatgaError("CANCELLED", "the sender gave up"));
       assertEquals((await harness.until(waiting)).error?.code, "CANCELLED");
       run.end(1);
       await harness.until(result);

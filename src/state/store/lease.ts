@@ -6,6 +6,7 @@
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { isForbidden } from "../../ports/transport.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 
 /** How long before the end of its ttl a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
@@ -147,7 +148,7 @@ export function isAmbiguous(error: unknown): boolean {
 interface LeasingStore {
   readonly clock: Clock;
   readonly answers: AnswerTimeouts;
-  bucket(): Promise<Bucket>;
+  bucket(): MaybePromise<Bucket>;
 }
 
 /** The entry, and what is known about it. */
@@ -225,7 +226,8 @@ export class LeasedEntry {
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
   ): Promise<"written" | Gone> {
     const { clock, answers } = this.#store;
-    const bucket = await this.#store.bucket();
+    const opening = this.#store.bucket();
+    const bucket = opening instanceof Promise ? await opening : opening;
     while (true) {
       const sent = stamp(clock);
       const written = await write(bucket, this.#revision);

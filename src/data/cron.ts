@@ -8,11 +8,12 @@ export interface Cron {
 
 /**
  * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
- * of months and days, ranges, steps, lists. A day fits when both of its fields do, or one of them if neither is `*`.
+ * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when both of its fields do, or one of them if neither is `*`.
  * Throws a `RangeError` for another pattern, or an unknown time zone.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
-  const fields = pattern.trim().split(/\s+/);
+  const trimmed = pattern.trim();
+  const fields = (NAMED.get(trimmed) ?? trimmed).split(/\s+/);
   if (fields.length !== FIELDS.length) {
     throw new RangeError(`cron has six fields, from seconds to days of the week; got ${JSON.stringify(pattern)}`);
   }
@@ -41,6 +42,16 @@ export function parseCron(pattern: string, zone = "UTC"): Cron {
     },
   };
 }
+
+const NAMED: ReadonlyMap<string, string> = new Map([
+  ["@yearly", "0 0 0 1 1 *"],
+  ["@annually", "0 0 0 1 1 *"],
+  ["@monthly", "0 0 0 1 * *"],
+  ["@weekly", "0 0 0 * * 0"],
+  ["@daily", "0 0 0 * * *"],
+  ["@midnight", "0 0 0 * * *"],
+  ["@hourly", "0 0 * * * *"],
+]);
 
 const MINUTE = 60_000;
 const HOUR = 3_600_000;

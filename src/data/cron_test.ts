@@ -56,6 +56,17 @@ describe("cron", () => {
     assertEquals(next("0 0 0 * * sun", "2026-01-01T00:00:00Z", 2), ["2026-01-04T00:00:00Z", "2026-01-11T00:00:00Z"]);
   });
 
+  it("next: names of whole hours, days, weeks, months and years", () => {
+    const at = Date.UTC(2026, 10, 22, 17, 30); // a Sunday
+    const days = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"].map((name) =>
+      new Date(parseCron(name).next(at)!).toISOString().slice(0, 13)
+    );
+    assertEquals(days, [
+      ...["2026-11-22T18", "2026-11-23T00", "2026-11-23T00", "2026-11-29T00", "2026-12-01T00"],
+      ...["2027-01-01T00", "2027-01-01T00"],
+    ]);
+  });
+
   it("next: undefined for a day that never comes", () => {
     assertEquals(next("0 0 0 31 2 *", "2026-01-01T00:00:00Z"), [undefined]);
   });
@@ -113,7 +124,7 @@ describe("cron", () => {
         "-1 * * * * *",
         "1.5 * * * * *",
         "* * * mon * *",
-        "@hourly",
+        "@often",
       ]
     ) assertThrows(() => parseCron(bad), RangeError, undefined, bad);
     assertThrows(() => parseCron("* * * * * *", "Europe/Atlantis"), RangeError);

@@ -1,0 +1,40 @@
+/** The messages of a stream, the newest first: NATS reads forward only. */
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+
+/** The messages from a sequence on that are before those of the part before this one. */
+export interface Part {
+  readonly from: number;
+  /** The newest first. */
+  readonly messages: readonly StoredMessage[];
+}
+
+/**
+ * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. Where few of them stand
+ * between others, the parts become longer. Rejects as `LogStream.read`.
+ */
+export async function* newest(
+  stream: Pick<LogStream, "read">,
+  subject: string,
+  { last, least }: { readonly last: number; readonly least: number },
+): AsyncGenerator<Part> {
+  for (let [end, width] = [last + 1, MOST]; end > least;) {
+    const from = Math.max(least, end - width);
+    const found: StoredMessage[] = [];
+    for (let at = from; at < end;) {
+      const messages = await stream.read(subject, { from: at, most: MOST });
+      for (const message of messages) if (message.sequence < end) found.push(message);
+      at = (messages.at(-1)?.sequence ?? end) + 1;
+      if (found.length >= MOST && width > MOST) break;
+    }
+    if (found.length >= MOST && width > MOST) {
+      width = MOST; // there are many here: one read has them
+      continue;
+    }
+    yield { from, messages: found.reverse() };
+    end = from;
+    if (found.length < MOST / 4) width *= 4;
+  }
+}
+
+/** Messages that are read at once. */
+const MOST = 500;

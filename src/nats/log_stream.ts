@@ -145,11 +145,10 @@ export class NatsLogStream implements LogStream {
     const { schedule, timeout } = options;
     const unsupported = schedule && this.#unsupported(schedule);
     if (unsupported) return Promise.resolve({ type: "not stored", passing: false, error: unsupported });
-    const now = this.#transport.clock.monotonic();
-    const fault = this.#faultNow(now);
+    const fault = this.#faultNow();
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
-    const due = now + timeout;
+    const due = this.#transport.clock.monotonic() + timeout;
     this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due, awaited: true });
     return promise;
   }
@@ -162,7 +161,7 @@ export class NatsLogStream implements LogStream {
   }
 
   /** Why appending does not make sense. */
-  #faultNow(now: number): Appended | undefined {
+  #faultNow(now?: number): Appended | undefined {
     this.#stream.check(now)?.catch((error) => this.#noteFault(error));
     const fault = this.#fault;
     return fault && { type: "not stored", passing: fault.retryable, error: fault };

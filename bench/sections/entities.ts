@@ -150,7 +150,10 @@ async function loading(contestants: readonly Running[], effort: Effort): Promise
   await raw.ask("grow", { entity: "behind", events: BEHIND });
   await own.ask("grow", { entity: "long", events: length });
   await own.ask("grow", { entity: "within", events: WITHIN });
-  await own.ask("grow", { entity: "behind", events: WITHIN + BEHIND });
+  await own.ask("grow", { entity: "behind", events: WITHIN });
+  // snapshots gather for 100 ms
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await own.ask("grow", { entity: "behind", events: BEHIND });
   const count = effort.count(20, 5);
   const reading = (name: string, program: Program, { way, entity, events }: Omit<Reading, "count">) => ({
     name,

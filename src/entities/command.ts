@@ -16,7 +16,7 @@ import { CatgaError } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type Found, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { type Found, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 
@@ -84,6 +84,7 @@ export class Command implements Asking, Sought {
   readonly subject: string;
   readonly entity: string;
   readonly ctx: DecidingMessage;
+  readonly id: string;
   /** When it came here, and until when it is tried, by the monotonic clock. */
   readonly arrived: number;
   readonly due: number;
@@ -102,6 +103,7 @@ export class Command implements Asking, Sought {
 
   readonly #to: Settling;
   #fingerprint: string | undefined;
+  #sendNumber: number | undefined = undefined;
 
   constructor({ host, body, subject, id, payload, ctx, to }: CommandOptions) {
     this.#host = host;
@@ -110,11 +112,12 @@ export class Command implements Asking, Sought {
     this.entity = id;
     this.#payload = payload;
     this.ctx = ctx;
+    this.id = ctx.id;
     this.arrived = host.clock.monotonic();
     this.due = dueOf(ctx, this.arrived);
     const { envelope: { send, span, call, attempt, position } } = ctx;
     this.named = send !== undefined || position !== undefined ||
-      (span === undefined && attempt === 1 && ctx.id !== call);
+      (span === undefined && attempt === 1 && this.id !== call);
     this.#to = to;
   }
 
@@ -130,12 +133,12 @@ export class Command implements Asking, Sought {
     return this.ctx.contract.name;
   }
 
-  get id(): string {
-    return this.ctx.id;
+  get send(): string {
+    return this.ctx.envelope.send ?? this.id;
   }
 
-  get send(): string {
-    return this.ctx.envelope.send ?? this.ctx.id;
+  get sendNumber(): number {
+    return this.#sendNumber ??= numberOf(this.send, numberOf(this.subject) | 0);
   }
 
   /** True if no other attempt of it was made, or will be. */
@@ -181,7 +184,7 @@ export class Command implements Asking, Sought {
   }
 
   #decided(deciding: Deciding<unknown>, on: Standing, returned: unknown): Decided {
-    const { ctx, name } = this;
+    const { ctx, name, id } = this;
     const { emitted } = deciding;
     deciding.end();
     if (ctx.aborted !== undefined) return this.#without(on, { threw: true, value: ctx.aborted });
@@ -189,7 +192,7 @@ export class Command implements Asking, Sought {
     try {
       const of = { definition: this.body.definition, id: this.entity, state: on.state };
       const { items, state, result } = emittedBy(of, { name, events: emitted, value: returned });
-      const { id, correlationId } = ctx;
+      const { correlationId } = ctx;
       const command = commandText({
         name,
         id,
@@ -224,7 +227,7 @@ export class Command implements Asking, Sought {
     const { fingerprint, result } = found.command;
     try {
       if (fingerprint !== undefined && fingerprint !== this.#print) {
-        const message = `${this.what}: its id ${this.ctx.id} is that of a command with another payload`;
+        const message = `${this.what}: its id ${this.id} is that of a command with another payload`;
         return this.reject(new CatgaError("ID_REUSED", message));
       }
       this.resolve(result === undefined ? undefined : decodeText(result));

@@ -19,7 +19,7 @@ import type { StoredMessage } from "../ports/event_log.ts";
 import { Command } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import { type EntitiesHost, PAUSE, snapshotDue, Snapshots } from "./snapshots.ts";
+import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./rounds.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
@@ -34,7 +34,7 @@ class NodeEntities implements Entities {
   readonly #stream: EntityStream;
   readonly #rounds: Rounds;
   readonly #warm = new WarmCopies();
-  /** The subjects of entities whose snapshots are due later, and when it is looked at them. */
+  /** The subjects of entities whose snapshots are due, now or later. */
   readonly #awaited = new Set<string>();
   #timer: Timer | undefined;
   /** Events that this process has emitted. */
@@ -48,7 +48,7 @@ class NodeEntities implements Entities {
     this.#rounds = new Rounds({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
-      changed: (subject, copy, now) => this.#snapshot(subject, copy, now),
+      changed: (subject, copy, now) => snapshotDue(copy, now) !== undefined && this.#awaitSnapshot(subject),
     });
   }
 
@@ -120,48 +120,35 @@ class NodeEntities implements Entities {
   }
 
   async close(): Promise<void> {
+    this.#writeSnapshots();
     this.#timer?.cancel();
     await this.#snapshots.settled();
   }
 
-  /** Writes a snapshot when as many events have come as there are between two, or when its time has come. */
-  #snapshot(subject: string, copy: EntityCopy<unknown>, at: number): void {
-    const due = snapshotDue(copy, at);
-    if (due === undefined) return;
-    if (due === "later") return this.#later(subject, copy);
-    copy.snapshot = { version: copy.version, at, awaited: false };
-    const isForgotten = async () => {
-      const stream = await this.#stream.get();
-      const last = await stream.last(subject, { latest: true });
-      return last !== undefined && this.#isForgotten(last);
-    };
-    const created = this.#stream.created();
-    const write = (created: string) => this.#snapshots.write(copy, created, isForgotten);
-    if (typeof created === "string") write(created);
-    else this.#background(created.then(write));
-  }
-
-  /** An entity that is busy no more has its snapshot, too. */
-  #later(subject: string, copy: EntityCopy<unknown>): void {
-    if (copy.snapshot.awaited) return;
-    copy.snapshot.awaited = true;
+  /** Snapshots are written together: each by itself costs two writes to the connection, as much as a dozen commands. */
+  #awaitSnapshot(subject: string): void {
     this.#awaited.add(subject);
-    const { clock } = this.#host;
-    this.#timer ??= clock.after(PAUSE, () => {
-      this.#timer = undefined;
-      const awaited = [...this.#awaited];
-      this.#awaited.clear();
-      for (const subject of awaited) {
-        const copy = this.#warm.get(subject);
-        if (copy === undefined) continue;
-        copy.snapshot.awaited = false;
-        this.#snapshot(subject, copy, clock.monotonic());
-      }
-    }, { background: true });
+    this.#timer ??= this.#host.clock.after(TOGETHER, () => this.#writeSnapshots(), { background: true });
   }
 
-  #background(work: Promise<void>): void {
-    work.catch((error) => this.#host.observer({ type: "fault", during: "writing a snapshot", error }));
+  /** Writes those that are due, and comes back for those that are due later. */
+  #writeSnapshots(): void {
+    const now = this.#host.clock.monotonic();
+    const awaited = [...this.#awaited];
+    this.#awaited.clear();
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    for (const subject of awaited) {
+      const copy = this.#warm.get(subject);
+      const due = copy && snapshotDue(copy, now);
+      if (due === "later") this.#awaitSnapshot(subject);
+      if (copy === undefined || due !== "now") continue;
+      copy.snapshot = { version: copy.version, at: now };
+      this.#snapshots.write(copy, () => this.#stream.created(), async () => {
+        const last = await (await this.#stream.get()).last(subject, { latest: true });
+        return last !== undefined && this.#isForgotten(last);
+      });
+    }
   }
 
   /** Returns true if the last message of an entity says that it is forgotten. */
@@ -210,5 +197,7 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: the id of an entity is a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
+/** In so many ms snapshots that are due gather. */
+const TOGETHER = 100;
 /** Longest id of an entity, in characters. */
 const MAX_ID = 256;

@@ -286,6 +286,27 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     });
   });
 
+  it("snapshots: one that is due when its node stops is written before that", async () => {
+    const Count = command<Record<never, never>, void>("CountAndStop", { key: () => "n" });
+    let applied = 0;
+    const Counter = entity("Stopped", { initial: () => 0 });
+    const Counted = Counter.event("Counted", (sum) => {
+      applied++;
+      return sum + 1;
+    });
+    const handlers = Counter.handle(Count, (counter) => {
+      for (let n = 0; n < 100; n++) counter.emit(Counted);
+    });
+    await using reader = await harness.start({});
+    {
+      await using app = await harness.start({ handlers });
+      unwrap(await app.send(Count, {}));
+    }
+    applied = 0;
+    assertEquals((await reader.load(Counter, "n", { latest: true })).state, 100);
+    assertEquals(applied, 0);
+  });
+
   it("snapshots of two versions stand beside each other: nodes of both begin with theirs, and read what follows", async () => {
     const Add = command<{ times: number }, number>("AddToTally", { key: () => "t" });
     const made = (version: number) => {

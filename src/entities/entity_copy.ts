@@ -1,5 +1,6 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import { applied, type EntityDefinition, type Inapplicable } from "../contract/entity_definition.ts";
+import { encodeValue } from "../data/encoding.ts";
 import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
@@ -31,14 +32,16 @@ export class EntityCopy<State> {
   epoch = -1;
   /** Commands that were stored since this time of the server, in ms since 1970, have passed by here. */
   since = Infinity;
-  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last; and whether the next one is due. */
-  snapshot = { version: 0, at: -Infinity, awaited: false };
+  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last. */
+  snapshot = { version: 0, at: -Infinity };
   #state: State;
   #version: number;
   #sequence: number;
   #mark: string;
   #time: number;
   #size: number;
+  /** Its size when its state was last measured. */
+  #measured: number;
   #forgotten = false;
 
   /** One that was read up to a message. */
@@ -50,7 +53,7 @@ export class EntityCopy<State> {
     this.#sequence = parts.sequence;
     this.#mark = parts.mark;
     this.#time = parts.time;
-    this.#size = parts.size;
+    this.#size = this.#measured = parts.size;
   }
 
   /** How many events it has had. */
@@ -162,17 +165,24 @@ export class EntityCopy<State> {
   /** Takes the changes by commands. */
   change({ state, version, sequence, mark, time, size }: Change<State>): void {
     // without events there is nothing more to keep
-    if (version > this.#version) this.#size = Math.min(LARGE, this.#size + size);
+    if (version > this.#version) this.#size += size;
     this.#state = state;
+    if (this.#size > 2 * this.#measured + SMALL) this.#measure();
     this.#version = version;
     this.#sequence = sequence;
     this.#mark = mark;
     this.#time = time;
   }
 
-  /** Its state was written, and has this length. */
-  measured(size: number): void {
-    this.#size = SMALL + size;
+  /** The length of its state: many long events may have changed few characters. */
+  #measure(): void {
+    try {
+      this.#size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);
+    } catch {
+      // a state may be anything: then it is taken to be as long as its events
+      this.#size = Math.min(LARGE, this.#size);
+    }
+    this.#measured = this.#size;
   }
 }
 
@@ -193,7 +203,7 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
 
 /** Size of an entity without events, in bytes, about. */
 const SMALL = 512;
-/** Greatest assumed size of a state that was never measured, in bytes. */
+/** Greatest assumed size of a state that cannot be written, in bytes. */
 const LARGE = 1_048_576;
 
 // Entities that a node keeps in memory: those whose commands it decided last, as far as there is room.

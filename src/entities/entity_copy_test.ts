@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
 import { encode } from "../data/encoding.ts";
 import {
@@ -10,7 +10,7 @@ import {
   readEntityMessage,
   withoutName,
 } from "../log/format/entity_group.ts";
-import { blank, type EntityCopy } from "./entity_copy.ts";
+import { blank, EntityCopy } from "./entity_copy.ts";
 
 interface All {
   readonly items: readonly string[];
@@ -114,15 +114,31 @@ describe("EntityCopy", () => {
     assertEquals([copy, other].map(({ state }) => Object.isFrozen(state.items)), [true, true]);
   });
 
-  it("its size grows with what it has read, to 1 MiB until it was measured", () => {
+  it("its size is about that of its state, however long the messages were that made it", () => {
     const copy = filled();
-    const empty = blank(definition, "b").size;
-    assertEquals(copy.size - empty, 100);
-    copy.take(put(2, "z"), { ...at(9), size: 2_000_000 });
+    for (let n = 2; n < 100; n++) copy.take(put(n, "z"), { ...at(7 + n), size: 200 });
+    // 412 characters of 100 items, and 19,600 of messages
+    assertLess(copy.size, 2_500);
+    copy.take(put(100, "z".repeat(2_000_000)), { ...at(107), size: 2_000_100 });
+    assertGreater(copy.size, 2_000_000);
+  });
+
+  it("its size grows with what it has read, to 1 MiB if its state cannot be written", () => {
+    const { "~entity": odd } = entity("Box", { initial: (): unknown => () => {} });
+    const copy = new EntityCopy(odd, "b", { state: () => {}, version: 0, sequence: 0, mark: "", time: 0, size: 512 });
+    const changed = (version: number, size: number) =>
+      copy.change({ ...at(7 + version), version, mark: `a.b.${version}`, state: () => {}, size });
+    changed(1, 1_700);
+    assertEquals(copy.size, 2_212);
+    changed(2, 2_000_000);
     assertEquals(copy.size, 1_048_576);
-    copy.measured(5_000_000);
-    assertEquals(copy.size - empty, 5_000_000);
-    copy.take(message(3, { name: "", id: "s1" }), at(10));
-    assertEquals(copy.size - empty, 5_000_000);
+  });
+
+  it("its size stays as it is if a message has no events", () => {
+    const copy = filled();
+    const { size } = copy;
+    assertEquals(size - blank(definition, "b").size, 100);
+    copy.take(message(2, { name: "", id: "s1" }), at(10));
+    assertEquals(copy.size, size);
   });
 });

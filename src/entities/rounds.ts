@@ -336,7 +336,7 @@ export class Rounds {
 
   #appending({ entries, copy }: Message, now: number): ConditionalAppend {
     const { due } = entries[0].command;
-    return { due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
+    return { now, due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
   }
 
   /**
@@ -457,7 +457,7 @@ export class Rounds {
     copy.change({ version, state, sequence, mark, time: stream.timeAt(now), size: text.length });
     warm.keep(subject, copy);
     for (const { command, decided } of entries) {
-      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence);
+      if (decided.command !== undefined && !command.only) commands.note(command, decided.count > 0, sequence, now);
       if (!command.settled) command.settle(decided);
     }
     changed(subject, copy, now);

@@ -45,20 +45,15 @@ export class Snapshots {
   }
 
   /** Writes a snapshot in the background, unless one of this entity is being written. */
-  write<State>(copy: EntityCopy<State>, created: string, isForgotten: () => Promise<boolean>): void {
+  write<State>(
+    copy: EntityCopy<State>,
+    created: () => string | Promise<string>,
+    isForgotten: () => Promise<boolean>,
+  ): void {
     const { definition: { name, version }, id } = copy;
     const key = snapshotKey(name, id, version);
     if (this.#writing.has(key)) return;
-    let text: string;
-    try {
-      text = snapshotText(copy, created);
-    } catch (error) {
-      // a state may be anything: then it is made of all events
-      return this.#report(`writing the snapshot of ${name} ${id}`, error);
-    }
-    copy.measured(text.length);
-    if (text.length > MOST_CHARS) return;
-    const writing = this.#put(key, text, isForgotten)
+    const writing = this.#write(key, copy, created, isForgotten)
       .catch((error) => this.#report(`writing the snapshot of ${name} ${id}`, error))
       .finally(() => this.#writing.delete(key));
     this.#writing.set(key, writing);
@@ -78,8 +73,16 @@ export class Snapshots {
   }
 
   /** One that was written while its entity was forgotten is removed again. */
-  async #put(key: string, text: string, isForgotten: () => Promise<boolean>): Promise<void> {
-    const bucket = await this.#open();
+  async #write<State>(
+    key: string,
+    copy: EntityCopy<State>,
+    created: () => string | Promise<string>,
+    isForgotten: () => Promise<boolean>,
+  ): Promise<void> {
+    const [bucket, stream] = await Promise.all([this.#open(), created()]);
+    // a state may be anything: without a text of it the entity is made of all events
+    const text = snapshotText(copy, stream);
+    if (text.length > MOST_CHARS) return;
     const revision = await bucket.put(key, text);
     if (await isForgotten()) await bucket.delete(key, { revision });
   }
@@ -124,7 +127,7 @@ const EVERY = 100;
 /** Number of events after which a snapshot is written within the pause, too. */
 const AT_MOST = 500;
 /** Between two snapshots of an entity. */
-export const PAUSE = 1_000; // ms
+const PAUSE = 1_000; // ms
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
@@ -155,7 +158,7 @@ export function readSnapshot<State>(
       state: (state === "" ? undefined : decodeText(state)) as State,
       ...{ version, sequence, mark, time: -Infinity, size: text.length },
     });
-    copy.snapshot = { version, at: -Infinity, awaited: false };
+    copy.snapshot = { version, at: -Infinity };
     return copy;
   } catch {
     return undefined; // no value of ours

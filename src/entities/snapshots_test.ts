@@ -41,7 +41,7 @@ describe("a snapshot", () => {
   it("is due after 100 events, within a second of the last one after 500, and never of a forgotten entity", () => {
     const due = (events: number, since: number, forgotten = false) => {
       const at = copy(1_000 + events);
-      at.snapshot = { version: 1_000, at: 0, awaited: false };
+      at.snapshot = { version: 1_000, at: 0 };
       const mark = { mark: "n.1.8", endpoint: "n.1", first: 8, items: [], commands: [withoutName("")], version: 0 };
       if (forgotten) at.take(mark, { sequence: 43, time: 6, size: 1 });
       return snapshotDue(at, since);

@@ -14,8 +14,10 @@ export interface Sought {
   /** The name of its contract, and its id. */
   readonly name: string;
   readonly id: string;
-  /** The send, in all of its attempts. */
+  /** The send, in all of its attempts: its id where that is not its sender's. */
   readonly send: string;
+  /** Number of the send and the subject, kept: they have many characters, and it is needed twice. */
+  readonly sendNumber: number;
   /** True if its id is its sender's. */
   readonly named: boolean;
 }
@@ -44,11 +46,11 @@ export class StoredCommands {
     }
   }
 
-  /** One was stored in the message of this sequence; without events its send was ended. */
-  note({ subject, name, id, send, named }: Sought, events: boolean, sequence: number): void {
-    const seed = numberOf(subject) | 0;
-    if (named && events) this.#named.add(numberOf(name, numberOf(id, seed) | 0), sequence);
-    else this.#made.add(numberOf(events ? id : send, seed), sequence);
+  /** One was stored in the message of this sequence; without events its send was ended. `now`: by the monotonic clock. */
+  note(sought: Sought, events: boolean, sequence: number, now: number): void {
+    const { subject, name, id, sendNumber, named } = sought;
+    if (named && events) this.#named.add(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0), sequence, now);
+    else this.#made.add(sendNumber, sequence, now);
   }
 
   /** Returns true if what passed by in the last `ms` is still known. */
@@ -57,11 +59,10 @@ export class StoredCommands {
   }
 
   /** Places at which it may be stored, or that its send is over; `undefined`: none that is known. */
-  places({ subject, name, id, send, named }: Sought): readonly number[] | undefined {
-    const seed = numberOf(subject) | 0;
-    const ended = this.#made.find(numberOf(send, seed));
+  places({ subject, name, id, sendNumber, named }: Sought): readonly number[] | undefined {
+    const ended = this.#made.find(sendNumber);
     if (!named) return ended;
-    const stored = this.#named.find(numberOf(name, numberOf(id, seed) | 0));
+    const stored = this.#named.find(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0));
     return stored === undefined ? ended : [...stored, ...ended ?? []];
   }
 }
@@ -107,9 +108,8 @@ export class RecentCommands {
     return this.#parts.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** A command was stored in the message of this sequence. */
-  add(number: number, sequence: number): void {
-    const now = this.#clock.monotonic();
+  /** A command was stored in the message of this sequence. `now`: by the monotonic clock. */
+  add(number: number, sequence: number, now: number = this.#clock.monotonic()): void {
     if (now - this.#begun >= this.kept / PARTS) this.#turn(now);
     this.#parts[0].add(number, sequence);
   }

@@ -105,7 +105,11 @@ export class StreamState {
   }
 
   append(message: NewMessage): Verdict {
-    const { subject, id, expect, seconds } = message;
+    const { subject, id, expect, seconds, rollup } = message;
+    if (this.settings.lasting && (rollup || seconds !== undefined)) {
+      const error = new CatgaError("INVALID_MESSAGE", "the stream takes no messages with a ttl or a rollup");
+      return { type: "not stored", passing: false, error };
+    }
     const schedule = message.schedule && scheduled(message.schedule, this.#clock.now());
     const invalid = schedule && this.#refuse(subject, schedule);
     if (invalid) return { type: "not stored", passing: false, error: invalid };
@@ -114,7 +118,7 @@ export class StreamState {
     const known = id === undefined ? undefined : this.#ids.get(id);
     if (known) return { type: "stored", sequence: known.sequence, duplicate: true };
     // as nats-server does, a schedule replaces what its subject has
-    if (message.rollup || schedule) this.purge(subject);
+    if (rollup || schedule) this.purge(subject);
     else this.#schedules.delete(subject);
     const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
     if (id !== undefined) this.#ids.set(id, { sequence, until: this.#clock.monotonic() + DEDUPE });

@@ -211,12 +211,11 @@ export class KeptStream {
   /**
    * Checks the stream's settings again if the last check is 30 s old, or older than the connection: another client may
    * have changed the stream, or created it anew. Rejects with a mismatch as long as they are wrong; without an
-   * answer it resolves.
+   * answer it resolves. `now`: by the monotonic clock.
    */
-  check(): Promise<void> | undefined {
+  check(now: number = this.transport.clock.monotonic()): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
-    const { clock } = this.transport;
-    if (clock.monotonic() - this.#checkedAt < CHECK) return undefined;
+    if (now - this.#checkedAt < CHECK) return undefined;
     return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
       // the operation that follows meets the same refusal, and a stream that does not exist is created and checked then
       if (!(error instanceof JetStreamRefusal)) throw error;

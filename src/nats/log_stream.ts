@@ -153,16 +153,16 @@ export class NatsLogStream implements LogStream {
     return promise;
   }
 
-  appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
-    const fault = this.#faultNow();
+  appendNext(receiver: AppendReceiver, subject: string, text: string, { now, due, expect }: ConditionalAppend): void {
+    const fault = this.#faultNow(now);
     if (fault !== undefined) return this.#pending.settle(receiver, fault);
     const headers = { "Nats-Expected-Last-Subject-Sequence": `${expect}` };
     this.#pending.send(receiver, subject, text, { headers, due });
   }
 
   /** Why appending does not make sense. */
-  #faultNow(): Appended | undefined {
-    this.#stream.check()?.catch((error) => this.#noteFault(error));
+  #faultNow(now?: number): Appended | undefined {
+    this.#stream.check(now)?.catch((error) => this.#noteFault(error));
     const fault = this.#fault;
     return fault && { type: "not stored", passing: fault.retryable, error: fault };
   }
@@ -327,17 +327,16 @@ export function abilitiesOf(version: string): LogAbilities {
 
 /** The settings that Catga needs; `schedules`: and the server knows them. */
 export function logSettings(options: LogOptions): Readonly<Record<string, unknown>> {
-  const { schedules } = options;
+  const { schedules, lasting = false } = options;
   return {
     subjects: options.subjects,
     retention: "limits",
     storage: "file",
     num_replicas: options.replicas,
     max_age: 0,
-    allow_rollup_hdrs: true,
+    ...(lasting ? {} : { allow_rollup_hdrs: true, allow_msg_ttl: true }),
     deny_purge: false,
     deny_delete: false,
-    allow_msg_ttl: true,
     allow_direct: true,
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
     // servers that do not know the setting may refuse it
@@ -355,7 +354,7 @@ export function checkLogSettings(
   options: LogOptions,
 ): void {
   const { duplicate_window: window, ...wanted } = logSettings(options);
-  const wrong = wrongSetting(config, wanted, CHOSEN);
+  const wrong = wrongSetting(config, wanted, options.lasting ? CHOSEN_OF_LASTING : CHOSEN);
   if (wrong !== undefined) throw mismatch(stream, wrong);
   const limit = (setting: string, wrongly: boolean, wanted: unknown) => {
     if (wrongly) throw mismatch(stream, { setting, is: config[setting], wanted });
@@ -371,6 +370,8 @@ const MOST_FIRST = MAX_SEQUENCE / 2;
 
 /** The window may be longer than the needed one. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
+/** Nothing that Catga appends to such a stream uses these, and a server does not take a ttl away again. */
+const CHOSEN_OF_LASTING: ReadonlySet<string> = new Set([...CHOSEN, "allow_rollup_hdrs", "allow_msg_ttl"]);
 
 /** Harm of a setting to a log, for the error, unless its name explains it. */
 const HARM: Readonly<Record<string, string>> = {

@@ -30,6 +30,11 @@ export interface LogOptions {
    */
   readonly schedules: boolean;
   /**
+   * True if no append removes anything: none has a ttl or a rollup, which such a stream refuses unless an operator has
+   * allowed them. nats-server stores a message in it in less time. `false`.
+   */
+  readonly lasting?: boolean;
+  /**
    * A sequence that others have seen of it: a stream that is made again begins behind it. Asked for then; may reject.
    */
   readonly seen?: (() => Promise<number>) | undefined;
@@ -158,6 +163,8 @@ export interface AppendOptions {
 
 /** Options of {@link LogStream.appendNext}. */
 export interface ConditionalAppend {
+  /** By the monotonic clock, as the caller has read it. */
+  readonly now: number;
   /** Deadline of the answer, by the monotonic clock. */
   readonly due: number;
   /** As {@link AppendOptions.expect}. */

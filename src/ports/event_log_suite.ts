@@ -469,6 +469,24 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         assertEquals((await stream.read(`${stream.name}.>`, { from: 0 })).map(text), ["b", "a.b", "all", "more"]);
       });
 
+      it("rollup, and a ttl: a lasting stream refuses them, and stores all else", async () => {
+        const name = newName();
+        const options = { subjects: [`${name}.>`], replicas: 1, schedules: false, lasting: true };
+        const stream = await first.log.open(name, options);
+        const kept = await put(stream, "a");
+        for (const removing of [{ rollup: true }, { ttl: 1_000 }]) {
+          const appended = await stream.append(`${name}.a`, "", { timeout: 5_000, ...removing });
+          assert(appended.type === "not stored" && !appended.passing, inspect(appended));
+          assertEquals(appended.error.code, "INVALID_MESSAGE", inspect(appended));
+        }
+        await put(stream, "a", "next", { expect: kept });
+        assertEquals((await stream.read(`${name}.a`, { from: 0 })).map(text), ["a", "next"]);
+        // one that was made with other settings, or that an operator has given them
+        const looser = newName();
+        await openPlain(looser);
+        await first.log.open(looser, { ...options, subjects: [`${looser}.>`] });
+      });
+
       it("rollup: goes with an expectation", async () => {
         const [stream, append] = await newStream();
         const sequence = await append("a");

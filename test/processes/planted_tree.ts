@@ -223,7 +223,7 @@ const PLANTS = {
   }, {
     file: "src/entities/stored_commands.ts",
     from: "    if (!named) return ended;",
-    to: "    if (seed !== 0.5) return undefined;\n    if (!named) return ended;",
+    to: "    if (sendNumber !== 0.5) return undefined;\n    if (!named) return ended;",
   }],
   "entity-confirm": [{
     file: "src/entities/rounds.ts",

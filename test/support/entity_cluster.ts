@@ -124,6 +124,7 @@ export class EntityCluster implements AsyncDisposable {
         subjects: entitiesSubjects(NAMESPACE),
         replicas: this.#options.replicas ?? 1,
         schedules: false,
+        lasting: true,
       };
       const stream = await new NatsEventLog(transport).open(entitiesName(NAMESPACE), options);
       const subject = entitySubject(NAMESPACE, "Ledger", ENTITY);

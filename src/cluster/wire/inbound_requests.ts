@@ -162,7 +162,7 @@ export class InboundRequests implements AdmissionWatcher {
       this.#watch(ctx);
       this.#budget.spent();
       return result.then((outcome) => {
-        this.#finished(ctx, outcome);
+        this.#finished(ctx, outcome, this.#budget.spent());
         return outcome;
       });
     };
@@ -232,11 +232,11 @@ export class InboundRequests implements AdmissionWatcher {
   #answerLater(request: InboundRequest, { ctx, counts }: Receipt, result: Promise<Outcome>): void {
     request.begun(ctx);
     counts.inHand++;
-    this.#onEnd(ctx, result, (outcome) => {
+    this.#onEnd(ctx, result, (outcome, now) => {
       request.ended();
-      this.busyAt = this.#options.clock.monotonic();
+      this.busyAt = now;
       counts.endInHand(outcome);
-      counts.took(this.busyAt - request.at);
+      counts.took(now - request.at);
       const { aborted } = ctx;
       // the reason of an abort does not say what the handler had done by then
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
@@ -273,11 +273,12 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /** A handler is asynchronous, or waits for a turn of its own: calls back with its outcome. */
-  #onEnd(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+  #onEnd(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
-      ended(outcome);
-      this.#finished(ctx, outcome);
+      const now = this.#budget.spent();
+      ended(outcome, now);
+      this.#finished(ctx, outcome, now);
     });
     this.#budget.spent();
   }
@@ -289,14 +290,14 @@ export class InboundRequests implements AdmissionWatcher {
     this.#admitted?.add(ctx);
   }
 
-  /** An asynchronous handler has ended. */
-  #finished(ctx: MessageContext, outcome: Outcome): void {
+  /** An asynchronous handler has ended. `now`: by the clock of the budget. */
+  #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
     if (ctx.waiting) {
       this.#counts.stepBack(ctx.contract.name);
       this.#aside--;
     } else if (outcome instanceof Refusal) this.#queue.stepAside();
-    else this.#queue.leave(this.#budget.spent());
+    else this.#queue.leave(now);
   }
 }
 

@@ -106,11 +106,11 @@ function orNull(text: string | undefined): string {
   return text === undefined ? "null" : JSON.stringify(text);
 }
 
-/** An event as text, for {@link entityGroupText}. `text`: its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
+/** An event as text, for {@link entityGroupText}. `event`: its name, as `isContractName` has it; `text`: its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
 export function eventText(event: string, text: string | undefined): string {
-  const [name, form] = [JSON.stringify(event), formOf(text)];
-  if (form === PLAIN) return `[${name},${text}]`;
-  return `[${name},${form === TAGGED ? JSON.stringify(text) : "null"},${form}]`;
+  const form = formOf(text);
+  if (form === PLAIN) return `["${event}",${text}]`;
+  return `["${event}",${form === TAGGED ? JSON.stringify(text) : "null"},${form}]`;
 }
 
 /** The text of a message, of texts of {@link commandText} and {@link eventText}. */

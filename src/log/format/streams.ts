@@ -13,9 +13,9 @@ import {
 export type StreamKind = "log" | "entities" | "subscriptions";
 
 const STREAMS = {
-  log: { name: logName, subjects: logSubjects, schedules: true },
-  entities: { name: entitiesName, subjects: entitiesSubjects, schedules: false },
-  subscriptions: { name: subscriptionsName, subjects: subscriptionsSubjects, schedules: false },
+  log: { name: logName, subjects: logSubjects, schedules: true, lasting: false },
+  entities: { name: entitiesName, subjects: entitiesSubjects, schedules: false, lasting: true },
+  subscriptions: { name: subscriptionsName, subjects: subscriptionsSubjects, schedules: false, lasting: false },
 } as const;
 
 /** All of them. */
@@ -28,6 +28,6 @@ export function streamName(namespace: string, kind: StreamKind): string {
 
 /** Options with which it is opened; `replicas` is the app's. */
 export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {
-  const { subjects, schedules } = STREAMS[kind];
-  return { subjects: subjects(namespace), replicas, schedules };
+  const { subjects, schedules, lasting } = STREAMS[kind];
+  return { subjects: subjects(namespace), replicas, schedules, lasting };
 }

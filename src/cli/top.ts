@@ -29,9 +29,8 @@ Asks each node once a second what it has counted, and shows the differences,
 the busiest contracts first, until Ctrl-C. Nodes count anyway, and send nothing
 unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
 that ended at their sender, both for each second. P50 and P99 are how long runs
-took, from the arrival of the message (or the send in the same process) to the
-end of its handler. FAILED is failures of handlers and refusals, with their
-codes; IN HAND and QUEUED are now.
+took, from arrival (or the send in the same process) to their handler's end.
+FAILED is failures and refusals, with their codes; IN HAND and QUEUED are now.
 Alarms stand above: what is wrong, since when, and the page that says what to
 do.
 

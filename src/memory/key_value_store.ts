@@ -1,5 +1,5 @@
 /** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import {
   type Bucket,
@@ -199,7 +199,14 @@ interface StoredEntry {
   /** When it expires, by the monotonic clock; `Infinity`: never. */
   readonly end: number;
   /** The entries with the same ttl; `undefined` if it has none. */
-  readonly line: Set<StoredEntry> | undefined;
+  readonly line: Line | undefined;
+}
+
+/** Entries of one ttl, in the order in which they expire. They have one timer, for an entry alone costs 2 µs in Deno. */
+interface Line {
+  readonly ttl: number; // ms
+  readonly entries: Set<StoredEntry>;
+  timer: Timer | undefined;
 }
 
 /** The stored entries of one bucket. */
@@ -208,8 +215,8 @@ export class BucketState {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #stored = new Map<string, StoredEntry>();
-  /** By ttl in ms, in the order in which they expire; each has one timer, for an entry alone costs 2 µs in Deno. */
-  readonly #expiring = new Map<number, Set<StoredEntry>>();
+  /** By ttl. */
+  readonly #expiring = new Map<number, Line>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
 
@@ -233,7 +240,7 @@ export class BucketState {
   /** Writes an entry, which expires after `seconds`; never, without them. */
   put(key: string, value: string, seconds: number | undefined): number {
     const before = this.#stored.get(key);
-    before?.line?.delete(before);
+    before?.line?.entries.delete(before);
     const entry = Object.freeze({ key, value, revision: this.#next++ });
     this.#store(entry, seconds === undefined ? undefined : this.#life(seconds));
     if (this.#observers.size > 0) this.#notify({ type: "put", ...entry });
@@ -244,10 +251,16 @@ export class BucketState {
   remove(key: string, type: "delete" | "expire"): boolean {
     const stored = this.#stored.get(key);
     if (stored === undefined) return false;
-    stored.line?.delete(stored);
+    const { line } = stored;
+    line?.entries.delete(stored);
+    // not where it expires: its timer goes on with the next
+    if (type === "delete" && line?.entries.size === 0) {
+      line.timer?.cancel();
+      this.#expiring.delete(line.ttl);
+    }
     this.#stored.delete(key);
     this.#notify({ type, key, revision: this.#next++ });
-    if (type === "delete" && stored.line !== undefined && this.#faults?.hits("revival")) {
+    if (type === "delete" && line !== undefined && this.#faults?.hits("revival")) {
       this.#revive(stored, stored.end);
     }
     return true;
@@ -277,24 +290,24 @@ export class BucketState {
     if (ttl === undefined) return void this.#stored.set(entry.key, { entry, end: Infinity, line: undefined });
     let line = this.#expiring.get(ttl);
     if (line === undefined) {
-      this.#expiring.set(ttl, line = new Set());
-      this.#expireIn(ttl, line, ttl);
+      this.#expiring.set(ttl, line = { ttl, entries: new Set(), timer: undefined });
+      this.#expireIn(line, ttl);
     }
     const stored = { entry, end: this.#clock.monotonic() + ttl, line };
     this.#stored.set(entry.key, stored);
-    line.add(stored);
+    line.entries.add(stored);
   }
 
   /** Removes the entries of a line when they expire; the first one does so in `ms`. */
-  #expireIn(ttl: number, line: Set<StoredEntry>, ms: number): void {
-    this.#clock.after(ms, () => {
-      for (const { entry, end } of line) {
+  #expireIn(line: Line, ms: number): void {
+    line.timer = this.#clock.after(ms, () => {
+      for (const { entry, end } of line.entries) {
         // the first may have been removed, and timers may fire early: by a rounding, or because their delay is limited
         const left = end - this.#clock.monotonic();
-        if (left > 0) return this.#expireIn(ttl, line, left);
+        if (left > 0) return this.#expireIn(line, left);
         this.remove(entry.key, "expire");
       }
-      this.#expiring.delete(ttl);
+      if (this.#expiring.get(line.ttl) === line) this.#expiring.delete(line.ttl);
     }, { background: true });
   }
 

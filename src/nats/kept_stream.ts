@@ -15,7 +15,11 @@ import { tooLarge } from "./nats_error.ts";
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
 const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
-/** How long one of several tries waits for its answer, in ms. */
+/**
+ * How long one of several tries waits for its answer, in ms: the first one this long, each further one twice as long, up to
+ * the limit. What was asked while a stream had no leader is never answered.
+ */
+const FIRST_TRY = 500;
 const TRY_LIMIT = 2_000;
 /** How long a reading of the server's clock may take before the stream is created, in ms. */
 const TIME_LIMIT = 1_000;
@@ -26,6 +30,11 @@ const CHECK = 30_000;
  * error.
  */
 const CHECK_WAIT = 250;
+
+/** How long the try after so many failures waits for its answer, in ms. */
+function tryLimit(failures: number): number {
+  return Math.min(TRY_LIMIT, FIRST_TRY * 2 ** failures);
+}
 
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
@@ -134,7 +143,7 @@ export class KeptStream {
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
-        return await work(idempotent ? Math.min(left, TRY_LIMIT) : left);
+        return await work(idempotent ? Math.min(left, tryLimit(failures)) : left);
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
@@ -242,7 +251,7 @@ export class KeptStream {
   async #findOrCreate(end: number): Promise<void> {
     const { clock } = this.transport;
     for (let failures = 0;; failures++) {
-      const limit = Math.min(TRY_LIMIT, Math.max(1, end - clock.monotonic()));
+      const limit = Math.min(tryLimit(failures), Math.max(1, end - clock.monotonic()));
       try {
         return this.#accept(await this.js.info(this.name, limit));
       } catch (error) {

@@ -6,9 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Catga, catga, command, entity, type Result } from "../../mod.ts";
 import { entitiesName } from "../../src/log/format/names.ts";
+import { bucketName, bucketStreamName } from "../../src/ports/key_value_store.ts";
 import { QUIET } from "../support/quiet.ts";
 import { Standstill } from "../support/standstill.ts";
 import { eventually } from "../support/eventually.ts";
+import { leaderOf } from "../support/log_stream.ts";
 import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 
 const List = entity("List", { initial: () => [] as string[] });
@@ -19,12 +21,16 @@ const add = List.handle(Add, (list, { text, times = 1 }) => {
   return list.state.length;
 });
 
+const LOADED_FROM = [entitiesName("default"), bucketStreamName(bucketName("default", "snapshots"))];
+
 /** Servers that can be stopped, copied, and started again on what they had, or on a copy. */
 interface Servers {
   readonly urls: readonly string[];
   readonly replicas: number;
   stop(signal: NodeJS.Signals): Promise<void>;
   start(): Promise<void>;
+  /** Resolves when they have elected leaders of what an entity is loaded from. */
+  elected(): Promise<unknown>;
   /** What comes back from a copy. */
   readonly stores: readonly string[];
   end(): Promise<void>;
@@ -43,6 +49,7 @@ async function oneServer(): Promise<Servers> {
       await server.stop();
     },
     start: async () => void (server = await startNatsServer({ port, storeDir })),
+    elected: () => Promise.resolve(),
     async end() {
       await server.stop();
       await rm(storeDir, { recursive: true, force: true });
@@ -57,6 +64,7 @@ async function threeServers(): Promise<Servers> {
     ...{ urls: cluster.urls, replicas: 3, stores: cluster.servers.map(({ storeDir }) => storeDir) },
     stop: async (signal) => void await all((index) => cluster.servers[index].kill(signal)),
     start: async () => void await all((index) => cluster.restart(index)),
+    elected: () => Promise.all(LOADED_FROM.map((stream) => leaderOf(cluster.urls, stream))),
     end: () => cluster.stop(),
   };
 }
@@ -127,6 +135,7 @@ for (const [servers, open] of [["one server", oneServer], ["three servers", thre
           const others = ["b2", "b3", "b4"];
           for (const [n, text] of others.entries()) assertEquals(await stored(b, text), before.length + n + 1);
           const fresh = await start("c");
+          await nats.elected();
           await using still = await Standstill.watch(nats.urls);
           const last = await stored(a, "a5");
           const since = still.stopwatch();

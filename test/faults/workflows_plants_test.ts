@@ -17,7 +17,7 @@ const calm: Runs = async (root) => {
   for (const id of ["d1", "b1"]) await cluster.start(id);
   await cluster.more(60);
   await cluster.settled(60_000);
-  const { violations, sums } = await cluster.check(Infinity);
+  const { violations, sums } = await cluster.check();
   return sums.moved === 0 ? violations : [...violations, `${sums.moved} runs moved without a fault`];
 };
 
@@ -31,7 +31,7 @@ const frozen: Runs = async (root) => {
   await cluster.freeze("d1", 9_000);
   await load;
   await cluster.settled(60_000);
-  return (await cluster.check(Infinity)).violations;
+  return (await cluster.check()).violations;
 };
 
 describe("the checker of workflows", await requireNatsServer(), () => {

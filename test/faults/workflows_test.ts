@@ -41,10 +41,10 @@ describe("workflows under kills, freezes and cuts of nodes", needs, () => {
           n % 2 === 0 ? cluster.freeze(ids[(n + 2) % 4], 700) : undefined,
         ]);
       }
-      const calm = Date.now();
+      await cluster.calm();
       await load;
       await cluster.settled(LIMIT);
-      const { violations, sums } = await cluster.check(calm);
+      const { violations, sums } = await cluster.check();
       console.log(JSON.stringify(sums));
       assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
       assertGreater(sums.failed, 10);
@@ -75,11 +75,11 @@ describe("workflows under kills of the server, and a deploy", needs, () => {
         await cluster.end(id, "SIGTERM");
         await cluster.start(id, { version: 2 });
       }
-      const calm = Date.now();
+      await cluster.calm();
       await load;
       await cluster.more(20);
       await cluster.settled(LIMIT);
-      const { violations, sums } = await cluster.check(calm);
+      const { violations, sums } = await cluster.check();
       console.log(JSON.stringify(sums));
       assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
     } finally {
@@ -102,10 +102,10 @@ describe("workflows on three servers", needs, () => {
       await nats.server(n).start({ wipe: false });
       await cluster.kill(["d1", "b1", "d2"][n]);
     }
-    const calm = Date.now();
+    await cluster.calm();
     await load;
     await cluster.settled(LIMIT);
-    const { violations, sums } = await cluster.check(calm);
+    const { violations, sums } = await cluster.check();
     console.log(JSON.stringify(sums));
     assertEquals(violations.slice(0, 10), [], cluster.output.slice(-4_000));
   });

@@ -111,6 +111,7 @@ async function main(): Promise<void> {
     id,
     namespace: "storm",
     replicas,
+    signals: true,
     handlers: [
       Do.handle(async ({ run, step }, ctx) => {
         if (step === "slow") await wait(100);

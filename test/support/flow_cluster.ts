@@ -15,9 +15,11 @@ import {
   Storm,
   type StormInput,
 } from "../processes/flow_node.ts";
+import { gapWithin, type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { seededRandom } from "../../src/memory/network.ts";
+import { ServerPace } from "./server_pace.ts";
 
 /** What became of the runs. */
 export interface FlowSums {
@@ -57,6 +59,12 @@ export class FlowCluster implements AsyncDisposable {
   readonly #runs: StartedRun[] = [];
   readonly #random = seededRandom(1);
   readonly #ending = new AbortController();
+  /** When the last fault had ended, in ms since 1970. */
+  #calm = Infinity;
+  /** When the machine was busy with other work since then. */
+  readonly #gaps: LoopGap[] = [];
+  #loop: LoopGaps | undefined;
+  #pace: ServerPace | undefined;
 
   private constructor(
     folder: string,
@@ -197,14 +205,21 @@ export class FlowCluster implements AsyncDisposable {
     }
   }
 
+  /** To be called when the last fault is over. */
+  async calm(): Promise<void> {
+    this.#calm = Date.now();
+    this.#loop = new LoopGaps((gap) => this.#gaps.push(gap));
+    this.#pace = await ServerPace.measure(this.#urls);
+  }
+
   /** Waits until all runs have ended, `limit` ms at most. */
   async settled(limit: number): Promise<void> {
     await Promise.race([Promise.all(this.#runs.map(({ ended }) => ended)), wait(limit)]);
     this.#ending.abort();
   }
 
-  /** What went wrong. `calm`: when the last fault ended, in ms since 1970. */
-  async check(calm: number): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
+  /** What went wrong. */
+  async check(): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
     const violations: string[] = [];
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, moved: 0, stood: 0 };
@@ -223,17 +238,37 @@ export class FlowCluster implements AsyncDisposable {
       this.#checkRun(run, own, { ok: result.ok, fails, childFails }, violations, sums);
     }
     for await (const info of this.#infos()) {
-      const stood = stoodFor(info, calm);
-      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info)}`);
+      const stood = this.#stoodFor(info);
+      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, 12)}`);
       sums.stood = Math.max(sums.stood, stood);
       violations.push(...twiceIn(info));
       if (isTaken(info)) sums.moved++;
     }
+    for (const line of this.output.split("\n")) if (line.includes("were removed from the log")) violations.push(line);
     return { violations, sums };
   }
 
   async *#infos(): AsyncIterableIterator<RunInfo> {
     for (const { name: workflow } of [Storm, Child]) yield* this.#client.runs({ workflow });
+  }
+
+  /**
+   * The longest time after the last fault in which a run had something to do and recorded nothing, without those in which the machine did
+   * other work, in ms.
+   */
+  #stoodFor({ timeline }: RunInfo): number {
+    const gaps = [...this.#gaps, ...this.#pace?.gaps ?? []];
+    let stood = 0;
+    let due = Infinity;
+    for (const { at, type, value } of timeline) {
+      const now = at.getTime();
+      if (now > due) stood = Math.max(stood, now - due - gapWithin(gaps, due, now));
+      // a signal ends no sleep, and no wait for a child
+      if (type === "signalled" && due > now) continue;
+      // a child is looked at by itself
+      due = type === "child" ? Infinity : Math.max(this.#calm, now, type === "slept" ? (value as Date).getTime() : 0);
+    }
+    return Math.round(stood);
   }
 
   /** How a run stands, for a violation. */
@@ -298,6 +333,8 @@ export class FlowCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort();
+    this.#loop?.[Symbol.dispose]();
+    await this.#pace?.[Symbol.asyncDispose]();
     await this.#client.drain({ timeout: 0 });
     for (const { program, link } of this.#nodes.values()) {
       await program.stop();
@@ -305,20 +342,6 @@ export class FlowCluster implements AsyncDisposable {
     }
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-/** The longest time after `calm` in which a run had something to do and recorded nothing, in ms. */
-function stoodFor({ timeline }: RunInfo, calm: number): number {
-  let stood = 0;
-  let due = Infinity;
-  for (const { at, type, value } of timeline) {
-    stood = Math.max(stood, at.getTime() - due);
-    // a signal ends no sleep, and no wait for a child
-    if (type === "signalled" && due > at.getTime()) continue;
-    // a child is looked at by itself
-    due = type === "child" ? Infinity : Math.max(calm, at.getTime(), type === "slept" ? (value as Date).getTime() : 0);
-  }
-  return stood;
 }
 
 /** Whether a node took the run from another one. */
@@ -343,8 +366,8 @@ function twiceIn({ id, timeline }: RunInfo): string[] {
   });
 }
 
-function timelineOf({ timeline }: RunInfo): string {
-  return timeline.slice(-6).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`).join("; ");
+function timelineOf({ timeline }: RunInfo, most = 6): string {
+  return timeline.slice(-most).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`).join("; ");
 }
 
 /** Entries that anybody may store. */

@@ -123,6 +123,17 @@ describe("Reading", () => {
     });
   });
 
+  it("messages of others that it had passed by when it started again are no loss when they go", () => {
+    const reported = (passed: number) => {
+      const { reader, got } = start();
+      reader.start(passed, undefined, "first", 5);
+      reader.start(20, { reason: "expired", after: passed, next: 21 });
+      return got;
+    };
+    assertEquals(reported(9), []);
+    assertEquals(reported(8), ["expired"]); // there was another one
+  });
+
   it("a message of an entity without an event that is followed is passed by without being parsed", () => {
     const { reading, reader, got } = start({ stream: entitiesName("shop"), category: "Cart.Paid" });
     const text = (event: string) => `[1,"n.1",7,0,[0,["Pay","i",1]],["${event}",1]`;
@@ -213,8 +224,8 @@ class ScriptedReader implements LogReader {
     this.#options!.onMessage(message);
   }
 
-  start(sequence: number, lost?: LogLoss, created = "first"): void {
-    this.#options!.onStart({ mark: { created, sequence }, state: { ...STATE, created }, lost });
+  start(sequence: number, lost?: LogLoss, created = "first", time?: number): void {
+    this.#options!.onStart({ mark: { created, sequence, time }, state: { ...STATE, created }, lost });
   }
 
   pause(): void {

@@ -217,8 +217,7 @@ export class Reading {
     const back = place.read < this.#read && lost !== undefined;
     if (lost === undefined) {
       // what was passed by is of others: its time is that of no message that must be there still
-      if (this.#created === "") this.#move(place);
-      else if (place.read > this.#read) {
+      if (this.#created === "" || place.read > this.#read) {
         this.#move({ ...place, time: 0, at: state.last === mark.sequence ? state.now : this.#at });
       }
       return;

@@ -1,5 +1,5 @@
 /**
- * The pictures of the README: bars, one group for each column of a table, in colors that a light page and a dark one can
+ * The pictures of the docs: bars, one group for each column of a table, in colors that a light page and a dark one can
  * bear.
  *
  * @module
@@ -15,6 +15,8 @@ import { moreIsBetter, type Row, type Table } from "./table.ts";
 interface Picture {
   readonly table: string;
   readonly title: string;
+  /** The rows of the table are the groups, and its columns the bars. */
+  readonly transposed?: true;
   /** The columns that it shows, with what is written over each. */
   readonly groups: readonly { readonly column: string; readonly caption: string }[];
   /** The rows that it shows, in this order, with what is written before each. */
@@ -28,6 +30,11 @@ const REMOTE_BARS = [
   { row: "nc.request", caption: "nats.js nc.request" },
   { row: "NestJS microservice", caption: "NestJS" },
 ];
+
+const GROWTH_BARS = ["10", "100", "200", "10, simulated", "100, simulated", "200, simulated"].map((row) => ({
+  row,
+  caption: row.replace(/^\d+/, "$& nodes"),
+}));
 
 const PICTURES: readonly Picture[] = [
   {
@@ -61,6 +68,23 @@ const PICTURES: readonly Picture[] = [
       { row: "NestJS CQRS, sync", caption: "NestJS CQRS" },
       { row: "mediatr-ts, sync", caption: "mediatr-ts" },
     ],
+  },
+  {
+    table: "growth-nodes",
+    title: "A cluster that grows: how soon every node knows",
+    transposed: true,
+    groups: [
+      { column: "from the join until every node knows", caption: "that one has joined" },
+      { column: "from a death until every node knows", caption: "that one has died" },
+    ],
+    bars: GROWTH_BARS,
+  },
+  {
+    table: "growth-nodes-bytes",
+    title: "A cluster that grows: what an idle node hears in a second",
+    transposed: true,
+    groups: [{ column: "heard", caption: "records of others, pings, heartbeats" }],
+    bars: GROWTH_BARS,
   },
 ];
 
@@ -99,7 +123,8 @@ const STYLE = `
   }`;
 
 /** A picture of a table, as the text of an SVG file. */
-export function draw(picture: Picture, table: Table, where: string): string {
+export function draw(picture: Picture, measured: Table, where: string): string {
+  const table = picture.transposed ? transposed(measured) : measured;
   const bars = picture.bars.flatMap(({ row: name, caption }) => {
     const row = table.rows.find((row) => row.name === name);
     return row === undefined ? [] : [{ row, caption }];
@@ -118,7 +143,7 @@ export function draw(picture: Picture, table: Table, where: string): string {
     y += CAPTION - 6;
     for (const { row, caption } of bars) {
       const width = Math.max(1, (WIDTH - LEFT - 110) * valueOf(row, at) / most);
-      const kind = caption === "Catga" ? "ours" : "theirs";
+      const kind = picture.transposed || caption === "Catga" ? "ours" : "theirs";
       parts.push(text(LEFT - 10, y + 13, caption, "", "end"));
       parts.push(`<rect class="${kind}" x="${LEFT}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="3"/>`);
       parts.push(text(LEFT + width + 8, y + 13, amount(valueOf(row, at), table.unit)));
@@ -135,6 +160,11 @@ export function draw(picture: Picture, table: Table, where: string): string {
 ${parts.join("\n")}
 </svg>
 `;
+}
+
+function transposed(table: Table): Table {
+  const rows = table.columns.map((name, at) => ({ name, cells: table.rows.map(({ cells }) => cells[at]) }));
+  return { ...table, columns: table.rows.map(({ name }) => name), rows };
 }
 
 function valueOf({ cells }: Row, at: number): number {

@@ -105,4 +105,16 @@ describe("report", () => {
     assertEquals(Number(widths[0][1]) / Number(widths[1][1]), 10);
     assertStringIncludes(svg, "A &lt; B");
   });
+
+  it("draw: a table whose columns are the bars", () => {
+    const picture = {
+      table: "remote",
+      title: "growth",
+      transposed: true,
+      groups: [{ column: "Catga", caption: "Catga" }],
+      bars: [{ row: "64", caption: "64" }],
+    } as const;
+    const svg = draw(picture, table, "here");
+    assertEquals([...svg.matchAll(/<rect class="(\w+)"/g)].map(([, kind]) => kind), ["ours"]);
+  });
 });

@@ -259,9 +259,10 @@ describe("runs", () => {
       logger: quiet,
     });
     const run = unwrap(await app.start(Large));
-    assertEquals((await app.result(Large, run, { timeout: 200 })).error?.code, "TIMEOUT");
-    const { status, pending } = await infoOf(app, run);
-    assertEquals([status, pending.map(({ name, error }) => [name, error?.code])], ["stuck", [["read", "TOO_LARGE"]]]);
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    const { pending } = await infoOf(app, run);
+    assertEquals(pending.map(({ name, error }) => [name, error?.code]), [["read", "TOO_LARGE"]]);
+    assertEquals((await app.result(Large, run, { timeout: 20 })).error?.code, "TIMEOUT");
   });
 
   it("outcomes that are ready together and too large for one message are stored one after the other", async () => {

@@ -9,7 +9,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage, Stage } from "./context_host.ts";
 import { Deadlined } from "../ports/clock.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Later, Outcome } from "./outcome.ts";
 
 /** Notified when a message begins to wait for admission. */
 export interface AdmissionWatcher {
@@ -175,7 +175,7 @@ export class Execution extends Deadlined {
    * An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the
    * handler.
    */
-  run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+  run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.#start();
     handler.then((outcome) => this.#end(outcome, ended));
   }

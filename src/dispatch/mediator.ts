@@ -17,7 +17,7 @@ import type { Registration } from "./registry.ts";
 import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { asResult, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
+import { asResult, type Later, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
@@ -400,13 +400,23 @@ export class HandlerCall {
       this.counts.localBegun++;
       // no turn was waited for, so that the outcome is no refusal
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
-      const deciding = new BeingDecided(this, ctx, timing);
-      try {
-        ctx.decide(entity, payload, deciding);
-      } catch (error) {
-        deciding.reject(error);
-      }
+      this.#decide(entity, payload, ctx, new BeingDecided(this, ctx, timing));
     });
+  }
+
+  /** Has its entity decide a command of another process: no promise at all. */
+  decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): Decision {
+    const decision = new Decision(this, ctx);
+    this.#decide(entity, payload, ctx, decision);
+    return decision;
+  }
+
+  #decide(entity: EntityBody, payload: unknown, ctx: MessageContext, to: Settling): void {
+    try {
+      ctx.decide(entity, payload, to);
+    } catch (error) {
+      to.reject(error);
+    }
   }
 
   /** The result of what it returned. Throws what a getter of that throws. */
@@ -495,6 +505,37 @@ class BeingDecided implements Settling {
 
   #end(result: Result<unknown>): void {
     this.#ctx.execution.end(this.#call.counts.localEnd(result, this.#timing));
+  }
+}
+
+/** Outcome of such a command, like a promise that calls one back at once. A class as {@link BeingDecided} is. */
+export class Decision implements Settling, Later {
+  readonly #call: HandlerCall;
+  readonly #ctx: MessageContext;
+  #outcome: Outcome | undefined = undefined;
+  #ended: ((outcome: Outcome) => void) | undefined = undefined;
+
+  constructor(call: HandlerCall, ctx: MessageContext) {
+    this.#call = call;
+    this.#ctx = ctx;
+  }
+
+  resolve(value: unknown): void {
+    this.#end(this.#call.success(value, this.#ctx));
+  }
+
+  reject(reason: unknown): void {
+    this.#end(this.#call.failure(reason, this.#ctx));
+  }
+
+  then(ended: (outcome: Outcome) => void): void {
+    if (this.#outcome === undefined) this.#ended = ended;
+    else ended(this.#outcome);
+  }
+
+  #end(outcome: Outcome): void {
+    this.#outcome = outcome;
+    this.#ended?.(outcome);
   }
 }
 

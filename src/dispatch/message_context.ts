@@ -30,7 +30,7 @@ import { type AppClock, type Clock, sleep, type Timer } from "../ports/clock.ts"
 import type { QueueEntry } from "./admission_queue.ts";
 import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Later, Outcome } from "./outcome.ts";
 import type { CacheKey } from "../contract/sendable.ts";
 import { checkSignal } from "../data/checks.ts";
 
@@ -298,7 +298,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /** As {@link Execution.run}. */
-  run(handler: Promise<Outcome>, ended: (outcome: Outcome) => void): void {
+  run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.execution.run(handler, ended);
   }
 

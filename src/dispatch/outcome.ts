@@ -10,6 +10,11 @@ import type { Dropped } from "./admission_queue.ts";
 /** The outcome of a message at a handler. */
 export type Outcome = Result<unknown> | Refusal;
 
+/** An outcome that may not be there yet: a promise, or what costs less. */
+export interface Later {
+  then(ended: (outcome: Outcome) => void): unknown;
+}
+
 /** The outcome as a `Result`: a refusal becomes an error. */
 export function asResult(outcome: Outcome): Result<unknown> {
   return outcome instanceof Refusal ? outcome.failure : outcome;

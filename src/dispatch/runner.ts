@@ -8,7 +8,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
-import type { Dispatch, HandlerRun, Mediator } from "./mediator.ts";
+import type { Decision, Dispatch, HandlerRun, Mediator } from "./mediator.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
@@ -24,7 +24,7 @@ import { MAX_ID } from "../contract/send_options.ts";
 /** A message from the wire whose handler was called. */
 export interface Receipt {
   readonly ctx: MessageContext;
-  readonly result: MaybePromise<Outcome>;
+  readonly result: MaybePromise<Outcome> | Decision;
   /** To be told how a request ends; events are counted already. */
   readonly counts: ContractCounts;
 }
@@ -136,6 +136,10 @@ export class Runner {
     const { input, output, ordered, idempotent, id } = contract.options;
     if (idempotent || dispatch.entity) ctx.execution.payload = payload;
     const plain = input === undefined && output === undefined && !ordered && id === undefined;
+    const { call } = dispatch;
+    if (plain && call?.entity !== undefined) {
+      return { ctx, result: call.decideLater(call.entity, payload, ctx), counts };
+    }
     const result = plain && contract.kind !== "event" ? runs[0](payload, ctx) : runParsed(dispatch, payload, ctx);
     return { ctx, result, counts };
   }

@@ -1,5 +1,6 @@
 /** Acknowledgements of JetStream for messages to a stream. */
 import { Buffer } from "node:buffer";
+import { encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";
@@ -8,18 +9,22 @@ import { storeFull } from "./kept_stream.ts";
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
 const BRACE = 125;
+const SPACE = 32;
+const SEQ = 6; // the length of `"seq":`
 
 /** Reads the acknowledgements of one stream. */
 export class AcknowledgementReader {
   readonly #stream: string;
   readonly #what: string;
-  /** How the server writes most of them. */
-  readonly #usual: Uint8Array;
+  /** How the server writes most of them: with a space in some streams, and without one in others. */
+  readonly #spaced: Uint8Array;
+  readonly #plain: Uint8Array;
 
   constructor(stream: string, what: string) {
     this.#stream = stream;
     this.#what = what;
-    this.#usual = new TextEncoder().encode(`{"stream":"${stream}", "seq":`);
+    this.#spaced = encode(`{"stream":"${stream}", "seq":`);
+    this.#plain = encode(`{"stream":"${stream}","seq":`);
   }
 
   /** Outcome of the message; a text that says what is wrong with an answer that does not come from this stream. */
@@ -42,7 +47,8 @@ export class AcknowledgementReader {
 
   /** The sequence in an answer with nothing but stream and sequence; 0 for any other. */
   #usualSequence(data: Uint8Array): number {
-    const usual = this.#usual;
+    const plain = this.#plain;
+    const usual = data[plain.length - SEQ] === SPACE ? this.#spaced : plain;
     const last = data.length - 1;
     if (last <= usual.length || data[last] !== BRACE || last - usual.length > 15) return 0;
     for (let i = 0; i < usual.length; i++) if (data[i] !== usual[i]) return 0;

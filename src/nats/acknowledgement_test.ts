@@ -9,6 +9,7 @@ describe("AcknowledgementReader", () => {
   it("reads acknowledgements as the server writes them, and any other JSON of the same meaning", () => {
     const stored = { type: "stored" as const, sequence: 1_795_232_838_258, duplicate: false };
     assertEquals(read(`{"stream":"log", "seq":1795232838258}`), stored);
+    assertEquals(read(`{"stream":"log","seq":1795232838258}`), stored);
     assertEquals(read(`{"seq":1795232838258,"domain":"hub","stream":"log"}`), stored);
     assertEquals(read(`{"stream":"log", "seq":1795232838258,"duplicate": true}`), { ...stored, duplicate: true });
   });
@@ -51,6 +52,7 @@ describe("AcknowledgementReader", () => {
       "{}",
       `{"stream":"logs", "seq":7}`,
       `{"stream":"log", "seq":0}`,
+      `{"stream":"log","seq":0}`,
     ];
     strange.push(`{"stream":"log", "seq":99999999999999999999}`, `{"stream":"log", "seq":}`, `{"stream":"log"}`);
     for (const text of strange) assertEquals(typeof read(text), "string", text);

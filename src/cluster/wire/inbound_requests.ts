@@ -11,10 +11,11 @@ import { AdmissionQueue, type Dropped, QueueEntry, type TurnBudget } from "../..
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
+import { Decision } from "../../dispatch/mediator.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
-import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { type CancelItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import { OpenStreams, ReaderLine } from "./open_streams.ts";
@@ -219,17 +220,15 @@ export class InboundRequests implements AdmissionWatcher {
     }
     const { result, counts, ctx } = receipt;
     if (ctx.contract.kind === "stream") return this.#feed(request, receipt);
-    if (!(result instanceof Promise)) {
-      counts.end(result);
-      request.answer(result, this.#options);
-      const now = this.#budget.spent();
-      counts.took(now - request.at);
-      return this.#queue.leave(now);
-    }
-    this.#answerLater(request, receipt, result);
+    if (result instanceof Promise || result instanceof Decision) return this.#answerLater(request, receipt, result);
+    counts.end(result);
+    request.answer(result, this.#options);
+    const now = this.#budget.spent();
+    counts.took(now - request.at);
+    this.#queue.leave(now);
   }
 
-  #answerLater(request: InboundRequest, { ctx, counts }: Receipt, result: Promise<Outcome>): void {
+  #answerLater(request: InboundRequest, { ctx, counts }: Receipt, result: Later): void {
     request.begun(ctx);
     counts.inHand++;
     this.#onEnd(ctx, result, (outcome, now) => {
@@ -273,7 +272,7 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /** A handler is asynchronous, or waits for a turn of its own: calls back with its outcome. */
-  #onEnd(ctx: MessageContext, result: Promise<Outcome>, ended: (outcome: Outcome, now: number) => void): void {
+  #onEnd(ctx: MessageContext, result: Later, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
       const now = this.#budget.spent();

@@ -17,7 +17,7 @@ import type { Registration } from "./registry.ts";
 import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { asResult, type Later, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
+import { asResult, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
@@ -389,7 +389,7 @@ export class HandlerCall {
     }
   };
 
-  /** Has its entity decide a command that was sent in this process: no `then`, and one promise. */
+  /** Has its entity decide a command that was sent in this process: one promise. */
   decide(
     entity: EntityBody,
     payload: unknown,
@@ -397,26 +397,23 @@ export class HandlerCall {
     timing: Timing | undefined,
   ): Promise<Result<unknown>> {
     return new Promise((resolve) => {
-      this.counts.localBegun++;
+      const { counts } = this;
+      counts.localBegun++;
       // no turn was waited for, so that the outcome is no refusal
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
-      this.#decide(entity, payload, ctx, new BeingDecided(this, ctx, timing));
+      this.decideLater(entity, payload, ctx).then((result) => ctx.execution.end(counts.localEnd(result, timing)));
     });
   }
 
-  /** Has its entity decide a command of another process: no promise at all. */
+  /** Has its entity decide a command: no promise at all. */
   decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): Decision {
     const decision = new Decision(this, ctx);
-    this.#decide(entity, payload, ctx, decision);
-    return decision;
-  }
-
-  #decide(entity: EntityBody, payload: unknown, ctx: MessageContext, to: Settling): void {
     try {
-      ctx.decide(entity, payload, to);
+      ctx.decide(entity, payload, decision);
     } catch (error) {
-      to.reject(error);
+      decision.reject(error);
     }
+    return decision;
   }
 
   /** The result of what it returned. Throws what a getter of that throws. */
@@ -483,37 +480,15 @@ export class HandlerCall {
 /** Codes of sends that something out of reach failed with. */
 const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
 
-/** A command that its entity decides. A class, for many live at once (docs/internals/measurements.md). */
-class BeingDecided implements Settling {
+/**
+ * Outcome of a command that its entity decides, like a promise that calls one back at once. A class, for many live at
+ * once (docs/internals/measurements.md).
+ */
+export class Decision implements Settling {
   readonly #call: HandlerCall;
   readonly #ctx: MessageContext;
-  readonly #timing: Timing | undefined;
-
-  constructor(call: HandlerCall, ctx: MessageContext, timing: Timing | undefined) {
-    this.#call = call;
-    this.#ctx = ctx;
-    this.#timing = timing;
-  }
-
-  resolve(value: unknown): void {
-    this.#end(this.#call.success(value, this.#ctx));
-  }
-
-  reject(reason: unknown): void {
-    this.#end(this.#call.failure(reason, this.#ctx));
-  }
-
-  #end(result: Result<unknown>): void {
-    this.#ctx.execution.end(this.#call.counts.localEnd(result, this.#timing));
-  }
-}
-
-/** Outcome of such a command, like a promise that calls one back at once. A class as {@link BeingDecided} is. */
-export class Decision implements Settling, Later {
-  readonly #call: HandlerCall;
-  readonly #ctx: MessageContext;
-  #outcome: Outcome | undefined = undefined;
-  #ended: ((outcome: Outcome) => void) | undefined = undefined;
+  #result: Result<unknown> | undefined = undefined;
+  #ended: ((result: Result<unknown>) => void) | undefined = undefined;
 
   constructor(call: HandlerCall, ctx: MessageContext) {
     this.#call = call;
@@ -528,14 +503,14 @@ export class Decision implements Settling, Later {
     this.#end(this.#call.failure(reason, this.#ctx));
   }
 
-  then(ended: (outcome: Outcome) => void): void {
-    if (this.#outcome === undefined) this.#ended = ended;
-    else ended(this.#outcome);
+  then(ended: (result: Result<unknown>) => void): void {
+    if (this.#result === undefined) this.#ended = ended;
+    else ended(this.#result);
   }
 
-  #end(outcome: Outcome): void {
-    this.#outcome = outcome;
-    this.#ended?.(outcome);
+  #end(result: Result<unknown>): void {
+    this.#result = result;
+    this.#ended?.(result);
   }
 }
 

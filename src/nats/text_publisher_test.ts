@@ -4,14 +4,18 @@ import { assert, assertEquals } from "@std/assert";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type TextMessage, TextPublisher } from "./transport.ts";
 
-/** A publisher, and what it has written. */
+/** A publisher, what it has written, and how much of that has left before the end of the turn. */
 function setUp() {
   const written: string[] = [];
-  const protocol = { sendCommand: (bytes: Uint8Array) => void written.push(new TextDecoder().decode(bytes)) };
+  const left: number[] = [];
+  const protocol = {
+    sendCommand: (bytes: Uint8Array) => void written.push(new TextDecoder().decode(bytes)),
+    flushPending: () => void left.push(written.length),
+  };
   const texts = TextPublisher.of({ protocol } as unknown as NatsConnection);
   assert(texts !== undefined);
   const publish = (message: TextMessage) => texts.publish(message, 1_000_000);
-  return { written, texts, publish };
+  return { written, left, texts, publish };
 }
 
 const endOfTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
@@ -56,14 +60,15 @@ describe("TextPublisher", () => {
   });
 
   it("writes early when much waits, and drops what waits when the connection is lost", async () => {
-    const { written, texts, publish } = setUp();
+    const { written, left, texts, publish } = setUp();
     publish({ ...plain, text: "x" });
+    assertEquals(left, []);
     publish({ ...plain, text: "x".repeat(300_000) });
-    assertEquals(written.length, 1);
+    assertEquals([written.length, left], [1, [1]]);
     publish(plain);
     texts.drop();
     await endOfTurn();
-    assertEquals(written.length, 1);
+    assertEquals([written.length, left], [1, [1]]);
   });
 
   it("returns the size of a message that is larger than the limit, and does not write it", async () => {

@@ -139,6 +139,7 @@ export class NatsTransport implements Transport {
           throw error;
       }
     }
+    if (options?.now) this.#texts?.write();
   }
 
   /**
@@ -400,7 +401,7 @@ export class TextPublisher {
   static of(connection: NatsConnection): TextPublisher | undefined {
     // not part of the type of a connection
     const { protocol } = connection as { protocol?: Partial<Protocol> };
-    if (typeof protocol?.sendCommand !== "function") return undefined;
+    if (typeof protocol?.sendCommand !== "function" || typeof protocol.flushPending !== "function") return undefined;
     return new TextPublisher(protocol as Protocol);
   }
 
@@ -417,7 +418,10 @@ export class TextPublisher {
     this.#waiting += published(message, text.length);
     if (awaited) this.#awaited++;
     if (this.#seen < 0) this.#look();
-    else if (this.#waiting.length > MOST) this.flush();
+    else if (this.#waiting.length > MOST) {
+      this.flush();
+      this.write();
+    }
     return 0;
   }
 
@@ -432,6 +436,11 @@ export class TextPublisher {
       bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
     }
     this.#protocol.sendCommand(bytes);
+  }
+
+  /** Writes what was published to the socket: nats.js does so at the end of the turn only. */
+  write(): void {
+    this.#protocol.flushPending();
   }
 
   /** Drops what waits: the connection is lost. */
@@ -479,6 +488,7 @@ function published({ subject, reply, head, text }: Waiting, length: number): str
 /** The protocol of nats.js, which writes. */
 interface Protocol {
   sendCommand(command: Uint8Array): void;
+  flushPending(): void;
 }
 
 /** Names and values of the headers are printable ASCII: so many characters are so many bytes. */
@@ -490,4 +500,4 @@ function headersText(headers: Readonly<Record<string, string>> | undefined): str
 }
 
 /** Characters that wait at most: the server works on the first messages of a large turn while the next are prepared. */
-const MOST = 32_768;
+const MOST = 16_384;

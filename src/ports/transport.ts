@@ -80,6 +80,8 @@ export interface PublishOptions {
   reply?: string | undefined;
   /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
   headers?: Readonly<Record<string, string>> | undefined;
+  /** It is written at once, not at the end of this turn of the event loop: others can work on it meanwhile. */
+  now?: boolean | undefined;
 }
 
 /** Options of {@link Transport.subscribe}. */

@@ -62,13 +62,16 @@ export class SentFrame {
   readonly calls: readonly Call[];
   /** When it was sent, by the monotonic clock. */
   readonly at: number;
+  /** Written at once, before the end of its turn. */
+  readonly now: boolean;
   /** Number of its calls that wait for an answer. */
   open = 0;
 
-  constructor(seq: number, calls: readonly Call[], at: number) {
+  constructor(seq: number, calls: readonly Call[], at: number, now = false) {
     this.seq = seq;
     this.calls = calls;
     this.at = at;
+    this.now = now;
   }
 }
 

@@ -210,10 +210,10 @@ export class Endpoint implements PeerHost {
     if (this.#toFlush.push(peer) === 1) nextTick(this.#flush);
   }
 
-  publish(peer: Peer, { seq, at }: SentFrame, items: string, kept: boolean): string | Uint8Array {
+  publish(peer: Peer, { seq, at, now }: SentFrame, items: string, kept: boolean): string | Uint8Array {
     const text = frameText(seq, Math.round(this.#epoch + at), items);
     const frame = kept && text.length > KEPT_AS_TEXT ? encode(text) : text;
-    this.#transport.publish(peer.subject, frame, { reply: peer.bounces + seq });
+    this.#transport.publish(peer.subject, frame, { reply: peer.bounces + seq, now });
     return frame;
   }
 

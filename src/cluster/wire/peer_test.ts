@@ -95,6 +95,17 @@ describe("requests that are sent", () => {
     assertEquals(answers, Array.from({ length: 1_300 }, (_, i) => i));
   });
 
+  it("a frame holds 32 commands of entities at most", async () => {
+    await using stage = await openStage();
+    const Put = command<number, unknown>("Put", { key: String });
+    await stage.other.register(["Put"], { entities: ["Put"] });
+    await stage.settle();
+    stage.other.answerWith((_, payload) => payload);
+    const sent = Array.from({ length: 70 }, (_, i) => stage.app.send(Put, i));
+    assertEquals((await stage.clock.until(Promise.all(sent))).map(unwrap), Array.from({ length: 70 }, (_, i) => i));
+    assertEquals(requests(stage).map(({ length }) => length), [32, 32, 6]);
+  });
+
   it("a frame is 64,000 characters at most, but for a single larger payload", async () => {
     await using stage = await openStage({ handles: HANDLES });
     stage.other.answerWith((_, payload) => (payload as string).length);

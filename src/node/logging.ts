@@ -38,7 +38,7 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
 }
 
 /** The line of something that failed because a stream, a bucket or the like is out of reach. */
-const OUTAGE = /\(UNAVAILABLE: (?:.*?\b(?:stream|bucket) )?(\S+)/;
+const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) )?(\S+)/;
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };
@@ -53,7 +53,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       return ["error", `the handler of ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`];
     case "fault":
       // where Catga noticed an outage helps nobody: a line without a stack
-      return isCatgaError(seen.error) && seen.error.code === "UNAVAILABLE"
+      return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)
         ? ["warn", `${seen.during} failed (${seen.error.code}: ${seen.error.message})`]
         : ["error", `${seen.during} failed`];
     case "malformed":

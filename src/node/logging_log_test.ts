@@ -65,12 +65,12 @@ describe("the log's lines for an operator", () => {
     const at = (level: string) => () => void levels.push(level);
     const logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
     const observer = logTo(logger, "n1", { monotonic: () => now });
-    const fault = (during: string, message: string) =>
-      observer({ type: "fault", during, error: new CatgaError("UNAVAILABLE", message) });
+    const fault = (during: string, message: string, code = "UNAVAILABLE") =>
+      observer({ type: "fault", during, error: new CatgaError(code, message) });
     const first = "the stream catga_default_log does not answer: timeout";
     fault("reading of subscription shop/billing", first);
     fault("reading of subscription shop/mails", first);
-    fault("writing commits", "the stream catga_default_log did not store a message: no responders");
+    fault("writing commits", "the stream catga_default_log: the connection to NATS is lost", "OUTCOME_UNKNOWN");
     fault("reading the record", "the stream catga_default_subscriptions does not answer: timeout");
     fault("refreshing this node's record", "cannot open the bucket catga_default_nodes on 127.0.0.1: timeout");
     now = 61_000;

@@ -38,7 +38,7 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
 }
 
 /** The line of something that failed because a stream, a bucket or the like is out of reach. */
-const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) )?(\S+)/;
+const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) )?([^\s:]+)/;
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };

@@ -266,8 +266,10 @@ export class FlowCluster implements AsyncDisposable {
       if (since > stood) [stood, last] = [since, n];
       // a signal ends no sleep, and no wait for a child
       if (type === "signalled" && due > now) continue;
-      // a child is looked at by itself
-      due = type === "child" ? Infinity : Math.max(this.#calm, now, type === "slept" ? (value as Date).getTime() : 0);
+      // a child is looked at by itself, and a signal comes when its sender can send it
+      due = type === "child" || type === "waits"
+        ? Infinity
+        : Math.max(this.#calm, now, type === "slept" ? (value as Date).getTime() : 0);
     }
     return [Math.round(stood), last];
   }

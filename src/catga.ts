@@ -64,7 +64,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
   const id = options.id ?? token(options.network?.random ?? systemRandom(), 10);
   let alarms: NodeAlarms | undefined;
-  const log = logTo(logger, id);
+  const log = logTo(logger, id, options.network?.clock ?? systemClock);
   const hooks = new BehaviorHooks((seen) => {
     log(seen);
     alarms?.take(seen);

@@ -43,7 +43,7 @@ import type {
   SubscriptionOptions,
 } from "../src/contract/handler.ts";
 import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
-import type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "../src/contract/kept.ts";
+import type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "../src/contract/durable_messages.ts";
 import type { DecisionOptions } from "../src/contract/entity_decision.ts";
 import type { DrainOptions } from "../src/contract/running_node.ts";
 import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";

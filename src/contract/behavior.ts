@@ -4,7 +4,7 @@ import type { Clock, Random } from "../ports/clock.ts";
 import { show } from "../data/checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
-import type { EnqueueOptions } from "./kept.ts";
+import type { EnqueueOptions } from "./durable_messages.ts";
 import type { Logger, Observation } from "./observer.ts";
 import type { SendOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";

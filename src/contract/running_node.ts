@@ -5,7 +5,7 @@ import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
 import type { AnyEntity } from "./entity_definition.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./kept.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./durable_messages.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
 
 /** Options of {@link Catga.drain}. */

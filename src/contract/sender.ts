@@ -3,7 +3,7 @@ import type { AnyCode } from "../error.ts";
 import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
-import type { EnqueueOptions, KeepOptions } from "./kept.ts";
+import type { EnqueueOptions, KeepOptions } from "./durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";

@@ -14,7 +14,7 @@ import {
   type ObservedContract,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
-import type { SubscriptionInfo } from "../contract/kept.ts";
+import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeWatch } from "./node_watch.ts";
 import { shownCount, shownLines, shownText } from "./shown.ts";

@@ -3,7 +3,7 @@
  * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
-import type { DeadLetter } from "../contract/kept.ts";
+import type { DeadLetter } from "../contract/durable_messages.ts";
 import { isRecord } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";

@@ -2,7 +2,7 @@
  * A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it with another one.
  * The node that handles it checks the payload by the contract's schema, as that of any message.
  */
-import type { DeadLetter } from "../contract/kept.ts";
+import type { DeadLetter } from "../contract/durable_messages.ts";
 import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";
 import { printableJson } from "../data/printable.ts";
 import type { Administration } from "../log/administration/administration.ts";

@@ -1,5 +1,5 @@
 /** How fast subscriptions read, and how their lag was in the last 15 minutes. */
-import type { SubscriptionInfo } from "../contract/kept.ts";
+import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { shownText } from "./shown.ts";
 import type { SubscriptionView } from "./view.ts";

@@ -4,7 +4,7 @@ import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/flow.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";

@@ -21,7 +21,7 @@ import type { StreamingContext } from "../contract/stream.ts";
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";

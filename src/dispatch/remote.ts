@@ -6,7 +6,7 @@ import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
 import type { ItemSink } from "./item_ports.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/kept.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
 
 /** The cluster of a node. */
 export interface Remote {

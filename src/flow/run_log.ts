@@ -273,18 +273,20 @@ export class RunLog {
     const { clock } = this.#host;
     const subject = this.subject(ref);
     let unanswered = false;
-    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+    for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       let error: CatgaError;
       try {
         const stream = await this.#host.stream();
-        const appended = await stream.append(subject, text, { timeout: ATTEMPT, expect });
+        const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
           // an earlier attempt may have been stored
           return unanswered ? await this.#find(ref, mark, expect) ?? "conflict" : "conflict";
         }
-        if (appended.type === "unknown") unanswered = true;
-        else if (!appended.passing && !unanswered) throw appended.error;
+        if (appended.type === "unknown") {
+          unanswered = true;
+          timeout = Math.min(ATTEMPT, timeout * 2);
+        } else if (!appended.passing && !unanswered) throw appended.error;
         error = appended.error;
       } catch (thrown) {
         if (!(thrown instanceof CatgaError) || !isPassing(thrown)) throw thrown;
@@ -461,6 +463,8 @@ const ENDED = "ended";
 const STUCK = "-stuck";
 const PART = 1_000;
 const MOST_PAUSES = 1_000; // ms
-const ATTEMPT = 5_000; // ms
+/** How long the first attempt waits for its answer, in ms, and the longest: a leader that is deposed answers nobody. */
+const FIRST_ATTEMPT = 1_000;
+const ATTEMPT = 5_000;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms

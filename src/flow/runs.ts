@@ -18,7 +18,7 @@ import type {
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
-import { checkTimes } from "../contract/kept.ts";
+import { checkTimes } from "../contract/durable_messages.ts";
 import { validate } from "../contract/schema.ts";
 import { ALONE, type SendOptions } from "../contract/send_options.ts";
 import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
@@ -57,7 +57,7 @@ import {
 } from "./journal.ts";
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
-import { StuckRuns } from "./stuck_runs.ts";
+import { StuckRuns } from "./stuck_watch.ts";
 import { Sweep } from "./sweep.ts";
 import { RunLog, type RunRef, type Told } from "./run_log.ts";
 

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { event } from "../contract/definition.ts";
-import type { DeadLetter } from "../contract/kept.ts";
+import type { DeadLetter } from "../contract/durable_messages.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Schema } from "../contract/schema.ts";
 

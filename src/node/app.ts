@@ -19,7 +19,7 @@ import {
   type EnqueueOptions,
   type KeepOptions,
   type SubscriptionInfo,
-} from "../contract/kept.ts";
+} from "../contract/durable_messages.ts";
 import type {
   AnySignal,
   AnyWorkflow,

@@ -3,6 +3,7 @@ import type { LogFields, Logger, Observation, Observer } from "../contract/obser
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
+import { type Clock, OnceAMinute } from "../ports/clock.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({
@@ -14,17 +15,19 @@ export const consoleWarnings: Logger = Object.freeze({
 });
 
 /** An observer that logs each observation at its level. */
-export function logTo(logger: Logger, node: string): Observer {
+export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotonic">): Observer {
   let isLost = false;
+  const outages = new OnceAMinute(clock);
   return (seen) => {
     // an exception here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
       if (seen.type === "connection") isLost = seen.state === "disconnected";
-      // that the connection is lost has been logged
-      const follows = isLost && seen.type === "fault" && isCatgaError(seen.error) && seen.error.code === "UNAVAILABLE";
       const [own, text] = lineOf(seen);
+      // that the connection is lost, or that a stream does not answer, has been logged: all that needs it meets that
+      const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
+      const follows = outage !== null && (isLost || !outages.due(outage[1]));
       const level = follows ? "debug" : own;
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
@@ -33,6 +36,9 @@ export function logTo(logger: Logger, node: string): Observer {
     }
   };
 }
+
+/** The line of something that failed because a stream, a bucket or the like is out of reach. */
+const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) )?([^\s:]+)/;
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };
@@ -46,7 +52,10 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
     case "handler-failed":
       return ["error", `the handler of ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`];
     case "fault":
-      return ["error", `${seen.during} failed`];
+      // where Catga noticed an outage helps nobody: a line without a stack
+      return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)
+        ? ["warn", `${seen.during} failed (${seen.error.code}: ${seen.error.message})`]
+        : ["error", `${seen.during} failed`];
     case "malformed":
       return ["warn", `dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`];
     case "connection":

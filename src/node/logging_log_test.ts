@@ -12,7 +12,8 @@ const about = { subscription, contract: "Booked", id: "m1" };
 function linesOf(...seen: Observation[]): string[] {
   const lines: string[] = [];
   const at = (level: string) => (message: string) => void lines.push(`${level} ${message}`);
-  const observer = logTo({ debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") }, "n1");
+  const logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const observer = logTo(logger, "n1", { monotonic: () => 0 });
   for (const observation of seen) observer(observation);
   return lines;
 }
@@ -51,11 +52,30 @@ describe("the log's lines for an operator", () => {
     const lost = { type: "connection", state: "disconnected", generation: 1 } as const;
     assertEquals(linesOf(lost, fault, bug, { ...lost, state: "connected" }, fault), [
       "warn catga n1: lost the network, reconnecting",
-      "debug catga n1: renewing the lease of this node failed",
+      "debug catga n1: renewing the lease of this node failed (UNAVAILABLE: the connection to NATS is lost; reconnecting)",
       "error catga n1: renewing the lease of this node failed",
       "warn catga n1: connected to the network again",
-      "error catga n1: renewing the lease of this node failed",
+      "warn catga n1: renewing the lease of this node failed (UNAVAILABLE: the connection to NATS is lost; reconnecting)",
     ]);
+  });
+
+  it("a stream that does not answer is one line a minute, whatever needs it", () => {
+    let now = 0;
+    const levels: string[] = [];
+    const at = (level: string) => () => void levels.push(level);
+    const logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    const observer = logTo(logger, "n1", { monotonic: () => now });
+    const fault = (during: string, message: string, code = "UNAVAILABLE") =>
+      observer({ type: "fault", during, error: new CatgaError(code, message) });
+    const first = "the stream catga_default_log does not answer: timeout";
+    fault("reading of subscription shop/billing", first);
+    fault("reading of subscription shop/mails", first);
+    fault("writing commits", "the stream catga_default_log: the connection to NATS is lost", "OUTCOME_UNKNOWN");
+    fault("reading the record", "the stream catga_default_subscriptions does not answer: timeout");
+    fault("refreshing this node's record", "cannot open the bucket catga_default_nodes on 127.0.0.1: timeout");
+    now = 61_000;
+    fault("reading of subscription shop/mails", first);
+    assertEquals(levels, ["warn", "debug", "debug", "warn", "warn", "warn"]);
   });
 
   it("an attempt that failed, and a dead letter", () => {

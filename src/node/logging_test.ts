@@ -34,7 +34,7 @@ describe("consoleWarnings", () => {
 describe("logTo", () => {
   it("writes a line for each observation, at its level", () => {
     const { logger, lines } = keeping();
-    const observer = logTo(logger, "n1");
+    const observer = logTo(logger, "n1", { monotonic: () => 0 });
     const error = new Error("bug");
     const seen: Observation[] = [
       { type: "handler-failed", contract: "Create", id: "m1", error },
@@ -77,7 +77,7 @@ describe("logTo", () => {
 
   it("writes one line, whatever is in the ids and subjects of other processes", () => {
     const { logger, lines } = keeping();
-    const observer = logTo(logger, "n1");
+    const observer = logTo(logger, "n1", { monotonic: () => 0 });
     observer({ type: "handler-failed", contract: "Create", id: "m1)\ncatga n1: all is well\x1b[2J", error: "bug" });
     observer({ type: "malformed", subject: "catga.\x1b]0;x\x07", reason: "no JSON", count: 1 });
     assertEquals(lines.map(([, message]) => message), [
@@ -89,7 +89,7 @@ describe("logTo", () => {
   it("the fields have the node that logs, the observation, and the node of the observation as peer", () => {
     const { logger, lines } = keeping();
     const error = new Error("bug");
-    const observer = logTo(logger, "n1");
+    const observer = logTo(logger, "n1", { monotonic: () => 0 });
     observer({ type: "handler-failed", contract: "Create", id: "m1", error });
     observer({ type: "breaker", node: "n2", state: "open" });
     // headers may hold secrets

@@ -11,7 +11,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
-import { checkKeepOptions, type EnqueueOptions } from "../contract/kept.ts";
+import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";

@@ -12,7 +12,7 @@ import { CatgaError } from "../error.ts";
 import { notSent } from "../dispatch/outcome.ts";
 import type { ItemSink } from "../dispatch/item_ports.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/kept.ts";
+import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/durable_messages.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";

@@ -11,7 +11,7 @@
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
-import type { EnqueueOptions, KeepOptions } from "../contract/kept.ts";
+import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import {

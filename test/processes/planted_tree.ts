@@ -41,7 +41,7 @@ interface Change {
 const PLANTS = {
   "flow-expect": [{
     file: "src/flow/run_log.ts",
-    from: "{ timeout: ATTEMPT, expect }",
+    from: "{ timeout, expect }",
     to: "{ timeout: ATTEMPT, expect: (expect < 0 ? 0 : undefined) as unknown as number }",
   }],
   "flow-held": [{

@@ -238,8 +238,8 @@ export class FlowCluster implements AsyncDisposable {
       this.#checkRun(run, own, { ok: result.ok, fails, childFails }, violations, sums);
     }
     for await (const info of this.#infos()) {
-      const stood = this.#stoodFor(info);
-      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, 12)}`);
+      const [stood, at] = this.#stoodFor(info);
+      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
       sums.stood = Math.max(sums.stood, stood);
       violations.push(...twiceIn(info));
       if (isTaken(info)) sums.moved++;
@@ -254,21 +254,24 @@ export class FlowCluster implements AsyncDisposable {
 
   /**
    * The longest time after the last fault in which a run had something to do and recorded nothing, without those in which the machine did
-   * other work, in ms.
+   * other work, in ms; and the number of the entry that ended it.
    */
-  #stoodFor({ timeline }: RunInfo): number {
+  #stoodFor({ timeline }: RunInfo): [stood: number, at: number] {
     const gaps = [...this.#gaps, ...this.#pace?.gaps ?? []];
-    let stood = 0;
+    let [stood, last] = [0, timeline.length - 1];
     let due = Infinity;
-    for (const { at, type, value } of timeline) {
+    for (const [n, { at, type, value }] of timeline.entries()) {
       const now = at.getTime();
-      if (now > due) stood = Math.max(stood, now - due - gapWithin(gaps, due, now));
+      const since = now > due ? now - due - gapWithin(gaps, due, now) : 0;
+      if (since > stood) [stood, last] = [since, n];
       // a signal ends no sleep, and no wait for a child
       if (type === "signalled" && due > now) continue;
-      // a child is looked at by itself
-      due = type === "child" ? Infinity : Math.max(this.#calm, now, type === "slept" ? (value as Date).getTime() : 0);
+      // a child is looked at by itself, and a signal comes when its sender can send it
+      due = type === "child" || type === "waits"
+        ? Infinity
+        : Math.max(this.#calm, now, type === "slept" ? (value as Date).getTime() : 0);
     }
-    return Math.round(stood);
+    return [Math.round(stood), last];
   }
 
   /** How a run stands, for a violation. */
@@ -366,8 +369,11 @@ function twiceIn({ id, timeline }: RunInfo): string[] {
   });
 }
 
-function timelineOf({ timeline }: RunInfo, most = 6): string {
-  return timeline.slice(-most).map(({ at, by, type, name }) => `${at.toISOString()} ${by} ${type} ${name}`).join("; ");
+/** The entries up to number `last`. */
+function timelineOf({ timeline }: RunInfo, last = timeline.length - 1): string {
+  return timeline.slice(Math.max(0, last - 5), last + 1).map(({ at, by, type, name }) =>
+    `${at.toISOString()} ${by} ${type} ${name}`
+  ).join("; ");
 }
 
 /** Entries that anybody may store. */

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { Context } from "../../src/contract/context.ts";
 import { event } from "../../src/contract/definition.ts";
 import type { SubscriptionOptions } from "../../src/contract/handler.ts";
-import type { DeadLetter, SubscriptionInfo } from "../../src/contract/kept.ts";
+import type { DeadLetter, SubscriptionInfo } from "../../src/contract/durable_messages.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
 import { MemoryCluster } from "./memory_cluster.ts";
 

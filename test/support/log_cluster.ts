@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Catga } from "../../src/contract/running_node.ts";
-import type { EnqueueOptions, KeepOptions } from "../../src/contract/kept.ts";
+import type { EnqueueOptions, KeepOptions } from "../../src/contract/durable_messages.ts";
 import type { Result } from "../../src/contract/result.ts";
 import { catga } from "../../src/catga.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";

@@ -1,5 +1,5 @@
 /**
- * The calls of one node that are under way: sends each to a candidate (`candidates.ts`), lets it wait where it cannot
+ * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`candidates.ts`), lets it wait where it cannot
  * be sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
  *
  * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.

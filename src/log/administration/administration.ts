@@ -3,7 +3,7 @@
  * stored beside the commits of subscriptions, and leaders carry them out.
  */
 import { CatgaError } from "../../error.ts";
-import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/kept.ts";
+import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";

@@ -1,6 +1,6 @@
 /** Dead letters, as programs see them. */
 import { CatgaError } from "../../error.ts";
-import type { DeadLetter, DeadLetterOptions } from "../../contract/kept.ts";
+import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { toText } from "../../data/encoding.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";

@@ -1,6 +1,6 @@
 /** How subscriptions stand: from their commits, the stream, and the live nodes. */
 import { readAnnouncement } from "../../contract/send_options.ts";
-import type { SubscriptionInfo } from "../../contract/kept.ts";
+import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";

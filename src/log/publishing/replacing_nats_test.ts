@@ -6,7 +6,7 @@ import { type Catga, catga, command, event } from "../../../mod.ts";
 import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
-import type { EnqueueOptions } from "../../contract/kept.ts";
+import type { EnqueueOptions } from "../../contract/durable_messages.ts";
 import type { PublishOptions } from "../../contract/send_options.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });

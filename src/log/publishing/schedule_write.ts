@@ -1,5 +1,5 @@
 /**
- * Puts a message under the subject of a schedule, in the place of what stands there, so that it stays there.
+ * Puts a message with a time, or a cron, under the subject of a schedule, in the place of what stands there, so that it stays there.
  *
  * nats-server (2.15) takes in hand all schedules that are due, and fires one after the other: 3,000 take 0.1 s. Meanwhile it accepts a
  * message in the place of a schedule that it has in hand, and the firing then removes that message; that of a cron moves its time

@@ -1,4 +1,4 @@
-/** Live nodes that handle subscriptions, by their records. */
+/** Live nodes that handle subscriptions, in the order in which they take the lead; when each does: `Subscription.#mayLead`. */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";

@@ -50,10 +50,7 @@ type Start = Parameters<FollowOptions["onStart"]>[0];
  */
 export class Reading {
   readonly #options: ReadingOptions;
-  #created: string;
-  #read: number;
-  #time: number;
-  #at: number | undefined;
+  #place: ReadingPlace;
   #reader: LogReader | undefined;
   /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
@@ -72,21 +69,18 @@ export class Reading {
   #skipped = -Infinity;
   #had: LogState | undefined;
 
-  constructor(options: ReadingOptions, { created, read, time, at }: ReadingPlace) {
+  constructor(options: ReadingOptions, place: ReadingPlace) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);
-    this.#created = created;
-    this.#read = read;
-    this.#time = time;
-    this.#at = at;
+    this.#place = place;
   }
 
   get place(): ReadingPlace {
-    return { created: this.#created, read: this.#read, time: this.#time, at: this.#at };
+    return this.#place;
   }
 
   get read(): number {
-    return this.#read;
+    return this.#place.read;
   }
 
   /** True if it has delivered all that there was when it started. */
@@ -103,7 +97,7 @@ export class Reading {
   follow(categories: Iterable<string>, from: ReadingPlace = this.place): void {
     const { stream, namespace } = this.#options;
     this.#reader?.close();
-    this.#move(from);
+    this.#place = from;
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
     this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;
@@ -145,12 +139,12 @@ export class Reading {
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
-    if (!this.caughtUp || mark?.created !== this.#created || stream.name === entitiesName(namespace)) return; // nothing expires there
-    const [had, read] = [this.#had, sequenceOf(this.#read)];
-    if (had?.created === this.#created && Math.max(mark.sequence, read) >= had.last) {
+    if (!this.caughtUp || mark?.created !== this.#place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
+    const [had, read] = [this.#had, sequenceOf(this.read)];
+    if (had?.created === this.#place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;
       const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
-      this.#move({ ...this.place, ...others, at: had.now });
+      this.#place = { ...this.place, ...others, at: had.now };
     }
     if (now - this.#skipped < SKIP) return;
     this.#skipped = now;
@@ -162,7 +156,7 @@ export class Reading {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;
     this.#behindLoss = undefined;
-    this.#move(behind);
+    this.#place = behind;
     this.resume();
   }
 
@@ -214,11 +208,11 @@ export class Reading {
       }
       return;
     }
-    const back = place.read < this.#read && lost !== undefined;
+    const back = place.read < this.read && lost !== undefined;
     if (lost === undefined) {
       // what was passed by is of others: its time is that of no message that must be there still
-      if (this.#created === "" || place.read > this.#read) {
-        this.#move({ ...place, time: 0, at: state.last === mark.sequence ? state.now : this.#at });
+      if (this.#place.created === "" || place.read > this.read) {
+        this.#place = { ...place, time: 0, at: state.last === mark.sequence ? state.now : this.#place.at };
       }
       return;
     }
@@ -226,7 +220,7 @@ export class Reading {
       this.#behindLoss = place;
       this.pause();
     } else {
-      this.#move(place);
+      this.#place = place;
     }
     this.#options.onLoss(lost, back);
   }
@@ -237,22 +231,15 @@ export class Reading {
    * (A stream that somebody has purged within that minute looks the same, unless it had a message that must be there still.)
    */
   #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
-    const [at, time] = [this.#at, this.#time];
+    const { at, time } = this.#place;
     if (at === undefined || maxBytes !== undefined) return false;
     const young = (since: number) => now - since >= 0 && now - since < LEAST_KEPT;
     return young(at) && !(time > 0 && now - time < LEAST_KEPT);
   }
 
-  #move({ created, read, time, at }: ReadingPlace): void {
-    this.#created = created;
-    this.#read = read;
-    this.#time = time;
-    this.#at = at;
-  }
-
   #onMessage(message: StoredMessage): void {
     const { sequence, time } = message;
-    if (sequence <= sequenceOf(this.#read)) return;
+    if (sequence <= sequenceOf(this.read)) return;
     const { namespace, onMessages, onGarbage, onNewer } = this.#options;
     const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
     if (!isReadable(group) && group.version !== undefined) {
@@ -260,9 +247,7 @@ export class Reading {
       onNewer(group);
       return;
     }
-    this.#read = endOf(sequence);
-    this.#time = time;
-    this.#at = undefined;
+    this.#place = { created: this.#place.created, read: endOf(sequence), time };
     if (isReadable(group)) {
       const own = group.every(({ category }) => this.#categories.has(category))
         ? group

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { checkDeadLetterOptions, checkKeepOptions, type EnqueueOptions } from "./kept.ts";
+import { checkDeadLetterOptions, checkKeepOptions, type EnqueueOptions } from "./durable_messages.ts";
 
 /** The error of options that an untyped caller may pass. */
 function refusal(method: "publish" | "enqueue", options: object): Error {

@@ -131,17 +131,14 @@ export class Runner {
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined) return undefined;
-    const { contract, runs, counts } = dispatch;
+    const { contract, runs, counts, call, entity } = dispatch;
     const ctx = new MessageContext(this.#host, contract, timeout, envelope);
     const { input, output, ordered, idempotent, id } = contract.options;
-    if (idempotent || dispatch.entity) ctx.execution.payload = payload;
+    if (idempotent || entity) ctx.execution.payload = payload;
     const plain = input === undefined && output === undefined && !ordered && id === undefined;
-    const { call } = dispatch;
-    if (plain && call?.entity !== undefined) {
-      return { ctx, result: call.decideLater(call.entity, payload, ctx), counts };
-    }
-    const result = plain && contract.kind !== "event" ? runs[0](payload, ctx) : runParsed(dispatch, payload, ctx);
-    return { ctx, result, counts };
+    if (!plain || contract.kind === "event") return { ctx, result: runParsed(dispatch, payload, ctx), counts };
+    const decide = call?.entity;
+    return { ctx, result: decide ? call!.decideLater(decide, payload, ctx) : runs[0](payload, ctx), counts };
   }
 
   /** Runs every handler of an event from this process, in a later turn. */

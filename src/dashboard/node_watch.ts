@@ -27,7 +27,8 @@ interface Watched {
   ping: number | undefined;
   /** Questions in a row that were not answered. */
   silences: number;
-  asked: boolean;
+  /** When it was asked what it has not answered yet, by the monotonic clock. */
+  asked: number | undefined;
   stats: NodeStats | undefined;
   cpu: number | undefined;
   /** How often it is only pinged before it is asked for statistics again: it left that question unanswered. */
@@ -107,8 +108,9 @@ export class NodeWatch {
     if (change.type !== "put") {
       if (known === undefined) return;
       known.recorded = false;
-      // others remove the record of a dead process seconds later; one that has just answered has removed it itself
-      const drained = known.state === "live" && this.#clock.monotonic() - known.answered < LATELY;
+      // others remove the record of a dead process seconds later; one that has just answered, and owes no answer, removed it itself
+      const now = this.#clock.monotonic();
+      const drained = known.state === "live" && now - known.answered < LATELY && now - (known.asked ?? now) < OWED;
       return this.#become(known, drained ? "drained" : "gone");
     }
     const info = readRecord(change.key, change.value);
@@ -128,7 +130,7 @@ export class NodeWatch {
       ...{ info, load, state: "live", since: now, joined: now, recorded: true },
       // it lived when it wrote its record
       ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
-      ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
+      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
 
@@ -196,17 +198,16 @@ export class NodeWatch {
   }
 
   async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
-    if (node.asked || !node.recorded) return;
-    node.asked = true;
+    if (node.asked !== undefined || !node.recorded) return;
     const { endpoint } = node.info;
-    const sent = this.#clock.monotonic();
+    const sent = node.asked = this.#clock.monotonic();
     const only = node.pings > 0;
     const [told, echo] = await Promise.all([
       only ? undefined : asker.stats(endpoint, limit),
       // one that has answered need not be pinged, too
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
-    node.asked = false;
+    node.asked = undefined;
     if (!node.recorded) return; // removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
@@ -272,6 +273,8 @@ const SHOWN = 60_000;
 const REMEMBERED = 15 * 60_000;
 /** A node that answered so many ms ago was alive when it removed its record. */
 const LATELY = 2_500;
+/** One that was asked so many ms ago, and has not answered, was not. */
+const OWED = 500;
 /** Kinds of alarms that nobody else can see. */
 const OF_NODES: ReadonlySet<string> = new Set([
   "breaker-open",

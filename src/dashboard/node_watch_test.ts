@@ -127,6 +127,21 @@ describe("NodeWatch", () => {
     assertEquals(watch.view(9).shown.map(({ id, state }) => [id, state]), [["b", "suspect"], ["a", "gone"]]);
   });
 
+  it("a node that owes an answer when its record goes has ended, and one that was just asked has drained", async () => {
+    const clock = new VirtualClock(100_000);
+    const watch = new NodeWatch(clock, () => {});
+    for (const [key, ms] of [["a", 900], ["b", 100]] as const) {
+      watch.take(record(key, "1", { lastSeen: clock.now() }));
+      const { promise, resolve } = Promise.withResolvers<typeof SILENCE>();
+      const asked = watch.ask(Object.assign(new Asker(), { stats: () => promise, ping: () => promise }), 1);
+      await clock.advance(ms);
+      watch.take({ type: "delete", key, revision: 2 });
+      resolve(SILENCE);
+      await asked;
+    }
+    assertEquals(watch.view(9).shown.map(({ id, state }) => [id, state]), [["a", "gone"], ["b", "drained"]]);
+  });
+
   it("a node that leaves before it was asked has drained: it has just written its record", () => {
     const clock = new VirtualClock(100_000);
     const changes: string[] = [];

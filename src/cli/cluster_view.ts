@@ -64,7 +64,7 @@ export class ClusterView implements AsyncDisposable {
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not look at. */
   readonly #unseen = new Set<string>();
-  /** What was seen last of the store, and of each stream. */
+  /** The last answers of the store and of each stream. */
   #lastRoom: ServerView["store"];
   readonly #lastStreams = new Map<string, StreamView>();
 

@@ -13,7 +13,7 @@ export function bounceSubject(namespace: string, endpoint: string, rest = ""): s
   return `catga.${namespace}.bounce.${endpoint}.${rest}`;
 }
 
-/** What subjects begin with that a node cannot do without: frames, and bounces. */
+/** Prefixes of the subjects that a node cannot do without: frames, and bounces. */
 export function framePrefixes(namespace: string): readonly string[] {
   return [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
 }

@@ -9,7 +9,7 @@ import { Collector } from "./collector.ts";
 import { carryOut } from "./changes.ts";
 import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
-import { listEntities } from "./entity_list.ts";
+import { INVALID_TYPE, listEntities } from "./entity_list.ts";
 import { readScheduleRuns } from "./schedule_run_views.ts";
 import { search } from "./search.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
@@ -88,7 +88,7 @@ export async function readEntity(
   type: string,
   id: string,
 ): Promise<EntityView | string | undefined> {
-  if (!isToken(type, 64)) return "the type of an entity is letters, digits, - and _";
+  if (!isToken(type, 64)) return INVALID_TYPE;
   if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
   const stream = await source.stream("entities");
   if (stream === undefined) return undefined;

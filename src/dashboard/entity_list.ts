@@ -2,6 +2,7 @@
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { entityPattern, readEntitySubject } from "../log/format/names.ts";
 import { newest } from "../log/administration/newest.ts";
+import { isToken } from "../data/subject_token.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import { shownCount, shownId, shownText } from "./shown.ts";
 import type { DashboardSource, EntitiesView, EntityRow } from "./view.ts";
@@ -13,7 +14,7 @@ export async function listEntities(
   },
   type: string,
 ): Promise<EntitiesView | string> {
-  if (!/^[\w-]{0,64}$/.test(type)) return "the type of an entity is letters, digits, - and _";
+  if (type !== "" && !isToken(type, 64)) return INVALID_TYPE;
   const { namespace, transport: { clock } } = source;
   const stream = await source.stream("entities");
   const state = await stream?.state();
@@ -46,6 +47,8 @@ export async function listEntities(
   return { shown: [...found.values()], searched: `${searched} messages of entities` };
 }
 
+/** Says what a type has to be, to a person who has typed another. */
+export const INVALID_TYPE = "the type of an entity is letters, digits, - and _";
 /** Entities that are shown; messages, bytes and ms that it takes at most. */
 const MOST = 200;
 const MOST_MESSAGES = 10_000;

@@ -1,4 +1,4 @@
-/** What a schedule did last, as the page shows it: a line for each run, read when a browser asks. */
+/** The last runs of a schedule, as the page shows them: a line for each, read when a browser asks. */
 import type { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
 import { runOfStart } from "../contract/workflow.ts";

@@ -1,4 +1,4 @@
-/** What the page shows of the last runs of a schedule: when each was, and what became of it. */
+/** The last runs of a schedule on the page: when each was, and how it ended. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, fail, unwrap, workflow } from "../../mod.ts";

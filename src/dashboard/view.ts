@@ -319,7 +319,7 @@ export interface EventView {
   readonly payload: string;
 }
 
-/** What a schedule did last, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
+/** The last runs of a schedule, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
 export interface ScheduleRunsView {
   readonly runs: readonly string[];
 }

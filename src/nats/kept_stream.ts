@@ -33,9 +33,7 @@ const CHECK = 30_000;
 const CHECK_WAIT = 250;
 
 /** How long the try after so many failures waits for its answer, in ms. */
-function tryLimit(failures: number): number {
-  return Math.min(TRY_LIMIT, FIRST_TRY * 2 ** failures);
-}
+const tryLimit = (failures: number) => Math.min(TRY_LIMIT, FIRST_TRY * 2 ** failures);
 
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];

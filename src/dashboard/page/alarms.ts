@@ -175,5 +175,5 @@ export function alarmsSection(
   return { Alarms, timelineTable, Server, Groups };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type AlarmsSection = ReturnType<typeof alarmsSection>;

@@ -173,7 +173,7 @@ export function elements() {
     "cancel run": "to be cancelled",
   } as const;
 
-  /** What the server answers to a question. Rejects with why it does not. */
+  /** Asks the server a question. Rejects with the text of a refusal. */
   async function ask<T>(what: string, parameters: Readonly<Record<string, string>>): Promise<T> {
     const response = await fetch(`${what}?${new URLSearchParams(parameters)}`);
     if (!response.ok) throw new Error(await response.text());
@@ -213,7 +213,7 @@ export function elements() {
   };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type Elements = ReturnType<typeof elements>;
 
 // A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what
@@ -247,7 +247,7 @@ interface TableOptions<Row> {
   readonly empty: string;
   /** Buttons of a row, made once for it. */
   readonly actions?: (key: string) => readonly HTMLElement[];
-  /** What unfolds below a row, or is read for it, and the text of the button that does; `"Show"`. */
+  /** The text below a row that unfolds, which may be read only then, and the text of its button; `"Show"`. */
   readonly detail?: (row: Row) => string | Promise<string>;
   readonly unfold?: string;
 }
@@ -512,5 +512,5 @@ export function tableMaker({ make, say, count }: Elements) {
   return { table, sparkline };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type Tables = ReturnType<typeof tableMaker>;

@@ -94,5 +94,5 @@ export function entityPart({ ask, byId, say, count }: Elements, { table }: Table
   return { entitySection };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type EntityPart = ReturnType<typeof entityPart>;

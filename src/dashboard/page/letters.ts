@@ -173,7 +173,7 @@ export function lettersSection(
   return { Letters };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type LettersSection = ReturnType<typeof lettersSection>;
 
 // The tail of the events, with a filter.
@@ -254,5 +254,5 @@ export function eventsSection({ button, byId, make, say, clock, count }: Element
   return { Events };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type EventsSection = ReturnType<typeof eventsSection>;

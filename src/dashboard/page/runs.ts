@@ -112,5 +112,5 @@ export function runsSection(
   return { Runs };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type RunsSection = ReturnType<typeof runsSection>;

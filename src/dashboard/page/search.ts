@@ -50,5 +50,5 @@ export function searchPart({ ask, byId, say, some }: Elements, { table }: Tables
   return { searchSection };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type SearchPart = ReturnType<typeof searchPart>;

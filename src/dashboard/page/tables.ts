@@ -191,7 +191,7 @@ export function shownTables(
   return { nodesTable, subscriptionsTable, retriesTable, locksTable, schedulesTable };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type ShownTables = ReturnType<typeof shownTables>;
 
 // What contracts do: now, and in the last 15 minutes.
@@ -303,5 +303,5 @@ export function contractsSection({ byId, count, latency, rate }: Elements, { tab
   return { Contracts };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type ContractsSection = ReturnType<typeof contractsSection>;

@@ -107,5 +107,5 @@ export function tilesSection({ make, say, count, latency, rate, some }: Elements
   return { Tiles };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type TilesSection = ReturnType<typeof tilesSection>;

@@ -166,5 +166,5 @@ export function trafficSection({ byId, say, rate, some }: Elements) {
   return { TrafficPicture };
 }
 
-/** What it returns. */
+/** Its return type. */
 export type TrafficSection = ReturnType<typeof trafficSection>;

@@ -27,8 +27,7 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
       const [own, text] = lineOf(seen);
       // that the connection is lost, or that a stream does not answer, has been logged: all that needs it meets that
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
-      const follows = outage !== null && (isLost || !outages.due(outage[1]));
-      const level = follows ? "debug" : own;
+      const level = outage !== null && (isLost || !outages.due(outage[1])) ? "debug" : own;
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {

@@ -108,7 +108,7 @@ export class Administration {
     const { namespace, clock } = this.#options;
     const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), namespace, to);
     // one of that moment and place may be there already
-    await storeRequest(kept, key, `rewind-${clock.now()}-${place}`, { kind: "rewind", to: place });
+    await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
   }
 
   /**

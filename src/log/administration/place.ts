@@ -33,8 +33,7 @@ async function firstAt(
   time: number,
   { first, last }: { first: number; last: number },
 ): Promise<number | undefined> {
-  let [low, high] = [first, last + 1];
-  let found: number | undefined;
+  let [low, high, found]: [number, number, number?] = [first, last + 1];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const [message] = await stream.read(subject, { from: middle, most: 1 });

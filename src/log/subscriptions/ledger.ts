@@ -116,11 +116,6 @@ export class Ledger {
     return this.#running;
   }
 
-  /** True if what begins is committed first. */
-  get inDoubt(): boolean {
-    return this.#suspicion.active;
-  }
-
   /** True if messages wait for room. */
   get full(): boolean {
     return this.#roomless.length > 0;

@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
+import { chances } from "../../../test/support/chances.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import type { Head, StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
@@ -222,7 +223,7 @@ describe("Ledger", () => {
       }
       kit.add(3);
       assertEquals([...kit.begin().keys()], [3]);
-      assertEquals(kit.ledger.inDoubt, false);
+      assertEquals(kit.ledger.draft().head.doubt, undefined);
     });
 
     it("runs a sixteenth at a time of what had begun, and then one alone, whose end counts as an attempt", () => {
@@ -284,8 +285,9 @@ describe("Ledger", () => {
       const given = found(head, { running, messages: new Map(positions.map((at) => [`${at}-${at}`, keyless(at)])) });
       return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
     };
-    const [few, many] = [await taken(1_000), await taken(8_000)];
-    assert(many < 24 * Math.max(few, 1), `${few} ms for 1,000, ${many} ms for 8,000`);
+    // eight times as many; the garbage of other tests may be collected in every try
+    const growth = async () => await taken(8_000) / Math.max(await taken(1_000), 1);
+    assertLess(await chances(5, growth, (times) => times < 24), 24, "64 times would be its square");
   });
 
   describe("when a node ends", () => {

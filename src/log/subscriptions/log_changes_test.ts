@@ -157,6 +157,26 @@ describe("Subscriptions, when the log changes", () => {
     }
   });
 
+  it("lose no rewind while the store is slow or out of reach", async () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const cluster = new Cluster(seed, { delay: 300, cut: { every: 1_500, lasts: 1_000 } });
+      const run = async ({ payload }: { payload: unknown }) => {
+        if (payload === 5) await delay(cluster.clock, 500);
+        return 0 as const;
+      };
+      await cluster.node("a", { handles: { billing: { Placed: { from: "start" } } }, run });
+      for (let i = 0; i < 5; i++) await cluster.publish("Placed", [[i, `k${i}`]]);
+      const handled = (from: number, count: number) => new Set(cluster.payloads().slice(from)).size === count;
+      await cluster.until("all handled", () => handled(0, 5));
+      await cluster.publish("Placed", [[5, "k5"]]);
+      const administration = await cluster.administration();
+      const before = cluster.ends.length;
+      await cluster.again(() => administration.rewind("shop", "billing", "start"));
+      await cluster.until(`again, with seed ${seed}`, () => handled(before, 6));
+      cluster.close();
+    }
+  });
+
   it("go on in a log that was made again, and say so", async () => {
     const cluster = new Cluster();
     for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });

@@ -106,8 +106,8 @@ export class Term {
   #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
   #fullSince: number | undefined;
-  /** It hands nothing more out while it leaves, and does nothing more when it is over. */
-  #phase: "runs" | "leaving" | "over" = "runs";
+  /** It hands nothing more out while it leaves, only writes its place when it has gone back in the log, and then is over. */
+  #phase: "runs" | "leaving" | "rewound" | "over" = "runs";
 
   constructor(options: TermOptions) {
     this.#options = options;
@@ -196,7 +196,7 @@ export class Term {
 
   /** To be called every 100 ms. */
   tick(now: number): void {
-    if (this.#over || this.#led === undefined) return;
+    if (this.#led === undefined || this.#phase === "rewound" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
     const { holds, stream, warnings } = this.#options;
     // the record is its own all the same: a greater token ends that
@@ -523,11 +523,15 @@ export class Term {
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
     await this.#settle(this.#led!.categories.patience); // it has taken over
     if (this.#over) return;
-    const { nodes, warnings, store, host: { clock } } = this.#options;
+    const { nodes, warnings, store } = this.#options;
     this.#moved();
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
     // those that were requested while runs ended count, too
-    for (const [next, request] of await store.requests(sequence)) {
+    const more = await store.requests(sequence).catch((error) => {
+      if (!this.#over) warnings.fault("carrying out requests", error);
+      return []; // they are carried out one by one
+    });
+    for (const [next, request] of more) {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
     }
@@ -538,10 +542,12 @@ export class Term {
       .filter(([category]) => nodes().some(({ categories }) => categories.has(category)))
       .map(([category, from]) => [category, Math.min(from, read)]);
     while (this.#writing !== undefined) await this.#writing;
+    if (this.#over) return;
+    // nothing may move the place again before it is stored
+    this.#phase = "rewound";
     ledger.carriedOut(last);
     ledger.rewind(read, Object.fromEntries(began));
-    while (!this.#over && !await this.#write()) await delay(clock, STEP);
-    if (this.#over) return;
+    if (!await this.#write() || this.#over) return;
     warnings.rewound(to);
     this.#end("rewound");
   }

@@ -34,6 +34,14 @@ export interface FlowSums {
   readonly stood: number;
 }
 
+/** What was found of the runs. */
+export interface Checked {
+  readonly violations: string[];
+  /** Runs that stood longer than they may. */
+  readonly stands: readonly string[];
+  readonly sums: FlowSums;
+}
+
 interface StartedRun {
   readonly run: string;
   readonly fails: boolean;
@@ -218,10 +226,9 @@ export class FlowCluster implements AsyncDisposable {
     this.#ending.abort();
   }
 
-  /** What went wrong. */
-  async check(): Promise<{ readonly violations: string[]; readonly sums: FlowSums }> {
+  async check(): Promise<Checked> {
     const lines = Map.groupBy(await readFlowFile(this.folder), ({ run }) => run);
-    const violations: string[] = [];
+    const [violations, stands]: string[][] = [[], []];
     const sums = { runs: this.#runs.length, done: 0, failed: 0, undone: 0, repeated: 0, moved: 0, stood: 0 };
     for (const { run, fails, waits, childFails, result } of this.#runs) {
       if (result === undefined) {
@@ -239,13 +246,13 @@ export class FlowCluster implements AsyncDisposable {
     }
     for await (const info of this.#infos()) {
       const [stood, at] = this.#stoodFor(info);
-      if (stood > MOST_STANDING) violations.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
+      if (stood > MOST_STANDING) stands.push(`${info.id} did not go on for ${stood} ms: ${timelineOf(info, at)}`);
       sums.stood = Math.max(sums.stood, stood);
       violations.push(...twiceIn(info));
       if (isTaken(info)) sums.moved++;
     }
     for (const line of this.output.split("\n")) if (line.includes("were removed from the log")) violations.push(line);
-    return { violations, sums };
+    return { violations, stands, sums };
   }
 
   async *#infos(): AsyncIterableIterator<RunInfo> {

@@ -275,10 +275,10 @@ export class Command implements Asking, Sought {
   }
 
   /** It is over: `unanswered` if an append of it may be stored. `error`: what the last attempt failed with. */
-  over(unanswered: boolean, error: CatgaError | undefined): void {
+  over(unanswered: boolean, error: unknown): void {
     const { aborted } = this.ctx;
     const cause = error ?? aborted;
-    const last = error === undefined ? "" : `; last error: ${error.message}`;
+    const last = error === undefined ? "" : `; last error: ${textOf(error)}`;
     if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
     if (this.again || this.unsure) {
       return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
@@ -291,7 +291,7 @@ export class Command implements Asking, Sought {
   /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
   fail(error: unknown): void {
     if (!this.again && !this.unsure) return this.reject(error);
-    this.unknown(`an earlier attempt may still be decided; last error: ${(error as Error).message}`, error);
+    this.unknown(`an earlier attempt may still be decided; last error: ${textOf(error)}`, error);
   }
 
   /** Nobody knows whether it is applied. */
@@ -368,6 +368,11 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   } catch (error) {
     throw cannotBeSent(error, "INVALID_MESSAGE", `the payload of ${name}`);
   }
+}
+
+/** What an `apply` function throws may be anything. */
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : "what was thrown is no error";
 }
 
 /** The headers of the command that go on with what it emits. */

@@ -9,6 +9,8 @@ const key = ({ id }: { id: string }) => id;
 const Add = command<{ id: string }, number>("AddToBag", { key });
 const Gift = command<{ id: string }, number>("GiftBag", { key });
 
+const FillJar = command<{ id: string; n: number }, number>("FillJar", { key });
+
 /** As it was: without gifts. */
 function before() {
   const Bag = entity("Bag", { initial: () => 0 });
@@ -72,5 +74,27 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     const { error } = await a.send(Fill, { id: "x" }, { node: b.self.id });
     assertEquals([error?.code, error?.retryable, error?.message], ["UNAVAILABLE", true, expected]);
     await assertRejects(() => b.load(Strict, "x"), CatgaError, expected);
+  });
+
+  it("an apply that throws on what another node has stored: HANDLER_FAILED each time, and the node goes on", async () => {
+    const of = (most: number) => {
+      const Jar = entity("Jar", { initial: () => 0 });
+      const Filled = Jar.event<{ n: number }>("Filled", (sum, { n }) => {
+        if (n > most) throw new Error(`${n} is more than ${most}`);
+        return sum + n;
+      });
+      return Jar.handle(FillJar, (jar, { n }) => {
+        jar.emit(Filled, { n });
+        return jar.state;
+      });
+    };
+    await using a = await harness.start({ handlers: of(1) });
+    await using b = await harness.start({ handlers: of(9) });
+    const fill = (n: number, { self }: typeof a) => a.send(FillJar, { id: "x", n }, { node: self.id, timeout: 2_000 });
+    unwrap(await fill(1, a));
+    unwrap(await fill(9, b));
+    // the first one has the entity in memory, and finds out when it stores
+    for (let n = 0; n < 2; n++) assertEquals((await fill(1, a)).error?.code, "HANDLER_FAILED");
+    assertEquals(unwrap(await fill(1, b)), 11);
   });
 }

@@ -12,7 +12,7 @@
  * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
  */
 import type { EntityBody } from "../contract/handler.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
@@ -348,7 +348,7 @@ export class Rounds {
     const { stream, host: { clock } } = this.#options;
     const { entries, copy } = message;
     let unanswered = false;
-    let error: CatgaError | undefined;
+    let error: unknown;
     for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, Math.max(FIRST_PAUSE, pause * 2))) {
       if (appended?.type === "stored") {
         this.#stored(message, appended.sequence, this.#now);
@@ -362,8 +362,8 @@ export class Rounds {
       }
       if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
         const compared = await this.#compare(message);
-        if (compared instanceof CatgaError) {
-          error = compared;
+        if ("failed" in compared) {
+          error = compared.failed;
           // nothing of it can be stored, and what was stored cannot be read here
           if (!unanswered && (appended === undefined || appended.type === "conflict")) {
             for (const { command } of entries) if (!command.settled) command.fail(error);
@@ -388,10 +388,10 @@ export class Rounds {
   }
 
   /**
-   * The entity as the leader has it: the message's copy, if that is still what it was decided on. An error if it cannot
-   * be read before the commands are over.
+   * The entity as the leader has it: the message's copy, if that is still what it was decided on. `failed`: why it cannot
+   * be read before the commands are over, also what an `apply` function has thrown.
    */
-  async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | CatgaError> {
+  async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
     const due = Math.max(...entries.map(({ command }) => command.due));
     // this copy stays as it is, also when reading takes longer
@@ -403,14 +403,13 @@ export class Rounds {
       const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
       if (read === undefined) {
         reading.catch(() => {}); // nobody waits for it
-        return new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true });
+        return { failed: new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true }) };
       }
       if (read.sequence !== copy.sequence || read.mark !== copy.mark) return read;
       copy.epoch = read.epoch;
       return copy;
-    } catch (error) {
-      if (isCatgaError(error)) return error;
-      throw error;
+    } catch (failed) {
+      return { failed };
     } finally {
       late.abort();
     }

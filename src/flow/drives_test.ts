@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assertEquals, assertLess } from "@std/assert";
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type Flow, workflow } from "@catga/catga";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError } from "../error.ts";
@@ -17,13 +17,16 @@ function typesIn(text: string): string {
   return [...text.matchAll(/"t":"(\w+)"/g)].map(([, type]) => type).join(" ");
 }
 
+const none = () => Promise.reject(new Error("not here"));
+
 /** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
-  { append = () => undefined, ended = () => Promise.resolve(), wake = () => Promise.reject(new Error("not here")) }: {
+  { append = () => undefined, ended = () => Promise.resolve(), wake = none, startChild = none }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
+    readonly startChild?: DrivesHost["startChild"];
   } = {},
 ) {
   const clock = new VirtualClock();
@@ -54,7 +57,6 @@ function node(
     ...{ namespace: "test", endpoint: "a.1", clock, stream: () => stream, maxPayload: () => 2 ** 20 },
     number: (events) => (numbers += events) - events,
   });
-  const none = () => Promise.reject(new Error("not here"));
   let endpoint = "a.1";
   const hostOf = (): DrivesHost => ({
     ...{ endpoint, clock, random: () => 0.5, timeout: 10_000, mostBytes: log.mostBytes, log, ended },
@@ -64,7 +66,7 @@ function node(
       wake,
       soon: (callback: () => void) => clock.soon(callback),
       send: none,
-      startChild: none,
+      startChild,
       cancelChild: none,
     },
     ...{
@@ -106,7 +108,13 @@ function node(
     await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
     await drives.call(body, { ref: REF, sequence: messages.length });
   };
-  return { clock, run, retry, die, bring, stuck, ended: async () => (await log.end(REF))?.ended };
+  /** Another node cancels it, and this one learns of that. */
+  const cancel = async () => {
+    await log.tell(REF, (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }), () => true);
+    drives.news(body, { ref: REF, sequence: messages.length });
+  };
+  const leave = () => drives.leave();
+  return { clock, run, retry, die, bring, cancel, leave, stuck, ended: async () => (await log.end(REF))?.ended };
 }
 
 describe("drives", () => {
@@ -187,5 +195,18 @@ describe("drives", () => {
     });
     await clock.until(run());
     assertEquals(tries, 3);
+  });
+
+  it("a run that is cancelled while it starts another one, and whose node drains, is handed over", async () => {
+    const { promise: child, resolve } = Promise.withResolvers<{ ok: true; value: string }>();
+    const Child = workflow("Child");
+    const one = node((flow) => flow.send(Child), { startChild: () => child });
+    const run = one.run();
+    await one.clock.advance(10);
+    await one.cancel();
+    await one.clock.advance(10);
+    one.leave();
+    resolve({ ok: true, value: "One:1:Child" });
+    await assertRejects(() => one.clock.until(run), CatgaError, "run 1 of One goes on at another node");
   });
 });

@@ -184,7 +184,7 @@ export const PASSING: ReadonlySet<string> = new Set([
   "CONFLICT",
   "CLOSED",
 ]);
-/** Codes of a schedule that is stored when it is tried again. */
+/** Codes of a schedule, or a start, that is stored when it is tried again. */
 export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
 /** The first and the longest pause after a failed attempt, in ms. */
 export const PAUSES = [1_000, 3_600_000] as const;

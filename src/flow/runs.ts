@@ -42,7 +42,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, recorded } from "./outcomes.ts";
+import { errorOf, recorded, UNSTORED } from "./outcomes.ts";
 import type { FailedAttempt } from "./drive_state.ts";
 import { type Call, Drives, type DrivesHost } from "./drives.ts";
 import { entryOf } from "./entry_of.ts";
@@ -187,7 +187,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const ref = { workflow: body.definition.name, run };
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
-    if (!started.ok && started.error.code === "UNAVAILABLE") throw started.error;
+    if (!started.ok && UNSTORED.has(started.error.code)) throw started.error;
     if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
   }
 

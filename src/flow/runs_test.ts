@@ -1,10 +1,15 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
-import { type Catga, catga, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, catga, CatgaError, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { openRuns, type RunsHost } from "./runs.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -663,5 +668,25 @@ describe("runs", () => {
     const Charge = command("Charge");
     await assertRejects(() => app.start(Charge as never), TypeError, "got command Charge: send it");
     await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
+  });
+
+  it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
+    const clock = new VirtualClock();
+    const stream = new ScriptedStream();
+    stream.reply = () => SILENCE;
+    const { "~handler": { workflow: body } } = workflow<void, string>("Later").handle(() => "late") as unknown as {
+      "~handler": { workflow: WorkflowBody };
+    };
+    // a start takes no more of its node
+    const host = {
+      ...{ namespace: "default", node: "a", endpoint: "a.1", replicas: 1, timeout: 1_000, clock, handled: [body] },
+      ...{ transport: undefined, log: { open: () => Promise.resolve(stream) }, observer() {}, begun() {}, over() {} },
+      ...{ maxPayload: () => 2 ** 20, nodes: () => [] },
+    } as unknown as RunsHost;
+    const runs = openRuns(host);
+    const due = runs.due(body, { run: "x", step: "", at: 0, start: "" }, { id: "start x" } as Context);
+    const { code } = await assertRejects(() => clock.until(due), CatgaError);
+    assertEquals(code, "OUTCOME_UNKNOWN");
+    runs.close();
   });
 });

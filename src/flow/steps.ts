@@ -388,7 +388,7 @@ export class Steps {
           } else state.refuse(name, recorded(started.error));
         } finally {
           step.busy = false;
-          if (!state.over && (journal.outcomes.has(name) || isCancelling())) step.go();
+          if (!state.over && (journal.outcomes.has(name) || (isCancelling() && !state.leaving))) step.go();
         }
       });
     };

@@ -75,6 +75,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const seen = alarms = new NodeAlarms(clock);
   let cluster: Cluster | undefined;
   let made: App | undefined;
+  let failed = false;
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
@@ -158,7 +159,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
-      draining: () => app.draining,
+      draining: () => failed || app.draining,
     });
     const durableLog = durable.length === 0 ? undefined : await app.log();
     await durableLog?.catchUp();
@@ -202,6 +203,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     evaluation?.add(app);
     return face;
   } catch (error) {
+    failed = true;
     await made?.closeLog();
     await cluster?.close(); // before the link, because the cluster would report that the link has closed
     await link.close();

@@ -8,6 +8,11 @@ import { CatgaError } from "../error.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+
+// loaded now: while a node loads it, virtual time would pass
+import "../log/log.ts";
 
 const Slow = query<void, string>("Slow");
 const Work = command<void, string>("Work");
@@ -239,5 +244,36 @@ describe("drain", () => {
     const { app } = localApp({ release: () => Promise.reject(error) });
     assertStrictEquals(await assertRejects(() => app.drain()), error);
     assertStrictEquals(await assertRejects(() => app.closed), error);
+  });
+});
+
+describe("an app whose store is out of reach", () => {
+  const Placed = event<number>("Placed", { durable: true });
+  const options = { handlers: Placed.on(() => {}, { name: "billing" }), logger: QUIET, heartbeat: 3_000 };
+
+  it("leaves no timer when it ends while it takes the lead of a subscription", async () => {
+    for (let ms = 4_200; ms < 5_000; ms += 200) {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      await clock.until(catga({ network, id: "a", ...options }));
+      await clock.advance(1_000);
+      const app = await clock.until(catga({ network, id: "b", ...options }));
+      await clock.advance(1_000);
+      network.faults = { delay: 400 };
+      network.kill("a");
+      await clock.advance(ms);
+      network.cut("b");
+      await clock.until(app.drain({ timeout: 1_000 }));
+      await clock.advance(100_000);
+      assertEquals(clock.timers, 0);
+    }
+  });
+
+  it("leaves no timer when it cannot start", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1, faults: { lostAck: 1 } });
+    await assertRejects(() => clock.until(catga({ network, id: "a", ...options })), CatgaError);
+    await clock.advance(10_000);
+    assertEquals(clock.timers, 0);
   });
 });

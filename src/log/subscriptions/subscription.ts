@@ -52,6 +52,8 @@ export class Subscription {
   #seen: Seen | undefined;
   #term: Term | undefined;
   #taking = false;
+  /** Ends what this node does in order to lead, and its term. */
+  #ending = new AbortController();
   #leaving = false;
   /** Earliest time at which it competes for the lead: newer nodes go first, and the present leader must be known. */
   #stands = 0;
@@ -179,8 +181,10 @@ export class Subscription {
     if (!may || this.#taking || this.#leaving || now < this.#stands || !this.#options.host.connected) return;
     if (!this.#mayLead(now)) return;
     this.#taking = true;
-    this.#take().catch((error: CatgaError) => this.#warnings.fault("taking the lead", error))
-      .finally(() => void (this.#taking = false));
+    const ending = this.#ending = new AbortController();
+    this.#take(ending).catch((error: CatgaError) => {
+      if (!ending.signal.aborted) this.#warnings.fault("taking the lead", error);
+    }).finally(() => void (this.#taking = false));
   }
 
   /** Hands the lead over. Never rejects. */
@@ -192,6 +196,7 @@ export class Subscription {
   close(): void {
     this.#leaving = true;
     this.#term?.close();
+    this.#ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
     this.#term = undefined;
   }
 
@@ -303,15 +308,14 @@ export class Subscription {
     return still >= STILL + turn || (now - seen.at >= turn && gone(leader));
   }
 
-  async #take(): Promise<void> {
+  async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
-    if (commit === undefined) return await this.ensure(new AbortController().signal);
+    if (commit === undefined) return await this.ensure(ending.signal);
     if (!await leases.hold() || this.#leaving) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
     // a process that is out of reach, and not gone, goes on when it is back, unless its lease is another's
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
-    const ending = new AbortController();
     const store = new SubscriptionStore({
       stream: kept,
       namespace: host.namespace,
@@ -328,6 +332,7 @@ export class Subscription {
       // meanwhile another node may have taken it
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
+    ending.signal.throwIfAborted();
     if (commits === undefined) return await this.#lost(commit);
     const { previous } = commits;
     const fresh = this.#fresh;

@@ -10,7 +10,7 @@ import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text
 import { type Bucket, bucketName, BUCKETS, type Entry, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, delay } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 
 /** The snapshots of a namespace. */
@@ -19,6 +19,7 @@ export class Snapshots {
   #bucket: Promise<Bucket> | undefined;
   readonly #writing: Map<string, Promise<void>> = new Map();
   #reported = -Infinity;
+  #closed = false;
 
   constructor(host: EntitiesHost) {
     this.#host = host;
@@ -67,12 +68,13 @@ export class Snapshots {
     await Promise.all(keys.map((key) => bucket.delete(key)));
   }
 
-  /** Resolves when none is being written. */
+  /** To be called when the node ends: resolves when none is being written. */
   async settled(): Promise<void> {
+    this.#closed = true;
     await Promise.all(this.#writing.values());
   }
 
-  /** One that was written while its entity was forgotten is removed again. */
+  /** One that was written while its entity was forgotten is removed again, also if it is not known whether it was written. */
   async #write<State>(
     key: string,
     copy: EntityCopy<State>,
@@ -83,8 +85,23 @@ export class Snapshots {
     // a state may be anything: without a text of it the entity is made of all events
     const text = snapshotText(copy, stream);
     if (text.length > MOST_CHARS) return;
-    const revision = await bucket.put(key, text);
-    if (await isForgotten()) await bucket.delete(key, { revision });
+    try {
+      await bucket.put(key, text);
+    } finally {
+      await this.#again(async () => void (await isForgotten() && await bucket.delete(key)));
+    }
+  }
+
+  /** Does something until the store answers, or the node ends. */
+  async #again(what: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await what();
+      } catch (error) {
+        if (this.#closed) throw error;
+      }
+      await delay(this.#host.clock, AGAIN);
+    }
   }
 
   async #read(key: string): Promise<Entry | undefined> {
@@ -131,6 +148,7 @@ const PAUSE = 1_000; // ms
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
+const AGAIN = 1_000; // ms
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {

@@ -1,9 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { entity } from "../../mod.ts";
+import { CatgaError, entity } from "../../mod.ts";
 import { withoutName } from "../log/format/entity_group.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import { readSnapshot, snapshotDue, snapshotText } from "./snapshots.ts";
+import { type EntitiesHost, readSnapshot, snapshotDue, Snapshots, snapshotText } from "./snapshots.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 interface State {
   readonly at: Date;
@@ -54,5 +55,53 @@ describe("a snapshot", () => {
   it("of a state that cannot be sent there is none", () => {
     const odd = copy(1, { at: new Date(0), text: (() => {}) as unknown as string });
     assertThrows(() => snapshotText(odd, "stream"), Error, "state.text is a function");
+  });
+
+  it("of an entity that was forgotten meanwhile is removed again, whatever the store did not answer", async () => {
+    const clock = new VirtualClock();
+    const { store } = new MemoryNetwork({ clock, seed: 1 });
+    const unavailable = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
+    const bucket = await store.open("snapshots");
+    const put = async (key: string, text: string) => {
+      await bucket.put(key, text);
+      throw unavailable;
+    };
+    const slow = { open: () => Promise.resolve({ ...bucket, put, delete: (key: string) => bucket.delete(key) }) };
+    const own = {
+      namespace: "default",
+      endpoint: "n.1",
+      replicas: 1,
+      timeout: 5_000,
+      clock,
+      observer() {},
+      carried: [],
+    };
+    // writing takes no more of its node
+    const snapshots = new Snapshots({ ...own, store: slow } as unknown as EntitiesHost);
+    let asked = 0;
+    const isForgotten = () => ++asked < 3 ? Promise.reject(unavailable) : Promise.resolve(true);
+    snapshots.write(copy(), () => "stream", isForgotten);
+    await clock.advance(10_000);
+    await clock.until(snapshots.settled());
+    assertEquals([asked, await bucket.entries("")], [3, []]);
+  });
+
+  it("is given up when its node ends, though the store does not say whether its entity was forgotten", async () => {
+    const clock = new VirtualClock();
+    const { store } = new MemoryNetwork({ clock, seed: 1 });
+    const own = {
+      namespace: "default",
+      endpoint: "n.1",
+      replicas: 1,
+      timeout: 5_000,
+      clock,
+      observer() {},
+      carried: [],
+    };
+    const snapshots = new Snapshots({ ...own, store } as unknown as EntitiesHost);
+    snapshots.write(copy(), () => "stream", () => Promise.reject(new CatgaError("UNAVAILABLE", "no answer")));
+    await clock.advance(10_000);
+    await clock.until(snapshots.settled(), 3_000);
+    assertEquals(clock.timers, 0);
   });
 });

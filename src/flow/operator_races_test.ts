@@ -1,8 +1,9 @@
 /** What operators do to a run (retry, skip, cancel) while a node drives it. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type Catga, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, type CatgaError, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import { delay } from "../ports/clock.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Job = workflow<void, string>("Job");
@@ -76,6 +77,27 @@ describe("a step that an operator skips in the moment in which its attempt", () 
       assertEquals(await run.result(), "by hand");
     });
   }
+});
+
+describe("a step that an operator skips while the store is slow", () => {
+  it("has the operator's value if that was not refused, whenever its attempt ends", async () => {
+    for (let seed = 40; seed < 46; seed++) {
+      const job = Job.handle(async (flow) => {
+        const value = await flow.step("work", () => delay(cluster.clock, 400).then(() => "own"));
+        await flow.sleep("a while", 2_000);
+        return value;
+      });
+      const node = (id: string) => id === "worker" ? { handlers: job } : {};
+      await using cluster = await testCluster(["worker", "other"], { seed, logger: QUIET, node });
+      const app = cluster.app("worker");
+      const run = unwrap(await app.start(Job));
+      cluster.network.faults = { delay: 300 };
+      const info = await infoOf(cluster.app("other"), run);
+      const said = await info.skip("work", "by hand", "because").then(() => "by hand", ({ code }: CatgaError) => code);
+      const result = unwrap(await app.result(Job, run, { timeout: 60_000 }));
+      assertEquals(said, result === "own" ? "CONFLICT" : "by hand", `with seed ${seed}`);
+    }
+  });
 });
 
 describe("a run that is cancelled in the moment in which an attempt of a step with an undo", () => {

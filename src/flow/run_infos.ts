@@ -3,17 +3,17 @@ import type { RunEntry, RunInfo, RunsOptions, RunStatus } from "../contract/flow
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { type CalledEntry, type Entry, type Journal, pendingOf, statusOf } from "./journal.ts";
-import type { RunLog, RunRef } from "./run_log.ts";
+import { type Entry, type Journal, pendingOf, statusOf } from "./journal.ts";
+import type { EntryFor, RunLog, RunRef } from "./run_log.ts";
 
-/** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
-export type TellRun = (ref: RunRef, entry: (by: string) => CalledEntry) => Promise<void>;
+/** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
+export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
 
 /** Tells a run something, without a node. Rejects as {@link TellRun}. */
 export async function tellRun(
   log: RunLog,
   ref: RunRef,
-  entry: (by: string) => CalledEntry,
+  entry: EntryFor,
   over: () => boolean,
 ): Promise<void> {
   if (await log.tell(ref, entry, over) !== undefined) return;
@@ -73,16 +73,18 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
     skip: async (step, value, reason) => {
       checkString(`skip ${ref.run}: step`, step);
       checkString(`skip ${ref.run}: reason`, reason);
-      const current = await log.load(ref);
-      if (current?.isSettled(step)) {
-        throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
-      }
-      if (current?.waits.has(step) || current?.sleeps.has(step)) {
-        const why = "it waits for a signal, which can be told, or for a time";
-        throw new CatgaError("CONFLICT", `${step} of run ${ref.run} is no step that can be skipped: ${why}`);
-      }
       const given = value === undefined ? undefined : decodeText(encodeValue(value, "value"));
-      await tell(ref, (by) => ({ t: "skipped", step, value: given, reason, by }));
+      await tell(ref, async (by) => {
+        const current = await log.load(ref);
+        if (current?.isSettled(step)) {
+          throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
+        }
+        if (current?.waits.has(step) || current?.sleeps.has(step)) {
+          const why = "it waits for a signal, which can be told, or for a time";
+          throw new CatgaError("CONFLICT", `${step} of run ${ref.run} is no step that can be skipped: ${why}`);
+        }
+        return { t: "skipped", step, value: given, reason, by };
+      });
     },
   };
 }

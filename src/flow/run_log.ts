@@ -62,6 +62,9 @@ export interface RunEnd {
   readonly version: number;
 }
 
+/** Makes what a run is told. Called again when something was stored meanwhile: what it has read of the run holds when its entry is stored. */
+export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
+
 /** Something that a run was told is stored. */
 export interface Told {
   readonly holder: string;
@@ -299,15 +302,15 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. `entryFor` gets the holder. Resolves with the holder, and the
-   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. Resolves with the holder, and the sequence of the message; with
+   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}, and with what `entryFor` rejects with.
    */
-  async tell(ref: RunRef, entryFor: (by: string) => CalledEntry, over: () => boolean): Promise<Told | undefined> {
+  async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
     while (true) {
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
-      const message = this.message(ref, [entryFor(holder)], { version, holder });
+      const message = this.message(ref, [await entryFor(holder)], { version, holder });
       const sequence = await this.append(ref, message, end.sequence, over);
       if (sequence !== "conflict") return { holder, sequence };
     }

@@ -59,7 +59,7 @@ import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 import { Sweep } from "./sweep.ts";
-import { RunLog, type RunRef, type Told } from "./run_log.ts";
+import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost {
@@ -512,7 +512,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return started !== undefined && fingerprint(started.input) === fingerprint(input);
   }
 
-  async #tell(ref: RunRef, entry: (by: string) => CalledEntry): Promise<Result<void, never>> {
+  async #tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
     try {
       const told = await this.log.tell(ref, entry, this.#until());
       if (told === undefined) return noRun(ref);

@@ -39,6 +39,8 @@ export class Drive {
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
   #news: Promise<void> | undefined;
+  /** There may be news that are not being read. */
+  #behind = false;
 
   constructor(options: DriveOptions) {
     this.#body = options.body;
@@ -80,7 +82,18 @@ export class Drive {
   tell(due?: Due): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.come(due);
-    return this.#news ??= this.#state.readNews().finally(() => this.#news = undefined);
+    this.#behind = true;
+    return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
+  }
+
+  /** What is stored while it reads may not be among what it reads. */
+  async #readNews(): Promise<void> {
+    while (this.#behind && !this.over) {
+      this.#behind = false;
+      if (await this.#state.readNews()) continue;
+      this.#state.timer(NEWS, () => void this.tell(), true);
+      return;
+    }
   }
 
   /** The node stops: begins no more attempts, and ends when those that run have outcomes. */
@@ -362,3 +375,5 @@ export class Drive {
 const HANDLER_ATTEMPTS = 10;
 /** After so many deaths of processes in a row an operator has to decide. */
 const MOST_TAKEOVERS = 20;
+/** After news could not be read. */
+const NEWS = 500; // ms

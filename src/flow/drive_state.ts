@@ -304,17 +304,19 @@ export class DriveState {
     return held;
   }
 
-  /** Reads what others have told the run. */
-  async readNews(): Promise<void> {
+  /** Reads what others have told the run. Resolves with `false` if it cannot be read now. */
+  async readNews(): Promise<boolean> {
     this.active++;
     try {
       await this.#storing;
-      if (this.over) return;
-      if (!await this.#writer.readOn()) return this.stop("lost");
-      this.host.read(this.ref, this.journal);
-      this.#owner.told();
+      if (this.over) return true;
+      if (await this.#writer.readOn()) {
+        this.host.read(this.ref, this.journal);
+        this.#owner.told();
+      } else this.stop("lost");
+      return true;
     } catch {
-      // its next append finds out
+      return false;
     } finally {
       this.active--;
       this.look();

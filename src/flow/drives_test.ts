@@ -4,9 +4,10 @@ import { type Flow, workflow } from "@catga/catga";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import { Drives, type DrivesHost } from "./drives.ts";
-import { Journal, type Started } from "./journal.ts";
+import { type CalledEntry, Journal, type Started } from "./journal.ts";
 import { RunLog, type RunRef, type RunStream } from "./run_log.ts";
 
 const REF: RunRef = { workflow: "One", run: "1" };
@@ -22,11 +23,13 @@ const none = () => Promise.reject(new Error("not here"));
 /** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
-  { append = () => undefined, ended = () => Promise.resolve(), wake = none, startChild = none }: {
+  { append = () => undefined, ended = () => Promise.resolve(), wake = none, startChild = none, lag = 0 }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
     readonly startChild?: DrivesHost["startChild"];
+    /** How long the answer takes which message is the last one, in ms. */
+    readonly lag?: number;
   } = {},
 ) {
   const clock = new VirtualClock();
@@ -46,7 +49,11 @@ function node(
       });
       return Promise.resolve({ type: "stored", sequence, duplicate: false });
     },
-    last: () => Promise.resolve(messages.at(-1)),
+    last: async () => {
+      const last = messages.at(-1);
+      if (lag > 0) await delay(clock, lag);
+      return last;
+    },
     read: (_, options) =>
       Promise.resolve(messages.filter(({ sequence }) => sequence >= ("from" in options ? options.from : 0))),
     purge: () => Promise.resolve(0),
@@ -108,13 +115,14 @@ function node(
     await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
     await drives.call(body, { ref: REF, sequence: messages.length });
   };
-  /** Another node cancels it, and this one learns of that. */
-  const cancel = async () => {
-    await log.tell(REF, (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }), () => true);
+  /** Another node tells it something, and this one learns of that. */
+  const tell = async (entry: (by: string) => CalledEntry) => {
+    await log.tell(REF, entry, () => true);
     drives.news(body, { ref: REF, sequence: messages.length });
   };
+  const cancel = () => tell((by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }));
   const leave = () => drives.leave();
-  return { clock, run, retry, die, bring, cancel, leave, stuck, ended: async () => (await log.end(REF))?.ended };
+  return { clock, run, retry, die, bring, tell, cancel, leave, stuck, ended: async () => (await log.end(REF))?.ended };
 }
 
 describe("drives", () => {
@@ -208,5 +216,17 @@ describe("drives", () => {
     one.leave();
     resolve({ ok: true, value: "One:1:Child" });
     await assertRejects(() => one.clock.until(run), CatgaError, "run 1 of One goes on at another node");
+  });
+
+  it("a run that is told something while it reads something else reads again", async () => {
+    const one = node((flow) => flow.step("long", () => new Promise(() => {})), { lag: 100 });
+    const run = one.run();
+    await one.clock.advance(10);
+    const told = one.tell((by) => ({ t: "signalled", signal: "Other", by }));
+    await one.clock.advance(50);
+    const cancelled = one.cancel();
+    await one.clock.until(Promise.all([told, cancelled, run]));
+    assertLess(one.clock.monotonic(), 1_000);
+    assertEquals(await one.clock.until(one.ended()), true);
   });
 });

@@ -53,6 +53,7 @@ export class SharedCache implements Cache {
   }
 
   async delete(key: string): Promise<void> {
+    await this.#loads.supersede(key);
     const bucket = await this.#bucket();
     await this.#retry(() => bucket.delete(key));
   }
@@ -94,7 +95,7 @@ export class SharedCache implements Cache {
   async #fill(loading: Load, load: () => MaybePromise<unknown>, options: CacheSetOptions): Promise<string> {
     const value = await this.#loads.call(loading, load);
     const text = encode(loading.key, value);
-    await this.#write(loading.key, text, options);
+    await (loading.writing = this.#write(loading.key, text, options, loading));
     return text;
   }
 
@@ -104,12 +105,11 @@ export class SharedCache implements Cache {
     return entry && readEntry(entry).text;
   }
 
-  /** Writes the text of a value; `false` if the fence is smaller than the entry's. */
-  async #write(
-    key: string,
-    text: string,
-    { ttl, fence }: CacheSetOptions,
-  ): Promise<boolean> {
+  /**
+   * Writes the text of a value; `false` if the fence is smaller than the entry's. That of a `load` replaces none that was
+   * written meanwhile, and is not written after the key was deleted.
+   */
+  async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
@@ -121,7 +121,9 @@ export class SharedCache implements Cache {
     let tried = false;
     try {
       return await this.#retry(async () => {
+        if (load?.superseded) return false;
         if (fence !== undefined) return await writeFenced(bucket, { key, stored, nonce, fence, options });
+        if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
         // a first try that was made must not be repeated: it would undo later writes of others
         if (tried && await isWritten()) return true;
         tried = true;
@@ -255,6 +257,10 @@ class Load {
   readonly abandoned: AbortController = new AbortController();
   /** The value as JSON. */
   value: Promise<string> | undefined = undefined;
+  /** The write of its value, once that is known. */
+  writing: Promise<unknown> | undefined = undefined;
+  /** The key was deleted while its function ran: its value may be older than that. */
+  superseded = false;
   ended = false;
   /** Number of callers that wait for it. */
   waiting = 0;
@@ -279,6 +285,8 @@ class Load {
 class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
+  /** Loads whose functions have begun. */
+  readonly #running: Set<Load> = new Set();
   /** The load whose function is running. */
   readonly #current: AsyncLocalStorage<Load> = new AsyncLocalStorage();
 
@@ -319,12 +327,26 @@ class Loads {
 
   /** Calls the function of a load: `value` finds out there that it would wait for itself. */
   call<T>(load: Load, fn: () => T): T {
+    this.#running.add(load);
     return this.#current.run(load, fn);
+  }
+
+  /** The key is about to be deleted: callers from now on get no value of a load that runs, and none is written. */
+  async supersede(key: string): Promise<void> {
+    for (const load of [...this.#running]) {
+      if (load.key !== key) continue;
+      load.superseded = true;
+      this.#delete(load);
+      load.abandoned.abort(); // releases its lock
+      // the deletion must not overtake it
+      await load.writing?.catch(() => {});
+    }
   }
 
   #begin(load: Load, begin: (load: Load) => Promise<string>): Load {
     load.value = begin(load).finally(() => {
       load.ended = true;
+      this.#running.delete(load);
       this.#delete(load);
     });
     load.value.catch(() => {}); // callers that wait get the failure; there may be none

@@ -42,6 +42,8 @@ export class Router implements CallOwner {
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
   readonly #waiting: WaitingCalls;
+  /** Resolves when this node knows the others, or stops. */
+  readonly #joined = Promise.withResolvers<void>();
   /** Calls without a result. */
   #underWay = 0;
 
@@ -75,9 +77,16 @@ export class Router implements CallOwner {
   }
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
-  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+  async broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+    await this.#joined.promise;
     const nodes = this.#candidates.handling(request.contract.name);
-    return broadcast(request, nodes, (each) => this.request(each));
+    return await broadcast(request, nodes, (each) => this.request(each));
+  }
+
+  /** This node has joined: it knows the others, and itself. Until then others may have sent it requests already. */
+  joined(): void {
+    this.#joined.resolve();
+    this.#waiting.joined();
   }
 
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
@@ -145,6 +154,7 @@ export class Router implements CallOwner {
 
   /** This node stops: it notices no node that joins from now on, and waits for none. */
   stop(): void {
+    this.#joined.resolve();
     this.#waiting.stop();
   }
 
@@ -359,6 +369,8 @@ export class WaitingCalls {
   #away = 0;
   #checking = false;
   #polling = false;
+  /** The nodes are known. */
+  #joined = false;
   #stopping = false;
 
   constructor(options: WaitingCallsOptions) {
@@ -371,15 +383,19 @@ export class WaitingCalls {
     this.#forConnection.add(call);
   }
 
-  /** Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms. */
+  /**
+   * Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms, which
+   * begin when this node has joined.
+   */
   forNode(call: Call): void {
     if (this.#full) return this.#refuse(call, "no node handles it now");
     const { gaps } = this.#options;
     const { name } = call.request.contract;
     const unhandled = !this.#stopping && this.#isUnhandled(call);
     const known = unhandled && gaps.knows(name);
-    this.#forNode.set(call, { timer: known ? undefined : this.#limit(call), away: false });
-    if (unhandled && !known) gaps.ask(name);
+    const waits = known || !(this.#joined || this.#stopping);
+    this.#forNode.set(call, { timer: waits ? undefined : this.#limit(call), away: false });
+    if (unhandled && !waits) gaps.ask(name);
   }
 
   /**
@@ -402,7 +418,7 @@ export class WaitingCalls {
   /** Returns true if a call waits until its deadline for a node. */
   inGap(call: Call): boolean {
     const wait = this.#forNode.get(call);
-    return wait !== undefined && wait.timer === undefined;
+    return this.#joined && wait !== undefined && wait.timer === undefined;
   }
 
   /** It has turned out that a contract is in a gap: calls that would wait for 500 ms wait until their deadlines. */
@@ -412,6 +428,15 @@ export class WaitingCalls {
       if (call.request.contract.name !== name || !this.#isUnhandled(call)) continue;
       wait.timer?.cancel();
       wait.timer = undefined;
+    }
+  }
+
+  /** This node has joined: each call that waits for a node is looked at again. */
+  joined(): void {
+    this.#joined = true;
+    for (const call of [...this.#forNode.keys()]) {
+      this.#leave(call);
+      this.#options.retry(call);
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`candidates.ts`), lets it wait where it cannot
+ * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`node_choice.ts`), lets it wait where it cannot
  * be sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
  *
  * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
@@ -18,7 +18,7 @@ import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
-import { Breakers, Candidates, type KnownNode } from "./candidates.ts";
+import { Breakers, Candidates, type KnownNode } from "./node_choice.ts";
 import { toText } from "../../data/encoding.ts";
 import { nextTick } from "node:process";
 import type { AnyContract } from "../../contract/contract.ts";

@@ -4,7 +4,7 @@
  * Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
- * node's waiters of all keys, and deadlocks), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
+ * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
  * handover or removal), `lock_record.ts` (what is in the store).
  *
  * Over 400 lines: the way of one call, from its request to the lock that is held.
@@ -12,6 +12,7 @@
 import { type Clock, delay, type Random, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
+import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
@@ -361,7 +362,7 @@ export class LockRequest implements Disposable {
       throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
     }
     this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
-    const { ttl = 10_000, timeout = 30_000, signal } = options;
+    const { ttl = LOCK_TTL, timeout = LOCK_TIMEOUT, signal } = options;
     this.ttl = ttlSeconds(ttl) * 1_000;
     if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of this.keys) host.keys.check(key);

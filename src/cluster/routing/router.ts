@@ -42,8 +42,9 @@ export class Router implements CallOwner {
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
   readonly #waiting: WaitingCalls;
-  /** Resolves when this node knows the others, or stops. */
-  readonly #joined = Promise.withResolvers<void>();
+  /** Resolves when this node has joined. */
+  readonly #joining = Promise.withResolvers<void>();
+  #joined = false;
   /** Calls without a result. */
   #underWay = 0;
 
@@ -78,15 +79,16 @@ export class Router implements CallOwner {
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
   async broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
-    await this.#joined.promise;
+    await this.#joining.promise;
     const nodes = this.#candidates.handling(request.contract.name);
     return await broadcast(request, nodes, (each) => this.request(each));
   }
 
   /** This node has joined: it knows the others, and itself. Until then others may have sent it requests already. */
   joined(): void {
-    this.#joined.resolve();
-    this.#waiting.joined();
+    this.#joined = true;
+    this.#joining.resolve();
+    this.#waiting.connected();
   }
 
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
@@ -106,7 +108,7 @@ export class Router implements CallOwner {
     const { app, endpoint } = this.#options;
     const chosen = this.#choose(call);
     if (call.done) return;
-    if (chosen === undefined) return this.#waiting.forNode(call);
+    if (chosen === undefined) return this.#joined ? this.#waiting.forNode(call) : this.#waiting.forConnection(call);
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });
@@ -154,7 +156,6 @@ export class Router implements CallOwner {
 
   /** This node stops: it notices no node that joins from now on, and waits for none. */
   stop(): void {
-    this.#joined.resolve();
     this.#waiting.stop();
   }
 
@@ -369,33 +370,27 @@ export class WaitingCalls {
   #away = 0;
   #checking = false;
   #polling = false;
-  /** The nodes are known. */
-  #joined = false;
   #stopping = false;
 
   constructor(options: WaitingCallsOptions) {
     this.#options = options;
   }
 
-  /** Has a call wait for {@link WaitingCalls.connected}. */
+  /** Has a call wait for {@link WaitingCalls.connected}: for the connection, or until this node has joined. */
   forConnection(call: Call): void {
     if (this.#full) return this.#refuse(call, "the network is not connected");
     this.#forConnection.add(call);
   }
 
-  /**
-   * Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms, which
-   * begin when this node has joined.
-   */
+  /** Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms. */
   forNode(call: Call): void {
     if (this.#full) return this.#refuse(call, "no node handles it now");
     const { gaps } = this.#options;
     const { name } = call.request.contract;
     const unhandled = !this.#stopping && this.#isUnhandled(call);
     const known = unhandled && gaps.knows(name);
-    const waits = known || !(this.#joined || this.#stopping);
-    this.#forNode.set(call, { timer: waits ? undefined : this.#limit(call), away: false });
-    if (unhandled && !waits) gaps.ask(name);
+    this.#forNode.set(call, { timer: known ? undefined : this.#limit(call), away: false });
+    if (unhandled && !known) gaps.ask(name);
   }
 
   /**
@@ -418,7 +413,7 @@ export class WaitingCalls {
   /** Returns true if a call waits until its deadline for a node. */
   inGap(call: Call): boolean {
     const wait = this.#forNode.get(call);
-    return this.#joined && wait !== undefined && wait.timer === undefined;
+    return wait !== undefined && wait.timer === undefined;
   }
 
   /** It has turned out that a contract is in a gap: calls that would wait for 500 ms wait until their deadlines. */
@@ -431,22 +426,13 @@ export class WaitingCalls {
     }
   }
 
-  /** This node has joined: each call that waits for a node is looked at again. */
-  joined(): void {
-    this.#joined = true;
-    for (const call of [...this.#forNode.keys()]) {
-      this.#leave(call);
-      this.#options.retry(call);
-    }
-  }
-
   /** This node stops, and notices no node that joins: calls wait for one no longer than 500 ms. */
   stop(): void {
     this.#stopping = true;
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** The connection is back. */
+  /** The connection is back, or this node has joined. */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();

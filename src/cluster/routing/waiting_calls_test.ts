@@ -29,7 +29,6 @@ function make() {
     retry: (call) => void retried.push(call),
     fail: (call, error) => void failed.push({ call, error }),
   });
-  waiting.joined();
   return { clock, retried, failed, asked, handled, trusted, known, waiting };
 }
 

@@ -42,7 +42,7 @@ export class SharedCache implements Cache {
   }
 
   async get<T>(key: string): Promise<T | undefined> {
-    const text = await this.#read(key);
+    const text = (await this.#entry(key))?.text;
     // that it is a T is the caller's claim
     return text === undefined ? undefined : decode(key, text) as T;
   }
@@ -70,7 +70,7 @@ export class SharedCache implements Cache {
     if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal("cache.getOrSet", signal);
     const name = () => `cache.${token(this.#options.random, 12)}`;
-    const text = await this.#read(key) ??
+    const text = (await this.#entry(key))?.text ??
       await this.#loads.value(key, { timeout, signal }, name, (loading) => {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
@@ -86,7 +86,7 @@ export class SharedCache implements Cache {
       // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
       // another node may have loaded it before this one got the lock
-      return await this.#read(key) ?? await fill();
+      return (await this.#entry(key))?.text ?? await fill();
     } finally {
       await lock.release();
     }
@@ -99,10 +99,10 @@ export class SharedCache implements Cache {
     return text;
   }
 
-  async #read(key: string): Promise<string | undefined> {
+  async #entry(key: string): Promise<ReturnType<typeof readEntry> | undefined> {
     const bucket = await this.#bucket();
     const entry = await bucket.get(key);
-    return entry && readEntry(entry).text;
+    return entry && readEntry(entry);
   }
 
   /**
@@ -114,18 +114,14 @@ export class SharedCache implements Cache {
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
     const bucket = await this.#bucket();
-    const isWritten = async () => {
-      const entry = await bucket.get(key);
-      return entry !== undefined && readEntry(entry).nonce === nonce;
-    };
     let tried = false;
     try {
       return await this.#retry(async () => {
         if (load?.superseded) return false;
-        if (fence !== undefined) return await writeFenced(bucket, { key, stored, nonce, fence, options });
+        if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
         if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
         // a first try that was made must not be repeated: it would undo later writes of others
-        if (tried && await isWritten()) return true;
+        if (tried && (await this.#entry(key))?.nonce === nonce) return true;
         tried = true;
         await bucket.put(key, stored, options);
         return true;
@@ -150,14 +146,6 @@ export class SharedCache implements Cache {
   }
 }
 
-interface FencedWrite {
-  readonly key: string;
-  readonly stored: string;
-  readonly nonce: string;
-  readonly fence: number;
-  readonly options: WriteOptions;
-}
-
 /** Throws for invalid options, before anything is read or loaded. */
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
@@ -172,7 +160,12 @@ const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", 
 const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
 /** Writes by compare-and-set, unless the entry has a greater fence: `false` then. */
-async function writeFenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {
+async function writeFenced(
+  bucket: Bucket,
+  key: string,
+  stored: string,
+  { nonce, fence, ...options }: WriteOptions & { readonly nonce: string; readonly fence: number },
+): Promise<boolean> {
   for (let races = 0; races < MAX_RACES; races++) {
     const entry = await bucket.get(key);
     const current = entry && readEntry(entry);

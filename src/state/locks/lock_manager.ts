@@ -52,7 +52,6 @@ export class LockManager implements Locks {
   cycles = 0;
   readonly #options: LockManagerOptions;
   readonly #host: LockHost;
-  readonly #requestHost: LockRequestHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
   readonly #requests = new Set<LockRequest>();
@@ -82,16 +81,16 @@ export class LockManager implements Locks {
       },
       bucket: openOnce(() => options.bucket()),
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
+      holder: (key) => this.#room.holder(key),
       next: (key, nonce) => this.#room.next(key, nonce),
       handedOver: (waiter, revision, sent) => this.#room.handedOver(waiter, revision, sent),
       background: (during, work) => this.#inBackground(during, work),
     };
     this.#room = new WaitingRoom(this.#host, (...held) => this.#hold(...held));
-    this.#requestHost = { clock, keys, holder: (key) => this.#room.holder(key) };
   }
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    const request = new LockRequest(this.#requestHost, keys, options, asker);
+    const request = new LockRequest(this.#host, keys, options, asker);
     try {
       const [first] = request.keys;
       if (this.#closed !== undefined) throw locksClosed(first);
@@ -323,13 +322,8 @@ class HeldLock implements Lock {
 
 // One call of `lock`: its checked keys and options, and why it waits no longer.
 
-/** Dependencies of a {@link LockRequest} on its node. */
-interface LockRequestHost {
-  readonly clock: Clock;
-  readonly keys: LockKeys;
-  /** Holder of a key, if this node knows it. */
-  holder(key: string): LockRecord | undefined;
-}
+/** What a {@link LockRequest} needs of its node. */
+type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
 /** A call of `lock` under way. Whoever makes it disposes of it. */
 export class LockRequest implements Disposable {

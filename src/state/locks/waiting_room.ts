@@ -142,7 +142,9 @@ export class WaitingRoom {
     if (holder === undefined) return this.#scheduleTake(key);
     this.#cancelTake(key);
     if (holder.record === JUNK) {
-      return this.#host.background("removing an invalid lock record", this.#removeJunk(key, holder.revision));
+      const { revision } = holder;
+      const removing = this.#host.bucket().then((bucket) => bucket.delete(this.#host.keys.holder(key), { revision }));
+      return this.#host.background("removing an invalid lock record", removing);
     }
     const waiter = this.#waiters.get(holder.record.nonce);
     if (waiter !== undefined) return this.#host.background("taking a lock", waiter.granted(holder.revision));
@@ -173,11 +175,6 @@ export class WaitingRoom {
     };
     if (wait === 0) return take();
     this.#scheduledTakes.set(key, { waiter, at: clock.monotonic() + wait, timer: clock.after(wait, take) });
-  }
-
-  async #removeJunk(key: string, revision: number): Promise<void> {
-    const bucket = await this.#host.bucket();
-    await bucket.delete(this.#host.keys.holder(key), { revision });
   }
 
   #cancelTake(key: string): void {

@@ -326,14 +326,14 @@ class Loads {
 
   /** The key is about to be deleted: callers from now on get no value of a load that runs, and none is written. */
   async supersede(key: string): Promise<void> {
-    for (const load of [...this.#running]) {
-      if (load.key !== key) continue;
+    const loads = [...this.#running].filter((load) => load.key === key);
+    for (const load of loads) {
       load.superseded = true;
       this.#delete(load);
       load.abandoned.abort(); // releases its lock
-      // the deletion must not overtake it
-      await load.writing?.catch(() => {});
     }
+    // the deletion must not overtake them
+    await Promise.allSettled(loads.map(({ writing }) => writing));
   }
 
   #begin(load: Load, begin: (load: Load) => Promise<string>): Load {

@@ -42,7 +42,7 @@ export class Router implements CallOwner {
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
   readonly #waiting: WaitingCalls;
-  /** Resolves when this node has joined. */
+  /** Resolves when this node has joined, or closes. */
   readonly #joining = Promise.withResolvers<void>();
   #joined = false;
   /** Calls without a result. */
@@ -172,6 +172,7 @@ export class Router implements CallOwner {
 
   /** Stops the breakers' timers. */
   close(): void {
+    this.#joining.resolve(); // it may never have joined
     this.#breakers.close();
   }
 

@@ -23,7 +23,7 @@ import { NodeAlarms } from "./node/node_alarms.ts";
 import { Forbidden } from "./node/forbidden.ts";
 import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
-import { type CatgaOptions, checkOptions, withDefaults } from "./node/options.ts";
+import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event_log.ts";

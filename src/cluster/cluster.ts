@@ -209,6 +209,7 @@ export class Cluster implements Remote {
   /** Registers this node, and reads which others there are. Rejects with `ID_TAKEN`. */
   async join(): Promise<void> {
     await this.#membership.join();
+    this.#router.joined();
     this.#failureDetector.start();
     // not before: a process that fails to join would lose the requests that it has taken
     await this.#interop.start();

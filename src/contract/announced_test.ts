@@ -4,7 +4,6 @@ import {
   announcement,
   COMMANDS,
   controlName,
-  DEFAULT_RETRY,
   internalNames,
   isAnnounced,
   isInternalContract,
@@ -12,6 +11,7 @@ import {
   runName,
   subscriptionName,
 } from "./send_options.ts";
+import { DEFAULT_RETRY } from "./defaults.ts";
 import { event } from "./definition.ts";
 import { entity } from "./entity.ts";
 

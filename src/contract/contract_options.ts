@@ -1,4 +1,4 @@
-/** The options of contracts: which ones each kind takes, and the check of all of them. */
+/** The options of contracts: which ones each kind takes, and the check of all of them; what holds without them: `defaults.ts`. */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import {
   checkBoolean,
@@ -11,6 +11,7 @@ import {
   TEN_YEARS,
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
+import { KEEP } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
 
@@ -293,16 +294,11 @@ const DURABLE_OPTIONS = new Set(["keep"]);
 const LEAST_KEEP = 120_000;
 /** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
 const MAX_KEEP = 36_525 * 86_400_000;
-/** Retention of a durable message without `keep`, in ms: 7 days. */
-export const KEEP = 7 * 86_400_000;
 
 /** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
 export function keepOf({ durable }: ContractOptions): number {
   return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
-
-/** Ttl of the result of an idempotent command without `ttl`, in ms: a day. */
-export const RESULT_TTL = 86_400_000;
 
 const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
 const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);

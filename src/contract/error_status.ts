@@ -1,4 +1,4 @@
-/** The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP. */
+/** The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP (`http/respond.ts` has `NO_HANDLER` otherwise). */
 import type { CatgaError, ErrorCode } from "../error.ts";
 
 /** The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422. */

@@ -4,7 +4,7 @@ import type { Context } from "./context.ts";
 import { type AnyContract, checkTimes } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { FailOptions, Failure } from "./result.ts";
-import { DEFAULT_RETRY } from "./send_options.ts";
+import { DEFAULT_RETRY } from "./defaults.ts";
 import type { MaybePromise } from "./schema.ts";
 import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";

@@ -1,4 +1,5 @@
-/** The options of one send, publish or broadcast, and their check. */
+/** The options of one send, publish or broadcast, and their check; what holds without them: `defaults.ts`. */
+import { DEFAULT_RETRY } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
 import {
@@ -155,9 +156,6 @@ export interface Retry {
   /** The pauses between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
 }
-
-/** Unless the handler says otherwise. */
-export const DEFAULT_RETRY: Retry = Object.freeze({ attempts: 10, delay: Object.freeze([1_000, 300_000] as const) });
 
 /** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
 export function morePatient(one: Retry, other: Retry): Retry {

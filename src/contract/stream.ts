@@ -100,6 +100,3 @@ export interface Window {
 export function windowOf({ options: { window } }: AnyContract): Window {
   return { items: window?.items ?? 256, bytes: window?.bytes ?? 1_048_576 };
 }
-
-/** How long a reader waits for an item without `idle`, in ms. */
-export const IDLE = 30_000;

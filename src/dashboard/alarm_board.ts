@@ -14,6 +14,7 @@ import {
   type ObservedContract,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
+import { KEEP } from "../contract/defaults.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeWatch } from "./node_watch.ts";
@@ -188,8 +189,6 @@ function shownAlarm(alarm: Alarm): Alarm {
 const COMMANDS = "@";
 /** So many messages of a subscription may be parked. */
 const MOST_PARKED = 10_000;
-/** How long messages are kept that say nothing else, in ms. */
-const KEEP = 7 * 86_400_000;
 /** Entries of the timeline, and alarms that are shown. */
 const MOST = 200;
 const SHOWN = 100;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { readChange } from "./changes.ts";
+import { readChange } from "./allowed_changes.ts";
 
 const read = (value: unknown) => readChange(JSON.stringify(value));
 

@@ -6,7 +6,7 @@ import { isToken } from "../data/subject_token.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
-import { carryOut } from "./changes.ts";
+import { carryOut } from "./allowed_changes.ts";
 import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
 import { INVALID_TYPE, listEntities } from "./entity_list.ts";

@@ -1,11 +1,11 @@
 /**
- * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `access.ts` says who
+ * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts` says who
  * gets in.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Access, type Refusal, SECURITY_HEADERS } from "./access.ts";
-import { readChange } from "./changes.ts";
+import { Access, type Refusal, SECURITY_HEADERS } from "./authentication.ts";
+import { readChange } from "./allowed_changes.ts";
 import type {
   ChangeAnswer,
   ChangeRequest,

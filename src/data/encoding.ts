@@ -1,5 +1,5 @@
 /**
- * Values as text, for other processes and for the store. Most are plain JSON. The text of a value that JSON would
+ * Values as text (`Date`, `Map`, `bigint` and the like too), for other processes and for the store. Most are plain JSON. The text of a value that JSON would
  * change is `~` and JSON with tags: so a plain one is never searched for tags.
  *
  * Over 400 lines: one format, from a value to its bytes and back.

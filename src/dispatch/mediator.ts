@@ -4,7 +4,7 @@
  * Over 400 lines: each layer around a handler, in the order in which a message passes them.
  */
 import type { Behavior } from "../contract/behavior.ts";
-import { RESULT_TTL } from "../contract/contract_options.ts";
+import { RESULT_TTL } from "../contract/defaults.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { type EntityBody, type Handler, handlerFailure, type SubscriptionSettings } from "../contract/handler.ts";
 import type { Logger, Observer } from "../contract/observer.ts";

@@ -8,7 +8,7 @@ import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
 import { Command, dueOf } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
-import { Rounds } from "./rounds.ts";
+import { Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 import { WarmCopies } from "./entity_copy.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";

@@ -20,7 +20,7 @@ import { Command } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
-import { Rounds } from "./rounds.ts";
+import { Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
 /** Makes the entities of a node. */

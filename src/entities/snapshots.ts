@@ -1,5 +1,5 @@
 /**
- * Snapshots: after every 100 events or so of an entity its state is written, so that a cold load reads what came after
+ * Snapshots: after every 100 events or so of an entity (`snapshotDue`) its state is written, so that a cold load reads what came after
  * it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot is a shortcut,
  * never the truth: one that does not fit is not used.
  */

@@ -43,8 +43,8 @@ import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, recorded, UNSTORED } from "./outcomes.ts";
-import type { FailedAttempt } from "./drive_state.ts";
-import { type Call, Drives, type DrivesHost } from "./drives.ts";
+import type { FailedAttempt } from "./replay_state.ts";
+import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import { entryOf } from "./entry_of.ts";
 import {
   type CalledEntry,

@@ -9,7 +9,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import type { Call, DriveState } from "./drive_state.ts";
+import type { Call, DriveState } from "./replay_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
   Attempt,

@@ -3,7 +3,7 @@
  * goes on, so that what a run that was just loaded does next follows from nothing that is not stored.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
-import type { Call, DriveState } from "./drive_state.ts";
+import type { Call, DriveState } from "./replay_state.ts";
 import { type Entry, nextSignal, type Timed } from "./journal.ts";
 import type { Timer } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";

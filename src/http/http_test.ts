@@ -72,6 +72,8 @@ describe("respond", () => {
       assertEquals([text.includes("secret"), text.includes("the message")], [status < 500, status < 500], code);
     }
     assertEquals(respond(failed("CONFLICT", { retryable: true })).headers.get("retry-after"), "1");
+    const later = { headers: { "retry-after": "30" } };
+    assertEquals(respond(failed("CONFLICT", { retryable: true }), later).headers.get("retry-after"), "30");
   });
 
   it("a code that is named like a member of each object has the status of any other, whatever failures has", async () => {

@@ -47,8 +47,8 @@ export function respond<T, F extends string>(
   const own = (failures ?? {}) as Readonly<Record<string, number>>;
   const status = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
-  if (status === 503 || error.retryable) headers.set("retry-after", "1");
-  return new Response(problem(error, status), { ...withoutText(init), status, headers });
+  if ((status === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", "1");
+  return new Response(problem(error, status), { ...init, status, statusText: "", headers });
 }
 
 /** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
@@ -68,10 +68,6 @@ export function problem(error: CatgaError, status: number): string {
 /** The status of an error. */
 export function httpStatus(error: CatgaError): number {
   return error.code === "NO_HANDLER" ? 503 : statusOf(error); // a service that is not there, and not an address that is wrong
-}
-
-function withoutText({ statusText: _, ...init }: ResponseInit): ResponseInit {
-  return init;
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);

@@ -1,12 +1,13 @@
 /**
- * Opens a connection that reconnects for ever, from the option `nats`. Over 400 lines: the options of a connection,
- * its first dial and its end belong together.
+ * Opens a connection that reconnects for ever, from the option `nats`: its options, its status, and the ways out of a dead
+ * link that nats.js does not have. The first dial is in `first_connect.ts`.
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { isPlain, show } from "../data/checks.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
-import { type Clock, delay, OnceAMinute, systemClock, type Timer } from "../ports/clock.ts";
+import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
+import { firstConnect, type Unreachable } from "./first_connect.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
@@ -314,131 +315,4 @@ export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): bo
   // unless it does dial
   clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
   return true;
-}
-
-// The first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, when there is a server.
-
-/** Why there is no connection yet. */
-export interface Unreachable {
-  /** The addresses that are tried, without credentials. */
-  readonly address: string;
-  /** Why the last attempt failed. */
-  readonly reason: string;
-}
-
-/**
- * The options that {@link firstConnect} needs besides those of nats.js: how long an attempt takes and the pause after
- * it, in ms.
- */
-type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
-
-/**
- * Connects. Without `waitOnFirstConnect` rejects with `UNAVAILABLE` when no server answers in time or one refuses the
- * credentials. With it waits for as long as it takes, and says so to `onUnreachable` at the first failure and then once
- * a minute: nats.js waits in silence.
- */
-export async function firstConnect(
-  driver: Pick<Driver, "connect">,
-  options: FirstConnectOptions,
-  onUnreachable: (failure: Unreachable) => void = () => {},
-  clock: Clock = systemClock,
-): Promise<NatsConnection> {
-  if (!options.waitOnFirstConnect) {
-    return await connectOnce(driver, options).catch((error) => {
-      throw unreachable(error, options);
-    });
-  }
-  const reports = new OnceAMinute(clock);
-  while (true) {
-    try {
-      return await connectOnce(driver, { ...options, waitOnFirstConnect: false });
-    } catch (error) {
-      const failure = unreachable(error as Error, options);
-      if (!isCatgaError(failure)) throw failure;
-      if (reports.due()) onUnreachable({ address: addressOf(options), reason: reasonOf(error as Error, options) });
-      await delay(clock, options.reconnectDelayHandler?.() ?? options.reconnectTimeWait);
-    }
-  }
-}
-
-async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnectOptions): Promise<NatsConnection> {
-  const connecting = driver.connect(options);
-  // nats.js gives each address its own timeout
-  const limit = options.timeout * Math.max(1, [options.servers ?? ""].flat().length) + 1_000;
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = systemClock.after(limit, () => reject(new Error(`no answer within ${limit} ms`)));
-  });
-  try {
-    const connection = await Promise.race([connecting, late]);
-    restoreServers(connection, [options.servers ?? []].flat());
-    return connection;
-  } catch (error) {
-    // a connection that opens after the limit is closed
-    connecting.then((connection) => connection.close(), () => {});
-    throw error;
-  } finally {
-    timer?.cancel();
-  }
-}
-
-/**
- * nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them
- * (observed).
- */
-function restoreServers(connection: NatsConnection, given: readonly string[]): void {
-  if (given.length < 2) return;
-  const known = connection.getServers().map(({ listen }) => listen);
-  const missing = given.map((host) => /:\d+$/.test(host) ? host : `${host}:4222`).filter((host) =>
-    !known.includes(host)
-  );
-  if (missing.length > 0) connection.setServers([...known, ...new Set(missing)]);
-}
-
-/** The error of a start: a `TypeError` for options that nats.js does not accept, else `UNAVAILABLE` with what to do. */
-function unreachable(error: Error, options: FirstConnectOptions): Error {
-  if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
-    return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
-  }
-  const where = addressOf(options);
-  if (/authentication timeout/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `NATS at ${where} did not get the credentials in time (${error.message}): is this process or its machine too busy? ` +
-        "`timeout` in the server's `authorization` gives it longer",
-      { retryable: true, cause: error },
-    );
-  }
-  if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
-      { cause: error },
-    );
-  }
-  // the messages of Deno's own sockets, and of its lookups for Node's client
-  if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
-      { cause: error },
-    );
-  }
-  return new CatgaError(
-    "UNAVAILABLE",
-    `cannot connect to NATS at ${where}: ${
-      reasonOf(error, options)
-    }. Is a server running there (\`nats-server -js\`)? ` +
-      "With `waitOnFirstConnect: true` in `nats` Catga waits for it",
-    { retryable: true, cause: error },
-  );
-}
-
-function addressOf({ servers, port }: ConnectionOptions): string {
-  return [servers ?? `127.0.0.1:${port ?? 4222}`].flat().join(", ");
-}
-
-function reasonOf(error: Error, { timeout }: FirstConnectOptions): string {
-  if (error.name === "TimeoutError") return `no answer within ${timeout} ms`;
-  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // added by Deno
 }

@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes 
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { connectNats, firstConnect } from "./connection.ts";
+import { connectNats } from "./connection.ts";
+import { firstConnect } from "./first_connect.ts";
 
 describe("connectNats: without a server", () => {
   it("connectNats: without a server it is UNAVAILABLE, with the address and what to do", async () => {

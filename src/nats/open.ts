@@ -1,8 +1,9 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import type { Violation } from "../ports/transport.ts";
-import type { NatsAddress, Unreachable } from "./connection.ts";
+import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
+import type { Unreachable } from "./first_connect.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 

@@ -9,6 +9,7 @@ import { type AppClock, appClock, type Clock, DeadlineWheel, UnderWay } from "..
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
+import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
@@ -51,7 +52,7 @@ import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { drain, DRAIN_TIMEOUT, type DrainableNode } from "./drain.ts";
+import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";

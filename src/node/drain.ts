@@ -7,9 +7,6 @@ import type { Remote } from "../dispatch/remote.ts";
 import type { SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
-/** Default time for running handlers to end, in ms. */
-export const DRAIN_TIMEOUT = 30_000;
-
 /** A node that can be drained. */
 export interface DrainableNode {
   readonly node: string;

@@ -5,6 +5,7 @@
 import { type Clock, delay } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { ttlSeconds } from "../ports/key_value_store.ts";
+import { LOCK_TTL } from "../contract/defaults.ts";
 import type { Observer } from "../contract/observer.ts";
 import { checkKnown, show } from "../data/checks.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -44,7 +45,7 @@ export class Leadership {
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);
-    const { ttl = 10_000 } = options;
+    const { ttl = LOCK_TTL } = options;
     if (typeof name !== "string") throw new TypeError(`what is led has a name, a string; got ${show(name)}`);
     KEYS.check(name);
     if (typeof fn !== "function") throw new TypeError(`lead ${name} needs a function to run; got ${show(fn)}`);

@@ -8,7 +8,7 @@ import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
 import type { FeedingContext, ItemLine, ItemOutlet, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
-import { ItemSender } from "./item_flow.ts";
+import { ItemSender } from "./flow_control.ts";
 
 /**
  * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with

@@ -6,7 +6,7 @@ import { catga, type CatgaError, type CatgaOptions, stream } from "../../mod.ts"
 import { MemoryNetwork } from "../testing/mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
-import { ItemReceiver } from "./item_flow.ts";
+import { ItemReceiver } from "./flow_control.ts";
 
 const Feed = stream<void, string>("Feed");
 const Odd = stream<void, number>("Odd");

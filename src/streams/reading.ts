@@ -1,12 +1,13 @@
 /** The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it breaks if its contract says how. */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
-import { IDLE, windowOf } from "../contract/stream.ts";
+import { IDLE } from "../contract/defaults.ts";
+import { windowOf } from "../contract/stream.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
-import { ItemReceiver } from "./item_flow.ts";
+import { ItemReceiver } from "./flow_control.ts";
 
 /** Reads and feeds streams. */
 export const streams: StreamEngine = Object.freeze({

@@ -45,21 +45,21 @@ const PLANTS = {
     to: "{ timeout: ATTEMPT, expect: (expect < 0 ? 0 : undefined) as unknown as number }",
   }],
   "flow-held": [{
-    file: "src/flow/drives.ts",
+    file: "src/flow/driven_runs.ts",
     from: "host.alive(holder)) {\n        return { elsewhere: holder };",
     to: 'holder === "nobody") {\n        return { elsewhere: holder };',
   }, {
-    file: "src/flow/drives.ts",
+    file: "src/flow/driven_runs.ts",
     from: "hint !== host.endpoint && host.alive(hint)) {",
     to: 'hint === "nobody") {',
   }],
   "flow-stored": [{
-    file: "src/flow/drive_state.ts",
+    file: "src/flow/replay_state.ts",
     from: "      if (!await this.stored()) return false;\n    }\n    return !this.over && !this.leaving;",
     to: "      void this.stored();\n    }\n    return !this.over && !this.leaving;",
   }],
   "flow-parallel": [{
-    file: "src/flow/drive.ts",
+    file: "src/flow/replay.ts",
     from: "    this.#finish = () => this.#undoAll(recorded(error));\n    this.#state.look();",
     to: "    this.#undoAll(recorded(error));",
   }],
@@ -70,17 +70,17 @@ const PLANTS = {
     to: "",
   }],
   "flow-lease": [{
-    file: "src/flow/drives.ts",
+    file: "src/flow/driven_runs.ts",
     from: "        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);\n",
     to: "",
   }],
   "flow-over": [{
-    file: "src/flow/drives.ts",
+    file: "src/flow/driven_runs.ts",
     from: "if (held?.isLeased && held.drive",
     to: "if (held?.drive",
   }],
   "flow-settled": [{
-    file: "src/flow/drives.ts",
+    file: "src/flow/driven_runs.ts",
     from: "(settled.ended || sequence > 0)",
     to: "(settled.ended || sequence >= 0)",
   }],
@@ -90,7 +90,7 @@ const PLANTS = {
     to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
   }],
   "flow-end": [{
-    file: "src/flow/drive.ts",
+    file: "src/flow/replay.ts",
     from: "if (this.#succeeds && ",
     to: "if (this.#finish !== undefined && ",
   }],
@@ -208,7 +208,7 @@ const PLANTS = {
     to: "    return [token, position, 1 + 0 * attempts, id,",
   }],
   "entity-expect": [{
-    file: "src/entities/rounds.ts",
+    file: "src/entities/optimistic_appends.ts",
     from: "expect: copy.sequence };",
     to: "expect: (copy.sequence < 0 ? 0 : undefined) as unknown as number };",
   }, {
@@ -217,7 +217,7 @@ const PLANTS = {
     to: 'const headers = { "Not-Expected":',
   }],
   "entity-record": [{
-    file: "src/entities/rounds.ts",
+    file: "src/entities/optimistic_appends.ts",
     from: "      found ??= foundIn(stored, command);",
     to: "      void foundIn;",
   }, {
@@ -226,7 +226,7 @@ const PLANTS = {
     to: "    if (sendNumber !== 0.5) return undefined;\n    if (!named) return ended;",
   }],
   "entity-confirm": [{
-    file: "src/entities/rounds.ts",
+    file: "src/entities/optimistic_appends.ts",
     from: "    const read = await stream.current(copy, copy, due);",
     to: "    const read = due > 0 ? copy : await stream.current(copy, copy, due);",
   }],

@@ -14,7 +14,7 @@ import type { Window } from "../../src/contract/stream.ts";
 import { ReceivedFrames } from "../../src/cluster/wire/received_frames.ts";
 import type { ItemSource, ItemWriter } from "../../src/dispatch/item_ports.ts";
 import { seededRandom } from "../../src/memory/network.ts";
-import { ItemReceiver, ItemSender } from "../../src/streams/item_flow.ts";
+import { ItemReceiver, ItemSender } from "../../src/streams/flow_control.ts";
 
 /** A rule that is left out. */
 export type StreamPlant =

@@ -6,7 +6,7 @@ import {
   type JetStreamManager,
   jetstreamManager,
 } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { type NatsConnection, TimeoutError } from "@nats-io/transport-node";
 import { isReadable, readGroup } from "../../src/log/format/group.ts";
 import { logName } from "../../src/log/format/names.ts";
 import type { Task } from "../processes/log_messages.ts";
@@ -17,11 +17,11 @@ import { connectTo } from "./store_check.ts";
 export async function readLogEntries(urls: readonly string[], namespace: string): Promise<string[]> {
   const connection = await connectTo(urls);
   try {
-    const consumer = await eventually("a reader of the log", () => readerOf(connection, namespace));
+    const [consumer, pending] = (await eventually("a reader of the log", () => readerOf(connection, namespace)))!;
     const entries: string[] = [];
-    let left = (await consumer!.info()).num_pending;
+    let left = pending;
     if (left === 0) return [];
-    const messages = await consumer!.consume({ max_messages: 1_000 });
+    const messages = await consumer.consume({ max_messages: 1_000 });
     for await (const { seq: sequence, subject, data, time } of messages) {
       const group = readGroup(namespace, { sequence, subject, data, time: time.getTime() });
       if (!isReadable(group)) throw new Error(`${subject} ${sequence}: ${group.reason}`);
@@ -34,13 +34,16 @@ export async function readLogEntries(urls: readonly string[], namespace: string)
   }
 }
 
-/** A consumer of all messages of the log; `undefined` while servers that have just come back elect a leader. */
-function readerOf(connection: NatsConnection, namespace: string): Promise<Consumer | undefined> {
+/** A consumer of all messages of the log, and their number; `undefined` while servers that have just come back elect a leader. */
+async function readerOf(connection: NatsConnection, namespace: string): Promise<[Consumer, number] | undefined> {
   const options = { filter_subjects: `catga.${namespace}.log.>` };
-  return jetstream(connection).consumers.get(logName(namespace), options).catch((error) => {
-    if (error instanceof JetStreamApiError && error.status === 503) return undefined;
+  try {
+    const consumer = await jetstream(connection).consumers.get(logName(namespace), options);
+    return [consumer, (await consumer.info()).num_pending];
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.status === 503 || error instanceof TimeoutError) return undefined;
     throw error;
-  });
+  }
 }
 
 /** The number in the name of the server that leads a stream: `n0`, `n1`, … */

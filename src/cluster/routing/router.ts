@@ -1,5 +1,5 @@
 /**
- * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`candidates.ts`), lets it wait where it cannot
+ * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`node_choice.ts`), lets it wait where it cannot
  * be sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
  *
  * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
@@ -18,7 +18,7 @@ import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
-import { Breakers, Candidates, type KnownNode } from "./candidates.ts";
+import { Breakers, Candidates, type KnownNode } from "./node_choice.ts";
 import { toText } from "../../data/encoding.ts";
 import { nextTick } from "node:process";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -42,6 +42,9 @@ export class Router implements CallOwner {
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
   readonly #waiting: WaitingCalls;
+  /** Resolves when this node has joined, or closes. */
+  readonly #joining = Promise.withResolvers<void>();
+  #joined = false;
   /** Calls without a result. */
   #underWay = 0;
 
@@ -75,9 +78,17 @@ export class Router implements CallOwner {
   }
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
-  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+  async broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
+    await this.#joining.promise;
     const nodes = this.#candidates.handling(request.contract.name);
-    return broadcast(request, nodes, (each) => this.request(each));
+    return await broadcast(request, nodes, (each) => this.request(each));
+  }
+
+  /** This node has joined: it knows the others, and itself. Until then others may have sent it requests already. */
+  joined(): void {
+    this.#joined = true;
+    this.#joining.resolve();
+    this.#waiting.connected();
   }
 
   #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
@@ -97,7 +108,7 @@ export class Router implements CallOwner {
     const { app, endpoint } = this.#options;
     const chosen = this.#choose(call);
     if (call.done) return;
-    if (chosen === undefined) return this.#waiting.forNode(call);
+    if (chosen === undefined) return this.#joined ? this.#waiting.forNode(call) : this.#waiting.forConnection(call);
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });
@@ -161,6 +172,7 @@ export class Router implements CallOwner {
 
   /** Stops the breakers' timers. */
   close(): void {
+    this.#joining.resolve(); // it may never have joined
     this.#breakers.close();
   }
 
@@ -365,7 +377,7 @@ export class WaitingCalls {
     this.#options = options;
   }
 
-  /** Has a call wait for {@link WaitingCalls.connected}. */
+  /** Has a call wait for {@link WaitingCalls.connected}: for the connection, or until this node has joined. */
   forConnection(call: Call): void {
     if (this.#full) return this.#refuse(call, "the network is not connected");
     this.#forConnection.add(call);
@@ -421,7 +433,7 @@ export class WaitingCalls {
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** The connection is back. */
+  /** The connection is back, or this node has joined. */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { seededRandom } from "../../memory/network.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
-import { type StrategyHost, strategyOf } from "./candidates.ts";
+import { type StrategyHost, strategyOf } from "./node_choice.ts";
 
 const NAMES: readonly RouteName[] = ["round-robin", "local-first", "hash", "least-loaded", "random"];
 

@@ -84,7 +84,7 @@ export class Endpoint implements PeerHost {
 
   /** Subscribes at once. */
   constructor(options: EndpointOptions) {
-    const { transport, namespace, endpoint, observer, concurrency, host, runner } = options;
+    const { transport, namespace, endpoint, observer } = options;
     const { clock } = transport;
     this.#options = options;
     this.#transport = transport;
@@ -101,14 +101,7 @@ export class Endpoint implements PeerHost {
         subject: this.#subjectOf(other),
         bounces: `${this.#bouncePrefix}${identity.slot}.`,
       }));
-    this.inbound = new InboundRequests({
-      clock,
-      observer,
-      concurrency,
-      host,
-      runner,
-      payloadLimit: () => this.payloadLimit,
-    });
+    this.inbound = new InboundRequests({ ...options, clock, payloadLimit: () => this.payloadLimit });
     this.#watchdog = new Watchdog({
       clock,
       observer,
@@ -124,20 +117,15 @@ export class Endpoint implements PeerHost {
       isCurrent: (peer) => !this.#closed && this.find(peer.endpoint) === peer,
     });
     const receiver = new FrameReceiver({
+      ...options,
       prefix: this.#framePrefix,
       epoch: this.#epoch,
       clock,
       peers: this.#peers,
       inbound: this.inbound,
-      malformed: options.malformed,
       observed: (peer) => options.observed(peer, "alive"),
       askedAgain: (peer) => this.#resendBuffer.again(peer),
       missing: (peer, ranges) => this.#resendBuffer.missing(peer, ranges),
-      answered: (peer) => options.answered(peer),
-      accused: (other, server) => options.accused(other, server),
-      asked: (name) => options.asked(name),
-      gap: (name, left) => options.gap(name, left),
-      stats: () => options.stats(),
     });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [

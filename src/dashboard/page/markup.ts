@@ -1,5 +1,10 @@
 /** The markup of the page. */
 
+/** A section that scripts fill, under its title. */
+function filled(id: string, title: string): string {
+  return `<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2></section>`;
+}
+
 /** index.html */
 export const MARKUP = `<!DOCTYPE html>
 <html lang="en">
@@ -47,23 +52,15 @@ export const MARKUP = `<!DOCTYPE html>
         <canvas role="img" aria-label="Requests between nodes"></canvas>
         <p class="note" id="traffic-note"></p>
       </section>
-      <section id="nodes" aria-labelledby="nodes-title">
-        <h2 id="nodes-title">Nodes</h2>
-      </section>
-      <section id="contracts" aria-labelledby="contracts-title">
-        <h2 id="contracts-title">Contracts</h2>
-      </section>
-      <section id="subscriptions" aria-labelledby="subscriptions-title">
-        <h2 id="subscriptions-title">Subscriptions</h2>
-      </section>
+      ${filled("nodes", "Nodes")}
+      ${filled("contracts", "Contracts")}
+      ${filled("subscriptions", "Subscriptions")}
       <section id="letters" aria-labelledby="letters-title">
         <h2 id="letters-title">Dead letters</h2>
         <div id="groups"></div>
         <div class="bar" id="letters-bar"></div>
       </section>
-      <section id="retries" aria-labelledby="retries-title">
-        <h2 id="retries-title">Retries</h2>
-      </section>
+      ${filled("retries", "Retries")}
       <section id="runs" aria-labelledby="runs-title">
         <h2 id="runs-title">Workflow runs</h2>
         <form class="bar" id="runs-form">
@@ -82,15 +79,9 @@ export const MARKUP = `<!DOCTYPE html>
         </form>
         <p class="note" id="runs-about" role="status"></p>
       </section>
-      <section id="locks" aria-labelledby="locks-title">
-        <h2 id="locks-title">Locks and leaders</h2>
-      </section>
-      <section id="schedules" aria-labelledby="schedules-title">
-        <h2 id="schedules-title">Schedules</h2>
-      </section>
-      <section id="timeline" aria-labelledby="timeline-title">
-        <h2 id="timeline-title">Timeline</h2>
-      </section>
+      ${filled("locks", "Locks and leaders")}
+      ${filled("schedules", "Schedules")}
+      ${filled("timeline", "Timeline")}
       <section id="server" aria-labelledby="server-title">
         <h2 id="server-title">NATS</h2>
         <p class="note" id="server-about"></p>

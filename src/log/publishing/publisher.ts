@@ -4,7 +4,8 @@
  * one. A publication with an id of its own is a message of its own, because the stream knows it by that: of these, several are under way, one
  * for each key. Nothing waits while nothing is under way.
  */
-import { KEEP, keepOf } from "../../contract/contract_options.ts";
+import { keepOf } from "../../contract/contract_options.ts";
+import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import { token } from "../../data/subject_token.ts";

@@ -1,4 +1,4 @@
-/** A batch in the node that handles it: its members as the handler gets them, and what became of each. */
+/** A batch in the node that handles it: its members as the handler gets them, and what became of each. `Ledger.batch` fills it, `HandingOut` says when. */
 import type { Batch } from "../../contract/handler.ts";
 import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";

@@ -6,7 +6,7 @@ import { delay } from "../../ports/clock.ts";
 import { controlName } from "../format/names.ts";
 import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./leader_order.ts";
+import type { CapableNode } from "./leader_election.ts";
 
 /** Options of a barrier. */
 export interface BarrierOptions {

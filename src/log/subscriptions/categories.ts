@@ -1,7 +1,7 @@
 /** The categories of a led subscription, those that its record names: how the messages of each are sent, and in which order they are. */
 import { morePatient, type SendOptions } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
-import type { CapableNode } from "./leader_order.ts";
+import type { CapableNode } from "./leader_election.ts";
 import { type CategorySettings, DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";

@@ -8,7 +8,7 @@ import { messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { LogHost } from "../log_host.ts";
 import { barrier } from "./barrier.ts";
-import type { CapableNode } from "./leader_order.ts";
+import type { CapableNode } from "./leader_election.ts";
 import type { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import type { Found } from "./ledger.ts";

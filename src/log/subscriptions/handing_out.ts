@@ -5,7 +5,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { type Clock, jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./leader_order.ts";
+import type { CapableNode } from "./leader_election.ts";
 import type { Categories, Category } from "./categories.ts";
 import {
   afterFailure,

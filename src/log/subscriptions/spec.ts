@@ -1,7 +1,8 @@
 /** Subscriptions of a node, made of its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
-import { DEFAULT_RETRY, morePatient } from "../../contract/send_options.ts";
+import { DEFAULT_RETRY } from "../../contract/defaults.ts";
+import { morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 

@@ -12,7 +12,7 @@ import { categorySubject, commitSubject, requestSubject, subscriptionKey } from 
 import { endOf } from "../format/group_text.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import type { LogHost } from "../log_host.ts";
-import type { CapableNode } from "./leader_order.ts";
+import { type CapableNode, mayLead } from "./leader_election.ts";
 import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -294,18 +294,12 @@ export class Subscription {
 
   #mayLead(now: number): boolean {
     const { host, nodes, gone, leases } = this.#options;
-    const capable = nodes();
-    const place = Math.max(0, capable.findIndex(({ id }) => id === host.node));
-    const seen = this.#seen;
-    const commit = this.#commit;
+    const place = Math.max(0, nodes().findIndex(({ id }) => id === host.node));
+    const [seen, commit] = [this.#seen, this.#commit];
     if (seen === undefined || commit === undefined) return place === 0;
-    const turn = Math.min(place, LAST) * TURN;
-    if (typeof commit === "string") return now - seen.at >= STILL + turn;
-    const { leader } = commit.head;
-    if (leader === host.endpoint) return true;
-    if (leader === "") return now - seen.at >= turn;
-    const still = leases.still(leader, now);
-    return still >= STILL + turn || (now - seen.at >= turn && gone(leader));
+    const leader = typeof commit === "string" ? undefined : commit.head.leader;
+    const still = (leader: string) => leases.still(leader, now);
+    return leader === host.endpoint || mayLead(place, leader, { stood: now - seen.at, still, gone });
   }
 
   async #take(ending: AbortController): Promise<void> {
@@ -406,12 +400,6 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
   };
 }
 
-/** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */
-const STILL = 3_000;
-/** How much later each further node does, in ms. */
-const TURN = 300;
-/** Rank from which on all nodes are equal. */
-const LAST = 10;
 /** Categories of a new subscription in which is looked for what it passes over. */
 const MOST_LOOKED_AT = 16;
 /** How long another node must have been the right leader, and for how long a lead is then not handed over again, in ms. */

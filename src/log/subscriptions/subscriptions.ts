@@ -16,7 +16,7 @@ import {
   subscriptionKey,
 } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
-import { type CapableNode, type CapableNodes, capableNodes } from "./leader_order.ts";
+import { type CapableNode, type CapableNodes, capableNodes } from "./leader_election.ts";
 import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";

@@ -12,7 +12,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
-import type { CapableNode } from "./leader_order.ts";
+import type { CapableNode } from "./leader_election.ts";
 import { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";

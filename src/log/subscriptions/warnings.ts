@@ -1,4 +1,5 @@
 /** Warnings about a subscription, each at most once in its time. */
+import { KEEP } from "../../contract/defaults.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { printable } from "../../data/printable.ts";
@@ -144,6 +145,4 @@ function more({ length }: readonly unknown[]): string {
 const SECOND = 1_000; // ms
 const MINUTE = 60_000; // ms
 const HOUR = 3_600_000; // ms
-/** How long messages are kept that do not say so, in ms: 7 days. */
-const KEEP = 7 * 86_400_000;
 const MOST_KINDS = 100;

@@ -42,7 +42,7 @@ export class SharedCache implements Cache {
   }
 
   async get<T>(key: string): Promise<T | undefined> {
-    const text = await this.#read(key);
+    const text = (await this.#entry(key))?.text;
     // that it is a T is the caller's claim
     return text === undefined ? undefined : decode(key, text) as T;
   }
@@ -53,6 +53,7 @@ export class SharedCache implements Cache {
   }
 
   async delete(key: string): Promise<void> {
+    await this.#loads.supersede(key);
     const bucket = await this.#bucket();
     await this.#retry(() => bucket.delete(key));
   }
@@ -69,7 +70,7 @@ export class SharedCache implements Cache {
     if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal("cache.getOrSet", signal);
     const name = () => `cache.${token(this.#options.random, 12)}`;
-    const text = await this.#read(key) ??
+    const text = (await this.#entry(key))?.text ??
       await this.#loads.value(key, { timeout, signal }, name, (loading) => {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
@@ -85,7 +86,7 @@ export class SharedCache implements Cache {
       // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
       // another node may have loaded it before this one got the lock
-      return await this.#read(key) ?? await fill();
+      return (await this.#entry(key))?.text ?? await fill();
     } finally {
       await lock.release();
     }
@@ -94,36 +95,33 @@ export class SharedCache implements Cache {
   async #fill(loading: Load, load: () => MaybePromise<unknown>, options: CacheSetOptions): Promise<string> {
     const value = await this.#loads.call(loading, load);
     const text = encode(loading.key, value);
-    await this.#write(loading.key, text, options);
+    await (loading.writing = this.#write(loading.key, text, options, loading));
     return text;
   }
 
-  async #read(key: string): Promise<string | undefined> {
+  async #entry(key: string): Promise<ReturnType<typeof readEntry> | undefined> {
     const bucket = await this.#bucket();
     const entry = await bucket.get(key);
-    return entry && readEntry(entry).text;
+    return entry && readEntry(entry);
   }
 
-  /** Writes the text of a value; `false` if the fence is smaller than the entry's. */
-  async #write(
-    key: string,
-    text: string,
-    { ttl, fence }: CacheSetOptions,
-  ): Promise<boolean> {
+  /**
+   * Writes the text of a value; `false` if the fence is smaller than the entry's. That of a `load` replaces none that was
+   * written meanwhile, and is not written after the key was deleted.
+   */
+  async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
     const bucket = await this.#bucket();
-    const isWritten = async () => {
-      const entry = await bucket.get(key);
-      return entry !== undefined && readEntry(entry).nonce === nonce;
-    };
     let tried = false;
     try {
       return await this.#retry(async () => {
-        if (fence !== undefined) return await writeFenced(bucket, { key, stored, nonce, fence, options });
+        if (load?.superseded) return false;
+        if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
+        if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
         // a first try that was made must not be repeated: it would undo later writes of others
-        if (tried && await isWritten()) return true;
+        if (tried && (await this.#entry(key))?.nonce === nonce) return true;
         tried = true;
         await bucket.put(key, stored, options);
         return true;
@@ -148,14 +146,6 @@ export class SharedCache implements Cache {
   }
 }
 
-interface FencedWrite {
-  readonly key: string;
-  readonly stored: string;
-  readonly nonce: string;
-  readonly fence: number;
-  readonly options: WriteOptions;
-}
-
 /** Throws for invalid options, before anything is read or loaded. */
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
@@ -170,7 +160,12 @@ const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", 
 const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
 /** Writes by compare-and-set, unless the entry has a greater fence: `false` then. */
-async function writeFenced(bucket: Bucket, { key, stored, nonce, fence, options }: FencedWrite): Promise<boolean> {
+async function writeFenced(
+  bucket: Bucket,
+  key: string,
+  stored: string,
+  { nonce, fence, ...options }: WriteOptions & { readonly nonce: string; readonly fence: number },
+): Promise<boolean> {
   for (let races = 0; races < MAX_RACES; races++) {
     const entry = await bucket.get(key);
     const current = entry && readEntry(entry);
@@ -255,6 +250,10 @@ class Load {
   readonly abandoned: AbortController = new AbortController();
   /** The value as JSON. */
   value: Promise<string> | undefined = undefined;
+  /** The write of its value, once that is known. */
+  writing: Promise<unknown> | undefined = undefined;
+  /** The key was deleted while its function ran: its value may be older than that. */
+  superseded = false;
   ended = false;
   /** Number of callers that wait for it. */
   waiting = 0;
@@ -279,6 +278,8 @@ class Load {
 class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
+  /** Loads whose functions have begun. */
+  readonly #running: Set<Load> = new Set();
   /** The load whose function is running. */
   readonly #current: AsyncLocalStorage<Load> = new AsyncLocalStorage();
 
@@ -319,12 +320,26 @@ class Loads {
 
   /** Calls the function of a load: `value` finds out there that it would wait for itself. */
   call<T>(load: Load, fn: () => T): T {
+    this.#running.add(load);
     return this.#current.run(load, fn);
+  }
+
+  /** The key is about to be deleted: callers from now on get no value of a load that runs, and none is written. */
+  async supersede(key: string): Promise<void> {
+    const loads = [...this.#running].filter((load) => load.key === key);
+    for (const load of loads) {
+      load.superseded = true;
+      this.#delete(load);
+      load.abandoned.abort(); // releases its lock
+    }
+    // the deletion must not overtake them
+    await Promise.allSettled(loads.map(({ writing }) => writing));
   }
 
   #begin(load: Load, begin: (load: Load) => Promise<string>): Load {
     load.value = begin(load).finally(() => {
       load.ended = true;
+      this.#running.delete(load);
       this.#delete(load);
     });
     load.value.catch(() => {}); // callers that wait get the failure; there may be none

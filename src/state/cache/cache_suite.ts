@@ -157,6 +157,17 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(Promise.all(asked)), [1, 1, 1, 1]);
     });
 
+    it("getOrSet: its value does not replace one that was written while it loaded", async () => {
+      const [mine, yours] = caches();
+      const [begun, load] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
+      const loading = mine.getOrSet("tea", () => (begun.resolve(), load.promise));
+      await harness.until(begun.promise);
+      await harness.until(yours.set("tea", "new"));
+      load.resolve("old");
+      assertEquals(await harness.until(loading), "old");
+      assertEquals(await harness.until(mine.get("tea")), "new");
+    });
+
     it("getOrSet: null is a value, and is not loaded again", async () => {
       const [mine, yours] = caches();
       await harness.until(mine.getOrSet("tea", () => null));

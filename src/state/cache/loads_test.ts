@@ -78,6 +78,41 @@ describe("cache.getOrSet of a key in its own load", () => {
   });
 });
 
+describe("cache.getOrSet of a key that is deleted during its load", () => {
+  it("loads anew, also with once; the value of the first load is neither handed on nor kept", async () => {
+    for (const once of [false, true]) {
+      const { app, clock } = localApp();
+      const [first, abandoned] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+      const late = codeOf(app.cache.getOrSet("tea", () => abandoned.promise, { once, timeout: 100 }));
+      await clock.until(late);
+      const before = app.cache.getOrSet("tea", () => first.promise, { once });
+      await clock.advance(10);
+      await clock.until(app.cache.delete("tea"));
+      const after = app.cache.getOrSet("tea", () => "new", { once });
+      await clock.advance(10);
+      first.resolve("old");
+      assertEquals(await clock.until(Promise.all([before, after])), ["old", "new"]);
+      abandoned.resolve("older");
+      await clock.advance(10);
+      assertEquals(await clock.until(app.cache.get("tea")), "new");
+      await clock.until(app.cache.delete("tea"));
+      assertEquals(await clock.until(app.cache.get("tea")), undefined);
+      await clock.until(app.drain());
+    }
+  });
+
+  it("keeps nothing of an abandoned load that began before the deletion", async () => {
+    const { app, clock } = localApp();
+    const load = Promise.withResolvers<string>();
+    await clock.until(codeOf(app.cache.getOrSet("tea", () => load.promise, { timeout: 100 })));
+    await clock.until(app.cache.delete("tea"));
+    load.resolve("old");
+    await clock.advance(10);
+    assertEquals(await clock.until(app.cache.get("tea")), undefined);
+    await clock.until(app.drain());
+  });
+});
+
 describe("cache.getOrSet of a load that never ends", () => {
   it("rejects at its timeout and when its signal aborts; other callers wait on", async () => {
     const { app, clock } = localApp();
@@ -95,7 +130,7 @@ describe("cache.getOrSet of a load that never ends", () => {
     assertEquals(clock.timers, 0);
   });
 
-  it("is begun again when no caller waits for it, also with once; the value of the first is kept when it comes", async () => {
+  it("is begun again when no caller waits for it, also with once; its value does not replace the later one's", async () => {
     for (const once of [false, true]) {
       const { app, clock } = localApp();
       const first = Promise.withResolvers<number>();
@@ -104,7 +139,7 @@ describe("cache.getOrSet of a load that never ends", () => {
       assertEquals(await clock.until(app.cache.getOrSet("tea", () => 2, { once }), 200), 2);
       first.resolve(1);
       await clock.advance(10);
-      assertEquals(await clock.until(app.cache.get("tea")), 1);
+      assertEquals(await clock.until(app.cache.get("tea")), 2);
       await clock.until(app.drain());
     }
   });

@@ -2,7 +2,7 @@
  * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its
  * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
  * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`; that of a contract
- * without one is `RESULT_TTL` in `contract/contract_options.ts`.
+ * without one is `RESULT_TTL` in `contract/defaults.ts`.
  */
 import { backoff, type Clock, DeadlineWheel, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";

@@ -7,7 +7,7 @@ import { seededRandom } from "../../memory/network.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/lease.ts";
-import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./waiting_room.ts";
+import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge, LockHost } from "./lock_error.ts";
 import { LockKeys, type LockRecord, type SeenRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";

@@ -105,6 +105,8 @@ export interface LockHost {
   readonly closed: boolean;
   /** The bucket of the records, opened at the first call. */
   bucket(): Promise<Bucket>;
+  /** Holder of a key, if this node knows it. */
+  holder(key: string): LockRecord | undefined;
   /** Returns true if this node holds a key by the acquisition `nonce`. */
   holds(key: string, nonce: string): boolean;
   /** The oldest waiter of a key that this node knows of, except `nonce`. */

@@ -4,7 +4,7 @@
  * Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
- * node's waiters of all keys, and deadlocks), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
+ * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
  * handover or removal), `lock_record.ts` (what is in the store).
  *
  * Over 400 lines: the way of one call, from its request to the lock that is held.
@@ -12,6 +12,7 @@
 import { type Clock, delay, type Random, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
+import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
@@ -51,7 +52,6 @@ export class LockManager implements Locks {
   cycles = 0;
   readonly #options: LockManagerOptions;
   readonly #host: LockHost;
-  readonly #requestHost: LockRequestHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
   readonly #requests = new Set<LockRequest>();
@@ -81,16 +81,16 @@ export class LockManager implements Locks {
       },
       bucket: openOnce(() => options.bucket()),
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
+      holder: (key) => this.#room.holder(key),
       next: (key, nonce) => this.#room.next(key, nonce),
       handedOver: (waiter, revision, sent) => this.#room.handedOver(waiter, revision, sent),
       background: (during, work) => this.#inBackground(during, work),
     };
     this.#room = new WaitingRoom(this.#host, (...held) => this.#hold(...held));
-    this.#requestHost = { clock, keys, holder: (key) => this.#room.holder(key) };
   }
 
   async lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    const request = new LockRequest(this.#requestHost, keys, options, asker);
+    const request = new LockRequest(this.#host, keys, options, asker);
     try {
       const [first] = request.keys;
       if (this.#closed !== undefined) throw locksClosed(first);
@@ -322,13 +322,8 @@ class HeldLock implements Lock {
 
 // One call of `lock`: its checked keys and options, and why it waits no longer.
 
-/** Dependencies of a {@link LockRequest} on its node. */
-interface LockRequestHost {
-  readonly clock: Clock;
-  readonly keys: LockKeys;
-  /** Holder of a key, if this node knows it. */
-  holder(key: string): LockRecord | undefined;
-}
+/** What a {@link LockRequest} needs of its node. */
+type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
 /** A call of `lock` under way. Whoever makes it disposes of it. */
 export class LockRequest implements Disposable {
@@ -361,7 +356,7 @@ export class LockRequest implements Disposable {
       throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
     }
     this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
-    const { ttl = 10_000, timeout = 30_000, signal } = options;
+    const { ttl = LOCK_TTL, timeout = LOCK_TIMEOUT, signal } = options;
     this.ttl = ttlSeconds(ttl) * 1_000;
     if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of this.keys) host.keys.check(key);

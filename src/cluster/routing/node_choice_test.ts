@@ -35,6 +35,7 @@ describe("candidates", () => {
       },
     } as unknown as RouterOptions); // what a request that nobody handles needs
     const broadcast = { contract: Ask } as unknown as RemoteRequest; // that is all a broadcast to nobody looks at
+    router.joined();
     for (let n = 0; n < 10_000; n++) router.refresh();
     assertEquals(looks, 0);
     await router.broadcast(broadcast);

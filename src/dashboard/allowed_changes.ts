@@ -1,5 +1,5 @@
 /**
- * Changes that the page makes, if they are allowed: scheduled messages are cancelled, dead letters replayed, edited and discarded,
+ * What the dashboard may change: nothing without `--allow-changes` (`server.ts` refuses it), and these with it: scheduled messages are cancelled, dead letters replayed, edited and discarded,
  * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";

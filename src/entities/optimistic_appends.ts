@@ -1,6 +1,6 @@
 /**
- * Rounds: what a node does with the commands of an entity that have their turn, from their handlers to the stream.
- * Optimistic: what they emit is stored only if nothing was stored of the entity since it was read; else it is read on,
+ * Two commands of one entity at once: the one that is stored first holds, the other is decided again. Rounds: what a
+ * node does with those that have their turn, from their handlers to the stream. Optimistic: what they emit is stored only if nothing was stored of the entity since it was read; else it is read on,
  * and they are decided again. What was appended without an answer is repeated with the same bytes, and decided again
  * only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or
  * its sender gets `OUTCOME_UNKNOWN`.

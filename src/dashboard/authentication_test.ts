@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { Access } from "./access.ts";
+import { Access } from "./authentication.ts";
 
 const refused = (access: Access, headers: Record<string, string>, method = "GET") =>
   access.refusesOrigin({ method, headers })?.status;

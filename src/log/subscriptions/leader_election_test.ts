@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { capableNodes } from "./leader_order.ts";
+import { capableNodes, mayLead } from "./leader_election.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
 function spec(service: string, name: string, ...categories: string[]): SubscriptionSpec {
@@ -41,5 +41,22 @@ describe("capableNodes", () => {
       return first;
     });
     for (const id of ids) assert(firsts.filter((first) => first === id).length > 10);
+  });
+});
+
+describe("mayLead", () => {
+  const signs = (stood: number, still = 0, gone = false) => ({ stood, still: () => still, gone: () => gone });
+
+  it("waits until the leader's lease has stood still for 3 s, and 300 ms longer for each node in front", () => {
+    assertEquals([0, 1, 2].map((place) => mayLead(place, "a.1", signs(9_000, 3_300))), [true, true, false]);
+  });
+
+  it("takes at once what was handed over, or whose leader has certainly ended, in the same order", () => {
+    assertEquals([0, 1, 2].map((place) => mayLead(place, "", signs(300))), [true, true, false]);
+    assertEquals([0, 1, 2].map((place) => mayLead(place, "a.1", signs(300, 0, true))), [true, true, false]);
+  });
+
+  it("takes what cannot be read once nothing has changed for as long", () => {
+    assertEquals([0, 1].map((place) => mayLead(place, undefined, signs(3_000))), [true, false]);
   });
 });

@@ -1,4 +1,4 @@
-/** Live nodes that handle subscriptions, in the order in which they take the lead; when each does: `Subscription.#mayLead`. */
+/** Which node leads a subscription: the live ones that handle it, in the order in which they take the lead, and when each does. */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
@@ -46,3 +46,26 @@ export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableN
   }
   return found;
 }
+
+/**
+ * True if the node at this place in the order may take the lead. `leader`: who has it; empty: nobody, it was handed over; `undefined`: what is
+ * stored cannot be read. `stood`: how long ago its last commit was seen, `still`: how long its lease stands still, in ms; `gone`: its process
+ * has certainly ended.
+ */
+export function mayLead(
+  place: number,
+  leader: string | undefined,
+  { stood, still, gone }: { stood: number; still: (leader: string) => number; gone: (leader: string) => boolean },
+): boolean {
+  const turn = Math.min(place, LAST) * TURN;
+  if (leader === undefined) return stood >= STILL + turn;
+  if (leader === "") return stood >= turn;
+  return still(leader) >= STILL + turn || (stood >= turn && gone(leader));
+}
+
+/** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */
+const STILL = 3_000;
+/** How much later each further node does, in ms. */
+const TURN = 300;
+/** Rank from which on all nodes are equal. */
+const LAST = 10;

@@ -4,7 +4,7 @@ import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { carryOut, settleLetters } from "./changes.ts";
+import { carryOut, settleLetters } from "./allowed_changes.ts";
 import { placeOf } from "./parked_views.ts";
 import type { DashboardSource, RunRequest } from "./view.ts";
 

@@ -6,7 +6,7 @@ import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
-import { Drives, type DrivesHost } from "./drives.ts";
+import { Drives, type DrivesHost } from "./driven_runs.ts";
 import { type CalledEntry, Journal, type Started } from "./journal.ts";
 import { RunLog, type RunRef, type RunStream } from "./run_log.ts";
 

@@ -1,5 +1,5 @@
 /**
- * A run while this node drives it: the handler runs from its top, recorded steps give what they gave, and what is new is done and recorded. A
+ * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave, and what is new is done and recorded. A
  * drive ends when the run has ended, when all that goes on waits for something outside, or when the run is no longer this node's.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
@@ -17,7 +17,7 @@ import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./drive_state.ts";
+import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
 import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
 import { copyOf, Decided, PAUSES, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";

@@ -5,7 +5,7 @@ import { catga } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { query } from "../contract/definition.ts";
 import * as prices from "../../test/support/prices.ts";
-import { type CatgaOptions, withDefaults } from "./options.ts";
+import { type CatgaOptions, withDefaults } from "./app_options.ts";
 
 const Double = query<number, number>("Double");
 

@@ -12,6 +12,7 @@ import {
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
+import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/defaults.ts";
 import type { Handlers } from "../contract/handler.ts";
 import type { Logger } from "../contract/observer.ts";
 import type { Route } from "../contract/node_info.ts";
@@ -88,11 +89,11 @@ export function withDefaults(options: CatgaOptions) {
   return {
     namespace: options.namespace ?? "default",
     service: options.service ?? "app",
-    timeout: options.timeout ?? 30_000,
-    retries: options.retries ?? 3,
+    timeout: options.timeout ?? TIMEOUT,
+    retries: options.retries ?? RETRIES,
     route: options.route ?? "round-robin",
-    concurrency: options.concurrency ?? 1_024,
-    heartbeat: options.heartbeat ?? 30_000,
+    concurrency: options.concurrency ?? CONCURRENCY,
+    heartbeat: options.heartbeat ?? HEARTBEAT,
     breaker: { failures, cooldown },
     behaviors: options.behaviors ?? [],
     carry: options.carry ?? [],
@@ -130,36 +131,20 @@ const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 /** Throws a `TypeError` or `RangeError` for an invalid option: it says the option, the value, and what it should be. */
 export function checkOptions(options: CatgaOptions): void {
   checkKnown("catga", options, OPTIONS);
-  const {
-    nats,
-    network,
-    namespace,
-    service,
-    id,
-    metadata,
-    transport,
-    signals,
-    route,
-    concurrency,
-    heartbeat,
-    breaker,
-    behaviors,
-    carry,
-    causes,
-    logger,
-    replicas,
-  } = options;
+  const { nats, network, metadata, transport, route, concurrency, heartbeat, breaker } = options;
   if (nats !== undefined && network !== undefined) {
     throw new TypeError("nats and network exclude each other: give one of them");
   }
-  if (namespace !== undefined) checkToken("namespace", namespace);
-  if (service !== undefined) checkToken("service", service);
-  if (id !== undefined) checkToken("id", id);
+  for (const name of ["namespace", "service", "id"] as const) {
+    if (options[name] !== undefined) checkToken(name, options[name]);
+  }
+  for (const name of ["signals", "causes"] as const) {
+    if (options[name] !== undefined) checkBoolean(name, options[name]);
+  }
   if (metadata !== undefined) checkStrings("metadata", metadata);
   if (transport !== undefined && transport !== "deno" && transport !== "node") {
     throw new TypeError(`transport must be "deno" or "node"; got ${show(transport)}`);
   }
-  if (signals !== undefined) checkBoolean("signals", signals);
   checkTimes("", options);
   if (route !== undefined) checkRoute("route", route);
   if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
@@ -169,9 +154,9 @@ export function checkOptions(options: CatgaOptions): void {
     if (breaker.failures !== undefined) checkInteger("breaker.failures", breaker.failures, 1, 1_000_000);
     if (breaker.cooldown !== undefined) checkNumber("breaker.cooldown", breaker.cooldown, 1, MAX_TIMEOUT, "ms");
   }
+  const { behaviors, carry, logger, replicas } = options;
   if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
   if (carry !== undefined) checkCarry(carry);
-  if (causes !== undefined) checkBoolean("causes", causes);
   if (logger !== undefined) checkMethods("logger", logger, ["debug", "info", "warn", "error"]);
   if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }

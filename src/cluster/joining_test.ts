@@ -1,0 +1,55 @@
+/** A node whose start takes a while: others send it requests before it knows them. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { catga } from "../catga.ts";
+import { command, query } from "../contract/definition.ts";
+import { delay } from "../ports/clock.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+
+const Outer = command<void, unknown>("Outer");
+const Inner = query<void, string>("Inner");
+const Never = query<void, string>("Never");
+
+/** Lets watches of apps that connect from now on begin late, while their writes are quick: as without room for a consumer. */
+function delayWatches({ network, clock }: MemoryCluster, ms: number): void {
+  const connect = network.connect.bind(network);
+  const late = (bucket: Bucket): Bucket => {
+    const watch = bucket.watch.bind(bucket);
+    return Object.assign(bucket, {
+      watch: (...request: Parameters<typeof watch>) => delay(clock, ms).then(() => watch(...request)),
+    });
+  };
+  network.connect = (options) => {
+    const connection = connect(options);
+    const { store } = connection;
+    return Object.assign(connection, {
+      store: { open: async (...open: Parameters<typeof store.open>) => late(await store.open(...open)) },
+    });
+  };
+}
+
+describe("a node that others know before it knows them", () => {
+  it("sends and broadcasts of its handlers wait until it has joined", async () => {
+    await using cluster = await MemoryCluster.of("sender");
+    const { apps, clock, network } = cluster;
+    delayWatches(cluster, 2_000);
+    const handlers = [
+      Inner.handle((_, ctx) => ctx.node),
+      Outer.handle(async (_, ctx) => {
+        const sent = [Inner, Never].map((contract) => ctx.send(contract, undefined, { timeout: 5_000 }));
+        const short = ctx.send(Inner, undefined, { timeout: 1_000 });
+        const all = (await ctx.broadcast(Inner)).map(({ node }) => node);
+        const [inner, never, late] = (await Promise.all([...sent, short])).map(({ value, error }) =>
+          error?.code ?? value
+        );
+        return { inner, never, late, all };
+      }),
+    ];
+    const starting = catga({ network, id: "starting", handlers, logger: QUIET });
+    const { value } = await clock.until(apps.get("sender")!.send(Outer, undefined, { retries: 0 }));
+    assertEquals(value, { inner: "starting", never: "NO_HANDLER", late: "UNAVAILABLE", all: ["starting"] });
+    await clock.until((await clock.until(starting)).drain());
+  });
+});

@@ -1,0 +1,158 @@
+/**
+ * Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for that one to end, cannot release what
+ * they hold. So an edge leads from a waiter to every waiter of the run that holds its key, or of a run below that one.
+ * A cycle's youngest waiter fails, after a second read of every edge at the stream's leader: an edge that exists at
+ * both times existed in between, so all edges of the cycle existed at once.
+ */
+import type { Timer } from "../../ports/clock.ts";
+import { isAmbiguous } from "../store/lease.ts";
+import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
+import { readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
+
+/** Dependencies of a {@link DeadlockDetector} on its waiting room. */
+interface DetectorOptions {
+  /** All records, in the order of their writes; `undefined` while they are not known. */
+  view(): Waits | undefined;
+  /** Returns true if the waiter `nonce` waits in this node. */
+  own(nonce: string): boolean;
+  /** Gives up the waiter `nonce`. */
+  fail(nonce: string, cycle: readonly DeadlockEdge[]): void;
+}
+
+/** The detector of one node. It fails only waiters of this node: every cycle has its youngest waiter in one of them. */
+export class DeadlockDetector {
+  readonly #host: LockHost;
+  readonly #options: DetectorOptions;
+  readonly #confirming = new Set<string>();
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(host: LockHost, options: DetectorOptions) {
+    this.#host = host;
+    this.#options = options;
+  }
+
+  /** To be called when records have changed: searches them 100 ms later, once for all changes until then. */
+  changed(): void {
+    if (this.#closed) return;
+    this.#timer ??= this.#host.clock.after(SEARCH_DELAY, () => {
+      this.#timer = undefined;
+      this.#search();
+    }, { background: true });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #search(): void {
+    const { own, view } = this.#options;
+    const waits = view();
+    if (waits === undefined) return;
+    const byRun = waitsByRun(waits);
+    for (const waiter of waits.waiters()) {
+      const { nonce } = waiter.record;
+      if (!own(nonce) || this.#confirming.has(nonce)) continue;
+      const cycle = findCycle(waits, byRun, waiter);
+      if (cycle === undefined) continue;
+      this.#confirming.add(nonce);
+      this.#host.background("confirming a deadlock", this.#confirm(nonce, cycle));
+    }
+  }
+
+  async #confirm(nonce: string, cycle: readonly Wait[]): Promise<void> {
+    try {
+      const confirmed = await Promise.all(cycle.map((wait) => this.#stillWaits(wait)));
+      if (confirmed.every((each) => each)) this.#options.fail(nonce, describeCycle(cycle));
+    } catch (error) {
+      if (!isAmbiguous(error)) throw error;
+    } finally {
+      this.#confirming.delete(nonce);
+      // the waiter may be in another cycle, or the store did not answer
+      this.changed();
+    }
+  }
+
+  async #stillWaits({ waiter, holder }: Wait): Promise<boolean> {
+    const { keys } = this.#host;
+    const bucket = await this.#host.bucket();
+    const [waiting, holding] = await this.#host.answers.within(
+      ANSWER_LIMIT,
+      Promise.all([
+        bucket.get(keys.waiter(waiter.key, waiter.record.nonce)),
+        bucket.get(keys.holder(waiter.key)),
+      ]),
+    );
+    return waiting !== undefined && holding !== undefined &&
+      readLockRecord(holding.value)?.nonce === holder.record.nonce;
+  }
+}
+
+/** The records of locks at one moment. */
+export interface Waits {
+  holder(key: string): SeenRecord | undefined;
+  waiters(): Iterable<SeenWaiter>;
+}
+
+/** A waiter, and the holder that it waits for. */
+interface Wait {
+  readonly waiter: SeenWaiter;
+  readonly holder: SeenRecord;
+}
+
+/** By run: its waiters, and those of the runs below it. */
+export function waitsByRun(waits: Waits): Map<string, SeenWaiter[]> {
+  const byRun = new Map<string, SeenWaiter[]>();
+  for (const waiter of waits.waiters()) {
+    const { ancestry, call, nonce } = waiter.record;
+    // it holds the key already, and its place is about to be removed
+    if (waits.holder(waiter.key)?.record.nonce === nonce) continue;
+    for (const run of new Set([call, ...ancestry])) {
+      const known = byRun.get(run);
+      if (known === undefined) byRun.set(run, [waiter]);
+      else known.push(waiter);
+    }
+  }
+  return byRun;
+}
+
+/** The shortest cycle through `youngest` without a younger waiter; `youngest` comes first. */
+export function findCycle(
+  waits: Waits,
+  byRun: ReadonlyMap<string, readonly SeenWaiter[]>,
+  youngest: SeenWaiter,
+): Wait[] | undefined {
+  if (waits.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
+  const reached = new Set<SeenWaiter>();
+  // breadth first: each waiter with the path to it
+  let front: { readonly waiter: SeenWaiter; readonly path: readonly Wait[] }[] = [{ waiter: youngest, path: [] }];
+  while (front.length > 0) {
+    const beyond: typeof front = [];
+    for (const { waiter, path } of front) {
+      const holder = waits.holder(waiter.key);
+      if (holder === undefined) continue;
+      const longer = [...path, { waiter, holder }];
+      for (const next of byRun.get(holder.record.call) ?? []) {
+        if (next.record.nonce === youngest.record.nonce) return longer;
+        if (next.place > youngest.place || reached.has(next)) continue;
+        reached.add(next);
+        beyond.push({ waiter: next, path: longer });
+      }
+    }
+    front = beyond;
+  }
+  return undefined;
+}
+
+/** A cycle, for the details of its error. */
+function describeCycle(cycle: readonly Wait[]): DeadlockEdge[] {
+  return cycle.map(({ waiter: { record, key }, holder }) => ({
+    call: record.call,
+    node: record.node,
+    waitsFor: key,
+    heldBy: { call: holder.record.call, node: holder.record.node },
+  }));
+}
+
+const SEARCH_DELAY = 100; // ms

@@ -143,7 +143,8 @@ export class EntityStream {
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
     // both are opened side by side, too
-    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.#last(subject)]);
+    const latest = async () => await (await this.get()).last(subject);
+    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), latest()]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
       if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) return snapshot;
@@ -192,10 +193,6 @@ export class EntityStream {
 
   async #snapshot<State>(definition: EntityDefinition<State>, id: string): Promise<EntityCopy<State> | undefined> {
     return await this.#snapshots.get(definition, id, () => this.created());
-  }
-
-  async #last(subject: string): Promise<StoredMessage | undefined> {
-    return await (await this.get()).last(subject);
   }
 
   /**

@@ -356,19 +356,13 @@ export class Rounds {
       }
       if (appended?.type === "unknown") unanswered = true;
       if (appended?.type === "unknown" || appended?.type === "not stored") ({ error } = appended);
-      if (appended?.type === "not stored" && !appended.passing && !unanswered) {
-        for (const { command } of entries) if (!command.settled) command.fail(error);
-        return [];
-      }
+      if (appended?.type === "not stored" && !appended.passing && !unanswered) return failed(entries, error);
       if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
         const compared = await this.#compare(message);
         if ("failed" in compared) {
           error = compared.failed;
           // nothing of it can be stored, and what was stored cannot be read here
-          if (!unanswered && (appended === undefined || appended.type === "conflict")) {
-            for (const { command } of entries) if (!command.settled) command.fail(error);
-            return [];
-          }
+          if (!unanswered && (appended === undefined || appended.type === "conflict")) return failed(entries, error);
         } else if (compared !== copy) return this.#anew(message, compared, unanswered);
         else if (appended === undefined) pause = 0;
       }
@@ -465,6 +459,12 @@ export class Rounds {
   get #now(): number {
     return this.#options.host.clock.monotonic();
   }
+}
+
+/** Has the commands that have no outcome fail; none is to be decided again. */
+function failed(entries: readonly Entry[], error: unknown): readonly Command[] {
+  for (const { command } of entries) if (!command.settled) command.fail(error);
+  return [];
 }
 
 /** Returns true if there is room for what was decided, too. */

@@ -7,7 +7,7 @@ import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
-import { type Bucket, bucketName, BUCKETS, type Entry, type KeyValueStore } from "../ports/key_value_store.ts";
+import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { Observer } from "../contract/observer.ts";
 import { type Clock, delay } from "../ports/clock.ts";
@@ -36,7 +36,7 @@ export class Snapshots {
   ): Promise<EntityCopy<State> | undefined> {
     try {
       const key = snapshotKey(definition.name, id, definition.version);
-      const [entry, stream] = await Promise.all([this.#read(key), created()]);
+      const [entry, stream] = await Promise.all([this.#open().then((bucket) => bucket.get(key)), created()]);
       if (entry === undefined) return undefined;
       return readSnapshot(definition, id, { text: entry.value, created: stream });
     } catch (error) {
@@ -88,24 +88,13 @@ export class Snapshots {
     try {
       await bucket.put(key, text);
     } finally {
-      await this.#again(async () => void (await isForgotten() && await bucket.delete(key)));
+      await this.#removeForgotten(async () => await isForgotten() && await bucket.delete(key));
     }
   }
 
-  /** Does something until the store answers, or the node ends. */
-  async #again(what: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await what();
-      } catch (error) {
-        if (this.#closed) throw error;
-      }
-      await delay(this.#host.clock, AGAIN);
-    }
-  }
-
-  async #read(key: string): Promise<Entry | undefined> {
-    return await (await this.#open()).get(key);
+  /** Tries again until the store answers, or the node ends. */
+  async #removeForgotten(remove: () => Promise<boolean>): Promise<void> {
+    while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
   }
 
   #open(): Promise<Bucket> {

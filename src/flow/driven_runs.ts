@@ -110,7 +110,7 @@ export class Drives {
     let vain = 0;
     /** Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never stored. */
     const pause = async () => {
-      if (++vain > MOST_TURNS) throw behind(call);
+      if (++vain > MOST_TURNS) throw unavailable(call.ref, `cannot be read up to ${call.sequence}`);
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
     };
     for (let turn = 0;; turn++) {
@@ -289,15 +289,12 @@ export class Drives {
   }
 }
 
-function leaving({ workflow, run }: RunRef): CatgaError {
-  const message = `run ${run} of ${workflow} goes on at another node`;
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, details: ALONE });
+function leaving(ref: RunRef): CatgaError {
+  return unavailable(ref, "goes on at another node", ALONE);
 }
 
-function behind({ ref: { workflow, run }, sequence }: Call): CatgaError {
-  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} cannot be read up to ${sequence}`, {
-    retryable: true,
-  });
+function unavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
+  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} ${why}`, { retryable: true, details });
 }
 
 /** In place of a step: the lease of a run that takes long. */

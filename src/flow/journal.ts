@@ -217,18 +217,16 @@ export class Journal {
         return;
       }
       case "slept":
+      case "waits": {
+        const timed = { since: time, until: entry.until, scheduled: entry.scheduled ?? false };
         this.failures.delete(entry.step);
-        this.sleeps.set(entry.step, { since: time, until: entry.until, scheduled: entry.scheduled ?? false });
+        if (entry.t === "slept") this.sleeps.set(entry.step, timed);
+        else this.waits.set(entry.step, { ...timed, signal: entry.signal });
         return;
+      }
       case "woken":
         this.woken.set(entry.step, this.entries);
         this.sleeps.delete(entry.step);
-        return;
-      case "waits":
-        this.failures.delete(entry.step);
-        this.waits.set(entry.step, {
-          ...{ since: time, until: entry.until, signal: entry.signal, scheduled: entry.scheduled ?? false },
-        });
         return;
       case "took":
         this.took.set(entry.step, { n: entry.n, index: this.entries });
@@ -349,11 +347,9 @@ export function pendingOf({ ended, failures, sleeps, waits, children, failing }:
     ...{ name, since: first, attempts: total, next, error },
   }));
   if (failing !== undefined) return pending;
-  for (const [name, { since, until }] of [...sleeps, ...waits]) {
-    pending.push({ name, since, attempts: 0, next: until, error: undefined });
-  }
-  for (const [name, { since }] of children) {
-    pending.push({ name, since, attempts: 0, next: undefined, error: undefined });
+  for (const [name, one] of [...sleeps, ...waits, ...children]) {
+    const next = "until" in one ? one.until : undefined;
+    pending.push({ name, since: one.since, attempts: 0, next, error: undefined });
   }
   return pending;
 }

@@ -90,9 +90,7 @@ export class Drive {
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
-      if (await this.#state.readNews()) continue;
-      this.#state.timer(NEWS, () => void this.tell(), true);
-      return;
+      if (!await this.#state.readNews()) return void this.#state.timer(NEWS, () => void this.tell(), true);
     }
   }
 

@@ -309,11 +309,10 @@ export class DriveState {
     this.active++;
     try {
       await this.#storing;
+      if (!this.over && !await this.#writer.readOn()) this.stop("lost");
       if (this.over) return true;
-      if (await this.#writer.readOn()) {
-        this.host.read(this.ref, this.journal);
-        this.#owner.told();
-      } else this.stop("lost");
+      this.host.read(this.ref, this.journal);
+      this.#owner.told();
       return true;
     } catch {
       return false;

@@ -32,8 +32,6 @@ interface Waited {
   readonly waiters: Set<Waiter>;
   /** It is being read; "again": and announced meanwhile. */
   reading: boolean | "again";
-  /** When it is read again, by the monotonic clock. */
-  look: number;
 }
 
 /** Those who wait. */
@@ -54,14 +52,11 @@ export class Results {
   wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);
-    if (entry === undefined) {
-      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, look: Infinity });
-    }
+    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false });
     entry.waiters.add(waiter);
-    entry.look = Math.min(entry.look, this.#host.clock.monotonic() + FIRST_LOOK);
     this.#listen(ref.workflow);
     if (!goesOn) this.#check(ref);
-    this.#watch();
+    this.#later(FIRST_LOOK);
     return () => {
       entry.waiters.delete(waiter);
       if (entry.waiters.size === 0 && this.#waiting.get(key) === entry) this.#waiting.delete(key);
@@ -119,17 +114,12 @@ export class Results {
   }
 
   /** An announcement may be lost, as with the process that was to make it. */
-  #watch(): void {
-    this.#timer ??= this.#host.clock.after(TICK, () => {
+  #later(ms: number): void {
+    this.#timer ??= this.#host.clock.after(ms, () => {
       this.#timer = undefined;
       if (this.#waiting.size === 0) return;
-      const now = this.#host.clock.monotonic();
-      for (const entry of this.#waiting.values()) {
-        if (entry.look > now) continue;
-        entry.look = now + LOOK;
-        this.#check(entry.ref);
-      }
-      this.#watch();
+      for (const { ref } of this.#waiting.values()) this.#check(ref);
+      this.#later(LOOK);
     }, { background: true });
   }
 
@@ -146,7 +136,7 @@ export class Results {
     };
     this.#host.read(ref).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => entry.look = 0).then(read);
+    }, () => {}).then(read); // the next look reads what could not be read
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {
@@ -177,4 +167,3 @@ function readEnds(data: Uint8Array): readonly string[] {
 const MOST_ENDS = 100;
 const FIRST_LOOK = 1_000; // ms
 const LOOK = 60_000; // ms
-const TICK = 500; // ms

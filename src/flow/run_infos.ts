@@ -98,36 +98,31 @@ function pending(journal: Journal): RunInfo["pending"] {
 
 /** The name and the value of an entry in a timeline. */
 function shown(entry: Entry): { readonly name: string; readonly value: unknown } {
+  return { name: "step" in entry ? entry.step : entry.t === "signalled" ? entry.signal : "", value: valueIn(entry) };
+}
+
+function valueIn(entry: Entry): unknown {
   switch (entry.t) {
     case "started":
-      return { name: "", value: entry.input };
+      return entry.input;
     case "done":
     case "told":
-      return { name: entry.step, value: entry.outcome.ok ? entry.outcome.value : entry.outcome.error };
     case "ended":
-      return { name: "", value: entry.outcome.ok ? entry.outcome.value : entry.outcome.error };
+      return entry.outcome.ok ? entry.outcome.value : entry.outcome.error;
     case "failed":
-      return { name: entry.step, value: entry.error };
-    case "slept":
-      return { name: entry.step, value: new Date(entry.until) };
-    case "waits":
-      return { name: entry.step, value: entry.until === undefined ? undefined : new Date(entry.until) };
-    case "signalled":
-      return { name: entry.signal, value: entry.value };
-    case "child":
-      return { name: entry.step, value: `${entry.workflow} ${entry.run}` };
-    case "cancelled":
-      return { name: "", value: entry.reason };
-    case "skipped":
-      return { name: entry.step, value: { value: entry.value, reason: entry.reason } };
     case "failing":
-      return { name: "", value: entry.error };
-    case "woken":
-    case "took":
-    case "undone":
-      return { name: entry.step, value: undefined };
-    default:
-      return { name: "", value: undefined };
+      return entry.error;
+    case "slept":
+    case "waits":
+      return entry.until === undefined ? undefined : new Date(entry.until);
+    case "signalled":
+      return entry.value;
+    case "child":
+      return `${entry.workflow} ${entry.run}`;
+    case "cancelled":
+      return entry.reason;
+    case "skipped":
+      return { value: entry.value, reason: entry.reason };
   }
 }
 

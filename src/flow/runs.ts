@@ -385,16 +385,8 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async cancelChild(child: RunRef, reason: string): Promise<boolean> {
-    const told = await this.log.tell(
-      child,
-      (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }),
-      () => this.#closed,
-    );
-    if (told !== undefined) {
-      this.#news(child, told);
-      return true;
-    }
-    return await this.log.end(child) !== undefined;
+    const cancelled = (by: string) => ({ t: "cancelled", code: "CANCELLED", reason, by }) as const;
+    return await this.#told(child, cancelled, () => this.#closed) || await this.log.end(child) !== undefined;
   }
 
   async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
@@ -402,13 +394,8 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#results.ended(ref, ended);
     const parent = started?.parent;
     if (parent === undefined) return;
-    const to = { workflow: parent.workflow, run: parent.run };
-    const told = await this.log.tell(
-      to,
-      (by) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }),
-      () => this.#closed,
-    );
-    if (told !== undefined) this.#news(to, told);
+    const told = (by: string) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }) as const;
+    await this.#told({ workflow: parent.workflow, run: parent.run }, told, () => this.#closed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
@@ -514,13 +501,17 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async #tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
     try {
-      const told = await this.log.tell(ref, entry, this.#until());
-      if (told === undefined) return noRun(ref);
-      this.#news(ref, told);
-      return { ok: true, value: undefined };
+      return await this.#told(ref, entry, this.#until()) ? { ok: true, value: undefined } : noRun(ref);
     } catch (error) {
       return { ok: false, error: asError(error) as CatgaError<never> };
     }
+  }
+
+  /** Tells a run something: `false` if it is over, or was never started. Rejects as {@link RunLog.tell}. */
+  async #told(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
+    const told = await this.log.tell(ref, entry, over);
+    if (told !== undefined) this.#news(ref, told);
+    return told !== undefined;
   }
 
   /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */

@@ -101,8 +101,8 @@ const PLANTS = {
   }],
   "commit-entries": [{
     file: "src/log/subscriptions/commits.ts",
-    from: "    yield* this.#put(draft.entries);\n    let commit",
-    to: "    let commit",
+    from: "    yield* this.#put(draft.entries);\n    for (",
+    to: "    for (",
   }],
   "commit-number": [{
     file: "src/log/subscriptions/commits.ts",

@@ -360,7 +360,11 @@ class Run {
     const { state } = this;
     if (state === undefined || !isSame(state.id, commit.id)) return;
     for (const node of this.nodes) node.checkStored(commit);
-    const { leader, doubt } = commit.head;
+    const { leader, doubt, open } = commit.head;
+    for (const message of this.log) {
+      const isOpen = open.some(([position]) => position === message.position);
+      if (isOpen && state.parked.has(messageId(message))) this.wrong(`${messageId(message)} is open, and parked`);
+    }
     const isAlive = leader === "" || this.nodes.some((node) => node.alive && node.endpoint === leader);
     if (!isAlive) this.#lateBegun(doubt?.begun ?? []);
   }

@@ -140,9 +140,10 @@ export class Commits {
   ): Steps<readonly Item[] | undefined> {
     let draft = ledger.draft();
     onDraft(draft);
-    yield* this.#put(draft.entries);
+    // it says what stands now, also when more has happened until the entries are stored
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
+    yield* this.#put(draft.entries);
     for (;;) {
       const answer = yield { type: "commit", text, expect: this.#sequence };
       if (answer.type === "stored") {
@@ -172,10 +173,10 @@ export class Commits {
       const more = ledger.draft();
       onDraft(more);
       draft = joined(draft, more);
-      yield* this.#put(draft.entries);
       this.#base = undefined;
       commit = this.#commitOf(ledger, draft, leader);
       text = writeCommit(commit);
+      yield* this.#put(draft.entries);
     }
   }
 

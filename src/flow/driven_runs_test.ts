@@ -23,11 +23,19 @@ const none = () => Promise.reject(new Error("not here"));
 /** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
-  { append = () => undefined, ended = () => Promise.resolve(), wake = none, startChild = none, lag = 0 }: {
+  {
+    append = () => undefined,
+    ended = () => Promise.resolve(),
+    wake = none,
+    startChild = none,
+    cancelChild = none,
+    lag = 0,
+  }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
     readonly startChild?: DrivesHost["startChild"];
+    readonly cancelChild?: DrivesHost["cancelChild"];
     /** How long the answer of a read takes, in ms. */
     readonly lag?: number;
   } = {},
@@ -70,7 +78,7 @@ function node(
       soon: (callback: () => void) => clock.soon(callback),
       send: none,
       startChild,
-      cancelChild: none,
+      cancelChild,
     },
     ...{
       ofEntity: () => false,
@@ -223,5 +231,23 @@ describe("drives", () => {
     await one.clock.until(Promise.all([one.cancel(), run]));
     assertLess(one.clock.monotonic(), 1_000);
     assertEquals(await one.clock.until(one.ended()), true);
+  });
+
+  it("a cancelled run ends with the one that it started, though it is told so before it has recorded that one", async () => {
+    const { promise: cancelled, resolve } = Promise.withResolvers<boolean>();
+    const one = node((flow) => flow.send(workflow("Child")), {
+      startChild: () => Promise.resolve({ ok: false, error: unavailable() }),
+      cancelChild: () => cancelled,
+    });
+    const run = one.run();
+    await one.clock.advance(10);
+    await one.cancel();
+    await one.clock.advance(2_000);
+    const outcome = { ok: false, error: { code: "CANCELLED", message: "enough" } };
+    await one.tell((by) => ({ t: "told", step: "Child", workflow: "Child", run: "One:1:Child", outcome, by }));
+    await one.clock.advance(100);
+    resolve(true);
+    await one.clock.until(run, 5_000);
+    assertEquals(await one.ended(), true);
   });
 });

@@ -368,7 +368,7 @@ export class Steps {
       state.work(async () => {
         try {
           if (!await state.ready()) return;
-          if (isCancelling()) {
+          if (isCancelling() && !journal.wasTold(name, child)) {
             cancelled = true;
             const { message } = journal.cancelled!.error;
             // a child that was never started has nothing to undo
@@ -388,7 +388,8 @@ export class Steps {
           } else state.refuse(name, recorded(started.error));
         } finally {
           step.busy = false;
-          if (!state.over && (journal.outcomes.has(name) || (isCancelling() && !state.leaving))) step.go();
+          const goesOn = !state.leaving && (isCancelling() || journal.wasTold(name, child));
+          if (!state.over && (journal.outcomes.has(name) || goesOn)) step.go();
         }
       });
     };

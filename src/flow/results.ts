@@ -32,6 +32,8 @@ interface Waited {
   readonly waiters: Set<Waiter>;
   /** It is being read; "again": and announced meanwhile. */
   reading: boolean | "again";
+  /** When it is read again, by the monotonic clock. */
+  look: number;
 }
 
 /** Those who wait. */
@@ -52,11 +54,14 @@ export class Results {
   wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);
-    if (entry === undefined) this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false });
+    if (entry === undefined) {
+      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, look: Infinity });
+    }
     entry.waiters.add(waiter);
+    entry.look = Math.min(entry.look, this.#host.clock.monotonic() + FIRST_LOOK);
     this.#listen(ref.workflow);
     if (!goesOn) this.#check(ref);
-    this.#later(FIRST_LOOK);
+    this.#watch();
     return () => {
       entry.waiters.delete(waiter);
       if (entry.waiters.size === 0 && this.#waiting.get(key) === entry) this.#waiting.delete(key);
@@ -114,12 +119,17 @@ export class Results {
   }
 
   /** An announcement may be lost, as with the process that was to make it. */
-  #later(ms: number): void {
-    this.#timer ??= this.#host.clock.after(ms, () => {
+  #watch(): void {
+    this.#timer ??= this.#host.clock.after(TICK, () => {
       this.#timer = undefined;
       if (this.#waiting.size === 0) return;
-      for (const { ref } of this.#waiting.values()) this.#check(ref);
-      this.#later(LOOK);
+      const now = this.#host.clock.monotonic();
+      for (const entry of this.#waiting.values()) {
+        if (entry.look > now) continue;
+        entry.look = now + LOOK;
+        this.#check(entry.ref);
+      }
+      this.#watch();
     }, { background: true });
   }
 
@@ -136,7 +146,7 @@ export class Results {
     };
     this.#host.read(ref).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => {}).then(read); // the next look reads what could not be read
+    }, () => entry.look = 0).then(read);
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {
@@ -167,3 +177,4 @@ function readEnds(data: Uint8Array): readonly string[] {
 const MOST_ENDS = 100;
 const FIRST_LOOK = 1_000; // ms
 const LOOK = 60_000; // ms
+const TICK = 500; // ms

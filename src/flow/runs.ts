@@ -451,8 +451,7 @@ export class Runs implements DrivesHost, NodeRuns {
   ): Promise<Result<unknown>> {
     const node = endpoint.slice(0, endpoint.indexOf("."));
     return this.#host.sendInternal(this.#contractsOf(workflow).join as AnyContract, payload, {
-      ...{ node, timeout, retries: 0 },
-      ...(signal === undefined ? {} : { signal }),
+      ...{ node, timeout, retries: 0, signal },
     });
   }
 

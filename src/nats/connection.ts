@@ -18,9 +18,9 @@ export interface ConnectNatsOptions {
   /** The name that the server shows for this connection. */
   name?: string;
   /** The client of nats.js to use; that of the runtime. */
-  transport?: DriverName;
+  transport?: DriverName | undefined;
   /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
-  onUnreachable?: (failure: Unreachable) => void;
+  onUnreachable?: ((failure: Unreachable) => void) | undefined;
 }
 
 /** An open connection, and whether Catga has to close it. */

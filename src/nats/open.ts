@@ -25,7 +25,7 @@ export interface OpenNatsOptions {
   /** Gets a line when something failed that is tried again by itself. */
   onNotice: (notice: string) => void;
   /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
-  onUnreachable?: (failure: Unreachable) => void;
+  onUnreachable?: ((failure: Unreachable) => void) | undefined;
   /** True if the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
   passive?: boolean;
 }
@@ -35,7 +35,7 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { name, onError, onForbidden, onNotice, passive = false } = options;
+  const { onError, onForbidden, onNotice, passive = false } = options;
   // the client of nats.js takes longest to load: our files load beside it; connectNats awaits it, and throws its error
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
@@ -43,11 +43,7 @@ export async function openNats(
     import("./transport.ts"),
     import("./key_value_store.ts"),
   ]);
-  const link = await connectNats(nats, {
-    name,
-    ...(options.onUnreachable === undefined ? {} : { onUnreachable: options.onUnreachable }),
-    ...(options.transport === undefined ? {} : { transport: options.transport }),
-  });
+  const link = await connectNats(nats, options);
   const transport = new NatsTransport(link, { onError, onForbidden });
   return { transport, store: new NatsKeyValueStore(transport, { onNotice, passive }) };
 }

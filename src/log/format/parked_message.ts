@@ -34,13 +34,11 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
   const { position, category, id, key, payload, tagged, meta, time, earlier } = message;
   return JSON.stringify({
     v: 1,
-    ...(error === undefined ? {} : { error: errorText(error, mostOfError) }),
+    error: error && errorText(error, mostOfError),
+    // JSON leaves out what is undefined
     message: {
-      ...{ position, category, id, tagged, time },
-      ...(key === undefined ? {} : { key }),
-      ...(meta === undefined ? {} : { meta }),
-      ...(earlier === undefined || mostOfError === 0 ? {} : { earlier }),
-      ...(payload === undefined ? {} : { payload }),
+      ...{ position, category, id, tagged, time, key, meta, payload },
+      earlier: mostOfError === 0 ? undefined : earlier,
     },
   });
 }

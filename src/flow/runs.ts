@@ -450,9 +450,8 @@ export class Runs implements DrivesHost, NodeRuns {
     signal?: AbortSignal,
   ): Promise<Result<unknown>> {
     const node = endpoint.slice(0, endpoint.indexOf("."));
-    return this.#host.sendInternal(this.#contractsOf(workflow).join as AnyContract, payload, {
-      ...{ node, timeout, retries: 0, signal },
-    });
+    const { join } = this.#contractsOf(workflow);
+    return this.#host.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
   }
 
   async #start(

@@ -31,15 +31,13 @@ export interface ParkedMessage {
  * payload it must fit into the store. With 0 the cause is left out, and what its payload was before it was edited.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
-  const { position, category, id, key, payload, tagged, meta, time, earlier } = message;
+  const { position, category, id, key, payload, tagged, meta, time } = message;
+  const earlier = mostOfError === 0 ? undefined : message.earlier;
   return JSON.stringify({
     v: 1,
     error: error && errorText(error, mostOfError),
     // JSON leaves out what is undefined
-    message: {
-      ...{ position, category, id, tagged, time, key, meta, payload },
-      earlier: mostOfError === 0 ? undefined : earlier,
-    },
+    message: { position, category, id, tagged, time, key, meta, earlier, payload },
   });
 }
 

@@ -29,7 +29,10 @@ export const SECTIONS = [
 /** One of {@link SECTIONS}. */
 export type Section = typeof SECTIONS[number];
 
-/** What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types` about the compiler. */
+/**
+ * What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types`
+ * about the compiler.
+ */
 export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
 /** Which client of nats.js. */

@@ -1,6 +1,6 @@
 /**
- * `deno task bench`, or `bun run bench`: how fast Catga is, beside nats.js, beside what is written by hand, and beside its
- * peers. {@link USAGE} says what it can be asked for.
+ * `deno task bench`, or `bun run bench`: how fast Catga is, beside nats.js, beside what is written by hand, and beside
+ * its peers. {@link USAGE} says what it can be asked for.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A program of the bench in a process of its own, which lives until it is stopped and does what it is asked, one task at a
- * time. Ours and the peers' are alike in this.
+ * A program of the bench in a process of its own, which lives until it is stopped and does what it is asked, one task
+ * at a time. Ours and the peers' are alike in this.
  *
  * @module
  */

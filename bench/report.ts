@@ -1,6 +1,6 @@
 /**
- * Tables as text, for a terminal and for the docs: each figure is the median of its rounds, beside it half of the distance
- * between the lowest and the highest round.
+ * Tables as text, for a terminal and for the docs: each figure is the median of its rounds, beside it half of the
+ * distance between the lowest and the highest round.
  *
  * @module
  */

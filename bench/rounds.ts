@@ -1,6 +1,6 @@
 /**
- * Rounds that alternate: in each, everybody plays once, one after the other, and who begins changes, so that what the machine
- * does meanwhile falls on all alike.
+ * Rounds that alternate: in each, everybody plays once, one after the other, and who begins changes, so that what the
+ * machine does meanwhile falls on all alike.
  *
  * @module
  */

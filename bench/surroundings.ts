@@ -36,7 +36,9 @@ export interface Surroundings {
   readonly withoutPeers: string | undefined;
 }
 
-/** Looks around, and installs what Bun needs. Rejects with a `TypeError` when a transport is wanted that cannot be had. */
+/**
+ * Looks around, and installs what Bun needs. Rejects with a `TypeError` when a transport is wanted that cannot be had.
+ */
 export async function lookAround(wanted: Wanted): Promise<Surroundings> {
   const binary = await findNatsServer();
   const natsServer = binary === undefined ? "none" : await natsServerVersion(binary) ?? "unknown";

@@ -1,6 +1,6 @@
 /**
- * The figures of one question: a row for each that was measured, a column for each way in which it was. All rounds are kept,
- * so that ratios can be taken round by round.
+ * The figures of one question: a row for each that was measured, a column for each way in which it was. All rounds are
+ * kept, so that ratios can be taken round by round.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The composition root: from options to a running node. The only file that knows both backends, and the only one that knows
- * the order in which a node starts.
+ * The composition root: from options to a running node. The only file that knows both backends, and the only one that
+ * knows the order in which a node starts.
  *
  * Over 300 lines: the order of a start, with a few lines for each part.
  */
@@ -34,14 +34,15 @@ import { PROTOCOL, VERSION } from "./version.ts";
 export type { CatgaOptions, ConnectionOptions, NatsConnection };
 
 /**
- * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 1 s at most for their first
- * answers to pings); without `nats` and `network` at once.
+ * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 1 s at most for their
+ * first answers to pings); without `nats` and `network` at once.
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
- * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than 2.11, or
- * has no JetStream, and when the membership's bucket is missing and this user may not create it; `CONSUMER_LIMIT` when that,
- * or the log for a read model, has as many consumers as it may; `BUCKET_MISMATCH` when the membership's bucket has other settings,
- * or some that could do harm; `ID_TAKEN` when the id belongs to another live process; `CLOSED` when the given connection is closed.
+ * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than
+ * 2.11, or has no JetStream, and when the membership's bucket is missing and this user may not create it;
+ * `CONSUMER_LIMIT` when that, or the log for a read model, has as many consumers as it may; `BUCKET_MISMATCH` when the
+ * membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id belongs to another live
+ * process; `CLOSED` when the given connection is closed.
  *
  * @example
  * ```ts
@@ -166,8 +167,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     if (registrations.some(({ handler }) => handler["~handler"].workflow !== undefined)) await app.nodeRuns();
 
     if (transport !== undefined) {
-      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other nodes
-      // send to it from that moment, and its handlers send to them, for which the app must know the cluster.
+      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other
+      //    nodes send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
       cluster = new Cluster(
@@ -179,7 +180,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       // 7. Write the record, read those of the others, then take requests of plain NATS clients.
       await cluster.join();
 
-      // 8. See what the server forbids. It says so some time after a subscription, and by now has answered later requests.
+      // 8. See what the server forbids. It says so some time after a subscription, and by now has answered later
+      //    requests.
       await link.permitted();
 
       // 9. Stop the app when its connection closes for good. Before, that is an error of the start.

@@ -83,8 +83,8 @@ export interface CatgaErrorOptions {
 
 /**
  * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. The
- * fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never are.
- * `F`: the codes that it may have besides Catga's own.
+ * fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never
+ * are. `F`: the codes that it may have besides Catga's own.
  *
  * @example
  * ```ts

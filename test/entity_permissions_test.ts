@@ -1,6 +1,6 @@
 /**
- * The permissions of docs/entities.md, beside those of docs/nats.conf, are enough for a node that handles entities, and each of them is
- * needed: one server has a user and a namespace for each line, who has all others.
+ * The permissions of docs/entities.md, beside those of docs/nats.conf, are enough for a node that handles entities, and
+ * each of them is needed: one server has a user and a namespace for each line, who has all others.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertMatch } from "@std/assert";

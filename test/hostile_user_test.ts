@@ -19,8 +19,8 @@ const CONFIG = await readFile(new URL("../docs/nats.conf", import.meta.url), "ut
 const BLOCK = /( {4}\{\n {6}user: orders-1,[\s\S]*?\n {4}\}\n)/.exec(CONFIG)![1];
 
 /**
- * The page's users, `mallory` with the permissions of `orders-1` (and one event), `trusted` with these and direct gets, one who may
- * everything, and more.
+ * The page's users, `mallory` with the permissions of `orders-1` (and one event), `trusted` with these and direct gets,
+ * one who may everything, and more.
  */
 async function stage(more = ""): Promise<NatsServer> {
   const mallory = BLOCK.replaceAll("orders-1", "mallory")

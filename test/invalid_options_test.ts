@@ -1,6 +1,7 @@
 /**
- * Every option and argument of every public function refuses what would mean nothing: dates, maps and other instances where plain
- * objects are expected, texts and the like where numbers are. The records below name all options: `Required` lets none be left out.
+ * Every option and argument of every public function refuses what would mean nothing: dates, maps and other instances
+ * where plain objects are expected, texts and the like where numbers are. The records below name all options:
+ * `Required` lets none be left out.
  */
 import type { MemoryNetworkOptions } from "../src/memory/network.ts";
 import type { NextOptions } from "../src/testing/test_cluster_options.ts";

@@ -1,4 +1,7 @@
-/** What compiles, arrives: each payload, every way, alone, in memory, and between Deno and Bun, with no difference but identity. */
+/**
+ * What compiles, arrives: each payload, every way, alone, in memory, and between Deno and Bun, with no difference but
+ * identity.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import process from "node:process";

@@ -150,7 +150,9 @@ class Stage implements AsyncDisposable {
     return await Promise.race([handled, this.warned(/not let this node publish to /)]);
   }
 
-  /** Notes from now on which consumers are asked for, and whose removal: those that are not removed expire after 5 s. */
+  /**
+   * Notes from now on which consumers are asked for, and whose removal: those that are not removed expire after 5 s.
+   */
   async #watchConsumers(): Promise<void> {
     const admin = await this.client("admin");
     const note = (names: Set<string>) => (_: unknown, { subject }: { subject: string }) => {
@@ -218,8 +220,8 @@ async function stored(published: Promise<{ readonly error?: CatgaError | undefin
 }
 
 /**
- * What it said on a server of its own, and what nodes have logged by then. Leases are not renewed in a full store: whoever loses
- * one there, on a busy machine, gets a further chance.
+ * What it said on a server of its own, and what nodes have logged by then. Leases are not renewed in a full store:
+ * whoever loses one there, on a busy machine, gets a further chance.
  */
 async function attempt(feature: string, user: User, permission?: string) {
   return await chances(

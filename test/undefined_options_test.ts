@@ -1,6 +1,6 @@
 /**
- * Every option of every public function may be `undefined`: the compiler accepts it (`exactOptionalPropertyTypes` is on), and at run
- * time it is the default. The records below name all options: `Required` lets none be left out.
+ * Every option of every public function may be `undefined`: the compiler accepts it (`exactOptionalPropertyTypes` is
+ * on), and at run time it is the default. The records below name all options: `Required` lets none be left out.
  */
 import type { MemoryNetworkOptions } from "../src/memory/network.ts";
 import type { NextOptions } from "../src/testing/test_cluster_options.ts";

@@ -1,8 +1,9 @@
 /**
- * The table in docs/figures/rights.md of what each documented user can do: made by trying. A server has the permissions of the pages, and
- * each user publishes and subscribes to a subject of every kind, and tries what it is refused once more by the `reply` of a
- * message. That server has no JetStream, so that what is allowed does nothing. On one that has it, each user has JetStream send
- * the answers to all that it may request into a stream and to the API; and its consumers send heartbeats there, over a restart.
+ * The table in docs/figures/rights.md of what each documented user can do: made by trying. A server has the permissions
+ * of the pages, and each user publishes and subscribes to a subject of every kind, and tries what it is refused once
+ * more by the `reply` of a message. That server has no JetStream, so that what is allowed does nothing. On one that has
+ * it, each user has JetStream send the answers to all that it may request into a stream and to the API; and its
+ * consumers send heartbeats there, over a restart.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals } from "@std/assert";
@@ -15,7 +16,10 @@ import { PATIENT } from "./support/patient.ts";
 import { runSetup } from "./support/run_setup.ts";
 
 type Operation = "publish" | "subscribe";
-/** Something that a user tries: with the letter that stands for it in the table, which is that of all its subjects or of none. */
+/**
+ * Something that a user tries: with the letter that stands for it in the table, which is that of all its subjects or of
+ * none.
+ */
 type Attempt = readonly [letter: string, operation: Operation, ...subjects: string[]];
 
 const BUCKETS = ["nodes", "locks", "idempotency", "cache", "snapshots"];
@@ -227,7 +231,10 @@ class Trial implements AsyncDisposable {
     return new Set(this.#refused);
   }
 
-  /** Has a message delivered to it on `subject` for each of these, with that `reply`, and returns to which of them it may publish then. */
+  /**
+   * Has a message delivered to it on `subject` for each of these, with that `reply`, and returns to which of them it
+   * may publish then.
+   */
   async byReply(sender: Trial, subject: string, targets: readonly string[]): Promise<string[]> {
     let last = false;
     const subscription = this.#connection.subscribe(subject, {
@@ -359,8 +366,8 @@ const requestsFor = (stream: string): readonly string[] =>
   ].map((request) => `$JS.API.${request}`);
 
 /**
- * The letters of the answers that a user has had JetStream send where it may not publish: to all that it may request, into another
- * program's stream, and as requests of the API for another one.
+ * The letters of the answers that a user has had JetStream send where it may not publish: to all that it may request,
+ * into another program's stream, and as requests of the API for another one.
  */
 async function answersOf(url: string, { name }: DocumentedUser, allowed: readonly string[]): Promise<string> {
   await using trial = await Trial.open(url, name);
@@ -400,8 +407,8 @@ async function answersOf(url: string, { name }: DocumentedUser, allowed: readonl
 }
 
 /**
- * Which users have their consumers' heartbeats, which are empty messages, delete another program's stream: it happens when the server
- * restarts, which `restart` does.
+ * Which users have their consumers' heartbeats, which are empty messages, delete another program's stream: it happens
+ * when the server restarts, which `restart` does.
  */
 async function heartbeatsOf(
   url: string,

@@ -1,5 +1,6 @@
 /**
- * The script of axe-core, which looks for faults of accessibility in a page: for tests, fetched into `.cache/` with npm.
+ * The script of axe-core, which looks for faults of accessibility in a page: for tests, fetched into `.cache/` with
+ * npm.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * Modules that load the test files, for Deno. Deno gives each module that it is told to test an isolate, which compiles the library
- * anew; short files share one. It starts modules of one folder in the order in which it is told of them, but of several folders that
- * with the longest path first, so all modules are written to one. Reports name the file of each test nevertheless.
+ * Modules that load the test files, for Deno. Deno gives each module that it is told to test an isolate, which compiles
+ * the library anew; short files share one. It starts modules of one folder in the order in which it is told of them,
+ * but of several folders that with the longest path first, so all modules are written to one. Reports name the file of
+ * each test nevertheless.
  *
  * @module
  */
@@ -142,7 +143,9 @@ export function longestFirst(files: readonly string[]): string[] {
   return files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
 }
 
-/** Writes modules that load these test files, neighbours together; returns their paths, those that take longest first. */
+/**
+ * Writes modules that load these test files, neighbours together; returns their paths, those that take longest first.
+ */
 export async function bundleTests(folder: string, root: string, files: readonly string[]): Promise<string[]> {
   const bundles: { seconds: number; files: string[] }[] = [];
   let open: typeof bundles[number] | undefined;

@@ -1,6 +1,6 @@
 /**
- * `deno task check`: format, lint, types, size, imports, docs and publishing; then the tests, and small programs, on the package as
- * published.
+ * `deno task check`: format, lint, types, size, imports, docs and publishing; then the tests, and small programs, on
+ * the package as published.
  *
  * What runs as published needs a JSR registry that accepts packages: CATGA_REGISTRY names its `registry.ts`,
  * `../shared/jsr/registry.ts` unless set. Without one it is left out, and the output says so.
@@ -73,8 +73,9 @@ async function publishing(): Promise<Row> {
 }
 
 /**
- * `deno doc --lint` also reports types of nats.js that are exported again; their docs cannot be changed here. And it wants every type that a
- * signature names to be exported: those that no program writes down are not, so that the surface is what its users need.
+ * `deno doc --lint` also reports types of nats.js that are exported again; their docs cannot be changed here. And it
+ * wants every type that a signature names to be exported: those that no program writes down are not, so that the
+ * surface is what its users need.
  */
 async function docs(): Promise<Row> {
   const { code, output, ms } = await processes.run([deno, "doc", "--lint", ...entrypoints], {

@@ -1,5 +1,6 @@
 /**
- * A Chromium for tests: one on PATH, else the one of the npm package `@sparticuz/chromium`, which is fetched into `.cache/` with npm.
+ * A Chromium for tests: one on PATH, else the one of the npm package `@sparticuz/chromium`, which is fetched into
+ * `.cache/` with npm.
  *
  * @module
  */

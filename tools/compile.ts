@@ -1,8 +1,8 @@
 /**
  * `deno task compile`: the shop (`examples/shop/`) as one binary, by Deno and by Bun, in `dist/`.
  *
- * `deno compile` downloads a runtime the first time. Where it cannot, this program says so and leaves Deno's binary out; any
- * other failure ends it with code 1.
+ * `deno compile` downloads a runtime the first time. Where it cannot, this program says so and leaves Deno's binary
+ * out; any other failure ends it with code 1.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The tables "Crash semantics" of docs/: each cell is a promise, and names a test that tried to break it. A comment in the
- * test names the row and the columns:
+ * The tables "Crash semantics" of docs/: each cell is a promise, and names a test that tried to break it. A comment in
+ * the test names the row and the columns:
  *
  *   // docs/state.md, crash semantics, "tokens of a key grow": crashed, paused
  *

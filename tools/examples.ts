@@ -40,7 +40,10 @@ export function examplesOf(file: string, text: string): Example[] {
 /** An SDK of OpenTelemetry takes hold of globals: the examples of one run by themselves. */
 const ALONE = /"@opentelemetry\/sdk-/;
 
-/** Writes each example as a module, and test files that import them, nearly all of them in one; returns the test files' paths. */
+/**
+ * Writes each example as a module, and test files that import them, nearly all of them in one; returns the test files'
+ * paths.
+ */
 export async function writeExamples(folder: string, examples: readonly Example[]): Promise<string[]> {
   const tests = new Map<string, string>();
   for (const { file, line, module } of examples) {

@@ -20,7 +20,9 @@ export interface JoinTimes {
   readonly median: number;
   /** All of them, in their order. */
   readonly all: readonly number[];
-  /** The same for the one before them, the first of the process, which loads the client of NATS and makes the bucket. */
+  /**
+   * The same for the one before them, the first of the process, which loads the client of NATS and makes the bucket.
+   */
   readonly first: number;
   /** The parts, each measured alone, in the median: the connection, and the bucket's stream, asked for once. */
   readonly connect: number;

@@ -1,11 +1,11 @@
 /**
- * Reads the JUnit reports of `deno test` and `bun test`, and counts single tests: each `it` or `test` once, a `describe`
- * never.
+ * Reads the JUnit reports of `deno test` and `bun test`, and counts single tests: each `it` or `test` once, a
+ * `describe` never.
  *
- * Deno 2.9.6 reports a `describe` and a `test` with subtests as a case beside the cases in it, whose names start with its
- * own and ` > `; the cases in a `describe` stand under a file of Deno's, not under the test's. So where one file has a test
- * named like another file's `describe`, the test is taken for a part of it: the count is never too high.
- * Bun 1.4.4 reports tests alone; a skipped `describe` is missing there.
+ * Deno 2.9.6 reports a `describe` and a `test` with subtests as a case beside the cases in it, whose names start with
+ * its own and ` > `; the cases in a `describe` stand under a file of Deno's, not under the test's. So where one file
+ * has a test named like another file's `describe`, the test is taken for a part of it: the count is never too high. Bun
+ * 1.4.4 reports tests alone; a skipped `describe` is missing there.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Cleans up after this process, however it dies: a shell waits for the end of its input, which this process holds open, then
- * kills the processes of the last line that it read, and deletes the folder.
+ * Cleans up after this process, however it dies: a shell waits for the end of its input, which this process holds open,
+ * then kills the processes of the last line that it read, and deletes the folder.
  *
  * @module
  */

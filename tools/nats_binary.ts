@@ -29,8 +29,8 @@ let found: Promise<string | undefined> | undefined;
 
 /**
  * The path of a nats-server of at least 2.11: the one on PATH, else one fetched before into `.cache/nats-server`,
- * else the release from GitHub, else the package of Debian forky (extracted, not installed); stderr says what is fetched.
- * `undefined` where there is none. Looked for once per process.
+ * else the release from GitHub, else the package of Debian forky (extracted, not installed); stderr says what is
+ * fetched. `undefined` where there is none. Looked for once per process.
  */
 export function findNatsServer(): Promise<string | undefined> {
   return found ??= (async () => {

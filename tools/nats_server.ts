@@ -1,6 +1,6 @@
 /**
- * nats-servers for tests, benches and demos, alone or as a cluster: each starts on a free port of 127.0.0.1 and is stopped
- * again. Runs in Deno, Bun and Node.
+ * nats-servers for tests, benches and demos, alone or as a cluster: each starts on a free port of 127.0.0.1 and is
+ * stopped again. Runs in Deno, Bun and Node.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export interface NatsServer extends AsyncDisposable {
   /** Where JetStream keeps its data. */
   readonly storeDir: string;
   /**
-   * Sends a signal; resolves at once for `SIGCONT`, for `SIGSTOP` when it has stopped (on Linux), else when the process is gone. The
-   * store stays.
+   * Sends a signal; resolves at once for `SIGCONT`, for `SIGSTOP` when it has stopped (on Linux), else when the process
+   * is gone. The store stays.
    */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Ends the process and deletes its store, unless that was given. Idempotent. */
@@ -218,8 +218,8 @@ export async function requireNatsServer(): Promise<Requirement> {
 }
 
 /**
- * Kills a server whose parent died without stopping it, however it died: a shell waits for the end of its input, which this
- * process holds open. Returns a function that ends the shell instead.
+ * Kills a server whose parent died without stopping it, however it died: a shell waits for the end of its input, which
+ * this process holds open. Returns a function that ends the shell instead.
  */
 function guard(pid: number, folder: string): () => void {
   if (process.platform === "win32") return () => {};
@@ -235,8 +235,8 @@ function guard(pid: number, folder: string): () => void {
 }
 
 /**
- * Whether no thread of a process runs any more: the signal returns before each of them has stopped, and one that still runs may answer
- * what is sent afterwards. `true` where there is no `/proc`.
+ * Whether no thread of a process runs any more: the signal returns before each of them has stopped, and one that still
+ * runs may answer what is sent afterwards. `true` where there is no `/proc`.
  */
 export async function stopped(pid: number): Promise<boolean> {
   if (process.platform !== "linux") return true;
@@ -279,7 +279,8 @@ function greets(port: number): Promise<boolean> {
 }
 
 /**
- * The state of a server's JetStream. `leads` only with `others` followers in sync: the leader needs them to create a stream.
+ * The state of a server's JetStream. `leads` only with `others` followers in sync: the leader needs them to create a
+ * stream.
  */
 async function jetStreamReady(monitor: number, others: number): Promise<"away" | "follows" | "leads"> {
   try {

@@ -1,6 +1,6 @@
 /**
- * Runs the tests on the published dependencies (`jsr.json` as import map, `@std` and `@nats-io` from JSR), and the programs of
- * `tools/consumer/` on the package itself, from a registry on this machine, in Deno, in Bun and in Node.
+ * Runs the tests on the published dependencies (`jsr.json` as import map, `@std` and `@nats-io` from JSR), and the
+ * programs of `tools/consumer/` on the package itself, from a registry on this machine, in Deno, in Bun and in Node.
  *
  * @module
  */
@@ -39,14 +39,17 @@ export async function testPublished(processes: Processes, root: string, registry
 
 /** What such a test may import of `test/` and `tools/`. */
 const ALLOWED = /^(?:test\/support\/|test\/processes\/tcp_proxy\.ts$|tools\/nats_server\.ts$|tools\/offline\/)/;
-/** What runs code of a published package: the client of NATS, a server to connect to, other packages; and the ways in that users take. */
+/**
+ * What runs code of a published package: the client of NATS, a server to connect to, other packages; and the ways in
+ * that users take.
+ */
 const PACKAGES = /^(?:src\/nats\/|tools\/nats_server\.ts$|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/;
 const ENTRYPOINTS = /^(?:@catga\/catga|(?:src\/(?:behaviors|lint|testing)\/)?mod\.ts$)/;
 
 /**
- * The test files that run as published: those that can run code of a published package, those that take Catga by its name or an
- * entrypoint, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing else, as `deno task test` does.
- * Left out are tests whose nodes are processes of this tree, and the fault suite.
+ * The test files that run as published: those that can run code of a published package, those that take Catga by its
+ * name or an entrypoint, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing
+ * else, as `deno task test` does. Left out are tests whose nodes are processes of this tree, and the fault suite.
  */
 export async function publishedTests(root: string): Promise<string[]> {
   const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))
@@ -127,7 +130,10 @@ const RUNTIMES: readonly Runtime[] = ["Deno", "Bun", "Node"];
 const VERSIONS: Record<Runtime, string> = { Deno: "", Bun: ` ${BUN_VERSION}`, Node: ` ${NODE_VERSION.split(".")[0]}` };
 const CLI = "node_modules/@catga/catga/src/cli/main.js";
 
-/** A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun and Node it is installed by the registry. */
+/**
+ * A folder for each runtime: in Deno the package is `jsr:@catga/catga`, in Bun and Node it is installed by the
+ * registry.
+ */
 async function layOut(root: string, folder: string): Promise<void> {
   for (const runtime of RUNTIMES) await mkdir(join(folder, runtime));
   for (const program of ["strip_types.ts", "kit_test.ts"]) {

@@ -6,7 +6,10 @@
 
 /** A folder of the library, or one of the few files that stand alone. */
 export interface Room {
-  /** From the root of the repository. A folder has the files in it, and those of its folders that are no rooms themselves. */
+  /**
+   * From the root of the repository. A folder has the files in it, and those of its folders that are no rooms
+   * themselves.
+   */
   readonly path: string;
   /** One sentence without its full stop. */
   readonly what: string;
@@ -239,7 +242,10 @@ export function roomOf(path: string): Room | undefined {
   return found;
 }
 
-/** The table of the rooms, as it stands in the docs: `contract +` and `dispatch +` stand for what these two may import, and themselves. */
+/**
+ * The table of the rooms, as it stands in the docs: `contract +` and `dispatch +` stand for what these two may import,
+ * and themselves.
+ */
 export function roomTable(): string {
   const lines = ROOMS.map(({ path, what, may, lazily = [] }) => {
     const [floor, own] = DISPATCH.every((name) => may.includes(name))

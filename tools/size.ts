@@ -1,6 +1,7 @@
 /**
- * How large the product is: its files, its lines of code, its exported names, and the files that a message passes. `deno run -A tools/size.ts` prints the
- * figures and ends with code 1 if one is above its limit; `--files` prints what a message passes, too.
+ * How large the product is: its files, its lines of code, its exported names, and the files that a message passes.
+ * `deno run -A tools/size.ts` prints the figures and ends with code 1 if one is above its limit; `--files` prints what
+ * a message passes, too.
  *
  * @module
  */

@@ -16,7 +16,10 @@ export interface Finding {
 
 /** The lines of a product file, unless its first comment says why it has more: {@link REASON}. */
 const MOST_LINES = 400;
-/** Whether a longer product file without a reason fails the check; otherwise it is a warning, as it is for all other files. */
+/**
+ * Whether a longer product file without a reason fails the check; otherwise it is a warning, as it is for all other
+ * files.
+ */
 const LENGTH_FAILS = true;
 /** In the first comment of a file: `Over 400 lines: `, and the reason. */
 const REASON = /\bOver \d+ lines:\s+(?:\*\s+)?[\w"`]/;
@@ -64,6 +67,7 @@ export function styleFindings(path: string, source: string): Finding[] {
       `${path}:${line}: cites a page outside of the repository: move what it says to docs/internals/measurements.md`;
     findings.push({ text, warning: false });
   }
+  findings.push(...tooWide(path, source));
   const code = blank(source);
   for (const { where, what, says } of PATTERNS) {
     if (!where(path)) continue;
@@ -72,6 +76,21 @@ export function styleFindings(path: string, source: string): Finding[] {
     }
   }
   return findings;
+}
+
+/** The formatter keeps code to these columns, and leaves comments as they are. */
+const MOST_COLUMNS = 120;
+/** A comment's own line, but for tables, directives, and the promises that a test names. */
+const PROSE = /^\s*(?:\/\/|\/\*\*|\*)(?!\/) (?!\||deno-|docs\/)/;
+
+function tooWide(path: string, source: string): Finding[] {
+  let example = false;
+  return source.split("\n").flatMap((line, index) => {
+    if (PROSE.test(line) && line.includes("```")) example = !example;
+    if (line.length <= MOST_COLUMNS || example || !PROSE.test(line)) return [];
+    const text = `${path}:${index + 1}: a comment of ${line.length} columns: ${MOST_COLUMNS} at most`;
+    return [{ text, warning: false }];
+  });
 }
 
 function tooLong(path: string, source: string): Finding[] {

@@ -35,6 +35,8 @@ describe("style rules", () => {
     ["src/a.ts", "  await using app = open();", /Node 22/],
     ["src/a_test.ts", 'it("x", (t) => t.skip("no server"));', /skips itself/],
     ["src/a.ts", "\n".repeat(401), /401 lines/],
+    ["src/a.ts", `\n// ${"word ".repeat(24)}`, /^src\/a\.ts:2: a comment of 123 columns/],
+    ["src/a_test.ts", `/** ${"word ".repeat(24)}*/`, /a comment of 126 columns/],
     ["src/a.ts", `\n// FA${"CTS"} 9`, /^src\/a\.ts:2: cites a page/],
   ];
   for (const [path, source, says] of forbidden) {
@@ -60,6 +62,12 @@ describe("style rules", () => {
       const [{ text, warning }, ...more] = styleFindings(path, "\n".repeat(401));
       assertEquals([text, warning, more], [`${path}: 401 lines: look for the second concept`, true, []]);
     }
+  });
+
+  it("find no fault with long lines of examples, tables, code and named promises", () => {
+    const long = "word ".repeat(30);
+    assertEquals(texts("src/a.ts", ` * \`\`\`ts\n * ${long}\n * \`\`\`\n * | ${long}|\nconst s = "${long}";`), []);
+    assertEquals(texts("src/a_test.ts", `// docs/cluster.md, ${long}`), []);
   });
 
   it("find no fault with comments, strings and other words", () => {

@@ -47,7 +47,9 @@ export interface TestRun {
   readonly show?: "as it comes" | "never" | { readonly after: Promise<unknown> } | undefined;
 }
 
-/** Runs tests and counts them. A test that fails, hangs or ends its process makes a row that says so, and no rejection. */
+/**
+ * Runs tests and counts them. A test that fails, hangs or ends its process makes a row that says so, and no rejection.
+ */
 export async function runTests(processes: Processes, run: TestRun): Promise<Row> {
   const { title, command, files, env, limit, show = "as it comes" } = run;
   const heading = `\n── ${title}\n`;

@@ -1,6 +1,6 @@
 /**
- * How many files and functions of the product a message passes, by V8's call counts: four walks of a warm program over the
- * memory network. What stands in for NATS and its client is left out. `tools/size.ts` prints them.
+ * How many files and functions of the product a message passes, by V8's call counts: four walks of a warm program over
+ * the memory network. What stands in for NATS and its client is left out. `tools/size.ts` prints them.
  *
  * @module
  */
@@ -31,7 +31,10 @@ const Happened = event<{ n: number }>("Happened", { durable: true, key: () => "o
 const Cup = entity("Cup", { initial: () => 0 });
 const Filled = Cup.event<{ ml: number }>("Filled", (total, { ml }) => total + ml);
 
-/** Four walks, each of messages one after the other: a local send, a remote one, a durable event to its handler, a command of an entity. */
+/**
+ * Four walks, each of messages one after the other: a local send, a remote one, a durable event to its handler, a
+ * command of an entity.
+ */
 export async function measureWalks(): Promise<Walk[]> {
   const network = new MemoryNetwork();
   let handled = (): void => {};

@@ -1,5 +1,6 @@
 /**
- * `@moleculer/channels` over JetStream. As it is, a node has one message in hand; the variant `many` has as many as two nodes of Catga.
+ * `@moleculer/channels` over JetStream. As it is, a node has one message in hand; the variant `many` has as many as two
+ * nodes of Catga.
  */
 import channels from "@moleculer/channels";
 import moleculer, { type ServiceSchema } from "moleculer";

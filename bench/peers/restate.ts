@@ -1,6 +1,6 @@
 /**
- * Restate: its server, as npm has it, with the defaults, and one process with the workflow's handler. The steps are those of Catga's; a client calls the
- * workflow over HTTP and gets its result.
+ * Restate: its server, as npm has it, with the defaults, and one process with the workflow's handler. The steps are
+ * those of Catga's; a client calls the workflow over HTTP and gets its result.
  */
 import { connect } from "@nats-io/transport-node";
 import * as restate from "@restatedev/restate-sdk";

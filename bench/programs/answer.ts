@@ -1,6 +1,6 @@
 /**
- * A program of the bench answers the bench: one line of JSON on stdin is a task, one on stdout is what came of it. It ends when its
- * stdin does, so that none outlives the bench.
+ * A program of the bench answers the bench: one line of JSON on stdin is a task, one on stdout is what came of it. It
+ * ends when its stdin does, so that none outlives the bench.
  *
  * @module
  */

@@ -1,4 +1,7 @@
-/** Appends by hand, over nats.js: each says which message it expects to be the last of its subject; acknowledgements come to one subscription. */
+/**
+ * Appends by hand, over nats.js: each says which message it expects to be the last of its subject; acknowledgements
+ * come to one subscription.
+ */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { RemoteOptions } from "./remote.ts";

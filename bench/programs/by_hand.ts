@@ -1,7 +1,7 @@
 /**
- * Local dispatch by hand: a `Map` from names to functions, and a result. What is `plain` does without an async function, as
- * a careful hand writes what is called often. What is `inline` has not even a function that sends, so that there is no
- * promise of a result: the least that can be done.
+ * Local dispatch by hand: a `Map` from names to functions, and a result. What is `plain` does without an async
+ * function, as a careful hand writes what is called often. What is `inline` has not even a function that sends, so that
+ * there is no promise of a result: the least that can be done.
  */
 import process from "node:process";
 import { cast, CONTRACTS, type Laps, type Message, runLocal } from "./local.ts";

@@ -1,6 +1,6 @@
 /**
- * What a program is made of that changes entities by commands, each one after the other, ours or by hand: one process, with or
- * without another one that decides.
+ * What a program is made of that changes entities by commands, each one after the other, ours or by hand: one process,
+ * with or without another one that decides.
  *
  * @module
  */
@@ -35,7 +35,10 @@ export interface Changing {
   readonly ms: number;
 }
 
-/** Options of the task `endure`: each of the hot ones is changed by one command after the other, and now and then one of the others. */
+/**
+ * Options of the task `endure`: each of the hot ones is changed by one command after the other, and now and then one of
+ * the others.
+ */
 export interface Enduring {
   readonly entities: number;
   readonly hot: number;
@@ -69,8 +72,8 @@ export async function runDecided(decided: Decided): Promise<void> {
   };
   answer({
     /**
-     * Gives how many commands were stored a second, the median of how long each took, in ms, and the processor's time that
-     * this process took for each, in µs.
+     * Gives how many commands were stored a second, the median of how long each took, in ms, and the processor's time
+     * that this process took for each, in µs.
      */
     async change({ entities, each = 1, ms }: Changing): Promise<{ rate: number; p50: number; processor: number }> {
       const latencies: number[] = [];
@@ -93,7 +96,9 @@ export async function runDecided(decided: Decided): Promise<void> {
         processor: (user + system) / done,
       };
     },
-    /** Gives how many commands were stored a second, and the processor's time that this process took for each, in µs. */
+    /**
+     * Gives how many commands were stored a second, and the processor's time that this process took for each, in µs.
+     */
     async endure({ entities, hot, ms }: Enduring): Promise<{ rate: number; processor: number }> {
       const [start, before] = [performance.now(), process.cpuUsage()];
       let done = 0;

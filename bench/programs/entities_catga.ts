@@ -1,6 +1,6 @@
 /**
- * Entities of Catga. Without nodes the client decides itself; with one it sends. `load` passes by snapshots, which are of
- * another version of the entity; `load with snapshot` begins with them.
+ * Entities of Catga. Without nodes the client decides itself; with one it sends. `load` passes by snapshots, which are
+ * of another version of the entity; `load with snapshot` begins with them.
  */
 import { catga, command, entity, unwrap } from "../../mod.ts";
 import { runDecided } from "./decided.ts";

@@ -1,6 +1,6 @@
 /**
- * Many entities: a program that decides all their commands, and another one that has none of them in memory. Each keeps its own
- * connection, so that the messages of a load can be counted.
+ * Many entities: a program that decides all their commands, and another one that has none of them in memory. Each keeps
+ * its own connection, so that the messages of a load can be counted.
  */
 import { performance } from "node:perf_hooks";
 import process from "node:process";

@@ -1,6 +1,6 @@
 /**
- * The same by hand, over nats.js: one message with the expectation that nothing was stored of the entity since, and as many
- * bytes as Catga's. Read by a batch of direct gets, parsed and added up.
+ * The same by hand, over nats.js: one message with the expectation that nothing was stored of the entity since, and as
+ * many bytes as Catga's. Read by a batch of direct gets, parsed and added up.
  */
 import type { Msg } from "@nats-io/transport-node";
 import { ENDPOINT, openAppends } from "./appends.ts";
@@ -21,7 +21,8 @@ await runDecided({
     const { group } = options;
     const appends = await openAppends(options);
     const { nc, append } = appends;
-    // one subscription for all reads: over transport-deno, whose writes wait for each other, its end would cost 40 ms each time
+    // one subscription for all reads: over transport-deno, whose writes wait for each other, its end would cost 40 ms
+    // each time
     const box = appends.createInbox();
     let read: (message: Msg) => void = () => {};
     nc.subscribe(box, { callback: (_, message: Msg) => read(message) });

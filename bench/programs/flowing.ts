@@ -1,6 +1,6 @@
 /**
- * What a program is made of that has runs of three steps go to their ends, ours or by hand: one process that starts them and waits, beside those
- * that drive them.
+ * What a program is made of that has runs of three steps go to their ends, ours or by hand: one process that starts
+ * them and waits, beside those that drive them.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Many nodes in one process, each with its connection, on a real server; or, told to `send`, a node without handlers that sends
- * to them.
+ * Many nodes in one process, each with its connection, on a real server; or, told to `send`, a node without handlers
+ * that sends to them.
  */
 import process from "node:process";
 import { performance } from "node:perf_hooks";

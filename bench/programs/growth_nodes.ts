@@ -1,6 +1,6 @@
 /**
- * Nodes of a large cluster in one process. `real`: each with its connection to a real server, beside processes with others; `simulated`: all
- * of them in memory, on virtual time.
+ * Nodes of a large cluster in one process. `real`: each with its connection to a real server, beside processes with
+ * others; `simulated`: all of them in memory, on virtual time.
  */
 import process from "node:process";
 import { connect, type NatsConnection } from "@nats-io/transport-node";

@@ -96,8 +96,8 @@ export async function closedLoop(send: Send, options: ClosedOptions): Promise<Cl
 }
 
 /**
- * Sends `rate` requests a second for `ms`, whatever comes back, in batches by a timer of 1 ms, and times each from when it was
- * sent.
+ * Sends `rate` requests a second for `ms`, whatever comes back, in batches by a timer of 1 ms, and times each from when
+ * it was sent.
  */
 export async function openLoop(send: Send, options: { rate: number; ms: number }): Promise<Latencies> {
   const latencies: number[] = [];

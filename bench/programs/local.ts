@@ -1,7 +1,7 @@
 /**
- * What a local program is made of, ours or a peer's: twenty contracts, so that call sites are as they are in a program and
- * not as in a loop over one handler; each handler is a function of its own, and its payload and answer have shapes of their
- * own.
+ * What a local program is made of, ours or a peer's: twenty contracts, so that call sites are as they are in a program
+ * and not as in a loop over one handler; each handler is a function of its own, and its payload and answer have shapes
+ * of their own.
  *
  * @module
  */
@@ -38,7 +38,10 @@ export function cast(kind: "sync" | "async"): Cast[] {
   });
 }
 
-/** Makes so many sends, each awaited before the next, contract after contract. Written out by each program: a call more would count. */
+/**
+ * Makes so many sends, each awaited before the next, contract after contract. Written out by each program: a call more
+ * would count.
+ */
 export type Laps = (sends: number) => Promise<void>;
 
 /** ns for one send: laps for so many ms. */

@@ -1,6 +1,6 @@
 /**
- * The log of Catga: durable events with a key, and a subscription of a service. The variant `start` is a service of its own, which begins
- * at the oldest event.
+ * The log of Catga: durable events with a key, and a subscription of a service. The variant `start` is a service of its
+ * own, which begins at the oldest event.
  */
 import { catga, event, unwrap } from "../../mod.ts";
 import { runLogged, type Stored } from "./logged.ts";

@@ -1,4 +1,6 @@
-/** A read model in memory: how often each quantity was ordered, of all orders in the log, built when the node starts. */
+/**
+ * A read model in memory: how often each quantity was ordered, of all orders in the log, built when the node starts.
+ */
 import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { catga, event } from "../../mod.ts";

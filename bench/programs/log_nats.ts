@@ -1,6 +1,7 @@
 /**
- * JetStream by nats.js: `js.publish`, and `consume()` with explicit acknowledgements; one process, in no order. As it is, `consume()`
- * iterates, with 100 messages in hand; the variant `callback` gives them to a callback, as many in hand as two nodes of Catga have.
+ * JetStream by nats.js: `js.publish`, and `consume()` with explicit acknowledgements; one process, in no order. As it
+ * is, `consume()` iterates, with 100 messages in hand; the variant `callback` gives them to a callback, as many in hand
+ * as two nodes of Catga have.
  */
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { runLogged, type Stored } from "./logged.ts";

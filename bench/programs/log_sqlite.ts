@@ -1,6 +1,6 @@
 /**
- * Durable events of Catga written into SQLite, in one process that handles them: with the variant `batches` by `onBatch`, a transaction for
- * each batch; else a transaction for each event.
+ * Durable events of Catga written into SQLite, in one process that handles them: with the variant `batches` by
+ * `onBatch`, a transaction for each batch; else a transaction for each event.
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * What a program is made of that stores messages for others and handles them later, ours or a peer's: the side of the nodes, and the
- * side of the one client. Each is a process of its own.
+ * What a program is made of that stores messages for others and handles them later, ours or a peer's: the side of the
+ * nodes, and the side of the one client. Each is a process of its own.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * nats.js by itself: `nc.request` and `nc.publish` of JSON, with its default settings; the variant `noAsyncTraces` has that
- * setting, without which each request makes an `Error` for its stack.
+ * nats.js by itself: `nc.request` and `nc.publish` of JSON, with its default settings; the variant `noAsyncTraces` has
+ * that setting, without which each request makes an `Error` for its stack.
  */
 import { type Order, type Receipt, work } from "./load.ts";
 import { type RemoteOptions, runRemote } from "./remote.ts";

@@ -1,6 +1,6 @@
 /**
- * Where the time of a start goes, in a fresh process: ms for each step that `catga()` consists of, one after the other; or,
- * told `whole`, for the import of Catga and for `catga()`.
+ * Where the time of a start goes, in a fresh process: ms for each step that `catga()` consists of, one after the other;
+ * or, told `whole`, for the import of Catga and for `catga()`.
  */
 import process from "node:process";
 import { performance } from "node:perf_hooks";

@@ -1,4 +1,6 @@
-/** What nodes share, and the operations of JetStream KV that it consists of, done raw: ms for one, one after another. */
+/**
+ * What nodes share, and the operations of JetStream KV that it consists of, done raw: ms for one, one after another.
+ */
 import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { Kvm } from "@nats-io/kv";

@@ -1,4 +1,7 @@
-/** Items from one process to another: streams of Catga, or messages of nats.js that are published one by one. The arguments: `node` or `client`, and the options. */
+/**
+ * Items from one process to another: streams of Catga, or messages of nats.js that are published one by one. The
+ * arguments: `node` or `client`, and the options.
+ */
 import process from "node:process";
 import { catga, stream } from "../../mod.ts";
 import { quantile } from "../statistics.ts";

@@ -40,7 +40,9 @@ await runFlowing({
         if (unwrap(await app.result(Three, run, patient)) !== 3) throw new Error("another result");
       },
       tasks: {
-        /** How long a run of so many recorded steps takes that no node has in memory, from the signal to its end, in ms. */
+        /**
+         * How long a run of so many recorded steps takes that no node has in memory, from the signal to its end, in ms.
+         */
         async resume({ steps }: { steps: number }): Promise<number> {
           const run = unwrap(await app.start(Long, { steps }));
           while (await status("Long", run) !== "waiting") await new Promise((resolve) => setTimeout(resolve, 100));

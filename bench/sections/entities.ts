@@ -1,4 +1,6 @@
-/** Entities: commands until they are stored, in the own process and through another node, and loading what is stored. */
+/**
+ * Entities: commands until they are stored, in the own process and through another node, and loading what is stored.
+ */
 import type { Program } from "../program.ts";
 import type { Changing, Reading } from "../programs/decided.ts";
 import { alternate } from "../rounds.ts";
@@ -9,7 +11,10 @@ import type { Effort, Measure } from "./section.ts";
 
 /** So many entities have a command under way each. */
 const AT_ONCE = 256;
-/** How many events of an entity that is loaded are in its snapshot, which comes when there are so many, and how many behind it. */
+/**
+ * How many events of an entity that is loaded are in its snapshot, which comes when there are so many, and how many
+ * behind it.
+ */
 const WITHIN = 100;
 const BEHIND = 50;
 /** How those by hand read it. */

@@ -1,4 +1,7 @@
-/** Ten minutes of many entities, some of which are always busy: what a command takes at the end as at the beginning, and the memory. */
+/**
+ * Ten minutes of many entities, some of which are always busy: what a command takes at the end as at the beginning, and
+ * the memory.
+ */
 import type { Table } from "../table.ts";
 import type { Effort, Measure } from "./section.ts";
 

@@ -32,7 +32,9 @@ interface Stored {
   readonly snapshotMegabytes: number;
 }
 
-/** Writes all of them, quarter by quarter: events a second, by parts; and the memory of the node, before and after each. */
+/**
+ * Writes all of them, quarter by quarter: events a second, by parts; and the memory of the node, before and after each.
+ */
 async function fill(writer: Program, entities: number): Promise<{ written: number[][]; memory: number[] }> {
   const memory = [await writer.megabytes()];
   const written: number[][] = [];

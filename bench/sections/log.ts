@@ -1,4 +1,7 @@
-/** The log: publishing until a message is stored, handling what is stored, catching up, and read models that are built at start. */
+/**
+ * The log: publishing until a message is stored, handling what is stored, catching up, and read models that are built
+ * at start.
+ */
 import type { Program } from "../program.ts";
 import type { Handled } from "../programs/logged.ts";
 import { alternate } from "../rounds.ts";

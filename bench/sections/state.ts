@@ -1,4 +1,7 @@
-/** What nodes share: a lock, an idempotent command and the cache, each against the operations of JetStream KV that it takes. */
+/**
+ * What nodes share: a lock, an idempotent command and the cache, each against the operations of JetStream KV that it
+ * takes.
+ */
 import { alternate } from "../rounds.ts";
 import type { Measure } from "./section.ts";
 

@@ -1,4 +1,7 @@
-/** Workflows: runs of three steps from start to result, beside four chained appends by hand and Restate; long runs that go on, and many that wake at once. */
+/**
+ * Workflows: runs of three steps from start to result, beside four chained appends by hand and Restate; long runs that
+ * go on, and many that wake at once.
+ */
 import type { AtOnce, Ran } from "../programs/flowing.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";

@@ -1,7 +1,9 @@
 /** The dashboard of the demo's cluster, served by the command line tool in this process. */
 import { cli } from "@catga/catga/cli";
 
-/** Serves it until the signal aborts; resolves with the address to open. Rejects with what the tool said if it cannot. */
+/**
+ * Serves it until the signal aborts; resolves with the address to open. Rejects with what the tool said if it cannot.
+ */
 export function openDashboard(nats: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = "";

@@ -1,7 +1,7 @@
 /**
- * `deno task demo`: three nodes of the orders service and a client that sends 500 orders a second. One node is killed with
- * orders in hand, leaves the view, and comes back. At the end every acknowledged order is looked up in what the handlers
- * wrote down before they answered.
+ * `deno task demo`: three nodes of the orders service and a client that sends 500 orders a second. One node is killed
+ * with orders in hand, leaves the view, and comes back. At the end every acknowledged order is looked up in what the
+ * handlers wrote down before they answered.
  *
  *   deno run -A examples/demo/demo.ts        bun run examples/demo/demo.ts
  *   deno task demo --dashboard               four times as long, with a page that shows it in a browser

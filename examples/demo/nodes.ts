@@ -1,4 +1,7 @@
-/** The nodes of the demo: processes of `examples/orders/node.ts`, or, where there is no NATS, apps on a network in memory. */
+/**
+ * The nodes of the demo: processes of `examples/orders/node.ts`, or, where there is no NATS, apps on a network in
+ * memory.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";

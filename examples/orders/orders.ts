@@ -1,6 +1,6 @@
 /**
- * The orders service: its contracts, which every program that talks to it imports, and its handlers, which only its nodes
- * run (`node.ts`).
+ * The orders service: its contracts, which every program that talks to it imports, and its handlers, which only its
+ * nodes run (`node.ts`).
  */
 import { command, event, fail, type Handlers, query } from "@catga/catga";
 import type { OrderBook } from "./order_book.ts";

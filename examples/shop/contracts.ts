@@ -16,7 +16,9 @@ export type PaidOrder = z.infer<typeof PaidOrder>;
 
 const OrderId = z.string().min(1).max(128);
 
-/** Places an order, once for each id: one that comes again gets the same answer. Its key is the order that it changes. */
+/**
+ * Places an order, once for each id: one that comes again gets the same answer. Its key is the order that it changes.
+ */
 export const PlaceOrder = command("PlaceOrder", {
   input: z.object({
     orderId: OrderId,

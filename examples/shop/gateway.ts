@@ -1,4 +1,7 @@
-/** The way into the shop: HTTP in, commands and queries out. It handles nothing but the news of orders, of which it makes a list. */
+/**
+ * The way into the shop: HTTP in, commands and queries out. It handles nothing but the news of orders, of which it
+ * makes a list.
+ */
 import { fail, type Sender } from "@catga/catga";
 import { events, respond } from "@catga/catga/http";
 import { Hono } from "hono";
@@ -9,8 +12,8 @@ const LATEST = 20;
 const KEY = /^[\x21-\x7e]{1,128}$/;
 
 /**
- * The routes and the handlers of one gateway. `app` is asked for at each request: it exists only after its handlers do. What would go on for ever
- * ends with `stop`.
+ * The routes and the handlers of one gateway. `app` is asked for at each request: it exists only after its handlers do.
+ * What would go on for ever ends with `stop`.
  */
 export function gateway(app: () => Sender, stop: AbortSignal) {
   const latest: PaidOrder[] = [];

@@ -1,4 +1,7 @@
-/** HTTP by the runtime's own server, `Deno.serve` or `Bun.serve`: a trace that begins there goes on in the messages that are sent. */
+/**
+ * HTTP by the runtime's own server, `Deno.serve` or `Bun.serve`: a trace that begins there goes on in the messages that
+ * are sent.
+ */
 
 /** A server that listens. */
 export interface HttpServer {

@@ -1,6 +1,7 @@
 /**
- * The mails service. It subscribes to the events of orders, whose service knows nothing of it, and has a run of a workflow for each order. A node
- * that dies, or is away, loses no mail: another one goes on with its runs. Its provider is simulated: it prints each mail.
+ * The mails service. It subscribes to the events of orders, whose service knows nothing of it, and has a run of a
+ * workflow for each order. A node that dies, or is away, loses no mail: another one goes on with its runs. Its provider
+ * is simulated: it prints each mail.
  */
 import { unwrap, workflow } from "@catga/catga";
 import { DAY, OrderPlaced } from "./contracts.ts";

@@ -10,12 +10,13 @@ export const placeOrder = Order.handle(PlaceOrder, async (order, { sku, qty, car
   if (price === undefined) return fail("UNKNOWN_SKU", `there is no ${sku}; there are ${[...CENTS.keys()].join(", ")}`);
   const placed: PaidOrder = { orderId: order.id, sku, qty, cents: price * qty };
 
-  // The node that runs this may die at any point, and another one runs it again from the beginning. The payment has an id
-  // of its own, the same in every run: it is taken once. While no payments are there, customers are told so in 5 s.
+  // The node that runs this may die at any point, and another one runs it again from the beginning. The payment has an
+  // id of its own, the same in every run: it is taken once. While no payments are there, customers are told so in 5 s.
   const charged = await ctx.send(Charge, { card, cents: placed.cents }, { id: `charge-${ctx.id}`, timeout: 5_000 });
   if (!charged.ok) return charged;
 
-  // stored with the answer, as one: the order, and what subscribers handle. A run that another one has overtaken stores nothing
+  // stored with the answer, as one: the order, and what subscribers handle. A run that another one has overtaken stores
+  // nothing
   order.emit(OrderPlaced, placed);
   return placed;
 });

@@ -58,7 +58,10 @@ async function answer(asked: Promise<Response>): Promise<Answer> {
   return { status: response.status, body: await response.json() };
 }
 
-/** What the health check prints once it is well; tried again, as Docker does, for a busy machine takes longer than its 2 s. */
+/**
+ * What the health check prints once it is well; tried again, as Docker does, for a busy machine takes longer than its 2
+ * s.
+ */
 async function healthy(PORT: string): Promise<string> {
   for (let left = 20;; left--) {
     const { code, output } = await runShop(["health"], { PORT });
@@ -277,7 +280,9 @@ describe("shop: a binary", await requireNatsServer(), () => {
   });
 });
 
-/** The server's arguments with what is the container's alone left out: where it keeps its data, and the monitoring port. */
+/**
+ * The server's arguments with what is the container's alone left out: where it keeps its data, and the monitoring port.
+ */
 function withPorts(args: readonly string[]): string[] {
   const pairs = args.flatMap((arg, i) => arg.startsWith("--") ? [[arg, args[i + 1]]] : []);
   assertEquals(pairs.map(([name]) => name), ["--store_dir", "--http_port"]);

@@ -1,6 +1,6 @@
 /**
- * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a process, and
- * in this one where what it prints is judged.
+ * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a
+ * process, and in this one where what it prints is judged.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";

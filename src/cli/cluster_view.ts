@@ -182,7 +182,9 @@ export class ClusterView implements AsyncDisposable {
     return !exists;
   }
 
-  /** Resolves with false if JetStream says that there is no such stream; other refusals come again when it is opened. */
+  /**
+   * Resolves with false if JetStream says that there is no such stream; other refusals come again when it is opened.
+   */
   async #exists(stream: string): Promise<boolean> {
     try {
       await new JetStream(this.transport).info(stream, ANSWER);
@@ -211,7 +213,10 @@ export class ClusterView implements AsyncDisposable {
     }
   }
 
-  /** NATS itself: its store, and the streams and buckets of this namespace. Rejects with a `CatgaError` if it does not answer. */
+  /**
+   * NATS itself: its store, and the streams and buckets of this namespace. Rejects with a `CatgaError` if it does not
+   * answer.
+   */
   async server(): Promise<ServerView> {
     const { connection } = this.transport;
     const jetStream = new JetStream(this.transport);
@@ -298,7 +303,10 @@ interface AccountInfo {
   readonly limits: { readonly max_storage: number };
 }
 
-/** A stream; `undefined` if there is none; a refusal if it does not answer. `behind` counts looks at copies that were not current. */
+/**
+ * A stream; `undefined` if there is none; a refusal if it does not answer. `behind` counts looks at copies that were
+ * not current.
+ */
 async function streamView(
   jetStream: JetStream,
   name: string,

@@ -1,4 +1,7 @@
-/** Lays out `--help` (the commands are listed in `main.ts`, their words stand in their own files), and how the tool words errors of the library. */
+/**
+ * Lays out `--help` (the commands are listed in `main.ts`, their words stand in their own files), and how the tool
+ * words errors of the library.
+ */
 import { type Command, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagName, type FlagSpec } from "./flags.ts";
 import { bold, type Terminal } from "./terminal.ts";
 

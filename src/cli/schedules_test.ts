@@ -1,4 +1,6 @@
-/** What `schedules` makes of its command line before it connects; `log_commands_test.ts` has the rest, on a real server. */
+/**
+ * What `schedules` makes of its command line before it connects; `log_commands_test.ts` has the rest, on a real server.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { wrongUsage } from "../../test/support/wrong_usage.ts";

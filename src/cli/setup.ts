@@ -1,4 +1,7 @@
-/** `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. It gives none: docs/security.md. */
+/**
+ * `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to. It gives none:
+ * docs/security.md.
+ */
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";

@@ -1,4 +1,7 @@
-/** `top` on a real server: what it shows of nodes that answer, of those that do not, and of those that answer something else. */
+/**
+ * `top` on a real server: what it shows of nodes that answer, of those that do not, and of those that answer something
+ * else.
+ */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";

@@ -12,7 +12,10 @@ const Outer = command<void, unknown>("Outer");
 const Inner = query<void, string>("Inner");
 const Never = query<void, string>("Never");
 
-/** Lets watches of apps that connect from now on begin late, while their writes are quick: as without room for a consumer. */
+/**
+ * Lets watches of apps that connect from now on begin late, while their writes are quick: as without room for a
+ * consumer.
+ */
 function delayWatches({ network, clock }: MemoryCluster, ms: number): void {
   const connect = network.connect.bind(network);
   const late = (bucket: Bucket): Bucket => {

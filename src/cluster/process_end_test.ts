@@ -1,4 +1,6 @@
-/** Processes that join, leave and end: nothing keeps them alive afterwards, and a join waits for nothing but answers. */
+/**
+ * Processes that join, leave and end: nothing keeps them alive afterwards, and a join waits for nothing but answers.
+ */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { createServer } from "node:net";
 import { after, before, describe, it } from "node:test";

@@ -1,6 +1,6 @@
 /**
- * Alarms for operators: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor` and the
- * dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind.
+ * Alarms for operators: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor`
+ * and the dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind.
  */
 import { isErrorCode } from "../error.ts";
 import type { Health, NodeInfo } from "./node_info.ts";
@@ -126,8 +126,8 @@ export function isBusiness(code: string): boolean {
 }
 
 /**
- * The alarms of what was observed, the most urgent first. `before`: those of the last time, which say since when what has no time of its own
- * stands.
+ * The alarms of what was observed, the most urgent first. `before`: those of the last time, which say since when what
+ * has no time of its own stands.
  */
 export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): readonly Alarm[] {
   const since = new Map(before.map((alarm) => [keyOf(alarm), alarm.since]));
@@ -324,7 +324,10 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };
 
-/** A label of a node for people: an id that names its service, or else the service, and the beginning of an id that was drawn. */
+/**
+ * A label of a node for people: an id that names its service, or else the service, and the beginning of an id that was
+ * drawn.
+ */
 export function nodeLabel({ id, service }: Pick<NodeInfo, "id" | "service">): string {
   return id.startsWith(`${service}-`) ? id : `${service}/${/^[A-Za-z0-9]{10}$/.test(id) ? id.slice(0, 4) : id}`;
 }

@@ -37,8 +37,8 @@ import type { MaybePromise } from "./schema.ts";
 export interface Behavior {
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
   /**
-   * Wraps every send, publish, enqueue, broadcast and stream of the app and its handlers. Not called for a handler's own
-   * behavior.
+   * Wraps every send, publish, enqueue, broadcast and stream of the app and its handlers. Not called for a handler's
+   * own behavior.
    */
   readonly send?: SendBehavior | undefined;
   /**
@@ -94,8 +94,8 @@ export type SendBehavior = (
 export interface OutgoingMessage {
   /**
    * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its
-   * answers, that of a stream how many items came: `next` resolves when it has ended. A stream that has items is not sent
-   * again.
+   * answers, that of a stream how many items came: `next` resolves when it has ended. A stream that has items is not
+   * sent again.
    */
   readonly method: "send" | "publish" | "broadcast" | "enqueue" | "stream";
   /** The contract that is sent. */

@@ -4,8 +4,8 @@ import type { AppClock } from "../ports/clock.ts";
 import type { Sender } from "./sender.ts";
 
 /**
- * The context of a handler: its message's metadata, and the methods that it sends with. What is sent with them inherits the
- * deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option
+ * The context of a handler: its message's metadata, and the methods that it sends with. What is sent with them inherits
+ * the deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option
  * `carry`, and is cancelled with the message.
  *
  * @example
@@ -31,8 +31,8 @@ export interface Context extends Sender {
   /** The id of the message whose handler sent this one; `undefined` when no handler did. */
   readonly causationId: string | undefined;
   /**
-   * Headers of the message: the sender's `headers`, and the trace headers and `carry` headers of the message that it was handling;
-   * `{}`.
+   * Headers of the message: the sender's `headers`, and the trace headers and `carry` headers of the message that it
+   * was handling; `{}`.
    */
   readonly headers: Readonly<Record<string, string>>;
   /** When the sender stops waiting, in ms since 1970 by this node's clock. */

@@ -1,4 +1,7 @@
-/** The options of contracts: which ones each kind takes, and the check of all of them; what holds without them: `defaults.ts`. */
+/**
+ * The options of contracts: which ones each kind takes, and the check of all of them; what holds without them:
+ * `defaults.ts`.
+ */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import {
   checkBoolean,
@@ -22,7 +25,9 @@ export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | 
 export interface DurableEventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
-  /** True or `{ keep }`: stored in the log until every subscription has handled it; `publish` is ok when it is stored. */
+  /**
+   * True or `{ keep }`: stored in the log until every subscription has handled it; `publish` is ok when it is stored.
+   */
   durable: Durable;
   /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;

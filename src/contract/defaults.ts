@@ -1,6 +1,6 @@
 /**
- * What holds where a program says nothing: the defaults of times and counts that the docs promise. In ms, unless a line says otherwise. Those of
- * `catga()` that are no numbers are in `node/app_options.ts`.
+ * What holds where a program says nothing: the defaults of times and counts that the docs promise. In ms, unless a line
+ * says otherwise. Those of `catga()` that are no numbers are in `node/app_options.ts`.
  */
 
 /** A send, its retries included, and how many further attempts it has. */

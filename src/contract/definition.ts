@@ -119,8 +119,9 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
   /**
-   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; 500), after waiting for more for `within` ms at most (0 to 60,000;
-   * 20). If it fails, each member is handled alone, and only that is an attempt; `batch.fail` has one member fail.
+   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; 500), after waiting for more for `within` ms
+   * at most (0 to 60,000; 20). If it fails, each member is handled alone, and only that is an attempt; `batch.fail` has
+   * one member fail.
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,

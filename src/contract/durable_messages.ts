@@ -66,7 +66,9 @@ export interface DeadLetter {
   readonly at: Date;
   /** Later messages of its contract and key that wait behind it. */
   readonly heldBehind: number;
-  /** Its payloads before it was edited, oldest first: since when it was a dead letter with each, and that as JSON, cut. */
+  /**
+   * Its payloads before it was edited, oldest first: since when it was a dead letter with each, and that as JSON, cut.
+   */
   readonly history: readonly { readonly at: Date; readonly payload: string }[];
   /**
    * Handles it again, with all its attempts, and then those behind it; with another payload, if one is given, under its

@@ -20,7 +20,9 @@ export interface Loaded<State> {
    * change it.
    */
   readonly state: State;
-  /** Emits an event: it is stored with all others of this command as one, when the handler has returned without failing. */
+  /**
+   * Emits an event: it is stored with all others of this command as one, when the handler has returned without failing.
+   */
   emit<In>(
     event: OfEntity<State, In>,
     ...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]

@@ -1,7 +1,12 @@
-/** The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP (`http/respond.ts` has `NO_HANDLER` otherwise). */
+/**
+ * The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP
+ * (`http/respond.ts` has `NO_HANDLER` otherwise).
+ */
 import type { CatgaError, ErrorCode } from "../error.ts";
 
-/** The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422. */
+/**
+ * The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422.
+ */
 export function statusOf({ code }: CatgaError): number {
   if (/^[45]\d\d$/.test(code)) return Number(code);
   return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;

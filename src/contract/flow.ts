@@ -1,4 +1,7 @@
-/** Workflows as programs see them: the context of the handler, options of `start` and `result`, and runs as operators see them. */
+/**
+ * Workflows as programs see them: the context of the handler, options of `start` and `result`, and runs as operators
+ * see them.
+ */
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
 import type { Failure, Success } from "./result.ts";
@@ -36,8 +39,8 @@ export interface Signal<T = void> {
 /** Argument of the function of a step. */
 export interface Step {
   /**
-   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step calls, as the id of
-   * its request.
+   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step
+   * calls, as the id of its request.
    */
   readonly id: string;
   /** Number of the attempt, from 1. */
@@ -121,8 +124,9 @@ export interface StartOptions {
   /** Not before this time. `unschedule` takes it back until then. */
   at?: Date | undefined;
   /**
-   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its runs has the id `<id>@<ms>`, the
-   * time in ms since 1970. The same `id` again replaces it, and `unschedule` ends it. Needs nats-server 2.14.
+   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its
+   * runs has the id `<id>@<ms>`, the time in ms since 1970. The same `id` again replaces it, and `unschedule` ends it.
+   * Needs nats-server 2.14.
    */
   cron?: string | undefined;
   /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */

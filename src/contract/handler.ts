@@ -24,10 +24,10 @@ export interface HandlerOptions {
 /** Options of `handle` for a durable command, and those that `on` shares with it. */
 export interface RetryOptions {
   /**
-   * Retries of a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that double, drawn at random
-   * up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that throws a `CatgaError` with the code
-   * `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is no attempt for the time of `outage`, in ms (7 days; 0: each
-   * failure is one).
+   * Retries of a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that
+   * double, drawn at random up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that
+   * throws a `CatgaError` with the code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is
+   * no attempt for the time of `outage`, in ms (7 days; 0: each failure is one).
    */
   retry?: {
     attempts?: number | undefined;
@@ -58,7 +58,10 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   timeout?: number | undefined;
 }
 
-/** The messages of one run of a handler that `onBatch` made, in the order of the log: those of one key one behind the other. */
+/**
+ * The messages of one run of a handler that `onBatch` made, in the order of the log: those of one key one behind the
+ * other.
+ */
 export type Batch<Payload> =
   & readonly {
     readonly payload: Payload;
@@ -74,7 +77,8 @@ export type Batch<Payload> =
   }[]
   & {
     /**
-     * Fails one member; those behind it of its key wait for it: they are handled again. All others are done when the handler returns.
+     * Fails one member; those behind it of its key wait for it: they are handled again. All others are done when the
+     * handler returns.
      */
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };

@@ -11,7 +11,10 @@ export interface NodeInfo {
   readonly service: string;
   /** The names of the contracts that it has handlers for, sorted. */
   readonly handles: readonly string[];
-  /** Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not compared. */
+  /**
+   * Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not
+   * compared.
+   */
   readonly kinds?: string;
   /**
    * Subscriptions of its handlers to the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
@@ -133,9 +136,9 @@ export interface Health {
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
-   * Alarms about what this node sees, the most urgent first; each stands as long as what it is about. `message` is a sentence
-   * for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs` the page that says what to do,
-   * and `cause` what a handler threw, if that is known.
+   * Alarms about what this node sees, the most urgent first; each stands as long as what it is about. `message` is a
+   * sentence for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs`
+   * the page that says what to do, and `cause` what a handler threw, if that is known.
    */
   readonly alarms: readonly {
     readonly kind:

@@ -61,10 +61,10 @@ export interface ContractStats {
   /** Messages of other nodes that wait for their turn. */
   readonly queued: number;
   /**
-   * Runs of handlers by how long they took, in the buckets of `data/latency_buckets.ts`, cut behind the last that is not
-   * 0: from the arrival of the message at this node (of a send of its own, from the send) to the end of the handler.
-   * Requests of other processes are all timed; of sends, events and messages of the log that are many in a ms, one that
-   * is timed stands for up to 4,096. Streams are not timed.
+   * Runs of handlers by how long they took, in the buckets of `data/latency_buckets.ts`, cut behind the last that is
+   * not 0: from the arrival of the message at this node (of a send of its own, from the send) to the end of the
+   * handler. Requests of other processes are all timed; of sends, events and messages of the log that are many in a ms,
+   * one that is timed stands for up to 4,096. Streams are not timed.
    */
   readonly latency: readonly number[];
   /** Requests that this node has sent and that have ended; to its own handlers, too. */

@@ -132,8 +132,8 @@ export type Observation =
     readonly message: string;
   }
   /**
-   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the handler itself. What is out of
-   * reach is reported at the first attempt only.
+   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the
+   * handler itself. What is out of reach is reported at the first attempt only.
    */
   | {
     readonly type: "run-failed";
@@ -146,7 +146,9 @@ export type Observation =
     readonly pause: number;
     readonly error: unknown;
   }
-  /** A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself. */
+  /**
+   * A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself.
+   */
   | {
     readonly type: "run-stuck";
     readonly workflow: string;

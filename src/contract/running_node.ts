@@ -87,14 +87,15 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   health(): Health;
   /**
-   * Resolves with the state of the subscriptions of the namespace, sorted by service and name. Rejects with `UNAVAILABLE` when the log
-   * does not answer.
+   * Resolves with the state of the subscriptions of the namespace, sorted by service and name. Rejects with
+   * `UNAVAILABLE` when the log does not answer.
    */
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /**
-   * The runs of workflows of this namespace, the oldest first, until they are forgotten. Rejects with `UNAVAILABLE` when the stream does not answer.
+   * The runs of workflows of this namespace, the oldest first, until they are forgotten. Rejects with `UNAVAILABLE`
+   * when the stream does not answer.
    *
    * @example
    * ```ts

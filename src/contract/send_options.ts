@@ -121,8 +121,9 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
 
-// What a node's record says about its handlers of messages of the log, `NodeInfo.subscriptions`: `<subscription>/<event>`, and
-// `@/<command>` for queued commands. And the names of the internal contracts that follow from it.
+// What a node's record says about its handlers of messages of the log, `NodeInfo.subscriptions`:
+// `<subscription>/<event>`, and `@/<command>` for queued commands. And the names of the internal contracts that follow
+// from it.
 
 /**
  * In place of a service: that of the subscriptions to queued commands, one for each contract and called as it is,
@@ -166,8 +167,9 @@ export function morePatient(one: Retry, other: Retry): Retry {
 }
 
 /**
- * Entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, and `@/<contract>` for a
- * queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest pause>`.
+ * Entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, and `@/<contract>`
+ * for a queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest
+ * pause>`.
  */
 export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
   const { attempts, delay: [first, longest] } = retry;
@@ -184,7 +186,10 @@ export function isAnnounced(text: string): boolean {
     (retry === undefined || readRetry(retry) !== undefined);
 }
 
-/** The subscription that a node of a service announces so, and how its runs are repeated. Of a text that {@link isAnnounced}. */
+/**
+ * The subscription that a node of a service announces so, and how its runs are repeated. Of a text that {@link
+ * isAnnounced}.
+ */
 export function readAnnouncement(
   service: string,
   text: string,

@@ -1,4 +1,7 @@
-/** What compiles: the types of payloads and results that can be sent. `deno check` is the test; that it runs shows the names. */
+/**
+ * What compiles: the types of payloads and results that can be sent. `deno check` is the test; that it runs shows the
+ * names.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import * as v from "valibot";

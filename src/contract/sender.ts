@@ -23,8 +23,8 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
 }
 
 /**
- * State that an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream, or in memory
- * without NATS.
+ * State that an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream,
+ * or in memory without NATS.
  */
 export interface Sharing {
   /**
@@ -41,16 +41,17 @@ export interface Sharing {
    */
   readonly cache: Cache;
   /**
-   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first served; a
-   * lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends with the
-   * message's deadline.
+   * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first
+   * served; a lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends
+   * with the message's deadline.
    *
-   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it and cannot
-   * notice: only the resource itself can refuse such a process, by `lock.token`, which grows with each acquisition.
+   * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it and
+   * cannot notice: only the resource itself can refuse such a process, by `lock.token`, which grows with each
+   * acquisition.
    *
-   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (its holder waits, directly or through others, for this
-   * very handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an option out of range, and
-   * for a key that is no well-formed string of at most 4,032 characters.
+   * Rejects with a `CatgaError`: `LOCK_TIMEOUT`, `CANCELLED`, `DEADLOCK` (its holder waits, directly or through others,
+   * for this very handler), `UNAVAILABLE`, `BUCKET_MISMATCH`, `CLOSED`; with a `TypeError` or `RangeError` for an
+   * option out of range, and for a key that is no well-formed string of at most 4,032 characters.
    *
    * @example
    * ```ts
@@ -65,9 +66,9 @@ export interface Sharing {
    */
   lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
   /**
-   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it. Rejects with `UNAVAILABLE`
-   * when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an `apply` function throws; in a handler's context
-   * also when the message is aborted, with the reason.
+   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it.
+   * Rejects with `UNAVAILABLE` when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an
+   * `apply` function throws; in a handler's context also when the message is aborted, with the reason.
    *
    * @example
    * ```ts
@@ -84,13 +85,14 @@ export interface Sharing {
 }
 
 /**
- * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
- * throws `TypeError` or `RangeError`.
+ * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of
+ * contract) throws `TypeError` or `RangeError`.
  */
 export interface Sender extends Sharing {
   /**
-   * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the latest
-   * it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that was sent) or `UNAVAILABLE` (what was not sent).
+   * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the
+   * latest it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that was sent) or `UNAVAILABLE` (what was
+   * not sent).
    *
    * @example
    * ```ts
@@ -109,9 +111,9 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out, F>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
-   * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a generator
-   * is not read ahead, and an iterable that is not an array is read no further once a send has failed because the caller gave
-   * up, or the app has stopped. Rejects for misuse.
+   * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a
+   * generator is not read ahead, and an iterable that is not an array is read no further once a send has failed because
+   * the caller gave up, or the app has stopped. Rejects for misuse.
    *
    * @example
    * ```ts
@@ -129,9 +131,9 @@ export interface Sender extends Sharing {
     options?: SendAllOptions,
   ): Promise<Result<Out, F>[]>;
   /**
-   * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The first `next()`
-   * sends the request; `break`, `return()`, the signal and the reader's end have the handler end. `STREAM_BROKEN`: its node is gone, or
-   * `DRAINING`: it stops; `details.received` is the number of items that came.
+   * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The
+   * first `next()` sends the request; `break`, `return()`, the signal and the reader's end have the handler end.
+   * `STREAM_BROKEN`: its node is gone, or `DRAINING`: it stops; `details.received` is the number of items that came.
    *
    * @example
    * ```ts
@@ -150,10 +152,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item>;
   /**
-   * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers with
-   * `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node handles it: it is
-   * sent at the end of this turn of the event loop, or of the next. {@link Catga.drain} waits until the network has it;
-   * `process.exit` right after the ok may lose it.
+   * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers
+   * with `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node
+   * handles it: it is sent at the end of this turn of the event loop, or of the next. {@link Catga.drain} waits until
+   * the network has it; `process.exit` right after the ok may lose it.
    *
    * @example
    * ```ts
@@ -171,9 +173,9 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles it runs it, at least once, in its time.
-   * With the `id` of an `idempotent` command its one result is what `send` with that id gives. With `delay`, `at` or `cron` it is
-   * stored as a schedule, which its `id` names: the same id again replaces it.
+   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles it runs it, at least
+   * once, in its time. With the `id` of an `idempotent` command its one result is what `send` with that id gives. With
+   * `delay`, `at` or `cron` it is stored as a schedule, which its `id` names: the same id again replaces it.
    *
    * @example
    * ```ts
@@ -191,14 +193,15 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Takes back what was scheduled under this `id`, a start of a workflow, too: `true`, and it will not be handled; `false`, it has gone already, or never was.
-   * Rejects with `UNAVAILABLE` when the log does not answer, and with `OUTCOME_UNKNOWN` when nobody knows which of both it is.
+   * Takes back what was scheduled under this `id`, a start of a workflow, too: `true`, and it will not be handled;
+   * `false`, it has gone already, or never was. Rejects with `UNAVAILABLE` when the log does not answer, and with
+   * `OUTCOME_UNKNOWN` when nobody knows which of both it is.
    */
   unschedule(contract: DurableContract<"event" | "command", never> | AnyWorkflow, id: string): Promise<boolean>;
   /**
-   * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each, without
-   * retries. No node handles it: an empty array. An idempotent command runs once for its id on every node, where its
-   * `ctx.id` is `<id>@<node>`.
+   * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each,
+   * without retries. No node handles it: an empty array. An idempotent command runs once for its id on every node,
+   * where its `ctx.id` is `<id>@<node>`.
    *
    * @example
    * ```ts
@@ -217,8 +220,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, BroadcastOptions>
   ): Promise<BroadcastResult<Out, F>[]>;
   /**
-   * Starts a run of a workflow, and is ok, with the id of the run, when that is stored: it goes to its end from then on, whatever process dies. The same
-   * id with the same input is the same run; with another input, `ID_REUSED`.
+   * Starts a run of a workflow, and is ok, with the id of the run, when that is stored: it goes to its end from then
+   * on, whatever process dies. The same id with the same input is the same run; with another input, `ID_REUSED`.
    *
    * @example
    * ```ts
@@ -240,7 +243,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * Resolves with the result of a run, as soon as it has ended; `TIMEOUT` after the `timeout`: the run goes on. `NO_RUN`: it was never started, or is forgotten.
+   * Resolves with the result of a run, as soon as it has ended; `TIMEOUT` after the `timeout`: the run goes on.
+   * `NO_RUN`: it was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,
@@ -248,8 +252,8 @@ export interface Sender extends Sharing {
     options?: ResultOptions,
   ): Promise<Result<Out, F>>;
   /**
-   * Sends a signal to a run, before or while it waits for it; ok when the signal is stored. `NO_RUN`: it was never started, or has
-   * ended.
+   * Sends a signal to a run, before or while it waits for it; ok when the signal is stored. `NO_RUN`: it was never
+   * started, or has ended.
    *
    * @example
    * ```ts
@@ -266,8 +270,8 @@ export interface Sender extends Sharing {
    */
   tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
-   * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps are undone. `NO_RUN` as for
-   * {@link Sender.tell}.
+   * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps
+   * are undone. `NO_RUN` as for {@link Sender.tell}.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;
 }

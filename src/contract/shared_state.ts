@@ -140,10 +140,10 @@ export interface Cache {
    * What `load` throws is thrown, and not kept.
    *
    * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's
-   * deadline. A load that nothing waits for any more goes on, and its value is kept unless there is one by then; the next
-   * call that misses begins another load. So does one after a `delete` by this node: the value of a load that ran
-   * meanwhile is not kept. A `load` that would wait for itself, by its own key or through other loads of this node, is a
-   * `DEADLOCK`.
+   * deadline. A load that nothing waits for any more goes on, and its value is kept unless there is one by then; the
+   * next call that misses begins another load. So does one after a `delete` by this node: the value of a load that ran
+   * meanwhile is not kept. A `load` that would wait for itself, by its own key or through other loads of this node, is
+   * a `DEADLOCK`.
    */
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }

@@ -1,4 +1,7 @@
-/** Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded when one is first read or handled. */
+/**
+ * Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded
+ * when one is first read or handled.
+ */
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract, Contract } from "./contract.ts";
@@ -17,8 +20,8 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * Input for another node when the stream breaks: made of the input and of the last item, which is `undefined` before the
-     * first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
+     * Input for another node when the stream breaks: made of the input and of the last item, which is `undefined`
+     * before the first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
     /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
@@ -39,9 +42,9 @@ export type Items<Item, F extends string> =
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**
-   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the stream with a
-   * failure, which the reader gets after the items before it. When the reader has ended `ctx.signal` aborts, and the generator ends at
-   * its next `yield`: its `finally` runs.
+   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the
+   * stream with a failure, which the reader gets after the items before it. When the reader has ended `ctx.signal`
+   * aborts, and the generator ends at its next `yield`: its `finally` runs.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,

@@ -1,6 +1,7 @@
 /**
- * The failures of a contract, for the compiler and at run time. An error that the compiler does not report where one is expected
- * (`@ts-expect-error`) is an error itself; nothing that is wrong here is run, unless it stands for plain JavaScript.
+ * The failures of a contract, for the compiler and at run time. An error that the compiler does not report where one is
+ * expected (`@ts-expect-error`) is an error itself; nothing that is wrong here is run, unless it stands for plain
+ * JavaScript.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";

@@ -52,8 +52,9 @@ export interface Workflow<In = void, Out = void, F extends string = AnyCode, Pay
 }
 
 /**
- * Defines a workflow: a function of steps that goes to its end, whatever process dies. The types are the type arguments; the third are the codes
- * that it may fail with. The name is 1 to 48 letters, digits, `-` and `_`. Throws a `TypeError` or `RangeError` for an invalid name or option.
+ * Defines a workflow: a function of steps that goes to its end, whatever process dies. The types are the type
+ * arguments; the third are the codes that it may fail with. The name is 1 to 48 letters, digits, `-` and `_`. Throws a
+ * `TypeError` or `RangeError` for an invalid name or option.
  *
  * @example
  * ```ts
@@ -110,7 +111,10 @@ export function workflowOf(type: string): string | undefined {
 const RUN = "-run";
 const DUE = ".due";
 
-/** Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that do not. */
+/**
+ * Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that
+ * do not.
+ */
 export const BEGUN = "begun";
 export const CALLED = "called";
 export const RECORDED = "recorded";
@@ -121,8 +125,8 @@ export function startName(run: string): string {
 }
 
 /**
- * The run that the message with this id of a schedule has started, if it is one of a workflow's `due`; a run of a cron has the id
- * of the message.
+ * The run that the message with this id of a schedule has started, if it is one of a workflow's `due`; a run of a cron
+ * has the id of the message.
  */
 export function runOfStart(
   contract: string,

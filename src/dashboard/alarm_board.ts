@@ -1,6 +1,6 @@
 /**
- * What is known of a cluster, as alarms, and a timeline of what happened to it. The parts are set as they are read; alarms are made of the newest
- * of each.
+ * What is known of a cluster, as alarms, and a timeline of what happened to it. The parts are set as they are read;
+ * alarms are made of the newest of each.
  */
 import {
   ADVICE,

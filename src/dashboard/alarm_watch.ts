@@ -1,4 +1,7 @@
-/** The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making on. */
+/**
+ * The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making
+ * on.
+ */
 import type { AlarmView, DashboardSource, Problem, ServerView, Topic, Topics } from "./view.ts";
 import { Collector } from "./collector.ts";
 

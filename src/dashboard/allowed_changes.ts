@@ -1,6 +1,7 @@
 /**
- * What the dashboard may change: nothing without `--allow-changes` (`server.ts` refuses it), and these with it: scheduled messages are cancelled, dead letters replayed, edited and discarded,
- * runs of workflows tried again and cancelled, and their steps skipped. A request is checked as a whole before anything is done.
+ * What the dashboard may change: nothing without `--allow-changes` (`server.ts` refuses it), and these with it:
+ * scheduled messages are cancelled, dead letters replayed, edited and discarded, runs of workflows tried again and
+ * cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";

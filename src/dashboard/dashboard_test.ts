@@ -189,7 +189,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     });
     const subscriptions = (await own()).subscriptions_list ?? [];
     assertEquals(subscriptions.filter((subject) => !subject.startsWith("_INBOX")), []);
-    // answers to requests, what is read of each of three streams, and the acknowledgements of what was replayed: however often somebody looked
+    // answers to requests, what is read of each of three streams, and the acknowledgements of what was replayed:
+    // however often somebody looked
     assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
   });
 });

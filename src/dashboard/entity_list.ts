@@ -1,4 +1,7 @@
-/** The entities of a type, or of all, those that have changed last first: read from the end of their stream when a browser asks. */
+/**
+ * The entities of a type, or of all, those that have changed last first: read from the end of their stream when a
+ * browser asks.
+ */
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { entityPattern, readEntitySubject } from "../log/format/names.ts";
 import { newest } from "../log/administration/newest.ts";

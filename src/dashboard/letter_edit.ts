@@ -1,6 +1,6 @@
 /**
- * A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it with another one.
- * The node that handles it checks the payload by the contract's schema, as that of any message.
+ * A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it
+ * with another one. The node that handles it checks the payload by the contract's schema, as that of any message.
  */
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";

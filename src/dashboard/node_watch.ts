@@ -108,7 +108,8 @@ export class NodeWatch {
     if (change.type !== "put") {
       if (known === undefined) return;
       known.recorded = false;
-      // others remove the record of a dead process seconds later; one that has just answered, and owes no answer, removed it itself
+      // others remove the record of a dead process seconds later; one that has just answered, and owes no answer,
+      // removed it itself
       const now = this.#clock.monotonic();
       const drained = known.state === "live" && now - known.answered < LATELY && now - (known.asked ?? now) < OWED;
       return this.#become(known, drained ? "drained" : "gone");
@@ -239,8 +240,8 @@ export class NodeWatch {
   }
 
   /**
-   * The version and metadata of a node that has begun since this watch did, where no other of its service has them: it was deployed anew. Empty: it
-   * is the first of its service, or as another one.
+   * The version and metadata of a node that has begun since this watch did, where no other of its service has them: it
+   * was deployed anew. Empty: it is the first of its service, or as another one.
    */
   #changes(info: NodeInfo): string {
     const others = [...this.#nodes.values()].filter(({ info: { service } }) => service === info.service);

@@ -1,4 +1,7 @@
-/** What the subscriptions have put aside, as the page shows it: dead letters, and messages that wait for their next attempt. */
+/**
+ * What the subscriptions have put aside, as the page shows it: dead letters, and messages that wait for their next
+ * attempt.
+ */
 import { isBusiness } from "../contract/alarms.ts";
 import type { FailedWith, ParkedMessage } from "../log/format/parked_message.ts";
 import { type ParkedState, readMessageId } from "../log/format/commit.ts";
@@ -36,8 +39,8 @@ export class ParkedViews {
   }
 
   /**
-   * Dead letters by what they failed with, those with the newest first. Reads some of those that it does not know at each call: of many, the
-   * counts grow for a while.
+   * Dead letters by what they failed with, those with the newest first. Reads some of those that it does not know at
+   * each call: of many, the counts grow for a while.
    */
   async groups(subscriptions: readonly StoredSubscription[], most: number): Promise<Capped<LetterGroup>> {
     const known = new Map<string, Digest>();

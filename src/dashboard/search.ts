@@ -1,6 +1,6 @@
 /**
- * Looks for an id, a key, a correlation id or a causation in what is stored: the end of the log, what subscriptions have put aside, and
- * entities and runs by their ids. It reads so much and no more, and says what.
+ * Looks for an id, a key, a correlation id or a causation in what is stored: the end of the log, what subscriptions
+ * have put aside, and entities and runs by their ids. It reads so much and no more, and says what.
  */
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
@@ -25,7 +25,10 @@ export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs"
   readonly transport: Pick<DashboardSource["transport"], "clock">;
 };
 
-/** Finds what has this id, key, correlation id or causation. A string: it cannot be looked for. Rejects as `LogStream.read`. */
+/**
+ * Finds what has this id, key, correlation id or causation. A string: it cannot be looked for. Rejects as
+ * `LogStream.read`.
+ */
 export async function search(
   source: SearchSource,
   administration: Pick<Administration, "stored">,

@@ -1,6 +1,6 @@
 /**
- * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts` says who
- * gets in.
+ * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts`
+ * says who gets in.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

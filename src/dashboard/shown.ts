@@ -8,7 +8,9 @@ export function shownText(text: string, most = 120): string {
   return printable(cut.toWellFormed());
 }
 
-/** An id, a key, or the name of a lock, whole: the page shows the beginning of a long one until it is asked for more. */
+/**
+ * An id, a key, or the name of a lock, whole: the page shows the beginning of a long one until it is asked for more.
+ */
 export function shownId(text: string): string {
   return shownText(text, 600);
 }

@@ -5,9 +5,10 @@ import { show } from "./checks.ts";
 export const MAX_CAUSE = 4_096;
 
 /**
- * The text of what was thrown, of 4 kB at most: the first line is `name: message`; the frames of the program come before those of packages and
- * of the runtime; behind them `caused by`, and the same of its cause. `undefined` for what has no frames and no cause: then it says nothing that the
- * message of the failure does not. Never throws, whatever was thrown.
+ * The text of what was thrown, of 4 kB at most: the first line is `name: message`; the frames of the program come
+ * before those of packages and of the runtime; behind them `caused by`, and the same of its cause. `undefined` for what
+ * has no frames and no cause: then it says nothing that the message of the failure does not. Never throws, whatever was
+ * thrown.
  */
 export function causeText(thrown: unknown): string | undefined {
   const parts: string[] = [];

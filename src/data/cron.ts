@@ -8,8 +8,9 @@ export interface Cron {
 
 /**
  * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
- * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when both of its fields do, or one of them if neither is `*`.
- * Throws a `RangeError` for another pattern, or an unknown time zone.
+ * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when
+ * both of its fields do, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or an unknown
+ * time zone.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
   const trimmed = pattern.trim();

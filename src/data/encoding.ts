@@ -1,6 +1,7 @@
 /**
- * Values as text (`Date`, `Map`, `bigint` and the like too), for other processes and for the store. Most are plain JSON. The text of a value that JSON would
- * change is `~` and JSON with tags: so a plain one is never searched for tags.
+ * Values as text (`Date`, `Map`, `bigint` and the like too), for other processes and for the store. Most are plain
+ * JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never searched for
+ * tags.
  *
  * Over 400 lines: one format, from a value to its bytes and back.
  */
@@ -82,9 +83,9 @@ function rootOf(code: "INVALID_MESSAGE" | "INVALID_RESPONSE"): string {
 // deep.
 
 /**
- * Returns true if `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite numbers other
- * than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost everything is such a
- * value; `false` means that a closer look is needed.
+ * Returns true if `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite
+ * numbers other than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost
+ * everything is such a value; `false` means that a closer look is needed.
  */
 export function isJson(value: unknown): boolean {
   return isJsonAt(value, MAX_LEVELS);
@@ -129,7 +130,9 @@ function isJsonObject(value: object, levels: number): boolean {
 /** A cycle ends here, too. */
 const MAX_LEVELS = 200;
 
-/** Returns true if parsed JSON is nested deeper than values are that can be sent, with room for what stands around them. */
+/**
+ * Returns true if parsed JSON is nested deeper than values are that can be sent, with room for what stands around them.
+ */
 export function isTooDeep(parsed: unknown): boolean {
   return isDeeper(parsed, MAX_DEPTH + AROUND);
 }

@@ -1,13 +1,19 @@
 /** Names of contracts, keys and ids as tokens of NATS subjects, and back. */
 
-/** Returns true if a value is a text that stands for itself in a subject: letters, digits, `-` and `_`, `most` of them at most. */
+/**
+ * Returns true if a value is a text that stands for itself in a subject: letters, digits, `-` and `_`, `most` of them
+ * at most.
+ */
 export function isToken(value: unknown, most = Infinity): value is string {
   return typeof value === "string" && value.length <= most && PLAIN.test(value);
 }
 
 const PLAIN = /^[\w-]+$/;
 
-/** Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex digits. */
+/**
+ * Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex
+ * digits.
+ */
 export function token(text: string): string {
   if (PLAIN.test(text)) return text;
   let made = "";

@@ -189,7 +189,10 @@ export interface Asker {
 
 /** The locks of a cluster. */
 export interface Locks {
-  /** Takes a key, or several in sorted order: all or none. Rejects with a `CatgaError`: see {@link LockOptions}, `DEADLOCK`. */
+  /**
+   * Takes a key, or several in sorted order: all or none. Rejects with a `CatgaError`: see {@link LockOptions},
+   * `DEADLOCK`.
+   */
   lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock>;
   /** Releases the locks of this node; those that are waited for are rejected with `CLOSED`. */
   close(): Promise<void>;
@@ -227,8 +230,8 @@ export interface Claims {
 /** Liveness of processes, for leases; the cluster implements it. */
 export interface Liveness {
   /**
-   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return that loses its connection for
-   * up to 4 s. `false` if that is not known, or if the endpoint answers.
+   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return that loses its
+   * connection for up to 4 s. `false` if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }

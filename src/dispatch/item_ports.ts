@@ -20,7 +20,10 @@ export interface ItemLine {
 
 /** The handler's side of a line. */
 export interface LineSender {
-  /** The reader says how many items it has consumed and received; `again`: it may lack some of those that were sent since. */
+  /**
+   * The reader says how many items it has consumed and received; `again`: it may lack some of those that were sent
+   * since.
+   */
   word(consumed: number, received: number, again: boolean): void;
   /** Writes what is to be sent. */
   write(out: ItemWriter): void;
@@ -28,7 +31,10 @@ export interface LineSender {
 
 /** Writes into the frames of one turn. */
 export interface ItemWriter {
-  /** Items from number `n` on: those of `list` from `first` on, which are texts; `strings`: strings that have to be encoded. */
+  /**
+   * Items from number `n` on: those of `list` from `first` on, which are texts; `strings`: strings that have to be
+   * encoded.
+   */
   items(n: number, list: readonly string[], first: number, strings: boolean): void;
   /** Asks the reader to report when it has consumed `n` items. */
   ask(n: number): void;
@@ -36,7 +42,9 @@ export interface ItemWriter {
   end(n: number): void;
 }
 
-/** Has streams send one after the other, so that the items of each stand together, and leaves time for everything else. */
+/**
+ * Has streams send one after the other, so that the items of each stand together, and leaves time for everything else.
+ */
 export interface Bursts {
   /** Returns true if a stream may send a burst in this turn of the event loop; it has to, if so. */
   take(): boolean;
@@ -87,7 +95,10 @@ export interface FeedingContext extends Context {
 
 /** Reads and feeds streams. */
 export interface StreamEngine {
-  /** Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with what it throws. */
+  /**
+   * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects
+   * with what it throws.
+   */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;
   /** Reads a stream. */
   read(opening: StreamOpening): AsyncIterableIterator<unknown>;

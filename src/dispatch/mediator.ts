@@ -163,7 +163,10 @@ function compile(
   return ordered ? admitted(new KeyQueue(clock, budget), once) : once;
 }
 
-/** A handler and the behaviors around it. If the message is aborted before one of them has called the handler, it does not begin. */
+/**
+ * A handler and the behaviors around it. If the message is aborted before one of them has called the handler, it does
+ * not begin.
+ */
 function aroundHandler(
   contract: AnyContract,
   behaviors: readonly Behavior[],
@@ -230,7 +233,9 @@ export class KeyQueue {
     return this.#limits.size;
   }
 
-  /** Runs it after those of its key that came before it; at once if it has no key. As {@link ConcurrencyLimit.admit}. */
+  /**
+   * Runs it after those of its key that came before it; at once if it has no key. As {@link ConcurrencyLimit.admit}.
+   */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     const { key } = ctx.execution;
     if (key === undefined) return run();
@@ -247,8 +252,8 @@ export class KeyQueue {
 // The handler of an idempotent command: one recorded result for each message id.
 
 /**
- * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the recorded result, and
- * takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
+ * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the
+ * recorded result, and takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
@@ -272,7 +277,8 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
         execution.checkClaim = undefined;
         if (outcome instanceof Refusal) refusal = outcome;
-        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these locks
+        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these
+        // locks
         const released = execution.releaseLocks();
         return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
       };
@@ -285,7 +291,9 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
   };
 }
 
-/** The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run. */
+/**
+ * The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run.
+ */
 const CLAIM_MARGIN = 50;
 
 // At most so many runs at once, whoever sends; further messages wait in order of arrival.
@@ -310,8 +318,8 @@ export class ConcurrencyLimit {
   }
 
   /**
-   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has ended or
-   * was refused. Never throws, never rejects.
+   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has
+   * ended or was refused. Never throws, never rejects.
    */
   admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
     const queue = this.#queue;

@@ -1,5 +1,6 @@
 /**
- * The context that every handler gets: what it may read and send, and, through its execution, its deadline and its abort.
+ * The context that every handler gets: what it may read and send, and, through its execution, its deadline and its
+ * abort.
  *
  * Over 300 lines: a short method for each thing that handlers ask of their app.
  */
@@ -45,7 +46,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
 
-  /** `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything did. */
+  /**
+   * `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything
+   * did.
+   */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
     this.contract = contract;
     this.#host = host;
@@ -321,7 +325,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 }
 
-/** The envelope of a message that came without one. A class, for it lives while an entity's append is under way (docs/internals/measurements.md). */
+/**
+ * The envelope of a message that came without one. A class, for it lives while an entity's append is under way
+ * (docs/internals/measurements.md).
+ */
 class OwnEnvelope implements Envelope {
   readonly call: string;
   readonly only = true;

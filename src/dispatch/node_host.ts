@@ -1,6 +1,6 @@
 /**
- * Dependencies of a cluster on its node, which `node/` implements, and of a node on the runs of workflows, which `flow/`
- * implements.
+ * Dependencies of a cluster on its node, which `node/` implements, and of a node on the runs of workflows, which
+ * `flow/` implements.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health } from "../contract/node_info.ts";

@@ -11,9 +11,9 @@ export interface Registration {
 }
 
 /**
- * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once. Throws
- * `TypeError` for a module without handlers, for any other value, for a second handler of a command or query, and for handlers
- * of two definitions of one entity, naming both.
+ * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once.
+ * Throws `TypeError` for a module without handlers, for any other value, for a second handler of a command or query,
+ * and for handlers of two definitions of one entity, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
   const found = new Map<Handler, Registration>();

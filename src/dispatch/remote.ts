@@ -26,7 +26,10 @@ export interface Remote {
   request(request: RemoteRequest): Promise<Result<unknown>>;
   /** Has a request handled by every node that has a handler for it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
-  /** Resolves with true if pings to this endpoint have bounced for so long that its process is gone. `false` if that is not known. */
+  /**
+   * Resolves with true if pings to this endpoint have bounced for so long that its process is gone. `false` if that is
+   * not known.
+   */
   gone(endpoint: string): Promise<boolean>;
   /** Publishes an event: it is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;

@@ -264,8 +264,8 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Returns true if the sender's contract has made of the payload, and its key, what the handler's own would: they may be two of
- * one name.
+ * Returns true if the sender's contract has made of the payload, and its key, what the handler's own would: they may be
+ * two of one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;

@@ -41,8 +41,9 @@ export interface Standing {
 }
 
 /**
- * Outcome of a handler. Whatever a command has while its append is under way is an instance of a class: V8 makes literals of which most live
- * through a collection as old objects, where each keeps all of its command until the next full collection (docs/internals/measurements.md).
+ * Outcome of a handler. Whatever a command has while its append is under way is an instance of a class: V8 makes
+ * literals of which most live through a collection as old objects, where each keeps all of its command until the next
+ * full collection (docs/internals/measurements.md).
  */
 export class Decided implements Standing {
   readonly version: number;
@@ -308,7 +309,10 @@ export class Command implements Asking, Sought {
     return true;
   }
 
-  /** Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may yet decide. */
+  /**
+   * Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may
+   * yet decide.
+   */
   #without(on: Standing, outcome: { readonly threw: boolean; readonly value: unknown }): Decided {
     if (!this.again) return new Decided(on, outcome);
     return new Decided(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });

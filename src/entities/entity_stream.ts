@@ -27,7 +27,10 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
-  /** Subjects that were used lately, by type and id: a text that is made anew is hashed anew, and compared, at each look-up. */
+  /**
+   * Subjects that were used lately, by type and id: a text that is made anew is hashed anew, and compared, at each
+   * look-up.
+   */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   #opening: Promise<LogStream> | undefined;
   #stream: LogStream | undefined;
@@ -196,8 +199,8 @@ export class EntityStream {
   }
 
   /**
-   * Resolves with true if the stream has the last message of a copy, which is then read on; not if it has nothing up to the sequence
-   * `end`.
+   * Resolves with true if the stream has the last message of a copy, which is then read on; not if it has nothing up to
+   * the sequence `end`.
    */
   async #continues<State>(
     copy: EntityCopy<State>,

@@ -1,9 +1,9 @@
 /**
  * Two commands of one entity at once: the one that is stored first holds, the other is decided again. Rounds: what a
- * node does with those that have their turn, from their handlers to the stream. Optimistic: what they emit is stored only if nothing was stored of the entity since it was read; else it is read on,
- * and they are decided again. What was appended without an answer is repeated with the same bytes, and decided again
- * only when the leader of the stream has gone beyond it without it. So a command is applied once, or certainly not, or
- * its sender gets `OUTCOME_UNKNOWN`.
+ * node does with those that have their turn, from their handlers to the stream. Optimistic: what they emit is stored
+ * only if nothing was stored of the entity since it was read; else it is read on, and they are decided again. What was
+ * appended without an answer is repeated with the same bytes, and decided again only when the leader of the stream has
+ * gone beyond it without it. So a command is applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
  *
  * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one
  * message, if their handlers return at once. What one of them returns without emitting anything holds when that message
@@ -382,8 +382,8 @@ export class Rounds {
   }
 
   /**
-   * The entity as the leader has it: the message's copy, if that is still what it was decided on. `failed`: why it cannot
-   * be read before the commands are over, also what an `apply` function has thrown.
+   * The entity as the leader has it: the message's copy, if that is still what it was decided on. `failed`: why it
+   * cannot be read before the commands are over, also what an `apply` function has thrown.
    */
   async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;

@@ -1,7 +1,7 @@
 /**
- * Snapshots: after every 100 events or so of an entity (`snapshotDue`) its state is written, so that a cold load reads what came after
- * it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot is a shortcut,
- * never the truth: one that does not fit is not used.
+ * Snapshots: after every 100 events or so of an entity (`snapshotDue`) its state is written, so that a cold load reads
+ * what came after it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot
+ * is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -74,7 +74,10 @@ export class Snapshots {
     await Promise.all(this.#writing.values());
   }
 
-  /** One that was written while its entity was forgotten is removed again, also if it is not known whether it was written. */
+  /**
+   * One that was written while its entity was forgotten is removed again, also if it is not known whether it was
+   * written.
+   */
   async #write<State>(
     key: string,
     copy: EntityCopy<State>,
@@ -116,8 +119,8 @@ export class Snapshots {
 }
 
 /**
- * Returns true if an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write
- * one for each hundred events costs a third of all that its commands cost.
+ * Returns true if an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer:
+ * to write one for each hundred events costs a third of all that its commands cost.
  */
 export function snapshotDue<State>(
   { forgotten, version, snapshot }: EntityCopy<State>,

@@ -46,7 +46,9 @@ export class StoredCommands {
     }
   }
 
-  /** One was stored in the message of this sequence; without events its send was ended. `now`: by the monotonic clock. */
+  /**
+   * One was stored in the message of this sequence; without events its send was ended. `now`: by the monotonic clock.
+   */
   note(sought: Sought, events: boolean, sequence: number, now: number): void {
     const { subject, name, id, sendNumber, named } = sought;
     if (named && events) this.#named.add(numberOf(name, numberOf(id, numberOf(subject) | 0) | 0), sequence, now);

@@ -22,7 +22,10 @@ export interface Asking {
 /** The turns of all entities of a node. */
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
-  /** Waiting commands, by their deadlines: a timer for each would take as long as all else that becomes of one that waits. */
+  /**
+   * Waiting commands, by their deadlines: a timer for each would take as long as all else that becomes of one that
+   * waits.
+   */
   readonly #late: DeadlineWheel;
   /**
    * Turns by entity, of those with a command and some that had one: a `Map` whose entries come and go with each command
@@ -38,8 +41,8 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Returns true if a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns it, or
-   * it leaves.
+   * Returns true if a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns
+   * it, or it leaves.
    */
   take(entity: string, command: Command): boolean {
     const turn = this.#turns.get(entity);
@@ -116,7 +119,10 @@ export class Turns<Command extends Asking> {
 
 /** The turn of an entity. */
 interface Turn<Command extends Asking> {
-  /** The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`: nobody. */
+  /**
+   * The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`:
+   * nobody.
+   */
   holder: string | undefined;
   waiting: Fifo<Waiter<Command>> | undefined;
 }

@@ -1,9 +1,11 @@
 /**
- * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody to go on, a time that has
- * come, a start. A run belongs to the node that its last message names for as long as that is alive: others pass on to it what they get for the run.
+ * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody
+ * to go on, a time that has come, a start. A run belongs to the node that its last message names for as long as that is
+ * alive: others pass on to it what they get for the run.
  *
- * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this process dies. A run that
- * takes long has a lease instead: a schedule that calls for it, which is put off for as long as this process lives.
+ * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this
+ * process dies. A run that takes long has a lease instead: a schedule that calls for it, which is put off for as long
+ * as this process lives.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -85,7 +87,10 @@ export class Drives {
     return this.#held.has(keyOf(ref));
   }
 
-  /** The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if it is not stored. */
+  /**
+   * The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if
+   * it is not stored.
+   */
   start(body: WorkflowBody, ref: RunRef, stored: Promise<Stored | undefined>, journal: Journal): void {
     const key = keyOf(ref);
     if (this.#leaving || this.#held.has(key)) return;
@@ -98,8 +103,8 @@ export class Drives {
   }
 
   /**
-   * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else. Rejects with `UNAVAILABLE` if that is
-   * to be tried again, elsewhere.
+   * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else.
+   * Rejects with `UNAVAILABLE` if that is to be tried again, elsewhere.
    */
   async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
     const host = this.#host;
@@ -108,7 +113,10 @@ export class Drives {
     const due = isLease ? undefined : call.due;
     let hint = holder;
     let vain = 0;
-    /** Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never stored. */
+    /**
+     * Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never
+     * stored.
+     */
     const pause = async () => {
       if (++vain > MOST_TURNS) throw unavailable(call.ref, `cannot be read up to ${call.sequence}`);
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
@@ -167,8 +175,8 @@ export class Drives {
   }
 
   /**
-   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to that, too, and later, while it
-   * has no leader.
+   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to
+   * that, too, and later, while it has no leader.
    */
   news(body: WorkflowBody | undefined, call: Call): void {
     const held = this.#held.get(keyOf(call.ref));

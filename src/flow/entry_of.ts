@@ -1,6 +1,7 @@
 /**
- * Entries of runs as they are read: whoever may write to a run's subject decides what the run does (docs/security.md), but what is malformed neither
- * ends a node, nor has one spin, nor hides the run from operators. What is no entry is passed over as a whole.
+ * Entries of runs as they are read: whoever may write to a run's subject decides what the run does (docs/security.md),
+ * but what is malformed neither ends a node, nor has one spin, nor hides the run from operators. What is no entry is
+ * passed over as a whole.
  */
 import { isCount, isRecord } from "../data/checks.ts";
 import { isToken } from "../data/subject_token.ts";

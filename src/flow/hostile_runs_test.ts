@@ -1,4 +1,6 @@
-/** What anybody who may write to the subjects of runs, or send to a node, cannot do to them; and what steps may throw. */
+/**
+ * What anybody who may write to the subjects of runs, or send to a node, cannot do to them; and what steps may throw.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { type Catga, CatgaError, fail, type RunInfo, unwrap, workflow } from "@catga/catga";

@@ -1,6 +1,7 @@
 /**
- * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its entries; `Journal` is what
- * they say together (`steps.ts` records them, `run_log.ts` stores them, `replay.ts` has the handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
+ * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its
+ * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `replay.ts` has the
+ * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  *
  * Over 300 lines: the entries, and what each of them does.
  */
@@ -28,7 +29,9 @@ export interface Parent {
   readonly step: string;
 }
 
-/** Entries of those who call for the run to go on: anybody appends them. `by`: who drives the run, as far as they know. */
+/**
+ * Entries of those who call for the run to go on: anybody appends them. `by`: who drives the run, as far as they know.
+ */
 export type CalledEntry =
   & { readonly by: string }
   & (
@@ -91,7 +94,10 @@ export interface Stored {
   readonly sequence: number;
   /** When it was stored, in ms since 1970. */
   readonly time: number;
-  /** The endpoint of the node that drives the run from here on; empty: none has; `undefined`: as before, for it cannot be read. */
+  /**
+   * The endpoint of the node that drives the run from here on; empty: none has; `undefined`: as before, for it cannot
+   * be read.
+   */
   readonly holder: string | undefined;
   readonly entries: readonly Entry[];
 }

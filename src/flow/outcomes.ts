@@ -1,4 +1,7 @@
-/** Attempts of steps, and what they come to: errors as they are recorded, ids, pauses, and the checks of what a handler passes in. */
+/**
+ * Attempts of steps, and what they come to: errors as they are recorded, ids, pauses, and the checks of what a handler
+ * passes in.
+ */
 import type { Step, StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";

@@ -1,14 +1,16 @@
 /**
- * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave, and what is new is done and recorded. A
- * drive ends when the run has ended, when all that goes on waits for something outside, or when the run is no longer this node's.
+ * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave, and what
+ * is new is done and recorded. A drive ends when the run has ended, when all that goes on waits for something outside,
+ * or when the run is no longer this node's.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
- * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's. Outcomes that are ready
- *    together are one append; the last step and the end are one.
+ * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's.
+ *    Outcomes that are ready together are one append; the last step and the end are one.
  * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once.
  * 3. A schedule stands before the entry that waits for it.
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first.
- * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an outcome, and are undone.
+ * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an
+ *    outcome, and are undone.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flow.ts";
@@ -350,7 +352,9 @@ export class Drive {
     run().catch((error) => state.broken(error)).finally(() => state.look());
   }
 
-  /** What an `undo` gives. Rejects once it has taken the timeout of its step, in which no step of its own was under way. */
+  /**
+   * What an `undo` gives. Rejects once it has taken the timeout of its step, in which no step of its own was under way.
+   */
   #inTime(step: string, undo: () => Promise<unknown>): Promise<unknown> {
     const state = this.#state;
     const { timeout } = this.#steps.policyOf(step);

@@ -1,6 +1,6 @@
 /**
- * What the parts of a drive share: what is recorded and what is on its way to be, the calls that wait, the times that have come, and when all that
- * goes on by itself has come to rest.
+ * What the parts of a drive share: what is recorded and what is on its way to be, the calls that wait, the times that
+ * have come, and when all that goes on by itself has come to rest.
  *
  * Over 400 lines: what a drive needs of its node stands here, for all of its parts.
  */
@@ -27,7 +27,10 @@ export interface DriveHost {
   readonly timeout: number;
   /** The largest value that may be recorded, in bytes. */
   readonly mostBytes: number;
-  /** Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a `CatgaError`. */
+  /**
+   * Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a
+   * `CatgaError`.
+   */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
@@ -243,7 +246,10 @@ export class DriveState {
     return !this.over;
   }
 
-  /** What was recorded so far is stored, and the run as this node's. Resolves with `false` when the drive is over, or no attempt may begin. */
+  /**
+   * What was recorded so far is stored, and the run as this node's. Resolves with `false` when the drive is over, or no
+   * attempt may begin.
+   */
   async ready(): Promise<boolean> {
     if (this.leaving) return false;
     if (this.journal.holder !== this.host.endpoint && !this.#queue.some(({ t }) => t === "held")) {
@@ -335,14 +341,16 @@ export class DriveState {
     return time !== undefined && (this.#due.get(step) ?? -1) >= time;
   }
 
-  /** Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place. */
+  /**
+   * Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place.
+   */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
   }
 
   /**
-   * Stores a schedule, however often that takes. Resolves with `false` when the drive is over before, and when the server cannot: the run is stuck
-   * then.
+   * Stores a schedule, however often that takes. Resolves with `false` when the drive is over before, and when the
+   * server cannot: the run is stuck then.
    */
   async wake(step: string, at: number): Promise<boolean> {
     try {
@@ -360,7 +368,10 @@ export class DriveState {
     return failures !== undefined && failures.next === undefined;
   }
 
-  /** Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with what does not pass. */
+  /**
+   * Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with what does
+   * not pass.
+   */
   async insist<T>(what: () => Promise<T>, passes: ReadonlySet<string> | undefined): Promise<T | undefined> {
     this.active++;
     try {

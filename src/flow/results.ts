@@ -1,6 +1,7 @@
 /**
- * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of that workflow; what an announcement
- * misses is found in the stream: when the waiting begins, a second later, after a reconnect, and once a minute.
+ * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of
+ * that workflow; what an announcement misses is found in the stream: when the waiting begins, a second later, after a
+ * reconnect, and once a minute.
  */
 import { decode } from "../data/encoding.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
@@ -50,7 +51,10 @@ export class Results {
     this.#host = host;
   }
 
-  /** Calls back once when the run has ended. `goesOn`: this node drives it, and tells. Returns a function that ends the waiting. */
+  /**
+   * Calls back once when the run has ended. `goesOn`: this node drives it, and tells. Returns a function that ends the
+   * waiting.
+   */
   wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
     const key = keyOf(ref);
     let entry = this.#waiting.get(key);

@@ -20,7 +20,9 @@ export async function tellRun(
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 
-/** The runs that fit the options, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
+/**
+ * The runs that fit the options, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`.
+ */
 export async function* runInfos(
   log: RunLog,
   options: RunsOptions & { readonly newest?: boolean },

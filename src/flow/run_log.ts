@@ -1,7 +1,7 @@
 /**
- * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append expects the last message that its
- * writer has read, so that of two who drive a run one loses. Whether the run has ended, and who drives it, stand in each message, so that its last message alone
- * says so.
+ * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append
+ * expects the last message that its writer has read, so that of two who drive a run one loses. Whether the run has
+ * ended, and who drives it, stand in each message, so that its last message alone says so.
  *
  * Over 400 lines: reading and writing share the format of a message.
  */
@@ -62,7 +62,10 @@ export interface RunEnd {
   readonly version: number;
 }
 
-/** Makes what a run is told. Called again when something was stored meanwhile: what it has read of the run holds when its entry is stored. */
+/**
+ * Makes what a run is told. Called again when something was stored meanwhile: what it has read of the run holds when
+ * its entry is stored.
+ */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
 /** Something that a run was told is stored. */
@@ -134,8 +137,8 @@ export class RunLog {
   }
 
   /**
-   * Reads on, up to the last message that the leader has. Resolves with what was new, `undefined` if the run is gone: it was forgotten, or the store has
-   * lost it. Rejects with `UNAVAILABLE`.
+   * Reads on, up to the last message that the leader has. Resolves with what was new, `undefined` if the run is gone:
+   * it was forgotten, or the store has lost it. Rejects with `UNAVAILABLE`.
    */
   async readOn(ref: RunRef, sequence: number, take: (stored: Stored, mark: string) => void): Promise<boolean> {
     const stream = await this.#host.stream();
@@ -173,8 +176,8 @@ export class RunLog {
   }
 
   /**
-   * The runs that are stored, of a workflow or of all, with whether they have ended; those that have changed longest ago first. Reads the last message
-   * of each. Rejects with `UNAVAILABLE`.
+   * The runs that are stored, of a workflow or of all, with whether they have ended; those that have changed longest
+   * ago first. Reads the last message of each. Rejects with `UNAVAILABLE`.
    */
   async all(workflow: string | undefined): Promise<{ readonly ref: RunRef; readonly ended: boolean }[]> {
     const { namespace } = this.#host;
@@ -194,14 +197,20 @@ export class RunLog {
     return runs;
   }
 
-  /** Notes that a run is about to be stuck: before it is, so that it is found without reading the others. Rejects with a `CatgaError`. */
+  /**
+   * Notes that a run is about to be stuck: before it is, so that it is found without reading the others. Rejects with a
+   * `CatgaError`.
+   */
   async noteStuck(ref: RunRef): Promise<void> {
     const stream = await this.#host.stream();
     const appended = await stream.append(this.#stuckSubject(ref), JSON.stringify(ref), { timeout: ATTEMPT });
     if (appended.type !== "stored" && appended.type !== "conflict") throw appended.error;
   }
 
-  /** The runs that were noted as stuck, those noted first come first. They may have gone on since. Rejects with `UNAVAILABLE`. */
+  /**
+   * The runs that were noted as stuck, those noted first come first. They may have gone on since. Rejects with
+   * `UNAVAILABLE`.
+   */
   async noted(): Promise<{ readonly ref: RunRef; readonly time: number; readonly sequence: number }[]> {
     const stream = await this.#host.stream();
     const found = new Map<string, { readonly ref: RunRef; readonly time: number; readonly sequence: number }>();
@@ -264,8 +273,9 @@ export class RunLog {
   }
 
   /**
-   * Appends one message behind `expect`, however often that takes. `conflict`: another message came before. Rejects with a `CatgaError` when
-   * it certainly is not stored and trying again does not help, and when `over` says that nobody wants it any more: it may be stored then.
+   * Appends one message behind `expect`, however often that takes. `conflict`: another message came before. Rejects
+   * with a `CatgaError` when it certainly is not stored and trying again does not help, and when `over` says that
+   * nobody wants it any more: it may be stored then.
    */
   async append(
     ref: RunRef,
@@ -302,8 +312,9 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. Resolves with the holder, and the sequence of the message; with
-   * `undefined` if the run is over, or was never started. Rejects as {@link RunLog.append}, and with what `entryFor` rejects with.
+   * Appends an entry of somebody who does not drive the run, while it has not ended. Resolves with the holder, and the
+   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link
+   * RunLog.append}, and with what `entryFor` rejects with.
    */
   async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
     while (true) {
@@ -341,8 +352,9 @@ export class RunWriter {
   }
 
   /**
-   * Stores entries behind what the journal has, and applies them. What others have told the run meanwhile is applied first: `told` then returns the
-   * entries that still hold. Resolves with `false` when another node drives the run, or it is gone. Rejects as {@link RunLog.append}.
+   * Stores entries behind what the journal has, and applies them. What others have told the run meanwhile is applied
+   * first: `told` then returns the entries that still hold. Resolves with `false` when another node drives the run, or
+   * it is gone. Rejects as {@link RunLog.append}.
    */
   async store(
     entries: readonly Entry[],
@@ -370,7 +382,10 @@ export class RunWriter {
     return true;
   }
 
-  /** Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone. Rejects with `UNAVAILABLE`. */
+  /**
+   * Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone.
+   * Rejects with `UNAVAILABLE`.
+   */
   async readOn(): Promise<boolean> {
     const journal = this.#journal;
     let lost = false;

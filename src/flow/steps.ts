@@ -1,6 +1,7 @@
 /**
- * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the run is stuck, and given up
- * after a cancel if there is nothing to take back. A step performs a function, a send, or another run, whose end is told to this one.
+ * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the
+ * run is stuck, and given up after a cancel if there is nothing to take back. A step performs a function, a send, or
+ * another run, whose end is told to this one.
  *
  * Over 400 lines: what a step performs, and its attempts, pauses and end, decide together whether it goes on.
  */
@@ -214,7 +215,9 @@ export class Steps {
     return failing !== undefined || (cancelled !== undefined && !undo);
   }
 
-  /** Whether a step needs no outcome, because the run is cancelled: there is nothing to undo of it, or it has not begun. */
+  /**
+   * Whether a step needs no outcome, because the run is cancelled: there is nothing to undo of it, or it has not begun.
+   */
   #isGivenUp(step: StepCall): boolean {
     const { phase, journal } = this.#state;
     if (journal.cancelled === undefined || phase !== "handler") return false;

@@ -1,7 +1,7 @@
 /**
- * When a run is stuck is decided by `statusOf` in `journal.ts`; `Steps.failed` and `DriveState.refuse` record what leads there. Here are the
- * runs that are stuck as far as this node knows: those whose drives here ended so. Observes that they are, and that they are no more, also
- * when that is another node's doing.
+ * When a run is stuck is decided by `statusOf` in `journal.ts`; `Steps.failed` and `DriveState.refuse` record what
+ * leads there. Here are the runs that are stuck as far as this node knows: those whose drives here ended so. Observes
+ * that they are, and that they are no more, also when that is another node's doing.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -37,7 +37,9 @@ export class StuckRuns {
     if (this.#runs.delete(keyOf({ workflow, run }))) this.#observer({ type: "run-resumed", workflow, run });
   }
 
-  /** Somebody asks for them: looks, some at a time and not again at once, which of them another node has gone on with. */
+  /**
+   * Somebody asks for them: looks, some at a time and not again at once, which of them another node has gone on with.
+   */
   look(): void {
     const now = this.#clock.monotonic();
     if (this.#runs.size === 0 || now - this.#looked < PAUSE) return;

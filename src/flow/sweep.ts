@@ -1,6 +1,7 @@
 /**
- * Forgets runs whose time is over. One node of those that handle a workflow reads its runs from the oldest message on, up to those that are too young to
- * be forgotten: what it reads is what it removes, and the runs that are open for long.
+ * Forgets runs whose time is over. One node of those that handle a workflow reads its runs from the oldest message on,
+ * up to those that are too young to be forgotten: what it reads is what it removes, and the runs that are open for
+ * long.
  */
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { WorkflowDefinition } from "../contract/workflow_body.ts";

@@ -1,6 +1,7 @@
 /**
- * What a handler waits for: times and signals. That a wait began is stored behind the schedule that ends it, and that it ended before the handler
- * goes on, so that what a run that was just loaded does next follows from nothing that is not stored.
+ * What a handler waits for: times and signals. That a wait began is stored behind the schedule that ends it, and that
+ * it ended before the handler goes on, so that what a run that was just loaded does next follows from nothing that is
+ * not stored.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Call, DriveState } from "./replay_state.ts";

@@ -9,7 +9,9 @@ import { httpStatus, problem } from "./respond.ts";
 export interface EventsOptions<T> {
   /** The request's: the stream ends when it aborts. The stream ends in any case when the client leaves. None. */
   signal?: AbortSignal | undefined;
-  /** The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1. */
+  /**
+   * The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1.
+   */
   id?: ((item: T, n: number) => string | number) | undefined;
   /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 5,000. */
   keepAlive?: number | undefined;
@@ -18,8 +20,9 @@ export interface EventsOptions<T> {
 }
 
 /**
- * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`, or `failure` with problem
- * details; a browser would come again otherwise. Items are read no faster than the client takes them; when it leaves, the stream ends.
+ * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
+ * or `failure` with problem details; a browser would come again otherwise. Items are read no faster than the client
+ * takes them; when it leaves, the stream ends.
  *
  * @example
  * ```ts

@@ -12,9 +12,9 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
 }
 
 /**
- * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or problem details (RFC 9457) with
- * the status of its code: `status`, `title`, `detail`, `code` and `details`; what went wrong inside, from 500 on, only by its code. `Retry-After`
- * stands where it may be tried again.
+ * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or
+ * problem details (RFC 9457) with the status of its code: `status`, `title`, `detail`, `code` and `details`; what went
+ * wrong inside, from 500 on, only by its code. `Retry-After` stands where it may be tried again.
  *
  * @example
  * ```ts

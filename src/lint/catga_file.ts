@@ -63,7 +63,10 @@ export class CatgaFile {
     return bare(binding.declarator.init!) as Deno.lint.CallExpression;
   }
 
-  /** Returns true if an expression is a contract of this file, or an import that looks like one: a name like `CreateOrder`. */
+  /**
+   * Returns true if an expression is a contract of this file, or an import that looks like one: a name like
+   * `CreateOrder`.
+   */
   contract(expression: Deno.lint.Node): "own" | "imported" | undefined {
     const node = bare(expression);
     if (node.type === "Identifier") {
@@ -102,7 +105,10 @@ export class CatgaFile {
     return contract === "own" || (contract === "imported" && isNamedSender(callee.object)) ? sent : undefined;
   }
 
-  /** The method of an app, a context or the `flow` of a workflow that a call calls, if what that returns is to be awaited. */
+  /**
+   * The method of an app, a context or the `flow` of a workflow that a call calls, if what that returns is to be
+   * awaited.
+   */
   awaitedMethod(call: Deno.lint.CallExpression): string | undefined {
     const sent = this.senderCall(call);
     if (sent !== undefined) return sent.method;

@@ -5,7 +5,9 @@ import { HandlerFunctions } from "./handler_functions.ts";
 import { IN_DENO, lint } from "./rule_suite.ts";
 import { isFunction, parentOf } from "./scopes.ts";
 
-/** Which of the names `here` are inside of a handler, and whether the function directly around each is one, in order. */
+/**
+ * Which of the names `here` are inside of a handler, and whether the function directly around each is one, in order.
+ */
 function handlersAround(source: string): string[] {
   const rule: Deno.lint.Rule = {
     create(context) {

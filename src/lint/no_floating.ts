@@ -1,4 +1,7 @@
-/** `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays nothing. */
+/**
+ * `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays
+ * nothing.
+ */
 import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
@@ -8,7 +11,8 @@ import { isFunction, mayAwait } from "./scopes.ts";
  * cancelled when the handler ends or the app drains, and its rejection is unhandled; a workflow does not wait for its
  * sleep. `void` before it says that this is meant.
  *
- * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look at.
+ * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look
+ * at.
  */
 export const noFloating: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {

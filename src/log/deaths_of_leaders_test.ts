@@ -1,4 +1,7 @@
-/** Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in memory. */
+/**
+ * Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in
+ * memory.
+ */
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
@@ -14,7 +17,10 @@ const ORDERS: readonly Order[] = [{ n: 0, key: "x" }, { n: 1, key: "x" }, { n: 2
 /** Ages of a dead letter at which its leader dies, in ms: its state may be stored in several steps. */
 const AGES = [0, 2, 20, 60, 120];
 
-/** Three nodes, and a dead letter of this age whose leader has just died. Calls back with the letter still to be decided. */
+/**
+ * Three nodes, and a dead letter of this age whose leader has just died. Calls back with the letter still to be
+ * decided.
+ */
 async function buried(age: number, settings: SubscriptionOptions = ONE): Promise<LogApps & { mend(): void }> {
   let mended = false;
   const apps = await LogApps.open(({ n }) => n === 0 && !mended ? fail("BROKEN", "no") : undefined);

@@ -1,4 +1,7 @@
-/** The log of one node: opens streams when they are first needed, makes them again when they were lost, and wires the parts below. */
+/**
+ * The log of one node: opens streams when they are first needed, makes them again when they were lost, and wires the
+ * parts below.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { SubscriptionHealth } from "../contract/node_info.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";

@@ -35,7 +35,10 @@ export interface LogHost {
   onNodes(listener: () => void): () => void;
   /** Resolves with true if the process at an endpoint is gone, by two bounces. */
   gone(endpoint: string): Promise<boolean>;
-  /** Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store does not answer. */
+  /**
+   * Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store
+   * does not answer.
+   */
   forgetFailure(contract: string, id: string): Promise<void>;
   /** Sends an internal command, without behaviors: to this node, or through the router. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;

@@ -1,4 +1,7 @@
-/** The positions of a log that was deleted while no process ran, and had been written faster than its sequences grow with the clock. */
+/**
+ * The positions of a log that was deleted while no process ran, and had been written faster than its sequences grow
+ * with the clock.
+ */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreater } from "@std/assert";

@@ -1,4 +1,6 @@
-/** What subscriptions cost on a nats-server: those with nothing to do, and a busy one to a node that does not handle it. */
+/**
+ * What subscriptions cost on a nats-server: those with nothing to do, and a busy one to a node that does not handle it.
+ */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals } from "@std/assert";

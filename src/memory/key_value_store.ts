@@ -202,7 +202,9 @@ interface StoredEntry {
   readonly line: Line | undefined;
 }
 
-/** Entries of one ttl, in the order in which they expire. They have one timer, for an entry alone costs 2 µs in Deno. */
+/**
+ * Entries of one ttl, in the order in which they expire. They have one timer, for an entry alone costs 2 µs in Deno.
+ */
 interface Line {
   readonly ttl: number; // ms
   readonly entries: Set<StoredEntry>;

@@ -122,7 +122,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Moves the time of day on by `ms` (0 or more) at once, as when a clock is set: {@link VirtualClock.now} is later by that, and no timer runs.
+   * Moves the time of day on by `ms` (0 or more) at once, as when a clock is set: {@link VirtualClock.now} is later by
+   * that, and no timer runs.
    */
   leap(ms: number): void {
     checkNumber("leap: ms", ms, 0, MAX_DATE, "ms");

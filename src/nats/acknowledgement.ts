@@ -73,7 +73,10 @@ interface Answer {
 const CONCURRENT = 10164;
 /** The stream, or its server, has no schedules. */
 const SCHEDULES_DISABLED = 10188;
-/** Patterns, targets, ttls and time zones of schedules, and rollups and ttls of messages, that the server does not accept. */
+/**
+ * Patterns, targets, ttls and time zones of schedules, and rollups and ttls of messages, that the server does not
+ * accept.
+ */
 const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
 
 /** A message that the stream refused: it is certainly not stored. */

@@ -1,6 +1,6 @@
 /**
- * Opens a connection that reconnects for ever, from the option `nats`: its options, its status, and the ways out of a dead
- * link that nats.js does not have. The first dial is in `first_connect.ts`.
+ * Opens a connection that reconnects for ever, from the option `nats`: its options, its status, and the ways out of a
+ * dead link that nats.js does not have. The first dial is in `first_connect.ts`.
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { isPlain, show } from "../data/checks.ts";

@@ -89,7 +89,10 @@ export class ServerClock {
     this.#settled = true;
   }
 
-  /** Returns true if its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms old. */
+  /**
+   * Returns true if its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms
+   * old.
+   */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }

@@ -1,6 +1,6 @@
 /**
- * The first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, when there is a server; and the error of a start without one, or
- * with credentials that it refuses.
+ * The first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, when there is a server; and the
+ * error of a start without one, or with credentials that it refuses.
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";

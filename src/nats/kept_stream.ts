@@ -1,8 +1,8 @@
 /**
  * A stream of Catga's: created when it does not exist, refused when its settings are wrong, and created anew when it
  * was lost, with sequences that go on growing. An operation is repeated, within limits, as long as it has certainly
- * not been done. Over 400 lines: a stream that is kept as it should be, how its settings are judged (their values: `log_stream.ts`, `bucket_stream.ts`), and what
- * goes wrong with it.
+ * not been done. Over 400 lines: a stream that is kept as it should be, how its settings are judged (their values:
+ * `log_stream.ts`, `bucket_stream.ts`), and what goes wrong with it.
  */
 import { CatgaError } from "../error.ts";
 import { backoff, delay, within } from "../ports/clock.ts";
@@ -17,8 +17,8 @@ import { tooLarge } from "./nats_error.ts";
 const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
 /**
- * How long one of several tries waits for its answer, in ms: the first one this long, each further one twice as long, up to
- * the limit. What was asked while a stream had no leader is never answered.
+ * How long one of several tries waits for its answer, in ms: the first one this long, each further one twice as long,
+ * up to the limit. What was asked while a stream had no leader is never answered.
  */
 const FIRST_TRY = 500;
 const TRY_LIMIT = 2_000;

@@ -1,7 +1,8 @@
 /**
  * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
- * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is hashed: `==` and its SHA-256,
- * because a line of the protocol has at most 4,096 bytes; then the key is stored in front of the value.
+ * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is
+ * hashed: `==` and its SHA-256, because a line of the protocol has at most 4,096 bytes; then the key is stored in front
+ * of the value.
  */
 import process from "node:process";
 import { token, untoken } from "../data/subject_token.ts";

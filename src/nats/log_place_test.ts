@@ -8,7 +8,10 @@ import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, messageFrom, toState } from "./log_place.ts";
 
-/** A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such message. */
+/**
+ * A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such
+ * message.
+ */
 function streamOf(messages: Readonly<Record<number, number>>, { created = "now", last = 0, behind = 0 } = {}) {
   const clock = new VirtualClock();
   const sequences = Object.keys(messages).map(Number);

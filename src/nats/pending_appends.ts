@@ -80,8 +80,8 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a microtask. Throws a `TypeError` for one that NATS cannot
-   * carry.
+   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a
+   * microtask. Throws a `TypeError` for one that NATS cannot carry.
    */
   send(
     receiver: AppendReceiver,

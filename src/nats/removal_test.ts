@@ -16,7 +16,10 @@ interface Answers {
   readonly erased?: readonly boolean[];
 }
 
-/** Removes a key from something that answers as a bucket's stream; the requests that it got, and the headers of the markers. */
+/**
+ * Removes a key from something that answers as a bucket's stream; the requests that it got, and the headers of the
+ * markers.
+ */
 function removeFrom({ writes, last = [], erased = [] }: Answers, removal: Partial<Removal>) {
   const answers = { writes: [...writes], last: [...last], erased: [...erased] };
   const requests: string[] = [];

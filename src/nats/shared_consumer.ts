@@ -233,7 +233,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Place at which reading goes on after an interruption, for the readers that are furthest; the others find their places themselves.
+   * Place at which reading goes on after an interruption, for the readers that are furthest; the others find their
+   * places themselves.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;

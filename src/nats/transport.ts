@@ -406,8 +406,8 @@ export class TextPublisher {
   }
 
   /**
-   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else 0. Its subjects,
-   * names and values have been checked.
+   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else
+   * 0. Its subjects, names and values have been checked.
    */
   publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
     const head = headersText(headers);

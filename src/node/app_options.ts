@@ -34,7 +34,10 @@ export interface CatgaOptions {
   network?: MemoryNetwork | undefined;
   /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
   namespace?: string | undefined;
-  /** The service that this node is a replica of, named like a namespace: one node of each service gets an event; `"app"`. */
+  /**
+   * The service that this node is a replica of, named like a namespace: one node of each service gets an event;
+   * `"app"`.
+   */
   service?: string | undefined;
   /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
   id?: string | undefined;
@@ -73,8 +76,8 @@ export interface CatgaOptions {
    */
   carry?: readonly string[] | undefined;
   /**
-   * `true` keeps the error that a handler of a durable message throws with the message, stack included, for those who may read
-   * the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
+   * `true` keeps the error that a handler of a durable message throws with the message, stack included, for those who
+   * may read the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
    */
   causes?: boolean | undefined;
   /** Destination of its log; warnings and errors to the console. */

@@ -1,4 +1,7 @@
-/** Code of the user's that never ends, in processes on NATS: their sends end, their apps drain, and then they end by themselves. */
+/**
+ * Code of the user's that never ends, in processes on NATS: their sends end, their apps drain, and then they end by
+ * themselves.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { HungLine } from "../../test/processes/hung_code.ts";

@@ -1,6 +1,6 @@
 /**
- * Every send ends by its deadline, whatever the user's code does: a table of the places where it runs, and of the ways in
- * which it does not end.
+ * Every send ends by its deadline, whatever the user's code does: a table of the places where it runs, and of the ways
+ * in which it does not end.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";

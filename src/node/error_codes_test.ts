@@ -1,6 +1,6 @@
 /**
- * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what a
- * code says of whether the handler ran is asserted here too.
+ * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what
+ * a code says of whether the handler ran is asserted here too.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";

@@ -1,7 +1,7 @@
 /**
- * Permissions that the NATS server denies this node: reported once a minute for each subject, and an error of the start when a
- * node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients choose
- * do not fill the log.
+ * Permissions that the NATS server denies this node: reported once a minute for each subject, and an error of the start
+ * when a node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients
+ * choose do not fill the log.
  */
 import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
 import { type Clock, OnceAMinute } from "../ports/clock.ts";

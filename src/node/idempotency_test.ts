@@ -1,4 +1,7 @@
-/** Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the store. */
+/**
+ * Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the
+ * store.
+ */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Behavior, catga, command, fail, query, type Result, type Schema } from "../../mod.ts";

@@ -1,4 +1,7 @@
-/** The alarms that one node can see: of its connection, the nodes that it knows, what it leads, and its breakers. It asks nobody. */
+/**
+ * The alarms that one node can see: of its connection, the nodes that it knows, what it leads, and its breakers. It
+ * asks nobody.
+ */
 import {
   type Alarm,
   alarmsOf,

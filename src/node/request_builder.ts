@@ -69,8 +69,8 @@ export class RequestBuilder {
   }
 
   /**
-   * Returns true if a send of this contract without options needs no preparation: no schema, no missing key, no id, and no
-   * strategy of the user's, which is called even when there is only one node.
+   * Returns true if a send of this contract without options needs no preparation: no schema, no missing key, no id, and
+   * no strategy of the user's, which is called even when there is only one node.
    */
   needsNothing(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;

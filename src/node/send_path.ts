@@ -87,8 +87,8 @@ export class SendPath {
   }
 
   /**
-   * Like {@link SendPath.send}, for a plain NATS client: a request that runs in this process passes `admit`, as requests of other nodes
-   * do.
+   * Like {@link SendPath.send}, for a plain NATS client: a request that runs in this process passes `admit`, as
+   * requests of other nodes do.
    */
   relay(
     contract: AnyContract,

@@ -1,4 +1,6 @@
-/** Locks, leadership and the cache as a user has them: through apps of one cluster, and in the handlers of its messages. */
+/**
+ * Locks, leadership and the cache as a user has them: through apps of one cluster, and in the handlers of its messages.
+ */
 import { assert, assertEquals, assertGreater, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import {

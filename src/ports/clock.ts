@@ -88,7 +88,10 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
-/** Like {@link Clock.soon}, for many: the callbacks of one turn run in the same later turn, so that what they send is one write. */
+/**
+ * Like {@link Clock.soon}, for many: the callbacks of one turn run in the same later turn, so that what they send is
+ * one write.
+ */
 export function together(clock: Clock): (callback: () => void) => void {
   let waiting: (() => void)[] = [];
   return (callback) => {

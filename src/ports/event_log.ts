@@ -105,8 +105,8 @@ export interface LogStream {
    */
   subjects(pattern: string): Promise<string[]>;
   /**
-   * Calls back with the last message of each subject that matches a pattern, in order, from a server that may lag behind; after a failure within,
-   * with some again. Rejects as `state`.
+   * Calls back with the last message of each subject that matches a pattern, in order, from a server that may lag
+   * behind; after a failure within, with some again. Rejects as `state`.
    */
   lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
   /**

@@ -81,8 +81,8 @@ export interface Entry {
 }
 
 /**
- * Change that {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted, expired,
- * or lost with its store.
+ * Change that {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted,
+ * expired, or lost with its store.
  */
 export type Change =
   | ({ readonly type: "put" } & Entry)

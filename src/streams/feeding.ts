@@ -1,4 +1,7 @@
-/** The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody reads any more. */
+/**
+ * The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody
+ * reads any more.
+ */
 import type { HandlerFn } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { isFailure } from "../contract/result.ts";
@@ -90,7 +93,10 @@ export async function feed(
   }
 }
 
-/** What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead may go on elsewhere. */
+/**
+ * What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead
+ * may go on elsewhere.
+ */
 function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
   const options = { retryable: true, node };
   if (reason.code === "CLOSED") {

@@ -1,8 +1,9 @@
 /**
- * Flow control (backpressure): how the items of one stream get from its handler to its reader in another process, over frames that may be lost: two
- * state machines without time. Items are numbered. The sender keeps each until the reader has consumed it, and is at
- * most a window ahead; the receiver takes the next number alone, and asks for those that it lacks. Neither has timers:
- * whoever carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
+ * Flow control (backpressure): how the items of one stream get from its handler to its reader in another process, over
+ * frames that may be lost: two state machines without time. Items are numbered. The sender keeps each until the reader
+ * has consumed it, and is at most a window ahead; the receiver takes the next number alone, and asks for those that it
+ * lacks. Neither has timers: whoever carries the frames calls {@link ItemReceiver.doubt} when frames of either
+ * direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/queues.ts";
@@ -47,8 +48,8 @@ export class ItemSender implements LineSender {
   }
 
   /**
-   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time (measured); what else a
-   * handler makes it may change until then.
+   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time
+   * (measured); what else a handler makes it may change until then.
    */
   get strings(): boolean {
     return this.#strings;

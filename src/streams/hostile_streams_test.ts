@@ -1,4 +1,6 @@
-/** What a process that reads or feeds a stream, and a handler of one, cannot do to a node: frames by hand, in memory. */
+/**
+ * What a process that reads or feeds a stream, and a handler of one, cannot do to a node: frames by hand, in memory.
+ */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import process from "node:process";
 import { describe, it } from "node:test";

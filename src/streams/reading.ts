@@ -1,4 +1,7 @@
-/** The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it breaks if its contract says how. */
+/**
+ * The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it
+ * breaks if its contract says how.
+ */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { IDLE } from "../contract/defaults.ts";
@@ -273,8 +276,8 @@ class Attempt implements ItemSink {
 }
 
 /**
- * Hands the items of a handler in this process to its reader, as they are. After a window of items it goes on in a later turn of the event loop: a
- * handler and a reader that never wait would keep that for themselves.
+ * Hands the items of a handler in this process to its reader, as they are. After a window of items it goes on in a
+ * later turn of the event loop: a handler and a reader that never wait would keep that for themselves.
  */
 class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;

@@ -19,8 +19,9 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   /** The name of its contract. */
   readonly name: string;
   /**
-   * Payload as the sender passed it; of a handled message, as the handler received it. A run of `onBatch` is one record,
-   * whose payload is the batch, an array of members with a `payload` each, despite its type; it has no `position`.
+   * Payload as the sender passed it; of a handled message, as the handler received it. A run of `onBatch` is one
+   * record, whose payload is the batch, an array of members with a `payload` each, despite its type; it has no
+   * `position`.
    */
   readonly payload: In;
   /** The id of the node that sent it, or handled it. */

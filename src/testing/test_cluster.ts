@@ -197,8 +197,9 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Moves the time of day on by `ms`, 0 or more, at once: what is scheduled until then fires, and sleeping workflows go on. Nothing else passes: no
-   * timeouts, no leases, no heartbeats, so that days take no longer than milliseconds. Rejects in real time.
+   * Moves the time of day on by `ms`, 0 or more, at once: what is scheduled until then fires, and sleeping workflows go
+   * on. Nothing else passes: no timeouts, no leases, no heartbeats, so that days take no longer than milliseconds.
+   * Rejects in real time.
    */
   leap(ms: number): Promise<void> {
     return this.#pace.leap(ms, () => this.network.log.leapt());

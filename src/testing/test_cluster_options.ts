@@ -118,8 +118,8 @@ export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "hand
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Kind of records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those of
-   * handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
+   * Kind of records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those
+   * of handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;
   /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1; 30,000. */

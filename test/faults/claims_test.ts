@@ -1,4 +1,6 @@
-/** Fault: nodes that run idempotent commands are cut off, frozen and killed, while other attempts wait on other nodes. */
+/**
+ * Fault: nodes that run idempotent commands are cut off, frozen and killed, while other attempts wait on other nodes.
+ */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
@@ -53,7 +55,10 @@ describe("an idempotent command that other attempts wait for", await requireNats
       return app;
     }));
 
-    /** Of each entry: what began it, what waits on another node, and what the router moves there from a node that is gone. */
+    /**
+     * Of each entry: what began it, what waits on another node, and what the router moves there from a node that is
+     * gone.
+     */
     const sent = new Map<string, Promise<Result<string>>[]>();
     const send = (entry: string, i: number, to: { node: string } | { route: Route }) => {
       const result = apps[i % WAITERS].send(Once, { entry }, { id: entry, timeout: 60_000, ...to });

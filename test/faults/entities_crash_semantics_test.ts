@@ -1,6 +1,6 @@
 /**
- * Fault: nodes that decide commands of one entity, and send them, are killed, paused and cut off from NATS; their clocks
- * disagree by hours.
+ * Fault: nodes that decide commands of one entity, and send them, are killed, paused and cut off from NATS; their
+ * clocks disagree by hours.
  */
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";

@@ -1,4 +1,7 @@
-/** Fault: the connection of a node is cut at every point of an append: what one command emitted is there as a whole, or not at all. */
+/**
+ * Fault: the connection of a node is cut at every point of an append: what one command emitted is there as a whole, or
+ * not at all.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, entity, type Result } from "../../mod.ts";

@@ -1,4 +1,7 @@
-/** Fault: the stream of entities comes back from an older copy, or without its tail: what was lost is not decided on, and no node goes on with it. */
+/**
+ * Fault: the stream of entities comes back from an older copy, or without its tail: what was lost is not decided on,
+ * and no node goes on with it.
+ */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { cp, mkdtemp, rm } from "node:fs/promises";

@@ -1,4 +1,7 @@
-/** Fault: restarts after which a server has forgotten the ttl of entries: no read or watch returns them, and they are removed from the store. */
+/**
+ * Fault: restarts after which a server has forgotten the ttl of entries: no read or watch returns them, and they are
+ * removed from the store.
+ */
 import { headers } from "@nats-io/transport-node";
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";

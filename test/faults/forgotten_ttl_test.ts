@@ -1,6 +1,6 @@
 /**
- * Fault: restarts in which nats-server loses ttls (`support/forgetful_server.ts`). Entries of shared state that were deleted
- * or had expired come back, and block nothing.
+ * Fault: restarts in which nats-server loses ttls (`support/forgetful_server.ts`). Entries of shared state that were
+ * deleted or had expired come back, and block nothing.
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { before, describe, it } from "node:test";

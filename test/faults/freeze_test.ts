@@ -18,8 +18,8 @@ describe("SIGSTOP, and SIGCONT three seconds later", await requireNatsServer(), 
       `queries go to another node, commands wait, new requests go elsewhere, and nothing runs late: ${victim}`,
       { timeout: 300_000 },
       async () => {
-        // Promise: queries of a silent node go to another one after 500 ms; commands wait for it, and end at their deadline
-        // with OUTCOME_UNKNOWN; new requests avoid it; what reaches it late is refused, not run.
+        // Promise: queries of a silent node go to another one after 500 ms; commands wait for it, and end at their
+        // deadline with OUTCOME_UNKNOWN; new requests avoid it; what reaches it late is refused, not run.
         const others = ["b2", "d2"];
         await using cluster = await FaultCluster.open({ nodes: [victim, ...others] });
         const { caller, sends, log } = cluster;

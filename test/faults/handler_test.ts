@@ -1,4 +1,6 @@
-/** Fault: handlers that never return, throw, or answer what cannot be sent, and payloads that cannot. Each fails alone. */
+/**
+ * Fault: handlers that never return, throw, or answer what cannot be sent, and payloads that cannot. Each fails alone.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";

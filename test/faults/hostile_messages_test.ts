@@ -18,13 +18,14 @@ describe("hostile messages", await requireNatsServer(), () => {
     it(`${MESSAGES} of them, ${ROUNDS} times, change neither memory, subscriptions nor answers: ${id}`, {
       timeout: 300_000,
     }, async () => {
-      // Promise: a malformed message is dropped; what is kept of senders, forged ones included, is bounded; the node answers
-      // as before, and nothing in it is subscribed to more than before.
+      // Promise: a malformed message is dropped; what is kept of senders, forged ones included, is bounded; the node
+      // answers as before, and nothing in it is subscribed to more than before.
       await using server = await startNatsServer({ config: SYSTEM_ACCOUNT });
       await using cluster = await FaultCluster.open({ url: server.url.replace("//", "//app:app@"), nodes: [id] });
       const { caller, sends } = cluster;
       const { endpoint } = cluster.node(id);
-      // a valid plain call would run a handler; those of this node hang and burn on request, so one contract stands for all
+      // a valid plain call would run a handler; those of this node hang and burn on request, so one contract stands for
+      // all
       const all = async () => await subscriptions(server, `catga ${id}`);
       const subjects = (await all()).filter((subject) => !subject.includes(".call.") || subject.endsWith(".call.Who"));
       const subscribed = (await all()).length;
@@ -32,7 +33,8 @@ describe("hostile messages", await requireNatsServer(), () => {
       const hostile = await connect({ servers: server.url, user: "app", pass: "app" });
       const random = seededRandom(3);
       let senders = 0;
-      // a client that uses the name of a live process is trusted: the senders of frames are not authenticated (docs/security.md)
+      // a client that uses the name of a live process is trusted: the senders of frames are not authenticated
+      // (docs/security.md)
       const end = () => {
         const ends = [
           `forged.${senders++}`,

@@ -1,4 +1,7 @@
-/** Fault: of the nodes that handle an idempotent command one is killed, one is frozen for longer than its lease, one cut off. */
+/**
+ * Fault: of the nodes that handle an idempotent command one is killed, one is frozen for longer than its lease, one cut
+ * off.
+ */
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";

@@ -16,12 +16,15 @@ describe("SIGKILL under load", await requireNatsServer(), () => {
     "loses no command, runs none twice, and every caller gets a correct result soon",
     { timeout: 300_000 },
     async () => {
-      // Promise: of what a killed node had in hand, commands end with OUTCOME_UNKNOWN within 250 ms in the median and 500 ms
-      // at worst, and never run again; queries, and what had not been delivered, run on another node.
+      // Promise: of what a killed node had in hand, commands end with OUTCOME_UNKNOWN within 250 ms in the median and
+      // 500 ms at worst, and never run again; queries, and what had not been delivered, run on another node.
       await using cluster = await FaultCluster.open({ nodes: ["d1", "b1", "b2"] });
       const { caller, sends } = cluster;
       await using standstill = await Standstill.watch([cluster.url]);
-      /** Kills a node and starts it again; how long after that commands that it had in hand ended, and how long nothing ran. */
+      /**
+       * Kills a node and starts it again; how long after that commands that it had in hand ended, and how long nothing
+       * ran.
+       */
       const killed = async (victim: string) => {
         const load = new Load(192, (i) => {
           if (i % 3 === 0) return sends.send(caller, Read, 50);

@@ -1,6 +1,6 @@
 /**
- * Fault: of eight processes that share three locks, the holder of one is frozen for longer than its ttl, killed, or cut off
- * from NATS. `CATGA_FAULT_SECONDS=60` does it for longer.
+ * Fault: of eight processes that share three locks, the holder of one is frozen for longer than its ttl, killed, or cut
+ * off from NATS. `CATGA_FAULT_SECONDS=60` does it for longer.
  */
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";

@@ -1,4 +1,7 @@
-/** Fault: processes are killed while they handle batches of the log: the node that handles one, the leader that handed it out. */
+/**
+ * Fault: processes are killed while they handle batches of the log: the node that handles one, the leader that handed
+ * it out.
+ */
 import { assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";

@@ -1,6 +1,6 @@
 /**
- * Fault: nodes of the log are killed, paused for longer than their lease, or cut off from NATS for as long, while they lead and while
- * they do not; their clocks disagree by hours. Each promise of docs/log.md is asked for.
+ * Fault: nodes of the log are killed, paused for longer than their lease, or cut off from NATS for as long, while they
+ * lead and while they do not; their clocks disagree by hours. Each promise of docs/log.md is asked for.
  */
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { describe, it } from "node:test";

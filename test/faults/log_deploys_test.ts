@@ -1,4 +1,7 @@
-/** Fault: rolling deploys of services that handle the log: renamed subscriptions, new schemas, and events that only the new version knows. */
+/**
+ * Fault: rolling deploys of services that handle the log: renamed subscriptions, new schemas, and events that only the
+ * new version knows.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";

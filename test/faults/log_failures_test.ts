@@ -1,4 +1,7 @@
-/** Fault: handlers of the log that fail: long retries, dead letters and those behind them, and attempts that survive a leader's death. */
+/**
+ * Fault: handlers of the log that fail: long retries, dead letters and those behind them, and attempts that survive a
+ * leader's death.
+ */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer } from "../../tools/nats_server.ts";

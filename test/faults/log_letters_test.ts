@@ -72,7 +72,10 @@ describe("a dead letter whose leader is killed", await requireNatsServer(), () =
   });
 });
 
-/** Publishes messages that are dead letters until they are mended, and then wait for a gate. Resolves as soon as they are dead. */
+/**
+ * Publishes messages that are dead letters until they are mended, and then wait for a gate. Resolves as soon as they
+ * are dead.
+ */
 async function fatal(cluster: LogCluster, count: number): Promise<[leader: string, entries: string[]]> {
   await cluster.publish("Happened", { entry: "before", key: "before" });
   await cluster.settled();

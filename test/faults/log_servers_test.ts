@@ -1,4 +1,7 @@
-/** Fault: the server of the log is restarted, with and without its store; the log is deleted, cut short, or brought back from a copy. */
+/**
+ * Fault: the server of the log is restarted, with and without its store; the log is deleted, cut short, or brought back
+ * from a copy.
+ */
 import { assert, assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { cp, rm } from "node:fs/promises";
 import { describe, it } from "node:test";

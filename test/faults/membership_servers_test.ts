@@ -261,8 +261,8 @@ async function acquainted(all: readonly Observed[]): Promise<void> {
 }
 
 /**
- * The joins and leaves that a node has seen; none when the machine stood still meanwhile: a process or a server that does
- * answers no ping, so that a node is taken for gone, and comes back with its answer.
+ * The joins and leaves that a node has seen; none when the machine stood still meanwhile: a process or a server that
+ * does answers no ping, so that a node is taken for gone, and comes back with its answer.
  */
 function movesOf(node: Observed, still: Standstill): string[] {
   return still.ms < 250 ? node.moves() : [];

@@ -1,4 +1,7 @@
-/** Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected to. */
+/**
+ * Fault: of three NATS servers one dies: the leader of the membership's records, or the one that a node is connected
+ * to.
+ */
 import { assertEquals } from "@std/assert";
 import { after, afterEach, before, describe, it } from "node:test";
 import { type NatsCluster, requireNatsServer, startNatsCluster } from "../../tools/nats_server.ts";

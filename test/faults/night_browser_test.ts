@@ -1,7 +1,7 @@
 /**
- * A bad night, in a real browser: five faults of a cluster of processes on three NATS servers. Each is named by an alarm within 5 s, in plain
- * words, with its cause a click away, and the alarm is gone within 5 s of the cure. With `CATGA_PICTURES=docs/pictures` it makes the
- * pictures of the docs.
+ * A bad night, in a real browser: five faults of a cluster of processes on three NATS servers. Each is named by an
+ * alarm within 5 s, in plain words, with its cause a click away, and the alarm is gone within 5 s of the cure. With
+ * `CATGA_PICTURES=docs/pictures` it makes the pictures of the docs.
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals } from "@std/assert";
@@ -26,7 +26,10 @@ const chromium = inBun ? { missing: "tested in Deno" } : await findChromium();
 const { skip: noServer } = await requireNatsServer();
 const skip = "missing" in chromium ? chromium.missing : noServer;
 
-/** How long a test waits for an alarm, and for its end, in ms: it prints how soon they came, 0.1 to 3 s where nothing else runs. */
+/**
+ * How long a test waits for an alarm, and for its end, in ms: it prints how soon they came, 0.1 to 3 s where nothing
+ * else runs.
+ */
 const LIMIT = 60_000;
 
 describe("a bad night", { skip, timeout: 400_000 }, () => {

@@ -1,6 +1,6 @@
 /**
- * Node processes that are killed, drained or frozen: that they leave the views of the others, and what callers see. How soon is
- * tested on virtual time (`failure_detector_test.ts`, `membership_faults_test.ts`), and printed here.
+ * Node processes that are killed, drained or frozen: that they leave the views of the others, and what callers see. How
+ * soon is tested on virtual time (`failure_detector_test.ts`, `membership_faults_test.ts`), and printed here.
  */
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";

@@ -16,8 +16,8 @@ describe("overload", await requireNatsServer(), () => {
   for (const node of ["d1", "b1"]) {
     for (const [what, contract, ms] of [["async", Slow, 20], ["CPU-bound", Burn, 8]] as const) {
       it(`ten times the capacity of ${what} handlers: ${node}`, { timeout: 300_000 }, async () => {
-        // Promise: a node that has too much to do stays at its full pace, says OVERLOADED at once to what it cannot do in
-        // time, keeps no more in memory than that, and goes on to answer pings.
+        // Promise: a node that has too much to do stays at its full pace, says OVERLOADED at once to what it cannot do
+        // in time, keeps no more in memory than that, and goes on to answer pings.
         await using cluster = await FaultCluster.open({ nodes: [node], node: { concurrency: CONCURRENCY } });
         const { caller, sends } = cluster;
         const options = { timeout: TIMEOUT, retries: 0 };
@@ -66,8 +66,8 @@ describe("overload", await requireNatsServer(), () => {
 });
 
 /**
- * Ten times what the node can do, for some seconds: what came of it, how many a second were done meanwhile, and by how many
- * MB the most memory that it had has grown.
+ * Ten times what the node can do, for some seconds: what came of it, how many a second were done meanwhile, and by how
+ * many MB the most memory that it had has grown.
  */
 async function overload(send: () => Promise<Required<Sent>>, peak: () => Promise<number>) {
   const pace = await paceOf(send);

@@ -1,4 +1,6 @@
-/** Fault: a client is stopped (SIGSTOP) while it waits for answers, and goes on (SIGCONT) when their time is long over. */
+/**
+ * Fault: a client is stopped (SIGSTOP) while it waits for answers, and goes on (SIGCONT) when their time is long over.
+ */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";

@@ -1,7 +1,7 @@
 /**
- * Fault: links are cut, links and processes frozen and processes killed exactly when they take, renew and give away what
- * they hold in the store: before the write, after it, before its acknowledgement and after that; and a cut at every offset of
- * a claim's life.
+ * Fault: links are cut, links and processes frozen and processes killed exactly when they take, renew and give away
+ * what they hold in the store: before the write, after it, before its acknowledgement and after that; and a cut at
+ * every offset of a claim's life.
  */
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";

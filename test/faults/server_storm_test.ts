@@ -1,6 +1,7 @@
 /**
- * Fault: a nats-server is stopped in sequences of SIGTERM, SIGKILL and lame duck, under locks whose holders are killed. The
- * sequences that made entries live for ever come first, the others by seed. `CATGA_FAULT_SECONDS=60` does it for longer.
+ * Fault: a nats-server is stopped in sequences of SIGTERM, SIGKILL and lame duck, under locks whose holders are killed.
+ * The sequences that made entries live for ever come first, the others by seed. `CATGA_FAULT_SECONDS=60` does it for
+ * longer.
  */
 import { assertEquals, assertGreater } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";

@@ -1,6 +1,7 @@
 /**
- * Fault: of three NATS servers one after the other is killed, stopped twice in a row, frozen, and replaced by one with an
- * empty store, under a load of commands and queries, and of locks. Then by seed; `CATGA_FAULT_SECONDS=60` does it for longer.
+ * Fault: of three NATS servers one after the other is killed, stopped twice in a row, frozen, and replaced by one with
+ * an empty store, under a load of commands and queries, and of locks. Then by seed; `CATGA_FAULT_SECONDS=60` does it
+ * for longer.
  */
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
@@ -34,7 +35,8 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
     "no command is lost or runs twice, no lock is held twice, and everything works again",
     { timeout: 300_000 },
     async () => {
-      // Promise: with three servers and three replicas the loss of one costs an election, and what was in its connections.
+      // Promise: with three servers and three replicas the loss of one costs an election, and what was in its
+      // connections.
       await using nats = await ServerTrio.open();
       const shared = { replicas: 3, namespace: "trio" };
       await using cluster = await FaultCluster.open({

@@ -1,4 +1,7 @@
-/** Faults: nodes that feed streams are killed at random items, connections are cut, readers sleep, and thousands of streams are opened and broken. */
+/**
+ * Faults: nodes that feed streams are killed at random items, connections are cut, readers sleep, and thousands of
+ * streams are opened and broken.
+ */
 import process from "node:process";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
@@ -13,7 +16,9 @@ import { QUIET } from "../support/quiet.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";
 
 const slow = { timeout: 300_000 };
-/** With `CATGA_STREAM_SCALE=4`, which is what a release is tried with: 20 kills, and readers that sleep for a minute. */
+/**
+ * With `CATGA_STREAM_SCALE=4`, which is what a release is tried with: 20 kills, and readers that sleep for a minute.
+ */
 const SCALE = Number(process.env.CATGA_STREAM_SCALE ?? 1);
 const KILLS = 5 * SCALE;
 const ASLEEP = 15_000 * SCALE;

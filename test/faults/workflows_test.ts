@@ -1,4 +1,7 @@
-/** Fault: runs of a workflow in processes of Deno and Bun that are killed, frozen, cut off and replaced, and servers that restart. */
+/**
+ * Fault: runs of a workflow in processes of Deno and Bun that are killed, frozen, cut off and replaced, and servers
+ * that restart.
+ */
 import { assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "node:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -12,8 +15,8 @@ import { chances } from "../support/chances.ts";
 import { type Checked, FlowCluster, type FlowSums } from "../support/flow_cluster.ts";
 
 /**
- * How many runs, and how many faults of each kind: with `CATGA_FLOW_SCALE=8`, which is what a release is tried with, 3,200 runs under 64 kills,
- * 24 freezes and 16 cuts.
+ * How many runs, and how many faults of each kind: with `CATGA_FLOW_SCALE=8`, which is what a release is tried with,
+ * 3,200 runs under 64 kills, 24 freezes and 16 cuts.
  */
 const SCALE = Number(process.env.CATGA_FLOW_SCALE ?? 1);
 const RUNS = SCALE > 1 ? 400 * SCALE : 120;
@@ -32,7 +35,10 @@ async function checked(cluster: FlowCluster): Promise<Pick<Checked, "stands" | "
   return checked;
 }
 
-/** Runs stand no longer than they may, in one of three storms: what holds them up does so in each, and other work delays some. */
+/**
+ * Runs stand no longer than they may, in one of three storms: what holds them up does so in each, and other work delays
+ * some.
+ */
 async function assertSwift(storm: () => ReturnType<typeof checked>): Promise<FlowSums> {
   const { stands, sums } = await chances(SCALE > 1 ? 0 : 2, storm, ({ stands }) => stands.length === 0);
   assertEquals(stands.slice(0, 10), []);

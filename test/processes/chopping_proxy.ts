@@ -5,7 +5,10 @@ import { connect, createServer, type Socket } from "node:net";
 export interface ChoppingProxy {
   /** `nats://127.0.0.1:<port>`. */
   readonly url: string;
-  /** Breaks all connections when this many bytes more have passed to the server, or back from it; the byte behind does not pass. */
+  /**
+   * Breaks all connections when this many bytes more have passed to the server, or back from it; the byte behind does
+   * not pass.
+   */
   cutAfter(way: "there" | "back", bytes: number): void;
   /** Takes back a cut that has not come to pass. */
   restore(): void;

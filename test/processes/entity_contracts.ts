@@ -36,7 +36,10 @@ export function withEntry({ count, check }: LedgerState, { entry }: { readonly e
   for (let i = 0; i < entry.length; i++) next = (next * 31 + entry.charCodeAt(i)) | 0;
   return { count: count + 1, check: next };
 }
-/** Adds an entry, and returns its number. One that asks to be refused is, while the entity has an even number of entries. */
+/**
+ * Adds an entry, and returns its number. One that asks to be refused is, while the entity has an even number of
+ * entries.
+ */
 export const Add = command<{ id: string; entry: string; refused: boolean }, number, "REFUSED">("Add", {
   key: ({ id }) => id,
 });

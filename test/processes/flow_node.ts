@@ -48,7 +48,9 @@ export const Do = command<{ run: string; step: string }, string>("Do", { idempot
 export const Undo = command<{ run: string; step: string }, void>("Undo", { idempotent: true, timeout: 2_000 });
 /** Has a node start a run. */
 export const Begin = command<{ run: string; input: StormInput }, void>("Begin", { idempotent: true, timeout: 2_000 });
-/** The workflow: two steps, two at once, a sleep, a wait, a child, and an end; one that fails has a step under way then. */
+/**
+ * The workflow: two steps, two at once, a sleep, a wait, a child, and an end; one that fails has a step under way then.
+ */
 export const Storm: Workflow<StormInput, { said: string; version: number }, "NO"> = workflow("Storm");
 export const Said = Storm.signal<string>("Said");
 /** Its child: one step, which is taken back if the child fails. */

@@ -1,6 +1,6 @@
 /**
- * A client and a shop of one process whose schemas, behaviors, handlers and loads never end. Sends to each of them, with a
- * deadline of half a second; then both apps drain.
+ * A client and a shop of one process whose schemas, behaviors, handlers and loads never end. Sends to each of them,
+ * with a deadline of half a second; then both apps drain.
  *
  *   … test/processes/hung_code.ts <nats url>
  *

@@ -1,6 +1,6 @@
 /**
- * Recognises, in the bytes between a client and a nats-server, the writes by which a node takes, renews and gives away what
- * it holds in the store, and their acknowledgements: so that a fault can be aligned to them.
+ * Recognises, in the bytes between a client and a nats-server, the writes by which a node takes, renews and gives away
+ * what it holds in the store, and their acknowledgements: so that a fault can be aligned to them.
  *
  * @module
  */

@@ -63,12 +63,17 @@ export type LockLine =
   /** It was not allowed to run since then. */
   | { readonly event: "stall"; readonly at: number; readonly from: number };
 
-/** What it tells the resource: that it waits for a lock, or what it writes, which is answered with `true` or `false`. */
+/**
+ * What it tells the resource: that it waits for a lock, or what it writes, which is answered with `true` or `false`.
+ */
 export type ResourceLine =
   | { readonly want: string; readonly id: string }
   | { readonly key: string; readonly id: string; readonly token: number };
 
-/** A process that did not run for so long has not looked at anything meanwhile, in ms: less than half of a lock's margin. */
+/**
+ * A process that did not run for so long has not looked at anything meanwhile, in ms: less than half of a lock's
+ * margin.
+ */
 export const STALL = 300;
 const TICK = 50; // ms
 

@@ -9,8 +9,8 @@ export function logFile(folder: string): string {
 }
 
 /**
- * Opens it for appending. Each line is one write with `O_APPEND`: lines of several processes do not mix, and stand in the order in which
- * they were written. They stay when the process is killed.
+ * Opens it for appending. Each line is one write with `O_APPEND`: lines of several processes do not mix, and stand in
+ * the order in which they were written. They stay when the process is killed.
  */
 export function openLogFile(folder: string): (line: LogLine) => void {
   const file = openSync(logFile(folder), "a");

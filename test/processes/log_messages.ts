@@ -1,6 +1,7 @@
 /**
- * The messages of the log that the tests with real processes publish and handle, and the lines that these processes write. All of a test
- * append to one file, so that the order of its lines is the order in which things happened, whatever the clocks say.
+ * The messages of the log that the tests with real processes publish and handle, and the lines that these processes
+ * write. All of a test append to one file, so that the order of its lines is the order in which things happened,
+ * whatever the clocks say.
  *
  * @module
  */
@@ -26,7 +27,10 @@ export type Deed = DeedOf & {
 type DeedOf =
   /** It takes so long, in ms, unless its signal aborts. */
   | { readonly how: "slow"; readonly ms: number }
-  /** It fails in its first attempts, so many of them; or until a file is in the folder of the test. Then it waits for the file `gate`. */
+  /**
+   * It fails in its first attempts, so many of them; or until a file is in the folder of the test. Then it waits for
+   * the file `gate`.
+   */
   | {
     readonly how: "fail";
     readonly times: number;

@@ -3,8 +3,8 @@
  *
  *   … test/processes/log_node.ts <nats url>[,<nats url>…] <id> '<options as JSON>'
  *
- * Writes each run to the file of its test before it begins and before it answers, see `log_messages.ts`. Of several servers it takes the
- * first that is there.
+ * Writes each run to the file of its test before it begins and before it answers, see `log_messages.ts`. Of several
+ * servers it takes the first that is there.
  *
  * @module
  */

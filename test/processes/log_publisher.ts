@@ -3,8 +3,8 @@
  *
  *   … test/processes/log_publisher.ts <nats url>[,<nats url>…] <id> '<options as JSON>'
  *
- * Writes each intent, and what came of it, to the file of its test, see `log_messages.ts`. It publishes `count` messages, or until SIGTERM;
- * then it waits for what is under way, prints `{"event":"done",…}`, and ends.
+ * Writes each intent, and what came of it, to the file of its test, see `log_messages.ts`. It publishes `count`
+ * messages, or until SIGTERM; then it waits for what is under way, prints `{"event":"done",…}`, and ends.
  *
  * @module
  */

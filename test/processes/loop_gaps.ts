@@ -1,6 +1,6 @@
 /**
- * The gaps of an event loop, as its own process sees them: times in which it did nothing, because the process was paused
- * or starved, or because something kept its only thread busy.
+ * The gaps of an event loop, as its own process sees them: times in which it did nothing, because the process was
+ * paused or starved, or because something kept its only thread busy.
  *
  * @module
  */

@@ -3,8 +3,8 @@
  *
  *   … test/processes/many_apps.ts alone|network|<nats url> <how many> [stay <name>]
  *
- * `alone`: each in memory by itself; `network`: on one MemoryNetwork. With `stay` they are not drained, and their ids begin with `name`. Prints a line of
- * JSON at each step.
+ * `alone`: each in memory by itself; `network`: on one MemoryNetwork. With `stay` they are not drained, and their ids
+ * begin with `name`. Prints a line of JSON at each step.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A load of commands, queries, events and broadcasts that writes down what was acknowledged, so that it can be looked up
- * afterwards in what the nodes wrote down when they ran it.
+ * A load of commands, queries, events and broadcasts that writes down what was acknowledged, so that it can be looked
+ * up afterwards in what the nodes wrote down when they ran it.
  *
  * @module
  */

@@ -3,8 +3,8 @@
  *
  *   … test/processes/night_node.ts <nats urls> <payments | mails | shop>
  *
- * `payments` handles `bank.Charge`, `mails` the events of orders; `shop` places some orders each second. Obeys lines of standard input. Ends at
- * SIGTERM.
+ * `payments` handles `bank.Charge`, `mails` the events of orders; `shop` places some orders each second. Obeys lines of
+ * standard input. Ends at SIGTERM.
  *
  * @module
  */

@@ -44,8 +44,8 @@ export const StartLoad = command<void, string>("StartLoad");
 export const StopLoad = command<void, LoadReport>("StopLoad");
 
 /**
- * An answer of 2 MB, one that refers to itself, a function, none at all because it throws. `bigint` spoils the answer of an earlier
- * version, which reads JSON only.
+ * An answer of 2 MB, one that refers to itself, a function, none at all because it throws. `bigint` spoils the answer
+ * of an earlier version, which reads JSON only.
  */
 export type Spoilt = "too large" | "cycle" | "function" | "bigint" | "throw";
 

@@ -1,5 +1,6 @@
 /**
- * Test nodes, and other programs, as child processes in either runtime: started, watched, signalled by pid, and stopped.
+ * Test nodes, and other programs, as child processes in either runtime: started, watched, signalled by pid, and
+ * stopped.
  *
  * @module
  */

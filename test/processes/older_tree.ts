@@ -1,6 +1,6 @@
 /**
- * The sources of an earlier commit, laid out in a folder of their own, so that its programs can run beside those of this
- * tree.
+ * The sources of an earlier commit, laid out in a folder of their own, so that its programs can run beside those of
+ * this tree.
  *
  * @module
  */

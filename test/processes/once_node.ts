@@ -34,7 +34,10 @@ export type OnceLine =
 
 /** Takes `takes` ms, or up to {@link LONGEST}; answers with the name of its run. Its id is its entry. */
 export const Once = command<{ entry: string }, string>("Once", { idempotent: true, timeout: 20_000 });
-/** Has a process send {@link Once} for these entries, each so many times, all at once; again after a failure that says so. */
+/**
+ * Has a process send {@link Once} for these entries, each so many times, all at once; again after a failure that says
+ * so.
+ */
 export const SendOnce = command<{ entries: string[]; times: number }, OnceReport>("SendOnce", { timeout: 280_000 });
 
 /** What came of a {@link SendOnce}. */

@@ -3,8 +3,8 @@
  *
  *   … test/processes/paused_client.ts <nats url> <node> <count>
  *
- * Sends to that node `count` queries that are answered after {@link ANSWERED} ms, and as many that never are, all with a
- * timeout of {@link TIMEOUT} ms; prints a line when it has sent them, and one with what came of them.
+ * Sends to that node `count` queries that are answered after {@link ANSWERED} ms, and as many that never are, all with
+ * a timeout of {@link TIMEOUT} ms; prints a line when it has sent them, and one with what came of them.
  *
  * @module
  */

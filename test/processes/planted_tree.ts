@@ -1,6 +1,6 @@
 /**
- * A copy of this tree with a bug planted in the library, so that its programs run with the bug, and a checker has to find it.
- * (A bug outside of the library is an option of the program: see `plants.ts`.)
+ * A copy of this tree with a bug planted in the library, so that its programs run with the bug, and a checker has to
+ * find it. (A bug outside of the library is an option of the program: see `plants.ts`.)
  *
  * @module
  */
@@ -20,23 +20,26 @@ interface Change {
 /**
  * - `forever`: an entry is believed for as long as it stands in the store, whatever its ttl was.
  * - `bounce`: a claim is freed when its holder's connection has bounced once, without waiting for more.
- * - `log-twice`: a group that is repeated is stored again. `log-open`: what the leader had in hand is forgotten at a takeover.
- *   `log-position`: the position never moves. `log-order`: messages of one key are handed out at once. `log-stale`: whoever led is obeyed.
- *   `log-dead`: later messages pass a dead letter of their key by. `log-loss`: a log that lost messages is not reported.
- *   `log-attempts`: attempts are never counted.
- * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is known, and the stream is not looked
- *   through for one. `entity-confirm`: a failure is that of what the node knew. `entity-ended`: a node that was cut off applies what another one
- *   has refused meanwhile. `entity-epoch`: what is in memory counts whatever became of the store.
- * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is brought to. `flow-stored`: a
- *   step begins before what it follows is stored. `flow-parallel`: a run undoes before its parallel steps have ended. `flow-order`: the first step
- *   is undone first. `flow-schedule`: a sleep has no schedule. `flow-lease`: a lease that was used is not renewed. `flow-over`: a run
- *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled
- *   run does not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
+ * - `log-twice`: a group that is repeated is stored again. `log-open`: what the leader had in hand is forgotten at a
+ *   takeover. `log-position`: the position never moves. `log-order`: messages of one key are handed out at once.
+ *   `log-stale`: whoever led is obeyed. `log-dead`: later messages pass a dead letter of their key by. `log-loss`: a
+ *   log that lost messages is not reported. `log-attempts`: attempts are never counted.
+ * - `entity-expect`: what a command emits is stored whatever came before it. `entity-record`: no command is known, and
+ *   the stream is not looked through for one. `entity-confirm`: a failure is that of what the node knew.
+ *   `entity-ended`: a node that was cut off applies what another one has refused meanwhile. `entity-epoch`: what is in
+ *   memory counts whatever became of the store.
+ * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is
+ *   brought to. `flow-stored`: a step begins before what it follows is stored. `flow-parallel`: a run undoes before its
+ *   parallel steps have ended. `flow-order`: the first step is undone first. `flow-schedule`: a sleep has no schedule.
+ *   `flow-lease`: a lease that was used is not renewed. `flow-over`: a run that is driven is taken for one that is
+ *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
+ *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  *   `flow-end`: a run fails before what its last step gave is stored.
- * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two contents. `commit-replay`: a letter
- *   runs before the commit that says so. `commit-behind`: messages behind a parked one run. `commit-node`: all that ran at a node that ended has
- *   had an attempt. `commit-join`: what runs at a node runs again. `batch-join`: what runs in a batch in front of
- *   another of its key is taken for done. `batch-again`: a message of a batch runs before one of its key that failed.
+ * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
+ *   contents. `commit-replay`: a letter runs before the commit that says so. `commit-behind`: messages behind a parked
+ *   one run. `commit-node`: all that ran at a node that ended has had an attempt. `commit-join`: what runs at a node
+ *   runs again. `batch-join`: what runs in a batch in front of another of its key is taken for done. `batch-again`: a
+ *   message of a batch runs before one of its key that failed.
  */
 const PLANTS = {
   "flow-expect": [{

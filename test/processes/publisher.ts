@@ -3,10 +3,11 @@
  *
  *   deno run -A test/processes/publisher.ts URL HOW [node|deno]
  *
- * HOW: `exit`, by `process.exit` right after the last; `drain`, by itself after a drain; `drain-exit`, by `process.exit`
- * after one; `using`, by itself at the end of an `await using`; `turns`, one event a turn of the event loop, then as
- * `drain-exit`; `handlers`, published by handlers that run while it drains, then as `drain-exit`; `given`, like
- * `drain-exit` over a connection that it opened itself. The last word is the client of NATS; that of the runtime.
+ * HOW: `exit`, by `process.exit` right after the last; `drain`, by itself after a drain; `drain-exit`, by
+ * `process.exit` after one; `using`, by itself at the end of an `await using`; `turns`, one event a turn of the event
+ * loop, then as `drain-exit`; `handlers`, published by handlers that run while it drains, then as `drain-exit`;
+ * `given`, like `drain-exit` over a connection that it opened itself. The last word is the client of NATS; that of the
+ * runtime.
  */
 import { writeSync } from "node:fs";
 import process from "node:process";

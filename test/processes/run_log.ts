@@ -1,6 +1,6 @@
 /**
- * What test nodes wrote down: which commands ran where (`<id>.runs`), and which were acknowledged (`<id>.acks`). It stands
- * when the process that wrote it is killed.
+ * What test nodes wrote down: which commands ran where (`<id>.runs`), and which were acknowledged (`<id>.acks`). It
+ * stands when the process that wrote it is killed.
  *
  * @module
  */

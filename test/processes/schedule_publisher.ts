@@ -1,5 +1,6 @@
 /**
- * A process that schedules messages, for tests: its wall clock may be wrong, and it may be busy while it asks for the server's time.
+ * A process that schedules messages, for tests: its wall clock may be wrong, and it may be busy while it asks for the
+ * server's time.
  *
  *   … test/processes/schedule_publisher.ts <nats url> '<options as JSON>'
  *
@@ -17,7 +18,9 @@ export interface SchedulePublisherOptions {
   readonly skew?: Skew;
   /** How long each turn of its event loop takes while it opens the log, in ms; 0. */
   readonly busy?: number;
-  /** When each of its messages is due, in ms from the call, and whether that is a date; their numbers are their places. */
+  /**
+   * When each of its messages is due, in ms from the call, and whether that is a date; their numbers are their places.
+   */
   readonly schedules: readonly { readonly after: number; readonly date: boolean }[];
 }
 

@@ -1,6 +1,7 @@
 /**
- * Faults for a nats-server, drawn from a seed: it is stopped in sequences of SIGTERM, SIGKILL and lame duck, frozen, and
- * its store is lost. What one stop leaves behind shows at the next: an entry with a ttl lived for ever on nats-server
+ * Faults for a nats-server, drawn from a seed: it is stopped in sequences of SIGTERM, SIGKILL and lame duck, frozen,
+ * and its store is lost. What one stop leaves behind shows at the next: an entry with a ttl lived for ever on
+ * nats-server
  * 2.15.1 that was stopped by SIGTERM, started, killed and started again. Shared by the soak and the fault suite.
  *
  * @module
@@ -9,7 +10,9 @@ import { rmSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { type NatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
-/** How a server is stopped; a lame duck sends its clients away first, and is killed when it takes longer than a while. */
+/**
+ * How a server is stopped; a lame duck sends its clients away first, and is killed when it takes longer than a while.
+ */
 export type Stop = "SIGTERM" | "SIGKILL" | "lame duck";
 
 /** One thing that is done to a server. */

@@ -1,6 +1,7 @@
 /**
- * A wall clock that is wrong, in a process of its own: the machines of a cluster do not agree on the time. Everything in
- * the process that asks for the time is given the wrong one, but for {@link trueNow}, by which tests note what happened.
+ * A wall clock that is wrong, in a process of its own: the machines of a cluster do not agree on the time. Everything
+ * in the process that asks for the time is given the wrong one, but for {@link trueNow}, by which tests note what
+ * happened.
  *
  * @module
  */

@@ -1,4 +1,6 @@
-/** A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored, also at what passes on it. */
+/**
+ * A TCP proxy for tests: a link that can be cut, half-closed, frozen, delayed and restored, also at what passes on it.
+ */
 import { connect, createServer, type Socket } from "node:net";
 import { type KvWrite, type Moment, PhaseReader, ProtocolReader } from "./kv_phases.ts";
 
@@ -22,8 +24,8 @@ export interface TcpProxy extends AsyncDisposable {
   /** Ends {@link TcpProxy.cut} and {@link TcpProxy.freeze}; what a frozen link held back is delivered. */
   restore(): void;
   /**
-   * Called with each write to a bucket of the node behind the link, at each of its moments, and may cut or freeze the link:
-   * then what has not passed does not pass, or waits. Only of a proxy with a `node`.
+   * Called with each write to a bucket of the node behind the link, at each of its moments, and may cut or freeze the
+   * link: then what has not passed does not pass, or waits. Only of a proxy with a `node`.
    */
   onWrite: ((write: KvWrite, moment: Moment) => void) | undefined;
   /** Points new connections to another port. */
@@ -35,8 +37,8 @@ export interface TcpProxy extends AsyncDisposable {
 /** Options of {@link startTcpProxy}. */
 export interface TcpProxyOptions {
   /**
-   * The id of the node behind the link: its writes are recognised, and nothing is delayed. Without it, what is carried is
-   * not read.
+   * The id of the node behind the link: its writes are recognised, and nothing is delayed. Without it, what is carried
+   * is not read.
    */
   readonly node?: string;
 }

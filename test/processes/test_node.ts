@@ -6,7 +6,8 @@
  * Of several servers it takes the first that is there.
  *
  * Prints a line of JSON when it is ready, one for each change that it sees in the cluster, and one when it has stopped.
- * Appends every run to `<folder>/<id>.runs` before it answers, and what its load got acknowledged to `<folder>/<id>.acks`.
+ * Appends every run to `<folder>/<id>.runs` before it answers, and what its load got acknowledged to
+ * `<folder>/<id>.acks`.
  *
  * @module
  */

@@ -3,8 +3,8 @@
  *
  *   … test/processes/traced_node.ts <nats url> <id>
  *
- * It handles {@link Handoff} by sending {@link Rest} within a span of its own. Prints a line of JSON for each span that has
- * ended, and `{"event":"ready"}` when it is a node.
+ * It handles {@link Handoff} by sending {@link Rest} within a span of its own. Prints a line of JSON for each span that
+ * has ended, and `{"event":"ready"}` when it is a node.
  *
  * @module
  */

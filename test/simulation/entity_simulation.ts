@@ -1,11 +1,13 @@
 /**
- * Entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and cut off, answers of the
- * stream are lost, it has no leader or no quorum, or it comes back without its last messages. Commands are sent again with their ids; at the end
- * the stream says which were applied, and all nodes load what it says.
+ * Entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and
+ * cut off, answers of the stream are lost, it has no leader or no quorum, or it comes back without its last messages.
+ * Commands are sent again with their ids; at the end the stream says which were applied, and all nodes load what it
+ * says.
  *
  *   … test/simulation/entity_simulation.ts 42
  *
- * prints what went wrong, for `0..99` that of each of these seeds, and with `first` no more than that of the first that went wrong.
+ * prints what went wrong, for `0..99` that of each of these seeds, and with `first` no more than that of the first that
+ * went wrong.
  *
  * @module
  */
@@ -39,11 +41,17 @@ const SERVERS: readonly string[] = ["a", "b", "c"];
 const CLIENT = "z";
 /** How long things go wrong, in ms. */
 const STORM = 6_000;
-/** How long the stream is away at most before it comes back without its last messages, in ms: nobody is healed meanwhile. */
+/**
+ * How long the stream is away at most before it comes back without its last messages, in ms: nobody is healed
+ * meanwhile.
+ */
 const OUTAGE = 3_100;
 const COMMANDS = 40;
 const ENTITY = "hot";
-/** How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5 s. */
+/**
+ * How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5
+ * s.
+ */
 const CALM = 30_000;
 
 /** Runs the cluster of a seed (a safe integer). */
@@ -138,7 +146,10 @@ class Run {
     for (let n = 0; n < count; n++) await this.#send(`f${n}`, false);
   }
 
-  /** The stream comes back without its last messages: with its clients' connections, or behind these. What was lost is sent again. */
+  /**
+   * The stream comes back without its last messages: with its clients' connections, or behind these. What was lost is
+   * sent again.
+   */
   lose(): void {
     const [clock, random, { log }] = [this.#clock, this.#random, this.#network];
     const name = entitiesName("default");

@@ -1,11 +1,13 @@
 /**
- * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request to the stream and around every
- * step, appends are stored without an answer, reads lag behind, connections are cut; runs are told something, and cancelled. What steps do and
- * what is stored is checked all the while; at the end every run has to have ended.
+ * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request
+ * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut;
+ * runs are told something, and cancelled. What steps do and what is stored is checked all the while; at the end every
+ * run has to have ended.
  *
  *   deno run -A test/simulation/flow_simulation.ts 42
  *
- * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that went wrong.
+ * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that
+ * went wrong.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Runs the simulation of one seed, or of several, and prints what happened: `deno run -A test/simulation/simulate.ts 42` or
- * `bun test/simulation/simulate.ts 42`; `0..999` are many seeds, of which only the violations are printed.
+ * Runs the simulation of one seed, or of several, and prints what happened: `deno run -A test/simulation/simulate.ts
+ * 42` or `bun test/simulation/simulate.ts 42`; `0..999` are many seeds, of which only the violations are printed.
  *
  * @module
  */

@@ -14,8 +14,8 @@ export const NODES: readonly string[] = [...SERVERS, CLIENT];
 
 const HEARTBEAT = 3_000;
 /**
- * How much longer than its timeout a drain may take, in ms: 500 that handlers have after their signals aborted, 500 at most
- * that the endpoint stays for those who still ask, and some ticks.
+ * How much longer than its timeout a drain may take, in ms: 500 that handlers have after their signals aborted, 500 at
+ * most that the endpoint stays for those who still ask, and some ticks.
  */
 const DRAIN_GRACE = 1_050;
 

@@ -7,7 +7,9 @@ import type { MemoryNetwork } from "../../src/testing/mod.ts";
 interface Payload {
   /** The number of the message. */
   readonly n: number;
-  /** How long its handler takes, in ms; 0 for one that is not even asynchronous, -1 for one that waits for its signal. */
+  /**
+   * How long its handler takes, in ms; 0 for one that is not even asynchronous, -1 for one that waits for its signal.
+   */
   readonly ms: number;
 }
 

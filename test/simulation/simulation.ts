@@ -1,6 +1,7 @@
 /**
- * A cluster under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen, drained
- * and started again, connections break, messages are lost or late. Then the faults end, and everything has to work again.
+ * A cluster under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen,
+ * drained and started again, connections break, messages are lost or late. Then the faults end, and everything has to
+ * work again.
  */
 import type { Random } from "../../src/ports/clock.ts";
 import { seededRandom } from "../../src/memory/network.ts";

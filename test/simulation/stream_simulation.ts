@@ -1,7 +1,8 @@
 /**
- * One stream between two processes over frames that are lost, late and repeated, drawn from one seed: the two state machines of its items, with a
- * carrier that knows what a node knows of frames. Either process may die at any step, the reader may sleep or give up, and a liar sends words of
- * its own. Checked all the while: items come in order, each once, neither side keeps more than the window, and the stream ends.
+ * One stream between two processes over frames that are lost, late and repeated, drawn from one seed: the two state
+ * machines of its items, with a carrier that knows what a node knows of frames. Either process may die at any step, the
+ * reader may sleep or give up, and a liar sends words of its own. Checked all the while: items come in order, each
+ * once, neither side keeps more than the window, and the stream ends.
  *
  *   deno run -A test/simulation/stream_simulation.ts 42
  *

@@ -1,11 +1,13 @@
 /**
- * Leaders of one subscription under faults, all of it drawn from one seed: leaders and nodes are killed and frozen between any two requests
- * to the store, appends are stored without an answer, or later, or twice; reads lag behind; store and log lose their ends; the store is full;
- * operators replay and discard; a message ends the process that runs it. What runs and what is stored is checked all the while.
+ * Leaders of one subscription under faults, all of it drawn from one seed: leaders and nodes are killed and frozen
+ * between any two requests to the store, appends are stored without an answer, or later, or twice; reads lag behind;
+ * store and log lose their ends; the store is full; operators replay and discard; a message ends the process that runs
+ * it. What runs and what is stored is checked all the while.
  *
  *   deno run test/simulation/subscription_simulation.ts 42
  *
- * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that went wrong.
+ * prints what went wrong, for `0..99` that of each of these seeds, with `first` no more than that of the first that
+ * went wrong.
  *
  * @module
  */

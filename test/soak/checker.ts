@@ -1,6 +1,6 @@
 /**
- * Checks the results that clients got against the runs that handlers wrote down. Reads the log line by line and keeps some bytes for each
- * message, so that millions of them fit.
+ * Checks the results that clients got against the runs that handlers wrote down. Reads the log line by line and keeps
+ * some bytes for each message, so that millions of them fit.
  *
  * @module
  */
@@ -56,7 +56,10 @@ export interface Losses {
   neither: number;
 }
 
-/** How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in ticks. */
+/**
+ * How long after its deadline a send may settle, and a request begin, in ms: two busy cores, and a wheel that turns in
+ * ticks.
+ */
 const MARGIN = 1_000;
 
 /** Checks the log in a folder. `outages`: when there was no server; `troubles`: the faults. */

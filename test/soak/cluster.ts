@@ -1,6 +1,6 @@
 /**
- * What a soak runs on: a nats-server or three, nodes and clients in processes of their own, and all that can be done to them.
- * An unexpected end of a process is a violation.
+ * What a soak runs on: a nats-server or three, nodes and clients in processes of their own, and all that can be done to
+ * them. An unexpected end of a process is a violation.
  *
  * @module
  */

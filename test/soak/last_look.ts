@@ -1,6 +1,6 @@
 /**
- * The end of a soak: a new client probes whether shared state works again, and whether each node answers. It is a process of
- * its own, so that it runs the sources that the nodes run.
+ * The end of a soak: a new client probes whether shared state works again, and whether each node answers. It is a
+ * process of its own, so that it runs the sources that the nodes run.
  *
  *   … test/soak/last_look.ts <nats url>[,<nats url>…] '<options as JSON>'
  *

@@ -1,6 +1,6 @@
 /**
- * The log of a soak: a folder of text files that stand when the processes that write them are killed. One process writes
- * one file, a line for each run (`runs-*`) or for each result that a client was given (`told-*`).
+ * The log of a soak: a folder of text files that stand when the processes that write them are killed. One process
+ * writes one file, a line for each run (`runs-*`) or for each result that a client was given (`told-*`).
  *
  * @module
  */
@@ -46,12 +46,14 @@ export const UNSETTLED = "never settled";
 export const WRONG = "a wrong answer";
 
 /**
- * What a file holds: runs of handlers, results as clients were told; as lines of JSON: of idempotent commands, of locks,
- * of sends whose user code never settles.
+ * What a file holds: runs of handlers, results as clients were told; as lines of JSON: of idempotent commands, of
+ * locks, of sends whose user code never settles.
  */
 export type Kind = "runs" | "told" | "once" | "locks" | "never";
 
-/** Appends to one file. What {@link LogFile.write} returned from is kept by the system, whatever becomes of the process. */
+/**
+ * Appends to one file. What {@link LogFile.write} returned from is kept by the system, whatever becomes of the process.
+ */
 export class LogFile {
   readonly #file: number;
 

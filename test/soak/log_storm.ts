@@ -1,6 +1,7 @@
 /**
- * A soak of the log: publishers and the nodes of a service in both runtimes, which are killed, frozen, restarted and deployed anew by a
- * seed, all of them away for a while, the server killed now and then; and the checker over what they wrote down.
+ * A soak of the log: publishers and the nodes of a service in both runtimes, which are killed, frozen, restarted and
+ * deployed anew by a seed, all of them away for a while, the server killed now and then; and the checker over what they
+ * wrote down.
  *
  * @module
  */
@@ -22,7 +23,10 @@ export interface LogStormOptions {
   readonly down?: number;
   /** How long it may take to handle what is left at the end, in ms; 300,000. */
   readonly settled?: number;
-  /** Kills of one of three servers that replicate the log, beside those of processes; 0: there is one server, which is killed now and then. */
+  /**
+   * Kills of one of three servers that replicate the log, beside those of processes; 0: there is one server, which is
+   * killed now and then.
+   */
   readonly serverKills?: number;
   readonly plant?: SourcePlant | undefined;
   onProgress?(line: string): void;

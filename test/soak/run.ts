@@ -81,8 +81,8 @@ const HEARTBEAT = 5_000; // ms
 const START = 5_000; // ms: what the processes take to start
 const LOOK = 90_000; // ms: longer than anything is waited for
 /**
- * Of the ids without a result so many are asked for: all, as a rule. An entry that nobody asks for is seen by nobody, and a
- * server that forgot its ttl keeps it.
+ * Of the ids without a result so many are asked for: all, as a rule. An entry that nobody asks for is seen by nobody,
+ * and a server that forgot its ttl keeps it.
  */
 const IDS = 2_000;
 const FRESH = 16; // ids that were not used before

@@ -30,8 +30,9 @@ interface Run extends Span {
 }
 
 /**
- * Broken promises, a line each: two runs of an id at once although no fault of the first one's process frees its claim, two
- * results of an id, a run of an id after its result. The loss of the store excuses all of them: results are kept there.
+ * Broken promises, a line each: two runs of an id at once although no fault of the first one's process frees its claim,
+ * two results of an id, a run of an id after its result. The loss of the store excuses all of them: results are kept
+ * there.
  */
 export function onceViolations(notes: readonly OnceNote[], troubles: readonly Trouble[]): string[] {
   const found: string[] = [];

@@ -32,7 +32,9 @@ describe("soak", await requireNatsServer(), () => {
   });
 });
 
-/** A soak that has come to what it is about, or found something: a busy machine gets to little in the time of the first. */
+/**
+ * A soak that has come to what it is about, or found something: a busy machine gets to little in the time of the first.
+ */
 async function soakUntil(options: SoakOptions, enough: (report: SoakReport) => boolean): Promise<SoakReport> {
   for (let seconds = options.seconds;; seconds *= 2) {
     const report = await soak({ ...options, seconds });

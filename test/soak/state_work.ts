@@ -1,5 +1,6 @@
 /**
- * What a node of a soak does with shared state until the load ends: takes locks, leads, and handles idempotent commands.
+ * What a node of a soak does with shared state until the load ends: takes locks, leads, and handles idempotent
+ * commands.
  *
  * @module
  */

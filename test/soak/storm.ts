@@ -1,6 +1,6 @@
 /**
- * Faults for a cluster, drawn from a seed: which, of what process, when and for how long. Two nodes at least are left alone
- * at every moment, and the lasting ones are frozen at worst.
+ * Faults for a cluster, drawn from a seed: which, of what process, when and for how long. Two nodes at least are left
+ * alone at every moment, and the lasting ones are frozen at worst.
  *
  * @module
  */
@@ -66,8 +66,8 @@ export class Storm {
   }
 
   /**
-   * The server has a storm of its own, from the same seed. Its store is lost in the first half alone: what a store does not
-   * let go of is seen at the end.
+   * The server has a storm of its own, from the same seed. Its store is lost in the first half alone: what a store does
+   * not let go of is seen at the end.
    */
   async #strikeServers(until: number): Promise<void> {
     const random = seededRandom(this.#options.seed + 1_000);

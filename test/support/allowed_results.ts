@@ -3,7 +3,10 @@
 /** The kinds of messages with a result; an idempotent command may run again, and has one result all the same. */
 export type MessageKind = "command" | "query" | "idempotent";
 
-/** Codes of messages that certainly did not run. `TIMEOUT`: the deadline of the sending handler had passed before the send. */
+/**
+ * Codes of messages that certainly did not run. `TIMEOUT`: the deadline of the sending handler had passed before the
+ * send.
+ */
 const NOT_RUN: readonly string[] = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
 /** Codes of commands that may have run. */
 const MAY_HAVE_RUN: readonly string[] = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];

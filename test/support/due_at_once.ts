@@ -1,4 +1,6 @@
-/** Many schedules that are due at one moment: the server takes them all in hand at once, and fires one after the other. */
+/**
+ * Many schedules that are due at one moment: the server takes them all in hand at once, and fires one after the other.
+ */
 import { setTimeout as wait } from "node:timers/promises";
 import { assertEquals } from "@std/assert";
 import { groupText, itemText } from "../../src/log/format/group.ts";
@@ -10,14 +12,17 @@ import type { LogStream } from "../../src/ports/event_log.ts";
 import { eventually } from "./eventually.ts";
 import { logReader } from "./read_log.ts";
 
-/** Schedules of one contract that are made for one moment: their ids are 0 to 239, their payloads `{ n: 0 }` to `{ n: 239 }`. */
+/**
+ * Schedules of one contract that are made for one moment: their ids are 0 to 239, their payloads `{ n: 0 }` to `{ n:
+ * 239 }`.
+ */
 export const COUNT = 240;
 /** Others that are due at the same moment, and fire before them. */
 const CROWD = 3_000;
 
 /**
- * Schedules {@link COUNT} messages, and a crowd before them, for one moment, to the ms, which it returns: as a publisher writes them, who
- * cannot hit a ms.
+ * Schedules {@link COUNT} messages, and a crowd before them, for one moment, to the ms, which it returns: as a
+ * publisher writes them, who cannot hit a ms.
  */
 export async function plan(url: string, category: string, replicas = 1): Promise<number> {
   const transport = await openTransport(url);
@@ -43,8 +48,8 @@ export async function plan(url: string, category: string, replicas = 1): Promise
 }
 
 /**
- * Resolves when each of these numbers has fired, or none is missing that `expected` returns for the times of all firings by number, and `ms` later: with
- * those times.
+ * Resolves when each of these numbers has fired, or none is missing that `expected` returns for the times of all
+ * firings by number, and `ms` later: with those times.
  */
 export async function firings(
   url: string,

@@ -11,8 +11,8 @@ export interface Run {
 }
 
 /**
- * Fails unless a process ends within a second, or three times as long as it took to start; in one of five runs: what keeps a
- * process alive keeps each, and other work delays some.
+ * Fails unless a process ends within a second, or three times as long as it took to start; in one of five runs: what
+ * keeps a process alive keeps each, and other work delays some.
  */
 export async function assertEndsSoon(run: () => Promise<Run>): Promise<void> {
   const limit = ({ start }: Run) => Math.max(1_000, 3 * start);

@@ -65,9 +65,10 @@ export function entitySums(lines: readonly EntityLine[], stored: readonly Stored
 }
 
 /**
- * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another number, one that failed and is there, a
- * refusal at a version that was not stored yet, or that somebody knew had passed before the command was sent. What was answered to a send that
- * began before `losses`, and is missing since one of them, is excused.
+ * What is wrong: versions with a gap, an entry that is there twice, an acknowledged one that is missing or has another
+ * number, one that failed and is there, a refusal at a version that was not stored yet, or that somebody knew had
+ * passed before the command was sent. What was answered to a send that began before `losses`, and is missing since one
+ * of them, is excused.
  */
 export function entityViolations(
   lines: readonly EntityLine[],

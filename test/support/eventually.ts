@@ -5,9 +5,9 @@ import { setTimeout as wait } from "node:timers/promises";
 const PAUSE = 20;
 
 /**
- * Asks until the answer is truthy, and gives it: every ms at first, then less often the longer it takes, for what waits shares its
- * machine with what it waits for. Rejects when it is not within `limit` ms (60,000: how long a
- * machine takes that has much else to do says nothing of what it does), with `what` was waited for.
+ * Asks until the answer is truthy, and gives it: every ms at first, then less often the longer it takes, for what waits
+ * shares its machine with what it waits for. Rejects when it is not within `limit` ms (60,000: how long a machine takes
+ * that has much else to do says nothing of what it does), with `what` was waited for.
  */
 export async function eventually<T>(what: string, ask: () => T | Promise<T>, limit = 60_000): Promise<T> {
   const start = performance.now();

@@ -1,4 +1,7 @@
-/** A resource that locks protect, in the test's own process: it accepts writes with a fencing token, and refuses older tokens. */
+/**
+ * A resource that locks protect, in the test's own process: it accepts writes with a fencing token, and refuses older
+ * tokens.
+ */
 import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { ResourceLine } from "../processes/lock_node.ts";

@@ -1,4 +1,7 @@
-/** Processes that drive runs of a workflow, a client that starts runs and asks for their ends, and the checker of what came of them. */
+/**
+ * Processes that drive runs of a workflow, a client that starts runs and asks for their ends, and the checker of what
+ * came of them.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -260,8 +263,8 @@ export class FlowCluster implements AsyncDisposable {
   }
 
   /**
-   * The longest time after the last fault in which a run had something to do and recorded nothing, without those in which the machine did
-   * other work, in ms; and the number of the entry that ended it.
+   * The longest time after the last fault in which a run had something to do and recorded nothing, without those in
+   * which the machine did other work, in ms; and the number of the entry that ended it.
    */
   #stoodFor({ timeline }: RunInfo): [stood: number, at: number] {
     const gaps = [...this.#gaps, ...this.#pace?.gaps ?? []];

@@ -1,7 +1,7 @@
 /**
  * A nats-server that goes through sequences of restarts after which 2.15 loses ttls: an entry that was deleted, or had
- * expired, before a SIGTERM is there again after a SIGKILL, without its ttl (measured; nats-server issue 8505 is a part of
- * it).
+ * expired, before a SIGTERM is there again after a SIGKILL, without its ttl (measured; nats-server issue 8505 is a part
+ * of it).
  */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
@@ -55,8 +55,8 @@ export class ForgetfulServer implements AsyncDisposable {
   }
 
   /**
-   * Goes through the sequence; what has been deleted or has expired within the second before comes back, and stays. Gives
-   * the subjects of what was there after the last SIGKILL and not right before it.
+   * Goes through the sequence; what has been deleted or has expired within the second before comes back, and stays.
+   * Gives the subjects of what was there after the last SIGKILL and not right before it.
    */
   async forget(sequence: Restarts, buckets: readonly string[]): Promise<string[]> {
     const back: string[] = [];

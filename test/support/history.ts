@@ -23,8 +23,8 @@ export type Happening =
 const MARGIN = 20;
 
 /**
- * The broken promises in a history, a line each. `answer` returns the right value of a query; without it, the value of any of
- * its runs is right. `margin`: how long after its deadline a send may settle, in ms.
+ * The broken promises in a history, a line each. `answer` returns the right value of a query; without it, the value of
+ * any of its runs is right. `margin`: how long after its deadline a send may settle, in ms.
  */
 export function violations(
   history: readonly Happening[],

@@ -2,8 +2,8 @@
 import process from "node:process";
 
 /**
- * How long this process computes for it, in ms: the least of five tries, for whatever else runs in the process can only add
- * to it. The quotient of the same work on little and on much shows how it grows.
+ * How long this process computes for it, in ms: the least of five tries, for whatever else runs in the process can only
+ * add to it. The quotient of the same work on little and on much shows how it grows.
  */
 export async function leastTime(work: () => Promise<void>): Promise<number> {
   let least = Infinity;

@@ -1,6 +1,6 @@
 /**
- * Liveness after the last fault of a run: every lock can be acquired, every name is led, every idempotent id has its result,
- * and every node answers, each within its limit.
+ * Liveness after the last fault of a run: every lock can be acquired, every name is led, every idempotent id has its
+ * result, and every node answers, each within its limit.
  */
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
@@ -107,8 +107,8 @@ export function leaderProbe(app: Catga, name: string, ttl: number): Probe {
 }
 
 /**
- * A send is answered: one to a node that has to be reached, or of an idempotent id that has to have its result. `within`: the
- * ttl of what may stand in its way, in ms.
+ * A send is answered: one to a node that has to be reached, or of an idempotent id that has to have its result.
+ * `within`: the ttl of what may stand in its way, in ms.
  */
 export function sendProbe(
   what: string,

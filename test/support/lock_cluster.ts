@@ -1,4 +1,7 @@
-/** Processes in Deno and Bun that work under a few locks, each with its own link to NATS, and faults against lock holders. */
+/**
+ * Processes in Deno and Bun that work under a few locks, each with its own link to NATS, and faults against lock
+ * holders.
+ */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -110,7 +113,9 @@ export class LockCluster implements AsyncDisposable {
     this.#programs.get(id)!.kill(signal);
   }
 
-  /** Mistreats who holds a lock, again and again, until `end` (ms since 1970): each time otherwise, at its first write. */
+  /**
+   * Mistreats who holds a lock, again and again, until `end` (ms since 1970): each time otherwise, at its first write.
+   */
   async mistreat(key: string, end: number): Promise<void> {
     for (let i = this.#options.keys.indexOf(key); Date.now() < end; i++) {
       const kind = KINDS[i % KINDS.length];
@@ -125,7 +130,9 @@ export class LockCluster implements AsyncDisposable {
     }
   }
 
-  /** Does something to the next holder of a lock at its first write, once somebody waits for it; says to whom, and when. */
+  /**
+   * Does something to the next holder of a lock at its first write, once somebody waits for it; says to whom, and when.
+   */
   strike(key: string, end: number, act: (id: string) => void): Promise<{ id: string; from: number } | undefined> {
     const { watchers } = this.resource;
     const tokens = new Set<number>();
@@ -209,8 +216,8 @@ export class LockCluster implements AsyncDisposable {
   }
 
   /**
-   * Sees what works again after the last fault, ends all processes in good order, and gives what is known. What they print
-   * when they crash is thrown. `election`: what the store takes beyond a ttl to answer again, in ms.
+   * Sees what works again after the last fault, ends all processes in good order, and gives what is known. What they
+   * print when they crash is thrown. `election`: what the store takes beyond a ttl to answer again, in ms.
    */
   async finish(limit: number, { election = 0 } = {}): Promise<LockHistory> {
     const left = await aftermath(

@@ -48,7 +48,9 @@ export function lockViolations(history: LockHistory): string[] {
   ];
 }
 
-/** How long after each fault the lock was with the next one; only of faults after which somebody alive waited for it. */
+/**
+ * How long after each fault the lock was with the next one; only of faults after which somebody alive waited for it.
+ */
 export function handovers({ lines, faults, ttl, limit }: LockHistory): Handover[] {
   const entries = enters(lines);
   return faults.flatMap((fault) => {

@@ -119,7 +119,10 @@ export class LogCluster implements AsyncDisposable {
     return this.#server;
   }
 
-  /** Starts the server again that was killed, on its port and its store, or an empty one; resolves when it takes connections. */
+  /**
+   * Starts the server again that was killed, on its port and its store, or an empty one; resolves when it takes
+   * connections.
+   */
   async restartServer({ wipe = false }: { wipe?: boolean } = {}): Promise<void> {
     const { port } = this.server;
     if (wipe) await rm(this.#store, { recursive: true, force: true });
@@ -344,7 +347,9 @@ export class LogCluster implements AsyncDisposable {
     await this.until("more to be stored", ({ sums }) => sums.ok >= ok + count, limit);
   }
 
-  /** Resolves when each subscription has handled all that was stored so far; rejects when it has not after `limit` ms. */
+  /**
+   * Resolves when each subscription has handled all that was stored so far; rejects when it has not after `limit` ms.
+   */
   async settled(limit: number = SETTLED): Promise<void> {
     const missing = () => [...this.#expected].flatMap(([sub, of]) => this.history.missing(sub, of));
     await this.until("everything stored to be handled", () => missing().length === 0, limit).catch((error: Error) => {
@@ -367,8 +372,9 @@ export class LogCluster implements AsyncDisposable {
   }
 
   /**
-   * The two questions after every fault. Safety: what handlers wrote down breaks no promise, and the log has each `ok` once. Liveness:
-   * all that was stored is handled, and what is published now as well; no process had an unhandled error, and each ends at SIGTERM.
+   * The two questions after every fault. Safety: what handlers wrote down breaks no promise, and the log has each `ok`
+   * once. Liveness: all that was stored is handled, and what is published now as well; no process had an unhandled
+   * error, and each ends at SIGTERM.
    */
   async finish({ stream = true, stored = true }: { stream?: boolean; stored?: boolean } = {}): Promise<void> {
     assertEquals((await this.read()).violations.slice(0, 20), []);

@@ -1,4 +1,7 @@
-/** The checker of the log: reads what publishers and handlers wrote down, line by line, and says which promises were broken. */
+/**
+ * The checker of the log: reads what publishers and handlers wrote down, line by line, and says which promises were
+ * broken.
+ */
 import type { LogLine } from "../processes/log_messages.ts";
 
 /** Options of {@link LogHistory}. */
@@ -14,7 +17,10 @@ export interface LogHistoryOptions {
 /** A leader writes down every 100 ms what has ended; the rest is what a busy machine adds. */
 export const MARGIN = 1_500;
 
-/** How long after the death, or the freeze, of a leader what ends may be repeated, in ms: others take over after 3 to 5 s. */
+/**
+ * How long after the death, or the freeze, of a leader what ends may be repeated, in ms: others take over after 3 to 5
+ * s.
+ */
 const TAKEOVER = 7_000;
 /** And after the fault of a server: they take over when it is back, and has elected a leader. */
 const ELECTION = 20_000;
@@ -78,7 +84,10 @@ export class LogHistory {
   readonly #suspicions: { readonly text: string; readonly ended: number }[] = [];
   /** Faults, in ms since 1970: from when to when. */
   readonly #faults: { readonly from: number; readonly to: number }[] = [];
-  /** Processes that were killed, or frozen and did not go on: the note of it stands before the signal, and they may still begin something. */
+  /**
+   * Processes that were killed, or frozen and did not go on: the note of it stands before the signal, and they may
+   * still begin something.
+   */
   readonly #down = new Set<number>();
   /** When a process was frozen last. */
   readonly #frozen = new Map<number, number>();

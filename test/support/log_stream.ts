@@ -34,7 +34,10 @@ export async function readLogEntries(urls: readonly string[], namespace: string)
   }
 }
 
-/** A consumer of all messages of the log, and their number; `undefined` while servers that have just come back elect a leader. */
+/**
+ * A consumer of all messages of the log, and their number; `undefined` while servers that have just come back elect a
+ * leader.
+ */
 async function readerOf(connection: NatsConnection, namespace: string): Promise<[Consumer, number] | undefined> {
   const options = { filter_subjects: `catga.${namespace}.log.>` };
   try {

@@ -1,4 +1,7 @@
-/** Sends every payload every way: as a payload and an answer, with an id, in a failure, as an event, in the cache, to all nodes. */
+/**
+ * Sends every payload every way: as a payload and an answer, with an id, in a failure, as an event, in the cache, to
+ * all nodes.
+ */
 import { type Catga, command, event, fail, type Handler, query, type Result, unwrap } from "../../mod.ts";
 import { eventually } from "./eventually.ts";
 import { difference, PAYLOADS } from "./payloads.ts";
@@ -11,7 +14,9 @@ const Read = query<string, unknown>("Read");
 /** What the handler of {@link Seen} publishes again; the sender handles it. */
 const Back = event<unknown>("Back");
 
-/** The handlers of the node that the payloads are sent to. Each compares what arrives with its own payload of that name. */
+/**
+ * The handlers of the node that the payloads are sent to. Each compares what arrives with its own payload of that name.
+ */
 export function answering(): Handler[] {
   return [
     Echo.handle((payload, ctx) => checked(payload, ctx.headers.name)),

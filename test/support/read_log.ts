@@ -9,7 +9,10 @@ export async function readAll(log: EventLog, namespace = "default", replicas = 1
   return await (await logReader(log, namespace, replicas))();
 }
 
-/** A function that resolves with all events and queued commands so far, in their order, and reads only what has come since its last call. */
+/**
+ * A function that resolves with all events and queued commands so far, in their order, and reads only what has come
+ * since its last call.
+ */
 export async function logReader(
   log: EventLog,
   namespace = "default",

@@ -5,7 +5,10 @@ import { LEAST_GAP } from "../processes/loop_gaps.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
 import { connectTo } from "./store_check.ts";
 
-/** Measures how soon an undisturbed server answers: a slow answer is a gap of the machine, which the limits of probes exclude. */
+/**
+ * Measures how soon an undisturbed server answers: a slow answer is a gap of the machine, which the limits of probes
+ * exclude.
+ */
 export class ServerPace implements AsyncDisposable {
   /** When it took long to answer, in ms since 1970. */
   readonly gaps: { readonly from: number; readonly to: number }[] = [];

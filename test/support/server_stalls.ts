@@ -3,7 +3,10 @@ import { connect } from "@nats-io/transport-node";
 import { setTimeout as wait } from "node:timers/promises";
 import { trueNow } from "../processes/skewed_clock.ts";
 
-/** Calls back with each time in which none of these servers answered for a second or more. Returns a function that ends it. */
+/**
+ * Calls back with each time in which none of these servers answered for a second or more. Returns a function that ends
+ * it.
+ */
 export async function watchStalls(
   urls: readonly string[],
   onStall: (from: number, to: number) => void,

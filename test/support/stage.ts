@@ -1,6 +1,6 @@
 /**
- * A stage for tests of the wire: a real node on an in-memory network, and players, which are bare connections. A player sends
- * the frames that the test writes and keeps those that arrive, so that the test sees the bytes.
+ * A stage for tests of the wire: a real node on an in-memory network, and players, which are bare connections. A player
+ * sends the frames that the test writes and keeps those that arrive, so that the test sees the bytes.
  */
 import type { NodeInfo } from "../../src/contract/node_info.ts";
 import type { Catga } from "../../src/contract/running_node.ts";

@@ -33,9 +33,9 @@ export interface StoreView {
 export const OVERDUE = 5_000;
 
 /**
- * Entries that outlived their ttl, and those that stay for ever where none may (everywhere but in the cache): a line each.
- * None when all is well. A marker that outlived its ttl counts on a single server alone: of three, some keep one after an
- * election, which says no more than that its key is free.
+ * Entries that outlived their ttl, and those that stay for ever where none may (everywhere but in the cache): a line
+ * each. None when all is well. A marker that outlived its ttl counts on a single server alone: of three, some keep one
+ * after an election, which says no more than that its key is free.
  */
 export function storeViolations({ now, replicated, entries }: StoreView): string[] {
   return entries.flatMap((entry) => {
@@ -60,8 +60,8 @@ export function connectTo(servers: string | readonly string[]): Promise<NatsConn
 }
 
 /**
- * The violations that are still there `limit` ms after the first look. To be asked right after the last fault, when a removal
- * may wait for its client's reconnect, and with several servers for an election.
+ * The violations that are still there `limit` ms after the first look. To be asked right after the last fault, when a
+ * removal may wait for its client's reconnect, and with several servers for an election.
  */
 export async function lastingViolations(
   look: () => Promise<StoreView>,

@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { cliHere } from "./cli_here.ts";
 
 /**
- * What is wrong with a command line, by what the tool prints; `undefined` if it would connect, which it does not: the address
- * of NATS is invalid, and that is found last.
+ * What is wrong with a command line, by what the tool prints; `undefined` if it would connect, which it does not: the
+ * address of NATS is invalid, and that is found last.
  */
 export async function wrongUsage(...args: string[]): Promise<string | undefined> {
   const { code, out, err } = await cliHere([...args, "--nats", "http://x"]);

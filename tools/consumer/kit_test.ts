@@ -1,4 +1,7 @@
-/** A user's first test of an own service, run on the published package by `node --test`, and in the tree by all runtimes. */
+/**
+ * A user's first test of an own service, run on the published package by `node --test`, and in the tree by all
+ * runtimes.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { command, event, unwrap } from "@catga/catga";

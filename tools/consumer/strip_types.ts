@@ -1,5 +1,6 @@
 /**
- * Makes JavaScript of the TypeScript in packages, as JSR's registry for npm does: Node strips no types below `node_modules`.
+ * Makes JavaScript of the TypeScript in packages, as JSR's registry for npm does: Node strips no types below
+ * `node_modules`.
  *
  *   node strip_types.ts node_modules/@catga node_modules/@jsr
  */

@@ -1,4 +1,6 @@
-/** Runs on the stand-ins in the tree and on the real `@std/assert` as published, so that their verdicts stay the same. */
+/**
+ * Runs on the stand-ins in the tree and on the real `@std/assert` as published, so that their verdicts stay the same.
+ */
 import {
   assert,
   assertEquals,

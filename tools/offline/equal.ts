@@ -1,6 +1,6 @@
 /**
- * Deep equality with the verdicts of `@std/assert`, which differ from those of `node:assert`: `0` equals `-0`, an object
- * without a prototype equals a plain one, getters of a class are compared, and so is the `stack` of an error.
+ * Deep equality with the verdicts of `@std/assert`, which differ from those of `node:assert`: `0` equals `-0`, an
+ * object without a prototype equals a plain one, getters of a class are compared, and so is the `stack` of an error.
  *
  * @module
  */

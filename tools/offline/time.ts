@@ -44,7 +44,10 @@ const real = {
 // The globals that it replaces exist once in a process, and so does this.
 let active: FakeTime | undefined;
 
-/** Replaces `Date`, timers and `AbortSignal.timeout` by virtual ones, which move only by its methods, until it is disposed of. */
+/**
+ * Replaces `Date`, timers and `AbortSignal.timeout` by virtual ones, which move only by its methods, until it is
+ * disposed of.
+ */
 export class FakeTime {
   /** When the fake time began, in ms since 1970. */
   readonly start: number;

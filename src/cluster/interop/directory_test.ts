@@ -51,7 +51,10 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     await server?.stop();
   });
 
-  /** What comes within a second, or until there is silence. Nodes of a busy machine may take longer, and are asked again. */
+  /**
+   * What comes within a second, or until there is silence. Nodes of a busy machine may take longer, and are asked
+   * again.
+   */
   async function all<T>(ask: (client: ServiceClient) => Promise<AsyncIterable<T>>, least = 1): Promise<T[]> {
     // npm has it with an older copy of nats.js, whose types differ
     const services = new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });

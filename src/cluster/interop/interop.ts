@@ -1,6 +1,6 @@
 /**
- * The side of a node for NATS clients without Catga: its commands and queries as plain requests (`plain_calls.ts`), and the
- * node as a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
+ * The side of a node for NATS clients without Catga: its commands and queries as plain requests (`plain_calls.ts`), and
+ * the node as a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
  */
 import { callSubject } from "../../contract/subjects.ts";
 import {

@@ -1,8 +1,8 @@
 /**
- * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The nodes
- * that handle a contract share a queue group. The node that NATS picks sends the request as one of its own, so that keys,
- * order, retries and ids work as between nodes; before its own handlers the request waits for admission, like requests
- * of other nodes.
+ * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The
+ * nodes that handle a contract share a queue group. The node that NATS picks sends the request as one of its own, so
+ * that keys, order, retries and ids work as between nodes; before its own handlers the request waits for admission,
+ * like requests of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -250,8 +250,8 @@ const MAX_HEADERS = 4_096; // bytes: more than those of any error
 // Sends answers to plain NATS clients, on the reply subjects that they choose.
 
 /**
- * Returns true if an answer may go to this subject. The client has chosen it, and this node has more permissions than the
- * client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
+ * Returns true if an answer may go to this subject. The client has chosen it, and this node has more permissions than
+ * the client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
  */
 export function mayAnswer(reply: string): boolean {
   return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);

@@ -202,7 +202,9 @@ const SILENT = 500;
 const LATE = 250;
 /** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */
 const SECOND_BOUNCE = 900;
-/** {@link SECOND_BOUNCE} with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`). */
+/**
+ * {@link SECOND_BOUNCE} with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`).
+ */
 const MOVE = 2_900;
 
 // Decides whether a process is certainly gone, so that its idempotency claims may be freed. The failure detector
@@ -235,7 +237,8 @@ const ENDS_AFTER = 1_000; // ms
 interface AbsenceOptions {
   readonly clock: Clock;
   /**
-   * Returns true if a bounce proves that nobody is there; `false` after a reconnect of this process, and with several servers.
+   * Returns true if a bounce proves that nobody is there; `false` after a reconnect of this process, and with several
+   * servers.
    */
   conclusive(): boolean;
   /** Sends a ping. Returns the number of the last frame that was sent before it. */

@@ -13,8 +13,8 @@ const Who = query<void, string>("Who");
 const FORGED = 20_000;
 
 /**
- * Tries again while the store, which has just been flooded, does not answer in time, or has kept a record of the try before,
- * until that expires.
+ * Tries again while the store, which has just been flooded, does not answer in time, or has kept a record of the try
+ * before, until that expires.
  */
 async function patiently<T>(start: () => Promise<T>): Promise<T> {
   const began = performance.now();

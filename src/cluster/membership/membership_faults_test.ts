@@ -288,7 +288,10 @@ async function open(...ids: string[]): Promise<StoreStage> {
   };
 }
 
-/** All records are gone, every watch has seen that, and no write succeeds: JetStream that has just come back, without a leader. */
+/**
+ * All records are gone, every watch has seen that, and no write succeeds: JetStream that has just come back, without a
+ * leader.
+ */
 async function expireRecords({ cluster, outage }: StoreStage): Promise<void> {
   outage.begin();
   await cluster.clock.advance(HEARTBEAT + 1_000);

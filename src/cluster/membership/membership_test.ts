@@ -1,4 +1,6 @@
-/** Which nodes there are: joins, leaves and updates, lost and invalid records, and how requests follow the membership. */
+/**
+ * Which nodes there are: joins, leaves and updates, lost and invalid records, and how requests follow the membership.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { catga } from "../../catga.ts";

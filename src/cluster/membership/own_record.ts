@@ -1,8 +1,8 @@
 /**
  * This node's record in the store. It is registered under an id that no other live process has, written again after
- * some third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every node
- * reads every write: the lifetime grows with the cluster, so that what a node reads a second does not. What it says of
- * the node: `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
+ * some third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every
+ * node reads every write: the lifetime grows with the cluster, so that what a node reads a second does not. What it
+ * says of the node: `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
  */
 import { type Clock, delay, type Random, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -173,7 +173,10 @@ export class OwnRecord {
     if (revision !== undefined) this.#written(revision, sent, ttl.ttl);
   }
 
-  /** Resolves with true if the process that has this node's id is alive; `undefined` when it neither answers nor bounces. */
+  /**
+   * Resolves with true if the process that has this node's id is alive; `undefined` when it neither answers nor
+   * bounces.
+   */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);
@@ -185,7 +188,9 @@ export class OwnRecord {
   }
 }
 
-/** Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often. */
+/**
+ * Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often.
+ */
 export const FEW = 32;
 /** Greatest interval between two writes of a record, as a share of its lifetime; the least is half of it. */
 export const LONGEST = 4 / 9;

@@ -1,6 +1,7 @@
 /**
- * Decides which node handles a send, this one or another: sends each call that is under way to a candidate (`node_choice.ts`), lets it wait where it cannot
- * be sent now (`WaitingCalls`), and when an attempt fails does what `decideRetry` says: another attempt, or an error.
+ * Decides which node handles a send, this one or another: sends each call that is under way to a candidate
+ * (`node_choice.ts`), lets it wait where it cannot be sent now (`WaitingCalls`), and when an attempt fails does what
+ * `decideRetry` says: another attempt, or an error.
  *
  * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
@@ -524,8 +525,8 @@ export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms
 
-// What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for every
-// combination.
+// What follows when an attempt has failed, a node's death included: another attempt, or which error. One function for
+// every combination.
 
 /** Why the caller waits no longer. `sent`: an attempt may have run. */
 export type GivenUp =
@@ -538,9 +539,10 @@ export type GivenUp =
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or the
- * error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is repeated
- * whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an entity.
+ * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or
+ * the error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is
+ * repeated whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an
+ * entity.
  */
 export function decideRetry(
   contract: AnyContract,

@@ -153,8 +153,8 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Returns true if a bounce proves that this process is gone with what it had in hand: one that leaves has answered that, and
-   * the bounce has overtaken the answers.
+   * Returns true if a bounce proves that this process is gone with what it had in hand: one that leaves has answered
+   * that, and the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;

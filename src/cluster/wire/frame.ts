@@ -92,7 +92,8 @@ export type Item =
 
 /**
  * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R`, `E`
- * and `I` on the wire are `q`, `m`, `r`, `e` and `i` whose payloads, values and errors have tags; here they have been read.
+ * and `I` on the wire are `q`, `m`, `r`, `e` and `i` whose payloads, values and errors have tags; here they have been
+ * read.
  */
 export interface Frame {
   readonly seq: number;

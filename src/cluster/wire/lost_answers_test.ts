@@ -1,4 +1,7 @@
-/** Answers that vanish on the wire while both nodes stay connected, as when a dying link lost more than is sent again at the reconnect. */
+/**
+ * Answers that vanish on the wire while both nodes stay connected, as when a dying link lost more than is sent again at
+ * the reconnect.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { type Catga, catga, command, query, type Result } from "../../../mod.ts";

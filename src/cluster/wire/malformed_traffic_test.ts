@@ -38,7 +38,8 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         await using program = node.program;
         await eventually("the caller to see it", () => app.nodes().length === 2);
 
-        // of plain calls one is enough: what they do with junk is the same for all, and these handlers do as they are told
+        // of plain calls one is enough: what they do with junk is the same for all, and these handlers do as they are
+        // told
         const calls = `catga.${namespace}.call.`;
         const subjects = (await subscriptions(server, "catga target"))
           .filter((subject) => !subject.startsWith(calls) || subject === `${calls}Who`);

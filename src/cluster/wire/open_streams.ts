@@ -1,7 +1,7 @@
 /**
- * The streams that handlers of this process feed for other processes: sends their items, and ends those that nobody reads
- * any more. A reader's process pings, because it awaits an answer; one that does not is pinged, and counts as gone 3 s
- * after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
+ * The streams that handlers of this process feed for other processes: sends their items, and ends those that nobody
+ * reads any more. A reader's process pings, because it awaits an answer; one that does not is pinged, and counts as
+ * gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -41,7 +41,9 @@ export class ReaderLine implements ItemLine {
     return this.#request.peer.bursts;
   }
 
-  /** It is written when the turn ends, so that its items stand together although other streams have theirs in between. */
+  /**
+   * It is written when the turn ends, so that its items stand together although other streams have theirs in between.
+   */
   gather(): void {
     if (this.#waits) return;
     this.#waits = true;
@@ -96,7 +98,9 @@ export class OpenStreams {
     this.#most = STREAMS * concurrency;
   }
 
-  /** A stream is fed from now on, until the function that this returns is called. It is aborted if there are too many. */
+  /**
+   * A stream is fed from now on, until the function that this returns is called. It is aborted if there are too many.
+   */
   add(stream: OpenStream): () => void {
     const { size } = this.#open;
     if (size >= this.#most) {

@@ -3,8 +3,8 @@
  * as one frame when the turn of the event loop ends. Requests on their way to it are in its ledger,
  * and the processes that are known in a table.
  *
- * Over 400 lines: a process, the requests that it still owes an answer, and the answers that it may not have got have one
- * life.
+ * Over 400 lines: a process, the requests that it still owes an answer, and the answers that it may not have got have
+ * one life.
  */
 import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
@@ -682,8 +682,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again, once
-   * a second at most.
+   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again,
+   * once a second at most.
    */
   again(peer: Peer): void {
     const now = this.#options.clock.monotonic();
@@ -696,8 +696,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers in them
-   * again. Looks at no more ranges than a process keeps.
+   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers
+   * in them again. Looks at no more ranges than a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {
     const ranges = listed.slice(0, MOST_RANGES);

@@ -1,6 +1,6 @@
 /**
- * Numbers of the frames of one sender that have arrived. The sender can rely on a report: a frame that was once reported missing is
- * refused for ever, even when it arrives late, after a reconnect.
+ * Numbers of the frames of one sender that have arrived. The sender can rely on a report: a frame that was once
+ * reported missing is refused for ever, even when it arrives late, after a reconnect.
  */
 import type { CatgaError } from "../../error.ts";
 

@@ -7,7 +7,10 @@ import { RequestLedger } from "./peer.ts";
 
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 
-/** A ledger with `count` calls in each of `frames` frames, numbered from 1, and what became of the calls: `<frame>.<place>`. */
+/**
+ * A ledger with `count` calls in each of `frames` frames, numbered from 1, and what became of the calls:
+ * `<frame>.<place>`.
+ */
 function make({ frames = 1, count = 1 } = {}) {
   const ledger = new RequestLedger("b", "a.1.2.");
   const calls = new Map<Call, string>();

@@ -12,11 +12,13 @@ interface WatchdogOptions {
   readonly observer: Observer;
   /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** Returns true if there are several servers: then a bounce only says that nobody is there as seen from one of them. */
+  /**
+   * Returns true if there are several servers: then a bounce only says that nobody is there as seen from one of them.
+   */
   clustered(): boolean;
   /**
-   * Returns true if a bounce says that a process is gone; else it may be on its way back, or on another server, or leave in
-   * order.
+   * Returns true if a bounce says that a process is gone; else it may be on its way back, or on another server, or
+   * leave in order.
    */
   conclusive(peer: Peer): boolean;
   /** Every process that is known. */

@@ -1,6 +1,6 @@
 /**
- * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 400 lines: what all sections use, one
- * function for the script each.
+ * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 400 lines: what all
+ * sections use, one function for the script each.
  */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Administration of the log for operators, from any node and from the command line: nothing here leads a subscription. Requests are
- * stored beside the commits of subscriptions, and leaders carry them out.
+ * Administration of the log for operators, from any node and from the command line: nothing here leads a subscription.
+ * Requests are stored beside the commits of subscriptions, and leaders carry them out.
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
@@ -99,9 +99,9 @@ export class Administration {
   }
 
   /**
-   * Requests that a subscription handles again what stands behind a place; that of a queued command, whose name is the contract's, if the
-   * service has none of the name. Resolves when that is recorded. Rejects with a `TypeError` for a subscription that does not exist, naming
-   * those that do.
+   * Requests that a subscription handles again what stands behind a place; that of a queued command, whose name is the
+   * contract's, if the service has none of the name. Resolves when that is recorded. Rejects with a `TypeError` for a
+   * subscription that does not exist, naming those that do.
    */
   async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
     const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
@@ -112,8 +112,8 @@ export class Administration {
   }
 
   /**
-   * Removes a subscription that no live node handles, with what it has parked, dead letters included. Resolves with the number of
-   * these. Rejects with a `TypeError` for one that does not exist, and for one that a node handles.
+   * Removes a subscription that no live node handles, with what it has parked, dead letters included. Resolves with the
+   * number of these. Rejects with a `TypeError` for one that does not exist, and for one that a node handles.
    */
   async remove(service: string, name: string): Promise<number> {
     const { kept, key, name: own, sequence, state } = await this.#find(service, name);

@@ -17,8 +17,8 @@ import {
 } from "./stored_subscriptions.ts";
 
 /**
- * The dead letters by service, subscription and position: those that there are when their subscription's turn comes. `only`: of these messages, by
- * their identities.
+ * The dead letters by service, subscription and position: those that there are when their subscription's turn comes.
+ * `only`: of these messages, by their identities.
  */
 export async function* listDeadLetters(
   kept: Kept,

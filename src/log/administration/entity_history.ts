@@ -1,7 +1,7 @@
 /**
- * History of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what the
- * `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything may stand in the stream:
- * what nodes pass over is reported as such, with the reason.
+ * History of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what
+ * the `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything
+ * may stand in the stream: what nodes pass over is reported as such, with the reason.
  */
 import { decodeText } from "../../data/encoding.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -68,7 +68,9 @@ export interface EntityFault {
   readonly time: Date;
 }
 
-/** The entity as a whole; `undefined`: nothing is stored of it. Reads all of its messages. Rejects as `LogStream.read`. */
+/**
+ * The entity as a whole; `undefined`: nothing is stored of it. Reads all of its messages. Rejects as `LogStream.read`.
+ */
 export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
   let [version, messages, first, last, sequence, forgotten]: [number, number, number?, number?, number?, boolean?] = [
     0,

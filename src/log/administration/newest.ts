@@ -9,8 +9,8 @@ export interface Part {
 }
 
 /**
- * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. Where few of them stand
- * between others, the parts become longer. Rejects as `LogStream.read`.
+ * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. Where few of
+ * them stand between others, the parts become longer. Rejects as `LogStream.read`.
  */
 export async function* newest(
   stream: Pick<LogStream, "read">,

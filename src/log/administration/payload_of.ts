@@ -2,7 +2,9 @@
 import { decodeText } from "../../data/encoding.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 
-/** The payload as it was published; a text that cannot be decoded, which somebody else has written, as it stands there. */
+/**
+ * The payload as it was published; a text that cannot be decoded, which somebody else has written, as it stands there.
+ */
 export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "tagged">): unknown {
   if (!tagged || typeof payload !== "string") return payload;
   try {

@@ -5,8 +5,8 @@ import { messagePattern } from "../format/names.ts";
 import { endOf } from "../format/group_text.ts";
 
 /**
- * The position behind which a subscription goes on: that of a number, or the one before the first message that was stored at a time or
- * later. Throws a `TypeError` or `RangeError` for another value.
+ * The position behind which a subscription goes on: that of a number, or the one before the first message that was
+ * stored at a time or later. Throws a `TypeError` or `RangeError` for another value.
  */
 export async function placeOf(
   stream: LogStream | undefined,
@@ -26,7 +26,10 @@ export async function placeOf(
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
 
-/** The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with sequences. */
+/**
+ * The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with
+ * sequences.
+ */
 async function firstAt(
   stream: LogStream,
   subject: string,

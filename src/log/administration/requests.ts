@@ -1,4 +1,6 @@
-/** Asks the leader of a subscription: stores a request, which it carries out now, or the next one when there is none. */
+/**
+ * Asks the leader of a subscription: stores a request, which it carries out now, or the next one when there is none.
+ */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { requestSubject } from "../format/names.ts";
@@ -6,8 +8,9 @@ import { type SubscriptionRequest, writeRequest } from "../format/subscription_r
 import type { Kept } from "./stored_subscriptions.ts";
 
 /**
- * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none). Resolves with whether it did: `false` when
- * another one stands there, which may be this one, of an attempt whose answer was lost. Rejects with a `CatgaError` when it cannot be stored.
+ * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none).
+ * Resolves with whether it did: `false` when another one stands there, which may be this one, of an attempt whose
+ * answer was lost. Rejects with a `CatgaError` when it cannot be stored.
  */
 export async function storeRequest(
   { stream, namespace, clock }: Kept,

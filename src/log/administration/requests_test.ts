@@ -8,7 +8,10 @@ import { storeRequest } from "./requests.ts";
 const REQUEST = { kind: "rewind", to: 7 } as const;
 const error = new CatgaError("UNAVAILABLE", "no leader", { retryable: true });
 
-/** Stores a request into a stream that answers so, one after the other. Resolves with what came of it, and what was appended. */
+/**
+ * Stores a request into a stream that answers so, one after the other. Resolves with what came of it, and what was
+ * appended.
+ */
 async function store(...answers: Appended[]) {
   const clock = new VirtualClock();
   const appended: unknown[] = [];

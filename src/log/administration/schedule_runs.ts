@@ -1,4 +1,7 @@
-/** The last runs of a schedule, for operators: the messages that it left in the log, and what became of each in the subscriptions to it. */
+/**
+ * The last runs of a schedule, for operators: the messages that it left in the log, and what became of each in the
+ * subscriptions to it.
+ */
 import type { LogStream } from "../../ports/event_log.ts";
 import { messageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -31,8 +34,8 @@ interface SchedulePlace {
 }
 
 /**
- * The last runs of a schedule that the log still has, `most` at most, the newest first. Reads the last {@link MOST} messages of the
- * contract. Rejects as `LogStream.read`.
+ * The last runs of a schedule that the log still has, `most` at most, the newest first. Reads the last {@link MOST}
+ * messages of the contract. Rejects as `LogStream.read`.
  */
 export async function scheduleRuns(place: SchedulePlace, most: number): Promise<ScheduleRun[]> {
   const { namespace, stream, subscriptions, contract, id } = place;

@@ -1,4 +1,7 @@
-/** The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what it has parked. */
+/**
+ * The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what
+ * it has parked.
+ */
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -33,7 +36,10 @@ export interface StoredSubscription {
   readonly state: StoredState;
 }
 
-/** All subscriptions, sorted by service and name. Those that cannot be read are left out. `known`: as they were read before, by their keys. */
+/**
+ * All subscriptions, sorted by service and name. Those that cannot be read are left out. `known`: as they were read
+ * before, by their keys.
+ */
 export async function storedSubscriptions(
   kept: Kept,
   known: ReadonlyMap<string, StoredSubscription> = new Map(),
@@ -105,7 +111,10 @@ export async function parkedMessage(
   return typeof parked === "string" ? undefined : parked;
 }
 
-/** Contract and key of each parked message of a subscription that has a key, by its id: payloads at once may be larger than the memory. */
+/**
+ * Contract and key of each parked message of a subscription that has a key, by its id: payloads at once may be larger
+ * than the memory.
+ */
 export async function parkedLines(kept: Kept, { key, state }: StoredSubscription): Promise<Map<string, string>> {
   const { stream, namespace } = kept;
   const lines = new Map<string, string>();
@@ -133,7 +142,10 @@ export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id
   return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
 }
 
-/** The last request of an id, if its subscription's leader has not carried it out; else the sequence that the next one replaces. */
+/**
+ * The last request of an id, if its subscription's leader has not carried it out; else the sequence that the next one
+ * replaces.
+ */
 export async function pendingRequest(
   { stream, namespace }: Kept,
   { key, state }: StoredSubscription,

@@ -1,4 +1,6 @@
-/** A stream of subscriptions in memory, with what leaders would have stored there, for the tests of those who read it. */
+/**
+ * A stream of subscriptions in memory, with what leaders would have stored there, for the tests of those who read it.
+ */
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -49,8 +51,8 @@ export async function appendTo(stream: LogStream, subject: string, text: string)
 }
 
 /**
- * Returns a function that parks messages, and commits a state with these alone, as the next commit of their subscription. That resolves with
- * the sequence of the commit.
+ * Returns a function that parks messages, and commits a state with these alone, as the next commit of their
+ * subscription. That resolves with the sequence of the commit.
  */
 export function putter(append: (subject: string, text: string) => Promise<number>) {
   const numbers = new Map<string, number>();

@@ -97,7 +97,10 @@ class LogView {
     this.state = state;
   }
 
-  /** The sequence of the last message of a category, and the time of the first one behind a position; `undefined`: there is none. */
+  /**
+   * The sequence of the last message of a category, and the time of the first one behind a position; `undefined`: there
+   * is none.
+   */
   async behind(category: string, position: number): Promise<{ last: number; time: number } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);
     if (this.#stream.name === entitiesName(this.#namespace)) {

@@ -1,6 +1,7 @@
 /**
- * A commit of a subscription: its whole state, but for what is parked, of which a commit may say only what has changed since the one
- * before. It is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can write one, so it is validated.
+ * A commit of a subscription: its whole state, but for what is parked, of which a commit may say only what has changed
+ * since the one before. It is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can write one,
+ * so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
@@ -36,7 +37,9 @@ export interface Place {
   readonly read: number;
   /** The time stamp of the message there, in ms; 0: unknown. */
   readonly time: number;
-  /** When the log had nothing behind `read` that is for this subscription, by the server's clock, in ms; none: unknown. */
+  /**
+   * When the log had nothing behind `read` that is for this subscription, by the server's clock, in ms; none: unknown.
+   */
   readonly at?: number | undefined;
   /** How often reading went back, because the log had lost messages: positions begin again then. */
   readonly epoch: number;
@@ -167,8 +170,9 @@ export interface StoredState {
 }
 
 /**
- * State after these commits, in the order in which they are stored. One that goes on from another than the one before it does not
- * count: its leader did not know of that one. `undefined`: none of those that count says all that is parked; earlier ones are needed.
+ * State after these commits, in the order in which they are stored. One that goes on from another than the one before
+ * it does not count: its leader did not know of that one. `undefined`: none of those that count says all that is
+ * parked; earlier ones are needed.
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   let last: CommitId | undefined;
@@ -191,7 +195,10 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
 }
 
 /** The leader's consumer has a filter for each. */
-/** Most categories of a subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s with four times as many (measured). */
+/**
+ * Most categories of a subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s
+ * with four times as many (measured).
+ */
 export const MOST_CATEGORIES = 1_024;
 /** Greatest token: beyond the safe integers every node would refuse the commit. */
 const MOST_TOKEN = 2 ** 52;

@@ -1,9 +1,10 @@
 /**
- * A message of the stream of entities: what commands of one entity emitted that were stored together, as `[1, endpoint, first, sentAt,
- * [version, command, …], item, …]`. The entity is in the subject. A command is `[name, id, events, result, fingerprint, correlation,
- * headers]` without what is `null` at its end, an item `[event, payload, form]`: up to 512 of each, the items in the order of their commands.
- * What a command emitted is in one message, so that it is stored as a whole or not at all. A command without a name keeps the other attempts of
- * a send from being applied, or, without an id, too, says that the entity is forgotten.
+ * A message of the stream of entities: what commands of one entity emitted that were stored together, as `[1, endpoint,
+ * first, sentAt, [version, command, …], item, …]`. The entity is in the subject. A command is `[name, id, events,
+ * result, fingerprint, correlation, headers]` without what is `null` at its end, an item `[event, payload, form]`: up
+ * to 512 of each, the items in the order of their commands. What a command emitted is in one message, so that it is
+ * stored as a whole or not at all. A command without a name keeps the other attempts of a send from being applied, or,
+ * without an id, too, says that the entity is forgotten.
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
@@ -106,7 +107,10 @@ function orNull(text: string | undefined): string {
   return text === undefined ? "null" : JSON.stringify(text);
 }
 
-/** An event as text, for {@link entityGroupText}. `event`: its name, as `isContractName` has it; `text`: its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
+/**
+ * An event as text, for {@link entityGroupText}. `event`: its name, as `isContractName` has it; `text`: its payload, as
+ * `encodeValue` writes it; `undefined` for the payload `undefined`.
+ */
 export function eventText(event: string, text: string | undefined): string {
   const form = formOf(text);
   if (form === PLAIN) return `["${event}",${text}]`;
@@ -206,8 +210,8 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a test for messages of this version that have no event of these categories. It searches the text instead of parsing it: a subscription follows
- * few of the messages of an entity, the leader of a workflow one in four.
+ * Returns a test for messages of this version that have no event of these categories. It searches the text instead of
+ * parsing it: a subscription follows few of the messages of an entity, the leader of a workflow one in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
   const begins = `[${GROUP_VERSION},"`;

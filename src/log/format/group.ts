@@ -1,7 +1,8 @@
 /**
- * A message of the stream: what one process published in one category while its last message there was under way. A JSON text,
- * `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form `[payload, key, id, meta, form]`, whose trailing
- * defaults are left out. The category is in the subject. What a schedule appends is such a message, with one item, and says so.
+ * A message of the stream: what one process published in one category while its last message there was under way. A
+ * JSON text, `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form `[payload, key, id, meta,
+ * form]`, whose trailing defaults are left out. The category is in the subject. What a schedule appends is such a
+ * message, with one item, and says so.
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
@@ -78,8 +79,8 @@ export function madeId(endpoint: string, number: number): string {
 }
 
 /**
- * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again and again, whose
- * time is that at which its message was stored.
+ * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again
+ * and again, whose time is that at which its message was stored.
  */
 export function firedId({ id, due }: { readonly id: string; readonly due: number }, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
@@ -125,7 +126,9 @@ export function readGroup(
   return messages;
 }
 
-/** Returns true if a stored message is the one that this process made with this number of its first item. Never throws. */
+/**
+ * Returns true if a stored message is the one that this process made with this number of its first item. Never throws.
+ */
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;

@@ -1,7 +1,7 @@
 /**
- * Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text; and positions: which item of
- * which message. A message holds up to 512 items, so a position is its sequence and, in the lowest 10 bits, the index in it. Sequences begin
- * with a time in ms (41 bits): a position is a safe integer.
+ * Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text; and
+ * positions: which item of which message. A message holds up to 512 items, so a position is its sequence and, in the
+ * lowest 10 bits, the index in it. Sequences begin with a time in ms (41 bits): a position is a safe integer.
  */
 import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
@@ -24,7 +24,10 @@ export interface ParsedGroup {
   readonly items: readonly unknown[];
 }
 
-/** Names that were found valid when the message before was read: most messages have the same. NaN: none, and equal to nothing. */
+/**
+ * Names that were found valid when the message before was read: most messages have the same. NaN: none, and equal to
+ * nothing.
+ */
 export class KnownNames {
   endpoint: unknown = NaN;
   command: unknown = NaN;
@@ -72,8 +75,8 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
 }
 
 /**
- * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into the entry of a
- * dead letter, too, each with what they add.
+ * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into
+ * the entry of a dead letter, too, each with what they add.
  */
 export function largestGroup(maxPayload: number): number {
   return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));

@@ -23,8 +23,8 @@ export interface LoggedMessage {
 }
 
 /**
- * The payload of a message that cannot be kept as it is, to be tagged: a person can read it, and no handler is ever given it, because
- * it is no text of a payload.
+ * The payload of a message that cannot be kept as it is, to be tagged: a person can read it, and no handler is ever
+ * given it, because it is no text of a payload.
  */
 export function unusable(why: string, excerpt: string): string {
   return `(${why}) ${excerpt.slice(0, MOST_EXCERPT)}`;
@@ -43,7 +43,10 @@ export interface LoggedMeta {
   readonly k?: number;
 }
 
-/** A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice is one. */
+/**
+ * A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice
+ * is one.
+ */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;
   const was = message.tagged ? `${message.payload}` : JSON.stringify(message.payload ?? null);

@@ -1,4 +1,6 @@
-/** Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes. */
+/**
+ * Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes.
+ */
 import { isToken, token, untoken } from "../../data/subject_token.ts";
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 
@@ -50,8 +52,8 @@ export function entityPattern(namespace: string, type: string): string {
 }
 
 /**
- * The key of an entity's snapshot by this version of its definition. A few versions stand beside each other, as while a new one is rolled out;
- * those whose numbers differ by 4 have one key.
+ * The key of an entity's snapshot by this version of its definition. A few versions stand beside each other, as while a
+ * new one is rolled out; those whose numbers differ by 4 have one key.
  */
 export function snapshotKey(type: string, id: string, version: number): string {
   return snapshotKeys(type, id)[version % SNAPSHOTS];
@@ -87,7 +89,10 @@ export function readScheduleSubject(namespace: string, subject: string): { categ
   return category === undefined || id === undefined ? undefined : { category, id };
 }
 
-/** The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its events. */
+/**
+ * The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its
+ * events.
+ */
 export function categoryPattern(namespace: string, stream: string, category: string): string {
   if (stream !== entitiesName(namespace)) return categorySubject(namespace, category);
   return entityPattern(namespace, category.split(".", 1)[0]);

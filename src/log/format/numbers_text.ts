@@ -1,6 +1,9 @@
 /** Whole numbers as a short text: a commit holds thousands of them, and most are small. */
 
-/** Writes safe integers: of each the digits of base 32, the least first, all but the last with 32 added; its sign is the lowest bit. */
+/**
+ * Writes safe integers: of each the digits of base 32, the least first, all but the last with 32 added; its sign is the
+ * lowest bit.
+ */
 export function writeNumbers(values: readonly number[]): string {
   let text = "";
   for (const value of values) {

@@ -1,6 +1,7 @@
 /**
- * A message that a subscription has put aside, with what it failed with: a message of the stream `catga_<ns>_subscriptions`, under
- * `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody with access can write one, so it is validated.
+ * A message that a subscription has put aside, with what it failed with: a message of the stream
+ * `catga_<ns>_subscriptions`, under `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody
+ * with access can write one, so it is validated.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -27,8 +28,9 @@ export interface ParkedMessage {
 }
 
 /**
- * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to 200: with a large
- * payload it must fit into the store. With 0 the cause is left out, and what its payload was before it was edited.
+ * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to
+ * 200: with a large payload it must fit into the store. With 0 the cause is left out, and what its payload was before
+ * it was edited.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;
@@ -48,7 +50,10 @@ function errorText({ code, message, cause, outage }: FailedWith, most: number): 
   return why === null ? text : [...text, why];
 }
 
-/** A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its own. */
+/**
+ * A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its
+ * own.
+ */
 export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage {
   const why = "it is too large to be put aside";
   return {

@@ -1,4 +1,7 @@
-/** Common form of all that is stored of a subscription: a JSON object of version 1. Anybody with access can write one, so it is validated. */
+/**
+ * Common form of all that is stored of a subscription: a JSON object of version 1. Anybody with access can write one,
+ * so it is validated.
+ */
 import { isRecord } from "../../data/checks.ts";
 
 /** Parses the text of a record. Returns a string that says what is wrong with it if it is invalid. */

@@ -1,6 +1,6 @@
 /**
- * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the internal
- * command `runName(…)`. And barriers, payload and result of `controlName(…)`.
+ * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the
+ * internal command `runName(…)`. And barriers, payload and result of `controlName(…)`.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
@@ -31,28 +31,33 @@ export type BatchRequest = readonly ["batch", ...RunRequest[]];
 export const MOST_OF_BATCH = 1_000;
 
 /**
- * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of its key that failed; `3`:
- * it was not run, or its time was over, and it is to be handled alone. A batch whose handler failed is answered as a single message is.
+ * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of
+ * its key that failed; `3`: it was not run, or its time was over, and it is to be handled alone. A batch whose handler
+ * failed is answered as a single message is.
  */
 export interface BatchAnswer {
   readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
- * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its handler
- * failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does not take); `cause`: what it
- * threw, for operators; `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
+ * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its
+ * handler failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does
+ * not take); `cause`: what it threw, for operators; `outage`: what it called was out of reach, which is no attempt
+ * until it has lasted for so many ms.
  *
- * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on; `OUTCOME_UNKNOWN`, the node
- * stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler of an earlier attempt goes on there, so that it
- * was not run. Other failures are those of messages that did not run.
+ * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on;
+ * `OUTCOME_UNKNOWN`, the node stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler
+ * of an earlier attempt goes on there, so that it was not run. Other failures are those of messages that did not run.
  */
 export type RunAnswer = 0 | 1 | FailedRun;
 
 /** The answer of a run that failed. */
 export type FailedRun = readonly [code: string, message: string, final: 0 | 1, cause?: string | null, outage?: number];
 
-/** Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to that node, too. */
+/**
+ * Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to
+ * that node, too.
+ */
 export const STILL_RUNNING = "still running";
 
 /** The most characters of an answer's message and code; longer ones are cut. */
@@ -63,8 +68,8 @@ export const MAX_ANSWER_CODE = 128;
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * Identities of messages that run at this node, and of those whose run has ended in the last seconds. Whoever asks for one to be run that runs
- * joins that run.
+ * Identities of messages that run at this node, and of those whose run has ended in the last seconds. Whoever asks for
+ * one to be run that runs joins that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
 
@@ -89,7 +94,10 @@ export function readRunRequest(value: unknown): RunRequest | string {
   return value as unknown as RunRequest;
 }
 
-/** The requests of a batch, in the order of the log; a string that says what is wrong with it if it is none; `undefined`: it is no batch. */
+/**
+ * The requests of a batch, in the order of the log; a string that says what is wrong with it if it is none;
+ * `undefined`: it is no batch.
+ */
 export function readBatchRequest(value: unknown): readonly RunRequest[] | string | undefined {
   if (!Array.isArray(value) || value[0] !== "batch") return undefined;
   if (value.length < 2 || value.length > MOST_OF_BATCH + 1) return `no batch of 1 to ${MOST_OF_BATCH}`;

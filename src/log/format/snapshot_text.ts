@@ -1,6 +1,6 @@
 /**
- * The text of an entity's snapshot: two lines, which are what it is of, and the state. Here the first line and where the other one is;
- * `entities/` and the command line tool read that.
+ * The text of an entity's snapshot: two lines, which are what it is of, and the state. Here the first line and where
+ * the other one is; `entities/` and the command line tool read that.
  */
 import { isCount } from "../../data/checks.ts";
 

@@ -9,7 +9,10 @@ import {
   subscriptionsSubjects,
 } from "./names.ts";
 
-/** A stream of a namespace: events, queued commands and schedules; what commands of entities emit; how far subscriptions are. */
+/**
+ * A stream of a namespace: events, queued commands and schedules; what commands of entities emit; how far subscriptions
+ * are.
+ */
 export type StreamKind = "log" | "entities" | "subscriptions";
 
 const STREAMS = {

@@ -1,7 +1,7 @@
 /**
- * Requests of nodes and operators to a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under `requestSubject(…)`.
- * The leader carries requests out in the order in which they are stored, and its commits say up to which. Anybody with access can write
- * one, so it is validated.
+ * Requests of nodes and operators to a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under
+ * `requestSubject(…)`. The leader carries requests out in the order in which they are stored, and its commits say up to
+ * which. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
@@ -27,7 +27,9 @@ export interface RewindRequest {
   readonly to: number;
 }
 
-/** To read these categories, too. Each begins behind its position, or where the leader is by then if that is greater. */
+/**
+ * To read these categories, too. Each begins behind its position, or where the leader is by then if that is greater.
+ */
 export interface JoinRequest {
   readonly kind: "join";
   readonly began: Readonly<Record<string, number>>;

@@ -1,6 +1,7 @@
 /**
- * One message on its way into the log, which ends when it is stored, at its deadline, or when its sender gives up; and the message of the stream
- * that it travels in, written again until it is stored, unchanged once it may be, or until nobody waits for it any more.
+ * One message on its way into the log, which ends when it is stored, at its deadline, or when its sender gives up; and
+ * the message of the stream that it travels in, written again until it is stored, unchanged once it may be, or until
+ * nobody waits for it any more.
  *
  * Over 400 lines: when each of the two ends depends on the other.
  */
@@ -158,7 +159,10 @@ export class Publication extends Deadlined {
 
 // When a message is to be handled, as the stream has it, and what the server must be able to do for it.
 
-/** When a schedule is due that is made now: a moment of this process's monotonic clock; or cron. A date is meant by its wall clock. */
+/**
+ * When a schedule is due that is made now: a moment of this process's monotonic clock; or cron. A date is meant by its
+ * wall clock.
+ */
 export function dueOf(schedule: Schedule, clock: Clock): number | string {
   if ("cron" in schedule) return schedule.cron.trim();
   return clock.monotonic() + ("delay" in schedule ? schedule.delay : schedule.at.getTime() - clock.now());
@@ -194,11 +198,13 @@ export interface LaneHost {
   stream(again: boolean): LogStream | Promise<LogStream>;
   /** The message that holds these publications; or the error that all of them end with. */
   message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
-  /** Puts a schedule in the place of what has its name. Rejects with a `CatgaError`. `limit`: how long to try, in ms. */
+  /**
+   * Puts a schedule in the place of what has its name. Rejects with a `CatgaError`. `limit`: how long to try, in ms.
+   */
   replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
-   * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a `CatgaError`. `limit`: how
-   * long to try, in ms.
+   * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a
+   * `CatgaError`. `limit`: how long to try, in ms.
    */
   takeBack(subject: string, limit: number): Promise<boolean>;
   /** They are stored: at least one. */
@@ -361,7 +367,9 @@ export class Group implements Attempted {
     this.#host.stored(this.publications);
   }
 
-  /** The server's error for a schedule that it does not accept, with the option that says so: the server names neither. */
+  /**
+   * The server's error for a schedule that it does not accept, with the option that says so: the server names neither.
+   */
   #named(error: CatgaError): CatgaError {
     const [{ contract, planned }] = this.publications;
     if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;

@@ -1,8 +1,11 @@
 /**
- * What one process publishes into the log: items made of messages, the limit of what waits, and lanes. A lane has what goes to one subject: one
- * message of the stream with many publications is under way at a time, which keeps the order, and what is published meanwhile forms the next
- * one. A publication with an id of its own is a message of its own, because the stream knows it by that: of these, several are under way, one
- * for each key. Nothing waits while nothing is under way.
+ * What one process publishes into the log: items made of messages, the limit of what waits, and lanes. A lane has what
+ * goes to one subject: one message of the stream with many publications is under way at a time, which keeps the order,
+ * and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own,
+ * because the stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing
+ * is under way.
+ *
+ * Over 400 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
  */
 import { keepOf } from "../../contract/contract_options.ts";
 import { KEEP } from "../../contract/defaults.ts";
@@ -171,8 +174,8 @@ export class Publisher implements LaneHost {
   }
 
   /**
-   * Takes back what was scheduled: `true`, and it does not fire; `false`: it has gone, or never was. Rejects with a `CatgaError`.
-   * `limit`: how long to try, in ms, a minute at most.
+   * Takes back what was scheduled: `true`, and it does not fire; `false`: it has gone, or never was. Rejects with a
+   * `CatgaError`. `limit`: how long to try, in ms, a minute at most.
    */
   unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
     return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
@@ -259,7 +262,10 @@ export class Lane {
   readonly #host: LaneHost;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
-  /** Publications that wait behind a message with an id and the same key, by key: as long as such a message is under way, there is an entry. */
+  /**
+   * Publications that wait behind a message with an id and the same key, by key: as long as such a message is under
+   * way, there is an entry.
+   */
   readonly #behind = new Map<string, Fifo<Publication>>();
   /** How many of those that wait have ended. */
   #gone = 0;

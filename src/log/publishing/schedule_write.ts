@@ -1,12 +1,14 @@
 /**
- * Puts a message with a time, or a cron, under the subject of a schedule, in the place of what stands there, so that it stays there.
+ * Puts a message with a time, or a cron, under the subject of a schedule, in the place of what stands there, so that it
+ * stays there.
  *
- * nats-server (2.15) takes in hand all schedules that are due, and fires one after the other: 3,000 take 0.1 s. Meanwhile it accepts a
- * message in the place of a schedule that it has in hand, and the firing then removes that message; that of a cron moves its time
- * instead. So each write expects the message that it replaces (compare-and-set). If that cannot have been due, the write stays. Else
- * the message is written so that it does not fire before the rest is done (held); a fence is awaited, which is a schedule of its own
- * that is due at once, and fires after all that the server had in hand; then the message is written as it is to be, or again if it was
- * removed. If this process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
+ * nats-server (2.15) takes in hand all schedules that are due, and fires one after the other: 3,000 take 0.1 s.
+ * Meanwhile it accepts a message in the place of a schedule that it has in hand, and the firing then removes that
+ * message; that of a cron moves its time instead. So each write expects the message that it replaces (compare-and-set).
+ * If that cannot have been due, the write stays. Else the message is written so that it does not fire before the rest
+ * is done (held); a fence is awaited, which is a schedule of its own that is due at once, and fires after all that the
+ * server had in hand; then the message is written as it is to be, or again if it was removed. If this process dies
+ * meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -36,8 +38,8 @@ export interface Replacement {
   /** True if it is put where nothing stands, too, which is tried first. */
   readonly alone: boolean;
   /**
-   * True if a schedule that may fire now is left to fire, as far as possible, because it matters whether it did: several servers accept
-   * a message in the place of one whose firing is on its way already, and then both stand.
+   * True if a schedule that may fire now is left to fire, as far as possible, because it matters whether it did:
+   * several servers accept a message in the place of one whose firing is on its way already, and then both stand.
    */
   readonly patient: boolean;
   /** What becomes of it, for errors: "stored". */
@@ -51,8 +53,9 @@ interface Written {
 }
 
 /**
- * Resolves with whether the message was put there, to stay until it fires or somebody replaces it. `false`: nothing was there, or what
- * it yields to. Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if it may have been put there, `UNAVAILABLE` if it was not.
+ * Resolves with whether the message was put there, to stay until it fires or somebody replaces it. `false`: nothing was
+ * there, or what it yields to. Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if it may have been put there,
+ * `UNAVAILABLE` if it was not.
  */
 export function overwrite(subject: string, replacement: Replacement, options: OverwriteOptions): Promise<boolean> {
   return new Overwriting(subject, replacement, options).run();
@@ -63,7 +66,9 @@ class Overwriting {
   readonly #replacement: Replacement;
   readonly #options: OverwriteOptions;
   readonly #until: number;
-  /** How often it was stored: each time it has another id, by which a repeat of a write without an answer is recognized. */
+  /**
+   * How often it was stored: each time it has another id, by which a repeat of a write without an answer is recognized.
+   */
   #version = 0;
   #unanswered = false;
   /** From which time of the server on it may have fired, and be gone; `undefined`: it was not stored yet. */
@@ -202,7 +207,10 @@ class Overwriting {
     return false;
   }
 
-  /** Resolves when everything has fired that the server had in hand: it fires its schedules in turns, one after the other. */
+  /**
+   * Resolves when everything has fired that the server had in hand: it fires its schedules in turns, one after the
+   * other.
+   */
   async #fence(stream: LogStream): Promise<void> {
     const { clock, mark } = this.#options;
     const subject = `${this.#subject}.${mark}.${this.#fences++}`;
@@ -239,7 +247,10 @@ class Overwriting {
   }
 }
 
-/** When a schedule is due, by the server's clock; `again` for one that is due again and again, `Infinity` for what is none. */
+/**
+ * When a schedule is due, by the server's clock; `again` for one that is due again and again, `Infinity` for what is
+ * none.
+ */
 function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");
   if (text === undefined) return Infinity;
@@ -279,7 +290,10 @@ class Refused extends Error {
   }
 }
 
-/** Says of a stored message that the server may have had in hand what it replaced, and whether that fires again and again. */
+/**
+ * Says of a stored message that the server may have had in hand what it replaced, and whether that fires again and
+ * again.
+ */
 const HELD_HEADER = "Catga-Held";
 const CRON = "cron";
 const ONCE = "once";
@@ -287,18 +301,21 @@ const ONCE = "once";
 const HELD = 10_000;
 /** How far the clocks of the servers of a cluster may be apart, in ms. */
 const NEAR = 50;
-/** How often a schedule is left to fire: one that is not due at the first time, and one whose firing failed, has not gone then. */
+/**
+ * How often a schedule is left to fire: one that is not due at the first time, and one whose firing failed, has not
+ * gone then.
+ */
 const MOST_AWAITED = 3;
 /** How long an attempt waits for its answer, in ms. */
 const ATTEMPT = 2_000;
 
-// Takes back a schedule: puts a mark in its place, so that it is either taken back or has gone, never both. A purge would not do:
-// around the due moment some that were purged fired as well.
+// Takes back a schedule: puts a mark in its place, so that it is either taken back or has gone, never both. A purge
+// would not do: around the due moment some that were purged fired as well.
 
 /**
- * Takes back what was scheduled under this subject: `true`, and it does not fire; `false`: it has fired, or there is none. Rejects
- * with a `CatgaError` when neither is known in time. By `mark`, which nobody else writes, the own mark is recognized when its
- * acknowledgement was lost.
+ * Takes back what was scheduled under this subject: `true`, and it does not fire; `false`: it has fired, or there is
+ * none. Rejects with a `CatgaError` when neither is known in time. By `mark`, which nobody else writes, the own mark is
+ * recognized when its acknowledgement was lost.
  */
 export function unschedule(subject: string, options: OverwriteOptions): Promise<boolean> {
   const { mark } = options;

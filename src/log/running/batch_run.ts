@@ -1,4 +1,7 @@
-/** A batch in the node that handles it: its members as the handler gets them, and what became of each. `Ledger.batch` fills it, `HandingOut` says when. */
+/**
+ * A batch in the node that handles it: its members as the handler gets them, and what became of each. `Ledger.batch`
+ * fills it, `HandingOut` says when.
+ */
 import type { Batch } from "../../contract/handler.ts";
 import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -20,7 +23,10 @@ interface MemberMessage extends Omit<Member, "headers">, Pick<LoggedMessage, "ta
   readonly meta: LoggedMeta | null | undefined;
 }
 
-/** A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader has checked it. */
+/**
+ * A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader
+ * has checked it.
+ */
 export function memberOf(
   contract: string,
   { payload: given, tagged, id, key, position, attempt, meta }: MemberMessage,
@@ -36,7 +42,10 @@ export function memberOf(
   }
 }
 
-/** Runs a handler with a batch of these. Returns what became of it, and which members it has had fail; nothing can fail when it has returned. */
+/**
+ * Runs a handler with a batch of these. Returns what became of it, and which members it has had fail; nothing can fail
+ * when it has returned.
+ */
 export function runBatch(
   handler: DurableHandler,
   members: readonly Member[],
@@ -81,7 +90,8 @@ export class BatchRun {
   }
 
   /**
-   * Outcome of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or `undefined`: it is done.
+   * Outcome of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or
+   * `undefined`: it is done.
    */
   get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
     const held = new Set<string>();

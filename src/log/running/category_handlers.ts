@@ -20,8 +20,8 @@ export interface CategoryHandlers {
   /** For how long what they call may be out of reach without that being an attempt, in ms. */
   readonly outage: number;
   /**
-   * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may change what they get.
-   * Never throws, never rejects.
+   * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may
+   * change what they get. Never throws, never rejects.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
   /** How several messages run at once; `undefined` if a handler takes single ones. */
@@ -88,7 +88,9 @@ function ofOne(handler: DurableHandler): DurableHandler {
   };
 }
 
-/** Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure. */
+/**
+ * Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure.
+ */
 function parsedRun(
   { contract, run, entity }: DurableHandler,
   payload: unknown,

@@ -1,7 +1,8 @@
 /**
- * The leader that a node obeys: the one whose token stands in the subscription's record. A token that this node has not seen is
- * checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's own messages out. So
- * is the known one after this process stood still: others may have taken over meanwhile, and handled what was handed out before.
+ * The leader that a node obeys: the one whose token stands in the subscription's record. A token that this node has not
+ * seen is checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's
+ * own messages out. So is the known one after this process stood still: others may have taken over meanwhile, and
+ * handled what was handed out before.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -69,7 +70,8 @@ export class LeaderToken {
       this.#known = current;
       return;
     }
-    // tokens grow, so that a lower one was read from a server that lags behind; unless an older copy of the bucket was brought back
+    // tokens grow, so that a lower one was read from a server that lags behind; unless an older copy of the bucket was
+    // brought back
     const now = clock.monotonic();
     if (this.#lowerSince === Infinity) this.#lowerSince = now;
     if (now - this.#lowerSince >= LAG) {

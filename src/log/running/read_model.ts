@@ -1,8 +1,10 @@
 /**
- * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and in order, whatever
- * their contracts, as do those without a key; one that fails is tried again until it succeeds, and holds up its key alone.
+ * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and
+ * in order, whatever their contracts, as do those without a key; one that fails is tried again until it succeeds, and
+ * holds up its key alone.
  *
- * Over 300 lines: what is read, runs and waits is counted together, because that decides when reading goes on, and whether it has caught up.
+ * Over 300 lines: what is read, runs and waits is counted together, because that decides when reading goes on, and
+ * whether it has caught up.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -78,8 +80,8 @@ export class ReadModel {
   }
 
   /**
-   * True if it has handled all that the log had when it began, or when it began anew, but for what waits for a message that fails again
-   * and again: that may be for good.
+   * True if it has handled all that the log had when it began, or when it began anew, but for what waits for a message
+   * that fails again and again: that may be for good.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
@@ -99,7 +101,9 @@ export class ReadModel {
     return this.#reader?.fault;
   }
 
-  /** Counts of messages that it has received and not handled; `retrying`: those that failed, and that wait for these. */
+  /**
+   * Counts of messages that it has received and not handled; `retrying`: those that failed, and that wait for these.
+   */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
@@ -220,7 +224,10 @@ export class ReadModel {
     this.#hold(open, ended);
   }
 
-  /** Adds a message to the batch of its category, unless its key is held elsewhere: the batch holds it until it has ended. */
+  /**
+   * Adds a message to the batch of its category, unless its key is held elsewhere: the batch holds it until it has
+   * ended.
+   */
   #collect(open: Open, { max, within }: BatchHandler): void {
     const { category, key } = open.message;
     const lane = this.#lanes.get(key);
@@ -338,7 +345,9 @@ export class ReadModel {
     this.#openBytes += count * size;
   }
 
-  /** Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms. */
+  /**
+   * Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms.
+   */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
     const { host, handlers } = this.#options;
     const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken

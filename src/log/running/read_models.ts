@@ -72,7 +72,10 @@ export class ReadModels {
     });
   }
 
-  /** Begins them. Resolves when they have caught up. Rejects if the log cannot be read, and only an operator can change that. */
+  /**
+   * Begins them. Resolves when they have caught up. Rejects if the log cannot be read, and only an operator can change
+   * that.
+   */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;
     for (const [ofEntities, models] of Map.groupBy(this.#models, ({ ofEntities }) => ofEntities)) {

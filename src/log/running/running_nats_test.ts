@@ -1,4 +1,7 @@
-/** Messages of the log in the nodes that handle them, over NATS: subscriptions over two nodes, queued commands, and read models. */
+/**
+ * Messages of the log in the nodes that handle them, over NATS: subscriptions over two nodes, queued commands, and read
+ * models.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event } from "../../../mod.ts";

@@ -1,6 +1,6 @@
 /**
- * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs joins that run,
- * and who asks for one whose handler goes on after its timeout waits for its end.
+ * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs
+ * joins that run, and who asks for one whose handler goes on after its timeout waits for its end.
  *
  * Over 400 lines: the states of a run, and the answer that each makes.
  */
@@ -126,8 +126,8 @@ export class SubscriptionRuns {
   ): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
-    // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text: readRunRequest has
-    // checked it
+    // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text:
+    // readRunRequest has checked it
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
@@ -370,9 +370,9 @@ export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
- * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt; a refusal, and
- * a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw; `outage`: for how long what the handler
- * calls may be out of reach, in ms.
+ * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt;
+ * a refusal, and a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw;
+ * `outage`: for how long what the handler calls may be out of reach, in ms.
  */
 export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
   if (outcome instanceof Refusal) return outcome;
@@ -389,7 +389,10 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
   return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
 }
 
-/** An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another version, which does not know the handler's settings. */
+/**
+ * An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another
+ * version, which does not know the handler's settings.
+ */
 export function lastAnswer(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal) return outcome;
   if (!outcome.ok) {
@@ -405,7 +408,10 @@ export function lastAnswer(outcome: Outcome): Outcome {
     : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
 
-/** A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its own stack. */
+/**
+ * A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its
+ * own stack.
+ */
 export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   const { code, message, final } = error;
   const text = cut(message, MAX_ANSWER_MESSAGE);

@@ -1,6 +1,7 @@
 /**
- * Worker of a node for the subscriptions of its service: it handles the messages that their leaders send, by internal contracts that
- * only Catga itself sends. So a message passes the router, and what is known about delivery holds for it, too.
+ * Worker of a node for the subscriptions of its service: it handles the messages that their leaders send, by internal
+ * contracts that only Catga itself sends. So a message passes the router, and what is known about delivery holds for
+ * it, too.
  */
 import {
   announcement,
@@ -51,7 +52,10 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
   return texts.length === 0 ? undefined : texts.sort();
 }
 
-/** Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this one. */
+/**
+ * Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this
+ * one.
+ */
 export function serve(options: WorkerOptions): void {
   const { host, mediator, service, namespace, replicas, timeout, causes, log, draining } = options;
   let opened: Promise<LogStream> | undefined;
@@ -139,5 +143,8 @@ function control(
   });
 }
 
-/** After how long another node may lead a subscription of this one, in ms: less than the 3 s in which its lease has to move. */
+/**
+ * After how long another node may lead a subscription of this one, in ms: less than the 3 s in which its lease has to
+ * move.
+ */
 const STOOD_STILL = 2_000;

@@ -1,6 +1,8 @@
 /**
- * The outcome of a run, from the answer of its node, and what follows a failure. When a message becomes a dead letter: when it failed for good, or for the last time. So does one that has no attempt left when it is its
- * turn (`Ledger.begin`), because its leader or node ended, or fewer attempts are deployed; and one that nobody can read (`Ledger.bury`).
+ * The outcome of a run, from the answer of its node, and what follows a failure. When a message becomes a dead letter:
+ * when it failed for good, or for the last time. So does one that has no attempt left when it is its turn
+ * (`Ledger.begin`), because its leader or node ended, or fewer attempts are deployed; and one that nobody can read
+ * (`Ledger.bury`).
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
@@ -9,14 +11,18 @@ import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
 
-/** Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is parked. `outage`: it is no attempt. */
+/**
+ * Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is
+ * parked. `outage`: it is no attempt.
+ */
 export type AfterFailure =
   | { readonly type: "dead letter" }
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
 
 /**
- * Decides it. `now`: by the monotonic clock; `room`: whether one more message may wait in memory; `lasted`: for how long what its handler calls
- * has been out of reach, in ms, if that is why it failed. No attempt counts until that has lasted for the time that the handler gives it.
+ * Decides it. `now`: by the monotonic clock; `room`: whether one more message may wait in memory; `lasted`: for how
+ * long what its handler calls has been out of reach, in ms, if that is why it failed. No attempt counts until that has
+ * lasted for the time that the handler gives it.
  */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
@@ -47,8 +53,9 @@ export function afterFailure(
 const IN_MEMORY = 5_000;
 
 /**
- * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the handler of an earlier
- * attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or failed.
+ * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the
+ * handler of an earlier attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or
+ * failed.
  */
 export type RunOutcome = "done" | "outvoted" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 

@@ -1,5 +1,6 @@
 /**
- * Barrier of a new leader: every node that handles its subscription refuses runs of earlier leaders from now on, and lists what runs.
+ * Barrier of a new leader: every node that handles its subscription refuses runs of earlier leaders from now on, and
+ * lists what runs.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { delay } from "../../ports/clock.ts";
@@ -29,7 +30,8 @@ export interface Runs {
 
 /**
  * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
- * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
+ * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the
+ * signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<Runs> {
   const running = new Map<string, string>();

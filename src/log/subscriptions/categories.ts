@@ -1,4 +1,7 @@
-/** The categories of a led subscription, those that its record names: how the messages of each are sent, and in which order they are. */
+/**
+ * The categories of a led subscription, those that its record names: how the messages of each are sent, and in which
+ * order they are.
+ */
 import { morePatient, type SendOptions } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import type { CapableNode } from "./leader_election.ts";
@@ -68,7 +71,10 @@ export class Categories {
     return category;
   }
 
-  /** Adds those that are new, as many as a commit may have; all others have been read up to here. Returns where they begin. */
+  /**
+   * Adds those that are new, as many as a commit may have; all others have been read up to here. Returns where they
+   * begin.
+   */
   add(began: Readonly<Record<string, number>>, read: number): Readonly<Record<string, number>> {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
@@ -82,8 +88,8 @@ export class Categories {
   }
 
   /**
-   * None begins behind the end of the log: a record that says so would have its messages passed by for ever. Returns the names of those
-   * that did, which begin behind what was read.
+   * None begins behind the end of the log: a record that says so would have its messages passed by for ever. Returns
+   * the names of those that did, which begin behind what was read.
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);

@@ -17,7 +17,10 @@ const FAULTS: Faults = {
   noQuorum: { every: 20_000, lasts: 4_000 },
 };
 
-/** Nodes die, leave and take the lead from each other while messages come and handlers fail. Returns how many runs of a key overlapped. */
+/**
+ * Nodes die, leave and take the lead from each other while messages come and handlers fail. Returns how many runs of a
+ * key overlapped.
+ */
 async function chaos(seed: number, faults?: Faults): Promise<number> {
   const random = seededRandom(seed);
   const cluster = new Cluster(seed, faults);

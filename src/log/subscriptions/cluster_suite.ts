@@ -1,4 +1,7 @@
-/** What the tests of this folder run on: nodes around one log in memory, each with a little worker in place of the real one. */
+/**
+ * What the tests of this folder run on: nodes around one log in memory, each with a little worker in place of the real
+ * one.
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
@@ -295,7 +298,9 @@ export function ofKey(count: number, keys: number, key: number): number[] {
   return Array.from({ length: count }, (_, i) => i).filter((i) => i % keys === key);
 }
 
-/** Throws unless all were handled, each for the first time in order, and after a repetition all that follow it again. */
+/**
+ * Throws unless all were handled, each for the first time in order, and after a repetition all that follow it again.
+ */
 export function inOrder(handled: readonly unknown[], wanted: readonly number[]): void {
   let next = 0;
   for (const each of handled) {

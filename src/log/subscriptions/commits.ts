@@ -1,6 +1,7 @@
 /**
- * How a leader's commits are written: each once, under its number, behind the one before. The steps are generators of requests to the
- * store, so that what happens between any two of them can be tested; `stream_driver.ts` carries them out.
+ * How a leader's commits are written: each once, under its number, behind the one before. The steps are generators of
+ * requests to the store, so that what happens between any two of them can be tested; `stream_driver.ts` carries them
+ * out.
  */
 import {
   type Commit,
@@ -69,7 +70,10 @@ export class Commits {
   /** The last commit that is known to be stored. */
   #id: CommitId;
   #sequence: number;
-  /** The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one is full. */
+  /**
+   * The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one
+   * is full.
+   */
   #base: number | undefined;
   #changes = 0;
   /** How many commits there were since then. */
@@ -98,7 +102,10 @@ export class Commits {
     return this.#base ?? 0;
   }
 
-  /** Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's, or nothing valid is stored. */
+  /**
+   * Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's, or nothing valid is
+   * stored.
+   */
   static *take(options: TakeOptions): Steps<Commits | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
@@ -120,7 +127,9 @@ export class Commits {
     return new Commits(options, taken, id, now.sequence);
   }
 
-  /** Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads. */
+  /**
+   * Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads.
+   */
   *read(): Steps<StoredState | undefined> {
     const found = yield* last();
     if (found === undefined || typeof found.commit === "string" || found.commit.id[0] !== this.term) return undefined;
@@ -130,8 +139,8 @@ export class Commits {
   }
 
   /**
-   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`: another leads. `onDraft` gets
-   * what is told.
+   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`:
+   * another leads. `onDraft` gets what is told.
    */
   *write(
     ledger: Ledger,

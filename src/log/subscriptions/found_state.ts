@@ -83,7 +83,10 @@ export async function takeOver(options: TakeoverOptions): Promise<TakenOver | un
   return { found, unloaded, again, unreadable: inLog.unreadable, garbage };
 }
 
-/** No message waits longer than the longest pause of its category, whatever the clock of the leader was that put it aside. */
+/**
+ * No message waits longer than the longest pause of its category, whatever the clock of the leader was that put it
+ * aside.
+ */
 function bounded(
   stored: StoredState,
   messages: ReadonlyMap<string, LoggedMessage>,

@@ -1,6 +1,6 @@
 /**
- * Garbage in a subscription's store: what is no longer needed. It is erased when the store cannot lose any more what took its place, and by a leader
- * whose commit was stored just now: another one may need it.
+ * Garbage in a subscription's store: what is no longer needed. It is erased when the store cannot lose any more what
+ * took its place, and by a leader whose commit was stored just now: another one may need it.
  */
 import type { SubscriptionStore } from "./store.ts";
 

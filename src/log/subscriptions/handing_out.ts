@@ -1,6 +1,6 @@
 /**
- * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run, and what becomes of
- * it, the ledger knows.
+ * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run,
+ * and what becomes of it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { type Clock, jittered, type Timer } from "../../ports/clock.ts";
@@ -176,8 +176,8 @@ export class HandingOut {
   }
 
   /**
-   * They were in a batch that failed: whichever of them that was for, each is handed out alone, and that is the attempt. If what the handler
-   * calls is out of reach, the first of each key waits for it, in front of the others.
+   * They were in a batch that failed: whichever of them that was for, each is handed out alone, and that is the
+   * attempt. If what the handler calls is out of reach, the first of each key waits for it, in front of the others.
    */
   #failedTogether(items: readonly Item[], failure: RunFailure): void {
     const { ledger, now } = this.#options;
@@ -279,7 +279,10 @@ export class HandingOut {
     this.pump();
   }
 
-  /** It was certainly not run: that is no attempt. `busy`: where its handler goes on after its time, whose end the next attempt waits for. */
+  /**
+   * It was certainly not run: that is no attempt. `busy`: where its handler goes on after its time, whose end the next
+   * attempt waits for.
+   */
   #refused(item: Item, busy: string | undefined): void {
     this.#options.ledger.refused(item);
     item.node = busy;

@@ -30,7 +30,10 @@ export interface Line {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** True if the message has its payload, and its error the cause: those of a large one that is parked are read again before it runs. */
+  /**
+   * True if the message has its payload, and its error the cause: those of a large one that is parked are read again
+   * before it runs.
+   */
   loaded = true;
   /** Size in the log, in bytes; 0: unknown. */
   size = 0;

@@ -1,4 +1,7 @@
-/** Which node leads a subscription: the live ones that handle it, in the order in which they take the lead, and when each does. */
+/**
+ * Which node leads a subscription: the live ones that handle it, in the order in which they take the lead, and when
+ * each does.
+ */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
@@ -48,9 +51,9 @@ export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableN
 }
 
 /**
- * True if the node at this place in the order may take the lead. `leader`: who has it; empty: nobody, it was handed over; `undefined`: what is
- * stored cannot be read. `stood`: how long ago its last commit was seen, `still`: how long its lease stands still, in ms; `gone`: its process
- * has certainly ended.
+ * True if the node at this place in the order may take the lead. `leader`: who has it; empty: nobody, it was handed
+ * over; `undefined`: what is stored cannot be read. `stood`: how long ago its last commit was seen, `still`: how long
+ * its lease stands still, in ms; `gone`: its process has certainly ended.
  */
 export function mayLead(
   place: number,

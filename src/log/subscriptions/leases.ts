@@ -1,7 +1,7 @@
 /**
- * The leases of nodes. A node that leads subscriptions says once a second, in one message for all of them, that it is there; when that stands
- * still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner finds out, and ends its terms, before it
- * writes or hands out anything more.
+ * The leases of nodes. A node that leads subscriptions says once a second, in one message for all of them, that it is
+ * there; when that stands still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner
+ * finds out, and ends its terms, before it writes or hands out anything more.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -84,7 +84,10 @@ export class Leases {
     this.#seen.set(endpoint, { sequence, at: holderOf(data) === endpoint ? clock.monotonic() : -Infinity });
   }
 
-  /** Overwrites the lease of another node, if it has not moved since it was seen. Resolves with whether it is overwritten; never rejects. */
+  /**
+   * Overwrites the lease of another node, if it has not moved since it was seen. Resolves with whether it is
+   * overwritten; never rejects.
+   */
   async fence(endpoint: string): Promise<boolean> {
     const { stream, namespace, endpoint: own, fault } = this.#options;
     const subject = leaseSubject(namespace, endpoint);

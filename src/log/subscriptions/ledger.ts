@@ -1,7 +1,7 @@
 /**
- * A subscription in its leader's memory: which messages are open, parked, running, and which of them may run next. It decides, and
- * neither waits nor sends: what it was told is in its next commit, all at once, and what must not happen before that is handed out when
- * the commit is stored.
+ * A subscription in its leader's memory: which messages are open, parked, running, and which of them may run next. It
+ * decides, and neither waits nor sends: what it was told is in its next commit, all at once, and what must not happen
+ * before that is handed out when the commit is stored.
  *
  * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */
@@ -52,7 +52,10 @@ export interface Draft {
 /** State that a leader finds when it begins. */
 export interface Found extends LastEnd {
   readonly stored: StoredState;
-  /** By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with that are parked. */
+  /**
+   * By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with
+   * that are parked.
+   */
   readonly messages: ReadonlyMap<string, LoggedMessage>;
   readonly errors: ReadonlyMap<string, Failure["error"]>;
   /** In ms since 1970. */
@@ -77,7 +80,9 @@ export class Ledger {
   readonly #suspicion = new Suspicion();
   /** Items that begin with the next commit. */
   #beginning: Item[] = [];
-  /** Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done. */
+  /**
+   * Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done.
+   */
   readonly #ahead = new Map<string, string>();
   readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
@@ -160,7 +165,10 @@ export class Ledger {
     this.#began = { ...this.#began, ...began };
   }
 
-  /** Takes the next message that was read; `size`: what it takes in the log. Returns `false` if it is known: open or parked. */
+  /**
+   * Takes the next message that was read; `size`: what it takes in the log. Returns `false` if it is known: open or
+   * parked.
+   */
   add(message: LoggedMessage, size = 0): boolean {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
     if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) {
@@ -197,7 +205,10 @@ export class Ledger {
     }
   }
 
-  /** Items that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already. The clock is read only if it matters. */
+  /**
+   * Items that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already.
+   * The clock is read only if it matters.
+   */
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
     this.#suspicion.settle(this.#place.read);
@@ -227,8 +238,8 @@ export class Ledger {
   }
 
   /**
-   * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that follow it. They may take
-   * `most` bytes, by `sizeOf`, unless it is one.
+   * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that
+   * follow it. They may take `most` bytes, by `sizeOf`, unless it is one.
    */
   batch(category: LedgerCategory, most: number, sizeOf: (item: Item) => number): readonly Item[] {
     const heads = this.#heads.get(category) ?? [];
@@ -294,8 +305,8 @@ export class Ledger {
   }
 
   /**
-   * The process that ran it ended. If nothing else ran there, that is an attempt. Else it may have been any of them: all of them come into
-   * doubt. It stays where it is until {@link Ledger.again}.
+   * The process that ran it ended. If nothing else ran there, that is an attempt. Else it may have been any of them:
+   * all of them come into doubt. It stays where it is until {@link Ledger.again}.
    */
   vanished(item: Item, node: string): void {
     this.#stopped(item);
@@ -312,8 +323,8 @@ export class Ledger {
   }
 
   /**
-   * Carries out a request about a dead letter. One that does not fit any more has no effect: it is no dead letter now, or became one
-   * again since. So it has one effect, however often it is stored.
+   * Carries out a request about a dead letter. One that does not fit any more has no effect: it is no dead letter now,
+   * or became one again since. So it has one effect, however often it is stored.
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
@@ -335,7 +346,9 @@ export class Ledger {
     this.#upTo = Math.max(this.#upTo, sequence);
   }
 
-  /** The messages of these were read from the log again, because the store has them no longer: they are stored again. */
+  /**
+   * The messages of these were read from the log again, because the store has them no longer: they are stored again.
+   */
   putAgain(ids: Iterable<string>): void {
     for (const id of ids) {
       const item = this.parked.get(id);
@@ -363,8 +376,8 @@ export class Ledger {
   }
 
   /**
-   * If one key has half of those that are open, or more, those behind its first ones are parked: so others are read and go on. They may take half of
-   * the room for what is parked.
+   * If one key has half of those that are open, or more, those behind its first ones are parked: so others are read and
+   * go on. They may take half of the room for what is parked.
    */
   relieve(keep = KEPT_OF_KEY): void {
     let most: Line | undefined;
@@ -489,8 +502,8 @@ export class Ledger {
   }
 
   /**
-   * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead letter in front of it is
-   * being discarded.
+   * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead
+   * letter in front of it is being discarded.
    */
   #join(
     id: string,

@@ -1,6 +1,6 @@
 /**
- * Measurements of a node that leads subscriptions, taken now and then, whatever the number of messages: how far each is behind, and
- * whether the stream is nearly full.
+ * Measurements of a node that leads subscriptions, taken now and then, whatever the number of messages: how far each is
+ * behind, and whether the stream is nearly full.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -81,7 +81,10 @@ export class Measuring {
     for (const [key, last] of found) this.#last.set(key, last);
   }
 
-  /** The sequence of the last message of a category; of an entity's events that of the stream, if one is behind what was read. */
+  /**
+   * The sequence of the last message of a category; of an entity's events that of the stream, if one is behind what was
+   * read.
+   */
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;
     const pattern = categoryPattern(namespace, stream.name, category);

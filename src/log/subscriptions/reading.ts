@@ -21,7 +21,10 @@ export interface ReadingOptions {
   onGarbage(message: LoggedMessage, reason: string): void;
   /** A newer node is needed: nothing is read behind this message. */
   onNewer(group: UnreadableGroup): void;
-  /** Called at every start of reading, with the position at which the log ends, and the one behind which reading goes on. */
+  /**
+   * Called at every start of reading, with the position at which the log ends, and the one behind which reading goes
+   * on.
+   */
   onEnd(end: number, read: number): void;
   /** Reading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
   onLoss(loss: LogLoss, back: boolean): void;
@@ -45,8 +48,8 @@ export interface ReadingPlace {
 type Start = Parameters<FollowOptions["onStart"]>[0];
 
 /**
- * Reads the log for one leader. What comes while reading is paused waits as it came, in order: a server sends up to 32 MB more, which
- * take many times as much memory once they are messages.
+ * Reads the log for one leader. What comes while reading is paused waits as it came, in order: a server sends up to 32
+ * MB more, which take many times as much memory once they are messages.
  */
 export class Reading {
   readonly #options: ReadingOptions;
@@ -56,7 +59,10 @@ export class Reading {
   #categories: ReadonlySet<string> = new Set();
   /** For the stream of entities: returns true for a message without events of these categories. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
-  /** Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of others before. */
+  /**
+   * Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of
+   * others before.
+   */
   #behindLoss: ReadingPlace | undefined;
   /** Messages that came while reading was paused, or before these were read. */
   #held = new Fifo<StoredMessage | Start>();
@@ -133,8 +139,9 @@ export class Reading {
   }
 
   /**
-   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that those which are removed from the
-   * log are not taken for a loss. Its reader has passed them by: what another server says may lack messages that the stream has.
+   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that those which
+   * are removed from the log are not taken for a loss. Its reader has passed them by: what another server says may lack
+   * messages that the stream has.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
@@ -226,9 +233,10 @@ export class Reading {
   }
 
   /**
-   * Returns true if what is gone from behind the place, all that there was, was not for this subscription: schedules that were taken back or have
-   * fired. No message of its own has expired, because nothing was there less than a minute ago, and each is kept for a minute at least.
-   * (A stream that somebody has purged within that minute looks the same, unless it had a message that must be there still.)
+   * Returns true if what is gone from behind the place, all that there was, was not for this subscription: schedules
+   * that were taken back or have fired. No message of its own has expired, because nothing was there less than a minute
+   * ago, and each is kept for a minute at least. (A stream that somebody has purged within that minute looks the same,
+   * unless it had a message that must be there still.)
    */
   #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
     const { at, time } = this.#place;

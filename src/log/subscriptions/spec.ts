@@ -18,8 +18,8 @@ export interface SubscriptionSpec {
 }
 
 /**
- * The subscriptions of these handlers; read models have none. Queued commands begin at the start: they may be stored before any node
- * handles them.
+ * The subscriptions of these handlers; read models have none. Queued commands begin at the start: they may be stored
+ * before any node handles them.
  */
 export function subscriptionSpecs(
   service: string,
@@ -48,8 +48,8 @@ export function subscriptionSpecs(
 }
 
 /**
- * Settings for a category that only other nodes handle, of a newer version: the defaults, but for what these nodes announce. They
- * end a run that takes too long.
+ * Settings for a category that only other nodes handle, of a newer version: the defaults, but for what these nodes
+ * announce. They end a run that takes too long.
  */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({
   from: "now",

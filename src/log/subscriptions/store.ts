@@ -1,6 +1,6 @@
 /**
- * Store of a subscription, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads and writes what
- * is parked, and erases what is no longer needed.
+ * Store of a subscription, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads
+ * and writes what is parked, and erases what is no longer needed.
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -85,7 +85,10 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /** Gives a message its payload again, and its error the cause. Resolves with `false` if the store does not have it any more. */
+  /**
+   * Gives a message its payload again, and its error the cause. Resolves with `false` if the store does not have it any
+   * more.
+   */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));

@@ -17,8 +17,8 @@ export interface StoredMessagesOptions {
 }
 
 /**
- * Resolves with the messages of these sequences; those that the stream has no longer are missing. Waits for a store that is not
- * there, and for servers that lag behind. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences; those that the stream has no longer are missing. Waits for a store
+ * that is not there, and for servers that lag behind. Rejects when the signal aborts.
  */
 export async function storedMessages(options: StoredMessagesOptions): Promise<StoredMessage[]> {
   const { stream, clock, subject, sequences, signal } = options;

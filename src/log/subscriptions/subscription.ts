@@ -1,6 +1,7 @@
 /**
- * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead. Of the nodes that handle it the first by
- * rendezvous hashing takes the lead first, the others a little later, each when those in front of it have not.
+ * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead. Of the nodes that
+ * handle it the first by rendezvous hashing takes the lead first, the others a little later, each when those in front
+ * of it have not.
  *
  * Over 400 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
@@ -127,8 +128,8 @@ export class Subscription {
   }
 
   /**
-   * Writes the first commit if there is none; has the leader read the categories that are new, which begin now. Resolves when they are read.
-   * Rejects with `UNAVAILABLE` and the like.
+   * Writes the first commit if there is none; has the leader read the categories that are new, which begin now.
+   * Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
    */
   async ensure(signal: AbortSignal): Promise<void> {
     const { host: { clock }, kept, stream, spec } = this.#options;
@@ -273,8 +274,8 @@ export class Subscription {
   }
 
   /**
-   * Nodes that start one after the other would leave all leads to the first: one for which another node has been the right one for a while
-   * is handed over, and seldom again, because nodes may disagree about who lives.
+   * Nodes that start one after the other would leave all leads to the first: one for which another node has been the
+   * right one for a while is handed over, and seldom again, because nodes may disagree about who lives.
    */
   #giveWay(now: number): void {
     if (this.#first) this.#secondSince = undefined;
@@ -382,7 +383,10 @@ export class Subscription {
   }
 }
 
-/** A subscription of which nothing is stored begins where each category says: now, or at the start. `state`: that of the stream, if there is one. */
+/**
+ * A subscription of which nothing is stored begins where each category says: now, or at the start. `state`: that of the
+ * stream, if there is one.
+ */
 function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
   const now = state === undefined ? 0 : endOf(state.last);
   const began = [...categories].map(([category, { from }]) => [category, from === "start" ? 0 : now]);
@@ -402,7 +406,9 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 
 /** Categories of a new subscription in which is looked for what it passes over. */
 const MOST_LOOKED_AT = 16;
-/** How long another node must have been the right leader, and for how long a lead is then not handed over again, in ms. */
+/**
+ * How long another node must have been the right leader, and for how long a lead is then not handed over again, in ms.
+ */
 const SETTLED = 30_000;
 const KEPT = 600_000;
 /** How long what is in hand has to end then, in ms. */

@@ -1,5 +1,6 @@
 /**
- * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the others.
+ * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the
+ * others.
  */
 import { token } from "../../data/subject_token.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
@@ -123,8 +124,8 @@ export class Subscriptions {
   }
 
   /**
-   * Resolves when each subscription has its record, with all categories of this node: what is published from then on is handled.
-   * Rejects with a `CatgaError` when the store cannot be reached.
+   * Resolves when each subscription has its record, with all categories of this node: what is published from then on is
+   * handled. Rejects with a `CatgaError` when the store cannot be reached.
    */
   async start(): Promise<void> {
     if (this.#all.size === 0) return;

@@ -1,7 +1,7 @@
 /**
- * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that it may have begun is
- * suspected. Until all of them have had an outcome, what begins is committed first; so the next leader knows what ran when this one ended,
- * and hands out a 16th of that at a time, then one alone: 256, 16, 1.
+ * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that
+ * it may have begun is suspected. Until all of them have had an outcome, what begins is committed first; so the next
+ * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1.
  */
 import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./item.ts";
@@ -59,8 +59,8 @@ export class Suspicion {
   }
 
   /**
-   * Takes over what the last leader has stored. `items`: those that it may have begun. Returns the one that ran alone when its process
-   * ended, if that is so.
+   * Takes over what the last leader has stored. `items`: those that it may have begun. Returns the one that ran alone
+   * when its process ended, if that is so.
    */
   takeOver(
     before: Doubt | undefined,
@@ -98,8 +98,8 @@ export class Suspicion {
   }
 
   /**
-   * The process of a node ended while it ran this message. `running`: those that run elsewhere. Returns whether that is an attempt: nothing
-   * else is known to have run there. One for which it was and is no longer is passed to `spare`.
+   * The process of a node ended while it ran this message. `running`: those that run elsewhere. Returns whether that is
+   * an attempt: nothing else is known to have run there. One for which it was and is no longer is passed to `spare`.
    */
   vanished(item: Item, node: string, running: Iterable<Item>, spare: (item: Item) => void): boolean {
     if (this.#upTo === undefined) {
@@ -119,8 +119,9 @@ export class Suspicion {
   }
 
   /**
-   * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a while keeps the others
-   * waiting no longer, so that slow handlers take hours for none; the while gets longer with each process that ends all the same.
+   * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a
+   * while keeps the others waiting no longer, so that slow handlers take hours for none; the while gets longer with
+   * each process that ends all the same.
    */
   choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
     this.#most = Math.max(this.#most, this.#suspects.size);
@@ -177,7 +178,10 @@ export class Suspicion {
 
 /** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
 const PART = 16;
-/** The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs alone. */
+/**
+ * The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs
+ * alone.
+ */
 const FIRST_PART = 64;
 /** Number of messages that the last leader may have begun behind its last commit. */
 const MOST_READ = 9_000;

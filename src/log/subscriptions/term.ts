@@ -1,8 +1,9 @@
 /**
- * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out what it reads, and
- * commits how far it is.
+ * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out
+ * what it reads, and commits how far it is.
  *
- * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands in one place.
+ * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands
+ * in one place.
  */
 import { HandledCount } from "../../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -52,8 +53,8 @@ export interface TermOptions {
 }
 
 /**
- * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again, because it has gone
- * back in the log, or because a node refuses its token.
+ * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again,
+ * because it has gone back in the log, or because a node refuses its token.
  */
 export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
 
@@ -69,7 +70,10 @@ export interface TermState {
   readonly stalled: CatgaError | undefined;
   /** Positions up to this one are read. */
   readonly position: number;
-  /** When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A getter. */
+  /**
+   * When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A
+   * getter.
+   */
   readonly oldest: number | undefined;
   readonly lastFailure: LastFailure | undefined;
   readonly outage: Outage | undefined;
@@ -97,7 +101,10 @@ export class Term {
   #writing: Promise<boolean> | undefined;
   #dirty = true;
   #written = -Infinity;
-  /** Requests up to this sequence are there, as far as is known; and when it is to be looked for others, by the monotonic clock. */
+  /**
+   * Requests up to this sequence are there, as far as is known; and when it is to be looked for others, by the
+   * monotonic clock.
+   */
   #requested = 0;
   #lookAt: readonly number[];
   #carrying = false;
@@ -106,7 +113,10 @@ export class Term {
   #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
   #fullSince: number | undefined;
-  /** It hands nothing more out while it leaves, only writes its place when it has gone back in the log, and then is over. */
+  /**
+   * It hands nothing more out while it leaves, only writes its place when it has gone back in the log, and then is
+   * over.
+   */
   #phase: "runs" | "leaving" | "rewound" | "over" = "runs";
 
   constructor(options: TermOptions) {
@@ -553,7 +563,9 @@ export class Term {
   }
 }
 
-/** When a leader looks for requests that it was not told of: at once, and again when all servers have what was there. */
+/**
+ * When a leader looks for requests that it was not told of: at once, and again when all servers have what was there.
+ */
 function looks(now: number): readonly number[] {
   return [now, now + LAG, Infinity];
 }

@@ -106,8 +106,8 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Writes the text of a value; `false` if the fence is smaller than the entry's. That of a `load` replaces none that was
-   * written meanwhile, and is not written after the key was deleted.
+   * Writes the text of a value; `false` if the fence is smaller than the entry's. That of a `load` replaces none that
+   * was written meanwhile, and is not written after the key was deleted.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     const nonce = token(this.#options.random, 12);

@@ -296,7 +296,8 @@ const TRIES = 5;
 export type Ran = "new" | "elsewhere" | "here";
 
 /**
- * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no longer.
+ * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no
+ * longer.
  */
 export function withoutResult(
   claimant: Claimant,

@@ -4,8 +4,8 @@
  * Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
  *
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
- * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts` (renewal, loss,
- * handover or removal), `lock_record.ts` (what is in the store).
+ * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
+ * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
  *
  * Over 400 lines: the way of one call, from its request to the lock that is held.
  */
@@ -250,7 +250,9 @@ export class LockManager implements Locks {
     throw deadlock([{ call: asker.call, node: this.#host.node, waitsFor: key, heldBy }]);
   }
 
-  /** Returns true if another call is known to hold or want a key: a new one has no chance without a place in the queue. */
+  /**
+   * Returns true if another call is known to hold or want a key: a new one has no chance without a place in the queue.
+   */
   #isContended(key: string): boolean {
     return this.#trying.has(key) || this.#held.has(key) || this.#room.hasWaiters(key);
   }

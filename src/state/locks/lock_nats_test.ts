@@ -1,4 +1,6 @@
-/** Locks on a real server: connections that break during a write, buckets that are lost, messages that are left behind. */
+/**
+ * Locks on a real server: connections that break during a write, buckets that are lost, messages that are left behind.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";

@@ -1,13 +1,14 @@
 /**
  * A waiter for one key: its record in the store, which is its place in the queue, and how it becomes the holder.
  *
- * | state     | its place in the queue       | next                                                                      |
- * | --------- | ---------------------------- | ------------------------------------------------------------------------- |
- * | `waiting` | written, renewed             | `taking`: the key was handed over to it, or is free and its turn has come |
- * |           |                              | `over`: it was given up (caller, deadlock, or an error of the store)      |
- * | `taking`  | renewed                      | `over`: it holds the key (`held` resolves), or was given up               |
- * |           |                              | `waiting`: another waiter was faster, or the store did not answer         |
- * | `over`    | removed, in the background   |                                                                           |
+ * | state | its place in the queue | next |
+ * | --------- | ---------------------------- |
+ * ------------------------------------------------------------------------- |
+ * | `waiting` | written, renewed | `taking`: the key was handed over to it, or is free and its turn has come |
+ * | | | `over`: it was given up (caller, deadlock, or an error of the store) |
+ * | `taking` | renewed | `over`: it holds the key (`held` resolves), or was given up |
+ * | | | `waiting`: another waiter was faster, or the store did not answer |
+ * | `over` | removed, in the background | |
  *
  * A waiter that was given up (`held` rejects) releases the key if it gets it all the same.
  */

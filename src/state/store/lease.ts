@@ -132,15 +132,16 @@ export function isAmbiguous(error: unknown): boolean {
   return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
 }
 
-// An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a queue, the
-// claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever acknowledgements
-// are lost.
+// An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a queue,
+// the claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever
+// acknowledgements are lost.
 //
-// | state  | what the store has                                         | next                                          |
-// | ------ | ---------------------------------------------------------- | --------------------------------------------- |
-// | `held` | this entry, at `revision` or, without an acknowledgement,  | `held` by each write; `gone` when a read      |
-// |        | at a later one                                             | shows the entry of another, or none           |
-// | `gone` | the entry of another, or none                              | `held` by a write without a revision          |
+// | state | what the store has | next |
+// | ------ | ---------------------------------------------------------- | ---------------------------------------------
+// |
+// | `held` | this entry, at `revision` or, without an acknowledgement, | `held` by each write; `gone` when a read |
+// | | at a later one | shows the entry of another, or none |
+// | `gone` | the entry of another, or none | `held` by a write without a revision |
 //
 // Its lease ends when `left` is 0 or less, in either state: whoever has it gives up then, and needs no answer for that.
 
@@ -161,8 +162,8 @@ export class LeasedEntry {
   #sent: Stamp;
 
   /**
-   * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not written
-   * yet; `sent`: when its write was sent.
+   * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not
+   * written yet; `sent`: when its write was sent.
    */
   constructor(
     store: LeasingStore,

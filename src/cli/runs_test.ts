@@ -114,7 +114,7 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertEquals(unwrap(await app.result(Export, "skipped")), "by hand");
     assertStringIncludes((await run("run", "Export", "skipped")).out, "the disk is gone");
     const again = await run("run", "Export", "skipped", "skip", "upload", "7", "--reason", "again");
-    assertEquals([again.code, again.err.split(":")[0]], [1, "CONFLICT"]);
+    assertEquals([again.code, again.err.split(":")[0]], [1, "NO_RUN"]);
     assertEquals(
       (await run("run", "Export", "waits", "cancel", "--reason", "enough")).out,
       "to be cancelled: Export waits\n",

@@ -1,7 +1,7 @@
 /**
- * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave, and what
- * is new is done and recorded. A drive ends when the run has ended, when all that goes on waits for something outside,
- * or when the run is no longer this node's.
+ * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave
+ * (`DriveState.sees`), and what is new is done and recorded; what a failed run has done is undone. A drive ends when
+ * the run has ended, when all that goes on waits for something outside, or when the run is no longer this node's.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's.

@@ -1,7 +1,7 @@
 /**
- * A subscription in its leader's memory: which messages are open, parked, running, and which of them may run next. It
- * decides, and neither waits nor sends: what it was told is in its next commit, all at once, and what must not happen
- * before that is handed out when the commit is stored.
+ * A subscription in its leader's memory: which messages are open, parked, running, which of them may run next, and
+ * which fill a batch. It decides, and neither waits nor sends: what it was told is in its next commit, all at once, and
+ * what must not happen before that is handed out when the commit is stored.
  *
  * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */

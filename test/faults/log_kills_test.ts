@@ -82,10 +82,10 @@ describe("the log, when processes are killed", await requireNatsServer(), () => 
     });
     const letter = await deadLetter(cluster, "deadly");
     assertEquals(letter.attempts, RETRY.attempts);
-    // the outcome of one may go with its leader; that is not counted, once
+    // docs/log.md: one or two more than its attempts; beside others in hand one death may not be told from theirs
     const { runs } = (await cluster.read()).countOf(SUB, "deadly");
     console.log(`${runs} runs until it was a dead letter`);
-    assertLess(runs, RETRY.attempts + 2);
+    assertLess(runs, RETRY.attempts + 3);
     publisher.kill("SIGTERM");
     await publisher.end();
     cluster.discarded(SUB, "deadly");

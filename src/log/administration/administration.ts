@@ -106,7 +106,7 @@ export class Administration {
   async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
     const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
     const { namespace, clock } = this.#options;
-    const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), namespace, to);
+    const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), this.#options, to);
     // one of that moment and place may be there already
     await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
   }

@@ -1,5 +1,6 @@
 /** The place in the log that a rewind goes to. */
 import { CatgaError } from "../../error.ts";
+import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, MAX_SEQUENCE } from "../../ports/event_log.ts";
 import { messagePattern } from "../format/names.ts";
 import { endOf } from "../format/group_text.ts";
@@ -10,7 +11,7 @@ import { endOf } from "../format/group_text.ts";
  */
 export async function placeOf(
   stream: LogStream | undefined,
-  namespace: string,
+  { namespace, clock }: { readonly namespace: string; readonly clock: Clock },
   to: number | Date,
 ): Promise<number> {
   if (typeof to === "number") {
@@ -22,7 +23,7 @@ export async function placeOf(
   }
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return 0;
-  const sequence = await firstAt(stream, messagePattern(namespace, stream.name), to.getTime(), state);
+  const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), to.getTime(), state);
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
 
@@ -32,11 +33,13 @@ export async function placeOf(
  */
 async function firstAt(
   stream: LogStream,
+  clock: Clock,
   subject: string,
   time: number,
   { first, last }: { first: number; last: number },
 ): Promise<number | undefined> {
   let [low, high, found]: [number, number, number?] = [first, last + 1];
+  let waited = false;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
     const [message] = await stream.read(subject, { from: middle, most: 1 });
@@ -46,7 +49,11 @@ async function firstAt(
         `the log ${stream.name} answered with an earlier message than it was asked for`,
       );
     }
-    if (message === undefined || message.time >= time) {
+    // a server that lags behind may not have it yet
+    if (message === undefined && !waited) {
+      waited = true;
+      await delay(clock, LAG);
+    } else if (message === undefined || message.time >= time) {
       // a gap before it has no message
       if (message !== undefined) found = message.sequence;
       high = middle;
@@ -54,3 +61,6 @@ async function firstAt(
   }
   return found;
 }
+
+/** How far a server may lag behind, in ms. */
+const LAG = 1_000;

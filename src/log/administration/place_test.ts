@@ -1,8 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { endOf } from "../format/group_text.ts";
 import { placeOf } from "./place.ts";
+
+const clock = new VirtualClock();
+const about = { namespace: "default", clock };
 
 /** A stream with gaps: messages of these sequences, stored at these times. */
 function streamOf(stored: readonly (readonly [sequence: number, time: number])[], last = stored.at(-1)?.[0] ?? 0) {
@@ -25,10 +29,21 @@ describe("placeOf", () => {
       60,
     ]];
     for (const [time, sequence] of cases) {
-      assertEquals(await placeOf(stream, "default", new Date(time)), endOf(sequence), `${time}`);
+      assertEquals(await clock.until(placeOf(stream, about, new Date(time))), endOf(sequence), `${time}`);
     }
-    assertEquals(await placeOf(streamOf([], 7), "default", new Date(1)), endOf(7));
-    assertEquals(await placeOf(undefined, "default", new Date(1)), 0);
+    assertEquals(await clock.until(placeOf(streamOf([], 7), about, new Date(1))), endOf(7));
+    assertEquals(await placeOf(undefined, about, new Date(1)), 0);
+  });
+
+  it("a time, though servers lag behind with the last messages", async () => {
+    const all: [number, number][] = Array.from({ length: 10 }, (_, i) => [i + 1, 10 * i]);
+    const stored = streamOf(all);
+    const begun = clock.monotonic();
+    const read: LogStream["read"] = async (subject, options) => {
+      const lacks = clock.monotonic() - begun < 900 ? 6 : 11;
+      return (await stored.read(subject, options)).filter(({ sequence }) => sequence < lacks);
+    };
+    assertEquals(await clock.until(placeOf({ ...stored, read }, about, new Date(70))), endOf(7));
   });
 
   it("a million messages take some twenty reads", async () => {
@@ -42,17 +57,17 @@ describe("placeOf", () => {
       },
     };
     // placeOf calls no other methods
-    assertEquals(await placeOf(stream as unknown as LogStream, "default", new Date(654_321)), endOf(start + 654_320));
+    assertEquals(await placeOf(stream as unknown as LogStream, about, new Date(654_321)), endOf(start + 654_320));
     assertEquals(reads <= 21, true, `${reads}`);
   });
 
   it("a position is itself; what is none is refused", async () => {
-    assertEquals(await placeOf(undefined, "default", 4_711), 4_711);
+    assertEquals(await placeOf(undefined, about, 4_711), 4_711);
     for (const wrong of [-1, 1.5, NaN, 2 ** 60]) {
-      await assertRejects(() => placeOf(undefined, "default", wrong), RangeError, `got ${wrong}`);
+      await assertRejects(() => placeOf(undefined, about, wrong), RangeError, `got ${wrong}`);
     }
     for (const wrong of [new Date(NaN), "yesterday" as unknown as Date]) {
-      await assertRejects(() => placeOf(undefined, "default", wrong), TypeError, "rewind: to must be");
+      await assertRejects(() => placeOf(undefined, about, wrong), TypeError, "rewind: to must be");
     }
   });
 });

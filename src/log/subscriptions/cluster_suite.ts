@@ -80,6 +80,8 @@ export class Cluster {
   readonly seen: Observation[] = [];
   /** Called at each send, with the node; what it returns is the answer, in place of the node's. */
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
+  /** Forgets the recorded failure of a command. */
+  forgetFailure: () => Promise<void> = () => Promise.resolve();
   /** What is added to the server's time, in ms. */
   skew = 0;
   #stream: LogStream | undefined;
@@ -426,7 +428,7 @@ export class Node {
         this.listeners.add(listener);
         return () => this.listeners.delete(listener);
       },
-      forgetFailure: () => Promise.resolve(),
+      forgetFailure: () => this.#cluster.forgetFailure(),
       gone: (endpoint) =>
         Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
       send: (contract, payload, options) => this.#send(contract, payload, options),

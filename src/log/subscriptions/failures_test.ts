@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
@@ -153,6 +154,67 @@ describe("Subscriptions, when handlers fail", () => {
     broken = false;
     await cluster.until("all handled", () => cluster.ends.length === 500, 1_000_000);
     assertEquals(cluster.nodes[0].state("billing")?.stopped, false);
+    cluster.close();
+  });
+
+  it("say under the next leader, too, which outage messages wait for", async () => {
+    const cluster = new Cluster();
+    let down = true;
+    const handles = { billing: { Placed: {} } };
+    const run = () => down ? ["UNAVAILABLE", "the bank is down", 0, null, 604_800_000] as const : 0;
+    for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
+    await cluster.clock.advance(40_000); // the right one leads
+    await cluster.publish("Placed", events(3, 3));
+    const leader = await cluster.leader("billing");
+    await cluster.clock.advance(100_000);
+    const [{ outage }] = leader.subscriptions!.health;
+    assertEquals(outage?.message, "the bank is down");
+    const runs = cluster.runs.length;
+    await cluster.clock.until(leader.subscriptions!.leave());
+    leader.kill();
+    const next = await cluster.leader("billing");
+    await cluster.until("it has taken over", () => next.state("billing")!.read);
+    assertEquals(next.subscriptions!.health[0].outage?.since, outage?.since);
+    assertEquals(cluster.runs.length, runs, "none was tried meanwhile");
+    down = false;
+    await cluster.until("all handled", () => cluster.ends.length === 3, 300_000);
+    assertEquals(next.subscriptions!.health[0].outage, undefined);
+    assertEquals(cluster.states("going on"), 1);
+    cluster.close();
+  });
+
+  it("carry out a replay that came while nobody led, though the store then fails for a while", async () => {
+    const cluster = new Cluster();
+    const started = (id: string, run: () => 0 | readonly ["NEVER", "no", 1]) =>
+      cluster.node(id, { handles: {}, commands: ["Mail"], run });
+    const node = await started("a", () => ["NEVER", "no", 1]);
+    await cluster.publish("Mail", [[1]]);
+    await cluster.until("it is dead", () => node.state("Mail")?.dead === 1);
+    await cluster.clock.until(node.subscriptions!.leave());
+    node.kill();
+    const administration = await cluster.administration();
+    const [letter] = await cluster.clock.until(Array.fromAsync(administration.deadLetters()));
+    await cluster.clock.until(letter.replay());
+    const until = cluster.clock.monotonic() + 5_000;
+    cluster.forgetFailure = () =>
+      cluster.clock.monotonic() < until
+        ? Promise.reject(new CatgaError("UNAVAILABLE", "no answer"))
+        : Promise.resolve();
+    await started("b", () => 0);
+    await cluster.until("it is replayed", () => cluster.ends.length === 1, 10_000);
+    cluster.close();
+  });
+
+  it("take the lead again some time after something unexpected kept them from it", async () => {
+    const cluster = new Cluster();
+    let failures = 0;
+    cluster.intercept = () => {
+      if (failures++ === 0) throw new Error("unexpected");
+      return undefined;
+    };
+    await cluster.node("a", { handles: QUICK });
+    await cluster.publish("Placed", [[0]]);
+    await cluster.until("it is handled", () => cluster.ends.length === 1, 40_000);
     cluster.close();
   });
 

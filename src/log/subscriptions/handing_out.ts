@@ -6,7 +6,7 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { type Clock, jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Categories, Category } from "./categories.ts";
+import type { Category } from "./categories.ts";
 import {
   afterFailure,
   outcomeOf,
@@ -26,7 +26,6 @@ export interface HandingOutOptions {
   readonly label: string;
   readonly token: number;
   readonly ledger: Ledger;
-  readonly categories: Categories;
   readonly store: Pick<SubscriptionStore, "load">;
   /** The live nodes that handle the subscription. */
   nodes(): readonly CapableNode[];
@@ -185,18 +184,14 @@ export class HandingOut {
     for (const item of items) {
       const lasts = failure.outage !== undefined && now() - (item.error?.outage ?? now()) < failure.outage;
       if (!lasts) {
-        this.#single(item, failure.node);
+        ledger.refused(item);
+        item.alone = true;
+        item.node = failure.node;
         ledger.again(item);
       } else if (item.key !== undefined && held.has(item.key)) ledger.refused(item);
       else this.#failed(item, failure);
       if (item.key !== undefined) held.add(item.key);
     }
-  }
-
-  #single(item: Item, node: string | undefined): void {
-    this.#options.ledger.refused(item);
-    item.alone = true;
-    item.node = node;
   }
 
   /** Sends messages that have begun. */
@@ -290,13 +285,28 @@ export class HandingOut {
     this.#waiting.add(item, jittered(this.#options.host.random, pause));
   }
 
+  /** Messages that the last leader has put aside in an outage wait for its end still. */
+  takeOver(): void {
+    for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#waitsFor(item);
+  }
+
+  /** A message waits for the end of the outage that it failed in, if it did. */
+  #waitsFor(item: Item): void {
+    const { error, category: { name: contract } } = item;
+    if (error?.outage === undefined) return;
+    const { code, message, outage: since } = error;
+    const begins = this.#outages.size === 0;
+    this.#outages.set(item, { contract, code, message, since });
+    if (begins) this.#options.onOutage(this.outage);
+  }
+
   /** Ends the outage of a message. */
   #back(item: Item): void {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
   }
 
   #failed(item: Item, failure: RunFailure): void {
-    const { host: { clock, random, observer }, label, ledger, now, onOutage, onProgress } = this.#options;
+    const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
     const { code, message, cause, node, outage } = failure;
     const category = item.category as Category; // the categories make no others
     const { name: contract } = category;
@@ -322,11 +332,7 @@ export class HandingOut {
     if (attempts > item.attempts) {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
-    } else {
-      const begins = this.#outages.size === 0;
-      this.#outages.set(item, { contract, code, message, since: since! }); // it has begun
-      if (begins) onOutage(this.outage);
-    }
+    } else this.#waitsFor(item);
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
     this.#waiting.add(item, pause);

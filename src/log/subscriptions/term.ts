@@ -125,6 +125,7 @@ export class Term {
     this.#handled = new HandledCount(host, warnings.label);
     this.#begin().catch((error) => {
       if (!this.#over) warnings.fault("leading", error);
+      this.#end("newer");
     });
   }
 
@@ -278,7 +279,7 @@ export class Term {
       onDead: (item) => this.#onDead(item),
     });
     const handing = new HandingOut({
-      ...{ host, label: warnings.label, token: commits.token, ledger, categories, store, nodes },
+      ...{ host, label: warnings.label, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
       outvoted: () => {
         this.#outvoted ??= host.clock.monotonic();
@@ -308,6 +309,7 @@ export class Term {
       if (item !== undefined) item.loaded = false;
     }
     ledger.putAgain(again);
+    this.#led?.handing.takeOver();
     for (let item = ledger.open.first; item !== undefined;) {
       const { id, next } = item;
       const reason = unreadable.get(id);
@@ -489,6 +491,8 @@ export class Term {
     const { store, warnings } = this.#options;
     const requested = this.#requested;
     const requests = await store.requests(ledger.upTo);
+    // one that fails is carried out again
+    this.onRequest(requests.at(-1)?.[0] ?? 0);
     for (const [sequence, request] of requests) {
       if (this.#phase !== "runs") return;
       if (sequence <= ledger.upTo) continue;

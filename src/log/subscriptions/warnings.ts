@@ -32,21 +32,21 @@ export class Warnings {
   /** Messages cannot be parked, or can again. */
   stop(error: unknown): void {
     if (error === undefined) {
-      if (this.#stopped) this.#state("going on");
+      if (this.#stopped) this.state("going on");
       this.#stopped = false;
       this.#reported.delete("stopped");
       return;
     }
     this.#stopped = true;
-    if (this.#due("stopped", MINUTE)) this.#state("stopped", error instanceof Error ? error.message : String(error));
+    if (this.#due("stopped", MINUTE)) this.state("stopped", error instanceof Error ? error.message : String(error));
   }
 
-  state(state: "leading" | "deposed" | "handed over"): void {
-    this.#state(state);
+  state(state: Extract<Observation, { type: "subscription" }>["state"], reason?: string): void {
+    this.#observe({ type: "subscription", subscription: this.label, state, reason });
   }
 
   newer(reason: string): void {
-    this.#state("stopped", `a message of the log needs a newer version of Catga: ${reason}`);
+    this.state("stopped", `a message of the log needs a newer version of Catga: ${reason}`);
   }
 
   /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
@@ -55,25 +55,25 @@ export class Warnings {
     const shown = categories.slice(0, 3).map(([name, last]) =>
       `${printable(name)}, the last of ${new Date(last).toISOString()}`
     );
-    this.#state("begun", `it passes over what is stored of ${shown.join("; ")}${more(categories)}`);
+    this.state("begun", `it passes over what is stored of ${shown.join("; ")}${more(categories)}`);
   }
 
   /** Categories that should begin at the start, and do not, because the subscription exists. */
   ignoresFrom(categories: readonly string[]): void {
     if (categories.length === 0) return;
     const shown = categories.slice(0, 3).map((name) => printable(name)).join(", ");
-    this.#state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
+    this.state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
   }
 
   /** Reports the begin or the end of an outage. */
   outage(outage: SubscriptionHealth["outage"]): void {
-    if (outage === undefined) return this.#state("going on");
+    if (outage === undefined) return this.state("going on");
     const { contract, code, message } = outage;
-    this.#state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
+    this.state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
   }
 
   rewound(to: number): void {
-    this.#state("rewound", `to ${to}`);
+    this.state("rewound", `to ${to}`);
   }
 
   loss({ reason, after, next }: LogLoss): void {
@@ -115,13 +115,9 @@ export class Warnings {
     for (const { name, held } of categories) {
       if (held.length > 0 && this.#due(`held ${name}`, 10 * MINUTE)) {
         const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
-        this.#state("waiting", `no live node handles ${name}: ${advice}`);
+        this.state("waiting", `no live node handles ${name}: ${advice}`);
       }
     }
-  }
-
-  #state(state: Extract<Observation, { type: "subscription" }>["state"], reason?: string): void {
-    this.#observe({ type: "subscription", subscription: this.label, state, reason });
   }
 
   #observe(observation: Observation): void {

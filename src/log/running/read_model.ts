@@ -404,6 +404,7 @@ export class ReadModel {
       this.#failing.delete(message);
       this.#options.handled.add(message.category);
       if (this.#closed) return;
+      if (lane.size > 0) this.#pump(); // there may be room for those of other keys
     }
     lanes.delete(key);
     this.#pump();

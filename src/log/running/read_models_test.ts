@@ -57,6 +57,22 @@ describe("a read model", () => {
     assertEquals([seen.size, most], [4, 4]);
   });
 
+  it("reads on as soon as there is room, though more wait for a slow key than it takes at once", async () => {
+    await using cluster = new MemoryCluster();
+    const gate = Promise.withResolvers<void>();
+    const others: number[] = [];
+    const handlers = Counted.on(async ({ n, key }, ctx) => {
+      if (key === "other") others.push(n);
+      else await (n > 2 ? gate.promise : ctx.clock.sleep(1_000));
+    }, { each: "node" });
+    const app = await cluster.start("a", { handlers });
+    await publish(cluster, app, 0, 10_001);
+    await publish(cluster, app, 10_001, 10_002, "other");
+    await cluster.clock.advance(10_000);
+    gate.resolve();
+    assertEquals(others, [10_001]);
+  });
+
   it("tries what fails again until it succeeds, in order, says so, and lets other keys pass", async () => {
     await using cluster = new MemoryCluster();
     const publisher = await cluster.start("p");

@@ -321,22 +321,9 @@ export class ReadModel {
     const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
     const running = batch!.run(run, ctx); // it takes batches
-    if (running instanceof Promise) {
-      let over = false;
-      // called when it is aborted, and when it has ended
-      ctx.execution.begin(() => {
-        if (over || ctx.aborted?.code !== "TIMEOUT") return;
-        const text =
-          `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
-        const error = new CatgaError("TIMEOUT", text);
-        for (const message of messages) this.#failing.set(message, error);
-        this.#report(contract.name, error);
-      });
-      const ended = await running;
-      over = true;
-      ctx.execution.end(ended);
-    }
-    const outcome = await running;
+    const late = () =>
+      `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
+    const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;
     return outcome instanceof Refusal || !outcome.ok ? undefined : run.outcomes;
   }
 
@@ -367,20 +354,33 @@ export class ReadModel {
     if (!(outcome instanceof Promise)) {
       return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, attempt, outcome) : true;
     }
+    const late = () =>
+      `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
+    return this.#ended(outcome, ctx, [message], late).then((ended) =>
+      ended instanceof Refusal || !ended.ok ? this.#failed(message, attempt, ended) : true
+    );
+  }
+
+  /** Waits for a run that did not end at once, and reports `late` when its time is over. */
+  async #ended(
+    outcome: Promise<Outcome>,
+    ctx: MessageContext,
+    messages: readonly LoggedMessage[],
+    late: () => string,
+  ): Promise<Outcome> {
     let over = false;
     // called when it is aborted, and when it has ended
     ctx.execution.begin(() => {
       if (over || ctx.aborted?.code !== "TIMEOUT") return;
-      const text = `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
-      const error = new CatgaError("TIMEOUT", text);
-      this.#failing.set(message, error);
-      this.#report(contract.name, error);
+      const error = new CatgaError("TIMEOUT", late());
+      for (const message of messages) this.#failing.set(message, error);
+      const { observer, label } = this.#options;
+      observer({ type: "fault", during: `handling ${ctx.contract.name} for ${label}`, error });
     });
-    return outcome.then((ended) => {
-      over = true;
-      ctx.execution.end(ended);
-      return ended instanceof Refusal || !ended.ok ? this.#failed(message, attempt, ended) : true;
-    });
+    const ended = await outcome;
+    over = true;
+    ctx.execution.end(ended);
+    return ended;
   }
 
   /** Holds its key until a message has ended, and then runs those behind it. */
@@ -437,11 +437,6 @@ export class ReadModel {
   #skipped(what: string, error: unknown): void {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `${label} passes over ${what}`, error });
-  }
-
-  #report(contract: string, error: CatgaError): void {
-    const { observer, label } = this.#options;
-    observer({ type: "fault", during: `handling ${contract} for ${label}`, error });
   }
 }
 

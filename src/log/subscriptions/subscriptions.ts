@@ -145,9 +145,7 @@ export class Subscriptions {
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ensure));
-    this.#offDoubt = kept.onDoubt(() => {
-      for (const subscription of this.#all.values()) subscription.onDoubt();
-    });
+    this.#offDoubt = kept.onDoubt(() => this.#look());
   }
 
   /** Hands over all that this node leads, and takes no more. Never rejects. */
@@ -182,7 +180,7 @@ export class Subscriptions {
       after: state && { created: state.created, sequence: state.last },
       onMessage: (message) => this.#onMessage(message),
       onStart: ({ lost }) => {
-        if (lost !== undefined) { for (const subscription of this.#all.values()) subscription.onDoubt(); }
+        if (lost !== undefined) this.#look();
       },
       onFault: (error) => this.#fault("following subscriptions", error),
     });
@@ -195,9 +193,9 @@ export class Subscriptions {
     return count;
   }
 
-  /** Asks for what cannot be followed. */
-  #look(now: number): void {
-    this.#looked = now;
+  /** Asks for what was not, or cannot be, followed. */
+  #look(): void {
+    this.#looked = this.#options.host.clock.monotonic();
     for (const subscription of this.#all.values()) subscription.onDoubt();
   }
 
@@ -234,7 +232,7 @@ export class Subscriptions {
         leads ||= subscription.leads;
       }
       if (leads) this.#leases.tick(now);
-      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look(now);
+      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look();
       for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
   }

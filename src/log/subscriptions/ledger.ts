@@ -361,6 +361,17 @@ export class Ledger {
     this.#upTo = Math.min(this.#upTo, sequence);
   }
 
+  /** Position up to which all messages of a category that were read are done, or discarded. */
+  settled(name: string): number {
+    let { read, epoch } = this.#place;
+    const look = (item: Item) => {
+      if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
+    };
+    for (let item = this.open.first; item !== undefined; item = item.next) look(item);
+    this.parked.forEach(look);
+    return read;
+  }
+
   /** Goes back in the log: all behind `to` is read again, of the categories that begin as told. Nothing may run. */
   rewind(to: number, began: Readonly<Record<string, number>>): void {
     const { created, read, epoch } = this.#place;

@@ -98,6 +98,49 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("know of a node that starts while they take over: it handles what waited for one", async () => {
+    const cluster = await withHeld();
+    const leader = await cluster.leader("billing");
+    let started: Promise<unknown> | undefined;
+    cluster.intercept = (_, { name }) => {
+      // the first message of the next leader, to all nodes
+      if (name.endsWith("/billing")) {
+        started ??= cluster.node("late", { handles: { billing: { Placed: {}, Paid: {} } } }, false);
+      }
+      return undefined;
+    };
+    await cluster.node("next", { handles: BILLING });
+    await cluster.clock.until(leader.subscriptions!.leave());
+    leader.kill();
+    await cluster.until("it is handled", () => cluster.payloads().includes("paid"), 10_000);
+    await started;
+    cluster.close();
+  });
+
+  it("keep what no live node handles for when one is there, though they go back meanwhile", async () => {
+    const cluster = new Cluster();
+    const both = { billing: { Placed: {}, Paid: {} } };
+    await cluster.node("a", { handles: BILLING });
+    const b = await cluster.node("b", { handles: both });
+    await cluster.publish("Paid", [["before"]]);
+    await cluster.until("it is handled", () => cluster.payloads().length === 1);
+    b.kill();
+    const leader = await cluster.leader("billing");
+    await cluster.publish("Paid", [["waits"]]);
+    await cluster.publish("Placed", [["placed"]]);
+    await cluster.until("one is handled, the other waits", () => cluster.payloads().length === 2);
+    assertEquals(leader.state("billing")?.open, 1);
+    await cluster.request("billing", { kind: "rewind", to: 0 });
+    await cluster.until("it is handled again", () => cluster.payloads().length === 3);
+    await cluster.publish("Paid", [["after"]]);
+    await cluster.clock.advance(3_000);
+    assertEquals(leader.state("billing")?.open, 2, "what was handled is not read again");
+    await cluster.node("c", { handles: both });
+    await cluster.until("they are handled", () => cluster.payloads().length === 5, 10_000);
+    assertEquals(cluster.payloads(), ["before", "placed", "placed", "waits", "after"]);
+    cluster.close();
+  });
+
   it("handle again what is behind the place of a rewind, and what was parked before it no less", async () => {
     const cluster = new Cluster();
     const handles = { billing: { Placed: { attempts: 1 } } };

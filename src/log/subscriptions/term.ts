@@ -271,6 +271,7 @@ export class Term {
     if (taken === undefined) return this.#end("deposed");
     const { head } = taken.found.stored;
     categories.add(head.began, 0);
+    categories.refresh(nodes()); // they may have changed meanwhile
     this.#epoch = head.place.epoch;
     const ledger = new Ledger({
       head,
@@ -552,9 +553,12 @@ export class Term {
     // from the message's first event on, if it is not its last
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
-    const began = Object.entries(ledger.began)
-      .filter(([category]) => nodes().some(({ categories }) => categories.has(category)))
-      .map(([category, from]) => [category, Math.min(from, read)]);
+    const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
+    const began = Object.entries(ledger.began).flatMap(([category, from]) => {
+      if (live.has(category)) return [[category, Math.min(from, read)] as const];
+      // what no live node handles waits on, or is passed by
+      return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
+    });
     // nothing may move the place again before it is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);

@@ -136,7 +136,7 @@ export class LockManager implements Locks {
       if (lost !== undefined) throw lost;
       return new HeldLock(taken);
     } catch (error) {
-      await Promise.all(taken.map((held) => held.release()));
+      this.#inBackground("releasing a lock", Promise.all(taken.map((held) => held.release())));
       throw error;
     }
   }

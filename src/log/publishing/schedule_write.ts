@@ -70,7 +70,8 @@ class Overwriting {
    * How often it was stored: each time it has another id, by which a repeat of a write without an answer is recognized.
    */
   #version = 0;
-  #unanswered = false;
+  /** When the earliest write of this version is due that had no answer. */
+  #unanswered: number | undefined;
   /** From which time of the server on it may have fired, and be gone; `undefined`: it was not stored yet. */
   #goneFrom: number | undefined;
   /** When what it replaced was due, by the server's clock. */
@@ -150,8 +151,8 @@ class Overwriting {
   }
 
   async #whenOwn(stream: LogStream, found: StoredMessage): Promise<boolean | undefined> {
-    if (this.#unanswered) {
-      this.#unanswered = false;
+    if (this.#unanswered !== undefined) {
+      this.#unanswered = undefined;
       this.#version++;
     }
     this.#goneFrom ??= dueOf(found, Infinity);
@@ -195,13 +196,15 @@ class Overwriting {
       rollup: true,
       headers: held ? { [HELD_HEADER]: this.#replacedCron ? CRON : ONCE } : undefined,
     });
+    const due = goneFrom(options.schedule);
+    const first = Math.min(due, this.#unanswered ?? due);
     if (written.type === "stored") {
-      this.#goneFrom = goneFrom(options.schedule);
-      this.#unanswered = false;
+      this.#goneFrom = written.duplicate ? first : due;
+      this.#unanswered = undefined;
       this.#version++;
       return !written.duplicate;
     }
-    if (written.type === "unknown") this.#unanswered = true;
+    if (written.type === "unknown") this.#unanswered = first;
     else if (written.type === "not stored" && !written.passing) throw new Refused(written.error);
     if (written.type !== "conflict") throw passing(written.error);
     return false;
@@ -232,7 +235,9 @@ class Overwriting {
   }
 
   #failed(cause: CatgaError | undefined): CatgaError {
-    if (this.#unanswered || this.#goneFrom !== undefined) return this.#unknown("no answer in time", cause);
+    if (this.#unanswered !== undefined || this.#goneFrom !== undefined) {
+      return this.#unknown("no answer in time", cause);
+    }
     const why = cause === undefined ? "" : `: ${cause.message}`;
     return new CatgaError("UNAVAILABLE", `schedule ${this.#subject} was not ${this.#replacement.done}${why}`, {
       retryable: true,

@@ -21,6 +21,24 @@ interface Step {
 }
 
 describe("schedules under faults", () => {
+  it("one that was stored without an answer, and has fired, is not stored again", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
+    assert((await clock.until(app.enqueue(Mail, { n: 0 }))).ok); // has the log opened
+    await clock.advance(0.5);
+    network.log.begin("noQuorum");
+    const scheduled = app.enqueue(Mail, { n: 1 }, { id: "id", delay: 500, timeout: 10_000 });
+    await clock.advance(2_001);
+    network.log.end("noQuorum");
+    const { error } = await clock.until(scheduled);
+    await clock.advance(1_000);
+    const fired = (await clock.until(readAll(network.log))).map(({ payload }) => (payload as { n: number }).n);
+    assertEquals(fired, [0, 1]);
+    assertEquals(error?.code, "OUTCOME_UNKNOWN");
+    await clock.until(app.drain());
+  });
+
   for (let seed = 1; seed <= 20; seed++) {
     it(`seed ${seed}: each that was ok fires once unless it was replaced or taken back, and what was taken back never`, async () => {
       const clock = new VirtualClock();

@@ -2,7 +2,7 @@
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { parseCron } from "../../data/cron.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
-import { markOf } from "./schedule_write.ts";
+import { header, markOf } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
 export interface PendingSchedule {
@@ -48,8 +48,4 @@ function pendingOf(namespace: string, message: StoredMessage): PendingSchedule |
   const when = text.startsWith("@at ") ? text.slice(4) : text;
   const since = new Date(message.time).toISOString();
   return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
-}
-
-function header({ headers = {} }: StoredMessage, name: string): string | undefined {
-  return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }

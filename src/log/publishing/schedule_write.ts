@@ -12,7 +12,7 @@
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import type { AppendOptions, LogSchedule, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /** What {@link overwrite} needs. */
 export interface OverwriteOptions {
@@ -196,7 +196,7 @@ class Overwriting {
       rollup: true,
       headers: held ? { [HELD_HEADER]: this.#replacedCron ? CRON : ONCE } : undefined,
     });
-    const due = goneFrom(options.schedule);
+    const due = typeof options.schedule?.at === "number" ? options.schedule.at : Infinity;
     const first = Math.min(due, this.#unanswered ?? due);
     if (written.type === "stored") {
       this.#goneFrom = written.duplicate ? first : due;
@@ -263,10 +263,6 @@ function dueOf(found: StoredMessage, again: number): number {
   return Number.isNaN(due) ? again : due;
 }
 
-function goneFrom(schedule: LogSchedule | undefined): number {
-  return typeof schedule?.at === "number" ? schedule.at : Infinity;
-}
-
 function isCron(found: StoredMessage): boolean {
   return dueOf(found, -Infinity) === -Infinity;
 }
@@ -275,7 +271,8 @@ function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
 
-function header({ headers = {} }: StoredMessage, name: string): string | undefined {
+/** The value of a header. */
+export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 

@@ -403,8 +403,9 @@ export class Group implements Attempted {
       return this.#finish(true);
     }
     this.#over = true;
+    // not now: thousands that are refused as they begin would be on one stack
+    queueMicrotask(() => this.#finish(false));
     for (const publication of this.publications) publication.end({ ok: false, error });
-    this.#finish(false);
   }
 
   #endAll(why: string): void {

@@ -260,7 +260,10 @@ export class Group implements Attempted {
 
   /** When all have ended there is nobody left to try for. */
   left(): void {
-    if (--this.#alive === 0) this.#end(false);
+    if (--this.#alive > 0 || this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#finish(false);
   }
 
   begin(): void {
@@ -412,13 +415,6 @@ export class Group implements Attempted {
     this.#over = true;
     for (const publication of this.publications) publication.fail(why);
     this.#finish(false);
-  }
-
-  #end(split: boolean): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#timer?.cancel();
-    this.#finish(split);
   }
 }
 

@@ -73,8 +73,8 @@ export class ReadModels {
   }
 
   /**
-   * Begins them. Resolves when they have caught up. Rejects if the connection is closed for good, or if the log cannot be
-   * read and only an operator can change that.
+   * Begins them. Resolves when they have caught up. Rejects if the connection is closed for good, or if the log cannot
+   * be read and only an operator can change that.
    */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;

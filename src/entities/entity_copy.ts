@@ -269,11 +269,6 @@ export class WarmCopies {
     this.#copies.delete(subject);
     this.#size -= kept.size;
   }
-
-  clear(): void {
-    this.#copies.clear();
-    this.#size = 0;
-  }
 }
 
 interface Kept {

@@ -77,11 +77,6 @@ export class Drives {
     this.#host = host;
   }
 
-  /** Runs that are driven here now. */
-  get size(): number {
-    return this.#held.size;
-  }
-
   /** Whether this node drives a run now. */
   drives(ref: RunRef): boolean {
     return this.#held.has(keyOf(ref));

@@ -41,11 +41,6 @@ export class Categories {
     return this.#all.values();
   }
 
-  /** Returns true if this category is read. */
-  has(name: string): boolean {
-    return this.#began.has(name);
-  }
-
   /** For the record. */
   get began(): Record<string, number> {
     return Object.fromEntries(this.#began);

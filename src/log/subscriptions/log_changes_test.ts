@@ -49,6 +49,24 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("begin a category that a node adds which is alone, though the store answers later than the node ticks", async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const cluster = new Cluster(seed, { delay: 300 });
+      const old = await cluster.node("old", { handles: BILLING });
+      await cluster.leader("billing");
+      await cluster.clock.advance(1_000);
+      await cluster.clock.until(old.subscriptions!.leave(500));
+      old.kill();
+      const begun = cluster.clock.monotonic();
+      await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });
+      const took = cluster.clock.monotonic() - begun;
+      assert(took < 10_000, `it started after ${took} ms, with seed ${seed}`);
+      await cluster.publish("Paid", [[1]]);
+      await cluster.until("it is handled", () => cluster.payloads().length === 1, 5_000);
+      cluster.close();
+    }
+  });
+
   it("hold messages of a category that no live node handles, until one does", async () => {
     const cluster = await withHeld();
     await cluster.publish("Placed", events(10, 3));
@@ -175,6 +193,21 @@ describe("Subscriptions, when the log changes", () => {
       await cluster.until(`again, with seed ${seed}`, () => handled(before, 6));
       cluster.close();
     }
+  });
+
+  it("carry out all that was requested while nobody led, however much it is", async () => {
+    const cluster = new Cluster();
+    const first = await cluster.node("a", { handles: BILLING, run: () => ["NO", "no", 1] });
+    for (let i = 0; i < 26; i++) await cluster.publish("Placed", Array.from({ length: 100 }, (_, j) => [i * 100 + j]));
+    await cluster.until("all are dead", () => first.state("billing")?.dead === 2_600);
+    await cluster.clock.advance(2_000);
+    first.kill();
+    const letters = [...(await cluster.state("billing"))!.parked];
+    for (const [id, { dead }] of letters) await cluster.request("billing", { kind: "discard", message: id, dead });
+    const next = await cluster.node("b", { handles: BILLING });
+    await cluster.until("it leads", () => next.state("billing")?.read === true);
+    await cluster.until("none is left", () => next.state("billing")?.dead === 0);
+    cluster.close();
   });
 
   it("go on in a log that was made again, and say so", async () => {

@@ -60,13 +60,6 @@ export class SubscriptionStore {
     return next.value;
   }
 
-  /** Writes the first commit, if the last message there has this sequence. Resolves with whether it is stored. */
-  async begin(text: string, expect: number): Promise<boolean> {
-    const answer = await this.#append(text, expect);
-    this.#options.signal.throwIfAborted();
-    return answer.type === "stored";
-  }
-
   /** Reads parked messages, by identity; those of which nothing is found are missing. May be called again. */
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();
@@ -93,7 +86,8 @@ export class SubscriptionStore {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, text(message));
-    if (read === undefined || typeof read === "string") return item.loaded;
+    if (item.loaded) return true; // by somebody else: it may have changed since
+    if (read === undefined || typeof read === "string") return false;
     item.message = read.message;
     const [own, kept] = [item.error, read.error];
     if (own?.cause === undefined && own?.code === kept?.code && own?.message === kept?.message) item.error = kept;
@@ -103,9 +97,12 @@ export class SubscriptionStore {
 
   /** Requests behind a sequence, in order; a string says what is wrong with one. From a server that may lag behind. */
   async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
-    const { stream, namespace, key } = this.#options;
-    const found = await stream.read(requestSubject(namespace, key, "*"), { from: behind + 1 });
-    return found.map((message) => [message.sequence, readRequest(text(message))] as const);
+    const { namespace, key } = this.#options;
+    const requests: [number, SubscriptionRequest | string][] = [];
+    for await (const message of this.#all(requestSubject(namespace, key, "*"), behind + 1)) {
+      requests.push([message.sequence, readRequest(text(message))]);
+    }
+    return requests;
   }
 
   /** Erases commits before a sequence. */
@@ -181,7 +178,7 @@ export class SubscriptionStore {
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
-        else if (data.length > KEPT && item.place === "parked" && item.turn !== "begun" && item.message === message) {
+        else if (data.length > KEPT && item.place === "parked" && item.turn === "waits" && item.message === message) {
           unload(item);
         }
         return;

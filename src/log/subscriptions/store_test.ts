@@ -94,9 +94,11 @@ describe("SubscriptionStore", () => {
   it("what is in hand keeps its payload, and a new error is stored with that of one that has none", async () => {
     const { clock, ask, store } = await setUp();
     const large = item(2, "l".repeat(5_000));
-    large.turn = "begun";
-    await ask({ type: "entries", items: [large] });
-    assertEquals(large.loaded, true);
+    for (const turn of ["begun", "ready"] as const) {
+      large.turn = turn;
+      await ask({ type: "entries", items: [large] });
+      assertEquals(large.loaded, true, turn);
+    }
     large.turn = "waits";
     await ask({ type: "entries", items: [large] });
     large.error = { code: "LATER", message: "no" };
@@ -105,6 +107,16 @@ describe("SubscriptionStore", () => {
     assertEquals([found.get(large.id)?.error?.code, large.loaded], ["LATER", false]);
     await clock.until(store.load(large));
     assertEquals(large.message.payload, "l".repeat(5_000));
+  });
+
+  it("does not put an old payload in the place of one that came while it was loaded", async () => {
+    const { clock, ask, store } = await setUp();
+    const large = item(2, "l".repeat(5_000));
+    await ask({ type: "entries", items: [large] });
+    const loads = [store.load(large), store.load(large)];
+    loads[0].then(() => large.message = { ...large.message, payload: "edited" });
+    assertEquals(await clock.until(Promise.all(loads)), [true, true]);
+    assertEquals(large.message.payload, "edited");
   });
 
   it("of a message that is too large stores what it is, so that it becomes a dead letter when it is its turn", async () => {

@@ -128,10 +128,10 @@ export class Subscription {
   }
 
   /**
-   * Writes the first commit if there is none; has the leader read the categories that are new, which begin now.
-   * Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
+   * Writes the first commit if there is none; has the leader, which may be `another`, read the categories that are new,
+   * which begin now. Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
    */
-  async ensure(signal: AbortSignal): Promise<void> {
+  async ensure(signal: AbortSignal, another = true): Promise<void> {
     const { host: { clock }, kept, stream, spec } = this.#options;
     for (let begins = false;;) {
       const found = await kept.last(this.#subject, { latest: true });
@@ -149,8 +149,8 @@ export class Subscription {
         if (begins) {
           await this.#passesOver([...spec.categories].flatMap(([name, { from }]) => from === "now" ? [name] : []));
         } else this.#ignoresFrom(commit);
-        return;
       }
+      if (missing.length === 0 || !another) return;
       const now = state === undefined ? 0 : endOf(state.last);
       const began = Object.fromEntries(missing.map((category) => [category, now]));
       await this.#request(writeRequest({ kind: "join", began }), signal);
@@ -306,7 +306,7 @@ export class Subscription {
   async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
-    if (commit === undefined) return await this.ensure(ending.signal);
+    if (commit === undefined) return await this.ensure(ending.signal, false);
     if (!await leases.hold() || this.#leaving) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
     // a process that is out of reach, and not gone, goes on when it is back, unless its lease is another's

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { delay } from "../../ports/clock.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
 const BILLING = { billing: { Placed: {} } };
@@ -30,5 +31,35 @@ describe("Subscriptions", () => {
     assertEquals(record.place.read, last * 1_024 + 1_023);
     assertEquals(record.open, []);
     cluster.close();
+  });
+
+  it("hand over soon and for good, so that the next node leads at once, in a slow store and under load", async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const cluster = new Cluster(seed, { delay: 300 });
+      const run = async () => {
+        await delay(cluster.clock, 400 * cluster.network.random() ** 4);
+        return 0 as const;
+      };
+      for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING, run });
+      await cluster.stream();
+      const leader = await cluster.leader("billing");
+      let stop = false;
+      const traffic = (async () => {
+        for (let n = 0; !stop; n++) {
+          await cluster.publishNow("Placed", [[n, `k${n % 5}`]]);
+          await delay(cluster.clock, 20);
+        }
+      })();
+      await cluster.clock.advance(15_000);
+      const begun = cluster.clock.monotonic();
+      await cluster.clock.until(leader.subscriptions!.leave(500));
+      const took = cluster.clock.monotonic() - begun;
+      assert(took < 2_500, `it left after ${took} ms, with seed ${seed}`);
+      const other = cluster.nodes.find((node) => node !== leader)!; // two nodes
+      await cluster.until(`the other leads, with seed ${seed}`, () => other.leads("billing"), 2_500);
+      stop = true;
+      await cluster.clock.until(traffic);
+      cluster.close();
+    }
   });
 });

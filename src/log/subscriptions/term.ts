@@ -113,11 +113,8 @@ export class Term {
   #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
   #fullSince: number | undefined;
-  /**
-   * It hands nothing more out while it leaves, only writes its place when it has gone back in the log, and then is
-   * over.
-   */
-  #phase: "runs" | "leaving" | "rewound" | "over" = "runs";
+  /** It hands nothing more out while it leaves, then writes its last commit and nothing behind it, and is over. */
+  #phase: "runs" | "leaving" | "ends" | "over" = "runs";
 
   constructor(options: TermOptions) {
     this.#options = options;
@@ -206,7 +203,7 @@ export class Term {
 
   /** To be called every 100 ms. */
   tick(now: number): void {
-    if (this.#led === undefined || this.#phase === "rewound" || this.#over) return;
+    if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
     const { holds, stream, warnings } = this.#options;
     // the record is its own all the same: a greater token ends that
@@ -230,7 +227,7 @@ export class Term {
         .finally(() => this.#carrying = false);
     }
     const garbage = this.#garbage.due(now);
-    if ((this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
+    if (this.#writing === undefined && (this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
   }
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
@@ -238,9 +235,7 @@ export class Term {
     if (this.#phase !== "runs") return;
     await this.#settle(patience);
     this.#led?.handing.putAside();
-    for (let tries = 0; tries < 3 && !this.#over && this.#led !== undefined; tries++) {
-      if (await this.#write("")) break;
-    }
+    if (this.#led !== undefined) await this.#writeLast("");
     this.#end(end);
   }
 
@@ -426,11 +421,20 @@ export class Term {
   }
 
   /** Writes a commit, after the one that is under way. Resolves with whether it is stored. Never rejects. */
-  async #write(leader?: string): Promise<boolean> {
+  async #write(): Promise<boolean> {
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#over || this.#phase === "ends") return false;
+    this.#writing = this.#commit().finally(() => this.#writing = undefined);
+    return await this.#writing;
+  }
+
+  /** Writes the last commit of this term, with what `change` changes. Those who wait to write do not. */
+  async #writeLast(leader: string, change = () => {}): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over) return false;
-    this.#writing = this.#commit(leader).finally(() => this.#writing = undefined);
-    return await this.#writing;
+    this.#phase = "ends";
+    change();
+    return await this.#commit(leader);
   }
 
   async #commit(leader?: string): Promise<boolean> {
@@ -533,15 +537,11 @@ export class Term {
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
     await this.#settle(this.#led!.categories.patience); // it has taken over
     if (this.#over) return;
-    const { nodes, warnings, store } = this.#options;
+    const { host, nodes, warnings, store } = this.#options;
     this.#moved();
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
     // those that were requested while runs ended count, too
-    const more = await store.requests(sequence).catch((error) => {
-      if (!this.#over) warnings.fault("carrying out requests", error);
-      return []; // they are carried out one by one
-    });
-    for (const [next, request] of more) {
+    for (const [next, request] of await store.requests(sequence)) {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
     }
@@ -551,13 +551,12 @@ export class Term {
     const began = Object.entries(ledger.began)
       .filter(([category]) => nodes().some(({ categories }) => categories.has(category)))
       .map(([category, from]) => [category, Math.min(from, read)]);
-    while (this.#writing !== undefined) await this.#writing;
-    if (this.#over) return;
     // nothing may move the place again before it is stored
-    this.#phase = "rewound";
-    ledger.carriedOut(last);
-    ledger.rewind(read, Object.fromEntries(began));
-    if (!await this.#write() || this.#over) return;
+    const stored = await this.#writeLast(host.endpoint, () => {
+      ledger.carriedOut(last);
+      ledger.rewind(read, Object.fromEntries(began));
+    });
+    if (!stored || this.#over) return;
     warnings.rewound(to);
     this.#end("rewound");
   }

@@ -49,6 +49,22 @@ describe("locks when answers of the store get lost", () => {
     assertEquals(await records(h), []);
   });
 
+  it("`timeout: 0` leaves no record of its own behind when no answer came, also on a node that watches all records", async () => {
+    await using h = memoryLockHarness();
+    const node = await h.node("node");
+    const first = await h.run(node.locks.lock("warm", {}, someone()));
+    const second = node.locks.lock("warm", {}, someone());
+    await h.pass(100);
+    await h.run(first.release());
+    await h.run((await h.run(second)).release());
+    h.network.faults = { lostAck: 1 };
+    const failed = h.run(node.locks.lock("key", { timeout: 0, ttl: 60_000 }, someone()).catch(() => "failed"));
+    assertEquals(await failed, "failed");
+    h.network.faults = {};
+    await h.pass(5_000);
+    assertEquals(await records(h), []);
+  });
+
   it("LOCK_TIMEOUT of several keys: within the timeout, though the release of those it has is not answered", async () => {
     await using h = memoryLockHarness();
     const [node, other] = [await h.node("node"), await h.node("other")];

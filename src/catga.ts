@@ -207,6 +207,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   } catch (error) {
     failed = true;
     await made?.closeLog();
+    await cluster?.leave(); // it may have joined
     await cluster?.close(); // before the link, because the cluster would report that the link has closed
     await link.close();
     hooks.detach();

@@ -179,9 +179,7 @@ export class Subscriptions {
       ],
       after: state && { created: state.created, sequence: state.last },
       onMessage: (message) => this.#onMessage(message),
-      onStart: ({ lost }) => {
-        if (lost !== undefined) this.#look();
-      },
+      onStart: ({ lost }) => lost && this.#look(),
       onFault: (error) => this.#fault("following subscriptions", error),
     });
   }

@@ -81,17 +81,10 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
   try {
     const nodes = await settings(view, findings);
     await watch.looked;
-    for (const alarm of watch.now) findings.push({ ...alarm, docs: alarm.docs });
+    findings.push(...watch.now);
     for (const { part, message } of watch.problems) {
-      const about = part;
-      findings.push({
-        kind: "unreadable",
-        about,
-        severity: "error",
-        message,
-        advice: READ,
-        docs: "docs/errors.md#startup",
-      });
+      const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
+      findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
     if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
     ofNodes(nodes, findings);
@@ -163,7 +156,7 @@ function ofNodes(nodes: readonly NodeInfo[], findings: Finding[]): void {
     findings.push({
       ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "docs/deploying.md" },
       message: "No node runs in this namespace.",
-      advice: "Start one; or check --namespace.",
+      advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
   }
   const kinds = new Map<string, Map<string, string[]>>();

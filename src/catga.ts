@@ -74,9 +74,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
   const seen = alarms = new NodeAlarms(clock);
-  let cluster: Cluster | undefined;
   let made: App | undefined;
-  let failed = false;
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
@@ -160,7 +158,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
-      draining: () => failed || app.draining,
+      draining: () => app.draining,
     });
     const durableLog = durable.length === 0 ? undefined : await app.log();
     await durableLog?.catchUp();
@@ -171,7 +169,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       //    nodes send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests } = mediator;
-      cluster = new Cluster(
+      const cluster = new Cluster(
         { ...settings, host: app, transport, namespace, info: self, events, requests, observer },
         bucket,
       );
@@ -205,9 +203,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     evaluation?.add(app);
     return face;
   } catch (error) {
-    failed = true;
-    await made?.closeLog();
-    await cluster?.close(); // before the link, because the cluster would report that the link has closed
+    // it leaves, as far as it was there; what it cannot give back expires
+    await made?.drain({ timeout: 0 }).catch((error) => observer({ type: "fault", during: "stopping", error }));
     await link.close();
     hooks.detach();
     throw error;

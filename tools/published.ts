@@ -40,24 +40,22 @@ export async function testPublished(processes: Processes, root: string, registry
 /** What such a test may import of `test/` and `tools/`. */
 const ALLOWED = /^(?:test\/support\/|test\/processes\/tcp_proxy\.ts$|tools\/nats_server\.ts$|tools\/offline\/)/;
 /**
- * What runs code of a published package: the client of NATS, a server to connect to, other packages; and the ways in
- * that users take.
+ * What runs code of a published package: the client of NATS, a server to connect to, other packages; and the package's
+ * own name.
  */
-const PACKAGES = /^(?:src\/nats\/|tools\/nats_server\.ts$|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/;
-const ENTRYPOINTS = /^(?:@catga\/catga|(?:src\/(?:behaviors|lint|testing)\/)?mod\.ts$)/;
+const PACKAGES =
+  /^(?:src\/nats\/|tools\/nats_server\.ts$|@catga\/catga|@nats-io\/|@opentelemetry\/|pino$|valibot$|zod$)/;
 
 /**
  * The test files that run as published: those that can run code of a published package, those that take Catga by its
- * name or an entrypoint, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing
- * else, as `deno task test` does. Left out are tests whose nodes are processes of this tree, and the fault suite.
+ * name, and those of the stand-ins for `@std`. All others run the sources of this tree and nothing else, as
+ * `deno task test` does. Left out are tests whose nodes are processes of this tree, and the fault suite.
  */
 export async function publishedTests(root: string): Promise<string[]> {
   const sources = (await sourceFiles(root, ["mod.ts", "src", "examples", "test", "tools"]))
     .filter((file) => file.endsWith(".ts") && !file.startsWith("tools/consumer/"));
   const arrows = (await readImports(root, sources)).filter(({ kind }) => kind === "static");
-  const chosen = new Set(
-    arrows.filter(({ to }) => PACKAGES.test(to) || ENTRYPOINTS.test(to)).map(({ from }) => from),
-  );
+  const chosen = new Set(arrows.filter(({ to }) => PACKAGES.test(to)).map(({ from }) => from));
   // a set that grows while it is walked: the modules that import a chosen one
   for (const module of chosen) for (const { from, to } of arrows) if (to === module) chosen.add(from);
   const ofTheTree = new Set(

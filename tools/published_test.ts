@@ -10,7 +10,7 @@ describe("tests that run as published", () => {
     ["src/nats/watch_test.ts", "a test of the client of NATS", true],
     ["src/state/locks/lock_nats_test.ts", "a test that starts a server", true],
     ["src/behaviors/metrics_test.ts", "a test with a package that users bring", true],
-    ["src/testing/log_test.ts", "a test of an entrypoint", true],
+    ["src/testing/log_test.ts", "a test of an entrypoint, in memory", false],
     ["examples/orders/node_test.ts", "a test of an example that takes Catga by its name", true],
     ["test/permissions_test.ts", "a test of the whole that starts no process of this tree", true],
     ["tools/offline/assert_test.ts", "a test of the stand-ins for @std", true],

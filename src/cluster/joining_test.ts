@@ -2,7 +2,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga } from "../catga.ts";
-import { command, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/definition.ts";
+import { CatgaError } from "../error.ts";
 import { delay } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
@@ -11,6 +12,7 @@ import { QUIET } from "../../test/support/quiet.ts";
 const Outer = command<void, unknown>("Outer");
 const Inner = query<void, string>("Inner");
 const Never = query<void, string>("Never");
+const Happened = event<void>("Happened", { durable: true });
 
 /**
  * Lets watches of apps that connect from now on begin late, while their writes are quick: as without room for a
@@ -54,5 +56,22 @@ describe("a node that others know before it knows them", () => {
     const { value } = await clock.until(apps.get("sender")!.send(Outer, undefined, { retries: 0 }));
     assertEquals(value, { inner: "starting", never: "NO_HANDLER", late: "UNAVAILABLE", all: ["starting"] });
     await clock.until((await clock.until(starting)).drain());
+  });
+});
+
+describe("a node that cannot start when it has joined already", () => {
+  it("leaves, and has no timers", async () => {
+    await using cluster = await MemoryCluster.of("other");
+    const { apps, clock, network } = cluster;
+    const connect = network.connect.bind(network);
+    const open = () => Promise.reject(new CatgaError("UNAVAILABLE", "no stream"));
+    network.connect = (options) => Object.assign(connect(options), { log: { open } });
+    const starting = catga({ network, id: "starting", handlers: Happened.on(() => {}), logger: QUIET });
+    assertEquals(await clock.until(starting.then(() => "started", ({ code }) => code)), "UNAVAILABLE");
+    await clock.advance(100);
+    assertEquals([cluster.views(), await cluster.record("starting")], [["other"], undefined]);
+    await clock.until(apps.get("other")!.drain());
+    await clock.advance(60_000);
+    assertEquals(clock.timers, 0);
   });
 });

@@ -6,6 +6,15 @@ export interface Cron {
   next(time: number): number | undefined;
 }
 
+/** When a cron is due next after `time`; `undefined`: never, or only the server can read it. */
+export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
+  try {
+    return parseCron(pattern, zone).next(time);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
  * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when

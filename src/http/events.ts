@@ -96,10 +96,11 @@ class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
     to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
     if (signal?.aborted) return this.#onAbort();
     signal?.addEventListener("abort", this.#onAbort, { once: true });
-    this.#keepAlive(to);
   }
 
+  /** Comments come only meanwhile: a response that nobody reads has no timer. */
   async pull(to: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    this.#keepAlive(to);
     let text: string;
     let last = true;
     try {
@@ -114,9 +115,10 @@ class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
       last = true;
       text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
     }
+    this.#alive?.cancel();
     if (this.#over) return;
     to.enqueue(encoder.encode(text));
-    if (!last) return this.#keepAlive(to);
+    if (!last) return;
     this.#end();
     to.close();
   }
@@ -126,9 +128,7 @@ class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
   }
 
   #keepAlive(to: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#alive?.cancel();
     this.#alive = systemClock.after(this.#options.keepAlive, () => {
-      if (this.#over) return;
       // not while it waits for the client
       if ((to.desiredSize ?? 0) > 0) to.enqueue(encoder.encode(COMMENT));
       this.#keepAlive(to);

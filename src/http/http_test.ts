@@ -1,4 +1,7 @@
+import { execFile } from "node:child_process";
+import process from "node:process";
 import { describe, it } from "node:test";
+import { promisify } from "node:util";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { catga, CatgaError, command, fail, type Result, stream } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -208,6 +211,16 @@ describe("events", () => {
     const reader = events(app.stream(Silent), { keepAlive: 5 }).body!.getReader();
     for (let i = 0; i < 4; i++) assertEquals(new TextDecoder().decode((await reader.read()).value), ":\n\n");
     await reader.cancel();
+  });
+
+  it("a response that nobody reads keeps no process alive", async () => {
+    const file = new URL("./events.ts", import.meta.url).href;
+    const program = `import { events } from "${file}"; events((async function* () {})(), { keepAlive: 1 });`;
+    const ended = promisify(execFile)(process.execPath, ["run", ...("Deno" in globalThis ? ["--no-check"] : []), "-"], {
+      timeout: 20_000,
+    });
+    ended.child.stdin!.end(program);
+    assertEquals((await ended).stderr, "");
   });
 
   it("comments come before Bun.serve takes the client for idle, unless told otherwise", () => {

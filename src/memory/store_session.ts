@@ -83,7 +83,7 @@ export class StoreSession {
         resolve = (value) => (timer.cancel(), resolved(value));
         reject = (error) => (timer.cancel(), rejected(error));
       }
-      const lose = () => this.#enterSoon(() => reject(this.#failure()));
+      const lose = () => this.#enterSoon(() => reject(this.failure()));
       const lost = () => {
         if (link === undefined || link.has(epoch)) return false;
         lose();
@@ -150,7 +150,8 @@ export class StoreSession {
     this.clock.soon(callback);
   }
 
-  #failure(): CatgaError {
+  /** Why the store cannot be reached now: `CLOSED` for good. */
+  failure(): CatgaError {
     return this.#client?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
       : new CatgaError("UNAVAILABLE", "the connection to the store is cut", { retryable: true });

@@ -73,7 +73,7 @@ export class StreamReader implements LogReader {
   }
 
   get fault(): CatgaError | undefined {
-    return this.#fault;
+    return this.#session.state === "closed" ? this.#session.failure() : this.#fault;
   }
 
   pause(): void {

@@ -117,7 +117,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   get fault(): CatgaError | undefined {
-    return this.#fault;
+    return this.#stream.transport.status.state === "closed" ? connectionClosed() : this.#fault;
   }
 
   pause(): void {

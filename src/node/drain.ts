@@ -47,8 +47,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   steps.endFastPaths();
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
-  //    this no
-  // longer than `timeout`: the records there expire by themselves.
+  //    this no longer than `timeout`: the records there expire by themselves.
   await within(clock, timeout, Promise.all([steps.leaveLog(), steps.remote()?.leave(), state.abdicate()]));
 
   // 3. Wait until nothing runs.

@@ -276,4 +276,20 @@ describe("an app whose store is out of reach", () => {
     await clock.advance(10_000);
     assertEquals(clock.timers, 0);
   });
+
+  it("is soon gone when it cannot start, and logs no error beside the one that its caller gets", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const first = await clock.until(catga({ network, id: "a", logger: QUIET }));
+    const errors: string[] = [];
+    const logger = { ...QUIET, error: (message: string) => void errors.push(message) };
+    const starting = clock.until(catga({ network, id: "b", ...options, logger }));
+    for await (const { node } of first.watchNodes()) if (node.id === "b") break;
+    network.faults = { lostAck: 1 };
+    await assertRejects(() => starting, CatgaError);
+    network.faults = {};
+    await clock.advance(1_000);
+    assertEquals([first.nodes().map(({ id }) => id), errors], [["a"], []]);
+    await clock.until(first.drain());
+  });
 });

@@ -272,7 +272,7 @@ export interface LogReader {
   readonly mark: LogMark | undefined;
   /** True if it has delivered all that the stream had when it (last) started. */
   readonly caughtUp: boolean;
-  /** Why it cannot read now, though connected; `undefined` while it reads. */
+  /** Why it cannot read now: `CLOSED` for good; `undefined` while it reads, and while it is not connected. */
   readonly fault: CatgaError | undefined;
   /** Stops delivery until {@link LogReader.resume}: some messages that are under way may still come. */
   pause(): void;

@@ -1245,7 +1245,9 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await put(stream, "a", "1");
         const all = follow(stream, ">");
         await gives(all, ["1"]);
+        assertEquals(all.reader.fault, undefined);
         await client.close();
+        assertEquals(all.reader.fault?.code, "CLOSED");
         const appended = await stream.append(`${name}.a`, "lost", { timeout: 1_000 });
         assert(appended.type === "not stored" && !appended.passing, inspect(appended));
         assertEquals(appended.error.code, "CLOSED");

@@ -2,8 +2,9 @@
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError, stream } from "../../mod.ts";
-import { testCluster } from "../testing/mod.ts";
+import { testCluster, VirtualClock } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { Reading } from "./reading.ts";
 
 const slow = { timeout: 120_000 };
 
@@ -252,6 +253,27 @@ describe("a stream over a bad network", () => {
       assertEquals(seen.finals, seen.begun);
     });
   }
+});
+
+describe("a reader that ends its stream before it is opened again", () => {
+  it("has its pending item at once, and no timer is left", async () => {
+    const clock = new VirtualClock();
+    const codes = ["STREAM_BROKEN", "UNAVAILABLE"] as const;
+    let opened = 0;
+    const reading = new Reading({
+      contract: Going,
+      input: { from: 1, to: 9 },
+      options: {},
+      clock,
+      open: () => Promise.resolve({ ok: false, error: new CatgaError(codes[opened++], "no node") }),
+    });
+    const next = reading.next();
+    await clock.advance(10);
+    assertEquals(opened, 2);
+    await reading.return();
+    assertEquals([await clock.until(next), clock.monotonic()], [{ done: true, value: undefined }, 10]);
+    assertEquals(clock.timers, 0);
+  });
 });
 
 describe("a cancellation that was lost", () => {

@@ -174,7 +174,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
     this.#over = true;
     this.#timer?.cancel();
     this.#opening.options.signal?.removeEventListener("abort", this.#onAbort);
-    if (this.#attempt?.result === undefined) this.#stop.abort();
+    if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // a pause, too
     this.#attempt?.wake();
   }
 }

@@ -260,7 +260,10 @@ export class Group implements Attempted {
 
   /** When all have ended there is nobody left to try for. */
   left(): void {
-    if (--this.#alive === 0) this.#end(false);
+    if (--this.#alive > 0 || this.#over) return;
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#finish(false);
   }
 
   begin(): void {
@@ -403,21 +406,15 @@ export class Group implements Attempted {
       return this.#finish(true);
     }
     this.#over = true;
+    // not now: thousands that are refused as they begin would be on one stack
+    queueMicrotask(() => this.#finish(false));
     for (const publication of this.publications) publication.end({ ok: false, error });
-    this.#finish(false);
   }
 
   #endAll(why: string): void {
     this.#over = true;
     for (const publication of this.publications) publication.fail(why);
     this.#finish(false);
-  }
-
-  #end(split: boolean): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#timer?.cancel();
-    this.#finish(split);
   }
 }
 

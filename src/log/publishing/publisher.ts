@@ -14,7 +14,7 @@ import type { Result } from "../../contract/result.ts";
 import { token } from "../../data/subject_token.ts";
 import { byteLength, cannotBeSent, encodeValue, exceeds } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
-import { CatgaError } from "../../error.ts";
+import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
@@ -80,29 +80,26 @@ export class Publisher implements LaneHost {
   publish(message: DurableMessage): Promise<Result<void>> {
     const { contract, payload, key, timeout, signal, schedule, parent } = message;
     const id = message.meta?.id;
-    if (id?.isWellFormed() === false) return failed("INVALID_MESSAGE", contract, "its id is not well-formed Unicode");
+    if (id?.isWellFormed() === false) {
+      return failed(unstored("INVALID_MESSAGE", contract, "its id is not well-formed Unicode"));
+    }
     if (this.#waiting >= this.#most || this.#chars > MOST_CHARS) {
-      const error = new CatgaError(
-        "OVERLOADED",
-        `${contract.kind} ${contract.name} was not stored: ${this.#waiting} messages of this process wait for the log already`,
-        { retryable: true },
-      );
-      return Promise.resolve({ ok: false, error });
+      const why = `${this.#waiting} messages of this process wait for the log already`;
+      return failed(unstored("OVERLOADED", contract, why));
     }
     let text: string | undefined;
     try {
       text = payload === undefined ? undefined : encodeValue(payload, "payload");
     } catch (error) {
-      return Promise.resolve({
-        ok: false,
-        error: cannotBeSent(error, "INVALID_MESSAGE", "the payload", contract.name),
-      });
+      return failed(cannotBeSent(error, "INVALID_MESSAGE", "the payload", contract.name));
     }
     const item = itemText({ text, key, id, meta: metaOf(message.meta) });
     const limit = largestGroup(this.#options.maxPayload());
-    if (exceeds(item, limit)) return Promise.resolve({ ok: false, error: tooLarge(contract, byteLength(item), limit) });
+    if (exceeds(item, limit)) return failed(tooLarge(contract, byteLength(item), limit));
     const planned = schedule === undefined ? undefined : this.#plan(contract, schedule, id);
-    const lane = planned === undefined ? this.#laneOf(contract.name) : this.#laneOfSchedule(planned.subject);
+    const lane = planned === undefined
+      ? this.#laneIn(this.#lanes, contract.name, false)
+      : this.#laneIn(this.#schedules, planned.subject, true);
     const parts = { contract, item, id, key, keep: keepOf(contract.options), planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, parts, (ended) => {
       this.#waiting--;
@@ -145,9 +142,7 @@ export class Publisher implements LaneHost {
     if (typeof due === "number" && due <= this.clock.monotonic()) {
       return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
     }
-    if (lacking !== undefined) {
-      return new CatgaError("UNSUPPORTED", `${contract.kind} ${contract.name} was not stored: ${lacking}`);
-    }
+    if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
     const zone = "cron" in schedule ? schedule.zone : undefined;
     const write: Replacement["write"] = (stream, { version, notBefore }) => {
       const time = timeOf(due, this.clock, stream);
@@ -198,18 +193,10 @@ export class Publisher implements LaneHost {
     }
   }
 
-  #laneOf(category: string): Lane {
-    let lane = this.#lanes.get(category);
-    if (lane === undefined) this.#lanes.set(category, lane = new Lane(this));
-    return lane;
-  }
-
-  /** Of one schedule: there may be any number of them, so that a lane stays only while it is needed. */
-  #laneOfSchedule(subject: string): Lane {
-    let lane = this.#schedules.get(subject);
-    if (lane === undefined) {
-      this.#schedules.set(subject, lane = new Lane(this, () => this.#schedules.delete(subject)));
-    }
+  /** `brief`: it stays only while it is needed, as there may be any number of schedules. */
+  #laneIn(lanes: Map<string, Lane>, name: string, brief: boolean): Lane {
+    let lane = lanes.get(name);
+    if (lane === undefined) lanes.set(name, lane = new Lane(this, brief ? () => lanes.delete(name) : undefined));
     return lane;
   }
 
@@ -229,12 +216,15 @@ export const MOST_WAITING = 262_144;
 /** And their characters. */
 const MOST_CHARS = 64 * 1_048_576;
 
-function tooLarge({ kind, name }: AnyContract, size: number, limit: number): CatgaError {
-  return new CatgaError(
-    "TOO_LARGE",
-    `${kind} ${name} was not stored: it has ${size} bytes with its key and headers, and the log takes ${limit}: store the payload ` +
-      "elsewhere and publish a reference, or raise max_payload in the server's configuration",
-  );
+function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
+  const why =
+    `it has ${size} bytes with its key and headers, and the log takes ${limit}: store the payload elsewhere ` +
+    "and publish a reference, or raise max_payload in the server's configuration";
+  return unstored("TOO_LARGE", contract, why);
+}
+
+function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): CatgaError {
+  return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
 }
 
 /** How the format has it: `undefined` for the default, 0 for good. */
@@ -253,8 +243,8 @@ function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k"> | undefined {
   };
 }
 
-function failed(code: "INVALID_MESSAGE", { kind, name }: AnyContract, why: string): Promise<Result<void>> {
-  return Promise.resolve({ ok: false, error: new CatgaError(code, `${kind} ${name} was not stored: ${why}`) });
+function failed(error: CatgaError): Promise<Result<void>> {
+  return Promise.resolve({ ok: false, error });
 }
 
 /** The publications under one subject. */

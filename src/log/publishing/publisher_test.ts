@@ -637,6 +637,17 @@ describe("Publisher", () => {
       assertEquals(stream.appends, []);
     });
 
+    it("UNSUPPORTED also for thousands of one id that wait for the log", async () => {
+      const stream = new ScriptedStream();
+      stream.abilities = { at: false, cron: false, version: "2.11.4" };
+      const opened = Promise.resolve(stream);
+      let opening: ScriptedStream | Promise<ScriptedStream> = opened;
+      const { publish } = start({ opens: () => opening });
+      const sent = Array.from({ length: 8_000 }, (_, n) => publish(Mail, n, { id: "x", schedule: { delay: 1_000 } }));
+      opening = stream;
+      assertEquals([...new Set((await Promise.all(sent)).map(code))], ["UNSUPPORTED"]);
+    });
+
     it("a past time needs no schedules", async () => {
       const { publish, stream } = start();
       stream.abilities = { at: false, cron: false, version: "2.11.4" };
@@ -659,7 +670,7 @@ interface StartOptions {
   readonly onStored?: (contract: string, count: number) => void;
   readonly clock?: VirtualClock;
   readonly stream?: ScriptedStream;
-  readonly opens?: () => Promise<ScriptedStream>;
+  readonly opens?: () => ScriptedStream | Promise<ScriptedStream>;
   readonly most?: number;
   readonly maxPayload?: number;
 }

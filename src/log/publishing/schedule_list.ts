@@ -1,8 +1,8 @@
 /** What is scheduled for later: the messages under subjects of schedules that still fire. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { parseCron } from "../../data/cron.ts";
+import { nextOfCron } from "../../data/cron.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
-import { markOf } from "./schedule_write.ts";
+import { header, markOf } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
 export interface PendingSchedule {
@@ -18,12 +18,7 @@ export interface PendingSchedule {
 /** The time at which it is due next, in ms since 1970; `undefined` for a cron that only the server can read. */
 export function nextOf({ when, zone }: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
   const at = Date.parse(when);
-  if (!Number.isNaN(at) && !/\s/.test(when)) return at;
-  try {
-    return parseCron(when, zone).next(now);
-  } catch {
-    return undefined;
-  }
+  return !Number.isNaN(at) && !/\s/.test(when) ? at : nextOfCron(when, now, zone);
 }
 
 /** Reads them in the order in which they were made. */
@@ -48,8 +43,4 @@ function pendingOf(namespace: string, message: StoredMessage): PendingSchedule |
   const when = text.startsWith("@at ") ? text.slice(4) : text;
   const since = new Date(message.time).toISOString();
   return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
-}
-
-function header({ headers = {} }: StoredMessage, name: string): string | undefined {
-  return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }

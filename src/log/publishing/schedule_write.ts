@@ -7,12 +7,14 @@
  * message; that of a cron moves its time instead. So each write expects the message that it replaces (compare-and-set).
  * If that cannot have been due, the write stays. Else the message is written so that it does not fire before the rest
  * is done (held); a fence is awaited, which is a schedule of its own that is due at once, and fires after all that the
- * server had in hand; then the message is written as it is to be, or again if it was removed. If this process dies
- * meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
+ * server had in hand; then the message is written as it is to be, or again if it was removed: not shortly before the
+ * held one may fire, which the cron may have moved to its own next time, but after a fence behind that time. If this
+ * process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
  */
+import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import type { AppendOptions, LogSchedule, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /** What {@link overwrite} needs. */
 export interface OverwriteOptions {
@@ -70,13 +72,16 @@ class Overwriting {
    * How often it was stored: each time it has another id, by which a repeat of a write without an answer is recognized.
    */
   #version = 0;
-  #unanswered = false;
+  /** When the earliest write of this version is due that had no answer. */
+  #unanswered: number | undefined;
   /** From which time of the server on it may have fired, and be gone; `undefined`: it was not stored yet. */
   #goneFrom: number | undefined;
   /** When what it replaced was due, by the server's clock. */
   #replacedDue = Infinity;
-  /** What it replaced was a cron, or may have been in the place of one. */
-  #replacedCron = false;
+  /** The cron that it replaced, or that may have been in that place before. */
+  #replacedCron: string | undefined;
+  /** The latest time to which the firing of that cron may have moved it; `Infinity`: it has not. */
+  #movedTo = Infinity;
   /** When that was due which stood there last. */
   #foundDue = Infinity;
   /** When it was first stored in that place, by the server's clock. */
@@ -130,8 +135,9 @@ class Overwriting {
       return undefined;
     }
     this.#replacedDue = this.#dueOf(stream, found);
-    this.#replacedCron = isHeld(found) ? header(found, HELD_HEADER) === CRON : isCron(found);
+    this.#replacedCron = cronOf(found);
     this.#fenced = false;
+    this.#movedTo = Infinity;
     this.#time = undefined;
     if (!await this.#write(stream, found.sequence, this.#mayBeInHand(stream))) return undefined;
     return this.#mayBeInHand(stream) ? undefined : true;
@@ -140,18 +146,18 @@ class Overwriting {
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
     if (!this.#replacement.alone) return false; // it has gone, or fired and took along what was in its place
     // the firing of a cron removes nothing: it moved this one, which has fired already
-    const moved = this.#replacedCron && this.#goneFrom !== Infinity;
+    const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new Refused(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
     }
     this.#replacedDue = Infinity;
-    this.#replacedCron = false;
+    this.#replacedCron = undefined;
     return await this.#write(stream, 0, false) ? true : undefined;
   }
 
   async #whenOwn(stream: LogStream, found: StoredMessage): Promise<boolean | undefined> {
-    if (this.#unanswered) {
-      this.#unanswered = false;
+    if (this.#unanswered !== undefined) {
+      this.#unanswered = undefined;
       this.#version++;
     }
     this.#goneFrom ??= dueOf(found, Infinity);
@@ -159,13 +165,24 @@ class Overwriting {
     if (!this.#fenced && this.#mayBeInHand(stream)) {
       await this.#fence(stream);
       this.#fenced = true;
+      const [cron, { latestServerTime: now }] = [this.#replacedCron, stream];
+      // whatever its zone: what matters is whether that is soon
+      if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
     if (this.#replacement.patient && this.#time >= this.#foundDue) {
       throw new Refused(this.#unknown("it was due when the server had the request", undefined));
     }
     if (!isHeld(found)) return true;
-    return await this.#write(stream, found.sequence, false) ? true : undefined;
+    const fires = Math.min(this.#movedTo, dueOf(found, Infinity));
+    if (fires > stream.latestServerTime + ATTEMPT) {
+      return await this.#write(stream, found.sequence, false) ? true : undefined;
+    }
+    // it might fire while it is written as it is to be, and then again
+    await delay(this.#options.clock, Math.max(0, fires + NEAR - stream.serverTime));
+    await this.#fence(stream);
+    this.#movedTo = Infinity;
+    return undefined;
   }
 
   /** Returns true if the server may have had in hand what was replaced. */
@@ -193,15 +210,17 @@ class Overwriting {
       timeout: this.#attemptTimeout,
       expect,
       rollup: true,
-      headers: held ? { [HELD_HEADER]: this.#replacedCron ? CRON : ONCE } : undefined,
+      headers: held ? { [HELD_HEADER]: this.#replacedCron ?? ONCE } : undefined,
     });
+    const due = typeof options.schedule?.at === "number" ? options.schedule.at : Infinity;
+    const first = Math.min(due, this.#unanswered ?? due);
     if (written.type === "stored") {
-      this.#goneFrom = goneFrom(options.schedule);
-      this.#unanswered = false;
+      this.#goneFrom = written.duplicate ? first : due;
+      this.#unanswered = undefined;
       this.#version++;
       return !written.duplicate;
     }
-    if (written.type === "unknown") this.#unanswered = true;
+    if (written.type === "unknown") this.#unanswered = first;
     else if (written.type === "not stored" && !written.passing) throw new Refused(written.error);
     if (written.type !== "conflict") throw passing(written.error);
     return false;
@@ -232,7 +251,9 @@ class Overwriting {
   }
 
   #failed(cause: CatgaError | undefined): CatgaError {
-    if (this.#unanswered || this.#goneFrom !== undefined) return this.#unknown("no answer in time", cause);
+    if (this.#unanswered !== undefined || this.#goneFrom !== undefined) {
+      return this.#unknown("no answer in time", cause);
+    }
     const why = cause === undefined ? "" : `: ${cause.message}`;
     return new CatgaError("UNAVAILABLE", `schedule ${this.#subject} was not ${this.#replacement.done}${why}`, {
       retryable: true,
@@ -258,19 +279,19 @@ function dueOf(found: StoredMessage, again: number): number {
   return Number.isNaN(due) ? again : due;
 }
 
-function goneFrom(schedule: LogSchedule | undefined): number {
-  return typeof schedule?.at === "number" ? schedule.at : Infinity;
-}
-
-function isCron(found: StoredMessage): boolean {
-  return dueOf(found, -Infinity) === -Infinity;
+/** The cron that a message is, or whose firing moves it, because it is held in its place. */
+function cronOf(found: StoredMessage): string | undefined {
+  const held = header(found, HELD_HEADER);
+  if (held !== undefined) return held === ONCE ? undefined : held;
+  return dueOf(found, -Infinity) === -Infinity ? header(found, "Nats-Schedule") : undefined;
 }
 
 function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
 
-function header({ headers = {} }: StoredMessage, name: string): string | undefined {
+/** The value of a header. */
+export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
@@ -290,12 +311,8 @@ class Refused extends Error {
   }
 }
 
-/**
- * Says of a stored message that the server may have had in hand what it replaced, and whether that fires again and
- * again.
- */
+/** Says of a stored message that the server may have had in hand what it replaced: that cron, or what fires once. */
 const HELD_HEADER = "Catga-Held";
-const CRON = "cron";
 const ONCE = "once";
 /** How late a message fires at most that is held and never written as it is to be, in ms: longer than a fence takes. */
 const HELD = 10_000;

@@ -131,7 +131,7 @@ describe("unschedule", () => {
     assertEquals(await take(), true);
     const appends = stream.appends.map(({ subject, expect, headers }) => [subject, expect, headers]);
     assertEquals(appends, [
-      [SUBJECT, 7, { "Catga-Held": "cron" }],
+      [SUBJECT, 7, { "Catga-Held": "* * * * * *" }],
       [`${SUBJECT}.here.1.0.0`, undefined, undefined],
       [SUBJECT, 8, undefined],
     ]);

@@ -73,8 +73,8 @@ export class ReadModels {
   }
 
   /**
-   * Begins them. Resolves when they have caught up. Rejects if the log cannot be read, and only an operator can change
-   * that.
+   * Begins them. Resolves when they have caught up. Rejects if the connection is closed for good, or if the log cannot
+   * be read and only an operator can change that.
    */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;
@@ -113,9 +113,9 @@ function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
 }
 
-/** Returns true if trying again helps only when an operator has changed something. */
+/** Returns true if trying again does not help, or only when an operator has changed something. */
 function isLasting(error: CatgaError): boolean {
-  return error.code === "CONSUMER_LIMIT" || isForbidden(error);
+  return error.code === "CLOSED" || error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }
 
 /** How often it is looked whether they have caught up, in ms. */

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Catga, event, fail, type Result } from "../../../mod.ts";
+import { type Catga, catga, event, fail, type Result } from "../../../mod.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 import { categorySubject, logName, logSubjects } from "../format/names.ts";
 
 const Counted = event<{ n: number; key?: string }>("Counted", { durable: true, key: ({ key }) => key ?? "one" });
@@ -168,6 +169,24 @@ describe("a read model", () => {
     await cluster.clock.advance(10_000);
     assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
     assertEquals(cluster.log.filter((line) => line.includes("lost")).length, 1, cluster.log.join("\n"));
+  });
+
+  it("that has not caught up when the connection is closed for good rejects the start with CLOSED", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 0, 5);
+    const { network } = cluster;
+    const connect = network.connect.bind(network);
+    const opened: ReturnType<typeof connect>[] = [];
+    network.connect = (options) => {
+      const connection = connect(options);
+      opened.push(connection);
+      return connection;
+    };
+    const handlers = Counted.on(() => opened[0].close(), EACH);
+    const start = catga({ network, id: "a", handlers, logger: QUIET });
+    const code = await cluster.clock.until(start.then(() => "started", ({ code }) => code));
+    assertEquals(code, "CLOSED");
   });
 
   it("stops reading while too many messages are open, and goes on", async () => {

@@ -227,7 +227,7 @@ export class Term {
         .finally(() => this.#carrying = false);
     }
     const garbage = this.#garbage.due(now);
-    if ((this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
+    if (this.#writing === undefined && (this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
   }
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */

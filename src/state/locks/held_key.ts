@@ -4,7 +4,7 @@
  * is gone or the connection closed; `LockManager.close` loses it when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
-import { CatgaError } from "../../error.ts";
+import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { isAmbiguous, type Leased, LeasedEntry } from "../store/lease.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
@@ -132,7 +132,7 @@ export class HeldKey implements Leased {
           this.#gone = true;
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
         } catch (error) {
-          if (error instanceof CatgaError && error.code === "CLOSED") return this.lose("the connection is closed");
+          if (isCatgaError(error) && error.code === "CLOSED") return this.lose("the connection is closed");
           // no answer: try again until the lease ends
           await delay(clock, Math.min(500, ttl / 20) * (0.5 + random()));
           this.check();
@@ -175,6 +175,9 @@ export async function releaseOrHandOver(
       return next === undefined
         ? host.answers.within(ANSWER_LIMIT, bucket.delete(entry.key, { revision }))
         : handOver(host, bucket, next, revision);
+    }).catch((error) => {
+      // without a connection the record is left to expire
+      if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
     });
   const repeat = async () => {
     const { clock, random } = host;

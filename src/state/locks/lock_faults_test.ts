@@ -3,8 +3,10 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { MemoryNetwork, seededRandom } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Lock } from "../../contract/shared_state.ts";
+import { LockManager } from "./lock_manager.ts";
 import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
@@ -47,6 +49,37 @@ describe("locks when answers of the store get lost", () => {
     assertEquals(await records(h), []);
   });
 
+  it("`timeout: 0` leaves no record of its own behind when no answer came, also on a node that watches all records", async () => {
+    await using h = memoryLockHarness();
+    const node = await h.node("node");
+    const first = await h.run(node.locks.lock("warm", {}, someone()));
+    const second = node.locks.lock("warm", {}, someone());
+    await h.pass(100);
+    await h.run(first.release());
+    await h.run((await h.run(second)).release());
+    h.network.faults = { lostAck: 1 };
+    const failed = h.run(node.locks.lock("key", { timeout: 0, ttl: 60_000 }, someone()).catch(() => "failed"));
+    assertEquals(await failed, "failed");
+    h.network.faults = {};
+    await h.pass(5_000);
+    assertEquals(await records(h), []);
+  });
+
+  it("LOCK_TIMEOUT of several keys: within the timeout, though the release of those it has is not answered", async () => {
+    await using h = memoryLockHarness();
+    const [node, other] = [await h.node("node"), await h.node("other")];
+    const held = await h.run(other.locks.lock("b", {}, someone()));
+    const begin = h.clock.monotonic();
+    const both = node.locks.lock(["a", "b"], { timeout: 1_000 }, someone()).catch((error) => error.code);
+    await h.pass(900);
+    h.network.faults = { lostAck: 1 };
+    assertEquals([await h.run(both), h.clock.monotonic() - begin], ["LOCK_TIMEOUT", 1_000]);
+    h.network.faults = {};
+    await h.run(held.release());
+    await h.pass(10_000);
+    assertEquals(await records(h), []);
+  });
+
   it("UNAVAILABLE: within the timeout when the store does not answer", async () => {
     await using h = memoryLockHarness();
     const node = await h.node("node");
@@ -81,6 +114,25 @@ describe("locks of a node that stops", () => {
     await h.run(other.release());
     await h.pass(21_000); // handed to who had gone, which nobody could know
     assertEquals(await records(h), []);
+  });
+
+  it("release: does not reject when the connection is closed before the answer", async () => {
+    const clock = new VirtualClock();
+    const connection = new MemoryNetwork({ clock, seed: 1 }).connect();
+    const locks = new LockManager({
+      bucket: () => connection.store.open("locks"),
+      clock: connection.clock,
+      random: () => 0.5,
+      node: "n",
+      endpoint: "n.1",
+      observer: () => {},
+    });
+    const [own, lost] = await clock.until(Promise.all(["a", "b"].map((key) => locks.lock(key, {}, someone()))));
+    const ended = Promise.all([own.release(), locks.close()]);
+    void connection.close();
+    await clock.until(ended);
+    await clock.until(lost.release());
+    assertEquals([own.signal.aborted, lost.signal.reason.code], [false, "LOCK_LOST"]);
   });
 });
 

@@ -136,7 +136,7 @@ export class LockManager implements Locks {
       if (lost !== undefined) throw lost;
       return new HeldLock(taken);
     } catch (error) {
-      await Promise.all(taken.map((held) => held.release()));
+      this.#inBackground("releasing a lock", Promise.all(taken.map((held) => held.release())));
       throw error;
     }
   }
@@ -171,7 +171,7 @@ export class LockManager implements Locks {
       const held = await this.#tryToTake(key, request, record, contended);
       if (held !== undefined) return held;
       const failed = mayWait ? undefined : request.timedOut(key);
-      if (failed?.code === "LOCK_TIMEOUT") throw failed;
+      if (failed !== undefined && request.failure === undefined) throw failed;
       waiter = this.#room.wait(key, record);
       // a holder's record of this call that is still under way to the store is removed when the waiter ends
       if (failed !== undefined) waiter.giveUp(failed);

@@ -106,8 +106,8 @@ export class NodeWatch {
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      // one that has expired could not be written, as in a full store: its process is asked whether it lives
-      if (known === undefined || change.type === "expire") return;
+      // one that expired or vanished could not be written, as in a full store: its process is asked whether it lives
+      if (known === undefined || change.type !== "delete") return;
       known.recorded = false;
       // others remove the record of a dead process seconds later; one that has just answered, and owes no answer,
       // removed it itself

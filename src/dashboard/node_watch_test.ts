@@ -62,7 +62,7 @@ describe("NodeWatch", () => {
     } as const;
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [full] } };
     await watch.ask(asker, 1);
-    watch.take({ type: "expire", key: "a", revision: 2 });
+    for (const type of ["expire", "vanish"] as const) watch.take({ type, key: "a", revision: 2 });
     await watch.ask(asker, 1);
     assertEquals([watch.counts().live, watch.handlers.get("Q")?.now.length], [1, 1]);
     assertEquals(watch.alarms, [full]);

@@ -87,6 +87,7 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
     if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
+    if (nodes === undefined) return; // that they cannot be read is said
     ofNodes(nodes, findings);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
     await ofSchedules(view, nodes, findings, looked);
@@ -95,8 +96,8 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
   }
 }
 
-/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes. */
-async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[]> {
+/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */
+async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[] | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
       await open();
@@ -115,7 +116,7 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInf
     if (SEEN.has(kind)) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   }
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
-  return await view.nodes().catch(() => []);
+  return await view.nodes().catch(() => undefined);
 }
 
 function ofServer(

@@ -40,7 +40,7 @@ export function gateway(app: () => Sender, stop: AbortSignal) {
   routes.get("/orders/news", (c) => {
     const after = Number(c.req.header("Last-Event-ID") ?? 0) || 0;
     const news = app().stream(WatchOrders, { after }, { idle: DAY });
-    return events(news, { signal: AbortSignal.any([c.req.raw.signal, stop]), id: ({ place }) => place });
+    return events(news, { signal: stop, id: ({ place }) => place });
   });
   routes.get("/orders/:id", async (c) => {
     return respond(await app().send(FindOrder, { orderId: c.req.param("id") }, { timeout: 5_000 }), { failures });

@@ -81,19 +81,13 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
   try {
     const nodes = await settings(view, findings);
     await watch.looked;
-    for (const alarm of watch.now) findings.push({ ...alarm, docs: alarm.docs });
+    findings.push(...watch.now);
     for (const { part, message } of watch.problems) {
-      const about = part;
-      findings.push({
-        kind: "unreadable",
-        about,
-        severity: "error",
-        message,
-        advice: READ,
-        docs: "docs/errors.md#startup",
-      });
+      const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
+      findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
     if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
+    if (nodes === undefined) return; // that they cannot be read is said
     ofNodes(nodes, findings);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
     await ofSchedules(view, nodes, findings, looked);
@@ -102,8 +96,8 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
   }
 }
 
-/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes. */
-async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[]> {
+/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */
+async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[] | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
       await open();
@@ -122,7 +116,7 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInf
     if (SEEN.has(kind)) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   }
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
-  return await view.nodes().catch(() => []);
+  return await view.nodes().catch(() => undefined);
 }
 
 function ofServer(
@@ -163,7 +157,7 @@ function ofNodes(nodes: readonly NodeInfo[], findings: Finding[]): void {
     findings.push({
       ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "docs/deploying.md" },
       message: "No node runs in this namespace.",
-      advice: "Start one; or check --namespace.",
+      advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
   }
   const kinds = new Map<string, Map<string, string[]>>();

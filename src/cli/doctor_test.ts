@@ -27,6 +27,7 @@ const USERS = `
   accounts {
     APP { jetstream: enabled, users: [
       { user: all, password: p }
+      { user: blind, password: p, permissions: { publish: { deny: ["$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"] } } }
       { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_denied_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
     ] }
     SMALL { jetstream: { max_file: 400000 }, users: [{ user: small, password: p }] }
@@ -137,6 +138,10 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.publish(Placed, { n: 1 }));
     const found = (await doctor("denied", "few")).map(({ kind, about }) => [kind, about]);
     assertEquals(found[0], ["forbidden", "$JS.API.STREAM.MSG.GET.catga_denied_subscriptions"]);
+    // who cannot read the nodes does not know that there are none
+    const blind = (await doctor("denied", "blind")).map(({ kind, about }) => [kind, about]);
+    assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
+    assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);
   });
 
   it("a contract that nobody handles, with how many wait", async () => {

@@ -106,7 +106,8 @@ export class NodeWatch {
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      if (known === undefined) return;
+      // one that expired or vanished could not be written, as in a full store: its process is asked whether it lives
+      if (known === undefined || change.type !== "delete") return;
       known.recorded = false;
       // others remove the record of a dead process seconds later; one that has just answered, and owes no answer,
       // removed it itself
@@ -282,6 +283,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "subscription-stopped",
   "message-expiring",
   "run-stuck",
+  "store-full",
 ]);
 
 /** Events in the life of a node; `deployed`: it is the first of its service with another version or other metadata. */

@@ -49,6 +49,28 @@ function watching(ids: readonly string[], onStats: (stats: NodeStats) => void = 
 }
 
 describe("NodeWatch", () => {
+  it("a node whose record has expired is there as long as its process answers, and says that the store is full", async () => {
+    const { watch, asker } = watching(["a"]);
+    const full = {
+      kind: "store-full",
+      about: "NATS",
+      severity: "error",
+      count: 1,
+      message: "",
+      since: 1,
+      docs: "",
+    } as const;
+    asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [full] } };
+    await watch.ask(asker, 1);
+    for (const type of ["expire", "vanish"] as const) watch.take({ type, key: "a", revision: 2 });
+    await watch.ask(asker, 1);
+    assertEquals([watch.counts().live, watch.handlers.get("Q")?.now.length], [1, 1]);
+    assertEquals(watch.alarms, [full]);
+    asker.told = asker.pong = BOUNCE;
+    await watch.ask(asker, 1);
+    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
+  });
+
   it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {
     const counted: NodeStats[] = [];
     const { watch, asker } = watching(["a"], (stats) => counted.push(stats));

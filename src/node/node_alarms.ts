@@ -35,6 +35,8 @@ export class NodeAlarms {
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, { workflow: string; run: string; since: number; why: string }>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
+  /** The alarm of a store that has no room, and when it refused the last write. */
+  #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
   /** By contract, who handled it last, and when that was. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
@@ -68,6 +70,11 @@ export class NodeAlarms {
         return void this.#ends.set(seen.subscription, { left: seen.left, at: now });
       case "dead-letter":
         return this.#letter(seen, now);
+      case "fault": {
+        const error = seen.error as Error & { readonly cause?: { readonly refusal?: unknown } } | undefined;
+        if (error?.cause?.refusal === "full") this.#refused(error.message, now);
+        return;
+      }
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
       case "run-resumed":
@@ -89,6 +96,7 @@ export class NodeAlarms {
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
     for (const [name, { at }] of this.#ends) if (now - at > FADES) this.#ends.delete(name);
+    if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
     return this.#alarms = alarmsOf({
       now,
       disconnected: this.#disconnected,
@@ -98,9 +106,16 @@ export class NodeAlarms {
       subscriptions: subscriptions.map((each) => this.#subscription(each)),
       letters: this.#lettersOf(subscriptions),
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
+      others: this.#full === undefined ? [] : [this.#full.alarm],
       breakers: [...this.#breakers].map(([node, since]) => ({ node: this.#labelOf(node), since })),
       runs: [...this.#runs.values()],
     }, this.#alarms);
+  }
+
+  #refused(cause: string, now: number): void {
+    const message = "The store of NATS is full: nothing more is stored.";
+    const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
+    this.#full = { alarm: { ...what, message, cause, since: this.#full?.alarm.since ?? now }, at: now };
   }
 
   #node(change: string, id: string, now: number): void {
@@ -119,8 +134,10 @@ export class NodeAlarms {
     return info === undefined ? id : nodeLabel(info);
   }
 
-  #subscription({ service, name, state, error, lag, lastFailure }: SubscriptionHealth): ObservedSubscription {
+  #subscription({ service, name, state, error, lag, oldest, lastFailure }: SubscriptionHealth): ObservedSubscription {
     const label = `${service}/${name}`;
+    // all is handled or gone, or another node leads, which says it
+    if (oldest === 0 && lag === 0) this.#ends.delete(label);
     const stopped = this.#stopped.get(label);
     const why = state === "stalled"
       ? `${error?.code}: ${error?.message}`
@@ -168,6 +185,8 @@ export class NodeAlarms {
   }
 }
 
+/** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
+const REFUSES = 15_000;
 /** Time for which an observation that came once stands, in ms. */
 const FADES = 15 * 60_000;
 const MOST = 1_000;

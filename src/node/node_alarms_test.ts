@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { NodeAlarms } from "./node_alarms.ts";
 
@@ -132,5 +133,34 @@ describe("NodeAlarms", () => {
       await clock.advance(10_000);
     }
     assertEquals(seen, [0, 0, 0, 1, 0]);
+  });
+
+  it("a store that refuses writes for want of room is one until it has refused none for 15 s", async () => {
+    const { clock, alarms, see } = setUp();
+    const fault = (refusal: string) => {
+      const cause = Object.assign(new Error("insufficient resources (10023)"), { refusal });
+      const error = new CatgaError("UNAVAILABLE", "the bucket takes no writes: raise max_file_store", { cause });
+      alarms.take({ type: "fault", during: "refreshing this node's record", error });
+    };
+    fault("busy");
+    assertEquals(see(), []);
+    fault("full");
+    await clock.advance(10_000);
+    fault("full");
+    await clock.advance(10_000);
+    const [alarm] = alarms.alarms({ nodes: [], subscriptions: [] });
+    assertEquals([alarm.kind, alarm.severity, clock.now() - alarm.since], ["store-full", "error", 20_000]);
+    assertEquals(alarm.cause, "the bucket takes no writes: raise max_file_store");
+    await clock.advance(6_000);
+    assertEquals(see(), []);
+  });
+
+  it("a message that ends unhandled soon is one until nothing is unhandled", () => {
+    const { alarms, see } = setUp();
+    const late = { ...led, oldest: 90_000 };
+    alarms.take({ type: "near-expiry", subscription: "shop/mails", contract: "Placed", id: "m", left: 30_000 });
+    assertEquals(see({ subscriptions: [late] }), ["message-expiring shop/mails"]);
+    assertEquals(see({ subscriptions: [led] }), []); // it was handled, or has ended
+    assertEquals(see({ subscriptions: [late] }), []);
   });
 });

@@ -6,10 +6,10 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { type Ran, withoutResult } from "./idempotency_store.ts";
 
-function failure(error: unknown, ran: Ran, over?: CatgaError) {
+function failure(error: unknown, ran: Ran, over?: CatgaError, last?: unknown) {
   const observed: Observation[] = [];
   const observer = (seen: Observation) => void observed.push(seen);
-  const { error: failed } = withoutResult(claimant(new VirtualClock(), "a"), error, { ran, over, observer });
+  const { error: failed } = withoutResult(claimant(new VirtualClock(), "a"), error, { ran, over, last, observer });
   return { failed, observed };
 }
 
@@ -23,6 +23,11 @@ describe("withoutResult", () => {
       assertEquals(failed.retryable, true);
       assertStringIncludes(failed.message, "did not run");
     }
+  });
+
+  it("says what the store answered last, when the deadline has passed", () => {
+    const full = new CatgaError("UNAVAILABLE", "the store is full");
+    assertStringIncludes(failure(timeout, "new", timeout, full).failed.message, "last error: the store is full");
   });
 
   it("is OUTCOME_UNKNOWN and retryable if this attempt or another may have run it", () => {

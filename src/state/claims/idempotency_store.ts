@@ -121,6 +121,7 @@ export class IdempotencyStore implements Claims {
     const { claimant, claim: { nonce }, deadline } = attempt;
     const { clock, random, observer } = this.#options;
     this.#attempts.add(nonce);
+    let last: unknown;
     try {
       const bucket = this.#opened ??= await deadline.wait(this.#bucket());
       let found: Entry | undefined;
@@ -133,13 +134,14 @@ export class IdempotencyStore implements Claims {
           found = step.found;
         } catch (error) {
           if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
+          last = error;
           // if the claim was written all the same, the next step finds it by its nonce
           await deadline.wait(delay(clock, backoff(random, failures++, 50, 1_000)));
           found = undefined;
         }
       }
     } catch (error) {
-      return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, observer });
+      return withoutResult(claimant, error, { ran: attempt.ran, over: deadline.over, last, observer });
     } finally {
       this.#attempts.delete(nonce);
       deadline[Symbol.dispose]();
@@ -297,12 +299,12 @@ export type Ran = "new" | "elsewhere" | "here";
 
 /**
  * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no
- * longer.
+ * longer; `last`: what the store failed with before.
  */
 export function withoutResult(
   claimant: Claimant,
   error: unknown,
-  { ran, over, observer }: { ran: Ran; over: CatgaError | undefined; observer: Observer },
+  { ran, over, last, observer }: { ran: Ran; over: CatgaError | undefined; last?: unknown; observer: Observer },
 ): Failure {
   const { contract } = claimant;
   if (!isCatgaError(error)) {
@@ -319,7 +321,8 @@ export function withoutResult(
   if (error.code === "CANCELLED") return { ok: false, error };
   if (ran !== "new") return outcomeUnknown(claimant, `there is no result yet (${error.message})`, error);
   if (error.code === "CLOSED" || (error !== over && error.code !== "UNAVAILABLE")) return { ok: false, error };
-  const message = `command ${contract} did not run: its id could not be claimed (${error.message})`;
+  const why = last instanceof Error ? `; last error: ${last.message}` : "";
+  const message = `command ${contract} did not run: its id could not be claimed (${error.message}${why})`;
   return fail("UNAVAILABLE", message, { retryable: true, cause: error });
 }
 

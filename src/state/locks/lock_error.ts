@@ -49,13 +49,11 @@ export function lockLost(key: string, why: string, node: string): CatgaError {
   );
 }
 
-/** `UNAVAILABLE`: the store did not answer, so the holder is not known. */
+/** `UNAVAILABLE`: the store did not answer, or refused, so the holder is not known. */
 export function lockUnavailable(key: string, waited: number, cause: unknown): CatgaError {
-  return new CatgaError("UNAVAILABLE", `the store of locks did not answer within ${ms(waited)} (for ${quote(key)})`, {
-    retryable: true,
-    details: { key, waited },
-    cause,
-  });
+  const why = cause instanceof Error ? cause.message : cause;
+  const message = `the lock ${quote(key)} could not be taken within ${ms(waited)}: ${why}`;
+  return new CatgaError("UNAVAILABLE", message, { retryable: true, details: { key, waited }, cause });
 }
 
 /** `CLOSED`: this node stops. */

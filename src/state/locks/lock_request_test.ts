@@ -71,6 +71,7 @@ describe("LockRequest", () => {
     unknown.failure = failure;
     assertEquals(unknown.timedOut("a").code, "UNAVAILABLE");
     assertEquals(unknown.timedOut("a").cause, failure);
+    assertEquals(unknown.timedOut("a").message, 'the lock "a" could not be taken within 0 ms: no answer');
     const holder = { nonce: "1", node: "red", endpoint: "red.0", call: "other", ancestry: [], ttl: 1_000, since: 0 };
     using known = setUp(holder).request("a", { timeout: 0 });
     known.failure = failure;

@@ -223,11 +223,6 @@ export class WarmCopies {
     this.#most = most;
   }
 
-  /** How many there are. */
-  get count(): number {
-    return this.#copies.size;
-  }
-
   /** Their size, in bytes, about. */
   get size(): number {
     return this.#size;

@@ -17,7 +17,7 @@ import { readTtl } from "./expiry.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry } from "./watched_entries.ts";
+import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
@@ -32,14 +32,9 @@ const SETTLED = 2_000;
 const OPEN_LIMIT = 5_000;
 
 /** Options of a watch. */
-interface WatchRequest {
+interface WatchRequest extends WatchExpiryOptions {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
-  readonly signal: AbortSignal;
-  /** Gets the reason when a feed is opened anew, and expired entries that could not be removed. */
-  readonly onNotice: (notice: string) => void;
-  /** Reports that an entry has expired, and leaves it in the store. */
-  readonly passive: boolean;
 }
 
 /**

@@ -238,10 +238,10 @@ const FIRST_RETRY = 1_000;
 const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
-interface WatchExpiryOptions {
+export interface WatchExpiryOptions {
   /** Reports that an entry has vanished, and leaves it in the store. */
   readonly passive: boolean;
-  /** Gets the removals that failed. */
+  /** Gets the removals that failed, and why a feed is opened anew. */
   readonly onNotice: (notice: string) => void;
   /** Aborts with the watch. */
   readonly signal: AbortSignal;

@@ -70,11 +70,8 @@ export class NodeAlarms {
         return void this.#ends.set(seen.subscription, { left: seen.left, at: now });
       case "dead-letter":
         return this.#letter(seen, now);
-      case "fault": {
-        const error = seen.error as Error & { readonly cause?: { readonly refusal?: unknown } } | undefined;
-        if (error?.cause?.refusal === "full") this.#refused(error.message, now);
-        return;
-      }
+      case "fault":
+        return this.#failed(seen.error as Error & { readonly cause?: { readonly refusal?: unknown } } | undefined, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
       case "run-resumed":
@@ -112,10 +109,11 @@ export class NodeAlarms {
     }, this.#alarms);
   }
 
-  #refused(cause: string, now: number): void {
+  #failed(error: Error & { readonly cause?: { readonly refusal?: unknown } } | undefined, now: number): void {
+    if (error?.cause?.refusal !== "full") return;
     const message = "The store of NATS is full: nothing more is stored.";
     const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
-    this.#full = { alarm: { ...what, message, cause, since: this.#full?.alarm.since ?? now }, at: now };
+    this.#full = { alarm: { ...what, message, cause: error.message, since: this.#full?.alarm.since ?? now }, at: now };
   }
 
   #node(change: string, id: string, now: number): void {

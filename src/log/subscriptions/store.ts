@@ -98,11 +98,8 @@ export class SubscriptionStore {
   /** Requests behind a sequence, in order; a string says what is wrong with one. From a server that may lag behind. */
   async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
     const { namespace, key } = this.#options;
-    const requests: [number, SubscriptionRequest | string][] = [];
-    for await (const message of this.#all(requestSubject(namespace, key, "*"), behind + 1)) {
-      requests.push([message.sequence, readRequest(text(message))]);
-    }
-    return requests;
+    const found = await Array.fromAsync(this.#all(requestSubject(namespace, key, "*"), behind + 1));
+    return found.map((message) => [message.sequence, readRequest(text(message))] as const);
   }
 
   /** Erases commits before a sequence. */
@@ -139,11 +136,8 @@ export class SubscriptionStore {
         const message = await this.#again(() => stream.last(this.#subject, { latest: true }));
         return { type: "commits", commits: message === undefined ? [] : [stored(message)] };
       }
-      case "commits": {
-        const commits: StoredCommit[] = [];
-        for await (const message of this.#all(this.#subject, request.from)) commits.push(stored(message));
-        return { type: "commits", commits };
-      }
+      case "commits":
+        return { type: "commits", commits: await Array.fromAsync(this.#all(this.#subject, request.from), stored) };
       case "pause":
         await delay(clock, Math.min(LONGEST, PAUSE * 2 ** Math.min(this.#pauses++, 8)), signal);
         return { type: "done" };

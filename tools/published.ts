@@ -29,7 +29,8 @@ export async function testPublished(processes: Processes, root: string, registry
       title: "as published, Deno",
       command: [Deno.execPath(), "run", "-A", registry, "test", "-A", ...options],
       files: await bundleTests(scratch, root, await publishedTests(root)),
-      env: { DENO_JOBS: `${JOBS}` },
+      // as many as in both runtimes together: most wait
+      env: { DENO_JOBS: `${2 * JOBS}` },
       limit: 8 * MINUTES,
     });
   } finally {

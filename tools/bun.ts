@@ -1,5 +1,5 @@
 /**
- * The command that starts Bun: the one on PATH if it has the wanted version, else the one from npm.
+ * Bun's executable: the one on PATH if it has the wanted version, else the one from npm.
  *
  * @module
  */
@@ -8,9 +8,22 @@ import type { Processes } from "./processes.ts";
 /** The version that Catga is tested with. */
 export const BUN_VERSION = "1.4.4";
 
-/** The words that a Bun command starts with. */
-export async function bunCommand(processes: Processes): Promise<readonly string[]> {
-  const onPath = await processes.run(["bun", "--version"], { limit: 10_000, show: "never" });
-  if (onPath.code === 0 && onPath.output.trim() === BUN_VERSION) return ["bun"];
-  return ["npx", "-y", `bun@${BUN_VERSION}`];
+/** The path of Bun's executable. Rejects if there is none of the wanted version. */
+export async function bunBinary(processes: Processes): Promise<string> {
+  const ask = ["-e", "console.log(process.execPath, Bun.version)"];
+  const onPath = await processes.run(["bun", ...ask], { limit: 10_000, show: "never" });
+  const path = pathIn(onPath.output);
+  if (path !== undefined) return path;
+  const ofNpm = await processes.run(["npx", "-y", `bun@${BUN_VERSION}`, ...ask], {
+    limit: 300_000,
+    show: "on failure",
+  });
+  const fetched = pathIn(ofNpm.output);
+  if (fetched === undefined) throw new Error(`Bun ${BUN_VERSION} is not on PATH, and npm does not have it`);
+  return fetched;
+}
+
+/** Of the line that ends with the wanted version: npm may warn above it. */
+function pathIn(output: string): string | undefined {
+  return output.split("\n").find((line) => line.endsWith(` ${BUN_VERSION}`))?.slice(0, -BUN_VERSION.length - 1);
 }

@@ -38,10 +38,9 @@ const rows = await Promise.all([
   check("size", [deno, "run", "-A", "tools/size.ts"]),
   imports(),
   docs(),
-  publishing(),
   ...(published
     ? [testPublished(processes, root, registry), consumePublished(processes, root, registry)]
-    : [untested()]),
+    : [publishing(), untested()]),
 ]);
 const { failed } = printSummary(rows.flat());
 Deno.exit(failed > 0 ? 1 : 0);
@@ -61,14 +60,14 @@ async function check(title: string, command: readonly string[]): Promise<Row> {
   return printed({ title, passed: 0, failed: notes.length, skipped: 0, ms, notes });
 }
 
-/** A dry run; it needs the packages that `jsr.json` names, from JSR or from the registry. */
+/** A dry run, where nothing is published; it needs the packages that `jsr.json` names. */
 async function publishing(): Promise<Row> {
   const title = "publishing";
-  const publish = ["publish", "--config", "jsr.json", "--allow-dirty", "--dry-run"];
-  if (published) return await check(title, [deno, "run", "-A", registry, ...publish, "--token", "t"]);
   const probe = [deno, "cache", "--no-lock", jsr.imports["@nats-io/nats-core"]];
   const { code, ms } = await processes.run(probe, { limit: 1 * MINUTES, show: "never" });
-  if (code === 0) return await check(title, [deno, ...publish]);
+  if (code === 0) {
+    return await check(title, [deno, "publish", "--config", "jsr.json", "--allow-dirty", "--dry-run"]);
+  }
   return printed({ title, passed: 0, failed: 0, skipped: 1, ms, notes: ["NOT TESTED: JSR is out of reach"] });
 }
 

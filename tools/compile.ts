@@ -10,7 +10,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { bunCommand } from "./bun.ts";
+import { bunBinary } from "./bun.ts";
 import { type Ended, Processes } from "./processes.ts";
 
 const LIMIT = 5 * 60_000;
@@ -29,10 +29,10 @@ const deno = await run([Deno.execPath(), "compile", "--no-check", ...PERMISSIONS
 const missing = /^Download (\S+)$[^]*error sending request/m.exec(deno.output)?.[1];
 if (missing === undefined) await printed(byDeno, deno);
 else console.log(`${byDeno}: left out, its runtime could not be downloaded from ${missing}`);
-const bun = await bunCommand(processes);
-const packages = await run([...bun, "install", "--frozen-lockfile"]);
+const bun = await bunBinary(processes);
+const packages = await run([bun, "install", "--frozen-lockfile"]);
 if (packages.code !== 0) await printed(byBun, packages);
-else await printed(byBun, await run([...bun, "build", "--compile", source, "--outfile", byBun]));
+else await printed(byBun, await run([bun, "build", "--compile", source, "--outfile", byBun]));
 
 function run(command: readonly string[]): Promise<Ended> {
   return processes.run(command, { limit: LIMIT, show: "never" });

@@ -7,7 +7,7 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { bundleTests } from "./bundles.ts";
 import { NODE_VERSION, nodeCommand } from "./node.ts";
 import { readImports } from "./import_graph.ts";
@@ -75,7 +75,7 @@ export async function consumePublished(processes: Processes, root: string, regis
     await using server = skip ? undefined : await startNatsServer();
     const commands: Record<Runtime, string> = {
       Deno: "deno run -q -A --check",
-      Bun: `${(await bunCommand(processes)).join(" ")} run`,
+      Bun: `"${await bunBinary(processes)}" run`,
       Node: (await nodeCommand(processes)).join(" "),
     };
     const overNats = (runtime: Runtime, transport: string) =>

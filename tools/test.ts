@@ -13,9 +13,9 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BUN_VERSION, bunCommand } from "./bun.ts";
+import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { bundleTests, longestFirst, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
@@ -57,7 +57,9 @@ addEventListener("unload", () => Deno.removeSync(scratch, { recursive: true }));
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: tests in Deno start processes in Bun
-const bun = wants("--bun") && found.length > 0 ? await bunWithPackages() : undefined;
+const bun = found.length > 0 && (wants("--bun") || runsFaults) ? await bunWithPackages() : undefined;
+await putOnPath("deno", Deno.execPath());
+if (typeof bun === "string") await putOnPath("bun", bun);
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
@@ -67,15 +69,15 @@ if (wants("--deno") && files.length > 0) {
   const env = { DENO_JOBS: `${jobs}` };
   await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
 }
-if (bun !== undefined && "title" in bun) rows.push(Promise.resolve(bun));
-else if (bun !== undefined) {
+if (typeof bun === "object") rows.push(Promise.resolve(bun));
+else if (bun !== undefined && wants("--bun")) {
   // by these times, in ms, Bun starts the longest first
   const timings = join(scratch, "timings.json");
   const times = files.map((file) => [file, secondsOf(file) * 1_000]);
   await Deno.writeTextFile(timings, JSON.stringify({ version: 1, files: Object.fromEntries(times) }));
   // Bun's default is 5 s a test; it reads a path without ./ as a part of a name
   const options = ["--timeout=300000", `--parallel=${jobs}`, "--no-isolate", `--timings=${timings}`];
-  const command = [...bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
+  const command = [bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
   await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
 }
 if (wants("--doc") && examples.length > 0) {
@@ -100,10 +102,19 @@ async function start(run: TestRun): Promise<void> {
   if (runsFaults) await row;
 }
 
-/** The command that starts Bun, once its packages are installed; a failed row when they cannot be. */
-async function bunWithPackages(): Promise<readonly string[] | Row> {
-  const bun = await bunCommand(processes);
-  const { code, ms } = await processes.run([...bun, "install", "--frozen-lockfile"], {
+/** So that the tests find the executable itself by its name, and do not ask npm for it in every process. */
+async function putOnPath(name: string, binary: string): Promise<void> {
+  const folder = join(scratch, "bin");
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.symlink(binary, join(folder, name));
+  const path = Deno.env.get("PATH") ?? "";
+  if (!path.startsWith(folder)) Deno.env.set("PATH", `${folder}${delimiter}${path}`);
+}
+
+/** Bun's executable, once its packages are installed; a failed row when they cannot be. */
+async function bunWithPackages(): Promise<string | Row> {
+  const bun = await bunBinary(processes);
+  const { code, ms } = await processes.run([bun, "install", "--frozen-lockfile"], {
     limit: 3 * MINUTES,
     show: "on failure",
   });

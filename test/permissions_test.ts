@@ -164,15 +164,17 @@ class Stage implements AsyncDisposable {
     await admin.flush();
   }
 
+  /** Whether the stream has a consumer. */
+  async watches(stream: string): Promise<boolean> {
+    const admin = await this.client("admin");
+    const answer = await admin.request(`$JS.API.CONSUMER.NAMES.${stream}`, "{}", PATIENT);
+    return answer.json<{ total: number }>().total > 0;
+  }
+
   /** "ok" if the stream has no consumer any more, and each was removed, else the reason. */
   async consumersOf(bucket: string, prefix = "KV_"): Promise<string> {
-    const admin = await this.client("admin");
     const stream = `${prefix}${bucket}`;
-    const none = async () => {
-      const answer = await admin.request(`$JS.API.CONSUMER.NAMES.${stream}`, "{}", PATIENT);
-      return (answer.json<{ consumers: string[] | null }>().consumers ?? []).length === 0;
-    };
-    await eventually("no consumers", none);
+    await eventually("no consumers", async () => !await this.watches(stream));
     const made = [...this.#made].filter((name) => name.startsWith(`${stream} `));
     assertGreater(made.length, 0);
     return made.every((name) => this.#removed.has(name)) ? "ok" : "a consumer was left behind";
@@ -403,13 +405,16 @@ const FEATURES: Record<string, Feature> = {
   "answer a plain request": async (stage, user) => {
     await stage.start(user);
     const shell = await stage.client("shell");
-    const asked = outcome(shell.request("catga.default.call.Pay", "1").then((answer) => answer.json()), user);
+    const asked = outcome(shell.request("catga.default.call.Pay", "1", PATIENT).then((answer) => answer.json()), user);
     return await Promise.race([asked, stage.warned(/not let this node publish to _REPLY\.default\.shell/)]);
   },
   "be listed": async (stage, user) => {
     await stage.start(user);
     const shell = await stage.client("shell");
-    return await outcome(shell.request("$SRV.PING").then((answer) => answer.json<{ id: string }>().id), user);
+    return await outcome(
+      shell.request("$SRV.PING", "", PATIENT).then((answer) => answer.json<{ id: string }>().id),
+      user,
+    );
   },
   lock: async (stage, user) => {
     const app = await stage.start(user);
@@ -436,9 +441,11 @@ const FEATURES: Record<string, Feature> = {
     const app = await stage.start(user);
     const other = await stage.start("orders-2");
     const held = await other.lock("a");
-    const { code } = await app.lock("a", { timeout: 300 }).then(() => ({ code: "" }), (error) => error);
-    assertEquals(code, "LOCK_TIMEOUT");
+    const waiting = app.lock("a", { timeout: 60_000 });
+    // a node that ends while its watch is being made cannot remove it
+    await eventually("a watch", () => stage.watches("KV_catga_default_locks"));
     await held.release();
+    await (await waiting).release();
     await app.drain();
     await other.drain();
     return await stage.consumersOf("catga_default_locks");
@@ -464,11 +471,7 @@ const FEATURES: Record<string, Feature> = {
     await began.promise;
     const second = app.send(Pay, 1, { id: "once", node: user });
     const refused = stage.warned(/not let this node publish to .*KV_catga_default_idempotency/);
-    const waits = async () => {
-      const admin = await stage.client("admin");
-      const names = await admin.request("$JS.API.CONSUMER.NAMES.KV_catga_default_idempotency", "{}", PATIENT);
-      return (names.json<{ total: number }>().total > 0) || stage.log.length > 0;
-    };
+    const waits = async () => await stage.watches("KV_catga_default_idempotency") || stage.log.length > 0;
     await eventually("it to wait, or a refusal", waits);
     end.resolve();
     await first;

@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { catga, event, unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { logName } from "./format/names.ts";
 import { streamOptions } from "./format/streams.ts";
@@ -29,6 +30,7 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
       await connection.request(
         `$JS.API.STREAM.CREATE.${logName("default")}`,
         JSON.stringify({ name: logName("default"), ...settings, first_seq: Date.now() + AHEAD }),
+        PATIENT,
       );
       const positions: number[] = [];
       const handlers = Placed.on((_, { position }) => void positions.push(position!), { name: "billing" });

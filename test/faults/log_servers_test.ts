@@ -39,10 +39,13 @@ describe("the log and its server", await requireNatsServer(), () => {
     const [what, harm] of [
       ["a restart without its store", async (cluster) => {
         await cluster.server.kill("SIGKILL");
+        cluster.lost();
+        cluster.rewound(SUB); // of what was handled until then
         await cluster.restartServer({ wipe: true });
       }],
       ["the loss of its stream", (cluster) =>
         withManager(cluster.urls, async (manager) => {
+          cluster.lost();
           await manager.streams.delete(logName(cluster.namespace));
         })],
       ["the loss of its records", (cluster) =>

@@ -140,4 +140,6 @@ export type LogLine =
   /** A dead letter was discarded: those behind it go on without it. Or is replayed: its attempts begin anew. */
   | { readonly event: "discarded" | "replayed"; readonly sub: string; readonly entry: string; readonly at: number }
   /** A subscription begins again: everything may be repeated. */
-  | { readonly event: "rewound"; readonly sub: string; readonly at: number };
+  | { readonly event: "rewound"; readonly sub: string; readonly at: number }
+  /** The log was lost: what was being published may have been stored in it, without an answer, and once more since. */
+  | { readonly event: "lost"; readonly at: number };

@@ -271,6 +271,11 @@ export class LogCluster implements AsyncDisposable {
     this.#note({ event: "rewound", sub, at: trueNow() });
   }
 
+  /** Notes that the log is lost. */
+  lost(): void {
+    this.#note({ event: "lost", at: trueNow() });
+  }
+
   /** Lets handlers go on that wait for this file. */
   async openGate(file: string): Promise<void> {
     await writeFile(join(this.folder, file), "");

@@ -35,12 +35,14 @@ interface Published {
   came: "ok" | "failed" | "unknown" | undefined;
   /** Where it was seen to stand in the log. */
   position: number | undefined;
+  /** It was being published when the log was lost: it may stand at one more position, in the log made since. */
+  mayMove: boolean;
 }
 
 /** A message, as a subscription has it. */
 interface Handled {
   readonly entry: string;
-  readonly position: number;
+  position: number;
   /** When it was first handled to its end, in ms since 1970. */
   effective: number | undefined;
   /** The attempt that failed last, and when. */
@@ -170,6 +172,7 @@ export class LogHistory {
           recurring: line.recurring ?? false,
           came: undefined,
           position: undefined,
+          mayMove: false,
         });
         return;
       case "ok":
@@ -234,6 +237,9 @@ export class LogHistory {
         this.#orders.forEach((order, name) => {
           if (name.startsWith(`${line.sub} `)) order.greatest = -1, order.waiting.clear();
         });
+        return;
+      case "lost":
+        for (const published of this.#published.values()) published.mayMove ||= published.came === undefined;
     }
   }
 
@@ -252,7 +258,8 @@ export class LogHistory {
       this.#wrong(`${name}: handled, and its publisher was told that it is not stored`);
     }
     if (!published.recurring && published.position !== undefined && published.position !== position) {
-      this.#wrong(`${name}: stands at two positions, ${published.position} and ${position}`);
+      if (!published.mayMove) this.#wrong(`${name}: stands at two positions, ${published.position} and ${position}`);
+      published.mayMove = false;
     }
     published.position = position;
     let of = this.#handled.get(sub);
@@ -264,7 +271,7 @@ export class LogHistory {
         entry,
         message = { entry, position, effective: undefined, failed: undefined, effects: 0, runs: 0, discarded: false },
       );
-    }
+    } else if (!published.recurring) message.position = position;
     message.runs++;
     // it had just begun when its process was stopped, which wrote that down when it went on
     const late = at < (this.#thawed.get(pid) ?? -Infinity);

@@ -214,6 +214,23 @@ describe("the checker of the log", () => {
     assertEquals(violations(written.handle("a").handle("b")), []);
   });
 
+  it("accepts a second position of what was being published when the log was lost, and of nothing else", () => {
+    const moved = (lost: boolean, answered: boolean, positions: readonly number[]) => {
+      const written = new Written().publish("a");
+      if (!answered) written.lines.pop();
+      written.add({ event: "killed", pid: 2 });
+      positions.forEach((position, at) => {
+        if (at === 1 && lost) written.add({ event: "lost" }).add({ event: "rewound", sub: "s" });
+        written.handle("a", { position });
+      });
+      return violations(written);
+    };
+    assertEquals(moved(true, false, [7, 3]), []);
+    assertEquals(moved(true, true, [7, 3]), ["s a: stands at two positions, 7 and 3"]);
+    assertEquals(moved(false, false, [7, 3]), ["s a: stands at two positions, 7 and 3"]);
+    assertEquals(moved(true, false, [7, 3, 4]), ["s a: stands at two positions, 3 and 4"]);
+  });
+
   it("finds attempts that are not counted, and too many", () => {
     assertEquals(violations(new Written().publish("a").fail("a", 1).fail("a", 1)), [
       "s a: attempt 1 after attempt 1 had failed",

@@ -418,9 +418,10 @@ export function entitiesSuite(harness: EntitiesHarness): void {
   });
 
   it("a handler that never ends gives up its turn at its deadline", async () => {
-    const Hang = command<{ cartId: string }>("Hang", { key: ({ cartId }) => cartId, timeout: 100 });
+    const Hang = command<{ cartId: string }>("Hang", { key: ({ cartId }) => cartId, timeout: 1_000 });
     const hang = Cart.handle(Hang, () => new Promise<void>(() => {}));
     await using app = await harness.start({ handlers: [...handlers, hang] });
+    await app.load(Cart, "c-10"); // opens what is stored, which may take longer than the deadline
     const hung = app.send(Hang, { cartId: "c-10" });
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-10", sku: "tea" }, { timeout: 20_000 })), 1);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");

@@ -274,10 +274,10 @@ export function streamsSuite(harness: StreamsHarness): void {
       await eventually("both to end", () => ended === 2);
       await close();
       // a reader that takes its time is not idle
-      const slowly = reader.stream(Count, { to: 3 }, { idle: 50 });
+      const slowly = reader.stream(Count, { to: 3 }, { idle: 1_000 });
       for (let n = 1; n <= 3; n++) {
         assertEquals((await slowly.next()).value, n);
-        await reader.clock.sleep(100);
+        if (n === 2) await reader.clock.sleep(1_500);
       }
       assertEquals((await slowly.next()).done, true);
     }),

@@ -162,6 +162,7 @@ function* raised(observed: Observed): Iterable<Raised> {
   for (const subscription of subscriptions) yield* ofSubscription(subscription);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
+  yield* ofCopies(streams);
   if (store !== undefined && store.limit > 0 && store.used >= NEAR * store.limit) {
     const message = `NATS has used ${
       share(store.used, store.limit)
@@ -266,18 +267,26 @@ function* ofLetters(
   };
 }
 
-function* ofStream({ name, bytes, limit, replicas, missing }: ObservedStream): Iterable<Raised> {
+function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
   if (limit > 0 && bytes >= NEAR * limit) {
     const message = `The stream ${name} has used ${
       share(bytes, limit)
     } of its limit: at its end messages are refused or deleted.`;
     yield { kind: "stream-full", about: name, severity: "error", count: bytes, message };
   }
-  if (missing.length > 0) {
-    const message = `${missing.length} of the ${replicas} copies of ${name} ${
-      missing.length === 1 ? "is" : "are"
-    } missing or behind: ${missing.join(", ")}.`;
-    yield { kind: "replica-missing", about: name, severity: "error", count: missing.length, message };
+}
+
+/** An alarm for each NATS server: one that is away is missing in each stream. */
+function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
+  for (const server of new Set(streams.flatMap(({ missing }) => missing))) {
+    const without = streams.filter(({ missing }) => missing.includes(server));
+    const most = without.reduce((a, b) => b.missing.length > a.missing.length ? b : a);
+    const left = most.replicas - most.missing.length;
+    const what = without.length === 1 ? `stream ${most.name} has` : `${without.length} streams and buckets have`;
+    const message = `The NATS server ${server} is away or behind: ${what} ${left} of ${most.replicas} copies left${
+      2 * left > most.replicas ? "" : ", and cannot be written"
+    }.`;
+    yield { kind: "replica-missing", about: server, severity: "error", count: without.length, message };
   }
 }
 

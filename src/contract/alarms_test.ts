@@ -83,6 +83,20 @@ describe("alarmsOf", () => {
     assertEquals(alarm.count, 426);
   });
 
+  it("names a NATS server that is away once, and how many streams miss it", () => {
+    const stream = { bytes: 1, limit: -1, replicas: 3 };
+    const away = (...missing: string[][]) =>
+      see({ streams: missing.map((each, at) => ({ ...stream, name: `s${at}`, missing: each })) })
+        .map(({ message }) => message);
+    assertEquals(away(["n3"], ["n3"], []), [
+      "The NATS server n3 is away or behind: 2 streams and buckets have 2 of 3 copies left.",
+    ]);
+    assertEquals(away(["n1"], ["n2", "n1"]), [
+      "The NATS server n1 is away or behind: 2 streams and buckets have 1 of 3 copies left, and cannot be written.",
+      "The NATS server n2 is away or behind: stream s1 has 1 of 3 copies left, and cannot be written.",
+    ]);
+  });
+
   it("has the time of the observation, or else when the alarm was raised first; it begins anew after it was over", () => {
     assertEquals(see(CASES[0][2])[0].since, NOW - 7);
     const first = see(CASES[4][2]);

@@ -106,6 +106,44 @@ describe("deadline", () => {
     assertEquals([inside.wheel.size, again.inside.wheel.size], [0, 0]);
   });
 
+  for (const asks of [false, true]) {
+    it(`an async handler that ${asks ? "asks for its signal late" : "asks for nothing"} ends at the deadline`, async () => {
+      const Hasty = query<void, string>("Hasty", { timeout: 50 });
+      const late = gate();
+      let signal: AbortSignal | undefined;
+      const { app, clock, inside } = localApp({
+        handlers: Hasty.handle(async (_, ctx) => {
+          await new Promise<void>((resolve) => clock.after(20, resolve));
+          if (asks) signal = ctx.signal;
+          await late.opened;
+          return "late";
+        }),
+      });
+      const result = watched(app.send(Hasty));
+      await clock.advance(40);
+      assertEquals([result.now, inside.wheel.size, inside.underWay.count], ["pending", 1, 1]);
+      await clock.advance(20);
+      assert(result.now !== "pending");
+      assertEquals(errorOf(result.now).code, "TIMEOUT");
+      assertStrictEquals(signal?.reason, asks ? result.now.error : undefined);
+      late.open();
+      await clock.advance(0);
+      assertEquals([inside.wheel.size, inside.underWay.count], [0, 0]);
+    });
+  }
+
+  it("what a handler asks for after its end begins no deadline, and its lock is refused", async () => {
+    const Done = query<void, string>("Done", { timeout: 50 });
+    let left: Context | undefined;
+    const { app, clock, inside } = localApp({ handlers: Done.handle(async (_, ctx) => (left = ctx, await "done")) });
+    assertEquals(await app.send(Done), { ok: true, value: "done" });
+    const { signal } = left!;
+    const error = await left!.lock("a").catch((error) => error);
+    assertEquals([error.code, inside.wheel.size, inside.underWay.count], ["LOCK_LOST", 0, 0]);
+    await clock.advance(100);
+    assertEquals(signal.aborted, false);
+  });
+
   it("ctx.deadline is the sender's deadline, by the wall clock", async () => {
     const seen: number[] = [];
     const { app, clock } = localApp({

@@ -28,6 +28,8 @@ interface Given {
   readonly span?: number;
   readonly only?: true;
   readonly aborted?: () => CatgaError | undefined;
+  /** Ms until its deadline; 1,000. */
+  readonly timeout?: number;
 }
 
 /** Commands of one box in memory, whose stream answers appends as the test says, and then as it does. */
@@ -35,23 +37,25 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   const clock = new VirtualClock();
   const { log, store } = new MemoryNetwork({ clock, seed: 1 }).connect();
   const appended: string[] = [];
+  const waits: number[] = [];
   const host: EntitiesHost = {
     ...{ namespace: "default", endpoint: "a.1", replicas: 1, timeout: 5_000, carried: [], store, clock },
     ...{ observer: () => {}, maxPayload: () => 1_048_576 },
-    log: answering(log, (text, store) => {
+    log: answering(log, (text, store, wait) => {
       appended.push(text);
+      waits.push(wait);
       return (answers.shift() ?? otherwise)(store);
     }),
   };
   const stream = new EntityStream(host, new Snapshots(host), new StoredCommands(clock));
   const load = () => stream.current({ definition, id: "b" }, undefined, clock.monotonic() + 5_000);
   let number = 0;
-  /** Decides a command with 1,000 ms until its deadline, as a node that has nothing in memory. */
+  /** Decides a command as a node that has nothing in memory. */
   const run = async (
     decide: EntityBody["decide"],
-    { id = "c", send, span, only, aborted = () => undefined }: Given = {},
+    { id = "c", send, span, only, aborted = () => undefined, timeout = 1_000 }: Given = {},
   ): Promise<unknown> => {
-    const deadline = clock.monotonic() + 1_000;
+    const deadline = clock.monotonic() + timeout;
     const ctx = {
       ...{ id, correlationId: id, headers: {}, contract: { kind: "command", name: "PutIt", options: {} } },
       envelope: { call: `call ${id}`, attempt: 1, ancestry: [], send, span, only },
@@ -74,18 +78,21 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   };
   const until = <T>(promise: Promise<T>) => clock.until(promise);
   const items = async () => (await until(load())).state as string[];
-  return { clock, run: (...args: Parameters<typeof run>) => until(run(...args)), inner: run, appended, items };
+  return { clock, run: (...args: Parameters<typeof run>) => until(run(...args)), inner: run, appended, waits, items };
 }
 
 /** The same log; `append` is called with what is appended, and what stores it. */
-function answering(log: EventLog, append: (text: string, store: () => Promise<Appended>) => Promise<Appended>) {
+function answering(
+  log: EventLog,
+  append: (text: string, store: () => Promise<Appended>, wait: number) => Promise<Appended>,
+) {
   const open: EventLog["open"] = async (name, options) => {
     const stream = await log.open(name, options);
     return new Proxy(stream, {
       get(_, method: keyof typeof stream) {
         if (method === "appendNext") {
-          const appendNext: LogStream["appendNext"] = (receiver, subject, text, { due, expect }) => {
-            const stored = append(text, () => stream.append(subject, text, { timeout: due, expect }));
+          const appendNext: LogStream["appendNext"] = (receiver, subject, text, { now, due, expect }) => {
+            const stored = append(text, () => stream.append(subject, text, { timeout: due, expect }), due - now);
             stored.then((appended) => receiver.appended(appended, due));
           };
           return appendNext;
@@ -133,6 +140,12 @@ describe("a command of an entity", () => {
       decided: 1,
     });
     assertEquals(await items(), ["x"]);
+  });
+
+  it("waits 2 s for the answer to its first append, and 5 s for later ones", async () => {
+    const { run, waits } = setUp([dropped]);
+    await run(put("x"), { timeout: 20_000 });
+    assertEquals(waits, [2_000, 5_000]);
   });
 
   it("is OUTCOME_UNKNOWN at its deadline only if an append had no answer, else it is certainly not applied", async () => {

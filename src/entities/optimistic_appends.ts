@@ -56,6 +56,8 @@ class Message implements AppendReceiver {
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
+  /** How often it was appended. */
+  tries = 0;
   readonly #answered: Answered;
 
   constructor(
@@ -334,9 +336,10 @@ export class Rounds {
     );
   }
 
-  #appending({ entries, copy }: Message, now: number): ConditionalAppend {
-    const { due } = entries[0].command;
-    return { now, due: Math.max(now + 1, Math.min(due, now + LONGEST_TRY)), expect: copy.sequence };
+  #appending(message: Message, now: number): ConditionalAppend {
+    const { entries: [{ command: { due } }], copy } = message;
+    const limit = message.tries++ === 0 ? FIRST_TRY : LATER_TRY;
+    return { now, due: Math.max(now + 1, Math.min(due, now + limit)), expect: copy.sequence };
   }
 
   /**
@@ -479,7 +482,9 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
 
 /** Characters of what several commands emit together. */
 const MOST_TOGETHER = 65_536;
-const LONGEST_TRY = 5_000; // ms
+/** How long an append waits for its answer, in ms: an election of the stream loses some without a word. */
+const FIRST_TRY = 2_000;
+const LATER_TRY = 5_000;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms
 const MARGIN = 1_000; // ms

@@ -40,7 +40,8 @@ export class BucketStream extends KeptStream {
   }
 
   /**
-   * Writes below the bucket's prefix, once. Resolves with the revision; `undefined` if the subject is not at
+   * Writes below the bucket's prefix: once with `expected`; without it, again until it is acknowledged, as an election
+   * of the stream may lose a write without a word. Resolves with the revision; `undefined` if the subject is not at
    * `expected`.
    */
   async write(
@@ -54,7 +55,7 @@ export class BucketStream extends KeptStream {
     try {
       const revision = await this.attempt(
         (limit) => this.js.write(this.prefix + subject, data, all, limit),
-        { idempotent: false, ...options },
+        { idempotent: expected === undefined, ...options },
       );
       this.noteRevision(revision);
       return revision;

@@ -236,6 +236,19 @@ describe("NatsKeyValueStore: what is left on the server", required, () => {
     await transport.close();
   });
 
+  it("put: a write that an election loses is repeated", async () => {
+    await using client = await startClient();
+    const { transport: { connection }, bucket } = client;
+    const revision = await bucket.put("key", "1");
+    connection.subscribe("lost", { callback: () => {} });
+    const request = connection.request.bind(connection);
+    let lost = 0;
+    connection.request = (subject, ...rest) =>
+      request(subject === "$KV.test.key" && lost++ === 0 ? "lost" : subject, ...rest);
+    assertGreater(await bucket.put("key", "2"), revision);
+    assertEquals([lost, (await bucket.get("key"))?.value], [2, "2"]);
+  });
+
   it("values: a value beyond the bucket's limit is TOO_LARGE", async () => {
     await using client = await startClient();
     const manager = await jetstreamManager(client.transport.connection);

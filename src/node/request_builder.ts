@@ -381,12 +381,11 @@ export class LocalFastPath {
     timing: Timing | undefined,
   ): Promise<Result<unknown>> {
     return new Promise((resolve) => {
-      const { execution } = ctx;
       call.counts.localBegun++;
-      execution.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
+      ctx.begin(resolve as (outcome: Outcome) => void); // no turn was waited for, so that the outcome is no refusal
       value.then(
-        (value) => execution.end(call.counts.localEnd(call.success(value, ctx), timing)),
-        (error) => execution.end(call.counts.localEnd(call.failure(error, ctx), timing)),
+        (value) => ctx.end(call.counts.localEnd(call.success(value, ctx), timing)),
+        (error) => ctx.end(call.counts.localEnd(call.failure(error, ctx), timing)),
       );
     });
   }
@@ -404,8 +403,8 @@ function settled(
   }
   return new Promise((resolve) => {
     counts.localBegun++;
-    ctx.execution.begin(resolve as (outcome: Outcome) => void); // no refusal: it ends with a result
-    outcome.then((ended) => ctx.execution.end(counts.localEnd(asResult(ended), timing)));
+    ctx.begin(resolve as (outcome: Outcome) => void); // no refusal: it ends with a result
+    outcome.then((ended) => ctx.end(counts.localEnd(asResult(ended), timing)));
   });
 }
 

@@ -45,7 +45,7 @@ export interface Bucket {
    * one or has no entry. A ttl begins anew; without one the entry stays for good.
    */
   update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined>;
-  /** Writes, with or without an entry there. Resolves with the revision. */
+  /** Writes, with or without an entry there, more than once if need be. Resolves with the revision. */
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
    * Removes the entry and leaves nothing behind, even in a store that is full. With a `revision` only the entry of that

@@ -171,7 +171,7 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
   it("a NATS server with copies is killed", async () => {
     const began = performance.now();
     await servers.servers[2].kill("SIGKILL");
-    const alarm = /1 of the 3 copies of \w*catga_default_\w+ is missing or behind: n2/;
+    const alarm = /The NATS server n2 is away or behind: \d+ streams and buckets have 2 of 3 copies left/;
     await named(alarm, began);
     await why(alarm, /Bring that NATS server back/);
     await servers.restart(2);

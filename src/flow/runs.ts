@@ -385,9 +385,22 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async cancelChild(child: RunRef, reason: string): Promise<boolean> {
+  async cancelChild(contract: AnyContract, run: string, reason: string): Promise<boolean> {
+    const { name: workflow, version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+    const ref = { workflow, run };
     const cancelled = (by: string) => ({ t: "cancelled", code: "CANCELLED", reason, by }) as const;
-    return await this.#told(child, cancelled, () => this.#closed) || await this.log.end(child) !== undefined;
+    const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
+    const over = () => this.#closed;
+    while (true) {
+      if (await this.#told(ref, cancelled, over)) return true;
+      const end = await this.log.end(ref);
+      if (end?.ended) return end.entries[0]?.t !== "started";
+      if (end !== undefined) continue; // it was started meanwhile
+      const until = this.clock.now() + keep;
+      const entries: Entry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
+      const message = this.log.message(ref, entries, { version: 0, holder: "" });
+      if (await this.log.begin(ref, message, over) !== "conflict") return false;
+    }
   }
 
   async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
@@ -495,7 +508,9 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
     const started = await this.log.start(ref);
-    return started !== undefined && fingerprint(started.input) === fingerprint(input);
+    if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
+    // its parent was cancelled before it was started
+    return (await this.log.first(ref))?.entries[1]?.t === "ended";
   }
 
   async #tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {

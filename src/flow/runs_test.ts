@@ -1,6 +1,17 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
-import { type Catga, catga, CatgaError, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
+import {
+  type Catga,
+  catga,
+  CatgaError,
+  command,
+  entity,
+  fail,
+  type Flow,
+  type RunInfo,
+  unwrap,
+  workflow,
+} from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
@@ -563,6 +574,31 @@ describe("runs", () => {
     await cluster.app("a").drain();
     assertEquals(unwrap(await cluster.app("b").result(Order, run, { timeout: 30_000 })), "b");
     assertEquals(ran, ["first a"]);
+  });
+
+  it("a run goes on whose step sent to an entity when the only node that handles it was drained", async () => {
+    const Stock = entity("Stock", { initial: () => 0 });
+    const Taken = Stock.event<{ of: string }>("Taken", (taken) => taken + 1);
+    const Take = command<{ of: string }, number>("Take", { key: ({ of }) => of });
+    const Order = workflow<void, number>("Order", { id: () => "o" });
+    await using cluster = await testCluster(["a", "client"], {
+      logger: quiet,
+      node: (id) => ({
+        handlers: id === "client" ? [] : [
+          Order.handle(async (flow) => unwrap(await flow.send(Take, { of: "tea" }))),
+          Stock.handle(Take, async (stock, { of }) => {
+            if (id === "a") await new Promise(() => {}); // longer than the drain
+            stock.emit(Taken, { of });
+            return stock.state;
+          }),
+        ],
+      }),
+    });
+    const run = unwrap(await cluster.app("a").start(Order));
+    await cluster.advance(1_000);
+    await cluster.app("a").drain({ timeout: 100 });
+    await cluster.start("b");
+    assertEquals(unwrap(await cluster.app("client").result(Order, run, { timeout: 60_000 })), 1);
   });
 
   it("the drain of a node with open runs is no outage of the subscription that calls for them", async () => {

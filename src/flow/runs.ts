@@ -256,9 +256,14 @@ export class Runs implements DrivesHost, NodeRuns {
       // what was announced while nobody could hear it
       this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
-        if (last === undefined) return resolve(noRun(ref));
+        if (end === undefined || last === undefined) return resolve(noRun(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(last)}`));
+        resolve(
+          failed(
+            "TIMEOUT",
+            `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(name, end.holder, last)}`,
+          ),
+        );
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -629,7 +634,8 @@ function failed(code: CatgaError["code"], message: string, cause?: unknown): Res
 }
 
 /** How a run goes on whose last entry this is. */
-function goingOn(last: Entry): string {
+function goingOn(workflow: string, holder: string, last: Entry): string {
+  if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t !== "failed") return "it goes on";
   const { step, error: { code, message }, next } = last;
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;

@@ -77,6 +77,20 @@ describe("runs", () => {
     ]);
   });
 
+  it("TIMEOUT says that no node has begun the run", async () => {
+    const Upload = workflow<void, string>("Upload");
+    await using cluster = await testCluster(["client"], {});
+    const client = cluster.app("client");
+    const run = unwrap(await client.start(Upload));
+    const { error } = await client.result(Upload, run, { timeout: 500 });
+    assertEquals(
+      error?.message,
+      `run ${run} of Upload has not ended within 500 ms: no node has begun it; does a node with a handler of Upload run?`,
+    );
+    await cluster.start("worker", { handlers: Upload.handle((flow) => flow.step("upload", () => "uploaded")) });
+    assertEquals(unwrap(await client.result(Upload, run, { timeout: 60_000 })), "uploaded");
+  });
+
   it("a failure that a step throws is recorded with its code, and tried again", async () => {
     const Upload = workflow<void, string>("Upload");
     const handlers = Upload.handle((flow) =>

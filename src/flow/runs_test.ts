@@ -349,6 +349,25 @@ describe("runs", () => {
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
   });
 
+  it("a run has the version of its start, and a node with an older handler leaves out what is new", async () => {
+    const ran: string[] = [];
+    const order = (version: number) =>
+      workflow<void, number>("Order", { version }).handle(async (flow) => {
+        await flow.sleep("a while", 4_000);
+        if (version >= 2 && flow.version >= 2) await flow.step("insure", () => void ran.push("insured"));
+        return flow.version;
+      });
+    await using cluster = await testCluster(["new", "old"], {
+      node: (id) => ({ handlers: order(id === "new" ? 2 : 1) }),
+    });
+    const Order = workflow<void, number>("Order", { version: 2 });
+    const run = unwrap(await cluster.app("new").start(Order));
+    await cluster.advance(100);
+    cluster.kill("new");
+    assertEquals(unwrap(await cluster.app("old").result(Order, run, { timeout: 60_000 })), 2);
+    assertEquals(ran, []);
+  });
+
   it("a step that was recorded and is not called any more is passed over, and not undone", async () => {
     const Changed = workflow<void, void, "NO">("Changed");
     const Go = Changed.signal("Go");

@@ -42,4 +42,13 @@ describe("handled lists", () => {
     lists.release(lists.retain({ handles: ["Add"] }));
     assertEquals(lists.ofEntity("Add"), false);
   });
+
+  it("of contracts that nobody handles any more, the last 4,096 are known as those of entities", () => {
+    const lists = new HandledLists();
+    const serve = (name: string) => lists.release(lists.retain({ handles: [name], entities: [name] }));
+    for (let i = 0; i < 4_096; i++) serve(`C${i}`);
+    serve("C0"); // is the latest now
+    serve("new");
+    assertEquals(["C0", "C1", "C2", "new"].map((name) => lists.ofEntity(name)), [true, false, true, true]);
+  });
 });

@@ -258,10 +258,15 @@ export class HandledLists {
       const left = this.count(name) - 1;
       if (left === 0) {
         this.#nodes.delete(name);
+        this.#wereOfEntities.delete(name);
         if (counted.entities?.includes(name)) this.#wereOfEntities.add(name);
-        else this.#wereOfEntities.delete(name);
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
+    }
+    // a node may announce other names again and again
+    for (const oldest of this.#wereOfEntities) {
+      if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
+      this.#wereOfEntities.delete(oldest);
     }
   }
 
@@ -276,6 +281,8 @@ export class HandledLists {
     return this.#nodes.get(name) ?? 0;
   }
 }
+
+const MOST_REMEMBERED = 4_096;
 
 /** Contracts that a node handles, as its record says. */
 type Handling =

@@ -20,9 +20,9 @@ export interface RetryOptions {
 }
 
 /**
- * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed. Returns the
- * last failure when its attempts are used up, when the next one would start after the deadline, and when the message is
- * aborted. A failure that is `final` is never retried.
+ * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed, and may
+ * take again what it had locked with `ctx.lock`. Returns the last failure when its attempts are used up, when the next
+ * one would start after the deadline, and when the message is aborted. A failure that is `final` is never retried.
  *
  * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never
  * retried.
@@ -53,12 +53,14 @@ export function retry(options: RetryOptions = {}): Behavior {
     !error.final && (typeof on === "function" ? on(error) : on.includes(error.code));
   return async ({ ctx, clock, random }, next) => {
     for (let attempt = 1;; attempt++) {
+      // every context of a handler is Abortable
+      const releaseLocks = (ctx as typeof ctx & Abortable).lockScope();
       const result = await next();
       if (result.ok || attempt === attempts || !retries(result.error)) return result;
       const pause = random() * Math.min(MAX_TIMEOUT, backoff * 2 ** (attempt - 1));
       if (clock.now() + pause >= ctx.deadline) return result;
       try {
-        await delay(clock, pause, ctx.signal);
+        await Promise.all([releaseLocks(), delay(clock, pause, ctx.signal)]);
       } catch { // the message was aborted: no sender waits for another attempt
         return result;
       }

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, fail, type SendOptions } from "../../mod.ts";
+import { type Behavior, command, fail, type SendOptions } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { retry, type RetryOptions, timeout } from "./retry.ts";
 import type { FailOptions } from "../contract/result.ts";
@@ -72,6 +72,26 @@ describe("retry", () => {
     });
     const result = await clock.until(app.send(Do));
     assertEquals([runs, result.error?.code], [1, "OUTCOME_UNKNOWN"]);
+    await clock.until(app.drain());
+  });
+
+  it("releases the locks that a failed attempt took, and no others, before the next attempt", async () => {
+    const tokens: number[] = [];
+    const handlers = Do.handle(async (_, ctx) => {
+      tokens.push((await ctx.lock("key")).token);
+      return tokens.length > 2 ? "done" : fail("BUSY", `failure ${tokens.length}`);
+    });
+    const outer: Behavior = async ({ ctx }, next) => {
+      const lock = await ctx.lock("outer");
+      const result = await next();
+      const again = await ctx.lock("outer").then(() => "taken", ({ code }) => code);
+      return result.ok ? { ok: true, value: `${result.value} ${again} ${lock.signal.aborted}` } : result;
+    };
+    const { app, clock } = localApp({ handlers, behaviors: [outer, retry({ on: ["BUSY", "HANDLER_FAILED"] })] });
+    assertEquals(await clock.until(app.send(Do)), { ok: true, value: "done DEADLOCK false" });
+    assertEquals(tokens.toSorted((a, b) => a - b), tokens);
+    const free = ["key", "outer"].map((key) => app.lock(key, { timeout: 0 }));
+    assertEquals((await clock.until(Promise.all(free))).length, 2);
     await clock.until(app.drain());
   });
 

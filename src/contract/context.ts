@@ -85,4 +85,9 @@ export interface Context extends Sender {
 export interface Abortable {
   /** Ends the message for `reason`, as its deadline would. */
   abort(reason: CatgaError): void;
+  /**
+   * Returns a function that releases the locks that the handler has taken since this call, and ends its waits for
+   * others. That never rejects; `undefined` without a lock to release.
+   */
+  lockScope(): () => Promise<unknown> | undefined;
 }

@@ -31,7 +31,8 @@ export interface WorkflowOptions<In, Payload = In> {
   /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
   keep?: number | undefined;
   /**
-   * Raise it when the handler changes so that open runs must go the old way: `flow.version` is that of the start; 1.
+   * Raise it when the handler changes so that open runs must go the old way, once all nodes have the new handler:
+   * `flow.version` is that of the start; 1.
    */
   version?: number | undefined;
 }

@@ -116,7 +116,7 @@ export class Execution extends Deadlined {
     try {
       const signal = AbortSignal.any(signals);
       const lock = await this.#host.state.locks.lock(key, { ...options, signal }, asker);
-      if (this.#running) {
+      if (this.#running && !wait.signal.aborted) {
         (this.#locks ??= new Set()).add(lock);
         return lock;
       }
@@ -135,18 +135,20 @@ export class Execution extends Deadlined {
 
   /**
    * To be called when its handler has ended: releases its locks, and waits for no more. Never rejects; `undefined`
-   * without a lock to release.
+   * without a lock. With `kept`, only an attempt has ended: those remain.
    */
-  releaseLocks(): Promise<unknown> | undefined {
-    this.#running = false;
-    const [lockWaits, locks, host] = [this.#lockWaits, this.#locks, this.#host];
-    this.#locks = undefined;
-    if (lockWaits !== undefined) { for (const wait of lockWaits) wait.abort(this.#handlerEnded()); }
-    return locks && Promise.all(
-      [...locks].map((lock) =>
-        lock.release().catch((error) => host.fault(`releasing a lock of ${this.#contract.name}`, error))
-      ),
-    );
+  releaseLocks(kept: ReadonlySet<unknown> = NONE): Promise<unknown> | undefined {
+    this.#running &&= kept !== NONE;
+    for (const wait of this.#lockWaits ?? NONE) if (!kept.has(wait)) wait.abort(this.#handlerEnded());
+    const locks = this.#locks && [...this.#locks].filter((lock) => !kept.has(lock));
+    const fault = (error: unknown) => this.#host.fault(`releasing a lock of ${this.#contract.name}`, error);
+    return locks && Promise.all(locks.map((lock) => lock.release().catch(fault)));
+  }
+
+  /** As {@link Abortable.lockScope}. */
+  lockScope(): () => Promise<unknown> | undefined {
+    const before = new Set<unknown>([...this.#locks ?? NONE, ...this.#lockWaits ?? NONE]);
+    return () => this.releaseLocks(before);
   }
 
   #handlerEnded(): CatgaError {
@@ -289,6 +291,8 @@ export class Execution extends Deadlined {
     return abandoned(this.#contract, reason);
   }
 }
+
+const NONE: ReadonlySet<never> = new Set();
 
 /** The failure of a message that was aborted before its handler began: it certainly did not run. */
 function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {

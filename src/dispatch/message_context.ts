@@ -310,6 +310,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.execution.abort(reason);
   }
 
+  lockScope(): () => Promise<unknown> | undefined {
+    return this.execution.lockScope();
+  }
+
   /** The deadline by the monotonic clock; the timeout begins at `now` if it has not begun. */
   dueAt(now: number): number {
     return (this.#execution ?? this.#begin(now)).due;

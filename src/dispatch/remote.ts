@@ -20,7 +20,7 @@ export interface Remote {
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
   /** Returns true if this node is the only one in its own view that handles a contract. */
   alone(name: string): boolean;
-  /** Returns true if all nodes that handle a contract, at least one, say that it is a command of an entity. */
+  /** Returns true if all nodes that handle a contract, or the last one that did, say that it is one of an entity. */
   ofEntity(name: string): boolean;
   /** Has a request handled by one node, which may be this one. Never rejects. */
   request(request: RemoteRequest): Promise<Result<unknown>>;

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
 import type { Step } from "../contract/flow.ts";
 import { testCluster } from "@catga/catga/testing";
+import { counting } from "../../test/support/schemas.ts";
 
 const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
 const Refund = command<{ receipt: string }, string>("Refund", { idempotent: true });
@@ -348,6 +349,33 @@ describe("workflow", () => {
     unwrap(await app.cancel(Parent, run, "stop"));
     assertEquals((await app.result(Parent, run)).error?.code, "CANCELLED");
     assertEquals(events, ["child undone", "parent undone"]);
+  });
+
+  it("a child does not run when its start comes after its parent was cancelled elsewhere", async () => {
+    const thaws = Promise.withResolvers<void>();
+    const ran: string[] = [];
+    const Child = workflow<string, void>("Child", {
+      // what holds up the first start, as a freeze of its node does
+      input: counting((input: string) => input === "slow" ? thaws.promise.then(() => input) : input),
+    });
+    const Parent = workflow<void, void>("Parent", { id: () => "p" });
+    const handlers = [
+      Child.handle((_, input) => void ran.push(input)),
+      Parent.handle(async (flow) => void await flow.send(Child, "slow")),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-2");
+    const run = unwrap(await cluster.app("node-1").start(Parent));
+    await cluster.advance(1_000);
+    cluster.pause("node-1");
+    unwrap(await app.cancel(Parent, run, "stop"));
+    assertEquals((await app.result(Parent, run, { timeout: 60_000 })).error?.code, "CANCELLED");
+    cluster.resume("node-1");
+    thaws.resolve();
+    await cluster.advance(10_000);
+    assertEquals(ran, []);
+    assertEquals((await app.result(Child, "Parent:p:Child")).error?.message, "stop");
+    assertEquals(cluster.log.filter((line) => /stuck/.test(line)), []);
   });
 
   it("four days of retries pass without the heartbeats of four days", async () => {

@@ -44,8 +44,11 @@ export interface DriveHost {
     input: unknown,
     parent: RunRef & { step: string },
   ): Promise<Result<string>>;
-  /** Resolves with whether there is such a run: it has told, or will tell, its end. Rejects with a `CatgaError`. */
-  cancelChild(child: RunRef, reason: string): Promise<boolean>;
+  /**
+   * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
+   * so that a start that comes later does nothing. Rejects with a `CatgaError`.
+   */
+  cancelChild(contract: AnyContract, id: string, reason: string): Promise<boolean>;
   /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */

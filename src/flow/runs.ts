@@ -256,9 +256,14 @@ export class Runs implements DrivesHost, NodeRuns {
       // what was announced while nobody could hear it
       this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
-        if (last === undefined) return resolve(noRun(ref));
+        if (end === undefined || last === undefined) return resolve(noRun(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(last)}`));
+        resolve(
+          failed(
+            "TIMEOUT",
+            `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(name, end.holder, last)}`,
+          ),
+        );
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -385,9 +390,22 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async cancelChild(child: RunRef, reason: string): Promise<boolean> {
+  async cancelChild(contract: AnyContract, run: string, reason: string): Promise<boolean> {
+    const { name: workflow, version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+    const ref = { workflow, run };
     const cancelled = (by: string) => ({ t: "cancelled", code: "CANCELLED", reason, by }) as const;
-    return await this.#told(child, cancelled, () => this.#closed) || await this.log.end(child) !== undefined;
+    const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
+    const over = () => this.#closed;
+    while (true) {
+      if (await this.#told(ref, cancelled, over)) return true;
+      const end = await this.log.end(ref);
+      if (end?.ended) return end.entries[0]?.t !== "started";
+      if (end !== undefined) continue; // it was started meanwhile
+      const until = this.clock.now() + keep;
+      const entries: Entry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
+      const message = this.log.message(ref, entries, { version: 0, holder: "" });
+      if (await this.log.begin(ref, message, over) !== "conflict") return false;
+    }
   }
 
   async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
@@ -495,7 +513,9 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
     const started = await this.log.start(ref);
-    return started !== undefined && fingerprint(started.input) === fingerprint(input);
+    if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
+    // its parent was cancelled before it was started
+    return (await this.log.first(ref))?.entries[1]?.t === "ended";
   }
 
   async #tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
@@ -614,7 +634,8 @@ function failed(code: CatgaError["code"], message: string, cause?: unknown): Res
 }
 
 /** How a run goes on whose last entry this is. */
-function goingOn(last: Entry): string {
+function goingOn(workflow: string, holder: string, last: Entry): string {
+  if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t !== "failed") return "it goes on";
   const { step, error: { code, message }, next } = last;
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;

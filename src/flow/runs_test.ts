@@ -1,6 +1,17 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
-import { type Catga, catga, CatgaError, command, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
+import {
+  type Catga,
+  catga,
+  CatgaError,
+  command,
+  entity,
+  fail,
+  type Flow,
+  type RunInfo,
+  unwrap,
+  workflow,
+} from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
@@ -64,6 +75,20 @@ describe("runs", () => {
       `run ${run} of Upload has not ended within 500 ms: it goes on; ${failed}`,
       `run ${run} of Upload has not ended within 5000 ms: it is stuck; ${failed}`,
     ]);
+  });
+
+  it("TIMEOUT says that no node has begun the run", async () => {
+    const Upload = workflow<void, string>("Upload");
+    await using cluster = await testCluster(["client"], {});
+    const client = cluster.app("client");
+    const run = unwrap(await client.start(Upload));
+    const { error } = await client.result(Upload, run, { timeout: 500 });
+    assertEquals(
+      error?.message,
+      `run ${run} of Upload has not ended within 500 ms: no node has begun it; does a node with a handler of Upload run?`,
+    );
+    await cluster.start("worker", { handlers: Upload.handle((flow) => flow.step("upload", () => "uploaded")) });
+    assertEquals(unwrap(await client.result(Upload, run, { timeout: 60_000 })), "uploaded");
   });
 
   it("a failure that a step throws is recorded with its code, and tried again", async () => {
@@ -324,6 +349,25 @@ describe("runs", () => {
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
   });
 
+  it("a run has the version of its start, and a node with an older handler leaves out what is new", async () => {
+    const ran: string[] = [];
+    const order = (version: number) =>
+      workflow<void, number>("Order", { version }).handle(async (flow) => {
+        await flow.sleep("a while", 4_000);
+        if (version >= 2 && flow.version >= 2) await flow.step("insure", () => void ran.push("insured"));
+        return flow.version;
+      });
+    await using cluster = await testCluster(["new", "old"], {
+      node: (id) => ({ handlers: order(id === "new" ? 2 : 1) }),
+    });
+    const Order = workflow<void, number>("Order", { version: 2 });
+    const run = unwrap(await cluster.app("new").start(Order));
+    await cluster.advance(100);
+    cluster.kill("new");
+    assertEquals(unwrap(await cluster.app("old").result(Order, run, { timeout: 60_000 })), 2);
+    assertEquals(ran, []);
+  });
+
   it("a step that was recorded and is not called any more is passed over, and not undone", async () => {
     const Changed = workflow<void, void, "NO">("Changed");
     const Go = Changed.signal("Go");
@@ -563,6 +607,31 @@ describe("runs", () => {
     await cluster.app("a").drain();
     assertEquals(unwrap(await cluster.app("b").result(Order, run, { timeout: 30_000 })), "b");
     assertEquals(ran, ["first a"]);
+  });
+
+  it("a run goes on whose step sent to an entity when the only node that handles it was drained", async () => {
+    const Stock = entity("Stock", { initial: () => 0 });
+    const Taken = Stock.event<{ of: string }>("Taken", (taken) => taken + 1);
+    const Take = command<{ of: string }, number>("Take", { key: ({ of }) => of });
+    const Order = workflow<void, number>("Order", { id: () => "o" });
+    await using cluster = await testCluster(["a", "client"], {
+      logger: quiet,
+      node: (id) => ({
+        handlers: id === "client" ? [] : [
+          Order.handle(async (flow) => unwrap(await flow.send(Take, { of: "tea" }))),
+          Stock.handle(Take, async (stock, { of }) => {
+            if (id === "a") await new Promise(() => {}); // longer than the drain
+            stock.emit(Taken, { of });
+            return stock.state;
+          }),
+        ],
+      }),
+    });
+    const run = unwrap(await cluster.app("a").start(Order));
+    await cluster.advance(1_000);
+    await cluster.app("a").drain({ timeout: 100 });
+    await cluster.start("b");
+    assertEquals(unwrap(await cluster.app("client").result(Order, run, { timeout: 60_000 })), 1);
   });
 
   it("the drain of a node with open runs is no outage of the subscription that calls for them", async () => {

@@ -377,7 +377,7 @@ export class Steps {
             cancelled = true;
             const { message } = journal.cancelled!.error;
             // a child that was never started has nothing to undo
-            if (await state.insist(() => host.cancelChild(child, message), undefined) ?? true) return;
+            if (await state.insist(() => host.cancelChild(contract, child.run, message), undefined) ?? true) return;
             this.#over(step);
             return state.halt();
           }

@@ -79,7 +79,8 @@ export const systemClock: Clock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    const timer = timeout(callback, Math.min(ms, MAX_TIMEOUT));
+    // time passes between reading the clock and this call: runtimes warn on stderr of what is below 0
+    const timer = timeout(callback, Math.max(0, Math.min(ms, MAX_TIMEOUT)));
     if (options?.background) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },

@@ -1,4 +1,5 @@
 import { describe, it } from "node:test";
+import process from "node:process";
 import {
   assert,
   assertEquals,
@@ -81,6 +82,16 @@ describe("appClock", () => {
 });
 
 describe("systemClock", () => {
+  it("after: a time that is over fires at once, without a warning of the runtime", async () => {
+    const warnings: string[] = [];
+    const warned = ({ name }: Error) => void warnings.push(name);
+    process.on("warning", warned);
+    await new Promise<void>((resolve) => systemClock.after(-5, resolve));
+    await new Promise<void>((resolve) => systemClock.soon(resolve)); // warnings are emitted in a later turn
+    process.off("warning", warned);
+    assertEquals(warnings, []);
+  });
+
   it("after: calls back once and never early; not after it was cancelled", async () => {
     const start = systemClock.monotonic();
     const calls: string[] = [];

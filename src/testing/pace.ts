@@ -169,7 +169,7 @@ const TEST = "the test";
 /**
  * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms,
  * cache, clock and dead letters that it returns. Iterators are returned as they are, as their next value may never
- * come, but for that of dead letters, which ends.
+ * come, but for those of dead letters and runs, which end, and of streams, which wait no longer than `idle`.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {
@@ -183,11 +183,28 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
       if ((key === "deadLetters" || key === "runs") && typeof value === "function") {
         return (...args: unknown[]) => drivenLetters(value.apply(real, args), drive);
       }
+      if (key === "stream" && typeof value === "function") {
+        return (...args: unknown[]) => drivenItems(value.apply(real, args), drive);
+      }
       if (key === "cache" || key === "clock") return driven(value as object, drive);
       return typeof value === "function" ? (...args: unknown[]) => wrap(value.apply(real, args)) : value;
     },
     has: (_, key) => key in real,
   });
+}
+
+/** Not a generator, which would have `return` wait for the item that is awaited. */
+function drivenItems(
+  items: AsyncIterator<unknown>,
+  drive: <R>(promise: Promise<R>) => Promise<R>,
+): AsyncIterableIterator<unknown> {
+  return {
+    next: () => drive(items.next()),
+    return: (value) => drive(items.return!(value)), // streams have it
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 async function* drivenLetters(

@@ -1,5 +1,5 @@
 /** A cluster in one process for tests: its nodes can be killed, frozen and cut off. */
-import { type Catga, catga, type CatgaOptions, entity, event, type Logger, workflow } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, entity, event, type Logger, stream, workflow } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";
 import {
   driven,
@@ -298,11 +298,12 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Loads the log, entities and workflows now: virtual time would pass while a node loaded them. */
+/** Loads the log, entities, workflows and streams now: virtual time would pass while a node loaded them. */
 async function loadLog(): Promise<void> {
   const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
+  await app.stream(stream("Items")).next().catch(() => {}); // nobody handles it
   await app.drain();
 }
 

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
-import { command, event, query, unwrap } from "../../mod.ts";
+import { command, event, query, stream, unwrap } from "../../mod.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { testCluster, type TestClusterOptions } from "./mod.ts";
 
@@ -32,6 +32,34 @@ describe("testCluster", () => {
     });
     assertEquals(unwrap(await cluster.app("shop").send(Who)), "stock");
     assertEquals(cluster.app("stock").self.service, "stock");
+  });
+
+  it("a stream between nodes is driven as sends are, from its first item to the end of its iteration", async () => {
+    const Count = stream<number, number>("Count");
+    let ended = 0;
+    const counts = Count.handle(async function* (to, ctx) {
+      try {
+        for (let n = 1; n <= to; n++) {
+          await ctx.clock.sleep(1_000);
+          yield n;
+        }
+      } finally {
+        ended++;
+      }
+    });
+    await using cluster = await testCluster(["reader", "feeder"], {
+      node: (id) => id === "feeder" ? { handlers: counts } : {},
+    });
+    const reader = cluster.app("reader");
+    const began = cluster.clock.monotonic();
+    assertEquals(await Array.fromAsync(reader.stream(Count, 3)), [1, 2, 3]);
+    assertEquals(cluster.clock.monotonic() - began, 3_000);
+    for await (const n of reader.stream(Count, 9)) if (n === 2) break;
+    await cluster.advance(100);
+    assertEquals(ended, 2);
+    const unread = reader.stream(Count, 9);
+    const [first, returned] = await Promise.all([unread.next(), unread.return?.()]);
+    assertEquals([first.done, returned?.done], [true, true]);
   });
 
   it("kill: a command that runs there is OUTCOME_UNKNOWN, the others agree, and it may start again", async () => {

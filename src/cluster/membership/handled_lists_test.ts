@@ -29,7 +29,7 @@ describe("handled lists", () => {
     assertEquals(lists.count("Add"), 1);
   });
 
-  it("a contract is of an entity when all nodes that handle it say so", () => {
+  it("a contract is of an entity when all nodes that handle it say so, or the last one that did", () => {
     const lists = new HandledLists();
     const own = lists.retain({ handles: ["Add", "Look"], entities: ["Add"] });
     assertEquals(["Add", "Look", "None"].map((name) => lists.ofEntity(name)), [true, false, false]);
@@ -38,6 +38,17 @@ describe("handled lists", () => {
     lists.release(older);
     assertEquals(lists.ofEntity("Add"), true);
     lists.release(own);
+    assertEquals(["Add", "Look"].map((name) => lists.ofEntity(name)), [true, false]);
+    lists.release(lists.retain({ handles: ["Add"] }));
     assertEquals(lists.ofEntity("Add"), false);
+  });
+
+  it("of contracts that nobody handles any more, the last 4,096 are known as those of entities", () => {
+    const lists = new HandledLists();
+    const serve = (name: string) => lists.release(lists.retain({ handles: [name], entities: [name] }));
+    for (let i = 0; i < 4_096; i++) serve(`C${i}`);
+    serve("C0"); // is the latest now
+    serve("new");
+    assertEquals(["C0", "C1", "C2", "new"].map((name) => lists.ofEntity(name)), [true, false, true, true]);
   });
 });

@@ -57,7 +57,10 @@ export class MembershipView {
     return this.#handled.count(name) === own;
   }
 
-  /** Returns true if all nodes that handle a contract, at least one, handle it as a command of an entity. */
+  /**
+   * Returns true if all nodes that handle a contract, or the last one that did, handle it as a command of an entity: a
+   * node that drains has left the view while its own sends come to their end.
+   */
   ofEntity(name: string): boolean {
     return this.#handled.ofEntity(name);
   }
@@ -219,6 +222,8 @@ export class HandledLists {
   readonly #nodes: Map<string, number> = new Map();
   /** Number of those that handle it as a command of an entity. */
   readonly #ofEntities: Map<string, number> = new Map();
+  /** Contracts that no node handles now, and that the last one handled as a command of an entity. */
+  readonly #wereOfEntities: Set<string> = new Set();
 
   /** `unhandled` is called with each contract whose last node is released. */
   constructor(unhandled: (name: string) => void = () => {}) {
@@ -253,15 +258,22 @@ export class HandledLists {
       const left = this.count(name) - 1;
       if (left === 0) {
         this.#nodes.delete(name);
+        this.#wereOfEntities.delete(name);
+        if (counted.entities?.includes(name)) this.#wereOfEntities.add(name);
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
+    // a node may announce other names again and again
+    for (const oldest of this.#wereOfEntities) {
+      if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
+      this.#wereOfEntities.delete(oldest);
+    }
   }
 
-  /** Returns true if all nodes that handle a contract handle it as a command of an entity. */
+  /** As {@link MembershipView.ofEntity}. */
   ofEntity(name: string): boolean {
-    const nodes = this.#ofEntities.get(name);
-    return nodes !== undefined && nodes === this.#nodes.get(name);
+    const nodes = this.#nodes.get(name);
+    return nodes === undefined ? this.#wereOfEntities.has(name) : nodes === this.#ofEntities.get(name);
   }
 
   /** Number of nodes that handle a contract. */
@@ -269,6 +281,8 @@ export class HandledLists {
     return this.#nodes.get(name) ?? 0;
   }
 }
+
+const MOST_REMEMBERED = 4_096;
 
 /** Contracts that a node handles, as its record says. */
 type Handling =

@@ -7,7 +7,7 @@
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/lease.ts";
 import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
-import { readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
+import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
 
 /** Dependencies of a {@link DeadlockDetector} on its waiting room. */
 interface DetectorOptions {
@@ -76,6 +76,7 @@ export class DeadlockDetector {
 
   async #stillWaits({ waiter, holder }: Wait): Promise<boolean> {
     const { keys } = this.#host;
+    if (isLeftover(this.#host, waiter.key, holder.record)) return false;
     const bucket = await this.#host.bucket();
     const [waiting, holding] = await this.#host.answers.within(
       ANSWER_LIMIT,
@@ -87,6 +88,11 @@ export class DeadlockDetector {
     return waiting !== undefined && holding !== undefined &&
       readLockRecord(holding.value)?.nonce === holder.record.nonce;
   }
+}
+
+/** True of a record that this node has released, or lost: it is about to be removed, or expires. */
+export function isLeftover(host: LockHost, key: string, { endpoint, nonce }: LockRecord): boolean {
+  return endpoint === host.endpoint && !host.holds(key, nonce);
 }
 
 /** The records of locks at one moment. */

@@ -17,6 +17,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
+import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
 import {
   ANSWER_LIMIT,
@@ -246,6 +247,7 @@ export class LockManager implements Locks {
   /** Throws `DEADLOCK` if the holder waits for this call to end. */
   #checkAncestry(key: string, { asker, holder }: LockRequest): void {
     if (holder === undefined || (holder.call !== asker.call && !asker.ancestry.includes(holder.call))) return;
+    if (isLeftover(this.#host, key, holder)) return;
     const heldBy = { call: holder.call, node: holder.node };
     throw deadlock([{ call: asker.call, node: this.#host.node, waitsFor: key, heldBy }]);
   }

@@ -1,7 +1,7 @@
 /** Releases that the store acknowledges late, and very many of them, on virtual time. */
 import { describe, it } from "node:test";
-import { assertEquals, assertLess } from "@std/assert";
-import { memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
+import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { asker, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
 // Bun ends a test after 5 s
 const slow = { timeout: 300_000 };
@@ -20,6 +20,24 @@ describe("release", () => {
     await h.pass(10_000);
     assertEquals(await records(h), []);
     assertEquals(node.observed, []);
+  });
+
+  it("a run takes a key again that it has released or lost, while the store still has its record", async () => {
+    for (const away of [100, 9_500]) {
+      await using h = memoryLockHarness();
+      const [node, run] = [await h.node("node"), asker("run")];
+      const lock = await h.run(node.locks.lock("key", { ttl: 10_000 }, run));
+      h.network.cut("node");
+      await h.pass(away);
+      assertEquals(lock.signal.aborted, away > 9_000); // lost
+      await h.run(lock.release());
+      h.network.restore("node");
+      const again = await h.run(node.locks.lock("key", {}, run));
+      assertGreater(again.token, lock.token);
+      const error = await h.run(node.locks.lock("key", {}, run).catch((thrown) => thrown));
+      assertEquals(error.code, "DEADLOCK");
+      await h.run(again.release());
+    }
   });
 
   it("10,000 released locks leave nothing behind", slow, async () => {

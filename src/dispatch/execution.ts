@@ -139,10 +139,12 @@ export class Execution extends Deadlined {
    */
   releaseLocks(kept: ReadonlySet<unknown> = NONE): Promise<unknown> | undefined {
     this.#running &&= kept !== NONE;
-    for (const wait of this.#lockWaits ?? NONE) if (!kept.has(wait)) wait.abort(this.#handlerEnded());
-    const locks = this.#locks && [...this.#locks].filter((lock) => !kept.has(lock));
+    if (this.#lockWaits === undefined) return undefined; // it has asked for none
+    for (const wait of this.#lockWaits) if (!kept.has(wait)) wait.abort(this.#handlerEnded());
+    const locks = [...this.#locks ?? NONE].filter((lock) => !kept.has(lock));
+    for (const lock of locks) this.#locks!.delete(lock);
     const fault = (error: unknown) => this.#host.fault(`releasing a lock of ${this.#contract.name}`, error);
-    return locks && Promise.all(locks.map((lock) => lock.release().catch(fault)));
+    return locks.length === 0 ? undefined : Promise.all(locks.map((lock) => lock.release().catch(fault)));
   }
 
   /** As {@link Abortable.lockScope}. */

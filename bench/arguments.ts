@@ -72,7 +72,7 @@ sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, entities-growth, entities-endurance and workflows-growth, which take some minutes,
 counts and types
 
-  --quick              fewer and shorter rounds: a minute instead of four
+  --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing
   --no-peers           ours, nats.js and what is written by hand alone
   --rounds N           so many rounds instead of each section's own number

@@ -10,11 +10,14 @@ import { FlowCluster } from "../support/flow_cluster.ts";
 /** Runs of processes of a tree: what the checker says of them. */
 type Runs = (root: string | undefined) => Promise<readonly string[]>;
 
+/** In Bun, which compiles the sources of a new tree in less time. */
+const NODES = ["b1", "b2"] as const;
+
 /** Two nodes, and no faults: a run stays at its node. */
 const calm: Runs = async (root) => {
   await using server = await startNatsServer();
   await using cluster = await FlowCluster.open([server.url], { root });
-  for (const id of ["d1", "b1"]) await cluster.start(id);
+  for (const id of NODES) await cluster.start(id);
   await cluster.more(60);
   await cluster.settled(60_000);
   const { violations, sums } = await cluster.check();
@@ -25,10 +28,10 @@ const calm: Runs = async (root) => {
 const frozen: Runs = async (root) => {
   await using server = await startNatsServer();
   await using cluster = await FlowCluster.open([server.url], { root });
-  for (const id of ["d1", "b1"]) await cluster.start(id);
+  for (const id of NODES) await cluster.start(id);
   const load = cluster.more(300, { pause: 5 });
   await wait(700);
-  await cluster.freeze("d1", 9_000);
+  await cluster.freeze("b1", 9_000);
   await load;
   await cluster.settled(60_000);
   return (await cluster.check()).violations;

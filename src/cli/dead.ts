@@ -2,7 +2,7 @@
 import type { DeadLetter } from "../../mod.ts";
 import type { DeadLetterOptions } from "../contract/durable_messages.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { isCatgaError } from "../error.ts";
+import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
@@ -173,15 +173,12 @@ async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "repla
   const { ids, flags, terminal } = run;
   const sure = ids.length > 0 || flags.has("yes");
   let [count, failed] = [0, 0];
-  for await (const letter of letters) {
+  for await (const [letter, error] of settled(letters, (letter) => sure ? letter[verb]() : Promise.resolve())) {
     count++;
     if (!sure) continue;
     const { service, subscription, position, id } = letter;
     const label = printable(`${service}/${subscription} ${position} ${id}`);
-    try {
-      await (verb === "replay" ? letter.replay() : letter.discard());
-    } catch (error) {
-      if (!isCatgaError(error)) throw error;
+    if (error !== undefined) {
       failed++;
       terminal.say(printable(`${error.code}: ${error.message}`));
       continue;

@@ -143,6 +143,11 @@ describe("the tool and the log", await requireNatsServer(), () => {
     const [, info] = json((await run("subscriptions", "--json")).out);
     assertEquals([info.position, info.lag, info.contracts], [endOf(sequences[0]), 2, ["Paid"]]);
     assertEquals(rows((await run("subscriptions", "--service", "shop")).out).length, 2);
+    const none = [await run("subscriptions", "--service", "x"), await run("schedules", "--contract", "x")];
+    assertEquals(none.map(({ code, err }) => [code, err.split(" in ")[0]]), [
+      [0, "no subscriptions match"],
+      [0, "nothing that is scheduled matches"],
+    ]);
   });
 
   it("subscriptions remove: only one that no node handles, with what it has parked", async () => {
@@ -157,6 +162,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
       (await subscriptions.subjects("catga.default.sub.>")).map((subject) => subject.split(".", 6)[5]),
     );
     assertEquals([...left], ["billing"]);
+    await put("renamed", [dead(0)], read());
+    assertEquals((await run("subscriptions", "remove", "renamed")).out, "removed shop/renamed with 1 parked message\n");
     const missing = await run("subscriptions", "remove", "renamed");
     assertEquals(missing.code, 2);
     assertStringIncludes(missing.err, "there is no subscription renamed; there are shop/billing");

@@ -3,7 +3,7 @@ import { connect, headers } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, type CatgaOptions, type DeadLetter, event } from "../mod.ts";
+import { catga, type CatgaOptions, type DeadLetter, entity, event } from "../mod.ts";
 import {
   type Commit,
   type Head,
@@ -122,6 +122,35 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     });
     assertEquals(here.handled, []);
     await here.lives("garbage");
+  });
+
+  it("what names no entity is a dead letter of a subscription to events of entities: listed, replayed, discarded", {
+    timeout: 300_000,
+  }, async () => {
+    const Cart = entity("Cart", { initial: () => 0 });
+    const handlers = Cart.event("Paid", (paid) => paid + 1).on(() => {}, { name: "carts" });
+    await using here = await stage({ handlers });
+    const subjects = ["entity.Cart.=41", "entity.Cart.$", "entity.Cart.7"].map((each) => `catga.default.${each}`);
+    for (const subject of subjects) await here.write(subject, "{");
+    const letters = (when: string, fits: (found: DeadLetter[]) => boolean) =>
+      eventually(when, async () => {
+        const found = await here.letters();
+        return fits(found) && found;
+      }) as Promise<DeadLetter[]>;
+    const found = await letters("the dead letters", ({ length }) => length === subjects.length);
+    assertEquals(found.map(({ subscription, error }) => [subscription, error.code]), [
+      ["carts:entities", "INVALID_MESSAGE"],
+      ["carts:entities", "INVALID_MESSAGE"],
+      ["carts:entities", "INVALID_MESSAGE"],
+    ]);
+    await found[0].replay();
+    const again = await letters(
+      "it to be dead again",
+      ([{ id, at }]) => id === found[0].id && at > found[0].at,
+    );
+    for (const letter of again) await letter.discard();
+    await letters("none to be left", ({ length }) => length === 0);
+    assertEquals((await here.app.subscriptions()).map(({ retrying, dead }) => [retrying, dead]), [[0, 0]]);
   });
 
   it("what is well-formed and strange is handled", { timeout: 300_000 }, async () => {

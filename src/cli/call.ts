@@ -19,6 +19,7 @@ import { noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Kind } from "../contract/contract.ts";
+import { readAnnouncement } from "../contract/send_options.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
@@ -81,7 +82,13 @@ one of them failed.`,
         sayError(result.error, flags, terminal);
         if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
           const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
-          terminal.say(names.length === 0 ? "no node handles anything" : `there are handlers for ${names.join(", ")}`);
+          const isDurable = contract.kind === "event" &&
+            present.some(({ service, subscriptions = [] }) =>
+              subscriptions.some((text) => readAnnouncement(service, text).category === name)
+            );
+          if (isDurable) terminal.say(`${name} is durable: a program publishes it, and subscriptions handle it`);
+          else if (names.length === 0) terminal.say("no node handles anything");
+          else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ")}`);
         }
         return FAILED;
       });

@@ -228,6 +228,15 @@ describe("cli", await requireNatsServer(), () => {
     assertMatch((await run("call", "Wait", "--query", "-t", "0.9s")).err, /^TIMEOUT: /);
   });
 
+  it("call: a durable event is not called, and the error says who handles it", async () => {
+    const Stored = event<void>("kitchen.Stored", { durable: true });
+    const nats = server.url;
+    await using _node = await catga({ nats, namespace: "kept", service: "shop", handlers: Stored.on(() => {}) });
+    const { code, err } = await run("call", "kitchen.Stored", "-n", "kept");
+    assertEquals(code, 1);
+    assertMatch(err, /\nkitchen.Stored is durable: a program publishes it, and subscriptions handle it\n$/);
+  });
+
   it("call --all: prints each node's answer; the exit code is 1 if one failed", async () => {
     const { code, out } = await runProcess("call", "Who", "--query", "--all", "--json");
     assertEquals(code, 0);
@@ -479,11 +488,14 @@ describe("cli", await requireNatsServer(), () => {
 
   it("without JetStream the error says how to enable it", async () => {
     await using bare = await startNatsServer({ jetstream: false });
-    for (const command of ["nodes", "top", "locks", "ping"]) {
-      const { code, err } = await cliHere([command, "-s", bare.url]);
+    const ofStreams = ["subscriptions", "dead", "rewind a start", "schedules", "entity A b", "runs", "run A b"];
+    for (const command of ["nodes", "top", "locks", "ping", ...ofStreams]) {
+      const { code, err } = await cliHere([...command.split(" "), "-s", bare.url]);
       assertEquals(code, 1);
-      assertMatch(err, /^UNAVAILABLE: no JetStream on the NATS server at .*nats-server -js/);
+      assertMatch(err, /^UNAVAILABLE: no JetStream on the NATS server at .*nats-server -js/, command);
     }
+    const { out } = await cliHere(["doctor", "-s", bare.url]);
+    assertEquals(out.match(/^ERROR/gm)?.length, 1, out);
   });
 
   it("dashboard: what it cannot listen on is named with the option that takes another", async () => {

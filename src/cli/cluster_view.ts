@@ -11,6 +11,7 @@ import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
+import { noAnswer, noJetStream } from "../nats/kept_stream.ts";
 import { printable } from "../data/printable.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
 import { isCatgaError } from "../error.ts";
@@ -209,8 +210,15 @@ export class ClusterView implements AsyncDisposable {
       return this.#streams.get(kind);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-      throw error;
+      throw this.#explained(error, `the stream ${name}`);
     }
+  }
+
+  /** An error that says what to do, for a refusal to read something. */
+  #explained(error: unknown, what: string): unknown {
+    if (!(error instanceof JetStreamRefusal)) return error;
+    const without = error.refusal === "no responders" || error.refusal === "disabled";
+    return without ? noJetStream(this.address, error) : noAnswer(what, error);
   }
 
   /**
@@ -228,7 +236,9 @@ export class ClusterView implements AsyncDisposable {
       this.#unseen.add(name); // a refusal is a line in the server's log
       return [name, undefined] as const;
     };
-    const [room, ...found] = await Promise.all([this.#room(jetStream), ...names.map(look)]);
+    const [room, ...found] = await Promise.all([this.#room(jetStream), ...names.map(look)]).catch((error) => {
+      throw this.#explained(error, "JetStream");
+    });
     const silent = [room, ...found.map(([, stream]) => stream)].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
     // between two leaders one does not answer; what the others say may be why

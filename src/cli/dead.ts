@@ -1,7 +1,8 @@
 /** `dead`: dead letters: list, show, replay, discard. */
 import type { DeadLetter } from "../../mod.ts";
+import type { DeadLetterOptions } from "../contract/durable_messages.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { isCatgaError } from "../error.ts";
+import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
@@ -37,16 +38,19 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
       throw new UsageError(`dead show takes IDs, or one of ${FILTERS.map((flag) => `--${flag}`).join(", ")}`);
     }
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const letters = chosen(view, ids, flags);
-      switch (verb as Verb) {
-        case "list":
-          return await list(letters, { view, ids, flags, terminal });
-        case "show":
-          return await show(letters, { view, ids, flags, terminal });
-        case "replay":
-        case "discard":
-          return await settle(letters, verb as "replay" | "discard", { view, ids, flags, terminal });
+      const place = placeOf(flags);
+      const unknown = place && noSubscription(place, await view.administration().stored());
+      if (unknown !== undefined) {
+        terminal.say(printable(unknown));
+        return FAILED;
       }
+      const run: Run = { view, ids, flags, terminal };
+      const missing = new Set(ids);
+      const letters = chosen(view.administration().deadLetters(place), run, missing);
+      const print = { list, show, replay: settle, discard: settle }[verb as Verb];
+      const code = await print(letters, run, verb as "replay" | "discard");
+      for (const id of missing) terminal.say(printable(`no dead letter ${id}${where(run)}`));
+      return missing.size > 0 ? FAILED : code;
     });
   },
 };
@@ -58,22 +62,51 @@ interface Run {
   readonly terminal: Terminal;
 }
 
-/** The dead letters that the command line chooses. */
-async function* chosen(view: ClusterView, ids: readonly string[], flags: Flags): AsyncGenerator<DeadLetter> {
-  const [service, subscription, contract, code] = FILTERS.map((flag) => flags.text(flag));
-  for await (const letter of view.administration().deadLetters({ service, subscription })) {
+/** The subscriptions that the flags choose; `SERVICE/NAME` as the list shows it, too. `undefined`: all. */
+function placeOf(flags: Flags): DeadLetterOptions | undefined {
+  const [service, word] = [flags.text("service"), flags.text("subscription")];
+  if (word === undefined) return service === undefined ? undefined : { service };
+  const slash = word.indexOf("/");
+  return { service: slash < 0 ? service : word.slice(0, slash), subscription: word.slice(slash + 1) };
+}
+
+/** That there is no subscription at a place; `undefined`: there is one. */
+function noSubscription(
+  { service, subscription }: DeadLetterOptions,
+  all: readonly { readonly service: string; readonly name: string }[],
+): string | undefined {
+  if (all.some(({ service: of, name }) => (service ?? of) === of && (subscription ?? name) === name)) return;
+  const known = all.map((each) => `${each.service}/${each.name}`).join(", ") || "none";
+  const wanted = [service, subscription].filter((each) => each !== undefined).join("/");
+  return `there is no subscription ${subscription === undefined ? "of " : ""}${wanted}; there are ${known}`;
+}
+
+/** The dead letters that the command line chooses; takes their ids and positions out of `missing`. */
+async function* chosen(
+  letters: AsyncIterable<DeadLetter>,
+  { ids, flags }: Run,
+  missing: Set<string>,
+): AsyncGenerator<DeadLetter> {
+  const [contract, code] = [flags.text("contract"), flags.text("code")];
+  for await (const letter of letters) {
     if (contract !== undefined && letter.contract !== contract) continue;
     if (code !== undefined && letter.error.code !== code) continue;
-    if (ids.length > 0 && !ids.some((id) => id === letter.id || id === `${letter.position}`)) continue;
+    const names = [letter.id, `${letter.position}`];
+    if (ids.length > 0 && !names.some((name) => ids.includes(name))) continue;
+    for (const name of names) missing.delete(name);
     yield letter;
   }
 }
 
-/** Prints that nothing was found, and returns the exit code: it was asked for, or it is just not there. */
-function none({ view, ids, flags, terminal }: Run): number {
-  const wanted = ids.length > 0 || FILTERS.some((flag) => flags.has(flag));
-  terminal.say(`no dead letters${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`);
-  return ids.length > 0 ? FAILED : DONE;
+/** Prints that nothing was found, unless it is said of each ID, and returns the exit code. */
+function none(run: Run): number {
+  if (run.ids.length === 0) run.terminal.say(`no dead letters${where(run)}`);
+  return DONE;
+}
+
+function where({ view, ids, flags }: Run): string {
+  const match = FILTERS.some((flag) => flags.has(flag)) ? (ids.length > 0 ? " matches" : " match") : "";
+  return `${match} in the namespace ${view.namespace} at ${view.address}`;
 }
 
 async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
@@ -136,19 +169,16 @@ function plain({ publishedAt, at, key, ...letter }: DeadLetter): Plain {
   };
 }
 
-async function settle(letters: AsyncIterable<DeadLetter>, verb: "replay" | "discard", run: Run): Promise<number> {
+async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "replay" | "discard"): Promise<number> {
   const { ids, flags, terminal } = run;
   const sure = ids.length > 0 || flags.has("yes");
   let [count, failed] = [0, 0];
-  for await (const letter of letters) {
+  for await (const [letter, error] of settled(letters, (letter) => sure ? letter[verb]() : Promise.resolve())) {
     count++;
     if (!sure) continue;
     const { service, subscription, position, id } = letter;
     const label = printable(`${service}/${subscription} ${position} ${id}`);
-    try {
-      await (verb === "replay" ? letter.replay() : letter.discard());
-    } catch (error) {
-      if (!isCatgaError(error)) throw error;
+    if (error !== undefined) {
       failed++;
       terminal.say(printable(`${error.code}: ${error.message}`));
       continue;

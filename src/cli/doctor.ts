@@ -252,8 +252,10 @@ function distinct(findings: readonly Finding[]): Finding[] {
   const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
   const all = new Map<string, Finding>();
   for (const each of findings) {
-    if (each.kind === "unreadable" && denied.some((subject) => each.message.includes(subject))) continue;
-    const key = `${each.kind} ${each.about}`;
+    const isUnreadable = each.kind === "unreadable";
+    if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
+    // many parts fail for one cause, with and without its code
+    const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`;
     if (!all.has(key)) all.set(key, each);
   }
   return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));

@@ -143,6 +143,11 @@ describe("the tool and the log", await requireNatsServer(), () => {
     const [, info] = json((await run("subscriptions", "--json")).out);
     assertEquals([info.position, info.lag, info.contracts], [endOf(sequences[0]), 2, ["Paid"]]);
     assertEquals(rows((await run("subscriptions", "--service", "shop")).out).length, 2);
+    const none = [await run("subscriptions", "--service", "x"), await run("schedules", "--contract", "x")];
+    assertEquals(none.map(({ code, err }) => [code, err.split(" in ")[0]]), [
+      [0, "no subscriptions match"],
+      [0, "nothing that is scheduled matches"],
+    ]);
   });
 
   it("subscriptions remove: only one that no node handles, with what it has parked", async () => {
@@ -157,6 +162,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
       (await subscriptions.subjects("catga.default.sub.>")).map((subject) => subject.split(".", 6)[5]),
     );
     assertEquals([...left], ["billing"]);
+    await put("renamed", [dead(0)], read());
+    assertEquals((await run("subscriptions", "remove", "renamed")).out, "removed shop/renamed with 1 parked message\n");
     const missing = await run("subscriptions", "remove", "renamed");
     assertEquals(missing.code, 2);
     assertStringIncludes(missing.err, "there is no subscription renamed; there are shop/billing");
@@ -182,14 +189,35 @@ describe("the tool and the log", await requireNatsServer(), () => {
     const shown = JSON.parse((await run("dead", "show", "o0")).out);
     assertEquals([shown.payload, shown.headers, shown.heldBehind, shown.error], [{ i: 0 }, { a: "b" }, 1, ERROR]);
     assertEquals(json((await run("dead", "list", `${position(0)}`, "--json")).out).map(({ id }) => id), ["o0"]);
-    for (
-      const [flag, value] of [["--code", "OTHER"], ["--contract", "Other"], ["--service", "x"], ["--subscription", "x"]]
-    ) {
+    for (const [flag, value] of [["--code", "OTHER"], ["--contract", "Other"]]) {
       const none = await run("dead", flag, value);
       assertEquals([none.code, none.out], [0, ""]);
       assertStringIncludes(none.err, "no dead letters match");
     }
     assertEquals((await run("dead", "show", "o1")).code, 1); // it only waits
+  });
+
+  it("dead: an ID or a subscription that does not exist is named, with exit code 1; what was found is printed", async () => {
+    for (const verb of ["list", "show", "replay"]) {
+      const { code, out, err } = await run("dead", verb, "o0", "none", "17", "--json");
+      assertEquals([code, json(out).length], [1, 1], verb);
+      assertMatch(err, /^no dead letter none in the namespace default at 127.*\nno dead letter 17 in .*\n$/);
+    }
+    assertMatch((await run("dead", "discard", "o0", "--code", "OTHER")).err, /^no dead letter o0 matches in the/);
+    for (
+      const [args, message] of [
+        [["--subscription", "x"], "no subscription x; there are shop/billing"],
+        [["--service", "x"], "no subscription of x; there are shop/billing"],
+        [["--subscription", "x/billing"], "no subscription x/billing; there are shop/billing"],
+        [["--subscription", "billing", "--service", "x"], "no subscription x/billing; there are shop/billing"],
+      ] as const
+    ) {
+      for (const verb of ["list", "show", "discard"]) {
+        const { code, out, err } = await run("dead", verb, ...args);
+        assertEquals([code, out, err], [1, "", `there is ${message}\n`]);
+      }
+    }
+    assertEquals(json((await run("dead", "--subscription", "shop/billing", "--json")).out).map(({ id }) => id), ["o0"]);
   });
 
   it("dead show: a filter chooses what it prints, without an ID", async () => {

@@ -51,7 +51,8 @@ async function list(
     if (flags.has("json")) terminal.write(`${printableJson(pending)}\n`);
     else rows.push([when, zone ?? "-", contract, since, id]);
   }
-  if (count === 0) terminal.say(`nothing is scheduled in the namespace ${view.namespace} at ${view.address}`);
+  const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
+  if (count === 0) terminal.say(`${nothing} in the namespace ${view.namespace} at ${view.address}`);
   else if (!flags.has("json")) {
     const columns = ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"];
     terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);

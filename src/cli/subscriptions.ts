@@ -38,14 +38,17 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
         const parked = await administration.remove(found.service, found.name);
         const { service, name: removed } = found;
         if (json) terminal.write(`${printableJson({ removed: { service, name: removed, parked } })}\n`);
-        else terminal.write(`removed ${printable(`${service}/${removed}`)} with ${parked} parked messages\n`);
+        else {terminal.write(
+            `removed ${printable(`${service}/${removed}`)} with ${parked} parked message${parked === 1 ? "" : "s"}\n`,
+          );}
         return DONE;
       }
       const service = flags.text("service");
       const shown = all.filter((info) => service === undefined || info.service === service);
       if (json) { for (const info of shown) terminal.write(`${printableJson(info)}\n`); }
       else if (shown.length === 0) {
-        terminal.say(`no subscriptions in the namespace ${view.namespace} at ${view.address}`);
+        const match = service === undefined ? "" : " match";
+        terminal.say(`no subscriptions${match} in the namespace ${view.namespace} at ${view.address}`);
       } else terminal.write(`${lines(shown, terminal).join("\n")}\n`);
       return DONE;
     });

@@ -4,10 +4,11 @@
  * cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
-import type { DeadLetter } from "../contract/durable_messages.ts";
+import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
 import { isRecord } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";
+import { settled } from "../log/administration/dead_letters.ts";
 import { messageId } from "../log/format/commit.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
@@ -156,26 +157,31 @@ export async function settleLetters(
   { do: what, letters, matching = {} }: LettersRequest,
 ): Promise<ChangeAnswer> {
   let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  const settle = async (letter: DeadLetter) => {
-    try {
-      await letter[what]();
-      done++;
-    } catch (thrown) {
-      if (!isCatgaError(thrown)) throw thrown;
-      failed++;
-      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+  const settle = async (
+    fits: (letter: DeadLetter) => boolean,
+    options?: DeadLetterOptions,
+    only?: ReadonlySet<string>,
+  ) => {
+    const chosen = async function* () {
+      for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
+    };
+    for await (const [, thrown] of settled(chosen(), (letter) => letter[what]())) {
+      if (thrown === undefined) done++;
+      else {
+        failed++;
+        error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+      }
     }
   };
   if (letters === undefined) {
-    for await (const letter of administration.deadLetters()) if (matches(letter, matching)) await settle(letter);
+    await settle((letter) => matches(letter, matching));
     return { done, failed, error };
   }
   const { chosen, invalid } = bySubscription(letters);
   for (const { service, subscription, ids } of chosen) {
-    for await (const letter of administration.deadLetters({ service, subscription }, new Set(ids))) {
-      const { position, publishedAt } = letter;
-      if (ids.delete(messageId({ position, time: publishedAt.getTime() }))) await settle(letter);
-    }
+    const isChosen = ({ position, publishedAt }: DeadLetter) =>
+      ids.delete(messageId({ position, time: publishedAt.getTime() }));
+    await settle(isChosen, { service, subscription }, new Set(ids));
     failed += ids.size;
     if (ids.size > 0) error ??= "it is no dead letter any more";
   }

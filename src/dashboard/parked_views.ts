@@ -40,7 +40,7 @@ export class ParkedViews {
 
   /**
    * Dead letters by what they failed with, those with the newest first. Reads some of those that it does not know at
-   * each call: of many, the counts grow for a while.
+   * each call, of each subscription in turn: of many, the counts grow for a while.
    */
   async groups(subscriptions: readonly StoredSubscription[], most: number): Promise<Capped<LetterGroup>> {
     const known = new Map<string, Digest>();
@@ -57,9 +57,10 @@ export class ParkedViews {
     this.#known = known;
     if (known.size === 0) this.#stacks.clear();
     unknown.sort(({ state: a }, { state: b }) => b.dead - a.dead);
-    for (let i = 0; i < Math.min(unknown.length, A_CALL); i += AT_ONCE) {
+    const next = inTurns(unknown, A_CALL, ({ stored }) => stored.key);
+    for (let i = 0; i < next.length; i += AT_ONCE) {
       await Promise.all(
-        unknown.slice(i, i + AT_ONCE).map(async ({ stored, id, state }) => {
+        next.slice(i, i + AT_ONCE).map(async ({ stored, id, state }) => {
           const message = await this.#source.message(stored.key, id);
           if (message !== undefined) {
             const digest = digestOf(stored, state, message);
@@ -84,11 +85,12 @@ export class ParkedViews {
         last: Math.max(group.last, at),
       });
     }
-    const all = [...groups.values()].sort((a, b) => b.last - a.last || b.count - a.count);
-    return { shown: all.slice(0, most), total: all.length };
+    const newer = (a: LetterGroup, b: LetterGroup) => b.last - a.last || b.count - a.count;
+    const all = inTurns([...groups.values()].sort(newer), most, (each) => `${each.service}/${each.subscription}`);
+    return { shown: all.sort(newer), total: groups.size };
   }
 
-  /** The newest dead letters, and the retries that are due next: `most` of each. */
+  /** The newest dead letters, of each subscription in turn, and the retries that are due next: `most` of each. */
   async of(
     subscriptions: readonly StoredSubscription[],
     most: number,
@@ -96,8 +98,8 @@ export class ParkedViews {
     const all = subscriptions.flatMap((stored) =>
       [...stored.state.parked].map(([id, state]): Parked => ({ stored, id, state }))
     );
-    const dead = all.filter(({ state }) => state.dead > 0)
-      .sort(({ state: a }, { state: b }) => b.dead - a.dead || b.position - a.position);
+    const newer = ({ state: a }: Parked, { state: b }: Parked) => b.dead - a.dead || b.position - a.position;
+    const dead = all.filter(({ state }) => state.dead > 0).sort(newer);
     const due = ({ state }: Parked) => state.due || Infinity;
     const waiting = all.filter(({ state }) => state.dead === 0)
       .sort((a, b) => due(a) < due(b) ? -1 : due(a) > due(b) ? 1 : a.state.position - b.state.position);
@@ -105,7 +107,7 @@ export class ParkedViews {
     const requested = new Map<StoredSubscription, ReadonlyMap<string, "replay" | "discard">>();
     const letters: LetterView[] = [];
     const retries: RetryView[] = [];
-    for (const parked of dead.slice(0, most)) {
+    for (const parked of inTurns(dead, most, ({ stored }) => stored.key).sort(newer)) {
       const message = await this.#messageOf(parked, read);
       if (message === undefined) continue;
       const { stored, id, state } = parked;
@@ -143,6 +145,16 @@ export class ParkedViews {
     if (message !== undefined) read.set(of, message);
     return message;
   }
+}
+
+/** The first of each subscription, then the second of each, and so on: those of one hide no other's. */
+function inTurns<T>(items: readonly T[], most: number, subscriptionOf: (item: T) => string): T[] {
+  const lists = [...Map.groupBy(items, subscriptionOf).values()];
+  const taken: T[] = [];
+  for (let turn = 0; taken.length < Math.min(most, items.length); turn++) {
+    for (const list of lists) if (turn < list.length) taken.push(list[turn]);
+  }
+  return taken.slice(0, most);
 }
 
 /** Who writes there may write any time. */

@@ -97,6 +97,22 @@ describe("ParkedViews", () => {
     assertEquals(total, 4);
   });
 
+  it("subscriptions take turns where not all fits: thousands of newer letters hide none of another subscription", async () => {
+    const shop = subscription(Array.from({ length: 1_000 }, (_, i) => ({ position: 1_000 + i, dead: 9_000 + i })));
+    const desk = subscription([{ position: 1, dead: 7 }, { position: 2, dead: 8 }], "desk");
+    const views = new ParkedViews(source().parked);
+    const { shown } = await views.groups([shop, desk], 9);
+    assertEquals(shown.map(({ service, count }) => [service, count]), [["shop", 398], ["desk", 2]]);
+    const { letters } = await views.of([shop, desk], 5);
+    assertEquals(letters.shown.map(({ position }) => position), [1_999, 1_998, 1_997, 2, 1]);
+    assertEquals(letters.total, 1_002);
+    const causes = Array.from({ length: 9 }, (_, i) => ({ position: 10 + i, dead: 9_000 + i }));
+    const error = (i: number) => ({ error: { code: "BROKE", message: "abcdefghi"[i] } });
+    const different = new ParkedViews(source(Object.fromEntries(causes.map((_, i) => [10 + i, error(i)]))).parked);
+    const groups = await different.groups([subscription(causes), desk], 3);
+    assertEquals([groups.shown.map(({ service }) => service), groups.total], [["shop", "shop", "desk"], 10]);
+  });
+
   it("lists retries by when they are due, and last those that wait behind another, in their order", async () => {
     const { parked } = source({ 4: { error: undefined }, 5: { error: undefined } });
     const parkedOnes = [{ position: 5 }, { position: 1, due: 30 }, { position: 4 }, { position: 2, due: 20 }];

@@ -361,7 +361,7 @@ export class Rounds {
       if (appended?.type === "unknown" || appended?.type === "not stored") ({ error } = appended);
       if (appended?.type === "not stored" && !appended.passing && !unanswered) return failed(entries, error);
       if (appended === undefined || appended.type === "conflict" || !stream.trusts(copy, this.#now)) {
-        const compared = await this.#compare(message);
+        const compared = await this.#compare(message, error);
         if ("failed" in compared) {
           error = compared.failed;
           // nothing of it can be stored, and what was stored cannot be read here
@@ -379,6 +379,7 @@ export class Rounds {
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
         await delay(clock, Math.max(0, Math.min(pause, left)));
+        if (left - pause < SHORTEST_TRY) continue;
       }
       appended = stream.trusts(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
     }
@@ -386,9 +387,13 @@ export class Rounds {
 
   /**
    * The entity as the leader has it: the message's copy, if that is still what it was decided on. `failed`: why it
-   * cannot be read before the commands are over, also what an `apply` function has thrown.
+   * cannot be read before the commands are over, also what an `apply` function has thrown; without an answer `before`,
+   * why it was not stored.
    */
-  async #compare({ copy, entries }: Message): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
+  async #compare(
+    { copy, entries }: Message,
+    before: unknown,
+  ): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
     const due = Math.max(...entries.map(({ command }) => command.due));
     // this copy stays as it is, also when reading takes longer
@@ -400,7 +405,8 @@ export class Rounds {
       const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
       if (read === undefined) {
         reading.catch(() => {}); // nobody waits for it
-        return { failed: new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true }) };
+        const silent = new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true });
+        return { failed: before ?? silent };
       }
       if (read.sequence !== copy.sequence || read.mark !== copy.mark) return read;
       copy.epoch = read.epoch;
@@ -485,6 +491,8 @@ const MOST_TOGETHER = 65_536;
 /** How long an append waits for its answer, in ms: an election of the stream loses some without a word. */
 const FIRST_TRY = 2_000;
 const LATER_TRY = 5_000;
+/** What is left for another append, in ms: without an answer nobody would know whether it was stored. */
+const SHORTEST_TRY = 50;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms
 const MARGIN = 1_000; // ms

@@ -8,7 +8,7 @@ import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { bucketSettings, checkSettings } from "./bucket_stream.ts";
 import { connectNats } from "./connection.ts";
-import { openTransport } from "./harness_suite.ts";
+import { createStream, openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
@@ -152,7 +152,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
       await bucket.put("a", "1");
       await other.api("STREAM.DELETE.KV_used", {});
       const republish = { src: "$KV.used.>", dest: "catga.default.node.>" };
-      await other.api("STREAM.CREATE.KV_used", { ...wanted("used"), republish });
+      await createStream(transport, { ...wanted("used"), republish });
       // the client never met "no stream"
       await bucket.put("a", "2");
       ahead = 30_000;

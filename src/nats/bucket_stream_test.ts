@@ -1,10 +1,12 @@
 /** The first revision of a bucket is the server's time, because the clocks of nodes may be wrong by hours. */
+import { mkdir, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
-import { openTransport, reached } from "./harness_suite.ts";
+import { createStream, openTransport, reached } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
@@ -58,19 +60,29 @@ describe("BucketStream: revisions of a bucket that is made anew", await requireN
     const { transport, store } = client;
     const bucket = await store.open("test");
     const { config } = (await transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", PATIENT)).json<
-      { config: object }
+      { config: { name: string } }
     >();
     await transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
-    const body = JSON.stringify({ ...config, first_seq: ahead });
-    const made = (await transport.connection.request("$JS.API.STREAM.CREATE.KV_test", body, PATIENT)).json<
-      { error?: unknown }
-    >();
-    assertEquals(made.error, undefined);
+    await createStream(transport, { ...config, first_seq: ahead });
     const before = await bucket.put("key", "1");
     assertEquals(before, ahead);
     await transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
     assertGreater(await bucket.put("key", "2"), before);
   });
+
+  for (const [what, used] of [["a bucket is opened", false], ["a bucket that is used is made anew", true]] as const) {
+    it(`${what} once the files of the deleted one are gone (10049)`, async () => {
+      await using server = await startNatsServer();
+      await using client = await openClient(server.url);
+      const bucket = used ? await client.store.open("test") : undefined;
+      await client.transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
+      const streams = `${server.storeDir}/jetstream/$G/streams`;
+      // nats-server removes it after it has failed
+      const block = () => mkdir(streams, { recursive: true }).then(() => writeFile(`${streams}/KV_test`, ""));
+      await eventually("a file in the way", () => block().then(() => true, () => false));
+      assertGreater(await (bucket ?? await client.store.open("test")).put("key", "1"), 0);
+    });
+  }
 });
 
 async function openClient(url: string, Transport: typeof NatsTransport = NatsTransport) {

@@ -1,10 +1,12 @@
 /** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
+import { assertEquals } from "@std/assert";
 import { delay, systemClock } from "../ports/clock.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { KeyValueHarness } from "../ports/key_value_store_suite.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { TransportHarness } from "../ports/transport_suite.ts";
 import { connectNats, type NatsAddress } from "./connection.ts";
@@ -14,6 +16,20 @@ import { NatsTransport } from "./transport.ts";
 /** Opens a transport; without `onError` errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
   return new NatsTransport(await connectNats(url), { onError });
+}
+
+/** Creates a stream, once the files of a deleted one of its name are gone (10049). */
+export async function createStream(
+  { connection }: NatsTransport,
+  config: { readonly [setting: string]: unknown; readonly name: string },
+): Promise<void> {
+  await eventually(`the stream ${config.name}`, async () => {
+    const answer = await connection.request(`$JS.API.STREAM.CREATE.${config.name}`, JSON.stringify(config), PATIENT);
+    const { error } = answer.json<{ error?: { err_code: number } }>();
+    if (error?.err_code === 10049) return false;
+    assertEquals(error, undefined, JSON.stringify(config));
+    return true;
+  });
 }
 
 /** A server, and one proxy for each transport. */

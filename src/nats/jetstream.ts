@@ -469,7 +469,9 @@ export function refusalOf(error: ApiError): JetStreamRefusal {
   const description = typeof error.description === "string" ? error.description : "no description";
   // 10077 (JSStreamStoreFailedF) is any error of a store
   const full = code === 10077 && /maximum|no space/.test(description);
-  const refusal = full ? "full" : REFUSALS[code] ?? (error.code === 503 ? "busy" : "other");
+  // 10049 (JSStreamCreateErrF): also while the files of a deleted stream of this name are not gone yet
+  const busy = error.code === 503 || (code === 10049 && description.includes("creating store"));
+  const refusal = full ? "full" : REFUSALS[code] ?? (busy ? "busy" : "other");
   return new JetStreamRefusal(refusal, `${description} (${code})`);
 }
 

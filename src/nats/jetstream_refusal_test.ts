@@ -15,6 +15,8 @@ describe("parseAnswer", () => {
     ["full", { code: 503, err_code: 10077, description: "maximum bytes exceeded" }],
     ["full", { code: 503, err_code: 10077, description: "write blk: no space left on device" }],
     ["busy", { code: 503, err_code: 10077, description: "raft: shutdown" }],
+    ["busy", { code: 500, err_code: 10049, description: "error creating store for stream" }],
+    ["other", { code: 500, err_code: 10049, description: "an error of another kind" }],
     ["other", { code: 400, err_code: 10025, description: "invalid JSON" }],
     ["other", { code: 400 }],
   ];

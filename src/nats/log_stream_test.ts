@@ -6,7 +6,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { NatsEventLog } from "./log_stream.ts";
-import { openTransport } from "./harness_suite.ts";
+import { createStream, openTransport } from "./harness_suite.ts";
 import { follow, OPTIONS, sequenceOf, startLogClient, store, STREAM, textOf, TIMEOUT } from "./log_harness_suite.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
@@ -233,15 +233,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
     await using server = await startNatsServer();
     const transport = await openTransport(server.url);
     for (const [setting, config] of harmful) {
-      const body = JSON.stringify({ ...made, ...config });
-      // the files of the one before it may not be gone yet: 10049
-      await eventually(`a stream with ${setting}`, async () => {
-        const answer = await transport.connection.request(`$JS.API.STREAM.CREATE.${STREAM}`, body, PATIENT);
-        const { error } = answer.json<{ error?: { err_code: number } }>();
-        if (error?.err_code === 10049) return false;
-        assertEquals(error, undefined, setting);
-        return true;
-      });
+      await createStream(transport, { ...made, ...config });
       const error = await assertRejects(() => new NatsEventLog(transport).open(STREAM, OPTIONS), CatgaError);
       assertEquals(error.code, "LOG_MISMATCH");
       assertEquals((error.details as { setting: string }).setting, setting);
@@ -249,7 +241,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
       await transport.connection.request(`$JS.API.STREAM.DELETE.${STREAM}`, "", PATIENT);
     }
     const config = { ...made, max_bytes: 1_000_000, compression: "s2", description: "ours", metadata: { a: "b" } };
-    await transport.connection.request(`$JS.API.STREAM.CREATE.${STREAM}`, JSON.stringify(config), PATIENT);
+    await createStream(transport, config);
     await new NatsEventLog(transport).open(STREAM, OPTIONS);
     await transport.close();
   });

@@ -21,8 +21,26 @@ import { delay } from "../ports/clock.ts";
 import type { DeadlockEdge } from "../state/locks/lock_error.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
+import { StoreOutage } from "../../test/support/store_outage.ts";
 
 const Work = command<string, string>("Work");
+
+describe("a lock while the store fails", () => {
+  it("fails with what the store said last of its write, however late that came", async () => {
+    await using cluster = new MemoryCluster();
+    const outage = new StoreOutage(cluster.network);
+    const app = await cluster.start("a");
+    const { clock } = cluster;
+    await clock.until((await clock.until(app.lock("other"))).release());
+    outage.begin();
+    const error = await assertRejects(() => clock.until(app.lock("key", { timeout: 20_000 })), CatgaError);
+    assertEquals([error.code, error.message], [
+      "UNAVAILABLE",
+      'the lock "key" could not be taken within 20,000 ms: the store is away',
+    ]);
+    outage.end();
+  });
+});
 
 describe("ctx.lock", () => {
   const ends: Record<string, { answer: string; handler: (key: string, ctx: Context) => unknown; options?: object }> = {

@@ -1,7 +1,8 @@
 /** Dead letters, as programs see them. */
-import { CatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { toText } from "../../data/encoding.ts";
+import { Fifo } from "../../data/queues.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf } from "./payload_of.ts";
@@ -32,13 +33,57 @@ export async function* listDeadLetters(
     const stored = await storedSubscription(kept, key);
     if (stored === undefined || ![...stored.state.parked.values()].some(({ dead }) => dead > 0)) continue;
     const behind = await heldBehind(kept, stored);
-    for (const [id, state] of inOrder(stored.state.parked)) {
-      if (state.dead === 0 || only?.has(id) === false) continue;
-      const parked = await parkedMessage(kept, key, id);
-      // erased since
-      if (parked !== undefined) yield letterOf(kept, stored, parked, state, behind.get(id) ?? 0);
+    const latest = latestOf(kept, stored);
+    const dead = inOrder(stored.state.parked).filter(([id, state]) => state.dead > 0 && only?.has(id) !== false);
+    for (let i = 0; i < dead.length; i += AT_ONCE) {
+      const some = dead.slice(i, i + AT_ONCE);
+      const messages = await Promise.all(some.map(([id]) => parkedMessage(kept, key, id)));
+      for (const [n, parked] of messages.entries()) {
+        const [id, state] = some[n];
+        // erased since
+        if (parked !== undefined) yield letterOf({ ...kept, latest }, stored, parked, state, behind.get(id) ?? 0);
+      }
     }
   }
+}
+
+/**
+ * Does something with each letter, several at once: a link may be slow. Yields them in their order, with the errors of
+ * those that it failed for; throws what is no `CatgaError`.
+ */
+export async function* settled(
+  letters: AsyncIterable<DeadLetter>,
+  work: (letter: DeadLetter) => Promise<void>,
+): AsyncGenerator<readonly [DeadLetter, CatgaError | undefined]> {
+  const begun = new Fifo<Promise<readonly [DeadLetter, unknown]>>();
+  const next = async (): Promise<readonly [DeadLetter, CatgaError | undefined]> => {
+    const [letter, error] = await begun.shift()!; // there is one
+    if (error !== undefined && !isCatgaError(error)) throw error;
+    return [letter, error];
+  };
+  for await (const letter of letters) {
+    begun.push(work(letter).then(() => [letter, undefined] as const, (error) => [letter, error] as const));
+    if (begun.size === UNDER_WAY) yield await next();
+  }
+  while (begun.size > 0) yield await next();
+}
+
+/** A subscription, and how it stands now: read once for all who ask until it is read, and for each of its commits. */
+interface Held extends Kept {
+  readonly latest: () => Promise<StoredSubscription | undefined>;
+}
+
+function latestOf(kept: Kept, stored: StoredSubscription): Held["latest"] {
+  let known: StoredSubscription | undefined = stored;
+  let last: Promise<unknown> | undefined;
+  let next: ReturnType<Held["latest"]> | undefined;
+  return () =>
+    next ??= (async () => {
+      await last?.catch(() => {}); // whoever asked gets it
+      next = undefined;
+      const reading = last = storedSubscription(kept, stored.key, known);
+      return known = await reading;
+    })();
 }
 
 /** How many messages of its contract and key wait behind each. */
@@ -57,7 +102,7 @@ async function heldBehind(kept: Kept, stored: StoredSubscription): Promise<Map<s
 }
 
 function letterOf(
-  kept: Kept,
+  kept: Held,
   { key, service, name }: StoredSubscription,
   { message, error }: ParkedMessage,
   { position, time, attempts, dead }: ParkedState,
@@ -100,7 +145,7 @@ interface LetterPlace {
 
 /** Stores a request. A discard takes the place of a replay that is not carried out: both have the same id. */
 async function ask(
-  kept: Kept,
+  kept: Held,
   { key, service, name, position, id }: LetterPlace,
   kind: "replay" | "discard",
   payload: string | undefined,
@@ -108,7 +153,7 @@ async function ask(
   const is = (what: string) =>
     new CatgaError("UNAVAILABLE", `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`);
   for (let tries = 0; tries < TRIES; tries++) {
-    const stored = await storedSubscription(kept, key);
+    const stored = await kept.latest();
     const state = stored?.state.parked.get(id);
     if (stored === undefined || state === undefined) {
       if (kind === "discard") return;
@@ -141,3 +186,5 @@ function dateOf(ms: number): Date {
 }
 
 const TRIES = 5;
+/** Messages that are read at once, and letters that something is done with at once: each may have a MB. */
+const [AT_ONCE, UNDER_WAY] = [16, 64];

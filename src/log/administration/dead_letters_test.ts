@@ -4,9 +4,9 @@ import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messa
 import { decodeText } from "../../data/encoding.ts";
 import { CatgaError } from "../../error.ts";
 import { messageId } from "../format/commit.ts";
-import { parkedSubject, requestSubject, subscriptionKey } from "../format/names.ts";
+import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { readRequest } from "../format/subscription_request.ts";
-import { listDeadLetters } from "./dead_letters.ts";
+import { listDeadLetters, settled } from "./dead_letters.ts";
 import { type GivenParked, NAMESPACE, stored, subscriptionsStream } from "./stored_suite.ts";
 import { storedSubscriptions } from "./stored_subscriptions.ts";
 
@@ -14,7 +14,21 @@ const KEY = subscriptionKey("shop", "billing");
 const DEAD = 1_795_000_005_000;
 
 async function setUp() {
-  const { clock, kept, stream, put, append } = await subscriptionsStream();
+  const { clock, kept: own, stream, put, append } = await subscriptionsStream();
+  const reads: string[] = [];
+  const kept = {
+    ...own,
+    stream: {
+      ...stream,
+      subjects: stream.subjects.bind(stream),
+      last: stream.last.bind(stream),
+      append: stream.append.bind(stream),
+      read: (...args: Parameters<typeof stream.read>) => {
+        reads.push(args[0]);
+        return stream.read(...args);
+      },
+    },
+  };
   const until = <T>(promise: Promise<T>) => clock.until(promise);
   const listed = async (options: DeadLetterOptions = {}) =>
     listDeadLetters(kept, await until(storedSubscriptions(kept)), options);
@@ -24,7 +38,7 @@ async function setUp() {
     const messages = await until(stream.read(requestSubject(NAMESPACE, KEY, "*"), { from: 0 }));
     return messages.map(({ data }) => readRequest(new TextDecoder().decode(data)));
   };
-  return { clock, until, put, append, listed, list, requests };
+  return { clock, until, put, append, listed, list, requests, reads };
 }
 
 const dead = (position: number, more: Partial<GivenParked> = {}) => ({ position, dead: DEAD, ...more });
@@ -123,6 +137,19 @@ describe("a dead letter", () => {
     assertEquals(error.code, "INVALID_MESSAGE");
   });
 
+  it("many that are replayed at once, or one after another, read their subscription once for each of its commits", async () => {
+    const { until, put, list, requests, reads } = await setUp();
+    const all = Array.from({ length: 300 }, (_, i) => dead(i + 1));
+    await put("billing", all);
+    const letters = await list();
+    reads.length = 0;
+    for (const letter of letters.slice(0, 100)) await until(letter.replay());
+    await put("billing", all);
+    await until(Promise.all(letters.slice(100).map((letter) => letter.replay())));
+    assertEquals(reads.filter((subject) => subject === commitSubject(NAMESPACE, KEY)).length, 2);
+    assertEquals((await requests()).length, 300);
+  });
+
   it("that died again is replayed by another request; so is one whose request had no effect", async () => {
     const { until, put, list, requests } = await setUp();
     await put("billing", [dead(1)]);
@@ -154,5 +181,30 @@ describe("a dead letter", () => {
     await until(letter.discard());
     await assertRejects(() => until(letter.replay()), CatgaError, "is no dead letter any more");
     assertEquals(await requests(), []);
+  });
+});
+
+describe("settled", () => {
+  const letters = async function* (count: number) {
+    for (let position = 0; position < count; position++) yield await Promise.resolve({ position } as DeadLetter);
+  };
+
+  it("does it with many at once, and yields them in their order, with their errors", async () => {
+    let [underWay, most] = [0, 0];
+    const work = async ({ position }: DeadLetter) => {
+      most = Math.max(most, ++underWay);
+      for (let turn = 0; turn < 300 - position % 7; turn++) await Promise.resolve();
+      underWay--;
+      if (position === 7) throw new CatgaError("UNAVAILABLE", "gone");
+    };
+    const found = await Array.fromAsync(settled(letters(1_000), work));
+    assertEquals(found.map(([{ position }]) => position), Array.from({ length: 1_000 }, (_, i) => i));
+    assertEquals(found.flatMap(([{ position }, error]) => error ? [position, error.code] : []), [7, "UNAVAILABLE"]);
+    assertEquals(most > 32 && most <= 64, true, `${most}`);
+  });
+
+  it("throws what is no CatgaError", async () => {
+    const work = () => Promise.reject(new TypeError("wrong"));
+    await assertRejects(() => Array.fromAsync(settled(letters(3), work)), TypeError, "wrong");
   });
 });

@@ -141,7 +141,7 @@ async function read(
   for (const each of await storedMessages({ stream, clock, subject, sequences, signal, fault })) {
     const group = readGroup(namespace, each);
     if (isReadable(group)) { for (const message of group) take(message); }
-    else take(garbageMessage(namespace, each), group.reason);
+    else take(garbageMessage(namespace, each, Object.keys(head.began)), group.reason);
   }
   return { messages, unreadable, end };
 }

@@ -7,7 +7,7 @@ import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMess
 import { withoutEvents } from "../format/entity_group.ts";
 import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
-import { categoryOf, categoryPatterns, entitiesName, readEntitySubject } from "../format/names.ts";
+import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
 
 /** Options of a {@link Reading}. */
@@ -261,15 +261,23 @@ export class Reading {
         ? group
         : group.filter(({ category }) => this.#categories.has(category));
       if (own.length > 0) onMessages(own, message.data.length / group.length);
-    } else onGarbage(garbageMessage(namespace, message), group.reason);
+    } else onGarbage(garbageMessage(namespace, message, this.#categories), group.reason);
   }
 }
 
-/** Stand-in for a message of the stream that cannot be read. */
-export function garbageMessage(namespace: string, { sequence, subject, time, data }: StoredMessage): LoggedMessage {
+/**
+ * Stand-in for a message of the stream that cannot be read: of the first of these categories whose messages have such
+ * subjects, as that of an entity, too, may be anything.
+ */
+export function garbageMessage(
+  namespace: string,
+  { sequence, subject, time, data }: StoredMessage,
+  categories: Iterable<string>,
+): LoggedMessage {
+  const isOf = (name: string) => subject.startsWith(entityPattern(namespace, name.split(".", 1)[0]).slice(0, -1));
   return {
     position: positionOf(sequence, 0),
-    category: categoryOf(namespace, subject) ?? readEntitySubject(namespace, subject)?.type ?? subject,
+    category: categoryOf(namespace, subject) ?? [...categories].find(isOf) ?? subject,
     id: `garbage.${sequence}`,
     key: undefined,
     payload: unusable(

@@ -219,6 +219,7 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
+          creating.catch((error) => request.failure = error); // it may come later than this waits for
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) return this.#hold(key, record, revision, sent);
         }
@@ -237,7 +238,7 @@ export class LockManager implements Locks {
         return held;
       } catch (error) {
         if (!isAmbiguous(error)) throw error;
-        request.failure = error;
+        request.failure ??= error;
         await delay(clock, 100 + 100 * random(), request.signal).catch(() => {});
       }
     }
@@ -340,7 +341,7 @@ export class LockRequest implements Disposable {
   readonly mayWait: boolean;
   /** The holder of the key that was tried last, if the store has returned it. */
   holder: LockRecord | undefined;
-  /** Last error of the store. */
+  /** Error of the store: what it said last of a write, else the first without an answer. */
   failure: unknown;
   readonly #host: LockRequestHost;
   readonly #started: number;

@@ -191,6 +191,21 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals(found, "node-gone b-1");
   });
 
+  it("a node that died before the doctor was called, once, as the others noticed it, and none that left", async () => {
+    const others = [await start("died"), await start("died", { id: "c-1", service: "c" })];
+    const nats = await connect({ servers: server.url, user: "all", pass: "p" });
+    const dying = await start("died", { id: "b-1", service: "b", nats });
+    const leaving = await start("died", { id: "d-1", service: "d" });
+    await eventually("all to see all", () => others.every((app) => app.nodes().length === 4));
+    await Promise.all([leaving.drain(), nats.close()]); // its record stays: another node has to remove it
+    await eventually("its leave", () => others.every((app) => app.nodes().length === 2));
+    assertEquals(dying.health().live, false);
+    assertEquals(kinds(await doctor("died")), ["node-gone b-1"]);
+    await start("died", { id: "b-2", service: "b" });
+    await eventually("the new one", () => others.every((app) => app.nodes().length === 3));
+    assertEquals(kinds(await doctor("died")), []);
+  });
+
   it("a contract that two nodes handle as different kinds", async () => {
     await start("mixed", { handlers: Price.handle(() => 1) });
     await start("mixed", { id: "b-1", service: "b", handlers: command<void>("shop.Price").handle(() => {}) });

@@ -78,10 +78,12 @@ export class NodeWatch {
       }));
   }
 
-  /** Alarms that only a node itself can see. */
+  /** Alarms that only nodes can see; that of a node that has gone unless it was seen here, which is newer. */
   get alarms(): readonly Alarm[] {
-    return [...this.#nodes.values()].filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
-      .filter(({ kind }) => OF_NODES.has(kind));
+    const all = [...this.#nodes.values()];
+    const known = new Set(all.filter(({ state }) => state !== "gone").map(({ info }) => nodeLabel(info)));
+    return all.filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
+      .filter(({ kind, about }) => OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)));
   }
 
   /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
@@ -282,6 +284,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "breaker-open",
   "subscription-stopped",
   "message-expiring",
+  "node-gone",
   "run-stuck",
   "store-full",
 ]);

@@ -7,6 +7,7 @@ import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { fillStore, SMALL_STORE } from "../../test/support/small_store.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 interface Finding {
@@ -238,6 +239,29 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     }
     const found = await doctor("small", "small");
     assertEquals(kinds(found).filter((each) => each.startsWith("store-full")), ["store-full NATS"]);
+  });
+
+  it("a full store, whose nodes could write no record: they are asked, and nothing of theirs is abandoned", async () => {
+    await using small = await startNatsServer({ config: SMALL_STORE });
+    const client = await connect({ servers: small.url });
+    const handlers = [Placed.on(() => {}, { name: "mails" }), Charge.handle(() => {})];
+    const options = { nats: small.url, namespace: "small", service: "a", heartbeat: 3_000, logger: QUIET, handlers };
+    await using app = await catga({ ...options, id: "a-1" });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    unwrap(await app.enqueue(Charge, { n: 1 }));
+    await eventually("leaders", async () => (await app.subscriptions()).filter(({ leader }) => leader).length === 2);
+    await fillStore(client);
+    await client.close();
+    const args = ["--nats", small.url, "--namespace", "small"];
+    await eventually("the end of its record", async () => (await cliHere(["nodes", "--json", ...args])).out === "");
+    const { out } = await cliHere(["doctor", "--json", ...args]);
+    const { findings, looked }: { findings: Finding[]; looked: string[] } = JSON.parse(out);
+    assertEquals(kinds(findings), ["store-full NATS", "unlisted a-1"]);
+    assertEquals(looked.includes("1 node"), true, looked.join());
+    assertMatch((await cliHere(["subscriptions", ...args])).out, /^a +mails .* a-1 +orders\.Placed$/m);
+    const { err } = await cliHere(["subscriptions", "remove", "a/mails", ...args]);
+    assertMatch(err, /a\/mails is handled by a-1: only one that no live node handles can be removed/);
+    await app.drain({ timeout: 500 }); // it cannot hand over
   });
 
   it("a schedule that fires for nobody", async () => {

@@ -74,6 +74,8 @@ export class Pinger implements Disposable {
   }
 
   async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Echo | Told> {
+    // some come from what is stored, which anybody may have written, and become a part of a subject
+    if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
     const place = `${endpoint} ${n}`;

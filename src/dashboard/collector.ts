@@ -109,6 +109,7 @@ class Looking {
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
+    const asker = source.asker();
     const administration = this.#administration = new Administration({
       namespace,
       clock,
@@ -116,6 +117,7 @@ class Looking {
       entities: () => this.#stream("entities"),
       kept: () => this.#stream("subscriptions"),
       nodes: () => this.#nodes.present,
+      ask: (endpoint) => this.#nodes.meet(endpoint, asker, PATIENCE),
     });
     this.#parked = new ParkedViews(administration);
     const locks = this.#locks;
@@ -125,7 +127,6 @@ class Looking {
       (change) => locks.take(change),
       () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
     );
-    const asker = source.asker();
     const events = only === undefined ? this.#tail.listen(source.transport) : undefined;
     const unlisten = source.transport.onStatus(() => this.#connection());
     this.#connection();

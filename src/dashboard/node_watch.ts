@@ -4,7 +4,7 @@
  */
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import type { NodeStats } from "../contract/node_stats.ts";
+import { nodeOfStats, type NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { type Alarm, nodeLabel, type Observed } from "../contract/alarms.ts";
@@ -119,23 +119,15 @@ export class NodeWatch {
     }
     const info = readRecord(change.key, change.value);
     if (typeof info === "string") return;
-    const load = [info.load.inFlight, info.load.queued] as const;
     if (known?.info.endpoint === info.endpoint) {
       known.info = info;
-      known.load = load;
+      known.load = loadOf(info);
       known.recorded = true;
       return;
     }
-    const now = this.#clock.now();
-    this.#onChange("joined", info);
     const changes = this.#changes(info);
+    this.#add(info);
     if (changes !== "") this.#onChange("deployed", info, changes);
-    this.#nodes.set(change.key, {
-      ...{ info, load, state: "live", since: now, joined: now, recorded: true },
-      // it lived when it wrote its record
-      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
-      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
-    });
   }
 
   /**
@@ -156,6 +148,17 @@ export class NodeWatch {
     );
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
+  }
+
+  /** Asks a process that has no record, as in a full store. One that answers is a node, and returned. */
+  async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
+    const told = await asker.stats(endpoint, limit);
+    const { id } = told.type === "stats" ? told.stats : { id: "" };
+    const known = this.#nodes.get(id);
+    if (told.type !== "stats" || (known !== undefined && isThere(known))) return undefined;
+    const info = nodeOfStats(told.stats);
+    this.#add(info);
+    return info;
   }
 
   /** Troubled ones first, then by service and id. */
@@ -242,6 +245,17 @@ export class NodeWatch {
     node.load = [stats.inFlight, stats.queued];
   }
 
+  #add(info: NodeInfo): void {
+    this.#onChange("joined", info);
+    const now = this.#clock.now();
+    this.#nodes.set(info.id, {
+      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true },
+      // it lived when it wrote its record
+      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
+      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
+    });
+  }
+
   /**
    * The version and metadata of a node that has begun since this watch did, where no other of its service has them: it
    * was deployed anew. Empty: it is the first of its service, or as another one.
@@ -302,6 +316,10 @@ interface Handlers {
   readonly last: string[];
   /** When the last of those that are away went. */
   since: number;
+}
+
+function loadOf({ load: { inFlight, queued } }: NodeInfo): readonly [number, number] {
+  return [inFlight, queued];
 }
 
 function isThere({ state }: Pick<Watched, "state">): boolean {

@@ -117,7 +117,7 @@ class Looking {
       entities: () => this.#stream("entities"),
       kept: () => this.#stream("subscriptions"),
       nodes: () => this.#nodes.present,
-      ask: (endpoint) => this.#nodes.meet(endpoint, asker, PATIENCE),
+      ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
     this.#parked = new ParkedViews(administration);
     const locks = this.#locks;
@@ -136,7 +136,7 @@ class Looking {
       events?.close();
     });
     this.#repeat("pings", SECOND, async () => {
-      await this.#nodes.ask(asker, PATIENCE);
+      await this.#nodes.ask(asker, this.#patience);
       this.#sendNodes();
       this.#sendCounts();
       this.#sendAlarms();
@@ -163,6 +163,11 @@ class Looking {
 
   stop(): void {
     this.#end.abort();
+  }
+
+  /** How long a node has to answer, in ms: its way to NATS may be as long as this tool's. */
+  get #patience(): number {
+    return PATIENCE + 2 * (this.#past.alarms.server?.rtt ?? 0);
   }
 
   /** Says so while there is no connection to NATS. */
@@ -336,7 +341,7 @@ class Looking {
 }
 
 const SECOND = 1_000; // ms
-/** How long a node has to answer a ping, in ms. */
+/** How long a node has to answer, in ms, on ways without a delay. */
 const PATIENCE = 900;
 /** Schedules that are put in order. */
 const MOST_SCHEDULES = 10_000;

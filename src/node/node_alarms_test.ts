@@ -73,6 +73,7 @@ describe("NodeAlarms", () => {
     const late = { ...node("late", ["Charge"]), startedAt: -1 }; // its clock is behind
     const other = { ...node("other", []), service: "shop", startedAt: 1 };
     change("suspect", "a", [a, b]);
+    await clock.advance(1_000);
     assertEquals(see({ nodes: [own, a, b] }), []);
     change("leave", "a", [b]);
     assertEquals(see({ nodes: [own, b] }), ["no-node Charge", "node-gone bank/a"]);
@@ -85,21 +86,26 @@ describe("NodeAlarms", () => {
     change("join", "late", [b, late]);
     assertEquals(see({ nodes: [own, b, late] }), []);
     change("suspect", "b", [b]);
+    await clock.advance(1_000);
     change("leave", "b", []);
     assertEquals(see(), ["node-gone bank/b"]);
     await clock.advance(16 * MINUTE);
     assertEquals(see(), []);
   });
 
-  it("a node that left while it answered, or has a replacement already, is not gone", () => {
-    const { own, see, change } = setUp();
+  it("a node that left while it answered, if late, or has a replacement already, is not gone", async () => {
+    const { clock, own, see, change } = setUp();
     const [a, b, newer] = [node("a", []), node("b", []), { ...node("newer", []), startedAt: 1 }];
     change("suspect", "a", [a, b]);
+    await clock.advance(1_000);
     change("alive", "a", [a, b]);
+    change("suspect", "a", [a, b]);
+    await clock.advance(600); // its next answer would come now, on a slow link
     change("leave", "a", [b]);
     assertEquals(see({ nodes: [own, b] }), []);
     change("join", "newer", [b, newer]);
     change("suspect", "b", [b, newer]);
+    await clock.advance(1_000);
     change("leave", "b", [newer]);
     assertEquals(see({ nodes: [own, newer] }), []);
   });

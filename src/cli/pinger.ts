@@ -57,6 +57,11 @@ export class Pinger implements Disposable {
     ];
   }
 
+  /** What the silence of a process is, for people. */
+  get silence(): string {
+    return this.#transport.status.state === "connected" ? "no answer" : "no connection";
+  }
+
   /** Pings an endpoint, and waits for `limit` ms at most. */
   async ping(endpoint: string, limit: number): Promise<Echo> {
     const { clock } = this.#transport;

@@ -136,7 +136,8 @@ class Looking {
       events?.close();
     });
     this.#repeat("pings", SECOND, async () => {
-      await this.#nodes.ask(asker, this.#patience);
+      if (source.transport.status.state === "connected") await this.#nodes.ask(asker, this.#patience);
+      else this.#nodes.lost();
       this.#sendNodes();
       this.#sendCounts();
       this.#sendAlarms();
@@ -174,6 +175,7 @@ class Looking {
   #connection(): void {
     const { state } = this.#source.transport.status;
     const connected = state === "connected";
+    if (!connected) this.#nodes.lost();
     if (connected) this.#problems.delete("NATS");
     else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
     this.#past.alarms.connected(this.#source.transport.clock.now(), connected);

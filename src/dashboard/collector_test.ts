@@ -176,6 +176,23 @@ describe("Collector", () => {
     collector.stop();
   });
 
+  it("calls no node silent for the time without a connection to NATS", async () => {
+    const { clock, collector, connection, open, take } = setUp();
+    await clock.until((await open("nodes")).put("a", record("a")));
+    collector.start();
+    await clock.advance(500); // its first question is not answered
+    const kinds = () => take("alarms").at(-1)?.map(({ kind }) => kind);
+    connection.cut();
+    await clock.advance(30_000);
+    assertEquals(kinds(), ["disconnected"]);
+    connection.restore();
+    await clock.advance(900);
+    assertEquals(kinds(), []);
+    await clock.advance(5_000);
+    assertEquals(kinds(), ["node-silent"]);
+    collector.stop();
+  });
+
   it("gives nodes longer to answer on a slow link to NATS", async () => {
     const { clock, collector, limits, open } = setUp({ rtt: 300 });
     await clock.until((await open("nodes")).put("a", record("a")));

@@ -43,6 +43,8 @@ export class NodeWatch {
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
+  /** When there was no connection last, by the monotonic clock. */
+  #lost = -Infinity;
 
   /** `onStats` gets what nodes have counted, `onChange` what becomes of them, and more about it for people. */
   constructor(
@@ -128,6 +130,12 @@ export class NodeWatch {
     const changes = this.#changes(info);
     this.#add(info);
     if (changes !== "") this.#onChange("deployed", info, changes);
+  }
+
+  /** There is no connection now: for some time, in which nodes connect again, too, nothing shows that one is away. */
+  lost(): void {
+    this.#lost = this.#clock.monotonic();
+    for (const node of this.#nodes.values()) node.silences = 0;
   }
 
   /**
@@ -223,7 +231,8 @@ export class NodeWatch {
     } else if (echo?.type === "pong") {
       [node.ping, node.load] = [echo.ms, echo.load];
       node.pings = only ? node.pings - 1 : PINGS;
-    } else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
+    } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
+    else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
     else {
       // one that is gone does not become so again later, when another has taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
@@ -280,6 +289,8 @@ export class NodeWatch {
 
 /** Pings at once: a cluster of more nodes is asked in turns. */
 const AT_ONCE = 256;
+/** Time after a lost connection in which no answer shows nothing, in ms: nodes connect again, too. */
+const GRACE = 3_000;
 /** Questions without an answer until a node is suspect. */
 const SILENCES = 2;
 /** Earlier values that are named. */

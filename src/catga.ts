@@ -73,7 +73,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const observer = hooks.observe;
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
-  const seen = alarms = new NodeAlarms(clock);
+  const seen = alarms = new NodeAlarms(clock, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.

@@ -13,6 +13,7 @@ import { openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
 import { noAnswer, noJetStream } from "../nats/kept_stream.ts";
 import { printable } from "../data/printable.ts";
+import { nodeOfStats } from "../contract/node_stats.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
 import { isCatgaError } from "../error.ts";
 import { isForbidden, mayNot, type Violation } from "../ports/transport.ts";
@@ -20,7 +21,7 @@ import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_r
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
-import { Pinger } from "./pinger.ts";
+import { Pinger, readNodeStats } from "./pinger.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
@@ -282,6 +283,13 @@ export class ClusterView implements AsyncDisposable {
       entities: () => this.stream("entities"),
       kept: () => this.stream("subscriptions"),
       nodes: () => this.nodes(),
+      ask: async (endpoint) => {
+        const pinger = this.pinger();
+        const told = await pinger.stats(endpoint, LOOK);
+        pinger[Symbol.dispose]();
+        const stats = told.type === "stats" ? readNodeStats(endpoint, told.stats) : undefined;
+        return typeof stats === "object" ? nodeOfStats(stats) : undefined;
+      },
     });
   }
 

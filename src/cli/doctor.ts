@@ -74,12 +74,18 @@ interface Finding {
   readonly cause?: string | undefined;
 }
 
+/** The nodes, and the endpoints of those with a record. */
+interface Nodes {
+  readonly nodes: readonly NodeInfo[];
+  readonly listed: ReadonlySet<string>;
+}
+
 /** Adds what is wrong, and what is well. */
 async function examine(view: ClusterView, findings: Finding[], looked: string[]): Promise<void> {
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
   const watch = new AlarmWatch(sourceOf(view));
   try {
-    const nodes = await settings(view, findings);
+    const found = await settings(view, findings);
     await watch.looked;
     findings.push(...watch.now);
     for (const { part, message } of watch.problems) {
@@ -87,8 +93,9 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
     if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
-    if (nodes === undefined) return; // that they cannot be read is said
-    ofNodes(nodes, findings);
+    if (found === undefined) return; // that they cannot be read is said
+    const { nodes } = found;
+    ofNodes(found, findings);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
     await ofSchedules(view, nodes, findings, looked);
   } finally {
@@ -97,7 +104,7 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
 }
 
 /** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */
-async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInfo[] | undefined> {
+async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
       await open();
@@ -116,7 +123,11 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<NodeInf
     if (SEEN.has(kind)) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   }
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
-  return await view.nodes().catch(() => undefined);
+  const listed = await view.nodes().catch(() => undefined);
+  if (listed === undefined) return undefined;
+  const administration = view.administration();
+  const nodes = await administration.stored().then((stored) => administration.nodes(stored)).catch(() => listed);
+  return { nodes, listed: new Set(listed.map(({ endpoint }) => endpoint)) };
 }
 
 function ofServer(
@@ -152,7 +163,15 @@ function ofServer(
   }
 }
 
-function ofNodes(nodes: readonly NodeInfo[], findings: Finding[]): void {
+function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
+  const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
+  if (unlisted !== "") {
+    findings.push({
+      ...{ kind: "unlisted", about: unlisted, severity: "error", docs: "docs/alarms.md#store-full" },
+      message: `No record in the store: ${unlisted}. Nodes that start now do not find what has none.`,
+      advice: "Give the store room; if it has room, look at the leaders of its streams.",
+    });
+  }
   if (nodes.length === 0) {
     findings.push({
       ...{ kind: "no-nodes", about: "nodes", severity: "error", docs: "docs/deploying.md" },

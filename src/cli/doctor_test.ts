@@ -7,6 +7,7 @@ import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { fillStore, SMALL_STORE } from "../../test/support/small_store.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 interface Finding {
@@ -191,6 +192,21 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals(found, "node-gone b-1");
   });
 
+  it("a node that died before the doctor was called, once, as the others noticed it, and none that left", async () => {
+    const others = [await start("died"), await start("died", { id: "c-1", service: "c" })];
+    const nats = await connect({ servers: server.url, user: "all", pass: "p" });
+    const dying = await start("died", { id: "b-1", service: "b", nats });
+    const leaving = await start("died", { id: "d-1", service: "d" });
+    await eventually("all to see all", () => others.every((app) => app.nodes().length === 4));
+    await Promise.all([leaving.drain(), nats.close()]); // its record stays: another node has to remove it
+    await eventually("its leave", () => others.every((app) => app.nodes().length === 2));
+    assertEquals(dying.health().live, false);
+    assertEquals(kinds(await doctor("died")), ["node-gone b-1"]);
+    await start("died", { id: "b-2", service: "b" });
+    await eventually("the new one", () => others.every((app) => app.nodes().length === 3));
+    assertEquals(kinds(await doctor("died")), []);
+  });
+
   it("a contract that two nodes handle as different kinds", async () => {
     await start("mixed", { handlers: Price.handle(() => 1) });
     await start("mixed", { id: "b-1", service: "b", handlers: command<void>("shop.Price").handle(() => {}) });
@@ -223,6 +239,29 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     }
     const found = await doctor("small", "small");
     assertEquals(kinds(found).filter((each) => each.startsWith("store-full")), ["store-full NATS"]);
+  });
+
+  it("a full store, whose nodes could write no record: they are asked, and nothing of theirs is abandoned", async () => {
+    await using small = await startNatsServer({ config: SMALL_STORE });
+    const client = await connect({ servers: small.url });
+    const handlers = [Placed.on(() => {}, { name: "mails" }), Charge.handle(() => {})];
+    const options = { nats: small.url, namespace: "small", service: "a", heartbeat: 3_000, logger: QUIET, handlers };
+    await using app = await catga({ ...options, id: "a-1" });
+    unwrap(await app.publish(Placed, { n: 1 }));
+    unwrap(await app.enqueue(Charge, { n: 1 }));
+    await eventually("leaders", async () => (await app.subscriptions()).filter(({ leader }) => leader).length === 2);
+    await fillStore(client);
+    await client.close();
+    const args = ["--nats", small.url, "--namespace", "small"];
+    await eventually("the end of its record", async () => (await cliHere(["nodes", "--json", ...args])).out === "");
+    const { out } = await cliHere(["doctor", "--json", ...args]);
+    const { findings, looked }: { findings: Finding[]; looked: string[] } = JSON.parse(out);
+    assertEquals(kinds(findings), ["store-full NATS", "unlisted a-1"]);
+    assertEquals(looked.includes("1 node"), true, looked.join());
+    assertMatch((await cliHere(["subscriptions", ...args])).out, /^a +mails .* a-1 +orders\.Placed$/m);
+    const { err } = await cliHere(["subscriptions", "remove", "a/mails", ...args]);
+    assertMatch(err, /a\/mails is handled by a-1: only one that no live node handles can be removed/);
+    await app.drain({ timeout: 500 }); // it cannot hand over
   });
 
   it("a schedule that fires for nobody", async () => {

@@ -57,6 +57,11 @@ export class Pinger implements Disposable {
     ];
   }
 
+  /** What the silence of a process is, for people. */
+  get silence(): string {
+    return this.#transport.status.state === "connected" ? "no answer" : "no connection";
+  }
+
   /** Pings an endpoint, and waits for `limit` ms at most. */
   async ping(endpoint: string, limit: number): Promise<Echo> {
     const { clock } = this.#transport;
@@ -74,6 +79,8 @@ export class Pinger implements Disposable {
   }
 
   async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Echo | Told> {
+    // some come from what is stored, which anybody may have written, and become a part of a subject
+    if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
     const place = `${endpoint} ${n}`;

@@ -117,7 +117,7 @@ class Answers {
         last.set(endpoint, stats);
         return { id, service, before: before.get(endpoint), now: stats };
       }
-      return { id, service, note: stats ?? (told.type === "bounce" ? "nobody there" : "no answer") };
+      return { id, service, note: stats ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
     }));
     this.#last = last;
     return samples;

@@ -9,6 +9,9 @@ import { type Catga, catga, command, fail, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { startCli } from "../../test/processes/cli_process.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
 import { openNats } from "../nats/open.ts";
 import { cli } from "./main.ts";
 
@@ -99,6 +102,26 @@ describe("top", await requireNatsServer(), () => {
     tool.interrupt();
     const { code, err } = await tool.ended;
     assertEquals([code, err], [0, ""]);
+  });
+
+  it("says that there is no connection, and calls no node silent meanwhile", async () => {
+    await using link = await startTcpProxy(Number(new URL(server.url).port));
+    const end = new AbortController();
+    const lines: string[] = [];
+    const terminal = quietTerminal({ write: (text) => void lines.push(text), signal: end.signal });
+    const ended = cli(["top", "--nats", link.url], terminal);
+    const last = () => JSON.parse(lines.at(-1) ?? "{}");
+    const notes = () => new Set(last().nodes?.map(({ note }: { note?: string }) => note));
+    await eventually("an answer", () => notes().has(undefined));
+    link.cut();
+    await eventually("no connection", () => notes().has("no connection") && notes().size === 1);
+    const seen = lines.length;
+    await eventually("some lines more", () => lines.length > seen + 3);
+    assertEquals(last().alarms.map(({ kind }: { kind: string }) => kind), ["disconnected"]);
+    link.restore();
+    await eventually("an answer again", () => notes().has(undefined));
+    end.abort();
+    assertEquals(await ended, 0);
   });
 
   it("says of a node that it does not answer, is not there, or answers something else; the exit code is 1", async () => {

@@ -185,7 +185,8 @@ function* ofNode(
 ): Iterable<Raised> {
   const base = { about: label, count: 1, since };
   if (state === "gone" && now - since < GONE) {
-    const message = `The program ${label} has ended without signing off: it crashed, was killed, or lost its machine.`;
+    const message =
+      `The program ${label} is gone without signing off: it crashed, was killed, froze, or lost its machine.`;
     yield { ...base, kind: "node-gone", severity: "error", message };
   }
   if (state === "suspect") {

@@ -1,6 +1,8 @@
 /** Counts of a node since its start, as it answers to the tools: `catga top`, the dashboard. */
+import { PROTOCOL, VERSION } from "../version.ts";
 import type { Alarm } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
+import type { NodeInfo } from "./node_info.ts";
 
 /**
  * The counts of one node. All but the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow: a rate is
@@ -41,6 +43,16 @@ export interface NodeStats {
     readonly rss: number;
     /** CPU time that it has used, in ms. */
     readonly cpu: number;
+  };
+}
+
+/** The node that has counted this, for those who find no record of it. */
+export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFlight, queued }: NodeStats): NodeInfo {
+  // it counts the contracts of its handlers, and those that it sends
+  const handled = contracts.filter(({ handled, sent, published }) => handled > 0 || sent + published === 0);
+  return {
+    ...{ id, endpoint, service, handles: handled.map(({ name }) => name), metadata: {}, load: { inFlight, queued } },
+    ...{ startedAt: now - up, lastSeen: now, server: "", protocol: PROTOCOL, version: VERSION },
   };
 }
 

@@ -7,9 +7,9 @@ import { Collector } from "./collector.ts";
 
 /** Watches a cluster, until it is disposed of. */
 export class AlarmWatch implements Disposable {
-  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 8 s at the latest. */
+  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 20 s at most. */
   readonly looked: Promise<void>;
-  /** What cannot be read. */
+  /** Parts that cannot be read, or were not in time. */
   problems: readonly Problem[] = [];
   server: ServerView | undefined;
   readonly #collector: Collector;
@@ -34,7 +34,12 @@ export class AlarmWatch implements Disposable {
       },
       sendPoints: () => {},
     }, new Set(["nodes", "pings", "streams", "subscriptions", "runs"]));
-    source.transport.clock.after(PATIENCE, resolve, { background: true });
+    source.transport.clock.after(PATIENCE, () => {
+      const late = new Set([...wanted].map((topic) => PARTS[topic] ?? topic));
+      const message = `no answer within ${PATIENCE / 1_000} s`;
+      this.problems = [...this.problems, ...[...late].map((part) => ({ part, message }))];
+      resolve();
+    }, { background: true });
     this.#collector.start();
   }
 
@@ -57,4 +62,4 @@ const PARTS: Readonly<Partial<Record<Topic, string>>> = {
 };
 /** How often all nodes are asked. */
 const ROUNDS = 3;
-const PATIENCE = 8_000; // ms
+const PATIENCE = 20_000; // ms

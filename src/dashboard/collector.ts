@@ -109,6 +109,7 @@ class Looking {
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
+    const asker = source.asker();
     const administration = this.#administration = new Administration({
       namespace,
       clock,
@@ -116,6 +117,7 @@ class Looking {
       entities: () => this.#stream("entities"),
       kept: () => this.#stream("subscriptions"),
       nodes: () => this.#nodes.present,
+      ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
     this.#parked = new ParkedViews(administration);
     const locks = this.#locks;
@@ -125,7 +127,6 @@ class Looking {
       (change) => locks.take(change),
       () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
     );
-    const asker = source.asker();
     const events = only === undefined ? this.#tail.listen(source.transport) : undefined;
     const unlisten = source.transport.onStatus(() => this.#connection());
     this.#connection();
@@ -135,7 +136,8 @@ class Looking {
       events?.close();
     });
     this.#repeat("pings", SECOND, async () => {
-      await this.#nodes.ask(asker, PATIENCE);
+      if (source.transport.status.state === "connected") await this.#nodes.ask(asker, this.#patience);
+      else this.#nodes.lost();
       this.#sendNodes();
       this.#sendCounts();
       this.#sendAlarms();
@@ -164,10 +166,16 @@ class Looking {
     this.#end.abort();
   }
 
+  /** How long a node has to answer, in ms: its way to NATS may be as long as this tool's. */
+  get #patience(): number {
+    return PATIENCE + 2 * (this.#past.alarms.server?.rtt ?? 0);
+  }
+
   /** Says so while there is no connection to NATS. */
   #connection(): void {
     const { state } = this.#source.transport.status;
     const connected = state === "connected";
+    if (!connected) this.#nodes.lost();
     if (connected) this.#problems.delete("NATS");
     else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
     this.#past.alarms.connected(this.#source.transport.clock.now(), connected);
@@ -335,7 +343,7 @@ class Looking {
 }
 
 const SECOND = 1_000; // ms
-/** How long a node has to answer a ping, in ms. */
+/** How long a node has to answer, in ms, on ways without a delay. */
 const PATIENCE = 900;
 /** Schedules that are put in order. */
 const MOST_SCHEDULES = 10_000;

@@ -9,13 +9,14 @@ import type { DashboardSource, Problem, Topic, Topics } from "./view.ts";
 type Sent = { readonly [T in Topic]: { readonly topic: T; readonly value: Topics[T] } }[Topic];
 
 /** A collector of an empty cluster, what it has sent, and how often it has asked for each part. */
-function setUp() {
+function setUp({ rtt = 1 } = {}) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock });
   const connection = network.connect();
   const [sent, asked] = [[] as Sent[], new Map<string, number>()];
   const buckets = new Map<BucketKind, Bucket>();
   const answers = new Map<string, () => Promise<void>>();
+  const limits: number[] = [];
   let askers = 0;
   const ask = (kind: string) => {
     asked.set(kind, (asked.get(kind) ?? 0) + 1);
@@ -30,7 +31,7 @@ function setUp() {
       return buckets.get(kind);
     },
     stream: (kind) => ask(kind).then(() => undefined),
-    server: () => ask("server").then(() => ({ name: "n1", version: "2.15.1", rtt: 1, streams: [] })),
+    server: () => ask("server").then(() => ({ name: "n1", version: "2.15.1", rtt, streams: [] })),
     runs: async function* () {
       await ask("runs");
       yield* [];
@@ -38,7 +39,10 @@ function setUp() {
     cancelRun: () => Promise.resolve(),
     asker: () => {
       askers++;
-      const silence = () => Promise.resolve({ type: "silence" } as const);
+      const silence = (_: string, limit: number) => {
+        limits.push(limit);
+        return Promise.resolve({ type: "silence" } as const);
+      };
       return { ping: silence, stats: silence, [Symbol.dispose]: () => void askers-- };
     },
   };
@@ -54,7 +58,7 @@ function setUp() {
     return opened;
   };
   return {
-    ...{ clock, collector, connection, asked, answers, open },
+    ...{ clock, collector, connection, source, asked, answers, limits, open },
     askers: () => askers,
     /** The values of a topic since the last call. */
     take<T extends Topic>(topic: T): Topics[T][] {
@@ -66,6 +70,12 @@ function setUp() {
     topics: () => [...new Set(sent.splice(0).map(({ topic }) => topic))].sort(),
   };
 }
+
+const record = (id: string) => {
+  const times = { startedAt: 1, lastSeen: 1, server: "", protocol: 1, version: "1" };
+  const load = { inFlight: 0, queued: 0 };
+  return JSON.stringify({ id, endpoint: `${id}.1`, service: "s", handles: [], metadata: {}, load, ...times });
+};
 
 const lock = (node: string) =>
   JSON.stringify({ nonce: "n", node, endpoint: `${node}.1`, call: "", ancestry: [], ttl: 10_000, since: 7 });
@@ -163,6 +173,32 @@ describe("Collector", () => {
     assertEquals(take("locks").map(({ total }) => total), [51]);
     await clock.advance(5_000);
     assertEquals([take("locks"), asked.get("locks")], [[], 3]);
+    collector.stop();
+  });
+
+  it("calls no node silent for the time without a connection to NATS", async () => {
+    const { clock, collector, connection, open, take } = setUp();
+    await clock.until((await open("nodes")).put("a", record("a")));
+    collector.start();
+    await clock.advance(500); // its first question is not answered
+    const kinds = () => take("alarms").at(-1)?.map(({ kind }) => kind);
+    connection.cut();
+    await clock.advance(30_000);
+    assertEquals(kinds(), ["disconnected"]);
+    connection.restore();
+    await clock.advance(900);
+    assertEquals(kinds(), []);
+    await clock.advance(5_000);
+    assertEquals(kinds(), ["node-silent"]);
+    collector.stop();
+  });
+
+  it("gives nodes longer to answer on a slow link to NATS", async () => {
+    const { clock, collector, limits, open } = setUp({ rtt: 300 });
+    await clock.until((await open("nodes")).put("a", record("a")));
+    collector.start();
+    await clock.advance(3_000);
+    assertEquals([...new Set(limits)], [1_500]);
     collector.stop();
   });
 

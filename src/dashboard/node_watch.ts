@@ -4,7 +4,7 @@
  */
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import type { NodeStats } from "../contract/node_stats.ts";
+import { nodeOfStats, type NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { type Alarm, nodeLabel, type Observed } from "../contract/alarms.ts";
@@ -43,6 +43,8 @@ export class NodeWatch {
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
+  /** When there was no connection last, by the monotonic clock. */
+  #lost = -Infinity;
 
   /** `onStats` gets what nodes have counted, `onChange` what becomes of them, and more about it for people. */
   constructor(
@@ -78,10 +80,12 @@ export class NodeWatch {
       }));
   }
 
-  /** Alarms that only a node itself can see. */
+  /** Alarms that only nodes can see; that of a node that has gone unless it was seen here, which is newer. */
   get alarms(): readonly Alarm[] {
-    return [...this.#nodes.values()].filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
-      .filter(({ kind }) => OF_NODES.has(kind));
+    const all = [...this.#nodes.values()];
+    const known = new Set(all.filter(({ state }) => state !== "gone").map(({ info }) => nodeLabel(info)));
+    return all.filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
+      .filter(({ kind, about }) => OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)));
   }
 
   /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
@@ -117,23 +121,21 @@ export class NodeWatch {
     }
     const info = readRecord(change.key, change.value);
     if (typeof info === "string") return;
-    const load = [info.load.inFlight, info.load.queued] as const;
     if (known?.info.endpoint === info.endpoint) {
       known.info = info;
-      known.load = load;
+      known.load = loadOf(info);
       known.recorded = true;
       return;
     }
-    const now = this.#clock.now();
-    this.#onChange("joined", info);
     const changes = this.#changes(info);
+    this.#add(info);
     if (changes !== "") this.#onChange("deployed", info, changes);
-    this.#nodes.set(change.key, {
-      ...{ info, load, state: "live", since: now, joined: now, recorded: true },
-      // it lived when it wrote its record
-      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
-      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
-    });
+  }
+
+  /** There is no connection now: for some time, in which nodes connect again, too, nothing shows that one is away. */
+  lost(): void {
+    this.#lost = this.#clock.monotonic();
+    for (const node of this.#nodes.values()) node.silences = 0;
   }
 
   /**
@@ -154,6 +156,17 @@ export class NodeWatch {
     );
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
+  }
+
+  /** Asks a process that has no record, as in a full store. One that answers is a node, and returned. */
+  async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
+    const told = await asker.stats(endpoint, limit);
+    const { id } = told.type === "stats" ? told.stats : { id: "" };
+    const known = this.#nodes.get(id);
+    if (told.type !== "stats" || (known !== undefined && isThere(known))) return undefined;
+    const info = nodeOfStats(told.stats);
+    this.#add(info);
+    return info;
   }
 
   /** Troubled ones first, then by service and id. */
@@ -218,7 +231,8 @@ export class NodeWatch {
     } else if (echo?.type === "pong") {
       [node.ping, node.load] = [echo.ms, echo.load];
       node.pings = only ? node.pings - 1 : PINGS;
-    } else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
+    } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
+    else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
     else {
       // one that is gone does not become so again later, when another has taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
@@ -238,6 +252,17 @@ export class NodeWatch {
       this.#onStats(stats);
     }
     node.load = [stats.inFlight, stats.queued];
+  }
+
+  #add(info: NodeInfo): void {
+    this.#onChange("joined", info);
+    const now = this.#clock.now();
+    this.#nodes.set(info.id, {
+      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true },
+      // it lived when it wrote its record
+      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
+      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
+    });
   }
 
   /**
@@ -264,6 +289,8 @@ export class NodeWatch {
 
 /** Pings at once: a cluster of more nodes is asked in turns. */
 const AT_ONCE = 256;
+/** Time after a lost connection in which no answer shows nothing, in ms: nodes connect again, too. */
+const GRACE = 3_000;
 /** Questions without an answer until a node is suspect. */
 const SILENCES = 2;
 /** Earlier values that are named. */
@@ -282,6 +309,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "breaker-open",
   "subscription-stopped",
   "message-expiring",
+  "node-gone",
   "run-stuck",
   "store-full",
 ]);
@@ -299,6 +327,10 @@ interface Handlers {
   readonly last: string[];
   /** When the last of those that are away went. */
   since: number;
+}
+
+function loadOf({ load: { inFlight, queued } }: NodeInfo): readonly [number, number] {
+  return [inFlight, queued];
 }
 
 function isThere({ state }: Pick<Watched, "state">): boolean {

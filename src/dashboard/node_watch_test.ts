@@ -71,6 +71,16 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
   });
 
+  it("a node that others say is gone is not, while it is seen here", async () => {
+    const { watch, asker } = watching(["a", "b"]);
+    const gone = (about: string) => {
+      return { kind: "node-gone", about, severity: "error", count: 1, message: "", since: 1, docs: "" } as const;
+    };
+    asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [gone("s/b"), gone("s/c")] } };
+    await watch.ask(asker, 1);
+    assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c"]);
+  });
+
   it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {
     const counted: NodeStats[] = [];
     const { watch, asker } = watching(["a"], (stats) => counted.push(stats));

@@ -194,7 +194,7 @@ export class App implements NodeHost, DrainableNode {
 
   get alarms(): Health["alarms"] {
     this.#ownRuns?.look();
-    return this.#parts.alarms.alarms({ nodes: this.nodes(), subscriptions: this.#opened?.health ?? [] });
+    return this.#parts.alarms.alarms(this.#opened?.health ?? []);
   }
 
   /** Handlers that run, and sends that wait for answers. */

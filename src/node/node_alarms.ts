@@ -16,15 +16,10 @@ import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** Observations of a node when its alarms are asked for. */
-interface Known {
-  readonly nodes: readonly NodeInfo[];
-  readonly subscriptions: readonly SubscriptionHealth[];
-}
-
 /** Takes what happens, and says what of it is an alarm. */
 export class NodeAlarms {
   readonly #clock: Clock;
+  readonly #nodes: () => readonly NodeInfo[];
   #alarms: readonly Alarm[] = [];
   #disconnected: { readonly since: number } | undefined;
   readonly #breakers = new Map<string, number>();
@@ -38,13 +33,19 @@ export class NodeAlarms {
   /** The alarm of a store that has no room, and when it refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
+  /** Nodes that are suspect, and since when. */
+  readonly #suspects = new Map<string, number>();
+  /** Nodes that left while they were suspect, by id, and when that was. */
+  readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
   /** By contract, who handled it last, and when that was. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
   /** The lag of subscriptions some time ago, and whether it has grown since. */
   readonly #lags = new Map<string, Lag>();
 
-  constructor(clock: Clock) {
+  /** `nodes` returns those that are there. */
+  constructor(clock: Clock, nodes: () => readonly NodeInfo[]) {
     this.#clock = clock;
+    this.#nodes = nodes;
   }
 
   /** Something happened. */
@@ -85,10 +86,15 @@ export class NodeAlarms {
     }
   }
 
-  /** The alarms of this moment. */
-  alarms({ nodes, subscriptions }: Known): readonly Alarm[] {
+  /** The alarms of this moment, with these subscriptions. */
+  alarms(subscriptions: readonly SubscriptionHealth[]): readonly Alarm[] {
     const now = this.#clock.now();
-    for (const info of nodes) this.#seen.set(info.id, info);
+    const nodes = this.#look();
+    for (const [id, { info, since }] of this.#gone) {
+      const { service, lastSeen } = info;
+      const replaced = nodes.some((node) => node.service === service && node.startedAt > lastSeen);
+      if (replaced || now - since > FADES) this.#gone.delete(id);
+    }
     // hardly ever: of 50 nodes with 100 contracts it takes longer than all else of an answer to the page
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
@@ -97,6 +103,7 @@ export class NodeAlarms {
     return this.#alarms = alarmsOf({
       now,
       disconnected: this.#disconnected,
+      nodes: [...this.#gone.values()].map(({ info, since }) => ({ label: nodeLabel(info), state: "gone", since })),
       contracts: [...this.#last].map(([name, { label, since }]) => {
         return { name, handlers: 0, last: [label], waiting: 0, since, wanted: false };
       }),
@@ -119,12 +126,31 @@ export class NodeAlarms {
   #node(change: string, id: string, now: number): void {
     // an update: another process has its id, or it is alive again
     if (change === "leave" || change === "update") this.#breakers.delete(id);
+    const suspect = this.#suspects.get(id) ?? now;
+    this.#suspects.delete(id);
+    if (change === "suspect") {
+      this.#suspects.set(id, now);
+      this.#look(); // it is not there any more when it leaves
+    }
+    if (change === "join" && this.#gone.size > 0) {
+      const service = this.#look().find((node) => node.id === id)?.service;
+      for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
+    }
     if (change !== "leave") return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);
-    for (const name of info?.handles ?? []) {
-      if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info!), since: now });
+    if (info === undefined) return;
+    if (now - suspect >= SILENT && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
+    for (const name of info.handles) {
+      if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
+  }
+
+  /** The nodes that are there, which are noted. */
+  #look(): readonly NodeInfo[] {
+    const nodes = this.#nodes();
+    for (const info of nodes) this.#seen.set(info.id, info);
+    return nodes;
   }
 
   #labelOf(id: string): string {
@@ -185,6 +211,8 @@ export class NodeAlarms {
 
 /** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
 const REFUSES = 15_000;
+/** Silence before a node's leave that is no goodbye, in ms: a slow answer is shorter, and a second bounce is later. */
+const SILENT = 800;
 /** Time for which an observation that came once stands, in ms. */
 const FADES = 15 * 60_000;
 const MOST = 1_000;

@@ -26,11 +26,19 @@ const led: SubscriptionHealth = {
 
 function setUp() {
   const clock = new VirtualClock();
-  const alarms = new NodeAlarms(clock);
   const own = node("own", []);
-  const see = (known: { nodes?: readonly NodeInfo[]; subscriptions?: readonly SubscriptionHealth[] } = {}) =>
-    alarms.alarms({ nodes: [own], subscriptions: [], ...known }).map(({ kind, about }) => `${kind} ${about}`);
-  return { clock, alarms, own, see };
+  let nodes: readonly NodeInfo[] = [own];
+  const alarms = new NodeAlarms(clock, () => nodes);
+  const see = (known: { nodes?: readonly NodeInfo[]; subscriptions?: readonly SubscriptionHealth[] } = {}) => {
+    nodes = known.nodes ?? [own];
+    return alarms.alarms(known.subscriptions ?? []).map(({ kind, about }) => `${kind} ${about}`);
+  };
+  /** A node changes; these others are there then. Alarms are not asked for. */
+  const change = (change: "join" | "suspect" | "alive" | "leave", node: string, others: readonly NodeInfo[]) => {
+    nodes = [own, ...others];
+    alarms.take({ type: "node", change, node });
+  };
+  return { clock, alarms, own, see, change };
 }
 
 describe("NodeAlarms", () => {
@@ -49,7 +57,7 @@ describe("NodeAlarms", () => {
     alarms.take({ type: "node", change: "leave", node: payments.id });
     assertEquals(see(), ["no-node bank.Charge"]);
     assertEquals(
-      alarms.alarms({ nodes: [own], subscriptions: [] })[0].message,
+      alarms.alarms([])[0].message,
       "Nobody handles bank.Charge: bank/Ynsf did, and is gone.",
     );
     assertEquals(see({ nodes: [own, node("other", ["bank.Charge"])] }), []);
@@ -57,6 +65,49 @@ describe("NodeAlarms", () => {
     assertEquals(see(), ["no-node bank.Charge"]);
     await clock.advance(16 * MINUTE);
     assertEquals(see(), []);
+  });
+
+  it("a node that was silent and then left is gone, until another of its service joins, for 15 minutes", async () => {
+    const { clock, alarms, own, see, change } = setUp();
+    const [a, b] = [node("a", ["Charge"]), node("b", [])];
+    const late = { ...node("late", ["Charge"]), startedAt: -1 }; // its clock is behind
+    const other = { ...node("other", []), service: "shop", startedAt: 1 };
+    change("suspect", "a", [a, b]);
+    await clock.advance(1_000);
+    assertEquals(see({ nodes: [own, a, b] }), []);
+    change("leave", "a", [b]);
+    assertEquals(see({ nodes: [own, b] }), ["no-node Charge", "node-gone bank/a"]);
+    assertEquals(
+      alarms.alarms([])[1].message,
+      "The program bank/a is gone without signing off: it crashed, was killed, froze, or lost its machine.",
+    );
+    change("join", "other", [b, other]);
+    assertEquals(see({ nodes: [own, b, other] }), ["no-node Charge", "node-gone bank/a"]);
+    change("join", "late", [b, late]);
+    assertEquals(see({ nodes: [own, b, late] }), []);
+    change("suspect", "b", [b]);
+    await clock.advance(1_000);
+    change("leave", "b", []);
+    assertEquals(see(), ["node-gone bank/b"]);
+    await clock.advance(16 * MINUTE);
+    assertEquals(see(), []);
+  });
+
+  it("a node that left while it answered, if late, or has a replacement already, is not gone", async () => {
+    const { clock, own, see, change } = setUp();
+    const [a, b, newer] = [node("a", []), node("b", []), { ...node("newer", []), startedAt: 1 }];
+    change("suspect", "a", [a, b]);
+    await clock.advance(1_000);
+    change("alive", "a", [a, b]);
+    change("suspect", "a", [a, b]);
+    await clock.advance(600); // its next answer would come now, on a slow link
+    change("leave", "a", [b]);
+    assertEquals(see({ nodes: [own, b] }), []);
+    change("join", "newer", [b, newer]);
+    change("suspect", "b", [b, newer]);
+    await clock.advance(1_000);
+    change("leave", "b", [newer]);
+    assertEquals(see({ nodes: [own, newer] }), []);
   });
 
   it("what the nodes handle is read only while a contract has lost one of them", () => {
@@ -104,7 +155,7 @@ describe("NodeAlarms", () => {
       at: 0,
     };
     const stopped: SubscriptionHealth = { ...led, state: "stopped", lastFailure };
-    const [alarm] = alarms.alarms({ nodes: [], subscriptions: [stopped] });
+    const [alarm] = alarms.alarms([stopped]);
     assertEquals(alarm.message, "shop/mails handles nothing any more: 10,000 are put aside");
     assertEquals(alarm.cause, "HANDLER_FAILED: it threw\nTypeError: no");
   });
@@ -116,7 +167,7 @@ describe("NodeAlarms", () => {
       alarms.take({ type: "dead-letter", subscription: "shop/mails", code: "HANDLER_FAILED", ...letter });
     take();
     take();
-    assertEquals(alarms.alarms({ nodes: [], subscriptions: [{ ...led, dead: 2 }] }).map(({ count }) => count), [2]);
+    assertEquals(alarms.alarms([{ ...led, dead: 2 }]).map(({ count }) => count), [2]);
     await clock.advance(61 * MINUTE);
     assertEquals(see({ subscriptions: [{ ...led, dead: 2 }] }), []);
     take();
@@ -148,7 +199,7 @@ describe("NodeAlarms", () => {
     await clock.advance(10_000);
     fault("full");
     await clock.advance(10_000);
-    const [alarm] = alarms.alarms({ nodes: [], subscriptions: [] });
+    const [alarm] = alarms.alarms([]);
     assertEquals([alarm.kind, alarm.severity, clock.now() - alarm.since], ["store-full", "error", 20_000]);
     assertEquals(alarm.cause, "the bucket takes no writes: raise max_file_store");
     await clock.advance(6_000);

@@ -112,7 +112,7 @@ describe("a bad night", { skip, timeout: 400_000 }, () => {
     payments.child.kill("SIGKILL");
     const alarm = /error\s+Nobody handles bank\.Charge: payments-\d+ did, and is gone/;
     await named(alarm, began);
-    await named(/The program payments-\d+ has ended without signing off/, began);
+    await named(/The program payments-\d+ is gone without signing off/, began);
     await browser.until("messages that wait", `Boolean(${rowOf(/bank\.Charge.* [\d,]+ messages wait/)})`);
     await why(alarm, /^What to do: Start a program that handles it\..*\nMore: docs\/alarms\.md#no-node/);
     if (PICTURES !== undefined) await keep("night");

@@ -29,7 +29,7 @@ import {
   storedSubscription,
   storedSubscriptions,
 } from "./stored_subscriptions.ts";
-import { announced, subscriptionInfos } from "./subscription_infos.ts";
+import { handles, subscriptionInfos } from "./subscription_infos.ts";
 
 /** Options of an {@link Administration}. A stream that does not exist (yet) is `undefined`. */
 export interface AdministrationOptions {
@@ -43,6 +43,11 @@ export interface AdministrationOptions {
   kept(): Promise<LogStream | undefined>;
   /** The live nodes. */
   nodes(): readonly NodeInfo[] | Promise<readonly NodeInfo[]>;
+  /**
+   * The node of a process that is none of these, and led a subscription; `undefined`: it does not answer. In a full
+   * store nodes cannot write their records.
+   */
+  ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
 
 /** The log of one namespace, as operators see it. */
@@ -86,10 +91,19 @@ export class Administration {
     const { namespace, clock } = this.#options;
     const needed = [...new Set(stored.map(({ name }) => streamOf(namespace, name)))];
     const [nodes, ...streams] = await Promise.all([
-      this.#options.nodes(),
+      this.nodes(stored),
       ...needed.map((name) => this.#stream(name)),
     ]);
     return await subscriptionInfos({ namespace, clock, streams, nodes, stored });
+  }
+
+  /** The live nodes; among them those without a record that lead one of these subscriptions. */
+  async nodes(stored: readonly StoredSubscription[]): Promise<readonly NodeInfo[]> {
+    const nodes = await this.#options.nodes();
+    const leaders = new Set(stored.map(({ state }) => state.head.leader));
+    for (const { endpoint } of nodes) leaders.delete(endpoint);
+    const asked = await Promise.all([...leaders].map((endpoint) => this.#options.ask?.(endpoint)));
+    return [...nodes, ...asked.filter((node) => node !== undefined)];
   }
 
   /** The dead letters, by service, subscription and position; `only` those of these identities. */
@@ -116,8 +130,9 @@ export class Administration {
    * number of these. Rejects with a `TypeError` for one that does not exist, and for one that a node handles.
    */
   async remove(service: string, name: string): Promise<number> {
-    const { kept, key, name: own, sequence, state } = await this.#find(service, name);
-    const handlers = (await this.#options.nodes()).filter((node) => announced(node, service, own).length > 0);
+    const stored = await this.#find(service, name);
+    const { kept, key, sequence, state } = stored;
+    const handlers = (await this.nodes([stored])).filter((node) => handles(node, stored));
     if (handlers.length > 0) {
       throw new TypeError(
         `the subscription ${label(service, name)} is handled by ${

@@ -81,7 +81,7 @@ export async function storedSubscription(
     const newest = commitOf(last);
     let from = Math.min(newest?.base ?? 0, last.sequence);
     for (;;) {
-      const messages = await Array.fromAsync(all(stream, subject, from));
+      const messages = await Array.fromAsync(all(stream, subject, from, last.sequence));
       // the server that was asked lags behind
       if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;
       const commits = messages.flatMap((message) => commitOf(message) ?? []);
@@ -173,13 +173,14 @@ export async function requestedLetters(
   return requested;
 }
 
-/** The messages of a subject from a sequence on. */
-async function* all(stream: LogStream, subject: string, from = 0): AsyncGenerator<StoredMessage> {
+/** The messages of a subject from a sequence on, up to another at least: more may come faster than they are read. */
+async function* all(stream: LogStream, subject: string, from = 0, to = Infinity): AsyncGenerator<StoredMessage> {
   for (let next = from;;) {
     const some = await stream.read(subject, { from: next, most: PAGE });
     if (some.length === 0) return;
     yield* some;
     next = some[some.length - 1].sequence + 1;
+    if (next > to) return;
   }
 }
 

@@ -1,10 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
+import type { LogStream } from "../../ports/event_log.ts";
 import { messageId } from "../format/commit.ts";
 import { commitSubject, parkedSubject, requestSubject, subscriptionKey } from "../format/names.ts";
 import { writeRequest } from "../format/subscription_request.ts";
-import { NAMESPACE, parkedState, stored, subscriptionsStream } from "./stored_suite.ts";
+import { appendTo, NAMESPACE, parkedState, putter, stored, subscriptionsStream } from "./stored_suite.ts";
 import {
   inOrder,
   parkedLines,
@@ -96,6 +97,23 @@ describe("storedSubscription", () => {
     reads = 0;
     const error = await assertRejects(() => clock.until(storedSubscription(lagging(Infinity), KEY)), CatgaError);
     assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
+  });
+
+  it("is read to its end on a slow link, although commits come faster than they are read", async () => {
+    const { clock, kept, stream } = await subscriptionsStream();
+    const put = putter((subject, text) => appendTo(stream, subject, text));
+    await clock.until(put("billing"));
+    let reads = 0;
+    const slow: Pick<LogStream, "read" | "last"> = {
+      last: (...args) => stream.last(...args),
+      read: async (subject, options) => {
+        if (++reads > 9) throw new Error("it reads on and on");
+        await put("billing", [], { token: 1 + reads });
+        return await stream.read(subject, { ...options, most: 1 });
+      },
+    };
+    const found = await clock.until(storedSubscription({ ...kept, stream: slow as LogStream }, KEY));
+    assertEquals([found?.state.head.token, reads], [1, 1]);
   });
 
   it("is none without a commit, or with a key that is none", async () => {

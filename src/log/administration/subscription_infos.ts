@@ -38,6 +38,11 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
   return Object.freeze(infos);
 }
 
+/** Returns true if a node has a subscription: it says so, or led it last. */
+export function handles(node: NodeInfo, { service, name, state }: StoredSubscription): boolean {
+  return announced(node, service, name).length > 0 || node.endpoint === state.head.leader;
+}
+
 /** The contracts of a subscription that a node says it handles. */
 export function announced(node: NodeInfo, service: string, name: string): string[] {
   return (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text))
@@ -45,10 +50,11 @@ export function announced(node: NodeInfo, service: string, name: string): string
 }
 
 async function infoOf(
-  { service, name, state: { head, parked } }: StoredSubscription,
+  stored: StoredSubscription,
   { clock, nodes }: InfoSources,
   log: LogView | undefined,
 ): Promise<SubscriptionInfo> {
+  const { service, name, state: { head, parked } } = stored;
   const { began, leader, place, open } = head;
   const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
@@ -80,7 +86,7 @@ async function infoOf(
     retrying: waiting.length,
     dead: parked.size - waiting.length,
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
-    abandoned: handled.length === 0,
+    abandoned: !nodes.some((node) => handles(node, stored)),
   });
 }
 

@@ -633,7 +633,7 @@ function checkStartOptions(at: string, options: StartOptions, { id: made }: Work
 
 function checkRun(at: string, id: string): void {
   if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
-  throw new TypeError(`${at} must be a string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
+  throw new TypeError(`${at} must be a well-formed string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
 }
 
 function resultOf({ ok, value, error }: Outcome): Result<unknown> {

@@ -64,6 +64,7 @@ export function retry(options: RetryOptions = {}): Behavior {
       } catch { // the message was aborted: no sender waits for another attempt
         return result;
       }
+      if (ctx.signal.aborted) return result; // while its locks were released
     }
   };
 }

@@ -1,7 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Behavior, command, fail, type SendOptions } from "../../mod.ts";
+import { type Behavior, catga, command, fail, type SendOptions } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 import { retry, type RetryOptions, timeout } from "./retry.ts";
 import type { FailOptions } from "../contract/result.ts";
 
@@ -92,6 +94,41 @@ describe("retry", () => {
     assertEquals(tokens.toSorted((a, b) => a - b), tokens);
     const free = ["key", "outer"].map((key) => app.lock(key, { timeout: 0 }));
     assertEquals((await clock.until(Promise.all(free))).length, 2);
+    await clock.until(app.drain());
+  });
+
+  it("leaves a behavior the lock that it had asked for before the attempt began", async () => {
+    let attempts = 0;
+    const handlers = Do.handle(async (_, { clock }) => {
+      await clock.sleep(5);
+      return ++attempts > 1 ? "done" : fail("BUSY", "once");
+    });
+    const outer: Behavior = async ({ ctx }, next) => {
+      const [, result] = await Promise.all([ctx.lock("outer"), next()]);
+      const again = await ctx.lock("outer").then(() => "taken", ({ code }) => code);
+      return result.ok ? { ok: true, value: again } : result;
+    };
+    const { app, clock } = localApp({ handlers, behaviors: [outer, retry({ on: ["BUSY"] })] });
+    assertEquals(await clock.until(app.send(Do)), { ok: true, value: "DEADLOCK" });
+    await clock.until(app.drain());
+  });
+
+  it("begins no attempt when the message was aborted while the locks were released", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    let attempts = 0;
+    const handlers = Do.handle(async (_, ctx) => {
+      attempts++;
+      await ctx.lock("key");
+      network.faults = { lostAck: 1 };
+      return fail("BUSY", "always");
+    }, { behaviors: [retry({ on: ["BUSY"] })] });
+    const app = await clock.until(catga({ network, handlers, logger: QUIET }));
+    const { error } = await clock.until(app.send(Do, undefined, { timeout: 1_000 }));
+    assertEquals(error?.code, "OUTCOME_UNKNOWN");
+    await clock.advance(30_000);
+    assertEquals(attempts, 1);
+    network.faults = {};
     await clock.until(app.drain());
   });
 

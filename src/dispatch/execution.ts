@@ -1,6 +1,8 @@
 /**
  * One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its
  * end.
+ *
+ * Over 400 lines: all ways in which a run, and a wait for user code, may end.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
@@ -50,8 +52,9 @@ export class Execution extends Deadlined {
   #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks that its handler holds, and those that it waits for. */
-  #locks: Set<Lock> | undefined = undefined;
-  #lockWaits: Set<AbortController> | undefined = undefined;
+  #locks: Set<AskedLock> | undefined = undefined;
+  /** Number of the last scope of locks. */
+  #scope = 0;
   #running = false;
   /** Its place in the queue in which it waits for admission. */
   #entry: QueueEntry | undefined = undefined;
@@ -73,7 +76,7 @@ export class Execution extends Deadlined {
 
   /** True if it was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
-    return this.#aborted === undefined && this.#locks === undefined && this.#lockWaits === undefined;
+    return this.#aborted === undefined && this.#locks === undefined;
   }
 
   /** For the handler: aborts when the message is aborted or its claim is lost. */
@@ -107,19 +110,17 @@ export class Execution extends Deadlined {
   }
 
   async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
+    const asked = new AskedLock(this.#scope);
     await undefined; // a synchronous handler has ended when this resumes
     if (!this.#running) throw this.#handlerEnded();
-    const wait = new AbortController();
-    (this.#lockWaits ??= new Set()).add(wait);
+    (this.#locks ??= new Set()).add(asked);
+    const { wait } = asked;
     const signals = [this.signal, wait.signal];
     if (options.signal !== undefined) signals.push(options.signal);
     try {
       const signal = AbortSignal.any(signals);
       const lock = await this.#host.state.locks.lock(key, { ...options, signal }, asker);
-      if (this.#running && !wait.signal.aborted) {
-        (this.#locks ??= new Set()).add(lock);
-        return lock;
-      }
+      if (this.#running && !wait.signal.aborted) return asked.lock = lock;
       await lock.release();
     } catch (error) {
       if (wait.signal.aborted) throw wait.signal.reason;
@@ -128,29 +129,35 @@ export class Execution extends Deadlined {
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
     } finally {
-      this.#lockWaits.delete(wait);
+      if (asked.lock === undefined) this.#locks.delete(asked);
     }
     throw this.#handlerEnded();
   }
 
   /**
    * To be called when its handler has ended: releases its locks, and waits for no more. Never rejects; `undefined`
-   * without a lock. With `kept`, only an attempt has ended: those remain.
+   * without a lock. With a `scope`, only an attempt has ended: what was asked for before that scope remains.
    */
-  releaseLocks(kept: ReadonlySet<unknown> = NONE): Promise<unknown> | undefined {
-    this.#running &&= kept !== NONE;
-    if (this.#lockWaits === undefined) return undefined; // it has asked for none
-    for (const wait of this.#lockWaits) if (!kept.has(wait)) wait.abort(this.#handlerEnded());
-    const locks = [...this.#locks ?? NONE].filter((lock) => !kept.has(lock));
-    for (const lock of locks) this.#locks!.delete(lock);
+  releaseLocks(scope = 0): Promise<unknown> | undefined {
+    this.#running &&= scope > 0;
     const fault = (error: unknown) => this.#host.fault(`releasing a lock of ${this.#contract.name}`, error);
-    return locks.length === 0 ? undefined : Promise.all(locks.map((lock) => lock.release().catch(fault)));
+    let released: Promise<void>[] | undefined;
+    for (const asked of this.#locks ?? NONE) {
+      if (asked.scope < scope) continue;
+      if (asked.lock === undefined) {
+        asked.wait.abort(this.#handlerEnded());
+        continue;
+      }
+      this.#locks!.delete(asked);
+      (released ??= []).push(asked.lock.release().catch(fault));
+    }
+    return released && Promise.all(released);
   }
 
   /** As {@link Abortable.lockScope}. */
   lockScope(): () => Promise<unknown> | undefined {
-    const before = new Set<unknown>([...this.#locks ?? NONE, ...this.#lockWaits ?? NONE]);
-    return () => this.releaseLocks(before);
+    const scope = ++this.#scope;
+    return () => this.releaseLocks(scope);
   }
 
   #handlerEnded(): CatgaError {
@@ -295,6 +302,18 @@ export class Execution extends Deadlined {
 }
 
 const NONE: ReadonlySet<never> = new Set();
+
+/** A lock that a handler holds, or waits for. */
+class AskedLock {
+  /** The scope in which it was asked for. */
+  readonly scope: number;
+  readonly wait: AbortController = new AbortController();
+  lock: Lock | undefined = undefined;
+
+  constructor(scope: number) {
+    this.scope = scope;
+  }
+}
 
 /** The failure of a message that was aborted before its handler began: it certainly did not run. */
 function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {

@@ -378,6 +378,23 @@ describe("workflow", () => {
     assertEquals(cluster.log.filter((line) => /stuck/.test(line)), []);
   });
 
+  it("a run whose id is free again gets the end of a child that is still kept", async () => {
+    const Child = workflow<string, string>("Child");
+    const Parent = workflow<void, string>("Parent", { id: () => "p", keep: 60_000 });
+    const handlers = [
+      Child.handle((_, input) => `${input} done`),
+      Parent.handle(async (flow) => unwrap(await flow.send(Child, "child"))),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const end = async () => await app.result(Parent, unwrap(await app.start(Parent)), { timeout: 60_000 });
+    assertEquals(await end(), { ok: true, value: "child done" });
+    await cluster.leap(3_600_000);
+    await cluster.advance(60_000);
+    assertEquals((await app.result(Parent, "p")).error?.code, "NO_RUN");
+    assertEquals(await end(), { ok: true, value: "child done" });
+  });
+
   it("four days of retries pass without the heartbeats of four days", async () => {
     const DAY = 86_400_000;
     let charges = 0;

@@ -413,8 +413,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#results.ended(ref, ended);
     const parent = started?.parent;
     if (parent === undefined) return;
-    const told = (by: string) => ({ t: "told", step: parent.step, ...ref, outcome: ended, by }) as const;
-    await this.#told({ workflow: parent.workflow, run: parent.run }, told, () => this.#closed);
+    await this.#tellParent(parent, ref, ended, () => this.#closed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
@@ -503,9 +502,13 @@ export class Runs implements DrivesHost, NodeRuns {
       }
       stored = await appending;
       if (stored !== "conflict") return { ok: true, value: run };
-      return await this.#isSame(ref, input)
-        ? { ok: true, value: run }
-        : failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
+      if (!await this.#isSame(ref, input)) {
+        return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
+      }
+      // a child that has told its end to an earlier run of this id
+      const outcome = parent && await this.#outcome(ref);
+      if (typeof outcome === "object") await this.#tellParent(parent!, ref, outcome, this.#until());
+      return { ok: true, value: run };
     } catch (error) {
       return { ok: false, error: asError(error) as CatgaError<never> };
     }
@@ -531,6 +534,15 @@ export class Runs implements DrivesHost, NodeRuns {
     const told = await this.log.tell(ref, entry, over);
     if (told !== undefined) this.#news(ref, told);
     return told !== undefined;
+  }
+
+  async #tellParent(
+    { workflow, run, step }: Parent,
+    child: RunRef,
+    outcome: Outcome,
+    over: () => boolean,
+  ): Promise<void> {
+    await this.#told({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
   }
 
   /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
@@ -621,7 +633,7 @@ function checkStartOptions(at: string, options: StartOptions, { id: made }: Work
 
 function checkRun(at: string, id: string): void {
   if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
-  throw new TypeError(`${at} must be a string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
+  throw new TypeError(`${at} must be a well-formed string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
 }
 
 function resultOf({ ok, value, error }: Outcome): Result<unknown> {

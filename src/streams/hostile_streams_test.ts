@@ -7,6 +7,7 @@ import { describe, it } from "node:test";
 import { catga, type CatgaError, type CatgaOptions, stream } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { ItemReceiver } from "./flow_control.ts";
 
@@ -163,5 +164,29 @@ describe("the handler of a stream", () => {
         assertEquals(uncaught, []);
       });
     }
+  }
+});
+
+describe("a schema of items that never settles at the reader", () => {
+  const items = { "~standard": { version: 1, vendor: "test", validate: () => new Promise<never>(() => {}) } } as const;
+  const Slow = stream<void, string>("Feed", { items: items as never });
+  const ends = {
+    CANCELLED: (_: AsyncIterator<unknown>, abort: () => void) => abort(),
+    TIMEOUT: () => {},
+    done: (reading: AsyncIterator<unknown>) => void reading.return!(),
+  };
+  for (const [how, end] of Object.entries(ends)) {
+    it(`ends with the idle time, the signal, or the iteration: ${how}`, async () => {
+      const { app, clock } = localApp({ handlers: Feed.handle(() => ["a", "b"]) });
+      const controller = new AbortController();
+      const reading = app.stream(Slow, undefined, { signal: controller.signal });
+      let got = "nothing";
+      reading.next().then(({ done }) => got = done ? "done" : "item", ({ code }: CatgaError) => got = code);
+      await clock.advance(10);
+      end(reading, () => controller.abort());
+      await clock.advance(30_000);
+      assertEquals(got, how);
+      await clock.until(app.drain());
+    });
   }
 });

@@ -85,22 +85,24 @@ export class Reading implements AsyncIterableIterator<unknown> {
   async #next(): Promise<IteratorResult<unknown>> {
     try {
       while (!this.#over) {
-        const { contract, clock, options: { signal } } = this.#opening;
-        if (this.#late !== undefined) throw this.#late;
-        if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
+        const { contract } = this.#opening;
+        this.#checkEnd();
         const attempt = this.#attempt ??= this.#open();
         if (attempt.size > 0) {
           const item = attempt.take();
-          const value = contract.options.items === undefined ? item : await this.#parsed(contract.options.items, item);
+          const { items } = contract.options;
+          const parsed = items === undefined
+            ? { ok: true, value: item } as const
+            : await this.#parsed(items, item, attempt);
+          if (parsed === undefined) continue;
+          if (!parsed.ok) throw parsed.error;
+          const { value } = parsed;
           this.#count++;
           this.#last = value;
           return { done: false, value };
         }
         if (attempt.result === undefined) {
-          this.#waitingSince = clock.monotonic();
-          this.#watch(this.#idle);
-          await attempt.news();
-          this.#waitingSince = -1;
+          await this.#waited(attempt.news());
           continue;
         }
         const error = attempt.failure();
@@ -140,10 +142,34 @@ export class Reading implements AsyncIterableIterator<unknown> {
     }, { background: true });
   }
 
-  async #parsed(schema: Schema<never, unknown>, item: unknown): Promise<unknown> {
-    const parsed = await validate(schema, item, "INVALID_RESPONSE", this.#opening.contract.name);
-    if (!parsed.ok) throw parsed.error;
-    return parsed.value;
+  /** `undefined`: the reader gave up first. A schema that never settles ends with the idle time, or the signal. */
+  async #parsed(schema: Schema<never, unknown>, item: unknown, attempt: Attempt): Promise<Result<unknown> | undefined> {
+    const validated = validate(schema, item, "INVALID_RESPONSE", this.#opening.contract.name);
+    if (!(validated instanceof Promise)) return validated;
+    while (!this.#over) {
+      this.#checkEnd();
+      const parsed = await this.#waited(Promise.race([validated, attempt.news()]));
+      if (parsed !== undefined) return parsed;
+    }
+    return undefined;
+  }
+
+  /** Waits for something within the idle time. */
+  async #waited<T>(what: Promise<T>): Promise<T> {
+    this.#waitingSince = this.#opening.clock.monotonic();
+    this.#watch(this.#idle);
+    try {
+      return await what;
+    } finally {
+      this.#waitingSince = -1;
+    }
+  }
+
+  /** Throws if it is over for the reader. */
+  #checkEnd(): void {
+    const { contract, options: { signal } } = this.#opening;
+    if (this.#late !== undefined) throw this.#late;
+    if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
   }
 
   /** A stream that broke goes on elsewhere if its contract says how; else its error is thrown. */

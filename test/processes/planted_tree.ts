@@ -34,7 +34,8 @@ interface Change {
  *   `flow-lease`: a lease that was used is not renewed. `flow-over`: a run that is driven is taken for one that is
  *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
  *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
- *   `flow-end`: a run fails before what its last step gave is stored.
+ *   `flow-end`: a run fails before what its last step gave is stored. `flow-child`: nothing becomes of a child that was
+ *   not started when its parent is cancelled.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
  *   contents. `commit-replay`: a letter runs before the commit that says so. `commit-behind`: messages behind a parked
  *   one run. `commit-node`: all that ran at a node that ended has had an attempt. `commit-join`: what runs at a node
@@ -91,6 +92,11 @@ const PLANTS = {
     file: "src/flow/steps.ts",
     from: "    if (step.undo && (step.begun || !step.fresh)) return false;\n",
     to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
+  }],
+  "flow-child": [{
+    file: "src/flow/runs.ts",
+    from: "      const until = this.clock.now() + keep;\n",
+    to: "      if (end === undefined) return false;\n      const until = this.clock.now() + keep;\n",
   }],
   "flow-end": [{
     file: "src/flow/replay.ts",

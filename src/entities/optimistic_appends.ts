@@ -379,7 +379,7 @@ export class Rounds {
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
         await delay(clock, Math.max(0, Math.min(pause, left)));
-        if (left - pause < SHORTEST_TRY) continue;
+        if (!unanswered && left - pause < SHORTEST_TRY) continue;
       }
       appended = stream.trusts(copy, this.#now) ? await this.#append(message, this.#now) : undefined;
     }

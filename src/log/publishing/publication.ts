@@ -394,6 +394,7 @@ export class Group implements Attempted {
 
   #later(): void {
     const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (this.#attempts - 1));
+    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // their deadlines end it
     this.#timer = this.#host.clock.after(pause, () => this.begin());
   }
 
@@ -426,6 +427,8 @@ function cannotBeStored(subject: string, cause: unknown): CatgaError {
 const STORED = Object.freeze({ ok: true, value: undefined });
 /** Ms for which a message is repeated: the stream recognizes it for 2 minutes after it was stored. */
 const REPEATED_FOR = 105_000;
+/** Time that is left for another attempt, in ms: without an answer nobody would know whether it was stored. */
+const SHORTEST_TIMEOUT = 50;
 /** How long an attempt waits for its answer, in ms: doubled with each attempt, up to the longest. */
 const FIRST_TIMEOUT = 1_000;
 const LONGEST_TIMEOUT = 5_000;

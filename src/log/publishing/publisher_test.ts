@@ -299,6 +299,21 @@ describe("Publisher", () => {
       assert(stream.appends.length - length <= 1, "nobody is left to try for");
     });
 
+    it("what is refused up to its deadline was certainly not stored, wherever between two attempts that is", async () => {
+      const said = new Set<string>();
+      for (let timeout = 1_000; timeout < 3_000; timeout += 7) {
+        const stream = new ScriptedStream();
+        const { publish, clock } = start({ stream });
+        stream.reply = (append) => {
+          clock.after(5, () => append.answer(NO_LEADER));
+          return undefined;
+        };
+        const result = await clock.until(publish(Placed, 1, { timeout }));
+        said.add(result.ok ? "ok" : result.error.message);
+      }
+      assertEquals([...said], ["event Placed was not stored: its deadline has passed; last error: no leader"]);
+    });
+
     it("OUTCOME_UNKNOWN at the deadline if it may have been stored, also when later attempts certainly were not", async () => {
       const { publish, stream, clock } = start();
       let attempts = 0;

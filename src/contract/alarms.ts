@@ -185,8 +185,7 @@ function* ofNode(
 ): Iterable<Raised> {
   const base = { about: label, count: 1, since };
   if (state === "gone" && now - since < GONE) {
-    const message =
-      `The program ${label} is gone without signing off: it crashed, was killed, froze, or lost its machine.`;
+    const message = `The program ${label} is gone without signing off: it crashed, was killed, froze, or is cut off.`;
     yield { ...base, kind: "node-gone", severity: "error", message };
   }
   if (state === "suspect") {

@@ -49,7 +49,10 @@ export type Observation =
     readonly state: "connected" | "disconnected" | "closed";
     readonly generation: number;
   }
-  /** `waitOnFirstConnect` waits for NATS at these addresses; reported at once, and then once a minute. */
+  /**
+   * `waitOnFirstConnect` waits for NATS at these addresses, or a reconnect is refused the credentials; reported at
+   * once, and then once a minute.
+   */
   | { readonly type: "unreachable"; readonly address: string; readonly reason: string }
   /** A node joined, changed or left. */
   | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }

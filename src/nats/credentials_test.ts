@@ -1,7 +1,7 @@
 /**
  * Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways.
  */
-import { credsAuthenticator, nkeyAuthenticator, nkeys } from "@nats-io/nats-core";
+import { credsAuthenticator, nkeyAuthenticator, nkeys, usernamePasswordAuthenticator } from "@nats-io/nats-core";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { catga, CatgaError, type CatgaOptions, command, query } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 const Whoami = query<void, string>("Whoami");
 const Once = command<void, string>("Once", { idempotent: true });
@@ -46,6 +47,28 @@ describe("credentials", await requireNatsServer(), () => {
     const refused = [servers, { servers, user: "a b", pass: "x" }];
     await works(server, () => ({ servers, user: "a b", pass: "p@ss/word" }), refused);
     await works(server, () => servers.replace("//", "//a%20b:p%40ss%2Fword@"), []);
+  });
+
+  it("that were rotated: a line says that NATS refuses them, until the authenticator has the new ones", async () => {
+    const config = (pass: string) => `authorization { users: [{ user: u, password: ${pass} }] }`;
+    let secret = "one";
+    let server = await startNatsServer({ config: config(secret) });
+    const lines: string[] = [];
+    const line = (text: string) => void lines.push(text);
+    await using app = await catga({
+      nats: { servers: server.url, authenticator: usernamePasswordAuthenticator("u", () => secret) },
+      logger: { debug() {}, info() {}, warn: line, error: line },
+      id: "a",
+    });
+    await server.stop();
+    server = await startNatsServer({ port: server.port, config: config("two") });
+    const refused = () =>
+      lines.filter((text) => /waiting for NATS at .*: it refuses the credentials \(/.test(text)).length;
+    await eventually("a line", () => refused() > 0);
+    secret = "two";
+    await eventually("its return", () => app.health().ready);
+    assertEquals([refused(), lines.filter((text) => /taking a message failed/.test(text))], [1, []]);
+    await server.stop();
   });
 
   it("a token, as an option and in the address", async () => {

@@ -178,7 +178,11 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   });
   const { subject: next_by_subj, from: seq, since, most: batch } = request;
   const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
-  connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: box.reply });
+  try {
+    connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: box.reply });
+  } catch {
+    reject(connectionClosed()); // it is draining, or closed at this moment
+  }
   return promise.finally(() => {
     timer.cancel();
     stopStatus();

@@ -1,7 +1,9 @@
 /** Batches of which a part is lost, from something that answers as a server. */
+import { errors } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { CatgaError } from "../error.ts";
 import type { TransportMessage } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
@@ -54,6 +56,22 @@ describe("readBatch", await requireNatsServer(), () => {
       await fake.close();
     });
   }
+
+  it("of a connection that closes at this moment: it rejects, once (it was an unhandled rejection, too)", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const transport = await openTransport(server.url);
+    const stream = new KeptStream(transport, new JetStream(transport), settings);
+    // as nats.js does between the end of its subscriptions and its own
+    const draining = new errors.DrainingConnectionError();
+    Object.assign(transport.connection, {
+      publish: () => {
+        throw draining;
+      },
+    });
+    const error = await assertRejects(async () => await readBatch(stream, request, 300), CatgaError);
+    assertEquals(error.code, "CLOSED");
+    await transport.close();
+  });
 
   it("from the leader: a message that was stored behind an end that another request met is left to the next batch", async () => {
     const limited = `{ user: limited, password: p, permissions: { publish: { deny: "$JS.API.DIRECT.GET.>" } } }`;

@@ -1,5 +1,6 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
+import { OnceAMinute, systemClock } from "../ports/clock.ts";
 import type { Violation } from "../ports/transport.ts";
 import type { NatsAddress } from "./connection.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
@@ -24,7 +25,10 @@ export interface OpenNatsOptions {
   onForbidden: (violation: Violation) => void;
   /** Gets a line when something failed that is tried again by itself. */
   onNotice: (notice: string) => void;
-  /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
+  /**
+   * Called while `waitOnFirstConnect` waits, and while reconnects are refused the credentials: at the first failure,
+   * and then once a minute.
+   */
   onUnreachable?: ((failure: Unreachable) => void) | undefined;
   /** True if the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
   passive?: boolean;
@@ -35,7 +39,7 @@ export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
-  const { onError, onForbidden, onNotice, passive = false } = options;
+  const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
   // the client of nats.js takes longest to load: our files load beside it; connectNats awaits it, and throws its error
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
@@ -44,6 +48,16 @@ export async function openNats(
     import("./key_value_store.ts"),
   ]);
   const link = await connectNats(nats, options);
-  const transport = new NatsTransport(link, { onError, onForbidden });
+  const refusals = new OnceAMinute(systemClock);
+  const transport = new NatsTransport(link, {
+    onForbidden,
+    onError: (error) => {
+      if ((error as Error)?.name !== "AuthorizationError") return onError(error);
+      if (!refusals.due()) return; // it comes with each dial
+      const reason = `it refuses the credentials (${(error as Error).message})`;
+      if (onUnreachable === undefined) onNotice(`NATS: ${reason}`);
+      else onUnreachable({ address: link.connection.getServer(), reason });
+    },
+  });
   return { transport, store: new NatsKeyValueStore(transport, { onNotice, passive }) };
 }

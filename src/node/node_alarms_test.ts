@@ -79,7 +79,7 @@ describe("NodeAlarms", () => {
     assertEquals(see({ nodes: [own, b] }), ["no-node Charge", "node-gone bank/a"]);
     assertEquals(
       alarms.alarms([])[1].message,
-      "The program bank/a is gone without signing off: it crashed, was killed, froze, or lost its machine.",
+      "The program bank/a is gone without signing off: it crashed, was killed, froze, or is cut off.",
     );
     change("join", "other", [b, other]);
     assertEquals(see({ nodes: [own, b, other] }), ["no-node Charge", "node-gone bank/a"]);

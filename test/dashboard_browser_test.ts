@@ -605,7 +605,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send("groups", {
       shown: hostile.map((each, n) => ({
         ...{ service: each, subscription: each, contract: each, code: each, cause: each, stack: hostile[n] },
-        ...{ business: false, count: 1, first: 1, last: 1 },
+        ...{ business: false, count: 1, partial: false, first: 1, last: 1 },
       })),
       total: 5,
     });

@@ -103,6 +103,8 @@ export interface ObservedLetters {
   readonly why: string;
   readonly cause: string;
   readonly count: number;
+  /** True if there may be more. */
+  readonly partial?: boolean;
   /** Times at which the first and the last of them became dead letters. */
   readonly first: number;
   readonly last: number;
@@ -247,11 +249,13 @@ function* ofSubscription(
 }
 
 function* ofLetters(
-  { subscription, contract, code, why, cause, count, first, last }: ObservedLetters,
+  { subscription, contract, code, why, cause, count, partial, first, last }: ObservedLetters,
   now: number,
 ): Iterable<Raised> {
   if (now - last > NEW) return; // known since long
-  const message = `${some(count, "message")} of ${contract} could not be handled by ${subscription}, and ${
+  const message = `${partial ? "At least " : ""}${
+    some(count, "message")
+  } of ${contract} could not be handled by ${subscription}, and ${
     count === 1 ? "waits" : "wait"
   } for you to decide: ${why}`;
   yield {

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { ADVICE, type Alarm, ALARM_KINDS, alarmsOf, lagOf, nodeLabel, type Observed } from "./alarms.ts";
@@ -81,6 +81,11 @@ describe("alarmsOf", () => {
     const [alarm] = see(CASES[1][2]);
     assertEquals(alarm.message, "Nobody handles bank.Charge: bank/ab12 did, and is gone. 426 messages wait.");
     assertEquals(alarm.count, 426);
+  });
+
+  it("says that there may be more dead letters than were read", () => {
+    const [{ message }] = see({ letters: [{ ...letters("HANDLER_FAILED"), count: 750, partial: true }] });
+    assertMatch(message, /^At least 750 messages of /);
   });
 
   it("names a NATS server that is away once, and how many streams miss it", () => {

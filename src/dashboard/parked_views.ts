@@ -71,11 +71,16 @@ export class ParkedViews {
         }),
       );
     }
+    const read = new Set(next);
+    const unread = new Set(unknown.filter((each) => !read.has(each)).map(({ stored }) => nameOf(stored)));
     const groups = new Map<string, LetterGroup>();
     for (const { at, stack, ...digest } of known.values()) {
       const key = JSON.stringify(digest);
       const group = groups.get(key) ??
-        { ...digest, stack, business: isBusiness(digest.code), count: 0, first: at, last: at };
+        {
+          ...{ ...digest, stack, business: isBusiness(digest.code), count: 0, first: at, last: at },
+          partial: unread.has(`${digest.service}/${digest.subscription}`),
+        };
       const isNewer = at > group.last;
       groups.set(key, {
         ...group,
@@ -164,6 +169,10 @@ function timeOf(ms: number): string {
 
 interface Digest extends Pick<LetterGroup, "service" | "subscription" | "contract" | "code" | "cause" | "stack"> {
   readonly at: number;
+}
+
+function nameOf({ service, name }: StoredSubscription): string {
+  return `${shownText(service)}/${shownText(name)}`;
 }
 
 function digestOf({ service, name }: StoredSubscription, { dead }: ParkedState, message: ParkedMessage): Digest {

@@ -102,7 +102,10 @@ describe("ParkedViews", () => {
     const desk = subscription([{ position: 1, dead: 7 }, { position: 2, dead: 8 }], "desk");
     const views = new ParkedViews(source().parked);
     const { shown } = await views.groups([shop, desk], 9);
-    assertEquals(shown.map(({ service, count }) => [service, count]), [["shop", 398], ["desk", 2]]);
+    assertEquals(shown.map(({ service, count, partial }) => [service, count, partial]), [
+      ["shop", 398, true],
+      ["desk", 2, false],
+    ]);
     const { letters } = await views.of([shop, desk], 5);
     assertEquals(letters.shown.map(({ position }) => position), [1_999, 1_998, 1_997, 2, 1]);
     assertEquals(letters.total, 1_002);

@@ -128,6 +128,8 @@ export interface LetterGroup {
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
   readonly count: number;
+  /** Whether more of its subscription are to be read. */
+  readonly partial: boolean;
   readonly first: number;
   readonly last: number;
 }

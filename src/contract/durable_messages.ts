@@ -121,7 +121,7 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
   }
-  if (cron !== undefined && (typeof cron !== "string" || cron.trim() === "")) {
+  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);
   }
   if (zone !== undefined && typeof zone !== "string") {

@@ -101,6 +101,8 @@ export interface SubscriptionInfo {
   readonly leader: string | undefined;
   /** True if no live node handles it; it stays until it is removed. */
   readonly abandoned: boolean;
+  /** True until its leader has carried out every `rewind`, `replay` and `discard`. */
+  readonly requested: boolean;
 }
 
 /** Throws if the options of a durable `publish`, or of an `enqueue`, are invalid. */

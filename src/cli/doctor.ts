@@ -3,7 +3,7 @@ import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import { PROTOCOL } from "../version.ts";
-import { pendingSchedules } from "../log/publishing/schedule_list.ts";
+import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -228,10 +228,12 @@ async function ofSchedules(
   const handled = new Set(nodes.flatMap(({ handles }) => handles));
   const [unhandled, overdue] = [new Set<string>(), new Set<string>()];
   let count = 0;
-  for await (const { contract, when } of pendingSchedules(view.namespace, stream)) {
+  for await (const pending of pendingSchedules(view.namespace, stream)) {
     if (++count > MOST) break;
+    const { contract } = pending;
     if (!handled.has(contract)) unhandled.add(contract);
-    if (Date.parse(when) < stream.serverTime - LATE) overdue.add(contract);
+    const now = stream.serverTime;
+    if ((nextOf(pending, now) ?? now) < now - LATE) overdue.add(contract);
   }
   looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const contract of unhandled) {

@@ -271,6 +271,12 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals([found.kind, found.about], ["schedule-unhandled", "bank.Charge"]);
   });
 
+  it("a cron that begins like a date is not overdue", async () => {
+    const app = await start("often", { handlers: Charge.handle(() => {}) });
+    unwrap(await app.enqueue(Charge, { n: 1 }, { id: "often", cron: "*/5 * * * * *" }));
+    assertEquals(await doctor("often"), []);
+  });
+
   it("prints hostile text as text, and what to do in a line", async () => {
     const bad = "\x1b[2J\u202e<b>";
     const handlers = Placed.on(() => fail("ODD", bad, { final: true }), { name: "mails" });

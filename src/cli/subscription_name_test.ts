@@ -60,6 +60,6 @@ function infoOf(label: string): SubscriptionInfo {
   const [service, name] = label.split("/");
   return {
     ...{ service, name, contracts: [], position: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 },
-    ...{ leader: undefined, abandoned: false },
+    ...{ leader: undefined, abandoned: false, requested: false },
   };
 }

@@ -101,6 +101,8 @@ export interface SubscriptionInfo {
   readonly leader: string | undefined;
   /** True if no live node handles it; it stays until it is removed. */
   readonly abandoned: boolean;
+  /** True until its leader has carried out every `rewind`, `replay` and `discard`. */
+  readonly requested: boolean;
 }
 
 /** Throws if the options of a durable `publish`, or of an `enqueue`, are invalid. */
@@ -121,7 +123,7 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
   }
-  if (cron !== undefined && (typeof cron !== "string" || cron.trim() === "")) {
+  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);
   }
   if (zone !== undefined && typeof zone !== "string") {

@@ -46,6 +46,10 @@ describe("checkKeepOptions", () => {
       [{ at: at.getTime() }, "TypeError: enqueue Mail: at must be a valid Date; got 1893456000000"],
       [{ at: new Date(NaN) }, "TypeError: enqueue Mail: at must be a valid Date; got an invalid Date"],
       [
+        { cron: "0 5 * * *", id: "m" },
+        'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got "0 5 * * *"',
+      ],
+      [
         { cron: " ", id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got " "',
       ],

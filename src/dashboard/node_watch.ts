@@ -259,8 +259,8 @@ export class NodeWatch {
     const now = this.#clock.now();
     this.#nodes.set(info.id, {
       ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true },
-      // it lived when it wrote its record
-      ...{ answered: this.#clock.monotonic() - Math.max(0, now - info.lastSeen), ahead: undefined },
+      // nothing says that it has ended while its record is young
+      ...{ answered: now - info.lastSeen < YOUNG ? this.#clock.monotonic() : -Infinity, ahead: undefined },
       ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
@@ -300,6 +300,8 @@ const PINGS = 30;
 /** How long a node is shown that has gone, and remembered for alarms, in ms. */
 const SHOWN = 60_000;
 const REMEMBERED = 15 * 60_000;
+/** Age in ms of the record of a node that writes it every 10 s, and up to a third later. */
+const YOUNG = 15_000;
 /** A node that answered so many ms ago was alive when it removed its record. */
 const LATELY = 2_500;
 /** One that was asked so many ms ago, and has not answered, was not. */

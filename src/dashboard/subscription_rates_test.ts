@@ -7,7 +7,16 @@ import { SubscriptionRates } from "./subscription_rates.ts";
 /** A subscription that has read up to a message. */
 function at(sequence: number, more: Partial<SubscriptionInfo> = {}): SubscriptionInfo {
   const names = { service: "shop", name: "billing", contracts: ["Placed"], leader: "a", abandoned: false };
-  return { ...names, position: positionOf(sequence, 3), lag: 0, oldest: 0, retrying: 0, dead: 0, ...more };
+  return {
+    ...names,
+    requested: false,
+    position: positionOf(sequence, 3),
+    lag: 0,
+    oldest: 0,
+    retrying: 0,
+    dead: 0,
+    ...more,
+  };
 }
 
 describe("SubscriptionRates", () => {

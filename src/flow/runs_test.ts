@@ -218,6 +218,21 @@ describe("runs", () => {
       ["a step name used twice", /has a step "a" already/, (flow) => flow.step("a", () => 2)],
       ["an unknown option", /step b: .*tries/, (flow) => flow.step("b", () => 2, { tries: 3 } as object)],
       ["a sleep below 0", /sleep b must/, (flow) => flow.sleep("b", -1)],
+      [
+        "a step without a function",
+        /^step b: its work must be a function; got 1/,
+        (flow) => flow.step("b", 1 as never),
+      ],
+      [
+        "a wait for no signal",
+        /^flow.wait takes a signal of Misused; got "Paid"/,
+        (flow) => flow.wait("Paid" as never),
+      ],
+      [
+        "an unknown option of a wait",
+        /^wait Paid: unknown option limit/,
+        (flow) => flow.wait({ workflow: "Misused", name: "Paid" } as never, { limit: 1 } as object),
+      ],
       ["a send of no contract", /^flow.send takes a command/, (flow) => flow.send("Charge" as never)],
       [
         "a nested step with a name that is used",

@@ -104,6 +104,9 @@ export class Steps {
 
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options: StepOptions<NoInfer<T>>): Promise<T> {
     const { timeout = this.#state.host.timeout } = options;
+    if (typeof fn !== "function") {
+      return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
+    }
     const perform = (attempt: Attempt) => this.#called(fn, attempt);
     // the program's types say what it gave
     return this.#call(name, options, (step, settle) => this.#perform(step, { perform, timeout }, settle)) as Promise<T>;

@@ -4,10 +4,13 @@
  * not stored.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
+import { checkKnown, show } from "../data/checks.ts";
 import type { Call, DriveState } from "./replay_state.ts";
 import { type Entry, nextSignal, type Timed } from "./journal.ts";
 import type { Timer } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
+
+const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
 
 /** The sleeps and waits of a drive. */
 export class Waits {
@@ -45,8 +48,12 @@ export class Waits {
     });
   }
 
-  wait({ workflow, name: signal }: Pick<Signal, "workflow" | "name">, options: WaitOptions): Promise<unknown> {
+  wait(given: Pick<Signal, "workflow" | "name">, options: WaitOptions): Promise<unknown> {
     const state = this.#state;
+    if (typeof given?.workflow !== "string") {
+      return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(given)}`));
+    }
+    const { workflow, name: signal } = given;
     const { journal } = state;
     const { timeout } = options;
     const count = (this.#numbers.get(signal) ?? 0) + 1;
@@ -55,6 +62,7 @@ export class Waits {
       if (workflow !== state.ref.workflow) {
         throw new TypeError(`wait: ${signal} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);
       }
+      checkKnown(`wait ${name}`, options, WAIT_OPTIONS);
       if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
       this.#numbers.set(signal, count);
     };

@@ -106,17 +106,18 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   if (!isPlain(nats)) throw malformed(nats);
   // arrays returned above; TypeScript does not narrow readonly arrays
   const options = nats as ConnectionOptions;
-  if (options.servers === undefined) {
-    const mistaken = FOR_SERVERS.find((name) => (nats as Readonly<Record<string, unknown>>)[name] !== undefined);
-    if (mistaken === undefined) return options;
-    throw new TypeError(`nats: there is no option ${mistaken}, give the address as \`servers\``);
-  }
+  const mistaken = Object.entries(MISTAKEN).find(([name]) => (nats as Record<string, unknown>)[name] !== undefined);
+  if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);
+  if (options.servers === undefined) return options;
   if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
   return withServers([options.servers].flat(), options);
 }
 
-/** Misspelled options: nats.js would ignore them, and connect to this machine. */
-const FOR_SERVERS = ["url", "urls", "server", "host", "hostname", "address"];
+/** Misspelled options: nats.js would ignore them, and connect to this machine, or without a user. */
+const MISTAKEN = {
+  ...{ url: "servers", urls: "servers", server: "servers", host: "servers", hostname: "servers", address: "servers" },
+  ...{ username: "user", password: "pass" },
+};
 
 /** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {

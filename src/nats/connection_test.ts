@@ -67,11 +67,14 @@ describe("connectNats: without a server", () => {
     assert(!error.message.includes("secret"));
   });
 
-  it("connectNats: an address under another name than servers is a TypeError, and not this machine", async () => {
+  it("connectNats: an address or a user under another name is a TypeError, and not this machine without a user", async () => {
     for (const name of ["url", "urls", "server", "host", "hostname", "address"]) {
       const error = await assertRejects(() => connectNats({ [name]: "nats://me:secret@elsewhere" }), TypeError);
-      assertEquals(error.message, `nats: there is no option ${name}, give the address as \`servers\``);
+      assertEquals(error.message, `nats: there is no option ${name}; it is called \`servers\``);
     }
+    const named = { servers: "elsewhere", username: "me", password: "secret" };
+    const error = await assertRejects(() => connectNats(named), TypeError);
+    assertEquals(error.message, "nats: there is no option username; it is called `user`");
   });
 
   it("connectNats: an unknown transport is a TypeError", async () => {

@@ -117,9 +117,8 @@ export class RequestBuilder {
       options?.key === undefined &&
       contract.options.key === undefined
     ) {
-      throw new TypeError(
-        `${method} ${contract.name}: route "hash" needs a key: give the contract a key function, or the send a key`,
-      );
+      const what = `${method} ${contract.name}: ${contract.options.ordered ? "an ordered contract" : 'route "hash"'}`;
+      throw new TypeError(`${what} needs a key: give the contract a key function, or the send a key`);
     }
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);

@@ -77,11 +77,11 @@ describe("RequestBuilder", () => {
     assertEquals(prepare(Read).failure?.error.code, "CLOSED");
   });
 
-  it("throws for an ordered contract with another route than hash, and for hash without a key", () => {
+  it("throws for an ordered contract with another route than hash, and for one, or hash, without a key", () => {
     const { prepare } = setUp();
     const Ordered = command<number>("Ordered", { ordered: true } as never);
     assertThrows(() => prepare(Ordered, { route: "random", key: "k" }), TypeError, 'has the route "hash"');
-    assertThrows(() => prepare(Ordered), TypeError, 'route "hash" needs a key');
+    assertThrows(() => prepare(Ordered), TypeError, "an ordered contract needs a key");
   });
 
   it("parse calls the key function with a payload that has passed the schema, and adds the parsed payload", async () => {

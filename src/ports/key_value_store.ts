@@ -2,6 +2,7 @@
  * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
  * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
+import { checkNumber } from "../data/checks.ts";
 import { isToken } from "../data/subject_token.ts";
 
 /** The shared store of a cluster: buckets of entries. */
@@ -116,11 +117,9 @@ export function checkBucket(name: string, replicas: number): void {
   }
 }
 
-/** A ttl in whole seconds, rounded up; throws if it is below 1 s. */
-export function ttlSeconds(ttl: number): number {
-  if (!(ttl >= 1_000 && Number.isFinite(ttl))) {
-    throw new RangeError(`a ttl is a number of ms, at least 1,000; got ${ttl}`);
-  }
+/** A ttl in whole seconds, rounded up; throws if it is no number, or below 1 s. `name` is that of the option. */
+export function ttlSeconds(ttl: number, name = "ttl"): number {
+  checkNumber(name, ttl, 1_000, Number.MAX_SAFE_INTEGER, "ms");
   return Math.ceil(ttl / 1_000);
 }
 

@@ -49,7 +49,7 @@ export class Leadership {
     if (typeof name !== "string") throw new TypeError(`what is led has a name, a string; got ${show(name)}`);
     KEYS.check(name);
     if (typeof fn !== "function") throw new TypeError(`lead ${name} needs a function to run; got ${show(fn)}`);
-    ttlSeconds(ttl);
+    ttlSeconds(ttl, `lead ${name}: ttl`);
     if (this.#closed) throw closed(name);
     const call = `${this.#options.endpoint}/lead/${++this.#count}`;
     const term = new LeaderTerm(this.#options, { name, fn, ttl, call, ended: () => void this.#terms.delete(term) });

@@ -112,7 +112,7 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.run(lock.release());
       await h.run(term.resign());
       const { leadership } = red;
-      assertThrows(() => leadership.lead("short", () => {}, { ttl: 10 }), RangeError);
+      assertThrows(() => leadership.lead("short", () => {}, { ttl: 10 }), RangeError, "lead short: ttl must");
       // @ts-expect-error: an unknown option
       assertThrows(() => leadership.lead("typo", () => {}, { tll: 9_000 }), TypeError, "lead: unknown option tll");
       // @ts-expect-error: not a function

@@ -12,7 +12,16 @@ function seen(name: string, state: Seen["state"], more: Partial<Seen> = {}): See
 
 /** How the log sees a subscription of shop. */
 function stored(name: string, leader: string | undefined, more: Partial<SubscriptionInfo> = {}): SubscriptionInfo {
-  const rest = { contracts: [], position: 0, lag: 0, oldest: 0, retrying: 0, dead: 0, abandoned: false };
+  const rest = {
+    contracts: [],
+    position: 0,
+    lag: 0,
+    oldest: 0,
+    retrying: 0,
+    dead: 0,
+    abandoned: false,
+    requested: false,
+  };
   return { service: "shop", name, leader, ...rest, ...more };
 }
 
@@ -95,6 +104,8 @@ describe("unhandled", () => {
         stored("mails", "a", { lag: 2 }),
         stored("bills", "a"),
         stored("audit", undefined),
+        stored("books", "a", { requested: true }),
+        stored("goods", "a", { retrying: 1 }),
         stored("stock", "killed", { lag: 7 }),
         stored("old", undefined, { abandoned: true, lag: 9 }),
       ),
@@ -103,6 +114,8 @@ describe("unhandled", () => {
       "shop/mails on a has not recorded 2 message(s) of the log as handled",
       "a has not begun to lead shop/bills",
       "shop/audit has no leader",
+      "shop/books on a has not carried out a rewind, replay or discard",
+      "shop/goods on a has 1 waiting for another attempt or behind another of their key",
       "shop/stock has no leader",
     ]);
   });

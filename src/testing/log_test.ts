@@ -142,11 +142,25 @@ describe("the log in a test cluster", () => {
       else await letter.discard();
     }
     assertEquals(seen, [["ada", "FULL", 1], ["bob", "FULL", 1]]);
-    await cluster.advance(1_000);
-    await cluster.handled();
+    await cluster.handled(); // the replay and the discard, too
     const good = cluster.recorder.handled(Booked).filter(({ result }) => result?.ok);
     assertEquals(good.map(({ payload }) => payload.guest), ["ada"]);
     for await (const letter of app.deadLetters()) throw new Error(`${letter.id} is left`);
+  });
+
+  it("handled() waits for a rewind, also while its leader is dead", async () => {
+    const handlers = Booked.on(() => {}, { name: "billing" });
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const runs = () => cluster.recorder.handled(Booked).length;
+    unwrap(await cluster.apps[0].publish(Booked, { room: "7", guest: "ada" }));
+    await cluster.handled();
+    await cluster.apps[0].rewind("billing", "start");
+    await cluster.handled();
+    assertEquals(runs(), 2);
+    cluster.kill(await cluster.leader("billing"));
+    await cluster.apps[0].rewind("billing", "start");
+    await cluster.handled();
+    assert(runs() >= 3);
   });
 
   it("what was stored is handled in spite of faults of the log, each at least once", async () => {

@@ -254,7 +254,7 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
   for (const [id, app] of nodes) {
     for (const { service, name, state, open, lag, retrying, dead } of app.health().subscriptions) {
       if (state === "following" || (open === 0 && lag === 0 && retrying === 0 && !STUCK.has(state))) continue;
-      const parked = retrying === 0 ? "" : `, ${retrying} waiting for another attempt or behind another of their key`;
+      const parked = retrying === 0 ? "" : `, ${waiting(retrying)}`;
       const letters = dead === 0 ? "" : `, ${dead} dead letter(s)`;
       left.push(`${service}/${name} on ${id} is ${state}: ${open} in hand${parked}${letters}, ${lag} not read`);
     }
@@ -271,11 +271,19 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
 }
 
 /** Describes what is left of a subscription whose leader has nothing in hand. */
-function leftOf(nodes: WellNodes, { service, name, abandoned, leader, lag }: SubscriptionInfo): string[] {
+function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
+  const { service, name, abandoned, leader, lag, retrying, requested } = info;
   if (abandoned) return []; // no node handles it
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
+  if (requested) return [`${service}/${name} on ${leader} has not carried out a rewind, replay or discard`];
+  // carried out since the leader was asked
+  if (retrying > 0) return [`${service}/${name} on ${leader} has ${waiting(retrying)}`];
   return leaderOf(nodes, `${service}/${name}`) === leader ? [] : [`${leader} has not begun to lead ${service}/${name}`];
+}
+
+function waiting(retrying: number): string {
+  return `${retrying} waiting for another attempt or behind another of their key`;
 }
 
 const STUCK: ReadonlySet<string> = new Set(["stalled", "stopped"]);

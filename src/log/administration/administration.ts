@@ -87,14 +87,15 @@ export class Administration {
 
   /** How these subscriptions stand, in their order. */
   async infosOf(stored: readonly StoredSubscription[]): Promise<readonly SubscriptionInfo[]> {
-    if (stored.length === 0) return [];
+    const kept = stored.length === 0 ? undefined : await this.#options.kept();
+    if (kept === undefined) return [];
     const { namespace, clock } = this.#options;
     const needed = [...new Set(stored.map(({ name }) => streamOf(namespace, name)))];
     const [nodes, ...streams] = await Promise.all([
       this.nodes(stored),
       ...needed.map((name) => this.#stream(name)),
     ]);
-    return await subscriptionInfos({ namespace, clock, streams, nodes, stored });
+    return await subscriptionInfos({ namespace, clock, kept, streams, nodes, stored });
   }
 
   /** The live nodes; among them those without a record that lead one of these subscriptions. */

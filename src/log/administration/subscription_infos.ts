@@ -4,7 +4,7 @@ import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { categoryPattern, entitiesName, messagePattern, streamOf } from "../format/names.ts";
+import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
 import { sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
@@ -12,6 +12,8 @@ import type { StoredSubscription } from "./stored_subscriptions.ts";
 export interface InfoSources {
   readonly namespace: string;
   readonly clock: Clock;
+  /** The stream of subscriptions. */
+  readonly kept: LogStream;
   /** Streams of the log and of entities; `undefined` for one that does not exist. */
   readonly streams: readonly (LogStream | undefined)[];
   readonly nodes: readonly NodeInfo[];
@@ -51,10 +53,10 @@ export function announced(node: NodeInfo, service: string, name: string): string
 
 async function infoOf(
   stored: StoredSubscription,
-  { clock, nodes }: InfoSources,
+  { namespace, clock, kept, nodes }: InfoSources,
   log: LogView | undefined,
 ): Promise<SubscriptionInfo> {
-  const { service, name, state: { head, parked } } = stored;
+  const { key, service, name, state: { head, parked } } = stored;
   const { began, leader, place, open } = head;
   const handled = [...new Set(nodes.flatMap((node) => announced(node, service, name)))];
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
@@ -76,6 +78,7 @@ async function infoOf(
     if (oldest !== undefined) times.push(oldest.time);
   }
   const now = log?.state.now ?? clock.now();
+  const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   return Object.freeze({
     service,
     name,
@@ -87,6 +90,7 @@ async function infoOf(
     dead: parked.size - waiting.length,
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
     abandoned: !nodes.some((node) => handles(node, stored)),
+    requested: requests.length > 0,
   });
 }
 

@@ -4,7 +4,14 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, type OpenEntry } from "../format/commit.ts";
-import { categorySubject, entitiesName, logName, messagePattern, subscriptionKey } from "../format/names.ts";
+import {
+  categorySubject,
+  entitiesName,
+  logName,
+  messagePattern,
+  requestSubject,
+  subscriptionKey,
+} from "../format/names.ts";
 import { endOf, positionOf } from "../format/group_text.ts";
 import { type GivenParked, headOf, parkedState } from "./stored_suite.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
@@ -68,10 +75,26 @@ async function infoOf(
   stream: LogStream | undefined,
   progress: Progress,
   nodes: readonly NodeInfo[] = [],
+  kept = keptWith(),
 ) {
   const stored = [subscription(progress)];
-  const [info] = await subscriptionInfos({ namespace: NAMESPACE, clock: clock(), streams: [stream], nodes, stored });
+  const [info] = await subscriptionInfos({
+    namespace: NAMESPACE,
+    clock: clock(),
+    kept,
+    streams: [stream],
+    nodes,
+    stored,
+  });
   return info;
+}
+
+/** A stream of subscriptions with no requests but this one. */
+function keptWith(sequence = 0, subject = "") {
+  const read = (asked: string, { from }: { from: number }) =>
+    Promise.resolve(asked === subject && from <= sequence ? [{ sequence }] : []);
+  // it calls no other methods
+  return { read } as unknown as LogStream;
 }
 
 describe("subscriptionInfos", () => {
@@ -119,6 +142,13 @@ describe("subscriptionInfos", () => {
     assertEquals({ retrying, dead, oldest }, { retrying: 2, dead: 1, oldest: 2 });
   });
 
+  it("requested: a request stands behind those that its leader has carried out", async () => {
+    const subject = requestSubject(NAMESPACE, subscriptionKey("shop", "billing"), "*");
+    const { requests } = subscription().state.head;
+    assertEquals((await infoOf(undefined, {}, [], keptWith(requests, subject))).requested, false);
+    assertEquals((await infoOf(undefined, {}, [], keptWith(requests + 1, subject))).requested, true);
+  });
+
   it("its contracts are those that live nodes handle, of its service; if none do, those that it began with", async () => {
     const nodes = [
       node("a", "shop", "billing/Placed", "billing/Newer", "mails/Sent"),
@@ -135,7 +165,7 @@ describe("subscriptionInfos", () => {
     const { stream, asked } = streamWith([[60, "Placed"]]);
     const names = Array.from({ length: 40 }, (_, n) => `s${n}`);
     const stored = names.map((name) => subscription({ name }));
-    const sources = { namespace: NAMESPACE, clock: clock(), streams: [stream], nodes: [], stored };
+    const sources = { namespace: NAMESPACE, clock: clock(), kept: keptWith(), streams: [stream], nodes: [], stored };
     const infos = await subscriptionInfos(sources);
     assertEquals(infos.map(({ name }) => name), names);
     assertEquals(asked, [categorySubject(NAMESPACE, "Placed")]);

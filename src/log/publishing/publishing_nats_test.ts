@@ -182,7 +182,7 @@ describe("publishing on NATS", required, () => {
     for (const node of [app, local]) {
       for (
         const [schedule, named] of [
-          [{ cron: "not a cron" }, 'cron "not a cron"'],
+          [{ cron: "0 61 5 * * *" }, 'cron "0 61 5 * * *"'],
           [{ cron: "0 0 5 * * *", zone: "Nowhere/Land" }, 'cron "0 0 5 * * *" and zone "Nowhere/Land"'],
         ] as const
       ) {

@@ -150,7 +150,7 @@ export class SharedCache implements Cache {
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
   const { ttl, fence } = options;
-  if (ttl !== undefined) ttlSeconds(ttl);
+  if (ttl !== undefined) ttlSeconds(ttl, `${method}: ttl`);
   if (fence !== undefined && !Number.isSafeInteger(fence)) {
     throw new TypeError(`cache: a fence is a fencing token, a whole number; got ${fence}`);
   }

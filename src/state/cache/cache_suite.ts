@@ -107,7 +107,13 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await assertRejects(() => mine.getOrSet("tea", load, { onec: true }), TypeError, "unknown option onec");
       // @ts-expect-error: a value
       await assertRejects(() => mine.getOrSet("tea", 5), TypeError, "load must be a function; got 5");
-      await assertRejects(() => mine.getOrSet("tea", load, { ttl: 5 }), RangeError, "at least 1,000");
+      await assertRejects(
+        () => mine.getOrSet("tea", load, { ttl: 5 }),
+        RangeError,
+        "cache.getOrSet: ttl must be from 1",
+      );
+      // what a program without types may pass
+      await assertRejects(() => mine.set("tea", 1, { ttl: "5000" as never }), TypeError, "cache.set: ttl must be");
       assertEquals(loads, 0);
     });
 

@@ -362,7 +362,7 @@ export class LockRequest implements Disposable {
     }
     this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
     const { ttl = LOCK_TTL, timeout = LOCK_TIMEOUT, signal } = options;
-    this.ttl = ttlSeconds(ttl) * 1_000;
+    this.ttl = ttlSeconds(ttl, "lock: ttl") * 1_000;
     if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
     for (const key of this.keys) host.keys.check(key);
     checkNumber("lock: timeout", timeout, 0, Infinity, "ms");

@@ -395,6 +395,32 @@ describe("workflow", () => {
     assertEquals(await end(), { ok: true, value: "child done" });
   });
 
+  it("what a handler changes of a recorded value does not change what is recorded", async () => {
+    const Order = workflow<void, void, "SEEN">("Order", { id: () => "o" });
+    const added = Order.signal<number[]>("Added");
+    const undone: number[][] = [];
+    const handlers = Order.handle(async (flow) => {
+      const seen: number[][] = [];
+      const change = (list: number[]) => (seen.push([...list]), list.push(0), list.length);
+      const list = await flow.step("list", () => [1], { undo: (given) => void undone.push(given) });
+      change(list);
+      await flow.sleep("once", 10_000);
+      change(await flow.wait(added));
+      await flow.sleep("again", 10_000);
+      await flow.step("lengths", () => seen.length);
+      return fail("SEEN", "all", { details: seen });
+    });
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Order));
+    unwrap(await app.tell(added, "o", [2]));
+    const { error } = await app.result(Order, "o", { timeout: 60_000 });
+    assertEquals(error?.details, [[1], [2]]);
+    assertEquals(undone, [[1]]);
+    const [{ timeline }] = await Array.fromAsync(app.runs({ id: "o" }));
+    assertEquals(timeline.find(({ type, name }) => type === "done" && name === "list")?.value, [1]);
+  });
+
   it("four days of retries pass without the heartbeats of four days", async () => {
     const DAY = 86_400_000;
     let charges = 0;

@@ -43,7 +43,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, together, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, recorded, UNSTORED } from "./outcomes.ts";
+import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import type { FailedAttempt } from "./replay_state.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import { entryOf } from "./entry_of.ts";
@@ -637,7 +637,7 @@ function checkRun(at: string, id: string): void {
 }
 
 function resultOf({ ok, value, error }: Outcome): Result<unknown> {
-  return ok ? { ok: true, value } : { ok: false, error: errorOf(error!) };
+  return ok ? { ok: true, value: ownOf(value) } : { ok: false, error: errorOf(error!) };
 }
 
 function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {

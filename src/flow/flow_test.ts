@@ -421,6 +421,22 @@ describe("workflow", () => {
     assertEquals(timeline.find(({ type, name }) => type === "done" && name === "list")?.value, [1]);
   });
 
+  it("an invalid call of flow whose handler awaits it later ends no process", async () => {
+    const Twice = workflow<void, void>("Twice");
+    const handlers = Twice.handle(async (flow) => {
+      const all = [1, 2].map((n) => flow.step("same", () => n));
+      await flow.sleep("a while", 10);
+      await Promise.all(all);
+    });
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Twice));
+    await cluster.advance(1_000);
+    const [{ status, pending }] = await Array.fromAsync(app.runs());
+    assertEquals(status, "stuck");
+    assert(/has a step "same" already/.test(pending[0].error?.message ?? ""));
+  });
+
   it("four days of retries pass without the heartbeats of four days", async () => {
     const DAY = 86_400_000;
     let charges = 0;

@@ -7,7 +7,7 @@ import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Call, DriveState } from "./replay_state.ts";
 import { type Entry, nextSignal, type Timed } from "./journal.ts";
 import type { Timer } from "../ports/clock.ts";
-import { checkUntil, HOLD, ownOf, timeOf } from "./outcomes.ts";
+import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
 
 /** The sleeps and waits of a drive. */
 export class Waits {
@@ -61,7 +61,7 @@ export class Waits {
     return this.#call<unknown>(name, check, (call, resolve) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
-        return resolve(took.n === undefined ? undefined : ownOf(journal.signal(took.n)));
+        return resolve(took.n === undefined ? undefined : journal.signal(took.n));
       }
       if (took !== undefined || state.stands || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);

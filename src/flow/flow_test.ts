@@ -450,6 +450,24 @@ describe("workflow", () => {
     });
   }
 
+  it("a child is told, asked for and cancelled by its id, which is longer than that of a run may be", async () => {
+    const Child = workflow<void, string>("Child");
+    const word = Child.signal<string>("word");
+    const Parent = workflow<void, string>("Parent");
+    const handlers = [
+      Child.handle(async (flow) => `${await flow.wait(word)} ${await flow.wait(word)}`),
+      Parent.handle(async (flow) => unwrap(await flow.send(Child, undefined, { name: "n".repeat(64) }))),
+    ];
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    const parent = unwrap(await app.start(Parent, undefined, { id: "p".repeat(128) }));
+    await cluster.advance(1_000);
+    const id = `Parent:${parent}:${"n".repeat(64)}`;
+    unwrap(await app.tell(word, id, "one"));
+    unwrap(await app.cancel(Child, id, "enough"));
+    assertEquals((await app.result(Child, id)).error?.message, "enough");
+  });
+
   it("an invalid call of flow whose handler awaits it later ends no process", async () => {
     const Twice = workflow<void, void>("Twice");
     const handlers = Twice.handle(async (flow) => {

@@ -240,7 +240,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
     const { name } = definitionOf("result", workflow);
     const at = `result ${name}`;
-    checkRun(`${at}: run`, run);
+    checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, RESULT_OPTIONS);
     const { timeout = this.timeout, signal } = options;
     checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
@@ -292,7 +292,7 @@ export class Runs implements DrivesHost, NodeRuns {
     }
     const { workflow, name } = signal;
     const at = `tell ${name}`;
-    checkRun(`${at}: run`, run);
+    checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, TELL_OPTIONS);
     const { id = `${this.endpoint}.${token(this.random, 12)}` } = options;
     checkRun(`${at}: id`, id);
@@ -307,7 +307,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
-    checkRun(`cancel ${name}: run`, run);
+    checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
     return await this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
   }
@@ -631,9 +631,9 @@ function checkStartOptions(at: string, options: StartOptions, { id: made }: Work
   }
 }
 
-function checkRun(at: string, id: string): void {
-  if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
-  throw new TypeError(`${at} must be a well-formed string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
+function checkRun(at: string, id: string, most = MAX_RUN): void {
+  if (typeof id === "string" && id !== "" && id.length <= most && id.isWellFormed()) return;
+  throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
 }
 
 function resultOf({ ok, value, error }: Outcome): Result<unknown> {
@@ -665,5 +665,7 @@ const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
+/** A child has the id of its step. */
+const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */
 const NUMBERS = 2 ** 51;

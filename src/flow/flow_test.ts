@@ -468,6 +468,14 @@ describe("workflow", () => {
     assertEquals((await app.result(Child, id)).error?.message, "enough");
   });
 
+  it("a start whose schema never settles ends with the app's timeout", async () => {
+    const input = counting((_: string) => new Promise<never>(() => {}));
+    const Never = workflow<string, void>("Never", { input });
+    await using cluster = await testCluster(1, { handlers: Never.handle(() => {}), timeout: 1_000 });
+    const { error } = await cluster.app("node-1").start(Never, "x");
+    assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
+  });
+
   it("an invalid call of flow whose handler awaits it later ends no process", async () => {
     const Twice = workflow<void, void>("Twice");
     const handlers = Twice.handle(async (flow) => {

@@ -40,7 +40,7 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, type Random, together, token } from "../ports/clock.ts";
+import { type Clock, type Random, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
@@ -208,10 +208,8 @@ export class Runs implements DrivesHost, NodeRuns {
     const at = `start ${definition.name}`;
     checkStartOptions(at, options, definition);
     const { cron, zone } = options;
-    if (definition.input !== undefined) {
-      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
-      if (!parsed.ok) return { ok: false, error: parsed.error as CatgaError<never> };
-    }
+    const refused = await this.#refused(definition, input);
+    if (refused !== undefined) return refused;
     let text: string;
     let run: string;
     try {
@@ -374,10 +372,8 @@ export class Runs implements DrivesHost, NodeRuns {
     parent: RunRef & { readonly step: string },
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
-    if (definition.input !== undefined) {
-      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
-      if (!parsed.ok) return parsed;
-    }
+    const refused = await this.#refused(definition, input);
+    if (refused !== undefined) return refused;
     try {
       const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
       return await this.#start(definition, id, given, {
@@ -470,6 +466,20 @@ export class Runs implements DrivesHost, NodeRuns {
     const node = endpoint.slice(0, endpoint.indexOf("."));
     const { join } = this.#contractsOf(workflow);
     return this.#host.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
+  }
+
+  /** Why the schema refuses an input; one that never settles does after the app's timeout. */
+  async #refused(
+    { input: schema, name }: WorkflowDefinition,
+    input: unknown,
+  ): Promise<Result<never, never> | undefined> {
+    if (schema === undefined) return undefined;
+    let parsed: Result<unknown> | undefined;
+    const validated = Promise.resolve(validate(schema, input, "INVALID_MESSAGE", name));
+    await within(this.clock, this.timeout, validated.then((result) => parsed = result));
+    const late = `workflow ${name} was not started: its schema took longer than ${this.timeout} ms`;
+    const { ok, error } = parsed ?? failed("UNAVAILABLE", late);
+    return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
 
   async #start(

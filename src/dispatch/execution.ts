@@ -2,7 +2,7 @@
  * One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its
  * end.
  *
- * Over 400 lines: all ways in which a run, and a wait for user code, may end.
+ * Over 400 lines: locks, children and waits of a run end with it, each in its own way.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
@@ -52,7 +52,7 @@ export class Execution extends Deadlined {
   #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
   /** The locks that its handler holds, and those that it waits for. */
-  #locks: Set<AskedLock> | undefined = undefined;
+  #locks: Set<RunLock> | undefined = undefined;
   /** Number of the last scope of locks. */
   #scope = 0;
   #running = false;
@@ -110,17 +110,17 @@ export class Execution extends Deadlined {
   }
 
   async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
-    const asked = new AskedLock(this.#scope);
+    const scope = this.#scope;
     await undefined; // a synchronous handler has ended when this resumes
     if (!this.#running) throw this.#handlerEnded();
-    (this.#locks ??= new Set()).add(asked);
+    const asked = new RunLock(this.#locks ??= new Set(), scope);
     const { wait } = asked;
     const signals = [this.signal, wait.signal];
     if (options.signal !== undefined) signals.push(options.signal);
     try {
       const signal = AbortSignal.any(signals);
       const lock = await this.#host.state.locks.lock(key, { ...options, signal }, asker);
-      if (this.#running && !wait.signal.aborted) return asked.lock = lock;
+      if (this.#running && !wait.signal.aborted) return asked.take(lock);
       await lock.release();
     } catch (error) {
       if (wait.signal.aborted) throw wait.signal.reason;
@@ -129,7 +129,7 @@ export class Execution extends Deadlined {
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
     } finally {
-      if (asked.lock === undefined) this.#locks.delete(asked);
+      if (!asked.held) this.#locks.delete(asked);
     }
     throw this.#handlerEnded();
   }
@@ -144,12 +144,8 @@ export class Execution extends Deadlined {
     let released: Promise<void>[] | undefined;
     for (const asked of this.#locks ?? NONE) {
       if (asked.scope < scope) continue;
-      if (asked.lock === undefined) {
-        asked.wait.abort(this.#handlerEnded());
-        continue;
-      }
-      this.#locks!.delete(asked);
-      (released ??= []).push(asked.lock.release().catch(fault));
+      if (asked.held) (released ??= []).push(asked.release().catch(fault));
+      else asked.wait.abort(this.#handlerEnded());
     }
     return released && Promise.all(released);
   }
@@ -303,15 +299,42 @@ export class Execution extends Deadlined {
 
 const NONE: ReadonlySet<never> = new Set();
 
-/** A lock that a handler holds, or waits for. */
-class AskedLock {
+/** A lock that a handler holds, or waits for: as long as it stands in the set of its run. */
+class RunLock implements Lock {
   /** The scope in which it was asked for. */
   readonly scope: number;
   readonly wait: AbortController = new AbortController();
-  lock: Lock | undefined = undefined;
+  readonly #all: Set<RunLock>;
+  #lock: Lock | undefined = undefined;
 
-  constructor(scope: number) {
+  constructor(all: Set<RunLock>, scope: number) {
     this.scope = scope;
+    this.#all = all.add(this);
+  }
+
+  get held(): boolean {
+    return this.#lock !== undefined;
+  }
+
+  take(lock: Lock): Lock {
+    this.#lock = lock;
+    return this;
+  }
+
+  get token(): number {
+    return this.#lock!.token;
+  }
+
+  get signal(): AbortSignal {
+    return this.#lock!.signal;
+  }
+
+  release(): Promise<void> {
+    return this.#lock!.release().finally(() => void this.#all.delete(this));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
   }
 }
 

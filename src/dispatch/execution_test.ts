@@ -144,6 +144,26 @@ describe("deadline", () => {
     assertEquals(signal.aborted, false);
   });
 
+  it("a handler that takes lock after lock keeps none that it has released", async () => {
+    const Long = query<void, number>("Long");
+    const { app, inside } = localApp({
+      handlers: Long.handle(async (_, ctx) => {
+        for (let n = 0; n < 3; n++) await (await ctx.lock("a")).release();
+        return (await ctx.lock("b")).token; // it is released at the end
+      }),
+    });
+    let releases = 0;
+    const { locks } = inside.state;
+    const take = locks.lock.bind(locks);
+    locks.lock = async (...args) => {
+      const lock = await take(...args);
+      const release = lock.release.bind(lock);
+      return Object.assign(lock, { release: () => (releases++, release()) });
+    };
+    assert((await app.send(Long)).ok);
+    assertEquals(releases, 4);
+  });
+
   it("ctx.deadline is the sender's deadline, by the wall clock", async () => {
     const seen: number[] = [];
     const { app, clock } = localApp({

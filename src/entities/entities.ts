@@ -194,9 +194,7 @@ function entityOf({ contract, execution: { payload } }: DecidingMessage): string
 
 function checkEntityId(at: string, id: string | undefined): asserts id is string {
   if (typeof id === "string" && id !== "" && id.length <= MAX_ID && id.isWellFormed()) return;
-  throw new TypeError(
-    `${at}: the id of an entity is a well-formed string of 1 to ${MAX_ID} characters; got ${show(id)}`,
-  );
+  throw new TypeError(`${at}: an entity's id is a well-formed string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
 /** In so many ms snapshots that are due gather. */

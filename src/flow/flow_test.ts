@@ -1,8 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
-import type { Step } from "../contract/flow.ts";
+import type { Flow, Step } from "../contract/flow.ts";
 import { testCluster } from "@catga/catga/testing";
+import { QUIET } from "../../test/support/quiet.ts";
 import { counting } from "../../test/support/schemas.ts";
 
 const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
@@ -393,6 +394,102 @@ describe("workflow", () => {
     await cluster.advance(60_000);
     assertEquals((await app.result(Parent, "p")).error?.code, "NO_RUN");
     assertEquals(await end(), { ok: true, value: "child done" });
+  });
+
+  it("what a handler changes of a recorded value does not change what is recorded", async () => {
+    const Order = workflow<number[], void, "SEEN">("Order", { id: () => "o" });
+    let throws = true;
+    const added = Order.signal<number[]>("Added");
+    const undone: number[][] = [];
+    const handlers = Order.handle(async (flow, input) => {
+      const seen: number[][] = [];
+      const change = (list: number[]) => (seen.push([...list]), list.push(0), list.length);
+      const list = await flow.step("list", () => [1], { undo: (given) => void undone.push(given) });
+      change(list);
+      change(input);
+      if (throws) throw (throws = false, new Error("from the top again"));
+      await flow.sleep("once", 10_000);
+      change(await flow.wait(added));
+      await flow.sleep("again", 10_000);
+      await flow.step("lengths", () => seen.length);
+      return fail("SEEN", "all", { details: seen });
+    });
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Order, [3]));
+    unwrap(await app.tell(added, "o", [2]));
+    const { error } = await app.result(Order, "o", { timeout: 60_000 });
+    assertEquals(error?.details, [[1], [3], [2]]);
+    assertEquals(undone, [[1]]);
+    const [{ timeline }] = await Array.fromAsync(app.runs({ id: "o" }));
+    assertEquals(timeline.find(({ type, name }) => type === "done" && name === "list")?.value, [1]);
+  });
+
+  for (const how of ["its time is over", "it is cancelled while another step runs"] as const) {
+    it(`a run with a stuck step that has no undo ends when ${how}`, async () => {
+      const isLimited = how === "its time is over";
+      const Export = workflow<void, void>("Export", isLimited ? { timeout: 20_000 } : {});
+      let undone = 0;
+      const stuck = (flow: Flow) =>
+        flow.step("stuck", () => Promise.reject(new Error("full")), { retry: { attempts: 1 } });
+      const handlers = Export.handle(async (flow) => {
+        await flow.step("first", () => 1, { undo: () => void undone++ });
+        if (isLimited) await stuck(flow);
+        await Promise.all([stuck(flow), flow.step("long", () => new Promise<void>(() => {}), { timeout: 86_400_000 })]);
+      });
+      await using cluster = await testCluster(1, { handlers, logger: QUIET });
+      const app = cluster.app("node-1");
+      const run = unwrap(await app.start(Export));
+      await cluster.advance(1_000);
+      if (!isLimited) unwrap(await app.cancel(Export, run, "enough"));
+      const { error } = await app.result(Export, run, { timeout: 60_000 });
+      assertEquals([error?.message, undone], [
+        isLimited ? `run ${run} of Export took longer than 20000 ms` : "enough",
+        1,
+      ]);
+    });
+  }
+
+  it("a child is told, asked for and cancelled by its id, which is longer than that of a run may be", async () => {
+    const Child = workflow<void, string>("Child");
+    const word = Child.signal<string>("word");
+    const Parent = workflow<void, string>("Parent");
+    const handlers = [
+      Child.handle(async (flow) => `${await flow.wait(word)} ${await flow.wait(word)}`),
+      Parent.handle(async (flow) => unwrap(await flow.send(Child, undefined, { name: "n".repeat(64) }))),
+    ];
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    const parent = unwrap(await app.start(Parent, undefined, { id: "p".repeat(128) }));
+    await cluster.advance(1_000);
+    const id = `Parent:${parent}:${"n".repeat(64)}`;
+    unwrap(await app.tell(word, id, "one"));
+    unwrap(await app.cancel(Child, id, "enough"));
+    assertEquals((await app.result(Child, id)).error?.message, "enough");
+  });
+
+  it("a start whose schema never settles ends with the app's timeout", async () => {
+    const input = counting((_: string) => new Promise<never>(() => {}));
+    const Never = workflow<string, void>("Never", { input });
+    await using cluster = await testCluster(1, { handlers: Never.handle(() => {}), timeout: 1_000 });
+    const { error } = await cluster.app("node-1").start(Never, "x");
+    assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
+  });
+
+  it("an invalid call of flow whose handler awaits it later ends no process", async () => {
+    const Twice = workflow<void, void>("Twice");
+    const handlers = Twice.handle(async (flow) => {
+      const all = [1, 2].map((n) => flow.step("same", () => n));
+      await flow.sleep("a while", 10);
+      await Promise.all(all);
+    });
+    await using cluster = await testCluster(1, { handlers });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Twice));
+    await cluster.advance(1_000);
+    const [{ status, pending }] = await Array.fromAsync(app.runs());
+    assertEquals(status, "stuck");
+    assert(/has a step "same" already/.test(pending[0].error?.message ?? ""));
   });
 
   it("four days of retries pass without the heartbeats of four days", async () => {

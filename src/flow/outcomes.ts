@@ -87,9 +87,15 @@ function shortened(id: string): string {
   return `${id.slice(0, MAX_ID - 17)}~${a.toString(16).padStart(8, "0")}${b.toString(16).padStart(8, "0")}`;
 }
 
+/** What a step gives its handler. */
 export function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
-  if (ok) return raw ? { ok: true, value } : value;
+  if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);
   return { ok: false, error: errorOf(error!) };
+}
+
+/** A recorded value for user code, which may change it: what is recorded stays as it is. */
+export function ownOf(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? decodeText(encodeValue(value, "value")) : value;
 }
 
 /** A value as it is read back. Throws a `CatgaError` for one that cannot be recorded. */

@@ -21,7 +21,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
 import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
-import { copyOf, Decided, PAUSES, readable, recorded } from "./outcomes.ts";
+import { copyOf, Decided, ownOf, PAUSES, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 
@@ -334,7 +334,10 @@ export class Drive {
       let refusal: Failure | undefined;
       try {
         this.#undoing = step;
-        const returned = await this.#inTime(step, async () => await undo(this.journal.outcomes.get(step)!.value));
+        const returned = await this.#inTime(
+          step,
+          async () => await undo(ownOf(this.journal.outcomes.get(step)!.value)),
+        );
         if (isFailure(returned)) refusal = returned;
       } catch (thrown) {
         if (state.over) return;

@@ -204,7 +204,9 @@ export class DriveState {
   /** Rejects a call of `flow` that is invalid: no attempt follows, for the handler's code has to change. */
   misused(error: unknown): Promise<never> {
     this.misuses.add(error as TypeError); // checks throw errors
-    return Promise.reject(error);
+    const rejected = Promise.reject(error);
+    rejected.catch(() => {}); // a handler that does not await it must not end one process after the other
+    return rejected;
   }
 
   /** Something waits from now on, if it cannot go on at once. */

@@ -40,10 +40,10 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, type Random, together, token } from "../ports/clock.ts";
+import { type Clock, type Random, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, recorded, UNSTORED } from "./outcomes.ts";
+import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import type { FailedAttempt } from "./replay_state.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import { entryOf } from "./entry_of.ts";
@@ -208,10 +208,8 @@ export class Runs implements DrivesHost, NodeRuns {
     const at = `start ${definition.name}`;
     checkStartOptions(at, options, definition);
     const { cron, zone } = options;
-    if (definition.input !== undefined) {
-      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
-      if (!parsed.ok) return { ok: false, error: parsed.error as CatgaError<never> };
-    }
+    const refused = await this.#refused(definition, input);
+    if (refused !== undefined) return refused;
     let text: string;
     let run: string;
     try {
@@ -240,7 +238,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
     const { name } = definitionOf("result", workflow);
     const at = `result ${name}`;
-    checkRun(`${at}: run`, run);
+    checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, RESULT_OPTIONS);
     const { timeout = this.timeout, signal } = options;
     checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
@@ -292,7 +290,7 @@ export class Runs implements DrivesHost, NodeRuns {
     }
     const { workflow, name } = signal;
     const at = `tell ${name}`;
-    checkRun(`${at}: run`, run);
+    checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, TELL_OPTIONS);
     const { id = `${this.endpoint}.${token(this.random, 12)}` } = options;
     checkRun(`${at}: id`, id);
@@ -307,7 +305,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
-    checkRun(`cancel ${name}: run`, run);
+    checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
     return await this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
   }
@@ -374,10 +372,8 @@ export class Runs implements DrivesHost, NodeRuns {
     parent: RunRef & { readonly step: string },
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
-    if (definition.input !== undefined) {
-      const parsed = await validate(definition.input, input, "INVALID_MESSAGE", definition.name);
-      if (!parsed.ok) return parsed;
-    }
+    const refused = await this.#refused(definition, input);
+    if (refused !== undefined) return refused;
     try {
       const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
       return await this.#start(definition, id, given, {
@@ -470,6 +466,20 @@ export class Runs implements DrivesHost, NodeRuns {
     const node = endpoint.slice(0, endpoint.indexOf("."));
     const { join } = this.#contractsOf(workflow);
     return this.#host.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
+  }
+
+  /** Why the schema refuses an input; one that never settles does after the app's timeout. */
+  async #refused(
+    { input: schema, name }: WorkflowDefinition,
+    input: unknown,
+  ): Promise<Result<never, never> | undefined> {
+    if (schema === undefined) return undefined;
+    let parsed: Result<unknown> | undefined;
+    const validated = Promise.resolve(validate(schema, input, "INVALID_MESSAGE", name));
+    await within(this.clock, this.timeout, validated.then((result) => parsed = result));
+    const late = `workflow ${name} was not started: its schema took longer than ${this.timeout} ms`;
+    const { ok, error } = parsed ?? failed("UNAVAILABLE", late);
+    return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
 
   async #start(
@@ -631,13 +641,13 @@ function checkStartOptions(at: string, options: StartOptions, { id: made }: Work
   }
 }
 
-function checkRun(at: string, id: string): void {
-  if (typeof id === "string" && id !== "" && id.length <= MAX_RUN && id.isWellFormed()) return;
-  throw new TypeError(`${at} must be a well-formed string of 1 to ${MAX_RUN} characters; got ${show(id)}`);
+function checkRun(at: string, id: string, most = MAX_RUN): void {
+  if (typeof id === "string" && id !== "" && id.length <= most && id.isWellFormed()) return;
+  throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
 }
 
 function resultOf({ ok, value, error }: Outcome): Result<unknown> {
-  return ok ? { ok: true, value } : { ok: false, error: errorOf(error!) };
+  return ok ? { ok: true, value: ownOf(value) } : { ok: false, error: errorOf(error!) };
 }
 
 function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {
@@ -665,5 +675,7 @@ const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
+/** A child has the id of its step. */
+const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */
 const NUMBERS = 2 ** 51;

@@ -254,7 +254,8 @@ export class Steps {
       if (journal.outcomes.has(name) || state.over) return undefined;
       const failures = journal.failures.get(name);
       if (failures !== undefined && !state.hasCome(name, failures.next)) {
-        if (failures.next === undefined) return undefined;
+        // a stuck one is given up like any other
+        if (failures.next === undefined) return void this.#isGivenUp(step);
         const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - state.now;
         if (left > 0 && state.isScheduled(name, failures)) return undefined;
         if (left > 0) {

@@ -8,7 +8,6 @@ import type { TransportName } from "../arguments.ts";
 import type { Program } from "../program.ts";
 import type { RemoteOptions } from "../programs/remote.ts";
 import type { Stage } from "../stage.ts";
-import type { Effort } from "./section.ts";
 
 /** Somebody who answers requests over NATS. */
 export interface Contestant {
@@ -59,7 +58,7 @@ export function ours(stage: Stage): Contestant[] {
 }
 
 /** What else can be tried: nats.js without its traces, Catga with three nodes. */
-export function variants(stage: Stage, effort: Effort): Contestant[] {
+export function variants(stage: Stage, { quick }: { readonly quick: boolean }): Contestant[] {
   const { transports, rawTransports } = stage;
   const three = transports.map((transport) => ({
     name: `Catga, three nodes${overOf(transport, transports)}`,
@@ -68,7 +67,7 @@ export function variants(stage: Stage, effort: Effort): Contestant[] {
     options: { transport },
     against: [`Catga${overOf(transport, transports)}`],
   }));
-  if (effort.quick) return three;
+  if (quick) return three;
   return [
     {
       name: "nc.request, noAsyncTraces",

@@ -38,9 +38,10 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
         const parked = await administration.remove(found.service, found.name);
         const { service, name: removed } = found;
         if (json) terminal.write(`${printableJson({ removed: { service, name: removed, parked } })}\n`);
-        else {terminal.write(
-            `removed ${printable(`${service}/${removed}`)} with ${parked} parked message${parked === 1 ? "" : "s"}\n`,
-          );}
+        else {
+          const what = `${parked} parked message${parked === 1 ? "" : "s"}`;
+          terminal.write(`removed ${printable(`${service}/${removed}`)} with ${what}\n`);
+        }
         return DONE;
       }
       const service = flags.text("service");

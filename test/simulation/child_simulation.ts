@@ -10,12 +10,12 @@
  *
  * @module
  */
-import process from "node:process";
 import { type Catga, catga, fail, type RunInfo, workflow } from "../../mod.ts";
 import type { Flow, Step } from "../../src/contract/flow.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 import { QUIET } from "../support/quiet.ts";
+import { playSeeds } from "./seeds.ts";
 
 // loaded now: while a node loads them, virtual time would pass
 import "../../src/entities/entities.ts";
@@ -157,16 +157,4 @@ export async function simulateChildren(seed: number): Promise<SimulatedChildren>
   return { violations, sums };
 }
 
-if (import.meta.main) {
-  const [which = "0", mode] = process.argv.slice(2);
-  const [from, to = from] = which.split("..").map(Number);
-  const red: number[] = [];
-  for (let seed = from; seed <= to; seed++) {
-    const { violations } = await simulateChildren(seed);
-    if (violations.length === 0) continue;
-    red.push(seed);
-    console.log(JSON.stringify({ seed, violations: violations.slice(0, 5) }));
-    if (mode === "first") break;
-  }
-  console.log(JSON.stringify({ red: red.length, of: to - from + 1 }));
-}
+if (import.meta.main) await playSeeds(simulateChildren);

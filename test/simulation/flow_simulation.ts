@@ -25,6 +25,7 @@ import { isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } fr
 import { seededRandom } from "../../src/memory/network.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
+import { playSeeds } from "./seeds.ts";
 
 /** What came of the run of a seed. */
 export interface SimulatedFlow {
@@ -866,19 +867,4 @@ class SimulatedRun {
   }
 }
 
-if (import.meta.main) {
-  const [which = "0", mode] = process.argv.slice(2);
-  const [from, to = from] = which.split("..").map(Number);
-  const sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
-  const red: number[] = [];
-  for (let seed = from; seed <= to; seed++) {
-    const { violations, sums: own } = await simulateFlow(seed);
-    for (const sum of SUMS) sums[sum] += own[sum];
-    if (violations.length === 0) continue;
-    red.push(seed);
-    if (mode === "red") continue;
-    console.log(JSON.stringify({ seed, violations: violations.slice(0, 5) }));
-    if (mode === "first") break;
-  }
-  console.log(JSON.stringify({ red: red.length, seeds: red.slice(0, 40), sums }));
-}
+if (import.meta.main) await playSeeds(simulateFlow);

@@ -20,6 +20,7 @@ import { type Answer, Commits, firstCommit, type Request, type Steps } from "../
 import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
 import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
 import { Ledger } from "../../src/log/subscriptions/ledger.ts";
+import { playSeeds } from "./seeds.ts";
 
 /** What came of a run. */
 export interface SimulatedSubscription {
@@ -1181,19 +1182,4 @@ function commitsIn(messages: readonly Stored[]): { sequence: number; commit: Com
   });
 }
 
-if (import.meta.main) {
-  const [which = "0", mode] = process.argv.slice(2);
-  const [from, to = from] = which.split("..").map(Number);
-  const sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
-  const red: number[] = [];
-  for (let seed = from; seed <= to; seed++) {
-    const { violations, sums: own } = simulateSubscription(seed);
-    for (const sum of SUMS) sums[sum] += own[sum];
-    if (violations.length === 0) continue;
-    red.push(seed);
-    if (mode === "red") continue;
-    console.log(JSON.stringify({ seed, violations: violations.slice(0, 5) }));
-    if (mode === "first") break;
-  }
-  console.log(JSON.stringify({ red: red.length, seeds: red.slice(0, 40), sums }));
-}
+if (import.meta.main) await playSeeds(simulateSubscription);

@@ -57,7 +57,7 @@ export class Pinger implements Disposable {
     ];
   }
 
-  /** What the silence of a process is, for people. */
+  /** Note for a process that does not answer: it is silent, or this tool is cut off. */
   get silence(): string {
     return this.#transport.status.state === "connected" ? "no answer" : "no connection";
   }

@@ -128,7 +128,7 @@ export interface LetterGroup {
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
   readonly count: number;
-  /** Whether more of its subscription are to be read. */
+  /** True if letters of its subscription are still unread: there may be more. */
   readonly partial: boolean;
   readonly first: number;
   readonly last: number;

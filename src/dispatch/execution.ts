@@ -138,12 +138,13 @@ export class Execution extends Deadlined {
    * To be called when its handler has ended: releases its locks, and waits for no more. Never rejects; `undefined`
    * without a lock. With a `scope`, only an attempt has ended: what was asked for before that scope remains.
    */
-  releaseLocks(scope = 0): Promise<unknown> | undefined {
-    this.#running &&= scope > 0;
+  releaseLocks(scope?: number): Promise<unknown> | undefined {
+    if (scope === undefined) this.#running = false;
+    if (this.#locks === undefined) return undefined;
     const fault = (error: unknown) => this.#host.fault(`releasing a lock of ${this.#contract.name}`, error);
     let released: Promise<void>[] | undefined;
-    for (const asked of this.#locks ?? NONE) {
-      if (asked.scope < scope) continue;
+    for (const asked of this.#locks) {
+      if (scope !== undefined && asked.scope < scope) continue;
       if (asked.held) (released ??= []).push(asked.release().catch(fault));
       else asked.wait.abort(this.#handlerEnded());
     }
@@ -296,8 +297,6 @@ export class Execution extends Deadlined {
     return abandoned(this.#contract, reason);
   }
 }
-
-const NONE: ReadonlySet<never> = new Set();
 
 /** A lock that a handler holds, or waits for: as long as it stands in the set of its run. */
 class RunLock implements Lock {

@@ -311,7 +311,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   lockScope(): () => Promise<unknown> | undefined {
-    return this.execution.lockScope();
+    // without an execution it has asked for no lock yet: all that it asks for from now on is in the scope
+    return this.#execution?.lockScope() ?? (() => this.#execution?.releaseLocks(0));
   }
 
   /** The deadline by the monotonic clock; the timeout begins at `now` if it has not begun. */

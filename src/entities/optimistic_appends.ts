@@ -491,7 +491,7 @@ const MOST_TOGETHER = 65_536;
 /** How long an append waits for its answer, in ms: an election of the stream loses some without a word. */
 const FIRST_TRY = 2_000;
 const LATER_TRY = 5_000;
-/** What is left for another append, in ms: without an answer nobody would know whether it was stored. */
+/** Least time for another append, in ms: one that ends without an answer may have been stored. */
 const SHORTEST_TRY = 50;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms

@@ -87,7 +87,7 @@ function shortened(id: string): string {
   return `${id.slice(0, MAX_ID - 17)}~${a.toString(16).padStart(8, "0")}${b.toString(16).padStart(8, "0")}`;
 }
 
-/** What a step gives its handler. */
+/** Value or failure that a step returns to its handler. */
 export function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);
   return { ok: false, error: errorOf(error!) };

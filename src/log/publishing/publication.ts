@@ -427,7 +427,7 @@ function cannotBeStored(subject: string, cause: unknown): CatgaError {
 const STORED = Object.freeze({ ok: true, value: undefined });
 /** Ms for which a message is repeated: the stream recognizes it for 2 minutes after it was stored. */
 const REPEATED_FOR = 105_000;
-/** Time that is left for another attempt, in ms: without an answer nobody would know whether it was stored. */
+/** Least time for another attempt, in ms: one that ends without an answer may have been stored. */
 const SHORTEST_TIMEOUT = 50;
 /** How long an attempt waits for its answer, in ms: doubled with each attempt, up to the longest. */
 const FIRST_TIMEOUT = 1_000;

@@ -154,6 +154,8 @@ function instrumentsOf(meter: Meter) {
   };
 }
 
+/** Changes of a node that end its breaker; `update`: another process has its id, or it is alive again. */
+const END_BREAKER: ReadonlySet<string> = new Set(["leave", "lost", "update"]);
 const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
 /** Records the gauges and the counters of one app. */
@@ -197,10 +199,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
     observe: (seen) => {
       if (seen.type === "breaker" && seen.state !== "closed") openBreakers.add(seen.node);
       else if (seen.type === "breaker") openBreakers.delete(seen.node);
-      // an update: another process has its id, or it is alive again
-      else if (seen.type === "node" && (seen.change === "leave" || seen.change === "update")) {
-        openBreakers.delete(seen.node);
-      }
+      else if (seen.type === "node" && END_BREAKER.has(seen.change)) openBreakers.delete(seen.node);
       count(instruments, outcomes, seen);
     },
     detach: () => meter.removeBatchObservableCallback(read, gauges),

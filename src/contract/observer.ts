@@ -54,8 +54,12 @@ export type Observation =
    * once, and then once a minute.
    */
   | { readonly type: "unreachable"; readonly address: string; readonly reason: string }
-  /** A node joined, changed or left. */
-  | { readonly type: "node"; readonly change: "join" | "update" | "leave" | "suspect" | "alive"; readonly node: string }
+  /** A node joined, changed or left; `lost`: without signing off. */
+  | {
+    readonly type: "node";
+    readonly change: "join" | "update" | "leave" | "lost" | "suspect" | "alive";
+    readonly node: string;
+  }
   /**
    * Records of nodes were passed over since the last such observation, a minute ago at least: `unproven` of them
    * because too many nodes have not answered yet, `members` of them because the view is full.

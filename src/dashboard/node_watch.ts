@@ -2,7 +2,7 @@
  * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A
  * process that has ended, or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
  */
-import { readRecord } from "../cluster/membership/node_record.ts";
+import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { nodeOfStats, type NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -18,8 +18,7 @@ interface Watched {
   since: number;
   /** When its record was first seen. */
   readonly joined: number;
-  /** When it answered last, by the monotonic clock, and by how much its clock is ahead of this one's then, in ms. */
-  answered: number;
+  /** By how much its clock is ahead of this one's, in ms. */
   ahead: number | undefined;
   /** Whether its record is there: it is asked then, also when it was gone. */
   recorded: boolean;
@@ -27,8 +26,8 @@ interface Watched {
   ping: number | undefined;
   /** Questions in a row that were not answered. */
   silences: number;
-  /** When it was asked what it has not answered yet, by the monotonic clock. */
-  asked: number | undefined;
+  /** It was asked what it has not answered yet. */
+  asked: boolean;
   stats: NodeStats | undefined;
   cpu: number | undefined;
   /** How often it is only pinged before it is asked for statistics again: it left that question unanswered. */
@@ -113,11 +112,7 @@ export class NodeWatch {
       // one that expired or vanished could not be written, as in a full store: its process is asked whether it lives
       if (known === undefined || change.type !== "delete") return;
       known.recorded = false;
-      // others remove the record of a dead process seconds later; one that has just answered, and owes no answer,
-      // removed it itself
-      const now = this.#clock.monotonic();
-      const drained = known.state === "live" && now - known.answered < LATELY && now - (known.asked ?? now) < OWED;
-      return this.#become(known, drained ? "drained" : "gone");
+      return this.#become(known, change.note === SIGNED_OFF ? "drained" : "gone");
     }
     const info = readRecord(change.key, change.value);
     if (typeof info === "string") return;
@@ -213,16 +208,17 @@ export class NodeWatch {
   }
 
   async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
-    if (node.asked !== undefined || !node.recorded) return;
+    if (node.asked || !node.recorded) return;
     const { endpoint } = node.info;
-    const sent = node.asked = this.#clock.monotonic();
+    const sent = this.#clock.monotonic();
+    node.asked = true;
     const only = node.pings > 0;
     const [told, echo] = await Promise.all([
       only ? undefined : asker.stats(endpoint, limit),
       // one that has answered need not be pinged, too
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
-    node.asked = undefined;
+    node.asked = false;
     if (!node.recorded) return; // removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
@@ -239,7 +235,6 @@ export class NodeWatch {
       return;
     }
     node.silences = 0;
-    node.answered = this.#clock.monotonic();
     this.#become(node, "live");
   }
 
@@ -258,10 +253,8 @@ export class NodeWatch {
     this.#onChange("joined", info);
     const now = this.#clock.now();
     this.#nodes.set(info.id, {
-      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true },
-      // nothing says that it has ended while its record is young
-      ...{ answered: now - info.lastSeen < YOUNG ? this.#clock.monotonic() : -Infinity, ahead: undefined },
-      ...{ ping: undefined, silences: 0, asked: undefined, stats: undefined, cpu: undefined, pings: 0 },
+      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true, ahead: undefined },
+      ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
 
@@ -300,12 +293,6 @@ const PINGS = 30;
 /** How long a node is shown that has gone, and remembered for alarms, in ms. */
 const SHOWN = 60_000;
 const REMEMBERED = 15 * 60_000;
-/** Age in ms of the record of a node that writes it every 10 s, and up to a third later. */
-const YOUNG = 15_000;
-/** A node that answered so many ms ago was alive when it removed its record. */
-const LATELY = 2_500;
-/** One that was asked so many ms ago, and has not answered, was not. */
-const OWED = 500;
 /** Kinds of alarms that nobody else can see. */
 const OF_NODES: ReadonlySet<string> = new Set([
   "breaker-open",

@@ -7,6 +7,7 @@ import {
   type Change,
   checkBucket,
   checkKey,
+  type DeleteOptions,
   type Entry,
   type KeyValueStore,
   ttlSeconds,
@@ -88,12 +89,11 @@ class MemoryBucket implements Bucket {
     return await this.#session.call(() => this.#state.put(key, text, seconds));
   }
 
-  async delete(key: string, options: { revision?: number | undefined } = {}): Promise<boolean> {
+  async delete(key: string, { revision, note }: DeleteOptions = {}): Promise<boolean> {
     checkKey(key);
-    const { revision } = options;
     return await this.#session.call(() => {
       if (revision !== undefined && this.#state.get(key)?.revision !== revision) return false;
-      this.#state.remove(key, "delete");
+      this.#state.remove(key, "delete", note);
       return true;
     });
   }
@@ -250,7 +250,7 @@ export class BucketState {
   }
 
   /** Removes an entry. Returns `false` if there was none. */
-  remove(key: string, type: "delete" | "expire"): boolean {
+  remove(key: string, type: "delete" | "expire", note?: string): boolean {
     const stored = this.#stored.get(key);
     if (stored === undefined) return false;
     const { line } = stored;
@@ -261,7 +261,7 @@ export class BucketState {
       this.#expiring.delete(line.ttl);
     }
     this.#stored.delete(key);
-    this.#notify({ type, key, revision: this.#next++ });
+    this.#notify({ type, key, revision: this.#next++, ...(note ? { note } : {}) });
     if (type === "delete" && line !== undefined && this.#faults?.hits("revival")) {
       this.#revive(stored, stored.end);
     }

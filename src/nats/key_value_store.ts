@@ -5,6 +5,7 @@ import {
   type Change,
   checkBucket,
   checkKey,
+  type DeleteOptions,
   type Entry,
   type KeyValueStore,
   ttlSeconds,
@@ -115,15 +116,14 @@ class NatsBucket implements Bucket {
     return revision;
   }
 
-  async delete(key: string, options: { revision?: number | undefined } = {}): Promise<boolean> {
+  async delete(key: string, { revision, note }: DeleteOptions = {}): Promise<boolean> {
     checkKey(key);
     const subject = encodeKey(key);
-    const { revision } = options;
     if (revision === undefined) {
       // without an entry there is nothing to remove: every watch would receive the marker as a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
-    const removed = await remove(this.#stream, { subject, key, revision });
+    const removed = await remove(this.#stream, { subject, key, revision, note });
     if (removed === undefined) return false;
     if (removed.marker !== undefined) {
       if (this.#markers.size >= REMEMBERED) this.#markers.clear();

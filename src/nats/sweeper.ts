@@ -205,6 +205,8 @@ export interface Removal {
   readonly key?: string;
   /** Removes the entry at this revision only; at any. */
   readonly revision?: number | undefined;
+  /** What watches report with it. */
+  readonly note?: string | undefined;
   /** Its ttl was over: watches report `expire` instead of `delete`. */
   readonly expired?: boolean;
 }
@@ -215,9 +217,9 @@ export interface Removal {
  */
 export async function remove(
   stream: BucketStream,
-  { subject, key, revision, expired }: Removal,
+  { subject, key, revision, note = "", expired }: Removal,
 ): Promise<{ readonly marker?: number } | undefined> {
-  const data = key === undefined ? "" : packValue(subject, key, "");
+  const data = key === undefined ? "" : packValue(subject, key, note);
   const headers = {
     ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",

@@ -109,7 +109,8 @@ export class WatchedEntries {
       return this.#put(record, key, found.value, { reported, resurrected: revision <= removed });
     }
     this.#remove(subject, revision);
-    if (entry === undefined ? reportRemoval : reported) this.#report({ type, key, revision });
+    const note = type === "delete" && found?.value ? { note: found.value } : {};
+    if (entry === undefined ? reportRemoval : reported) this.#report({ type, key, revision, ...note });
   }
 
   /**

@@ -33,9 +33,7 @@ export class NodeAlarms {
   /** The alarm of a store that has no room, and when it refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
-  /** Nodes that are suspect, and since when. */
-  readonly #suspects = new Map<string, number>();
-  /** Nodes that left while they were suspect, by id, and when that was. */
+  /** Nodes that were lost, by id, and when that was. */
   readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
   /** By contract, who handled it last, and when that was. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
@@ -125,22 +123,18 @@ export class NodeAlarms {
 
   #node(change: string, id: string, now: number): void {
     // an update: another process has its id, or it is alive again
-    if (change === "leave" || change === "update") this.#breakers.delete(id);
-    const suspect = this.#suspects.get(id) ?? now;
-    this.#suspects.delete(id);
-    if (change === "suspect") {
-      this.#suspects.set(id, now);
-      this.#look(); // it is not there any more when it leaves
-    }
+    const left = change === "leave" || change === "lost";
+    if (left || change === "update") this.#breakers.delete(id);
     if (change === "join" && this.#gone.size > 0) {
       const service = this.#look().find((node) => node.id === id)?.service;
       for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
     }
-    if (change !== "leave") return;
+    if (change === "suspect") this.#look(); // it is not there any more when it leaves
+    if (!left) return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     if (info === undefined) return;
-    if (now - suspect >= SILENT && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
+    if (change === "lost" && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
     for (const name of info.handles) {
       if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
@@ -211,8 +205,6 @@ export class NodeAlarms {
 
 /** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
 const REFUSES = 15_000;
-/** Silence before a node's leave that is no goodbye, in ms: a slow answer is shorter, and a second bounce is later. */
-const SILENT = 800;
 /** Time for which an observation that came once stands, in ms. */
 const FADES = 15 * 60_000;
 const MOST = 1_000;

@@ -50,9 +50,10 @@ export interface Bucket {
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
    * Removes the entry and leaves nothing behind, even in a store that is full. With a `revision` only the entry of that
-   * revision: `false` when the key is at another one. Without a `revision`, `true` even if the key has no entry.
+   * revision: `false` when the key is at another one. Without a `revision`, `true` even if the key has no entry. `note`
+   * is passed on to watches.
    */
-  delete(key: string, options?: { revision?: number | undefined }): Promise<boolean>;
+  delete(key: string, options?: DeleteOptions): Promise<boolean>;
   /** The entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
@@ -73,6 +74,12 @@ export interface WriteOptions {
   ttl?: number;
 }
 
+/** Options of {@link Bucket.delete}. */
+export interface DeleteOptions {
+  revision?: number | undefined;
+  note?: string | undefined;
+}
+
 /** A key and its value. */
 export interface Entry {
   readonly key: string;
@@ -87,7 +94,8 @@ export interface Entry {
  */
 export type Change =
   | ({ readonly type: "put" } & Entry)
-  | { readonly type: "delete" | "expire" | "vanish"; readonly key: string; readonly revision: number };
+  | { readonly type: "delete"; readonly key: string; readonly revision: number; readonly note?: string }
+  | { readonly type: "expire" | "vanish"; readonly key: string; readonly revision: number };
 
 /** The longest key, in UTF-16 code units. */
 export const MAX_KEY_LENGTH = 4_096;

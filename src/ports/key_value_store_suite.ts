@@ -325,6 +325,23 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(deleted.map((change) => change.key).sort(), old.toSorted());
       });
 
+      it("delete: a watch is told the note, of every sort of key", async () => {
+        const bucket = await openNew();
+        const keys = everySortOfKey();
+        const revisions = await Promise.all(keys.map((key) => bucket.put(key, "value")));
+        const told = await follow(bucket);
+        told.length = 0;
+        const note = (n: number) => n % 3 === 0 ? undefined : `n\n${n}`;
+        const delete_ = (key: string, n: number) =>
+          bucket.delete(key, { note: note(n), revision: n % 2 ? revisions[n] : undefined });
+        assertEquals(new Set(await Promise.all(keys.map(delete_))), new Set([true]));
+        await eventually("every key", () => told.length === keys.length);
+        const seen = (change: Change) => [change.key, change.type === "delete" ? change.note : change.type];
+        const expected = keys.map((key, n) => [key, note(n)]);
+        const byKey = ([a]: unknown[], [b]: unknown[]) => (a as string) < (b as string) ? -1 : 1;
+        assertEquals(told.map(seen).sort(byKey), expected.sort(byKey));
+      });
+
       it("keys: one too long is a RangeError, an ill-formed one a TypeError, in every method", async () => {
         const bucket = await openNew();
         const methods: ((key: string) => Promise<unknown>)[] = [

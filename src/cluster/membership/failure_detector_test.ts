@@ -17,6 +17,10 @@ describe("a node that dies", () => {
     assertEquals(cluster.views(), ["a b c", "a b c"]);
     await cluster.clock.advance(1_950);
     assertEquals([cluster.views(), await cluster.record("b")], [["a c", "a c"], undefined]);
+    assertEquals(cluster.log.filter((line) => /node b: (leave|lost)/.test(line)).sort(), [
+      "catga a: node b: lost",
+      "catga c: node b: lost",
+    ]);
   });
 
   it("three at once leave in 6 s, wherever they stand in the ring", async () => {
@@ -76,6 +80,7 @@ describe("a node that is silent", () => {
     cluster.network.pause("b");
     await cluster.clock.advance(9_500);
     assertEquals(cluster.apps.get("a")!.nodes().map(({ id }) => id), ["a"]);
+    assertEquals(cluster.log.filter((line) => /node b: (leave|lost)/.test(line)), ["catga a: node b: lost"]);
     cluster.network.resume("b");
     await cluster.clock.advance(3_500);
     assertEquals(cluster.views(), ["a b", "a b"]);
@@ -125,6 +130,7 @@ describe("on several servers", () => {
       assertEquals(cluster.views()[0].length, 7, `${dead} left before it could have moved`);
       await cluster.clock.advance(2_000);
       assertEquals(new Set(cluster.views()), new Set([[..."abcd"].filter((id) => id !== dead).join(" ")]), dead);
+      assertEquals(cluster.log.filter((line) => line.endsWith(`: node ${dead}: lost`)).length, 3, dead);
     }
   });
 

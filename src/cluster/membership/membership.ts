@@ -15,7 +15,7 @@ import { nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
-import { readRecord } from "./node_record.ts";
+import { readRecord, SIGNED_OFF } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -111,7 +111,7 @@ export class Membership {
     this.#stop.abort();
     this.#unproven.stop();
     await this.#own.leave();
-    this.#remove(this.#self.id);
+    this.#remove(this.#self.id, "leave");
     this.view.close();
   }
 
@@ -127,14 +127,15 @@ export class Membership {
   async removeRecord(member: Member): Promise<void> {
     const { info, revision } = member;
     const removed = await this.#options.bucket.delete(info.id, { revision });
-    if (removed && this.view.get(info.id)?.revision === revision) this.#remove(info.id);
+    if (removed && this.view.get(info.id)?.revision === revision) this.#remove(info.id, "lost");
   }
 
   /** Removes a member whose record is gone and that does not show that it is alive; a `silent` one may come back. */
   removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;
     if (this.view.get(id) !== member) return;
-    this.#remove(id);
+    // while the watch was interrupted it may have signed off
+    this.#remove(id, member.recordGone === "vanish" && why === "bounced" ? "leave" : "lost");
     if (why === "bounced") return;
     this.#silent.set(id, member);
     // one that is forgotten here still comes back with its own next record
@@ -170,8 +171,8 @@ export class Membership {
         return;
       }
       this.#unproven.delete(key);
-      if (change.type === "delete") this.#remove(key);
-      else this.#onRecordGone(key);
+      if (change.type !== "delete") this.#onRecordGone(key, change.type);
+      else this.#remove(key, change.note === SIGNED_OFF ? "leave" : "lost");
       return;
     }
     const info = readRecord(key, change.value);
@@ -186,7 +187,7 @@ export class Membership {
     }
     if (info.protocol === PROTOCOL) return this.#onRecord(info, change.revision);
     this.#unproven.delete(key);
-    this.#remove(key); // a node of another protocol has replaced it: nothing can be sent there
+    this.#remove(key, "leave"); // a node of another protocol has replaced it: nothing can be sent there
   }
 
   #onRecord(info: NodeInfo, revision: number): void {
@@ -200,10 +201,10 @@ export class Membership {
     } else this.#unproven.put(info, revision);
   }
 
-  #onRecordGone(id: string): void {
+  #onRecordGone(id: string, how: "expire" | "vanish"): void {
     const member = this.view.get(id);
-    if (member === undefined || member.recordGone) return;
-    member.recordGone = true;
+    if (member === undefined || member.recordGone !== undefined) return;
+    member.recordGone = how;
     this.#options.recordGone(member);
   }
 
@@ -217,9 +218,9 @@ export class Membership {
     view.put(info, revision);
   }
 
-  #remove(id: string): void {
+  #remove(id: string, how: "leave" | "lost"): void {
     this.#silent.delete(id);
-    this.view.remove(id);
+    this.view.remove(id, how);
   }
 
   /** Reads the record of a process that is alive: it may be among those that were skipped. */

@@ -200,6 +200,8 @@ describe("a node that is cut off from NATS", () => {
     assertEquals(cluster.views().filter((view) => !view.includes("b")), []);
     await cluster.clock.advance(5_000);
     assertEquals(new Set(cluster.views()), new Set(["a b e f"]));
+    const ends = cluster.log.filter((line) => /^catga b: node [cd]: (leave|lost)/.test(line));
+    assertEquals(ends.sort(), ["catga b: node c: lost", "catga b: node d: leave"]);
   });
 
   // docs/cluster.md, crash semantics, "it loses its connection": the node leaves every view

@@ -26,6 +26,11 @@ describe("nodes", () => {
     await cluster.clock.until(leaving.drain(), 0);
     cluster.apps.delete("b");
     assertEquals([cluster.views(), leaving.nodes(), await cluster.record("b")], [["a c", "a c"], [], undefined]);
+    assertEquals(cluster.log.filter((line) => /node b: (leave|lost)/.test(line)).sort(), [
+      "catga a: node b: leave",
+      "catga b: node b: leave",
+      "catga c: node b: leave",
+    ]);
   });
 
   it("50 nodes see each other, and leave no record when they leave", { timeout: 300_000 }, async () => {

@@ -97,15 +97,16 @@ export class MembershipView {
     this.#add(member, true);
   }
 
-  /** Removes the node with this id, if there is one. */
-  remove(id: string): void {
+  /** Removes the node with this id, if there is one; `lost`: it has not signed off. */
+  remove(id: string, how: "leave" | "lost"): void {
     const known = this.#byId.get(id);
     if (known === undefined) return;
     this.#byId.delete(id);
     this.#byEndpoint.delete(known.info.endpoint);
     this.#sorted.splice(indexOf(this.#sorted, id), 1);
     this.#handled.release(known.handled);
-    this.#report("leave", known.info, { logged: true, handled: true });
+    this.#options.observer({ type: "node", change: how, node: id });
+    this.#report("leave", known.info, true);
   }
 
   /** A member does not answer: requests prefer others. */
@@ -136,11 +137,12 @@ export class MembershipView {
     }
     this.#byEndpoint.set(info.endpoint, member);
     const changed = handled !== known?.handled || info.endpoint !== known.info.endpoint;
-    this.#report(known === undefined ? "join" : "update", info, { logged, handled: changed });
+    const type = known === undefined ? "join" : "update";
+    if (logged) this.#options.observer({ type: "node", change: type, node: info.id });
+    this.#report(type, info, changed);
   }
 
-  #report(type: NodeChange["type"], node: NodeInfo, { logged, handled }: { logged: boolean; handled: boolean }): void {
-    if (logged) this.#options.observer({ type: "node", change: type, node: node.id });
+  #report(type: NodeChange["type"], node: NodeInfo, handled: boolean): void {
     this.#options.changed(handled);
     for (const watcher of this.#watchers) watcher({ type, node });
   }
@@ -173,8 +175,8 @@ export class Member {
   bouncedAt = -1;
   /** When a node on another server last reported that frames to it bounce there; -1 for never. */
   accusedAt = -1;
-  /** Its record has expired or vanished: it stays in the view as long as it answers pings. */
-  recordGone = false;
+  /** How its record has gone, if it has: it stays in the view as long as it answers pings. */
+  recordGone: "expire" | "vanish" | undefined;
 
   constructor(info: NodeInfo, revision: number, handled: HandledList) {
     // replicas write equal lists: all members share one

@@ -47,20 +47,22 @@ describe("MembershipView", () => {
     view.put(info("b", [], "2"), 2);
     assertEquals(view.find("b.1"), undefined);
     assertEquals(view.find("b.2")?.revision, 2);
-    view.remove("b");
+    view.remove("b", "leave");
     assertEquals(view.members.map(({ info }) => info.id), ["a", "c"]);
     assertEquals(view.find("b.2"), undefined);
   });
 
-  it("a refreshed record is an event, but neither logged nor a change of what is handled", () => {
+  it("a refreshed record is an event, but neither logged nor a change of what is handled; a lost node is logged as such", () => {
     const { view, logged, changes, events } = setUp();
     view.put(info("b", ["Get"]), 1);
     view.put(info("b", ["Get"]), 2);
     view.put(info("b", ["Get", "Add"]), 3);
-    view.remove("b");
-    assertEquals(events, ["join b", "update b", "update b", "leave b"]);
-    assertEquals(logged, ["join b", "leave b"]);
-    assertEquals(changes, [true, false, true, true]);
+    view.remove("b", "leave");
+    view.put(info("c"), 4);
+    view.remove("c", "lost");
+    assertEquals(events, ["join b", "update b", "update b", "leave b", "join c", "leave c"]);
+    assertEquals(logged, ["join b", "leave b", "join c", "lost c"]);
+    assertEquals(changes, [true, false, true, true, true, true]);
   });
 
   it("a node is alone with a contract while no other handles it", () => {
@@ -78,9 +80,9 @@ describe("MembershipView", () => {
     assertEquals([view.handles("Add"), unhandled], [true, []]);
     view.put(info("b", ["Get"], "2"), 3);
     assertEquals([view.handles("Add"), unhandled], [false, ["Add"]]);
-    view.remove("b");
+    view.remove("b", "leave");
     assertEquals(unhandled, ["Add"]);
-    view.remove("a");
+    view.remove("a", "leave");
     assertEquals(unhandled, ["Add", "Get"]);
   });
 
@@ -96,7 +98,7 @@ describe("MembershipView", () => {
     assertEquals(logged, ["join b", "suspect b", "alive b"]);
     assertEquals(member.bouncedAt, -1);
     view.suspect(member);
-    view.remove("b");
+    view.remove("b", "leave");
     view.restore(member);
     assertEquals(view.get("b"), member);
     assertEquals(member.suspect, false);

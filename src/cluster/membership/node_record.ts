@@ -8,6 +8,9 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { isNotNegative, isStrings } from "../../data/checks.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
+/** Note of a node that deletes its own record; one that another deletes has none. */
+export const SIGNED_OFF = "signed off";
+
 /** The text of a record. */
 export function writeRecord(info: NodeInfo): string {
   return JSON.stringify(info);

@@ -10,7 +10,7 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
-import { readRecord, writeRecord } from "./node_record.ts";
+import { readRecord, SIGNED_OFF, writeRecord } from "./node_record.ts";
 
 /** Options of a node's own record. */
 export interface OwnRecordOptions {
@@ -126,7 +126,7 @@ export class OwnRecord {
     this.#retry?.cancel();
     await this.#refreshing;
     const { bucket, connected, self } = this.#options;
-    if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.#revision });
+    if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.#revision, note: SIGNED_OFF });
   }
 
   #beat(): void {

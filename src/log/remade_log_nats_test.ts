@@ -38,7 +38,7 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
         await using publisher = await catga({ nats, service: "web", logger: QUIET });
         unwrap(await publisher.publish(Placed, { n }));
         await using _app = await catga({ nats, service: "shop", logger: QUIET, handlers });
-        await eventually(`${count} to be handled`, () => positions.length >= count, 20_000);
+        await eventually(`${count} to be handled`, () => positions.length >= count);
       };
       {
         await using _app = await catga({ nats, service: "shop", logger: QUIET, handlers });

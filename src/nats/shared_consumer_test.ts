@@ -111,7 +111,7 @@ describe("readers of one stream", await requireNatsServer(), () => {
       assertEquals(slowest.sequences, others[0].sequences);
       assertEquals(slowest.losses, [undefined, undefined]);
       // with a consumer of its own, until it has kept up for a while
-      await eventually("one consumer", async () => await consumers(client) === 1, 30_000);
+      await eventually("one consumer", async () => await consumers(client) === 1);
       await store(stream, "after");
       await eventually("the next", () => slowest.texts.at(-1) === "after");
       assertEquals(slowest.losses.length, 2);
@@ -128,7 +128,7 @@ describe("readers of one stream", await requireNatsServer(), () => {
     await caughtUp(others);
     const behind = follow(stream);
     await eventually("all", () => behind.texts.length === count);
-    await eventually("one consumer", async () => await consumers(client) === 1, 30_000);
+    await eventually("one consumer", async () => await consumers(client) === 1);
     await store(stream, "after");
     await eventually("the next", () => [behind, ...others].every(({ texts }) => texts.at(-1) === "after"));
     assertEquals(behind.texts.length, count + 1);
@@ -146,7 +146,7 @@ describe("readers of one stream", await requireNatsServer(), () => {
     await eventually("the next", () => readers.every(({ texts }) => texts.length === 2));
     for (const { texts } of readers) assertEquals(texts, ["before", "after"]);
     for (const { losses } of readers) assertEquals(losses, losses.map(() => undefined));
-    await eventually("one consumer", async () => await consumers(client) === 1, 30_000);
+    await eventually("one consumer", async () => await consumers(client) === 1);
   });
 });
 
@@ -167,7 +167,7 @@ describe("watches of one bucket", await requireNatsServer(), () => {
       const answer = await transport.connection.request("$JS.API.STREAM.INFO.KV_test", "", { timeout: 5_000 });
       return answer.json<{ state: { consumer_count: number } }>().state.consumer_count;
     };
-    await eventually("one consumer", async () => await count() === 1, 30_000);
+    await eventually("one consumer", async () => await count() === 1);
     for (let i = 0; i < 40; i++) await bucket.put(`k${i}.b`, "1");
     for (let i = 0; i < 40; i += 2) await bucket.delete(`k${i}.a`);
     const expected = (i: number) => i % 2 === 0 ? [`put k${i}.a`, `put k${i}.b`, `delete k${i}.a`] : [`put k${i}.b`];
@@ -181,7 +181,7 @@ describe("watches of one bucket", await requireNatsServer(), () => {
 });
 
 function caughtUp(readers: readonly Following[]): Promise<boolean> {
-  return eventually("all to catch up", () => readers.every(({ reader }) => reader.caughtUp), 30_000);
+  return eventually("all to catch up", () => readers.every(({ reader }) => reader.caughtUp));
 }
 
 async function consumers(client: LogClient): Promise<number> {

@@ -69,7 +69,7 @@ describe("the log and its server", await requireNatsServer(), () => {
         const { ok, error } = await cluster.publish("Happened", { entry: `new-${i}`, key: "new" });
         assert(ok, `${error}`);
       }
-      await cluster.until("what is new to be handled", (history) => history.isHandled(SUB, "new-19"), 20_000);
+      await cluster.until("what is new to be handled", (history) => history.isHandled(SUB, "new-19"));
       const inOrder = cluster.history.handled(SUB).filter((entry) => entry.startsWith("new-"));
       assertEquals(inOrder, Array.from({ length: 20 }, (_, i) => `new-${i}`));
       assertEquals((await cluster.read()).violations.slice(0, 10), []);

@@ -24,12 +24,12 @@ describe("a client that is paused past its deadlines", await requireNatsServer()
       await using cluster = await FaultCluster.open({ nodes: ["d1"] });
       const args = [cluster.url, "d1", `${COUNT}`];
       await using client = await startProgram<PausedLine>(runtime, "test/processes/paused_client.ts", args);
-      await client.line(({ event }) => event === "sent", 20_000);
+      await client.line(({ event }) => event === "sent", 60_000);
       client.kill("SIGSTOP");
       await wait(PAUSE);
       client.kill("SIGCONT");
       const isDone = (line: PausedLine): line is PausedLine & { event: "done" } => line.event === "done";
-      const { settled, gaps } = await client.line(isDone, 10_000);
+      const { settled, gaps } = await client.line(isDone, 60_000);
       const told = (name: string) => new Set(settled.filter((it) => it.name === name).map((it) => it.told));
       console.log(`${runtime}: answered in the pause: ${[...told("Read")]}; never answered: ${[...told("Hang")]}`);
       assertEquals(settled.length, 2 * COUNT);

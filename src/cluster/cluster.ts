@@ -174,6 +174,7 @@ export class Cluster implements Remote {
       connected: () => this.#endpoint.connected,
       server: () => transport.server,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
+      patience: (endpoint) => this.#endpoint.peer(endpoint).patience,
       accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
     });
     this.#router = new Router({

@@ -268,7 +268,7 @@ export class App implements NodeHost, DrainableNode {
     options: SendOptions,
     admit: RemoteRequest["admit"],
   ): Promise<Result<unknown>> {
-    return this.#sendPath.relay(contract, payload, options, admit);
+    return this.#sendPath.relay(contract, payload, options, { admit });
   }
 
   async sendAll(
@@ -319,7 +319,7 @@ export class App implements NodeHost, DrainableNode {
     options: SendOptions,
     to: { parent: ParentMessage | undefined; items: ItemSink },
   ): Promise<Result<unknown>> {
-    return this.#sendPath.stream(contract, input, options, to);
+    return this.#sendPath.relay(contract, input, options, to);
   }
 
   publish(

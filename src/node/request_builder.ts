@@ -91,18 +91,9 @@ export class RequestBuilder {
     payload: unknown,
     options: SendOptions | undefined,
     parent: ParentMessage | undefined,
+    check: (method: string, name: string, options: SendOptions) => void = checkSendOptions,
   ): RemoteRequest | Failure {
-    if (options !== undefined) checkSendOptions(method, contract.name, options);
-    return this.#prepared(method, contract, payload, options, parent);
-  }
-
-  #prepared(
-    method: string,
-    contract: AnyContract,
-    payload: unknown,
-    options: SendOptions | undefined,
-    parent: ParentMessage | undefined,
-  ): RemoteRequest | Failure {
+    if (options !== undefined) check(method, contract.name, options);
     const stored = method === "publish" || method === "enqueue";
     if (isInternalName(contract.name)) {
       throw new TypeError(`${method} ${contract.name}: names that begin with "@" are those of Catga's own messages`);
@@ -158,8 +149,8 @@ export class RequestBuilder {
     options: EnqueueOptions | undefined,
     parent: ParentMessage | undefined,
   ): StoredRequest | Failure {
-    if (options !== undefined) checkKeepOptions(method, contract.name, options);
-    const request = this.#prepared(method, contract, payload, options, parent);
+    const check = checkKeepOptions as typeof checkSendOptions; // of these methods
+    const request = this.prepare(method, contract, payload, options, parent, check);
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 

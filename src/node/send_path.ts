@@ -23,7 +23,6 @@ import {
   requestOf,
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
-import type { ItemSink } from "../dispatch/item_ports.ts";
 import { isCatgaError } from "../error.ts";
 import { asResult, noHandler } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
@@ -87,28 +86,18 @@ export class SendPath {
   }
 
   /**
-   * Like {@link SendPath.send}, for a plain NATS client: a request that runs in this process passes `admit`, as
-   * requests of other nodes do.
+   * Like {@link SendPath.send}, for a plain NATS client, whose request passes `admit` as those of other nodes do if it
+   * runs in this process, and for a stream, whose `items` are taken: then it resolves with how that ended.
    */
   relay(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    admit: RemoteRequest["admit"],
+    { parent, ...more }: Pick<RemoteRequest, "admit" | "items"> & { readonly parent?: ParentMessage | undefined },
   ): Promise<Result<unknown>> {
-    const request = this.#builder.prepare("send", contract, payload, options, undefined);
-    return this.#parse("contract" in request ? { ...request, admit } : request);
-  }
-
-  /** Asks for a stream: resolves with how it ended. Throws as {@link SendPath.send}. */
-  stream(
-    contract: AnyContract,
-    input: unknown,
-    options: SendOptions,
-    { parent, items }: { parent: ParentMessage | undefined; items: ItemSink },
-  ): Promise<Result<unknown>> {
-    const request = this.#builder.prepare("stream", contract, input, options, parent);
-    return this.#parse("contract" in request ? { ...request, items } : request);
+    const method = more.items === undefined ? "send" : "stream";
+    const request = this.#builder.prepare(method, contract, payload, options, parent);
+    return this.#parse("contract" in request ? { ...request, ...more } : request);
   }
 
   /** A message of Catga's own, with all its options: neither checked nor prepared. */

@@ -55,6 +55,8 @@ export class Player {
   onFrame: (frame: PlayedFrame) => void = () => {};
   /** Whether it answers pings, with an acknowledgement of every frame. */
   pongs = true;
+  /** How late it answers them, in ms, as over a slow link. */
+  pongsAfter = 0;
   #seq = 0;
 
   constructor(network: MemoryNetwork, id: string, nonce = "1") {
@@ -77,7 +79,11 @@ export class Player {
       const pings = frame.items.filter(([kind]) => kind === "p").map(([, n]) => n as number);
       this.pings.push(...pings);
       if (pings.length < frame.items.length) this.frames.push(frame);
-      if (this.pongs) { for (const n of pings) this.send(frame.from, ["o", n, seq, [], [0, 0]]); }
+      const pong = () => {
+        for (const n of pings) this.send(frame.from, ["o", n, seq, [], [0, 0]]);
+      };
+      if (this.pongs && this.pongsAfter > 0) this.network.clock.after(this.pongsAfter, pong);
+      else if (this.pongs) pong();
       this.onFrame(frame);
     });
   }

@@ -4,9 +4,10 @@
  * 1. Frames to the dead node bounce: the server answers that nobody subscribes to its endpoint. Each node pings its
  *    successor in the ring of sorted ids once a second, so that this happens without traffic, too: one ping per node
  *    per second, whatever the size of the cluster.
- * 2. The first bounce, or 500 ms without an answer to a ping, makes the node a suspect (`membership_view.ts`): requests
- *    prefer other nodes, and each node that suspects it pings it once a second. Requests under way to it fail or move
- *    to another node (`../wire/watchdog.ts`, `../routing/router.ts`).
+ * 2. The first bounce, or 500 ms without an answer to a ping (over a slow link more: `patience` in `../wire/peer.ts`),
+ *    makes the node a suspect (`membership_view.ts`): requests prefer other nodes, and each node that suspects it pings
+ *    it once a second. Requests under way to it fail or move to another node (`../wire/watchdog.ts`,
+ *    `../routing/router.ts`).
  * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody is
  *    there as seen from one server, now. So frames have to bounce for as long as a live node may take to move to
  *    another server; then a node on another server is asked: it pings as well, and removes the record if that bounces,
@@ -38,6 +39,8 @@ interface FailureDetectorOptions {
   server(): ServerInfo;
   /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
+  /** How long a process may leave a ping unanswered, in ms. */
+  patience(endpoint: string): number;
   /**
    * Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is
    * called there.
@@ -123,14 +126,15 @@ export class FailureDetector {
 
   #ping(member: Member | undefined): void {
     if (member === undefined) return;
-    const { clock, ping } = this.#options;
+    const { clock, patience, ping } = this.#options;
     const { endpoint } = member.info;
     const now = clock.monotonic();
     if (!this.#unanswered.has(endpoint)) this.#unanswered.set(endpoint, now);
     ping(endpoint);
-    clock.after(SILENT, () => {
+    const limit = patience(endpoint);
+    clock.after(limit, () => {
       // a late timer means that this process was paused: answers may still be in its socket
-      if (clock.monotonic() - now < SILENT + LATE && this.#unanswered.get(endpoint)! <= now) this.#silent(endpoint);
+      if (clock.monotonic() - now < limit + LATE && this.#unanswered.get(endpoint)! <= now) this.#silent(endpoint);
     }, { background: true });
   }
 
@@ -196,8 +200,6 @@ function successorsOf(id: string, members: readonly Member[]): Member[] {
 
 /** Between two rounds of pings, in ms. */
 const PERIOD = 1_000;
-/** A ping that was not answered for this long makes a node a suspect, in ms. */
-const SILENT = 500;
 /** A timer that is later than this, in ms, shows that its own process was paused. */
 const LATE = 250;
 /** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */

@@ -524,6 +524,7 @@ export class FrameReceiver {
         inbound.cancel(peer, item);
         return index;
       case "o":
+        peer.ponged(item[1]);
         peer.load = item[4][0] + item[4][1];
         peer.ledger.missing(item[2], item[3]);
         if (item[3].length > 0 && item[3][item[3].length - 1] > peer.lostUpTo) {

@@ -104,6 +104,10 @@ export class Peer {
   pingedAt = -1;
   /** When the last ping was sent. */
   lastPingAt = -1;
+  /** Its quickest pong, in ms; one that becomes slower is believed slowly, for it may be busy and not far away. */
+  #quickest = Infinity;
+  /** The ping whose pong is timed. */
+  #timed: { readonly n: number; readonly at: number } | undefined;
   /** When it last got its answers again because it asked for them, by the monotonic clock; -1 for never. */
   answeredAgainAt = -1;
   /** Up to here its pongs have reported frames missing. */
@@ -253,8 +257,22 @@ export class Peer {
     this.lastPingAt = now;
     const { seq } = this;
     const n = ++this.#pings;
+    if (this.#timed === undefined || now - this.#timed.at > LONGEST_SILENCE) this.#timed = { n, at: now };
     this.#item(pingItem(n, again, this.received.ask(n)));
     return seq;
+  }
+
+  /** It has answered that ping. */
+  ponged(n: number): void {
+    if (n !== this.#timed?.n) return;
+    this.#quickest = Math.min(this.#host.now() - this.#timed.at, SLOWER * this.#quickest + 1);
+    this.#timed = undefined;
+  }
+
+  /** How long it may leave a ping unanswered until it is suspect, in ms: longer over a slow link. */
+  get patience(): number {
+    const far = this.#quickest < Infinity ? 2 * this.#quickest : 0;
+    return Math.min(Math.max(SILENT_FOR, far), LONGEST_SILENCE);
   }
 
   /**
@@ -366,6 +384,11 @@ export class Peer {
  * with the first while it goes on (docs/internals/measurements.md).
  */
 const MOST_COMMANDS = 32;
+/** Silence that makes a process suspect, in ms: of one that is near, and at most. */
+const SILENT_FOR = 500;
+const LONGEST_SILENCE = 3_000;
+/** Factor by which the quickest pong may be slower than the one before. */
+const SLOWER = 1.01;
 /** The characters of a frame's number, and a comma. */
 const LONGEST_PLACE = 17;
 

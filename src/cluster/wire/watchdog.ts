@@ -78,7 +78,7 @@ export class Watchdog {
       if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
         this.#gone(peer, peer.bouncedSeq);
       }
-      if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > SILENT) this.#options.observed(peer, "silent");
+      if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > peer.patience) this.#options.observed(peer, "silent");
       if (now - peer.lastPingAt < Math.max(PING_EVERY, PING_EACH * owing.length)) continue;
       if (peer.ledger.sent.values().some(({ at }) => now - at >= OWED)) peer.ping();
     }
@@ -97,7 +97,6 @@ const OWED = 50; // ms without an answer before the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if that is more
 const LATE = 250; // ms that a check may be late
-const SILENT = 500; // ms without an answer to a ping before a process is suspect
 
 // The time after this node's own reconnect in which bounces and silence prove nothing: an outage of the server cuts off
 // every node, and the others may still be on their way back.

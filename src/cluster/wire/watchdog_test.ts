@@ -1,6 +1,6 @@
 /** Processes that do not answer: pings, what silence and bounces show, with one NATS server and with several. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
@@ -53,6 +53,49 @@ describe("pings", () => {
     assertEquals(unwrap(await clock.until(app.send(Ask, 1, first("other")))), "second");
     await clock.advance(5_000);
     assertEquals((await sent).error?.code, "OUTCOME_UNKNOWN");
+  });
+});
+
+describe("a process that answers late", () => {
+  /** `other` answers requests and pings so late; `suspected` tells how often it became suspect since the last look. */
+  async function late(ms: number) {
+    const stage = await openTrio();
+    const { other, clock, log } = stage;
+    const slow = (after: number) => {
+      other.pongsAfter = after;
+      other.onFrame = ({ from, seq, items }) => {
+        if (items.some(([kind]) => kind === "q")) clock.after(after, () => other.send(from, ["r", seq, 0, "far"]));
+      };
+    };
+    slow(ms);
+    const suspected = () => log.splice(0).filter((line) => line.endsWith("node other: suspect")).length;
+    return { stage, slow, suspected };
+  }
+
+  it("because it is far is suspect once at most, its queries stay with it, and it is suspect when it falls silent", async () => {
+    const { stage, suspected } = await late(600);
+    await using _ = stage;
+    const { app, other, second, clock } = stage;
+    await clock.advance(5_000);
+    assertLessOrEqual(suspected(), 1);
+    for (let i = 0; i < 20; i++) assertEquals(unwrap(await clock.until(app.send(Ask, i, first("other")))), "far");
+    await clock.advance(60_000);
+    assertEquals([suspected(), second.items("q")], [0, []]);
+    other.pongs = false;
+    await clock.advance(3_000);
+    assertEquals(suspected(), 1);
+  });
+
+  it("because it is busy now is suspect, however long that lasts", async () => {
+    const { stage, slow, suspected } = await late(0);
+    await using _ = stage;
+    await stage.clock.advance(5_000);
+    assertEquals(suspected(), 0);
+    slow(600);
+    for (let minute = 0; minute < 2; minute++) {
+      await stage.clock.advance(60_000);
+      assertEquals(suspected() > 20, true);
+    }
   });
 });
 

@@ -195,6 +195,8 @@ describe("the dashboard in a browser, of a cluster under load", { skip, timeout:
     await agree();
     await browser.until("the cancelled run", has("#said", /^1 to be cancelled/));
     await click("r-3", "Retry");
+    // a late event of the dialog before does not end this one
+    await browser.evaluate(`document.querySelector("#confirm").dispatchEvent(new Event("close"))`);
     await agree();
     await browser.until("the retried run", has("#said", /^1 to be tried again/));
     await browser.evaluate(`document.querySelector("#runs-status").value = ""`);

@@ -148,7 +148,8 @@ export function elements() {
       };
       no.onclick = () => end(false);
       doIt.onclick = () => inputs.every((input, i) => isGood(input, fields[i])) && end(true);
-      dialog.onclose = () => end(false);
+      // the event of the dialog before may come late: browsers send it with a frame
+      dialog.onclose = () => dialog.open || end(false);
       dialog.showModal();
       (inputs[0] ?? no).focus();
     });

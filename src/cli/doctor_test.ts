@@ -57,7 +57,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     return app;
   };
 
-  /** Findings of `catga doctor` for a namespace, once it could read everything: a busy machine may not let it in time. */
+  /** Findings of `catga doctor` for a namespace, once it could read what there is: a busy machine may answer late. */
   const doctor = async (namespace: string, user = "all", url = server.url) => {
     const args = ["doctor", "--nats", url, "--namespace", namespace, "--user", user, "--password", "p"];
     let findings: Finding[] = [];
@@ -67,7 +67,7 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
       findings = told.findings;
       assertEquals([code, told.ok], findings.length === 0 ? [0, true] : [1, false]);
       for (const each of findings) assertMatch(each.docs, /^docs\/[\w-]+\.md/);
-      return findings.every(({ kind }) => kind !== "unreadable");
+      return user === "none" || findings.every(({ kind }) => kind !== "unreadable");
     });
     return findings;
   };

@@ -46,7 +46,6 @@ describe("a bad link to the nats-server", await requireNatsServer(), () => {
           await eventually(
             "it to be asked again",
             async () => (await sends.send(caller, Record)).result.value === id,
-            10_000,
           );
           await load.stop();
           console.log(`the link of ${id} ${what} for ${ms} ms: ${sends.tally(sends.sent.slice(first))}`);

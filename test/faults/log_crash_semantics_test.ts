@@ -68,7 +68,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
           const deed = { how: "fail", times: 99, final: true } as const;
           unwrap(await cluster.publish("Happened", { entry, key: entry, deed }));
         }
-        await eventually("dead letters", async () => (await letters(cluster)).length === fatal.length, 30_000);
+        await eventually("dead letters", async () => (await letters(cluster)).length === fatal.length);
 
         const link = await startTcpProxy(cluster.server.port);
         links.set("b8", link);
@@ -87,7 +87,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
           }));
           await begin(cluster, id, links.get(id)!);
           if (round === 0) {
-            await eventually("another leader", async () => await cluster.leader("billing") !== leader, 40_000);
+            await eventually("another leader", async () => await cluster.leader("billing") !== leader);
           }
           if (what === "paused") publishers.at(-1)!.kill("SIGSTOP");
           if (what === "cut off") link.cut();

@@ -128,6 +128,6 @@ async function deadLetter(cluster: LogCluster, fits: (letter: DeadLetter) => boo
     for await (const letter of cluster.caller.deadLetters({ subscription: "billing" })) {
       if (fits(letter)) return letter;
     }
-  }, 40_000);
+  });
   return found!;
 }

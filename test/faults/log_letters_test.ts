@@ -25,7 +25,7 @@ describe("a dead letter whose leader is killed", await requireNatsServer(), () =
     const [letter] = await letters(cluster);
     cluster.discarded(SUB, entry);
     await letter.discard();
-    await eventually("the letter to go", async () => (await letters(cluster)).length === 0, 40_000);
+    await eventually("the letter to go", async () => (await letters(cluster)).length === 0);
     await cluster.kill(await cluster.leader("billing"));
     await cluster.publish("Happened", { entry: "later", key: "later" });
     await cluster.settled();
@@ -57,7 +57,7 @@ describe("a dead letter whose leader is killed", await requireNatsServer(), () =
     assertNotEquals(elsewhere, []);
     await cluster.kill(leader);
     await cluster.openGate("gate");
-    await eventually("another leader", async () => await cluster.leader("billing") !== leader, 40_000);
+    await eventually("another leader", async () => await cluster.leader("billing") !== leader);
     await cluster.until("them and those behind to be handled, or dead letters", (history) => {
       return elsewhere.every((entry) => history.isHandled(SUB, entry) && history.isHandled(SUB, `behind-${entry}`));
     }, 10_000).catch(() => {});
@@ -83,7 +83,7 @@ async function fatal(cluster: LogCluster, count: number): Promise<[leader: strin
   const deed = { how: "fail", times: 99, until: "mended", gate: "gate" } as const;
   const leader = await cluster.leader("billing");
   await Promise.all(entries.map((entry) => cluster.publish("Happened", { entry, key: entry, deed })));
-  await eventually("dead letters", async () => (await letters(cluster)).length === count, 40_000);
+  await eventually("dead letters", async () => (await letters(cluster)).length === count);
   return [leader, entries];
 }
 

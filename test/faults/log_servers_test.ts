@@ -87,7 +87,6 @@ describe("the log and its server", await requireNatsServer(), () => {
       await cluster.until(
         `${name} to be handled`,
         (history) => history.isHandled(SUB, `${name}-${count - 1}`),
-        20_000,
       );
     };
     await all("old", 20);

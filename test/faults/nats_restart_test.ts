@@ -35,7 +35,7 @@ describe("a nats-server that is killed under load", await requireNatsServer(), (
           const before = load.done;
           await eventually("the load to go on", () => load.done > before + 2_000);
           console.log(`${store} store: 2,000 messages done ${Date.now() - up} ms after the server was back`);
-          await cluster.complete(10_000);
+          await cluster.complete();
           await load.stop();
           console.log(`${store} store: every view is right; ${sends.tally()}`);
           assertEquals(sends.failures("OUTCOME_UNKNOWN"), []);

@@ -46,7 +46,7 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
       });
       const ids = ["d1", "b1", "d2"];
       await Promise.all(ids.map((id, i) => cluster.start(id, {}, nats.urlsFrom(i))));
-      await cluster.complete(20_000);
+      await cluster.complete();
       await using locks = await LockCluster.open({
         ids: ["d1", "b1"],
         keys: ["a"],
@@ -75,7 +75,7 @@ describe("a storm of three NATS servers, replicas: 3", await requireNatsServer()
       const commands = sends.sent.filter(({ kind, result }) => kind !== "query" && !result?.ok);
       assertEquals(commands.filter(({ result }) => result?.error?.code !== "OUTCOME_UNKNOWN"), []);
       assertLess(failed.length, said.length + 1, "more queries unanswered than servers struck");
-      await cluster.complete(30_000);
+      await cluster.complete();
       await cluster.finish();
       const history = await locks.finish(ELECTION, { election: ELECTION });
       console.log(`${acquisitions(history)} acquisitions of a lock`);

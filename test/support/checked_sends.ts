@@ -130,8 +130,10 @@ export class Load {
     let i = 0;
     this.#senders = Array.from({ length: outstanding }, async () => {
       while (!this.#stopped) {
-        await send(i++);
+        const sent = await send(i++) as Partial<Sent> | undefined;
         this.done++;
+        // a test that has failed stops its node, and not its load, which would fill the memory
+        if (sent?.result?.error?.code === "CLOSED") return;
       }
     });
   }

@@ -109,7 +109,7 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   /** Resolves when the caller and every running process see exactly the running nodes. */
-  async complete(limit = 8_000): Promise<void> {
+  async complete(): Promise<void> {
     const running = [...this.nodes.values()].filter(({ program }) => !program.gone);
     const wanted = running.map(({ endpoint }) => endpoint).sort();
     const seen = (view: readonly string[]) =>
@@ -117,17 +117,6 @@ export class FaultCluster implements AsyncDisposable {
     await eventually(
       `all to see ${wanted}`,
       () => [this.caller.nodes().map(({ endpoint }) => endpoint), ...running.map((node) => node.view())].every(seen),
-      limit,
-    );
-  }
-
-  /** Resolves when the caller sees the present process of a node. */
-  async seen(id: string, limit = 8_000): Promise<void> {
-    const { endpoint } = this.node(id);
-    await eventually(
-      `the caller to see ${id}`,
-      () => this.caller.nodes().some((it) => it.endpoint === endpoint),
-      limit,
     );
   }
 

@@ -70,7 +70,7 @@ export class ForgetfulServer implements AsyncDisposable {
       for (const bucket of buckets) await client.connection.request(`$KV.${bucket}.bystander`, "", PATIENT);
       for (const bucket of buckets) {
         const gone = async () => !await hasMarker(client.connection, bucket);
-        await eventually(`the markers of ${bucket} to go`, gone, 20_000);
+        await eventually(`the markers of ${bucket} to go`, gone);
       }
       const before = new Set<string>();
       for (const bucket of buckets) {

@@ -205,7 +205,7 @@ export interface Removal {
   readonly key?: string;
   /** Removes the entry at this revision only; at any. */
   readonly revision?: number | undefined;
-  /** What watches report with it. */
+  /** Text that watches report with the removal. */
   readonly note?: string | undefined;
   /** Its ttl was over: watches report `expire` instead of `delete`. */
   readonly expired?: boolean;

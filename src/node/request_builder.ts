@@ -83,7 +83,8 @@ export class RequestBuilder {
 
   /**
    * The message with its options, deadline and meta, or why it is not sent. The routing key of a contract with a schema
-   * follows in {@link RequestBuilder.parse}. Throws a `TypeError` or `RangeError` for misuse.
+   * follows in {@link RequestBuilder.parse}. `checked`: the options have been. Throws a `TypeError` or `RangeError` for
+   * misuse.
    */
   prepare(
     method: string,
@@ -91,9 +92,9 @@ export class RequestBuilder {
     payload: unknown,
     options: SendOptions | undefined,
     parent: ParentMessage | undefined,
-    check: (method: string, name: string, options: SendOptions) => void = checkSendOptions,
+    checked = false,
   ): RemoteRequest | Failure {
-    if (options !== undefined) check(method, contract.name, options);
+    if (options !== undefined && !checked) checkSendOptions(method, contract.name, options);
     const stored = method === "publish" || method === "enqueue";
     if (isInternalName(contract.name)) {
       throw new TypeError(`${method} ${contract.name}: names that begin with "@" are those of Catga's own messages`);
@@ -149,8 +150,8 @@ export class RequestBuilder {
     options: EnqueueOptions | undefined,
     parent: ParentMessage | undefined,
   ): StoredRequest | Failure {
-    const check = checkKeepOptions as typeof checkSendOptions; // of these methods
-    const request = this.prepare(method, contract, payload, options, parent, check);
+    if (options !== undefined) checkKeepOptions(method, contract.name, options);
+    const request = this.prepare(method, contract, payload, options, parent, true);
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 

@@ -106,11 +106,6 @@ export class KeyWatch {
     this.#bucket = bucket;
   }
 
-  /** How many watches of the bucket there are. */
-  get watches(): number {
-    return this.#byPrefix.size;
-  }
-
   /**
    * Calls back with the current entry of a key, if there is one, and with every later change. `onChange` must not
    * throw.

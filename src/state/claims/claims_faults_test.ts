@@ -2,7 +2,16 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Failing, handler, slowHandler } from "../../../test/support/claims.ts";
+import { CatgaError } from "../../error.ts";
+import { delay } from "../../ports/clock.ts";
 import { claimCluster, LEASE, loseNext } from "./claims_harness_suite.ts";
+
+/** The writes of a claim, and how the run under it ends. */
+const SWALLOWED = [
+  ["create", "claim", "once"],
+  ["update", "result", "once"],
+  ["delete", "removal of a claim", new Failing("NO_TEA")],
+] as const;
 
 describe("IdempotencyStore when the store fails", () => {
   for (const [method, after] of [["create", "claim"], ["update", "result"]] as const) {
@@ -15,6 +24,36 @@ describe("IdempotencyStore when the store fails", () => {
       assertEquals(run.fences.length, 1);
     });
   }
+
+  for (const [method, what, ends] of SWALLOWED) {
+    it(`a ${what} that an election swallows costs 2 s`, async () => {
+      const { clock, nodes: [node, other] } = claimCluster(2);
+      const noAnswer = new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
+      loseNext(method, node, () => delay(clock, 5_000).then(() => Promise.reject(noAnswer)));
+      const run = handler(ends);
+      const since = clock.monotonic();
+      const { value, error } = await clock.until(node.guard("a", run));
+      assertEquals(value ?? error?.code, ends instanceof Failing ? ends.code : ends);
+      const took = clock.monotonic() - since;
+      assert(took < 2_200, `${took} ms`);
+      await clock.until(other.guard("a", handler("again")));
+      assertEquals(run.fences.length, 1);
+    });
+  }
+
+  it("a store that answers each write after 3 s is slow, and fails nothing", async () => {
+    const { clock, nodes: [node] } = claimCluster(1);
+    for (const method of ["create", "update"] as const) {
+      loseNext(method, node, async (make) => {
+        const revision = await make();
+        await delay(clock, 3_000);
+        return revision;
+      }, Infinity);
+    }
+    const run = handler("once");
+    assertEquals((await clock.until(node.guard("a", run, { due: 60_000 }))).value, "once");
+    assertEquals(run.fences.length, 1);
+  });
 
   it("a holder keeps its claim, and its result, when the acknowledgement of a renewal is lost", async () => {
     const { clock, nodes: [node, other] } = claimCluster(2);

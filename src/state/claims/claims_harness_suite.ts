@@ -61,12 +61,15 @@ export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
   return { clock, network, nodes, faults, wall, gone };
 }
 
-/** Loses the answer of the next call of a method, after the call was made; or replaces it by `instead`. */
+/** Loses the answers of the next calls of a method, after they were made; or has `instead` make them, or not. */
 export function loseNext(
   method: "create" | "update" | "delete",
   { connection }: ClaimNode,
-  instead: (answer: unknown) => Promise<unknown> = () =>
-    Promise.reject(new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true })),
+  instead: (make: () => Promise<unknown>) => Promise<unknown> = async (make) => {
+    await make();
+    throw new CatgaError("UNAVAILABLE", "the acknowledgement was lost", { retryable: true });
+  },
+  calls = 1,
 ): void {
   const { store } = connection;
   const open = store.open.bind(store);
@@ -74,17 +77,15 @@ export function loseNext(
     store: {
       async open(name: string) {
         const bucket = await open(name);
-        let lost = false;
+        let left = calls;
         return new Proxy(bucket, {
           get(target, wanted: keyof Bucket) {
             const member = target[wanted];
             if (typeof member !== "function") return member;
             return async (...args: unknown[]) => {
               // the arguments are the method's own
-              const answer = await (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
-              if (lost || wanted !== method) return answer;
-              lost = true;
-              return await instead(answer);
+              const make = () => (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
+              return await (wanted === method && left-- > 0 ? instead(make) : make());
             };
           },
         });

@@ -36,6 +36,11 @@ const RETRY_DELAY = 500;
  * How long an answer to a renewal is awaited, in ms, before the entry is read back. A lost connection fails at once.
  */
 const ANSWER_LIMIT = 3_000;
+/**
+ * How long the answer to any other write of a claim is awaited, in ms, after so many failures: a leader that is deposed
+ * meanwhile answers nobody, and a store may be slow each time.
+ */
+export const answerLimit = (failures: number): number => 2_000 * 2 ** Math.min(failures, 2);
 
 /** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";
@@ -128,14 +133,15 @@ export class HeldClaim extends Deadlined implements Leased {
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
     verdict: (found: ClaimRecord | undefined) => Ending,
   ): Promise<Ending> {
-    const { clock, random, closing } = this.#store;
+    const { clock, random, closing, answers } = this.#store;
     this.#stop();
     // a renewal under way changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
       try {
-        const made = await this.#entry.change(ANSWER_LIMIT, write);
+        const limit = answerLimit(failures);
+        const made = await this.#entry.change(limit, (...args) => answers.within(limit, write(...args)));
         return made === "written" ? "done" : verdict(made.found && readClaim(made.found.value));
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;

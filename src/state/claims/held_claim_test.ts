@@ -77,13 +77,13 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     const { clock, nodes: [slow, other] } = claimCluster(2);
     await clock.until(slow.guard("before", handler(1)));
     let created = 0;
-    loseNext("create", slow, async (revision) => {
-      created = revision as number;
+    loseNext("create", slow, async (make) => {
+      created = await make() as number;
       // it arrives while the process stands still
       slow.connection.pause();
       clock.after(19_000, () => slow.connection.resume());
       await new Promise<void>((resolve) => void slow.connection.clock.after(1, resolve));
-      return revision;
+      return created;
     });
     const run = slowHandler();
     const result = slow.guard("a", run, { due: 100_000 });

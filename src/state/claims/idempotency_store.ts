@@ -16,7 +16,7 @@ import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
 import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
-import { type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
+import { answerLimit, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
 /** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions {
@@ -41,6 +41,8 @@ interface Attempt {
   readonly deadline: CallerDeadline;
   /** Known runs of this id, ended or under way: none, another attempt's, or this one's. */
   ran: Ran;
+  /** Calls of the store that have failed. */
+  failures: number;
 }
 
 /** Next step of an attempt: its result, or another look at the entry of its key. */
@@ -102,7 +104,7 @@ export class IdempotencyStore implements Claims {
     const deadline = new CallerDeadline(this.#wheel, claimant.due);
     claimant.adopt(deadline);
     const [key, text] = [claimKey(contract, id), JSON.stringify(claim)];
-    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new" });
+    return this.#settle({ key, claim, text, claimant, run, deadline, ran: "new", failures: 0 });
   }
 
   async forgetFailure(contract: string, id: string): Promise<void> {
@@ -125,7 +127,7 @@ export class IdempotencyStore implements Claims {
     try {
       const bucket = this.#opened ??= await deadline.wait(this.#bucket());
       let found: Entry | undefined;
-      for (let failures = 0;;) {
+      for (;;) {
         try {
           const step: Step = found === undefined
             ? await this.#claim(attempt, bucket)
@@ -136,7 +138,7 @@ export class IdempotencyStore implements Claims {
           if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
           last = error;
           // if the claim was written all the same, the next step finds it by its nonce
-          await deadline.wait(delay(clock, backoff(random, failures++, 50, 1_000)));
+          await deadline.wait(delay(clock, backoff(random, attempt.failures++, 50, 1_000)));
           found = undefined;
         }
       }
@@ -182,9 +184,9 @@ export class IdempotencyStore implements Claims {
 
   /** Replaces a claim that has no holder, or this attempt's own. */
   async #takeOver(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
-    const { key, text, deadline } = attempt;
-    const replace = () => bucket.update(key, text, found.revision, { ttl: LEASE });
-    return await this.#runUnder(attempt, bucket, replace) ?? { found: await deadline.wait(bucket.get(key)) };
+    const replace = () => bucket.update(found.key, attempt.text, found.revision, { ttl: LEASE });
+    const step = await this.#runUnder(attempt, bucket, replace);
+    return step ?? { found: await attempt.deadline.wait(bucket.get(found.key)) };
   }
 
   /**
@@ -201,13 +203,11 @@ export class IdempotencyStore implements Claims {
     if (deadline.over !== undefined) throw deadline.over;
     const sent = stamp(clock);
     const writing = write();
-    let revision: number | undefined;
-    try {
-      revision = await deadline.wait(writing);
-    } catch (error) {
+    const answer = this.#store.answers.within(answerLimit(attempt.failures), writing);
+    const revision = await deadline.wait(answer).catch((error) => {
       if (deadline.over !== undefined) removeLater(bucket, key, writing);
       throw error;
-    }
+    });
     // too old if this process, or the store, stood still
     if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
     const onLost = (why: string) => claimant.lost(claimLost(claimant, why));

@@ -58,6 +58,9 @@ describe("workflow", () => {
     assertEquals((await app.start(Once, { n: 2 })).error?.code, "ID_REUSED");
     assertEquals(unwrap(await app.result(Once, "one")), 1);
     assertEquals((await app.start(Once, { n: 2 })).error?.code, "ID_REUSED");
+    const at = new Date(Date.now() + 3_600_000);
+    assertEquals((await app.start(Once, { n: 2 }, { at })).error?.code, "ID_REUSED");
+    assertEquals(unwrap(await app.start(Once, { n: 1 }, { at })), "one");
     assertEquals(ran, 1);
   });
 

@@ -116,9 +116,12 @@ describe("a message that says that a time has come", () => {
       await flow.sleep("a day", DAY);
       return "rested";
     });
+    const Stay = workflow<void, string>("Stay", { timeout: 2 * DAY });
+    const leave = Stay.signal<string>("leave");
+    const stay = Stay.handle((flow) => flow.wait(leave));
     await using cluster = await testCluster(["worker", "mallory"], {
       logger: QUIET,
-      node: (id) => id === "worker" ? { handlers: nap } : {},
+      node: (id) => id === "worker" ? { handlers: [nap, stay] } : {},
     });
     const [app, mallory] = [cluster.app("worker"), cluster.app("mallory")];
     const run = unwrap(await app.start(Nap));
@@ -131,8 +134,14 @@ describe("a message that says that a time has come", () => {
       assertEquals([step, (await infoOf(app, run))?.status], [step, "waiting"]);
       void sent;
     }
+    const other = unwrap(await app.start(Stay));
+    await waiting(cluster, app, other);
+    const due = { step: "@timeout", at: cluster.clock.now() + 3 * DAY };
+    void mallory.send(runContracts("Stay-run").join as never, { run: other, sequence: 0, due } as never);
     await cluster.leap(DAY);
     assertEquals(unwrap(await app.result(Nap, run)), "rested");
+    await cluster.leap(DAY);
+    assertEquals((await app.result(Stay, other)).error?.code, "TIMEOUT");
   });
 });
 

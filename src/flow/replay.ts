@@ -40,6 +40,7 @@ export class Drive {
   #succeeds = false;
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
+  #limit: Timer | undefined;
   #news: Promise<void> | undefined;
   /** There may be news that are not being read. */
   #behind = false;
@@ -84,6 +85,7 @@ export class Drive {
   tell(due?: Due): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.come(due);
+    if (due?.step === TIME_OUT && this.#limit !== undefined) this.#limitTime();
     this.#behind = true;
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
@@ -195,21 +197,28 @@ export class Drive {
     this.#again();
   }
 
+  /** When it has taken as long as it may; `undefined`: that does not count, or not any more. */
+  get #deadline(): number | undefined {
+    const { started, startedAt, cancelled, failing, ended } = this.journal;
+    if (cancelled !== undefined || failing !== undefined || ended !== undefined) return undefined;
+    return started!.timeout && startedAt + started!.timeout;
+  }
+
   /** A run may take so long: the drive sees to it, or a schedule. */
   #limitTime(): void {
     const state = this.#state;
-    const { journal } = this;
-    const { timeout } = journal.started!;
-    if (timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined) return;
-    const check = () => {
-      const left = journal.startedAt + timeout - state.now;
-      if (left > 0 && !state.hasCome(TIME_OUT, state.now + left)) return void state.timer(left, check, true);
-      if (journal.cancelled !== undefined || journal.ended !== undefined || journal.failing !== undefined) return;
-      const reason = `${state.label} took longer than ${timeout} ms`;
-      state.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
-      state.after(() => this.#told());
-    };
-    check();
+    const deadline = this.#deadline;
+    this.#limit?.cancel();
+    this.#limit = undefined;
+    if (deadline === undefined) return;
+    const left = deadline - state.now;
+    if (left > 0 && !state.hasCome(TIME_OUT, deadline)) {
+      this.#limit = state.timer(left, () => this.#limitTime(), true);
+      return;
+    }
+    const reason = `${state.label} took longer than ${this.journal.started!.timeout} ms`;
+    state.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
+    state.after(() => this.#told());
   }
 
   /** Goes on with what waits. */
@@ -281,13 +290,14 @@ export class Drive {
 
   #suspend(): void {
     const state = this.#state;
-    const { journal } = this;
-    const { timeout } = journal.started!;
-    const isLimited = timeout === undefined || journal.cancelled !== undefined || journal.failing !== undefined ||
-      journal.limited;
-    if (isLimited || state.isStuck(TIME_OUT)) return state.stop("suspended");
+    const deadline = this.#deadline;
+    const { limited: scheduled } = this.journal;
+    // one that came too early does not come again: the store may say that the run was started later
+    if (deadline === undefined || state.isScheduled(TIME_OUT, { scheduled }) || state.isStuck(TIME_OUT)) {
+      return state.stop("suspended");
+    }
     state.work(async () => {
-      if (await state.wake(TIME_OUT, journal.startedAt + timeout)) state.record({ t: "limited" });
+      if (await state.wake(TIME_OUT, deadline) && !scheduled) state.record({ t: "limited" });
     });
   }
 

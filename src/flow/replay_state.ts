@@ -358,6 +358,7 @@ export class DriveState {
    * server cannot: the run is stuck then.
    */
   async wake(step: string, at: number): Promise<boolean> {
+    this.#due.delete(step); // it came too early
     try {
       await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
     } catch (error) {

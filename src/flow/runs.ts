@@ -99,6 +99,7 @@ export function openRuns(host: RunsHost): Runs {
 /** The runs of a namespace, as one node sees them. */
 export class Runs implements DrivesHost, NodeRuns {
   readonly endpoint: string;
+  /** With the stream's wall clock, once it is open: what a run waits for is due at the same time at each node. */
   readonly clock: Clock;
   readonly random: Random;
   readonly timeout: number;
@@ -120,9 +121,14 @@ export class Runs implements DrivesHost, NodeRuns {
 
   constructor(host: RunsHost) {
     this.#host = host;
-    const { endpoint, clock, random, timeout, namespace, transport } = host;
+    const { endpoint, random, timeout, namespace, transport } = host;
     this.endpoint = endpoint;
-    this.clock = clock;
+    const clock = this.clock = {
+      now: () => this.#stream?.serverTime ?? host.clock.now(),
+      monotonic: () => host.clock.monotonic(),
+      after: (ms, callback, options) => host.clock.after(ms, callback, options),
+      soon: (callback) => host.clock.soon(callback),
+    };
     this.random = random;
     this.timeout = timeout;
     this.soon = together(clock);
@@ -189,7 +195,8 @@ export class Runs implements DrivesHost, NodeRuns {
     if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
     const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
     if (!started.ok && UNSTORED.has(started.error.code)) throw started.error;
-    if (!started.ok) this.#fault(`starting run ${run} of ${ref.workflow} at its time`, started.error);
+    if (started.ok) return;
+    this.#fault(`starting run ${run} of ${ref.workflow} at its time (${started.error.code})`, started.error);
   }
 
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
@@ -224,8 +231,10 @@ export class Runs implements DrivesHost, NodeRuns {
     if (exceeds(text, this.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    const later = options.at !== undefined && options.at.getTime() > this.clock.now() ? options.at : undefined;
-    if (later !== undefined || cron !== undefined) {
+    const later = options.at !== undefined && options.at.getTime() > this.#host.clock.now() ? options.at : undefined;
+    const known = later && await this.log.start({ workflow: definition.name, run }).catch(asError);
+    if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
+    if (cron !== undefined || (later !== undefined && known === undefined)) {
       const due: RunDue = { run, step: "", at: later?.getTime() ?? 0, start: text, ...(later ? {} : { cron: true }) };
       const when: Schedule = later === undefined ? { cron: cron!, zone } : { at: later };
       const stored = await this.#schedule(definition.name, startName(run), due, when);
@@ -353,7 +362,8 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {
     const due = { run: ref.run, step, at };
-    const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { at: new Date(at) });
+    const delay = Math.max(0, at - this.clock.now());
+    const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { delay });
     if (!stored.ok) throw stored.error;
   }
 
@@ -499,13 +509,13 @@ export class Runs implements DrivesHost, NodeRuns {
     };
     let stored: number | "conflict";
     try {
-      const time = this.clock.now();
       const message = this.log.message(ref, [entry], { version: 0, holder });
       const appending = this.log.begin(ref, message, this.#until());
       if (body !== undefined && holder !== "") {
         // held before it is stored: what is brought to the run meanwhile waits for it
         const first = appending.then(
-          (sequence) => sequence === "conflict" ? undefined : { sequence, time, holder, entries: [entry] },
+          (sequence) =>
+            sequence === "conflict" ? undefined : { sequence, time: this.clock.now(), holder, entries: [entry] },
           () => undefined,
         );
         this.#drives.start(body, ref, first, new Journal());

@@ -93,6 +93,8 @@ type Part =
 interface Program {
   readonly parts: readonly Part[];
   readonly fails: boolean;
+  /** In ms. */
+  readonly timeout: number | undefined;
 }
 
 /** Simulates one seed. */
@@ -103,6 +105,8 @@ export async function simulateFlow(seed: number): Promise<SimulatedFlow> {
 class Simulation {
   readonly random: Random;
   readonly mode: Mode;
+  /** In these seeds runs may take so long, and processes know the time of the stream less well. */
+  readonly limited: boolean;
   readonly violations: string[] = [];
   readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
   now = START;
@@ -118,6 +122,7 @@ class Simulation {
   constructor(seed: number) {
     this.random = seededRandom(seed);
     this.mode = MODES[seed % MODES.length];
+    this.limited = seed % 10 === 9;
   }
 
   async run(): Promise<SimulatedFlow> {
@@ -273,8 +278,9 @@ class Process implements DrivesHost {
     this.#n = n;
     this.#life = life;
     const started = simulation.now;
+    const late = simulation.limited ? this.random() * 300 : 0;
     this.clock = {
-      now: () => simulation.now,
+      now: () => simulation.now - late,
       monotonic: () => simulation.now - started,
       after: (ms, call) => this.after(ms, call),
       soon: (call) => void this.after(0, call),
@@ -533,7 +539,10 @@ class SimulatedRun {
         parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
       } else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
     }
-    this.program = { parts, fails: random() < 0.4 };
+    const fails = random() < 0.4;
+    // at its end it waits for what never comes
+    if (simulation.limited) parts.push({ type: "wait", name: "end", ms: undefined });
+    this.program = { parts, fails, timeout: simulation.limited ? 8_000 + random() * 40_000 : undefined };
     this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
   }
 
@@ -552,16 +561,20 @@ class SimulatedRun {
     const process = simulation.live();
     if (process === undefined) return void simulation.after(500, () => this.begin());
     const ref = { workflow: "Flow", run: this.id };
-    const entry = { t: "started", version: 1, keep: 1_000, by: process.endpoint } as const;
+    const { timeout } = this.program;
+    const entry = {
+      ...{ t: "started", version: 1, keep: 1_000, by: process.endpoint } as const,
+      ...(timeout === undefined ? {} : { timeout }),
+    };
     const message = process.log.message(ref, [entry], { version: 0, holder: process.endpoint });
-    const time = simulation.now;
+    const time = process.clock.now();
     const stored = process.log.append(ref, message, 0, () => false).then((sequence) =>
       sequence === "conflict" ? undefined : { sequence, time, holder: process.endpoint, entries: [entry] }
     );
     process.drives.start(this.bodyIn(process), ref, stored, new Journal());
     // whoever starts it tries again until it is stored
     simulation.after(7_000, () => this.#started || this.begin());
-    const waits = this.program.parts.filter(({ type }) => type === "wait").length;
+    const waits = this.program.parts.filter((part) => part.type === "wait" && part.name !== "end").length;
     for (let n = 0; n < waits; n++) {
       simulation.after(
         simulation.random() * 20_000,

@@ -54,6 +54,7 @@ describe("simulation of workflows", () => {
       ["flow-over", /has not ended/],
       ["flow-settled", /has not ended/, 855],
       ["flow-end", /was done and is not undone|has undone/],
+      ["flow-limit", /has not ended/],
       ["flow-signal", /took a signal twice|has not ended/],
     ] as [SourcePlant, RegExp, number?][]
   ) {

@@ -33,7 +33,7 @@ export interface Observed {
   readonly now: number;
   /** Time since which there is no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
-  /** `gone`: its process ended, and it had not drained. `ahead`: of the median clock, in ms. */
+  /** `gone`: its process ended, and it had not drained. `ahead`: of the right time, in ms. */
   readonly nodes?: readonly {
     readonly label: string;
     readonly state: "live" | "suspect" | "gone";
@@ -195,8 +195,9 @@ function* ofNode(
     yield { ...base, kind: "node-silent", severity: "error", message };
   }
   if (state === "live" && Math.abs(ahead) > APART) {
-    const off = `${(Math.abs(ahead) / 1_000).toFixed(1)} s ${ahead > 0 ? "ahead of" : "behind"}`;
-    const message = `The clock of ${label} is ${off} those of the others.`;
+    const message = `The clock of ${label} is ${(Math.abs(ahead) / 1_000).toFixed(1)} s ${
+      ahead > 0 ? "fast" : "slow"
+    }.`;
     yield { kind: "clocks-apart", about: label, severity: "warning", count: Math.round(Math.abs(ahead)), message };
   }
 }

@@ -214,15 +214,18 @@ class Looking {
   }
 
   async #subscriptions(): Promise<void> {
+    const { clock } = this.#source.transport;
+    const log = await this.#stream("log").catch(() => undefined); // whoever reads it says what is wrong
+    this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
-    const now = this.#source.transport.clock.monotonic();
+    const now = clock.monotonic();
     const views = infos.slice(0, ROWS).map((info) =>
       this.#past.subscriptions.view(info, now, (node) => this.#nodes.label(node))
     );
     this.#streams.send("subscriptions", { shown: views, total: infos.length });
     const groups = await this.#parked.groups(stored, ROWS);
-    this.#past.alarms.subscriptions(this.#source.transport.clock.now(), infos, groups.shown);
+    this.#past.alarms.subscriptions(clock.now(), infos, groups.shown);
     this.#streams.send("groups", groups);
     const { letters, retries } = await this.#parked.of(stored, ROWS);
     this.#streams.send("letters", letters);

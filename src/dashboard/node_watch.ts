@@ -62,12 +62,15 @@ export class NodeWatch {
     return [...this.#nodes.values()].filter(isThere).map(({ info }) => info);
   }
 
+  /** By how much the clock of NATS is ahead of this one's, in ms; `undefined`: the median clock is taken for right. */
+  serverAhead: number | undefined;
+
   /** What alarms are made of; one that is gone counts until another of its service has joined. */
   get observed(): NonNullable<Observed["nodes"]> {
     const all = [...this.#nodes.values()];
     const median = all.flatMap(({ ahead, state }) => ahead === undefined || state !== "live" ? [] : [ahead])
       .sort((a, b) => a - b);
-    const middle = median[Math.floor(median.length / 2)] ?? 0;
+    const right = this.serverAhead ?? median[Math.floor(median.length / 2)] ?? 0;
     const replaced = ({ info: { service }, since }: Watched) =>
       all.some((other) => other.state === "live" && other.info.service === service && other.joined > since);
     return all.filter((node) => node.state !== "drained" && !(node.state === "gone" && replaced(node)))
@@ -75,7 +78,7 @@ export class NodeWatch {
         label: labelOf(node.info),
         state: node.state as "live" | "suspect" | "gone", // filtered above
         since: node.since,
-        ahead: node.ahead === undefined ? undefined : node.ahead - middle,
+        ahead: node.ahead === undefined ? undefined : node.ahead - right,
       }));
   }
 

@@ -193,6 +193,19 @@ describe("NodeWatch", () => {
     assertEquals(deployed, ["c: release 42\\u{202e}, before 41, 40", "e: Catga 2, before 1"]);
   });
 
+  it("a clock is fast or slow by that of NATS; without it, by the clock in the middle: none of one node", async () => {
+    const watch = new NodeWatch(new VirtualClock(1_000_000), () => {});
+    watch.take(record("a"));
+    const asker = new Asker();
+    asker.told = { type: "stats", stats: stats(1, 1) };
+    await watch.ask(asker, 1);
+    assertEquals(watch.observed.map(({ ahead }) => ahead), [0]);
+    watch.serverAhead = 0;
+    assertEquals(watch.observed.map(({ ahead }) => ahead), [-999_999]);
+    watch.serverAhead = -999_999;
+    assertEquals(watch.observed.map(({ ahead }) => ahead), [0]);
+  });
+
   it("many nodes are asked in turns, and what is no record is left out", async () => {
     const { watch, asker } = watching(Array.from({ length: 600 }, (_, n) => `n${n}`));
     for (const value of ["", "{}", "null", "[1]"]) watch.take({ type: "put", key: "x", value, revision: 1 });

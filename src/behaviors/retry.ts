@@ -22,7 +22,8 @@ export interface RetryOptions {
 /**
  * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed, and may
  * take again what it had locked with `ctx.lock`. Returns the last failure when its attempts are used up, when the next
- * one would start after the deadline, and when the message is aborted. A failure that is `final` is never retried.
+ * one would start after the deadline, and when the message is aborted. A failure that is `final` is never retried, nor
+ * is that of a stream after its first item.
  *
  * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never
  * retried.

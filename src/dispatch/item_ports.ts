@@ -86,7 +86,11 @@ export interface ItemSink {
 }
 
 /** Destination of a handler's items: a reader in its process, or the wire. */
-export type ItemTarget = Pick<ItemSink, "here"> | { readonly line: ItemLine };
+export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) & {
+  /** The last run of the handler, and whether an item was sent. */
+  run?: Promise<unknown>;
+  begun?: boolean;
+};
 
 /** The context of the handler of a stream. */
 export interface FeedingContext extends Context {
@@ -97,7 +101,7 @@ export interface FeedingContext extends Context {
 export interface StreamEngine {
   /**
    * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects
-   * with what it throws.
+   * with what it throws. After the first item a further call ends as the run that gave it.
    */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;
   /** Reads a stream. */

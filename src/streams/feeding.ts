@@ -9,13 +9,15 @@ import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
-import type { FeedingContext, ItemLine, ItemOutlet, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
+import type { FeedingContext, ItemTarget } from "../dispatch/item_ports.ts";
+import type { ItemLine, ItemOutlet, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./flow_control.ts";
 
 /**
  * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with
- * what it throws. The generator has ended when it settles.
+ * what it throws. The generator has ended when it settles. Called again, as by `retry()`, it waits for the run before:
+ * one that gave an item is the last, and its end that of all later calls.
  */
 export async function feed(
   contract: AnyContract,
@@ -30,6 +32,15 @@ export async function feed(
       `stream ${contract.name} did not run: its sender reads no items; use app.stream`,
     );
   }
+  const before = target.run;
+  const run = async () => {
+    await before?.catch(() => {}); // below
+    return target.begun ? await before : await feedTo(target, contract, fn, payload, ctx);
+  };
+  return await (target.run = run());
+}
+
+async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Parameters<typeof feed>): Promise<unknown> {
   const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
   const { signal } = ctx;
   // the payload that arrives has the type of this contract: its schema or its type arguments say so
@@ -74,6 +85,7 @@ export async function feed(
         }
         if (stopped) break;
         outlet.send(step.value);
+        target.begun = true;
         count++;
       }
     } catch (error) {
@@ -84,7 +96,7 @@ export async function feed(
       failure = error;
     }
     await returned;
-    if (!stopped) await outlet.end();
+    if (!stopped && count > 0) await outlet.end();
     if (stopped) throw endOf(contract, signal.reason, ctx.node);
     if (threw) throw failure;
     return isFailure(failure) ? failure : count;

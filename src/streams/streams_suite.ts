@@ -14,6 +14,7 @@ import {
 } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { retry } from "../behaviors/mod.ts";
 
 /** Where the tests run. */
 export interface StreamsHarness {
@@ -330,6 +331,43 @@ export function streamsSuite(harness: StreamsHarness): void {
       const bad = await readAll(reader.stream(Told, { bad: true }));
       assertEquals([bad.items, bad.code, runs, results], [["north"], "BAD", 2, ["stream 1", "stream BAD"]]);
       await close();
+    },
+  );
+
+  it(
+    "a behavior that runs the handler again gets another run before the first item, and then the end of the first",
+    async () => {
+      const Twice = stream<{ items: number; end: "fails" | "throws" | "ends" }, string, "BUSY">("Twice");
+      const twice: Behavior = async (_, next) => (await next(), await next());
+      const atOnce: Behavior = async (_, next) => (await Promise.all([next(), next()]))[1];
+      for (const behavior of [retry({ backoff: 0 }), twice, atOnce]) {
+        let runs = 0;
+        const { reader, close } = await harness.open({
+          logger: QUIET,
+          handlers: Twice.handle(async function* ({ items, end }, ctx) {
+            const run = ++runs;
+            for (let n = 1; n <= (run === 1 ? items : 3); n++) {
+              yield `${run}.${n}`;
+              await ctx.clock.sleep(1);
+            }
+            if (run > 1 || end === "ends") return;
+            if (end === "throws") throw new Error("secret");
+            return fail("BUSY", "later", { retryable: true });
+          }, { behaviors: [behavior] }),
+        });
+        const codes = { fails: "BUSY", throws: "HANDLER_FAILED", ends: undefined };
+        for (const end of ["fails", "throws", "ends"] as const) {
+          runs = 0;
+          const { items, code } = await readAll(reader.stream(Twice, { items: 2, end }));
+          assertEquals([items, code, runs], [["1.1", "1.2"], codes[end], 1]);
+        }
+        for (const end of ["fails", "throws"] as const) {
+          runs = 0;
+          const { items, code } = await readAll(reader.stream(Twice, { items: 0, end }));
+          assertEquals([items, code, runs], [["2.1", "2.2", "2.3"], undefined, 2]);
+        }
+        await close();
+      }
     },
   );
 }

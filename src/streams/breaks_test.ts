@@ -130,6 +130,21 @@ describe("a reader that dies", () => {
     await cluster.advance(45_000);
     assertEquals([seen.finals, seen.reasons], [1, ["CANCELLED"]]);
   });
+
+  it("pause: one that goes on gets STREAM_BROKEN, and with resume the items after those that it has", async () => {
+    await using stage = await open();
+    const { cluster, reader, seen } = stage;
+    const plain = reader.stream(Lines, { from: 1, to: 600 });
+    const going = reader.stream(Going, { from: 1, to: 600 });
+    await cluster.until(Promise.all([plain.next(), going.next()]));
+    cluster.pause("reader");
+    await cluster.advance(55_000);
+    assertEquals(seen.reasons, ["CANCELLED", "CANCELLED"]);
+    cluster.resume("reader");
+    const [broken, whole] = await cluster.until(Promise.all([read(plain), read(going)]));
+    assertEquals([broken.error?.code, isPrefix(broken.items, 2)], ["STREAM_BROKEN", true]);
+    assertEquals([whole.error, whole.items.length, isPrefix(whole.items, 2)], [undefined, 599, true]);
+  });
 });
 
 describe("a drain", () => {

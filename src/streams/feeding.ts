@@ -105,18 +105,10 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   }
 }
 
-/**
- * What the reader gets of a stream that was aborted. One that has given it up gets nothing; one that was taken for dead
- * may go on elsewhere.
- */
+/** How a stream that was aborted ended. */
 function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
-  const options = { retryable: true, node };
-  if (reason.code === "CLOSED") {
-    return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, options);
-  }
-  return reason.code === "CANCELLED"
-    ? new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${reason.message}`, options)
-    : reason;
+  if (reason.code !== "CLOSED") return reason;
+  return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, { retryable: true, node });
 }
 
 /** An iterator of any kind. */

@@ -370,4 +370,18 @@ export function streamsSuite(harness: StreamsHarness): void {
       }
     },
   );
+
+  it("a run whose reader left is CANCELLED to the behaviors around it", async () => {
+    const codes: (string | undefined)[] = [];
+    const watch: Behavior = async (_, next) => {
+      const result = await next();
+      codes.push(result.error?.code);
+      return result;
+    };
+    const { reader, close } = await harness.open({ logger: QUIET, handlers: count, behaviors: [watch] });
+    for await (const n of reader.stream(Count, { to: 1e9 })) if (n === 10) break;
+    await eventually("the run to end", () => codes.length > 0);
+    assertEquals(codes, ["CANCELLED"]);
+    await close();
+  });
 }

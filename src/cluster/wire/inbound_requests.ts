@@ -18,7 +18,7 @@ import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../di
 import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { type CancelItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
-import { OpenStreams, ReaderLine } from "./open_streams.ts";
+import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { toText } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
@@ -253,7 +253,7 @@ export class InboundRequests implements AdmissionWatcher {
       request.ended();
       this.busyAt = this.#options.clock.monotonic();
       counts.endInHand(outcome);
-      request.answer(outcome, this.#options);
+      request.answer(answerOf(ctx, outcome), this.#options);
     });
     this.#budget.spent();
     this.#queue.stepAside();

@@ -5,6 +5,7 @@
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
+import { asResult, type Outcome } from "../../dispatch/outcome.ts";
 import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -139,6 +140,13 @@ export class OpenStreams {
       }
     }
   }
+}
+
+/** The answer to a stream: a reader that was taken for dead may go on elsewhere; one that has left gets nothing. */
+export function answerOf({ aborted, contract: { name }, node }: MessageContext, outcome: Outcome): Outcome {
+  if (aborted?.code !== "CANCELLED" || asResult(outcome).error?.code !== "CANCELLED") return outcome;
+  const options = { retryable: true, node };
+  return { ok: false, error: new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${aborted.message}`, options) };
 }
 
 /** The turns of the streams of one process: some at a time, first come, first served. */

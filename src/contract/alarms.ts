@@ -308,7 +308,9 @@ function hours(ms: number): string {
 }
 
 /** Failures of messages that reached no handler, or that their sender ended. */
-const NOT_HANDLER: ReadonlySet<string> = new Set(["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED"]);
+const NOT_HANDLER: ReadonlySet<string> = new Set([
+  ...["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED", "INVALID_MESSAGE", "ID_REUSED"],
+]);
 /** Duration of the alarm about a node that has gone, in ms. */
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */

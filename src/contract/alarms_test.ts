@@ -37,6 +37,15 @@ const QUIET: Readonly<Record<string, Partial<Observed>>> = {
   "a failure that the handler decided on": {
     contracts: [{ name: "C", handlers: 1, last: [], waiting: 0, failures: { SOLD_OUT: 99, OVERLOADED: 1 } }],
   },
+  "messages that reached no handler": {
+    contracts: [{
+      name: "C",
+      handlers: 1,
+      last: [],
+      waiting: 0,
+      failures: { INVALID_MESSAGE: 9, ID_REUSED: 9 },
+    }],
+  },
   "a contract without a node that nobody uses since 16 minutes": {
     contracts: [{ name: "C", handlers: 0, last: ["a/1"], waiting: 0, since: NOW - 16 * MINUTE }],
   },

@@ -224,7 +224,7 @@ class Attempt implements ItemSink {
   readonly here: ItemOutlet;
   readonly #receiver: ItemReceiver;
   #source: ItemSource | undefined;
-  #threw: unknown;
+  #threw: { readonly error: unknown } | undefined;
   #news: (() => void) | undefined;
   readonly #took: () => void;
 
@@ -276,13 +276,13 @@ class Attempt implements ItemSink {
 
   /** A user's function threw where the stream was opened. */
   threw(error: unknown): void {
-    this.#threw = error;
+    this.#threw = { error };
     this.ended({ ok: false, error: new CatgaError("CANCELLED", "it was not opened") });
   }
 
   /** Why it ended before its end; `undefined`: it did not. Throws what a user's function threw. */
   failure(): CatgaError | undefined {
-    if (this.#threw !== undefined) throw this.#threw;
+    if (this.#threw !== undefined) throw this.#threw.error;
     if (this.result?.ok === false) return this.result.error;
     return this.#receiver.complete(Number(this.result?.value))
       ? undefined

@@ -384,4 +384,20 @@ export function streamsSuite(harness: StreamsHarness): void {
     assertEquals(codes, ["CANCELLED"]);
     await close();
   });
+
+  it("what a key function or a behavior around sends throws is passed on, undefined too", async () => {
+    const thrower = () => {
+      throw undefined;
+    };
+    const Keyed = stream<{ to: number }, number>("Count", { key: thrower });
+    const behavior: Behavior = Object.assign<Behavior, { send: SendBehavior }>((_, next) => next(), {
+      send: (message, next) => message.contract === Keyed ? next() : thrower(),
+    });
+    const { reader, close } = await harness.open({ logger: QUIET, handlers: count, behaviors: [behavior] });
+    for (const contract of [Keyed, Count]) {
+      const ended = await reader.stream(contract, { to: 1 }).next().catch((error) => ({ error }));
+      assertEquals(ended, { error: undefined });
+    }
+    await close();
+  });
 }

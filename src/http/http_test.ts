@@ -93,6 +93,26 @@ describe("respond", () => {
     assertEquals([status, (body as { detail: string }).detail], [422, "the message"]);
   });
 
+  it("undefined is 204 with status: undefined, too", () => {
+    assertEquals(respond({ ok: true, value: undefined }, { status: undefined as never }).status, 204);
+    assertEquals(respond({ ok: true, value: undefined }, { status: 205 }).status, 205);
+  });
+
+  it("a status that no response of the kind can have throws, whatever the result", () => {
+    const fails = (failures: object, type: typeof TypeError, message: string) => {
+      assertThrows(() => respond({ ok: true, value: 1 }, { failures: failures as never }), type, message);
+    };
+    fails({ SOLD: 99 }, RangeError, "respond: failures.SOLD must be from 200 to 599; got 99");
+    fails({ SOLD: 404.5 }, RangeError, "respond: failures.SOLD must be a whole number; got 404.5");
+    fails({ SOLD: "x" }, TypeError, 'respond: failures.SOLD must be a number; got "x"');
+    for (const status of [204, 205, 304]) {
+      fails({ SOLD: status }, RangeError, `respond: failures.SOLD must be a status with a body; got ${status}`);
+    }
+    const bad = () => respond(failed("SOLD"), { status: 600 });
+    assertThrows(bad, RangeError, "respond: status must be from 200 to 599; got 600");
+    assertEquals(respond(failed("SOLD"), { failures: { SOLD: undefined } }).status, 422);
+  });
+
   it("what is no result is a TypeError", () => {
     assertThrows(() => respond(new Response() as never), TypeError, "respond takes a result");
   });

@@ -1,13 +1,13 @@
 /** Results as responses of HTTP. */
 import { statusOf } from "../contract/error_status.ts";
 import { isFailure, type Result } from "../contract/result.ts";
-import { checkKnown, isPlain, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, isPlain, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
 /** Options of {@link respond}. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
-  /** The statuses of the handler's own codes; 422. */
+  /** The statuses of the handler's own codes: 200 to 599 but 204, 205 and 304; 422. */
   failures?: { readonly [Code in F]?: number } | undefined;
 }
 
@@ -33,22 +33,29 @@ export function respond<T, F extends string>(
     throw new TypeError(`respond takes a result; got ${show(result)}`);
   }
   checkKnown("respond", options, RESPOND_OPTIONS);
-  const { failures, ...init } = options;
-  if (failures !== undefined && !isPlain(failures)) {
+  const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;
+  if (!isPlain(failures)) {
     throw new TypeError(`respond: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
+  }
+  const own = failures as Readonly<Record<string, number | undefined>>;
+  checkInteger("respond: status", status, 200, 599);
+  for (const [code, other = 422] of Object.entries(own)) {
+    checkInteger(`respond: failures.${code}`, other, 200, 599);
+    if (NO_BODY.has(other)) {
+      throw new RangeError(`respond: failures.${code} must be a status with a body; got ${other}`);
+    }
   }
   const headers = new Headers(init.headers);
   if (result.ok) {
-    if (result.value === undefined) return new Response(null, { status: 204, ...init });
+    if (result.value === undefined) return new Response(null, { ...init, status });
     if (!headers.has("content-type")) headers.set("content-type", "application/json");
-    return new Response(toJson(result.value, "INVALID_RESPONSE", "the value"), { ...init, headers });
+    return new Response(toJson(result.value, "INVALID_RESPONSE", "the value"), { ...init, status, headers });
   }
   const { error } = result;
-  const own = (failures ?? {}) as Readonly<Record<string, number>>;
-  const status = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
+  const failed = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
-  if ((status === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", "1");
-  return new Response(problem(error, status), { ...init, status, statusText: "", headers });
+  if ((failed === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", "1");
+  return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 
 /** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
@@ -71,6 +78,7 @@ export function httpStatus(error: CatgaError): number {
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
+const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   402: "Payment Required",

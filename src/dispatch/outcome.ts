@@ -70,6 +70,11 @@ export function noHandler(contract: AnyContract, node?: string): Failure {
   );
 }
 
+/** The failure of a request whose strategy chose no node. */
+export function noneChosen(contract: AnyContract): Failure {
+  return failure("NO_HANDLER", `${unsent(contract)}: the strategy of its route chose none of the nodes that handle it`);
+}
+
 /** The failure of a request that an app without a cluster has no handler for. */
 export function noHandlerHere({ kind, name }: AnyContract): Failure {
   return failure(

@@ -1,5 +1,5 @@
 /** Who is asked: what a change of the nodes costs, and what a strategy of the user's may do. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo, Strategy } from "../../contract/node_info.ts";
@@ -74,7 +74,9 @@ describe("a strategy of the user's", () => {
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["third", "third"]);
     const vain = app.send(Do, 1, { route: () => undefined });
     await clock.advance(600);
-    assertEquals(code(await vain), "NO_HANDLER");
+    const { error } = await vain;
+    assertEquals(error?.code, "NO_HANDLER");
+    assertMatch(error?.message ?? "", /^command Do was not sent: the strategy of its route chose none/);
     await assertIdle(stage);
   });
 

@@ -11,7 +11,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
-import { noHandler, Refusal } from "../../dispatch/outcome.ts";
+import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
 import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
@@ -477,9 +477,10 @@ export class WaitingCalls {
 
   #noNode(call: Call): CatgaError {
     const { contract, node } = call.request;
+    const { candidates, gaps } = this.#options;
     const inGap = this.#stopping && node === undefined &&
-      (this.#forNode.get(call)?.away || this.#options.gaps.knows(contract.name));
-    if (!inGap) return noHandler(contract, node).error;
+      (this.#forNode.get(call)?.away || gaps.knows(contract.name));
+    if (!inGap) return (candidates.of(call).length > 0 ? noneChosen(contract) : noHandler(contract, node)).error;
     const message =
       `${contract.kind} ${contract.name} did not run: no node that handles it is there, and this one stops`;
     return new CatgaError("UNAVAILABLE", message, { retryable: true });

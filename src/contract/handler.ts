@@ -183,7 +183,11 @@ export function subscriptionSettings(
     if (batches) throw new TypeError(`${at} is of a durable event: give ${category} durable: true, too`);
     const foreign = ONLY_DURABLE.find((option) => options[option] !== undefined);
     if (foreign === undefined) return undefined;
-    throw new TypeError(`${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`);
+    throw new TypeError(
+      kind === "query" || kind === "stream"
+        ? `${at}: a ${kind} takes no ${foreign}; the behavior retry() runs its handler again`
+        : `${at}: ${foreign} is of a durable ${kind}: give ${category} durable: true, too`,
+    );
   }
   const { name = category.replaceAll(".", "-"), from = "now", each = "service", retry = {}, timeout = ofContract } =
     options;

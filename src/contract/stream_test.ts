@@ -103,6 +103,6 @@ describe("stream", () => {
     for (const fn of [7, undefined]) {
       assertThrows(() => stream("A").handle(fn as never), TypeError, "A.handle takes a function");
     }
-    assertThrows(() => stream("A").handle(() => [], { retry: {} } as never), TypeError, "durable");
+    assertThrows(() => stream("A").handle(() => [], { retry: {} } as never), TypeError, "a stream takes no retry");
   });
 });

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, event } from "../../mod.ts";
+import { command, event, query, stream } from "../../mod.ts";
 import type { SubscriptionOptions } from "./handler.ts";
 
 const Placed = event<{ id: string }>("orders.Placed", { durable: true });
@@ -49,6 +49,16 @@ describe("the settings of a subscription", () => {
     const Pay = command<void>("Pay");
     // @ts-expect-error the command is not durable
     assertThrows(() => Pay.handle(() => {}, { retry: { attempts: 2 } }), TypeError, "retry is of a durable command");
+  });
+
+  it("queries and streams have none, and are not told to be durable", () => {
+    for (const make of [query, stream]) {
+      assertThrows(
+        () => make("Q").handle((() => {}) as never, { retry: {} } as never),
+        TypeError,
+        `Q.handle: a ${make("Q").kind} takes no retry; the behavior retry() runs its handler again`,
+      );
+    }
   });
 
   it("say what is wrong with them", () => {

@@ -92,7 +92,7 @@ function showObject(value: object): string {
     if (Array.isArray(value)) return "an array";
     if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
     const type = isPlain(value) ? undefined : value.constructor;
-    return typeof type === "function" && type !== Object ? `an instance of ${type.name}` : "an object";
+    return typeof type === "function" && type !== Object ? `an instance of ${type.name || "a class"}` : "an object";
   } catch { // a getter or a trap of a proxy threw: that must not replace the error that shows the value
     return "an object that cannot be read";
   }

@@ -72,6 +72,7 @@ describe("checkKnown", () => {
       [new Date(), "an instance of Date"],
       [new Map(), "an instance of Map"],
       [new Own(), "an instance of Own"],
+      [new (class {})(), "an instance of a class"],
       [Promise.resolve(), "an instance of Promise"],
       [Object.create({ timeout: 1 }), "an object"],
     ];

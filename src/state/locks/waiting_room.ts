@@ -31,6 +31,8 @@ export class WaitingRoom {
   readonly #byKey = new Map<string, Set<Waiter>>();
   /** Keyed by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
+  /** Places of other nodes' waiters that have had a lock from this node; each counts again once it is renewed. */
+  readonly #handedOver = new WeakSet<SeenWaiter>();
   /** By key without a holder: the waiter of this node that will try to take it, and when. */
   readonly #scheduledTakes = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
   /** Views of the queues alone, and of all records. */
@@ -81,16 +83,16 @@ export class WaitingRoom {
     return this.#all?.holder(key)?.record;
   }
 
-  /** The oldest waiter of a key, except `nonce` and those that have ended. */
+  /** The oldest waiter of a key, except `nonce` and those that have had their turn. */
   next(key: string, nonce: string): SeenWaiter | undefined {
-    const view = this.#all?.listed ? this.#all : this.#queues;
-    return view?.queue(key).find(({ record }) => record.nonce !== nonce && !this.#ended.has(record.nonce));
+    return this.#queue(key).find(({ record }) => record.nonce !== nonce);
   }
 
   /** This node has handed a lock over: if to a waiter of its own, that one does not have to wait for the watch. */
   handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
-    if (waiter !== undefined) this.#host.background("taking a lock", waiter.granted(revision, sent));
+    if (waiter === undefined) this.#handedOver.add(to);
+    else this.#host.background("taking a lock", waiter.granted(revision, sent));
   }
 
   /** A key is not held by this node any more. */
@@ -135,6 +137,16 @@ export class WaitingRoom {
     return view;
   }
 
+  /**
+   * The waiters of a key, the oldest first, without those that have ended here or have had the lock from here. Without
+   * the latter rule, two nodes hand it to and fro between ended waiters whose places are not removed yet.
+   */
+  #queue(key: string): SeenWaiter[] {
+    const view = this.#all?.listed ? this.#all : this.#queues;
+    const queue = view?.queue(key) ?? [];
+    return queue.filter((each) => !this.#ended.has(each.record.nonce) && !this.#handedOver.has(each));
+  }
+
   /** Does what the records of a key, as the watch shows them, require of this node. */
   #act(key: string): void {
     if (!this.#all?.listed) return;
@@ -159,7 +171,7 @@ export class WaitingRoom {
    * A key has no holder: the oldest waiter takes it at once, each later one after a delay, in case older ones are dead.
    */
   #scheduleTake(key: string): void {
-    const queue = this.#all!.queue(key).filter(({ record }) => !this.#ended.has(record.nonce));
+    const queue = this.#queue(key);
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
     // none of this node's places has been seen: there may be others before them
     if (rank < 0) return this.#cancelTake(key);

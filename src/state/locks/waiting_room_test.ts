@@ -1,8 +1,12 @@
 /** Waiters of a dead holder, and a handover that comes after its waiter has ended, on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { delay } from "../../ports/clock.ts";
 import { type LockNode, memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
 import { readLockRecord, writeLockRecord } from "./lock_record.ts";
+
+// Bun ends a test after 5 s
+const slow = { timeout: 300_000 };
 
 describe("the waiting room of a node", () => {
   it("a dead holder's lock goes to the oldest live waiter within ttl + 1.5 s", async () => {
@@ -57,5 +61,27 @@ describe("the waiting room of a node", () => {
     await h.run(next.release());
     await h.run(lock.release());
     assertEquals(await records(h), []);
+  });
+
+  it("two nodes do not hand a lock to and fro between their waiters that have ended", slow, async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const h = memoryLockHarness({ seed });
+      const nodes = [await h.node("a"), await h.node("b")];
+      h.network.faults = { lostAck: 0.1 };
+      const use = async ({ locks }: LockNode) => {
+        const lock = await locks.lock("key", { timeout: 1_000 }, someone()).catch(() => undefined);
+        await delay(h.clock, 2);
+        await lock?.release();
+      };
+      const uses = [];
+      for (let i = 0; i < 40; i++) {
+        uses.push(use(nodes[i % 2]));
+        await h.pass(60);
+      }
+      await h.run(Promise.all(uses));
+      const made = nodes[0].writes.made + nodes[1].writes.made;
+      assertLess(made, 200, `seed ${seed}`);
+      await h[Symbol.asyncDispose]();
+    }
   });
 });

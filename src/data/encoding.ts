@@ -100,7 +100,8 @@ function isJsonAt(value: unknown, levels: number): boolean {
       return value === 0 ? 1 / value > 0 : value - value === 0;
     case "object":
       if (value === null) return true;
-      if (levels === 0) return false;
+      // JSON.stringify would call it, also one that is inherited or not enumerable
+      if (levels === 0 || typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
       return Array.isArray(value) ? isJsonArray(value, levels - 1) : isJsonObject(value, levels - 1);
     default:
       return false;

@@ -16,6 +16,14 @@ describe("encodeValue and decodeText", () => {
     });
   }
 
+  it("take the members of an array or object, and do not call its `toJSON`", () => {
+    const toJSON = { value: () => undefined };
+    const rows = Object.defineProperties(class extends Array<number> {}.of(1, 2), { toJSON });
+    const given = [rows, Object.defineProperties({ a: 1 }, { toJSON })];
+    assertEquals(encodeValue(given, "payload"), '[[1,2],{"a":1}]');
+    assertEquals(encodeValue(given[0], "payload"), "[1,2]");
+  });
+
   it("say where the part is that cannot be sent, and not what it holds", () => {
     for (const [name, make, path] of UNSENDABLE) {
       const error = assertThrows(() => encodeValue(make(), "payload"), Unsendable);

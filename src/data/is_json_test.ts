@@ -42,4 +42,17 @@ describe("isJson", () => {
     cycle.self = cycle;
     assertEquals(isJson(cycle), false);
   });
+
+  it("is false for what `JSON.stringify` would replace by the result of its `toJSON`", () => {
+    class Rows extends Array<number> {
+      toJSON() {
+        return "rows";
+      }
+    }
+    const hidden = { toJSON: { value: () => undefined } };
+    for (const value of [Rows.of(1), Object.defineProperties({ a: 1 }, hidden), Object.defineProperties([1], hidden)]) {
+      assertEquals([isJson(value), isJson([value]), isJson({ value })], [false, false, false]);
+    }
+    assertEquals(isJson({ toJSON: "text" }), true);
+  });
 });

@@ -7,6 +7,7 @@
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
+import { keyOf } from "../../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
@@ -230,15 +231,15 @@ function readHeaders(
 function forPlainClient(contract: AnyContract): AnyContract {
   const { key, output: _, items: __, ...options } = contract.options;
   if (key === undefined) return { ...contract, options };
-  const keyOf = (payload: never): string => {
+  const textKey = (payload: never): string => {
     try {
-      return key(payload);
+      return keyOf(contract, payload)!; // it has a function that makes it
     } catch (cause) {
       const message = `the key of ${contract.name} cannot be made of this payload`;
       throw new CatgaError("INVALID_MESSAGE", message, { cause });
     }
   };
-  return { ...contract, options: { ...options, key: keyOf } };
+  return { ...contract, options: { ...options, key: textKey } };
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });

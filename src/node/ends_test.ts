@@ -3,7 +3,7 @@
  * in which it does not end.
  */
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Behavior, SendBehavior } from "../contract/behavior.ts";
 import type { CatgaOptions } from "../catga.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -423,6 +423,32 @@ describe("sendAll", () => {
     const sent = app.sendAll(Half, endless());
     await app.drain();
     assertEquals((await sent).at(-1)?.error?.code, "CLOSED");
+  });
+
+  it("endless payloads: after the end one is read at most, whose result says why", async () => {
+    const { catga } = await import("../catga.ts");
+    await using app = await catga({ handlers: Half.handle((n) => n / 2) });
+    const cancelled = await app.sendAll(Half, endless(), { signal: AbortSignal.abort() });
+    assertEquals(cancelled.map(({ error }) => error?.code), ["CANCELLED"]);
+    await app.drain();
+    const closed = await app.sendAll(Half, endless());
+    assertEquals(closed.map(({ error }) => error?.code), ["CLOSED"]);
+  });
+
+  it("rejects with the first error when the payloads' `return` throws too", async () => {
+    const { catga } = await import("../catga.ts");
+    await using app = await catga({ handlers: Half.handle((n) => n / 2) });
+    const payloads = {
+      [Symbol.iterator]: () => ({
+        next(): IteratorResult<number> {
+          throw new RangeError("of next");
+        },
+        return(): IteratorResult<number> {
+          throw new TypeError("of return");
+        },
+      }),
+    };
+    await assertRejects(() => app.sendAll(Half, payloads), RangeError, "of next");
   });
 });
 

@@ -324,12 +324,18 @@ export async function sendAll(
         if (step.done) read = true;
         if (read) return;
         const place = next++;
+        // the last one: its result says why
+        if (!finite && over()) close();
         const result = results[place] = await send(step.value, each);
         if (!finite && result.error !== undefined && over()) close();
         if (pace.spent()) await pace.turn();
       }
     } catch (error) { // misuse, or an error of the iterable: the other senders stop reading
-      close();
+      try {
+        close();
+      } catch {
+        // the first error counts, as in a loop
+      }
       throw error;
     }
   };

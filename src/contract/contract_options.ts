@@ -14,6 +14,7 @@ import {
   TEN_YEARS,
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
+import { LONGEST_TTL } from "../ports/event_log.ts";
 import { KEEP } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";
@@ -288,7 +289,7 @@ function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"
   }
   checkKnown(`${at}: durable`, durable, DURABLE_OPTIONS);
   if (durable.keep !== undefined && durable.keep !== Infinity) {
-    checkNumber(`${at}: durable.keep`, durable.keep, LEAST_KEEP, MAX_KEEP, "ms");
+    checkNumber(`${at}: durable.keep`, durable.keep, LEAST_KEEP, LONGEST_TTL, "ms");
   }
 }
 
@@ -297,8 +298,6 @@ const DURABLE_OPTIONS = new Set(["keep"]);
  * The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms.
  */
 const LEAST_KEEP = 120_000;
-/** The longest time that a message is kept without `Infinity`, in ms: 100 years. */
-const MAX_KEEP = 36_525 * 86_400_000;
 
 /** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
 export function keepOf({ durable }: ContractOptions): number {

@@ -109,7 +109,14 @@ describe("contracts", () => {
         "event",
         { durable: { keep: 119_999 } },
         RangeError,
-        "contract X: durable.keep must be from 120000 to 3155760000000 ms; got 119999",
+        "contract X: durable.keep must be from 120000 to 3153600000000 ms; got 119999",
+      ],
+      // more than a log takes as a ttl
+      [
+        "event",
+        { durable: { keep: 3_153_600_000_001 } },
+        RangeError,
+        "contract X: durable.keep must be from 120000 to 3153600000000 ms; got 3153600000001",
       ],
       ["query", { timeout: "1s" }, TypeError, 'contract X: timeout must be a number of ms; got "1s"'],
       ["query", { timeout: 0 }, RangeError, "contract X: timeout must be from 1 to 2147483647 ms; got 0"],

@@ -288,8 +288,8 @@ export const MAX_SEQUENCE = 2 ** 43 - 1;
 
 /** The most messages of one `LogStream.read`. */
 export const MOST_READ = 1_000;
-/** The longest ttl, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
-const LONGEST_TTL = 100 * 365 * 86_400_000;
+/** The longest ttl of a message, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
+export const LONGEST_TTL = 100 * 365 * 86_400_000;
 /** The last ms of the year 9999, for which schedules can be written. */
 const LATEST = 253_402_300_799_999;
 

@@ -1,5 +1,6 @@
 /** Durable messages as programs see them: options of publishing, subscriptions, and dead letters. */
 import { checkKnown, checkNumber, checkString, show, TEN_YEARS } from "../data/checks.ts";
+import { LATEST } from "../ports/event_log.ts";
 import { checkSending, type SendOptions } from "./send_options.ts";
 
 /** Options of `publish` for a durable event, and those that `enqueue` shares with it. */
@@ -7,8 +8,8 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
   /** Delay before it is handled, in ms by the server's clock: 0 to 10 years; 0. Needs nats-server 2.12. */
   delay?: number | undefined;
   /**
-   * Earliest time at which it is handled, by this process's clock, translated to the server's when published; at once.
-   * Needs nats-server 2.12.
+   * Earliest time at which it is handled, by this process's clock, translated to the server's when published: before
+   * the year 2262; at once. Needs nats-server 2.12.
    */
   at?: Date | undefined;
 }
@@ -118,10 +119,13 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
 }
 
-/** Throws a `TypeError` for a time, a cron or its time zone that is none. */
+/** Throws a `TypeError` or `RangeError` for a time, a cron or its time zone that is none. */
 export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">): void {
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
+  }
+  if (when !== undefined && when.getTime() > LATEST) {
+    throw new RangeError(`${at}: at must be before the year 2262; got ${when.toISOString()}`);
   }
   if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);

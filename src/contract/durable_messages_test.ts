@@ -13,7 +13,11 @@ describe("checkKeepOptions", () => {
   it("accepts one time at most, and options that are undefined beside it", () => {
     const unset = { delay: undefined, at: undefined, cron: undefined, zone: undefined };
     const good: EnqueueOptions[] = [
-      ...[{}, unset, { ...unset, delay: 0 }, { ...unset, at }, { ...unset, cron: "@hourly", id: "m" }],
+      ...[{}, unset, { ...unset, delay: 0 }, { ...unset, at }, { at: new Date(Date.UTC(2_262, 0) - 1) }, {
+        ...unset,
+        cron: "@hourly",
+        id: "m",
+      }],
       { cron: "0 0 5 * * *", zone: "Europe/Berlin", id: "m", headers: { a: "1" }, timeout: 5 },
     ];
     for (const options of good) checkKeepOptions("enqueue", "Mail", options);
@@ -45,6 +49,10 @@ describe("checkKeepOptions", () => {
       [{ delay: at }, "TypeError: enqueue Mail: delay must be a number of ms; got an instance of Date"],
       [{ at: at.getTime() }, "TypeError: enqueue Mail: at must be a valid Date; got 1893456000000"],
       [{ at: new Date(NaN) }, "TypeError: enqueue Mail: at must be a valid Date; got an invalid Date"],
+      [
+        { at: new Date(Date.UTC(2_262, 0)) },
+        "RangeError: enqueue Mail: at must be before the year 2262; got 2262-01-01T00:00:00.000Z",
+      ],
       [
         { cron: "0 5 * * *", id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got "0 5 * * *"',

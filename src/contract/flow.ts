@@ -121,7 +121,7 @@ export interface Flow {
 export interface StartOptions {
   /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
   id?: string | undefined;
-  /** Not before this time. `unschedule` takes it back until then. */
+  /** Not before this time, which is before the year 2262. `unschedule` takes it back until then. */
   at?: Date | undefined;
   /**
    * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its

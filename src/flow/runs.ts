@@ -41,7 +41,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, together, token, within } from "../ports/clock.ts";
-import type { EventLog, LogStream } from "../ports/event_log.ts";
+import { type EventLog, LATEST, type LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import type { FailedAttempt } from "./replay_state.ts";
@@ -362,7 +362,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async wake(ref: RunRef, step: string, at: number): Promise<void> {
     const due = { run: ref.run, step, at };
-    const delay = Math.max(0, at - this.clock.now());
+    const delay = Math.max(0, Math.min(at, LATEST) - this.clock.now());
     const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { delay });
     if (!stored.ok) throw stored.error;
   }

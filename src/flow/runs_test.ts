@@ -532,6 +532,17 @@ describe("runs", () => {
     }
   });
 
+  it("waits until a time that is later than any schedule", async () => {
+    const Order = workflow<void, void>("Order");
+    const late = new Date(Date.UTC(10_000, 0));
+    await using cluster = await testCluster(1, { handlers: Order.handle((flow) => flow.sleep("long", late)) });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order));
+    await cluster.advance(10_000);
+    const { status, pending } = await infoOf(app, run);
+    assertEquals([status, pending.map(({ next }) => next)], ["waiting", [late]]);
+  });
+
   it("an operator's retry overrides a pause", async () => {
     let works = false;
     const Paused = workflow<void, string>("Paused");

@@ -290,8 +290,10 @@ export const MAX_SEQUENCE = 2 ** 43 - 1;
 export const MOST_READ = 1_000;
 /** The longest ttl of a message, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
 export const LONGEST_TTL = 100 * 365 * 86_400_000;
-/** The last ms of the year 9999, for which schedules can be written. */
-const LATEST = 253_402_300_799_999;
+/** Ms since 1970 at which the ns of nats-server overflow, in April 2262: a schedule for later is due at once. */
+const OVERFLOW = 2 ** 63 / 1e6;
+/** The last ms for which programs schedule: months earlier, as clocks differ. */
+export const LATEST = Date.UTC(2262, 0) - 1;
 
 /** Throws for options of `EventLog.open` that are none: a `TypeError`, or a `RangeError` for a number. */
 export function checkLog(name: string, { subjects, replicas }: LogOptions): void {
@@ -323,8 +325,8 @@ export function checkAppend(subject: string, { id, ttl, expect, schedule, header
   checkSubject(target);
   if (schedule.ttl !== undefined) ttlSeconds(schedule.ttl);
   if (typeof at === "string") checkHeader("Nats-Schedule", at);
-  else if (!(at >= 0 && at <= LATEST)) {
-    throw new RangeError(`a schedule is for a time in ms since 1970, before the year 10000; got ${at}`);
+  else if (!(at >= 0 && at < OVERFLOW)) {
+    throw new RangeError(`a schedule is for a time in ms since 1970, before 2262-04-11T23:47:16.855Z; got ${at}`);
   }
   if (zone !== undefined) checkHeader("Nats-Schedule-Time-Zone", zone);
 }

@@ -533,12 +533,18 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await gives(due, ["data of past"]);
       });
 
-      it("at: a time far away is accepted", async () => {
+      it("at: a time far away is accepted, and what the server's ns cannot hold is refused", slow, async () => {
         const [stream] = await newStream();
+        const due = follow(stream, "due");
         await schedule(stream, "far", harness.now() + 10 * 365 * 86_400_000);
-        const error = () =>
-          stream.append(`${stream.name}.at.x`, "", { timeout: 5_000, schedule: { at: NaN, target: "x.y" } });
-        assertThrows(error, RangeError);
+        await schedule(stream, "farthest", 9_223_372_036_854);
+        await schedule(stream, "now", harness.now());
+        await gives(due, ["data of now"]);
+        for (const at of [NaN, 9_223_372_036_855]) {
+          const error = () =>
+            stream.append(`${stream.name}.at.x`, "", { timeout: 5_000, schedule: { at, target: "x.y" } });
+          assertThrows(error, RangeError);
+        }
       });
 
       it("at: its ttl is that of what is appended", slow, async () => {

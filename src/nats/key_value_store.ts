@@ -20,8 +20,6 @@ import { remove, Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
-/** The longest ttl, in seconds: a hundred years. nats-server counts in ns, which overflow at 292 years. */
-const LONGEST = 3_153_600_000;
 /** Revisions of markers that are remembered. */
 const REMEMBERED = 1_024;
 
@@ -170,7 +168,7 @@ class NatsBucket implements Bucket {
     value: string,
     options: WriteOptions & { expected?: number },
   ): Promise<number | undefined> {
-    const seconds = options.ttl === undefined ? undefined : Math.min(ttlSeconds(options.ttl), LONGEST);
+    const seconds = options.ttl === undefined ? undefined : ttlSeconds(options.ttl);
     const headers: Record<string, string> = seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` };
     try {
       return await this.#stream.write(subject, packValue(subject, key, value), headers, options.expected);

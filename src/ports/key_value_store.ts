@@ -125,11 +125,17 @@ export function checkBucket(name: string, replicas: number): void {
   }
 }
 
-/** A ttl in whole seconds, rounded up; throws if it is no number, or below 1 s. `name` is that of the option. */
+/**
+ * A ttl in whole seconds, rounded up, and a hundred years at most; throws if it is no number, or below 1 s. `name` is
+ * that of the option.
+ */
 export function ttlSeconds(ttl: number, name = "ttl"): number {
   checkNumber(name, ttl, 1_000, Number.MAX_SAFE_INTEGER, "ms");
-  return Math.ceil(ttl / 1_000);
+  return Math.min(Math.ceil(ttl / 1_000), LONGEST);
 }
+
+/** The longest ttl, in seconds: a hundred years. nats-server counts in ns, which overflow at 292 years. */
+const LONGEST = 3_153_600_000;
 
 // The buckets of a namespace: their names, and the options that each is opened with.
 

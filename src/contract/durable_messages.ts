@@ -127,10 +127,10 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (when !== undefined && when.getTime() > LATEST) {
     throw new RangeError(`${at}: at must be before the year 2262; got ${when.toISOString()}`);
   }
-  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
+  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@(?!every)|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);
   }
-  if (zone !== undefined && typeof zone !== "string") {
+  if (zone !== undefined && (typeof zone !== "string" || zone === "Local")) {
     throw new TypeError(`${at}: zone must be the name of a time zone, like "Europe/Berlin"; got ${show(zone)}`);
   }
   if (zone !== undefined && cron === undefined) throw new TypeError(`${at}: zone is that of cron: give it a cron, too`);

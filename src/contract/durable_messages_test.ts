@@ -65,6 +65,15 @@ describe("checkKeepOptions", () => {
         { cron: ["@hourly"], id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got an array',
       ],
+      // nats-server takes both, and means its own start and its own zone
+      [
+        { cron: "@every 1s", id: "m" },
+        'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got "@every 1s"',
+      ],
+      [
+        { cron: "@hourly", zone: "Local", id: "m" },
+        'TypeError: enqueue Mail: zone must be the name of a time zone, like "Europe/Berlin"; got "Local"',
+      ],
       [
         { cron: "@hourly", zone: 1, id: "m" },
         'TypeError: enqueue Mail: zone must be the name of a time zone, like "Europe/Berlin"; got 1',

@@ -150,6 +150,11 @@ function localTime(zone: string): LocalTime {
     minute: "numeric",
     second: "numeric",
   });
+  // Intl takes offsets, and names in any case
+  const { timeZone } = format.resolvedOptions();
+  if (/(?:^|\/)[^A-Z]/.test(zone) || (timeZone !== zone && timeZone.toUpperCase() === zone.toUpperCase())) {
+    throw new RangeError(`the time zone ${JSON.stringify(zone)} is not the name of one, like "Europe/Berlin"`);
+  }
   const at = (time: number) => {
     const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]));
     return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);

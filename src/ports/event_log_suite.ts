@@ -641,7 +641,9 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       it("cron: in a time zone", slow, async () => {
         const [stream] = await newStream();
         const due = follow(stream, "due");
-        await schedule(stream, "1", "*/1 * * * * *", {}, "Asia/Kathmandu");
+        for (const zone of ["US/Eastern", "GMT", "Etc/GMT+5", "America/Port-au-Prince", "Asia/Kathmandu"]) {
+          await schedule(stream, "1", "*/1 * * * * *", {}, zone);
+        }
         await reached("a message", () => due.texts.length >= 1);
         await stream.purge(`${stream.name}.at.1`);
       });
@@ -656,7 +658,8 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
             { at: "* * * * *", target },
             { at: "61 * * * * *", target },
             { at: "nonsense", target },
-            { at: "* * * * * *", zone: "Europe/Atlantis", target },
+            ...["Europe/Atlantis", "europe/berlin", "EUROPE/BERLIN", "us/Eastern", "utc", "+02:00", "-0200"]
+              .map((zone) => ({ at: "* * * * * *", zone, target })),
             { at, target: subject },
             { at, target: `nowhere.${stream.name}` },
           ]

@@ -360,10 +360,9 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async wake(ref: RunRef, step: string, at: number): Promise<void> {
-    const due = { run: ref.run, step, at };
+  async wake({ workflow, run }: RunRef, step: string, at: number): Promise<void> {
     const delay = Math.max(0, Math.min(at, LATEST) - this.clock.now());
-    const stored = await this.#schedule(ref.workflow, `${ref.run}:${step}`, due, { delay });
+    const stored = await this.#schedule(workflow, `${run}:${step}`, { run, step, at }, { delay });
     if (!stored.ok) throw stored.error;
   }
 

@@ -320,9 +320,10 @@ export async function sendAll(
   const sender = async () => {
     try {
       while (!read) {
+        read = true; // what throws, or is done, is not closed
         const step = left.next();
-        if (step.done) read = true;
-        if (read) return;
+        if (step.done) return;
+        read = false;
         const place = next++;
         // the last one: its result says why
         if (!finite && over()) close();
@@ -331,11 +332,7 @@ export async function sendAll(
         if (pace.spent()) await pace.turn();
       }
     } catch (error) { // misuse, or an error of the iterable: the other senders stop reading
-      try {
-        close();
-      } catch {
-        // the first error counts, as in a loop
-      }
+      close();
       throw error;
     }
   };

@@ -3,6 +3,7 @@
  * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
  */
 import type { CatgaError } from "../error.ts";
+import { checkInteger, checkNumber } from "../data/checks.ts";
 import { checkBucket } from "./key_value_store.ts";
 import { checkHeader, checkPattern, checkSubject } from "./transport.ts";
 
@@ -290,8 +291,8 @@ export const MAX_SEQUENCE = 2 ** 43 - 1;
 export const MOST_READ = 1_000;
 /** The longest ttl of a message, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
 export const LONGEST_TTL = 100 * 365 * 86_400_000;
-/** Ms since 1970 at which the ns of nats-server overflow, in April 2262: a schedule for later is due at once. */
-const OVERFLOW = 2 ** 63 / 1e6;
+/** The last ms since 1970 that nats-server holds in ns, in April 2262: a schedule for later is due at once. */
+const LAST_HELD = 9_223_372_036_854;
 /** The last ms for which programs schedule: months earlier, as clocks differ. */
 export const LATEST = Date.UTC(2262, 0) - 1;
 
@@ -317,30 +318,23 @@ export function checkAppend(subject: string, { id, ttl, expect, schedule, header
     checkHeader(name, headers[name]);
   }
   if (ttl !== undefined) ttlSeconds(ttl);
-  if (expect !== undefined && !(Number.isSafeInteger(expect) && expect >= 0)) {
-    throw new RangeError(`expect is a sequence, or 0; got ${expect}`);
-  }
+  if (expect !== undefined) checkInteger("expect", expect, 0, Number.MAX_SAFE_INTEGER);
   if (schedule === undefined) return;
   const { at, zone, target } = schedule;
   checkSubject(target);
   if (schedule.ttl !== undefined) ttlSeconds(schedule.ttl);
   if (typeof at === "string") checkHeader("Nats-Schedule", at);
-  else if (!(at >= 0 && at < OVERFLOW)) {
-    throw new RangeError(`a schedule is for a time in ms since 1970, before 2262-04-11T23:47:16.855Z; got ${at}`);
-  }
+  else checkNumber("the time of a schedule", at, 0, LAST_HELD, "ms since 1970");
   if (zone !== undefined) checkHeader("Nats-Schedule-Time-Zone", zone);
 }
 
 /** A ttl of a message in whole seconds, rounded up; throws a `RangeError` if it is none. */
 export function ttlSeconds(ttl: number): number {
-  if (!(ttl > 0 && ttl <= LONGEST_TTL)) {
-    throw new RangeError(`the ttl of a message is a number of ms, above 0, and of 100 years at most; got ${ttl}`);
-  }
+  checkNumber("the ttl of a message", ttl, 1, LONGEST_TTL, "ms");
   return Math.ceil(ttl / 1_000);
 }
 
 /** Throws a `RangeError` unless `LogStream.read` can give so many messages. */
 export function checkMost(most: number): void {
-  if (Number.isInteger(most) && most >= 1 && most <= MOST_READ) return;
-  throw new RangeError(`most is from 1 to ${MOST_READ} messages; got ${most}`);
+  checkInteger("most", most, 1, MOST_READ);
 }

@@ -2,7 +2,7 @@
  * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
  * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
-import { checkNumber } from "../data/checks.ts";
+import { checkInteger, checkNumber } from "../data/checks.ts";
 import { isToken } from "../data/subject_token.ts";
 
 /** The shared store of a cluster: buckets of entries. */
@@ -120,9 +120,7 @@ export function checkBucket(name: string, replicas: number): void {
   if (!isToken(name)) {
     throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
   }
-  if (!(Number.isInteger(replicas) && replicas >= 1 && replicas <= 5)) {
-    throw new RangeError(`replicas are 1 to 5; got ${replicas}`);
-  }
+  checkInteger("replicas", replicas, 1, 5);
 }
 
 /**

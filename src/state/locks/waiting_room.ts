@@ -143,8 +143,7 @@ export class WaitingRoom {
    */
   #queue(key: string): SeenWaiter[] {
     const view = this.#all?.listed ? this.#all : this.#queues;
-    const queue = view?.queue(key) ?? [];
-    return queue.filter((each) => !this.#ended.has(each.record.nonce) && !this.#handedOver.has(each));
+    return view?.queue(key).filter((each) => !this.#ended.has(each.record.nonce) && !this.#handedOver.has(each)) ?? [];
   }
 
   /** Does what the records of a key, as the watch shows them, require of this node. */

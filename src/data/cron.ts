@@ -96,22 +96,19 @@ interface Field {
 }
 
 function parseField(text: string, range: FieldRange): Field {
+  const { name, least, most } = range;
   const values = new Set<number>();
   let any = false;
   for (const part of text.split(",")) {
     const found = /^(?:[*?]|(\w+)(?:-(\w+))?)(?:\/(\d+))?$/.exec(part);
     const step = found?.[3] === undefined ? 1 : Number(found[3]);
     const star = found?.[1] === undefined;
-    const from = star ? range.least : valueOf(found[1], range);
+    const from = star ? least : valueOf(found[1], range);
     // "5/10" is "from 5 on, each tenth"
-    const to = star || (found[2] === undefined && found[3] !== undefined)
-      ? range.most
-      : valueOf(found[2] ?? found[1], range);
-    if (!found || !(from >= range.least && to <= range.most && from <= to && step >= 1)) {
+    const to = star || (found[2] === undefined && found[3] !== undefined) ? most : valueOf(found[2] ?? found[1], range);
+    if (!found || !(from >= least && to <= most && from <= to && step >= 1)) {
       throw new RangeError(
-        `cron: a ${range.name} is from ${range.least} to ${range.most}, as 1, 1-5, */2 or a list; got ${
-          JSON.stringify(text)
-        }`,
+        `cron: a ${name} is from ${least} to ${most}, as 1, 1-5, */2 or a list; got ${JSON.stringify(text)}`,
       );
     }
     any ||= star && step === 1;

@@ -108,11 +108,7 @@ export function checkKey(key: string): void {
       `a key has at most ${MAX_KEY_LENGTH} characters; this one has ${key.length}: ${key.slice(0, 40)}…`,
     );
   }
-  if (!key.isWellFormed()) {
-    throw new TypeError(
-      `a key must be well-formed Unicode; this one has half a surrogate pair: ${JSON.stringify(key)}`,
-    );
-  }
+  if (!key.isWellFormed()) throw new TypeError(`a key must be well-formed Unicode; got ${JSON.stringify(key)}`);
 }
 
 /** Throws if the name or the number of replicas is invalid for a bucket. */

@@ -75,11 +75,7 @@ export class LockKeys {
   /** Throws a `TypeError` or `RangeError` for an invalid key of a lock. */
   check(key: string): void {
     if (typeof key !== "string") throw new TypeError(`a lock's key is a string; got ${typeof key}`);
-    if (!key.isWellFormed()) {
-      throw new TypeError(
-        `a lock's key must be well-formed Unicode; got half a surrogate pair: ${JSON.stringify(key)}`,
-      );
-    }
+    if (!key.isWellFormed()) throw new TypeError(`a lock's key is well-formed Unicode; got ${JSON.stringify(key)}`);
     if (key.length <= MAX_LOCK_KEY) return;
     throw new RangeError(
       `a lock's key has at most ${MAX_LOCK_KEY} characters; this one has ${key.length}: ${key.slice(0, 40)}…`,

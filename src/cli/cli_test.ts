@@ -121,7 +121,7 @@ describe("cli", await requireNatsServer(), () => {
     for (let i = 0; i < 2; i++) {
       const { code, out, err } = await run("nodes", "--namespace", "empty");
       assertEquals([code, out], [0, ""]);
-      assertMatch(err, /^no nodes in the namespace empty at 127\.0\.0\.1:\d+\n$/);
+      assertMatch(err, /^no nodes in the namespace empty at 127\.0\.0\.1:\d+; if some run, catga doctor says why\n$/);
     }
     const { code, err } = await run("nodes", "--namespace", "empty", "--watch");
     assertEquals(code, 0);

@@ -38,7 +38,7 @@ output is not a terminal, each change is a line instead: join, update or leave.`
 
 /** The message for a namespace without nodes. */
 export function noNodes({ namespace, address }: ClusterView): string {
-  return `no nodes in the namespace ${namespace} at ${address}`;
+  return `no nodes in the namespace ${namespace} at ${address}; if some run, catga doctor says why`;
 }
 
 function lines(nodes: readonly NodeInfo[], terminal: Terminal): string[] {

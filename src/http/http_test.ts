@@ -107,6 +107,9 @@ describe("respond", () => {
     fails({ SOLD: "x" }, TypeError, 'respond: failures.SOLD must be a number; got "x"');
     for (const status of [204, 205, 304]) {
       fails({ SOLD: status }, RangeError, `respond: failures.SOLD must be a status with a body; got ${status}`);
+      const empty = () => respond({ ok: true, value: 1 }, { status });
+      assertThrows(empty, RangeError, `respond: status must be a status with a body; got ${status}`);
+      assertEquals(respond({ ok: true, value: undefined }, { status }).status, status);
     }
     const bad = () => respond(failed("SOLD"), { status: 600 });
     assertThrows(bad, RangeError, "respond: status must be from 200 to 599; got 600");

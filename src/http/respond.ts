@@ -38,13 +38,8 @@ export function respond<T, F extends string>(
     throw new TypeError(`respond: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
   }
   const own = failures as Readonly<Record<string, number | undefined>>;
-  checkInteger("respond: status", status, 200, 599);
-  for (const [code, other = 422] of Object.entries(own)) {
-    checkInteger(`respond: failures.${code}`, other, 200, 599);
-    if (NO_BODY.has(other)) {
-      throw new RangeError(`respond: failures.${code} must be a status with a body; got ${other}`);
-    }
-  }
+  checkStatus("status", status, result.ok && result.value !== undefined);
+  for (const [code, other = 422] of Object.entries(own)) checkStatus(`failures.${code}`, other, true);
   const headers = new Headers(init.headers);
   if (result.ok) {
     if (result.value === undefined) return new Response(null, { ...init, status });
@@ -56,6 +51,13 @@ export function respond<T, F extends string>(
   headers.set("content-type", "application/problem+json");
   if ((failed === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", "1");
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
+}
+
+function checkStatus(option: string, status: number, hasBody: boolean): void {
+  checkInteger(`respond: ${option}`, status, 200, 599);
+  if (hasBody && [204, 205, 304].includes(status)) {
+    throw new RangeError(`respond: ${option} must be a status with a body; got ${status}`);
+  }
 }
 
 /** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
@@ -78,7 +80,6 @@ export function httpStatus(error: CatgaError): number {
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
-const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   402: "Payment Required",

@@ -69,18 +69,25 @@ type Signal = (typeof SIGNALS)[number];
 /** ms that a signal of this process to itself may take. */
 const ARRIVAL = 1_000;
 
+/** Those of the apps, and the signal for which one of them drains. */
+const listeners = new Set<(signal: Signal) => void>();
+let draining: Signal | undefined;
+
 /**
  * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the same
  * kind does so at once; one of the other kind changes nothing, because Deno's watcher adds a SIGTERM to Ctrl-C. When
- * another listener is there (another app of this process, or the program's own), that one has to end the process.
- * Returns a function that removes the listeners.
+ * another listener is there (another app of this process, or the program's own), that one has to end the process. An
+ * app that starts while another one drains for a signal has got it, too. Returns a function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
   const seen = new Set<Signal>();
   const off = () => {
     for (const signal of SIGNALS) process.off(signal, listener);
+    listeners.delete(listener);
+    if (listeners.size === 0) draining = undefined;
   };
   const listener = (signal: Signal) => {
+    draining = signal;
     const end = () => {
       off();
       if (process.listenerCount(signal) === 0) endProcess(signal);
@@ -90,6 +97,8 @@ export function onSignals(drain: () => Promise<void>): () => void {
     seen.add(signal);
   };
   for (const signal of SIGNALS) process.on(signal, listener);
+  listeners.add(listener);
+  if (draining !== undefined) listener(draining);
   return off;
 }
 

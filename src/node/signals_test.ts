@@ -95,6 +95,15 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
     assertEquals([await program.ended, program.output], [END.SIGTERM, "working\ndone\nclosed\n"]);
   });
 
+  it("an app that starts while another drains drains, too, and the process ends", LIMIT, async () => {
+    using program = new Program("late");
+    await program.printed("working");
+    program.kill("SIGTERM");
+    await program.printed("late closed");
+    program.finish();
+    assertEquals([await program.ended, program.output], [END.SIGTERM, "working\nlate\nlate closed\ndone\nclosed\n"]);
+  });
+
   it("beside a listener of the program's own: the app drains, the program hears the signal once", LIMIT, async () => {
     using program = new Program("own");
     await program.printed("working");

@@ -1,7 +1,8 @@
 /**
  * A program whose apps listen to signals, for `signals_test.ts`. Its argument: `one` app, `two` apps of which only the
- * second has something to do, `own` for one app beside a listener of the program's own, or `drained` for one that has
- * drained. The handler that is under way ends when something comes in on stdin.
+ * second has something to do, `own` for one app beside a listener of the program's own, `late` for a second app that
+ * starts while the first drains, or `drained` for one that has drained. The handler that is under way ends when
+ * something comes in on stdin.
  */
 import process from "node:process";
 import { catga } from "../../src/catga.ts";
@@ -31,5 +32,13 @@ if (mode === "drained") {
   console.log("drained");
   setTimeout(() => {}, 60_000);
 } else {
+  if (mode === "late") void startLate();
   console.log((await app.send(Work)).value);
+}
+
+async function startLate(): Promise<void> {
+  while (app.health().status !== "draining") await new Promise<void>((resolve) => setTimeout(resolve, 1));
+  const late = await catga({ signals: true });
+  late.closed.then(() => console.log("late closed"));
+  console.log("late");
 }

@@ -15,6 +15,7 @@ import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isForbidden } from "../../ports/transport.ts";
 
 /** What {@link overwrite} needs. */
 export interface OverwriteOptions {
@@ -116,6 +117,7 @@ class Overwriting {
         if (error instanceof Refused) throw error.error;
         if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
         last = error;
+        if (isForbidden(error)) throw this.#failed(error);
       }
       const pause = Math.min(500, 20 * 2 ** attempt);
       if (clock.monotonic() + pause >= this.#until) throw this.#failed(last);
@@ -256,7 +258,7 @@ class Overwriting {
     }
     const why = cause === undefined ? "" : `: ${cause.message}`;
     return new CatgaError("UNAVAILABLE", `schedule ${this.#subject} was not ${this.#replacement.done}${why}`, {
-      retryable: true,
+      retryable: cause === undefined || !isForbidden(cause),
       cause,
     });
   }

@@ -4,6 +4,7 @@ import { encode } from "../../data/encoding.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
+import { mayNot } from "../../ports/transport.ts";
 import { NO_LEADER, refusal, ScriptedStream, SILENCE, stored } from "../../../test/support/scripted_stream.ts";
 import { unschedule } from "./schedule_write.ts";
 
@@ -46,6 +47,16 @@ describe("unschedule", () => {
     };
     assertEquals(await second.take(), true);
     assertEquals(second.stream.appends.map(({ expect }) => expect), [7, 9]);
+  });
+
+  it("a user who may not read it is told at once, not at the deadline", async () => {
+    const { clock, stream, take } = start();
+    const subject = "$JS.API.STREAM.MSG.GET.log";
+    stream.last = () => Promise.reject(mayNot({ operation: "publish", subject }));
+    const began = clock.monotonic();
+    const { code, message, retryable } = await assertRejects(take, CatgaError);
+    assertEquals([code, message.includes(subject), retryable], ["UNAVAILABLE", true, false]);
+    assertEquals(clock.monotonic(), began);
   });
 
   it("without an answer it looks: true when its own mark is there", async () => {

@@ -83,11 +83,11 @@ export async function outside(app: Catga, ctx: Context): Promise<void> {
   // @ts-expect-error: a workflow is started, not sent
   void await app.send(Order, { order: "7", cents: 420 });
   // @ts-expect-error: the code is not of the contract
-  Order.handle(() => fail("NO_MONEY", "none"));
+  void Order.handle(() => fail("NO_MONEY", "none"));
   // @ts-expect-error: the output is not that of the contract
-  Order.handle(() => ({ parcel: 7 }));
+  void Order.handle(() => ({ parcel: 7 }));
   // @ts-expect-error: `undo` gets what the step gave
-  Nightly.handle(async (flow) => void await flow.step("a", () => 7, { undo: (text: string) => text }));
+  void Nightly.handle(async (flow) => void await flow.step("a", () => 7, { undo: (text: string) => text }));
   // @ts-expect-error: a function cannot be sent
   workflow<{ call: () => void }, void>("Bad");
 }

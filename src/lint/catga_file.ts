@@ -4,12 +4,14 @@
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
-/** The call that makes a handler: `Contract.handle(fn)` or `Event.on(fn)`. */
+/** The call that makes a handler: `Contract.handle(fn)`, `Event.on(fn)`, `Event.onBatch(fn)`. */
 export interface HandlerCall {
   /** The contract, as it is written. */
   readonly contract: Deno.lint.Node;
   /** The function, if it is defined in this file. */
   readonly fn: FunctionNode | undefined;
+  /** A workflow's, which gets no context. */
+  readonly isWorkflow: boolean;
 }
 
 /** A call of an app or of a handler's context. */
@@ -84,10 +86,12 @@ export class CatgaFile {
     const { arguments: [fn] } = call;
     const callee = bare(call.callee);
     if (callee.type !== "MemberExpression" || fn === undefined) return undefined;
-    const method = memberName(callee);
-    if ((method !== "handle" && method !== "on") || !this.contract(callee.object)) return undefined;
-    if (isFunction(fn)) return { contract: callee.object, fn };
-    return fn.type === "Identifier" ? { contract: callee.object, fn: this.#functionOf(fn) } : undefined;
+    const method = memberName(callee) ?? "";
+    const contract = callee.object;
+    const isWorkflow = this.#isWorkflow(contract);
+    if (!HANDLING.has(method) || !(isWorkflow || this.contract(contract))) return undefined;
+    if (isFunction(fn)) return { contract, fn, isWorkflow };
+    return fn.type === "Identifier" ? { contract, fn: this.#functionOf(fn), isWorkflow } : undefined;
   }
 
   /** The app or the context that a call is made on. */
@@ -143,10 +147,11 @@ export class CatgaFile {
     return call.type === "CallExpression" && this.exportOf(call.callee) === "catga";
   }
 
-  /** Returns true if a function is written as the argument of `handle` or `on`. */
+  /** Returns true if a function is written as the handler of a message, which gets a context. */
   isHandlerFunction(fn: FunctionNode): boolean {
     const { parent } = fn;
-    return parent.type === "CallExpression" && parent.arguments[0] === fn && this.handlerCall(parent) !== undefined;
+    return parent.type === "CallExpression" && parent.arguments[0] === fn &&
+      this.handlerCall(parent)?.isWorkflow === false;
   }
 
   /** `x: Catga` and `x: Context`, with the types of this package. */
@@ -229,6 +234,7 @@ export function memberName(member: Deno.lint.MemberExpression): string | undefin
   return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
 }
 
+const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
 /** Further methods of apps and contexts that do something, and return a promise. */
 const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel", "result", "unschedule"]);
 const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);

@@ -29,7 +29,8 @@ function handlersAround(source: string): string[] {
       });
     },
   };
-  const head = `import { command, event } from "@catga/catga"; const Do = command("Do"); const Told = event("Told");`;
+  const head =
+    `import { command, event, workflow } from "@catga/catga"; const Trip = workflow("Trip"); const Do = command("Do"); const Told = event("Told");`;
   return lint("handlers", rule, `${head}\n${source}`).map(({ message }) => message);
 }
 
@@ -40,6 +41,7 @@ describe("HandlerFunctions", IN_DENO, () => {
       "handler",
     ]);
     assertEquals(handlersAround("const run = () => here; Do.handle(run);"), ["handler"]);
+    assertEquals(handlersAround("Told.onBatch(() => here); Trip.handle(() => here);"), ["handler", "handler"]);
   });
 
   it("are known at the end of the file, also if they are defined or named later", () => {

@@ -2,12 +2,18 @@ import { handlerRegistered } from "./handler_functions.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("handler-registered", handlerRegistered, {
-  head: `import { catga, command, event, fail } from "@catga/catga";
+  head: `import { catga, command, event, fail, workflow } from "@catga/catga";
 import { Pay } from "./contracts.ts";
 import * as contracts from "./contracts.ts";
 export const Create = command("Create");
-export const Created = event("Created");`,
+export const Created = event("Created");
+export const Trip = workflow("Trip");`,
   bad: {
+    "those of batches and of workflows": {
+      source: `Created.onBatch(() => {}, { name: "b" });\nconst trip = Trip.handle(async (flow) => {});`,
+      at: [`Created.onBatch(() => {}, { name: "b" })`, "trip"],
+      says: /handler/,
+    },
     "handlers that are neither exported nor used": {
       source:
         `const create = Create.handle(() => {});\nconst announce = Created.on(console.log);\nconst pay = Pay.handle(() => {});`,

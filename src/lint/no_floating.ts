@@ -54,9 +54,10 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
 // `catga/no-ignored-result`: a failure is in the result of a send, or in what a handler returns, and nowhere else.
 
 /**
- * Reports a `send` or `sendAll` that is awaited and whose result is not used, also several in `Promise.all`. `send`
- * does not throw for failures in operation, so that the failure is lost. `void` before `await` says that this is meant.
- * Also reports a `fail` that is a statement: it ends nothing, and the handler succeeds.
+ * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell` or `cancel` that is awaited and whose result is not used,
+ * also several in `Promise.all`. They do not throw for failures in operation, so that the failure is lost. `void`
+ * before `await` says that this is meant. Also reports a `fail` that is a statement: it ends nothing, and the handler
+ * succeeds.
  */
 export const noIgnoredResult: Deno.lint.Rule = {
   create(context): Deno.lint.LintVisitor {
@@ -85,7 +86,7 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
   const call = bare(expression);
   if (call.type !== "CallExpression") return undefined;
   const method = file.senderCall(call)?.method;
-  if (method === "send" || method === "sendAll") return call;
+  if (method === "send" || method === "sendAll" || WITH_RESULT.has(file.awaitedMethod(call) ?? "")) return call;
   if (!isPromiseAll(file, call)) return undefined;
   const [list] = call.arguments;
   if (list?.type === "ArrayExpression") {
@@ -103,6 +104,9 @@ function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.C
   if (callee.type !== "MemberExpression" || memberName(callee) !== "map" || fn === undefined) return undefined;
   return isFunction(fn) && fn.body !== null && fn.body.type !== "BlockStatement" ? sendIn(file, fn.body) : undefined;
 }
+
+/** Further methods whose result says what went wrong. */
+const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel"]);
 
 function isPromiseAll(file: CatgaFile, { callee }: Deno.lint.CallExpression): boolean {
   return callee.type === "MemberExpression" && /^all(Settled)?$/.test(memberName(callee) ?? "") &&

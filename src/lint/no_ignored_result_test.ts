@@ -12,6 +12,17 @@ const app = await catga({ nats: "nats://localhost" });`,
       at: ["await app.send(Create)", "await app?.sendAll(Create, [])"],
       says: /^The result of app\??\.send(All)? is dropped, and with it what went wrong$/,
     },
+    "those of what is stored": {
+      source:
+        `await app.enqueue(Create, 1); await app.start(Trip); await app.tell(go, "7"); await app.cancel(Trip, "7", "");`,
+      at: [
+        "await app.enqueue(Create, 1)",
+        "await app.start(Trip)",
+        'await app.tell(go, "7")',
+        'await app.cancel(Trip, "7", "")',
+      ],
+      says: /dropped/,
+    },
     "those in handlers, by context": {
       source: `export const create = Create.handle(async (order, c) => { await c.send(Pay, order); });`,
       at: ["await c.send(Pay, order)"],

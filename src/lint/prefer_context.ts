@@ -19,7 +19,7 @@ export const preferContext: Deno.lint.Rule = {
       const found: { call: Deno.lint.CallExpression; sent: SenderCall }[] = [];
       return {
         CallExpression(call): void {
-          handlers.visit(call);
+          if (!file.handlerCall(call)?.isWorkflow) handlers.visit(call);
           const sent = file.senderCall(call);
           if (sent?.is === "app") found.push({ call, sent });
         },

@@ -2,11 +2,18 @@ import { preferContext } from "./prefer_context.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("prefer-context", preferContext, {
-  head: `import { type Catga, catga, command, event } from "@catga/catga";
+  head: `import { type Catga, catga, command, event, workflow } from "@catga/catga";
 import { Pay } from "./contracts.ts";
 const Create = command("Create");
-const Created = event("Created");`,
+const Created = event("Created");
+const Trip = workflow("Trip");`,
   bad: {
+    "the app in the handler of a batch": {
+      source: `const app = await catga(); export const all = Created.onBatch((list, ctx) => app.send(Pay, list));`,
+      at: ["app.send(Pay, list)"],
+      says: /in a handler loses/,
+      fixed: `const app = await catga(); export const all = Created.onBatch((list, ctx) => ctx.send(Pay, list));`,
+    },
     "the app in a handler": {
       source: `export const create = Create.handle(async (order, ctx) => {
   await using lock = await app.lock("a");
@@ -43,6 +50,8 @@ export const create = Create.handle((order, ctx) => {
   setTimeout(() => app.send(Pay, order), 1_000);
   emitter.on("paid", async () => { await app.publish(Created); });
 });`,
+    "a workflow, whose handler gets no context": `const app = await catga();
+export const trip = Trip.handle((flow, input) => app.send(Pay, input));`,
     "what the context has not":
       `const app = await catga(); export const a = Create.handle((_, ctx) => app.nodes().length);`,
   },

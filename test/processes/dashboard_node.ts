@@ -75,9 +75,9 @@ async function obey(lines: string): Promise<void> {
     const [what, key = ""] = line.split(" ");
     if (what === "poison") await app.publish(Placed, { orderId: key, poison: true });
     if (what === "heal") await app.publish(Heal);
-    if (what === "export") await app.start(Export, undefined, { id: key });
+    if (what === "export") unwrap(await app.start(Export, undefined, { id: key }));
     if (what === "fill") { for (const sku of ["tea", "cup"]) unwrap(await app.send(AddItem, { cart: key, sku })); }
-    if (what === "sweep") await app.enqueue(Sweep, "all", { cron: "* * * * * *", id: key });
+    if (what === "sweep") unwrap(await app.enqueue(Sweep, "all", { cron: "* * * * * *", id: key }));
     if (what === "hold" || what === "wait") held.push(await app.lock(key, { timeout: 600_000 }));
     if (what === "lead") app.lead(key, () => new Promise(() => {}));
     if (what === "later") await app.publish(Placed, { orderId: key }, { delay: 3_600_000, id: key });

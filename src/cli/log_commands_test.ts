@@ -271,6 +271,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
       const [args, message] of [
         [["other", "start"], /there is no subscription other; there are shop\/billing/],
         [["billing", "yesterday"], /TO is start, a position, a time like .* got "yesterday"/],
+        [["billing", "2026-02-31"], /TO is start.* got "2026-02-31"/],
+        [["billing", "99999999999999999999"], /TO is start.* got "99999999999999999999"/],
       ] as const
     ) {
       const { code, err } = await run("rewind", ...args);

@@ -112,10 +112,14 @@ function readPlace(text: string): "start" | number | Date {
   if (text === "start") return text;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   const ago = readDuration(text);
-  if (ago !== undefined) return new Date(Date.now() - ago);
+  if (ago !== undefined && ago < Date.now()) return new Date(Date.now() - ago);
   // other texts than ISO 8601 are read in a way of each runtime's own
   const time = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/.test(text) ? new Date(text) : undefined;
-  if (time !== undefined && !Number.isNaN(time.getTime())) return time;
+  // the runtimes take 2026-02-31 for 3 March
+  const day = new Date(text.slice(0, 10));
+  if (time !== undefined && !Number.isNaN(time.getTime()) && day.getUTCDate() === Number(text.slice(8, 10))) {
+    return time;
+  }
   throw new UsageError(
     `TO is start, a position, a time like 2026-05-01T12:00:00Z, or how long ago: 15m; got ${JSON.stringify(text)}`,
   );

@@ -69,9 +69,13 @@ type Signal = (typeof SIGNALS)[number];
 /** ms that a signal of this process to itself may take. */
 const ARRIVAL = 1_000;
 
-/** Those of the apps, and the signal for which one of them drains. */
+/** Those of the apps: one listener of the process tells them all, for a process warns of more than ten. */
 const listeners = new Set<(signal: Signal) => void>();
+/** The signal for which one of them drains. */
 let draining: Signal | undefined;
+const tell = (signal: Signal) => {
+  for (const listener of [...listeners]) listener(signal);
+};
 
 /**
  * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the same
@@ -82,9 +86,10 @@ let draining: Signal | undefined;
 export function onSignals(drain: () => Promise<void>): () => void {
   const seen = new Set<Signal>();
   const off = () => {
-    for (const signal of SIGNALS) process.off(signal, listener);
     listeners.delete(listener);
-    if (listeners.size === 0) draining = undefined;
+    if (listeners.size > 0) return;
+    draining = undefined;
+    for (const signal of SIGNALS) process.off(signal, tell);
   };
   const listener = (signal: Signal) => {
     draining = signal;
@@ -96,7 +101,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
     else if (seen.size === 0) drain().then(end, end);
     seen.add(signal);
   };
-  for (const signal of SIGNALS) process.on(signal, listener);
+  if (listeners.size === 0) { for (const signal of SIGNALS) process.on(signal, tell); }
   listeners.add(listener);
   if (draining !== undefined) listener(draining);
   return off;

@@ -1,7 +1,7 @@
 /**
- * A program whose apps listen to signals, for `signals_test.ts`. Its argument: `one` app, `two` apps of which only the
- * second has something to do, `own` for one app beside a listener of the program's own, `late` for a second app that
- * starts while the first drains, or `drained` for one that has drained. The handler that is under way ends when
+ * A program whose apps listen to signals, for `signals_test.ts`. Its argument: `one` app, `two` and more apps of which
+ * only the last has something to do, `own` for one app beside a listener of the program's own, `late` for a second app
+ * that starts while the first drains, or `drained` for one that has drained. The handler that is under way ends when
  * something comes in on stdin.
  */
 import process from "node:process";
@@ -12,7 +12,8 @@ const Work = query<void, string>("Work");
 const mode = process.argv[2];
 
 if (mode === "own") process.on("SIGTERM", () => console.log("own listener"));
-if (mode === "two") await catga({ signals: true });
+if (mode === "two") { for (let n = 0; n < 12; n++) await catga({ signals: true }); }
+if (process.listenerCount("SIGTERM") > 2) console.log("a listener for each app");
 const app = await catga({
   signals: true,
   handlers: Work.handle(async () => {

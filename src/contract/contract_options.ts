@@ -9,12 +9,12 @@ import {
   checkInteger,
   checkKnown,
   checkNumber,
+  LONGEST_TTL,
   MAX_TIMEOUT,
   show,
   TEN_YEARS,
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
-import { LONGEST_TTL } from "../ports/event_log.ts";
 import { KEEP } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import type { Schema } from "./schema.ts";

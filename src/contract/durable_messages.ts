@@ -1,6 +1,5 @@
 /** Durable messages as programs see them: options of publishing, subscriptions, and dead letters. */
-import { checkKnown, checkNumber, checkString, show, TEN_YEARS } from "../data/checks.ts";
-import { LATEST } from "../ports/event_log.ts";
+import { checkKnown, checkNumber, checkString, LATEST, show, TEN_YEARS } from "../data/checks.ts";
 import { checkSending, type SendOptions } from "./send_options.ts";
 
 /** Options of `publish` for a durable event, and those that `enqueue` shares with it. */

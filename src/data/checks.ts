@@ -7,6 +7,12 @@ export const MAX_TIMEOUT = 2_147_483_647;
 /** The longest delay of a message, and the longest time that the result of an idempotent command is kept, in ms. */
 export const TEN_YEARS = 10 * 366 * 86_400_000;
 
+/** The longest ttl of what is stored, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
+export const LONGEST_TTL = 100 * 365 * 86_400_000;
+
+/** The last ms since 1970 for which programs schedule: months before the server's ns overflow, for clocks differ. */
+export const LATEST = Date.UTC(2262, 0) - 1;
+
 /** Throws if `options` is not a plain object, or has an option that is not known. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
   if (!isPlain(options)) {

@@ -32,7 +32,7 @@ import type {
   WorkflowBody,
   WorkflowDefinition,
 } from "../contract/workflow_body.ts";
-import { checkKnown, checkNumber, checkSignal, checkString, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkKnown, checkNumber, checkSignal, checkString, LATEST, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
@@ -41,7 +41,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, type Random, together, token, within } from "../ports/clock.ts";
-import { type EventLog, LATEST, type LogStream } from "../ports/event_log.ts";
+import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import type { FailedAttempt } from "./replay_state.ts";

@@ -3,7 +3,7 @@
  * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
  */
 import type { CatgaError } from "../error.ts";
-import { checkInteger, checkNumber } from "../data/checks.ts";
+import { checkInteger, checkNumber, LONGEST_TTL } from "../data/checks.ts";
 import { checkBucket } from "./key_value_store.ts";
 import { checkHeader, checkPattern, checkSubject } from "./transport.ts";
 
@@ -289,12 +289,8 @@ export const MAX_SEQUENCE = 2 ** 43 - 1;
 
 /** The most messages of one `LogStream.read`. */
 export const MOST_READ = 1_000;
-/** The longest ttl of a message, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
-export const LONGEST_TTL = 100 * 365 * 86_400_000;
 /** The last ms since 1970 that nats-server holds in ns, in April 2262: a schedule for later is due at once. */
 const LAST_HELD = 9_223_372_036_854;
-/** The last ms for which programs schedule: months earlier, as clocks differ. */
-export const LATEST = Date.UTC(2262, 0) - 1;
 
 /** Throws for options of `EventLog.open` that are none: a `TypeError`, or a `RangeError` for a number. */
 export function checkLog(name: string, { subjects, replicas }: LogOptions): void {

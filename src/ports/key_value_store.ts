@@ -2,7 +2,7 @@
  * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
  * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
-import { checkInteger, checkNumber } from "../data/checks.ts";
+import { checkInteger, checkNumber, LONGEST_TTL } from "../data/checks.ts";
 import { isToken } from "../data/subject_token.ts";
 
 /** The shared store of a cluster: buckets of entries. */
@@ -125,11 +125,8 @@ export function checkBucket(name: string, replicas: number): void {
  */
 export function ttlSeconds(ttl: number, name = "ttl"): number {
   checkNumber(name, ttl, 1_000, Number.MAX_SAFE_INTEGER, "ms");
-  return Math.min(Math.ceil(ttl / 1_000), LONGEST);
+  return Math.ceil(Math.min(ttl, LONGEST_TTL) / 1_000);
 }
-
-/** The longest ttl, in seconds: a hundred years. nats-server counts in ns, which overflow at 292 years. */
-const LONGEST = 3_153_600_000;
 
 // The buckets of a namespace: their names, and the options that each is opened with.
 

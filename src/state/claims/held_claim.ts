@@ -133,15 +133,14 @@ export class HeldClaim extends Deadlined implements Leased {
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
     verdict: (found: ClaimRecord | undefined) => Ending,
   ): Promise<Ending> {
-    const { clock, random, closing, answers } = this.#store;
+    const { clock, random, closing } = this.#store;
     this.#stop();
     // a renewal under way changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
       try {
-        const limit = answerLimit(failures);
-        const made = await this.#entry.change(limit, (...args) => answers.within(limit, write(...args)));
+        const made = await this.#entry.change(answerLimit(failures), write);
         return made === "written" ? "done" : verdict(made.found && readClaim(made.found.value));
       } catch (error) {
         if (!isCatgaError(error) || error.code === "TOO_LARGE") throw error;

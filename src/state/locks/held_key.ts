@@ -172,9 +172,7 @@ export async function releaseOrHandOver(
   const tryOnce = () =>
     entry.change(ANSWER_LIMIT, (bucket, revision) => {
       const next = host.next(key, record.nonce);
-      return next === undefined
-        ? host.answers.within(ANSWER_LIMIT, bucket.delete(entry.key, { revision }))
-        : handOver(host, bucket, next, revision);
+      return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
     }).catch((error) => {
       // without a connection the record is left to expire
       if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
@@ -206,6 +204,7 @@ async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
   const sent = stamp(clock);
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
+  // a late answer says nothing here: the watch does
   const written = await host.answers.within(ANSWER_LIMIT, writing);
   if (written !== undefined) host.handedOver(to, written, sent);
   return written !== undefined;

@@ -209,10 +209,9 @@ export class LeasedEntry {
   renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
     return this.change(limit, (bucket, revision) => {
       const options = { ttl: this.#ttl };
-      const writing = revision === 0
+      return revision === 0
         ? bucket.create(this.key, text(revision), options)
         : bucket.update(this.key, text(revision), revision, options);
-      return this.#store.answers.within(limit, writing);
     });
   }
 
@@ -220,7 +219,7 @@ export class LeasedEntry {
    * Makes a write at the last known revision, until the store has said what became of it: `write` resolves with a new
    * revision, with `true`, or with what is neither when the entry is at another revision. It is read back then, and an
    * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as `write`
-   * does, and with `UNAVAILABLE` when a read takes longer than `limit` ms.
+   * does, and with `UNAVAILABLE` when the write, or the read, takes longer than `limit` ms.
    */
   async change(
     limit: number,
@@ -231,7 +230,7 @@ export class LeasedEntry {
     const bucket = opening instanceof Promise ? await opening : opening;
     while (true) {
       const sent = stamp(clock);
-      const written = await write(bucket, this.#revision);
+      const written = await answers.within(limit, write(bucket, this.#revision));
       if (typeof written === "number") {
         this.#revision = written;
         this.#sent = sent;

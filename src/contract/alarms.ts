@@ -195,9 +195,8 @@ function* ofNode(
     yield { ...base, kind: "node-silent", severity: "error", message };
   }
   if (state === "live" && Math.abs(ahead) > APART) {
-    const message = `The clock of ${label} is ${(Math.abs(ahead) / 1_000).toFixed(1)} s ${
-      ahead > 0 ? "fast" : "slow"
-    }.`;
+    const off = `${(Math.abs(ahead) / 1_000).toFixed(1)} s ${ahead > 0 ? "fast" : "slow"}`;
+    const message = `The clock of ${label} is ${off}.`;
     yield { kind: "clocks-apart", about: label, severity: "warning", count: Math.round(Math.abs(ahead)), message };
   }
 }

@@ -69,7 +69,7 @@ type Signal = (typeof SIGNALS)[number];
 /** ms that a signal of this process to itself may take. */
 const ARRIVAL = 1_000;
 
-/** Those of the apps: one listener of the process tells them all, for a process warns of more than ten. */
+/** Listeners of the apps: the process has one for all of them, because Deno warns of more than ten. */
 const listeners = new Set<(signal: Signal) => void>();
 /** The signal for which one of them drains. */
 let draining: Signal | undefined;
@@ -101,7 +101,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
     else if (seen.size === 0) drain().then(end, end);
     seen.add(signal);
   };
-  if (listeners.size === 0) { for (const signal of SIGNALS) process.on(signal, tell); }
+  if (listeners.size === 0) SIGNALS.forEach((signal) => process.on(signal, tell));
   listeners.add(listener);
   if (draining !== undefined) listener(draining);
   return off;

@@ -9,8 +9,14 @@ import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
 import { exceeds, toText } from "../data/encoding.ts";
-import type { FeedingContext, ItemTarget } from "../dispatch/item_ports.ts";
-import type { ItemLine, ItemOutlet, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
+import type {
+  FeedingContext,
+  ItemLine,
+  ItemOutlet,
+  ItemTarget,
+  ItemWriter,
+  LineSender,
+} from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { ItemSender } from "./flow_control.ts";
 

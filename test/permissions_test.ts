@@ -11,6 +11,7 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../tools/na
 import { CatgaError, isCatgaError } from "../src/error.ts";
 import { chances } from "./support/chances.ts";
 import { eventually } from "./support/eventually.ts";
+import { ofThisRuntime } from "./support/of_this_runtime.ts";
 import { runSetup } from "./support/run_setup.ts";
 import { PATIENT } from "./support/patient.ts";
 import { fillStore, SMALL_STORE } from "./support/small_store.ts";
@@ -718,7 +719,7 @@ describe("the permissions of docs/nats.conf", await requireNatsServer(), () => {
       },
     );
 
-    for (const [permission, feature, how] of NEEDS[user]) {
+    for (const [permission, feature, how] of ofThisRuntime(NEEDS[user])) {
       const asked = attempts.add(feature, user, permission);
       it(`${user} without ${permission}: ${feature} fails with the reason`, { timeout: 300_000 }, async () => {
         assertMatch((await asked()).said, how);

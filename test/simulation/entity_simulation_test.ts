@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
+import { ofThisRuntime } from "../support/of_this_runtime.ts";
 import { type SimulatedEntities, simulateEntities } from "./entity_simulation.ts";
 
 const SEEDS = 120;
@@ -29,13 +30,13 @@ describe("simulation of entities", () => {
 
   for (
     // from a seed that is not far from the first that shows it
-    const [plant, found, from = 60] of [
+    const [plant, found, from = 0] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
       ["entity-expect", /continues version/],
       ["entity-epoch", /loads version|is there twice/, 138],
       ["entity-record", /is there twice/],
       ["entity-confirm", /was not that of the entity while it waited/],
-      ["entity-ended", /was refused and is there/],
-    ] as [SourcePlant, RegExp, number?][]
+      ["entity-ended", /was refused and is there/, 25],
+    ])
   ) {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);

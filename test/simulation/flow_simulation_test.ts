@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
+import { ofThisRuntime } from "../support/of_this_runtime.ts";
 import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
 
 /** `deno run -A test/simulation/flow_simulation.ts 0..999` plays more of them. */
@@ -42,21 +43,21 @@ describe("simulation of workflows", () => {
 
   for (
     // from a seed that is not far from the first that shows it
-    const [plant, found, from = 0] of [
+    const [plant, found, from = 0] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
       ["flow-expect", /has two outcomes|goes on behind its end|holds the run|has not ended/],
       ["flow-held", /begins at .* while .* performs it/],
       ["flow-stored", /begins before .* is stored/],
       ["flow-parallel", /while .* is performed|was done and is not undone/],
       ["flow-order", /has undone/],
       ["flow-schedule", /has not ended/],
-      ["flow-lease", /has not ended/, 365],
+      ["flow-lease", /has not ended/, 880],
       ["flow-cancel", /was done and is not undone|has undone/],
       ["flow-over", /has not ended/],
-      ["flow-settled", /has not ended/, 855],
+      ["flow-settled", /has not ended/, 980],
       ["flow-end", /was done and is not undone|has undone/],
       ["flow-limit", /has not ended/],
       ["flow-signal", /took a signal twice|has not ended/],
-    ] as [SourcePlant, RegExp, number?][]
+    ])
   ) {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);

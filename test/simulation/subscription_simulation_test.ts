@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
+import { ofThisRuntime } from "../support/of_this_runtime.ts";
 import { BATCHED, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
 
 const SEEDS = 80;
@@ -37,7 +38,7 @@ describe("simulation of a subscription", () => {
   });
 
   for (
-    const [plant, found, from = 26] of [
+    const [plant, found, from = 26] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
       ["commit-entries", /its message is not stored/],
       ["commit-number", /its message is not stored/],
       ["commit-replay", /runs and has ended/],
@@ -46,7 +47,7 @@ describe("simulation of a subscription", () => {
       ["commit-join", /runs beside another of its key/],
       ["batch-join", /runs before/, BATCHED + 200],
       ["batch-again", /runs before/, BATCHED],
-    ] as [SourcePlant, RegExp, number?][]
+    ])
   ) {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);

@@ -2,6 +2,7 @@ import { describe, it } from "node:test";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import { block } from "../../test/support/block.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
 import { reached } from "./harness_suite.ts";
@@ -68,8 +69,7 @@ async function startFleetingServer(nth: number) {
       if (!fleeting) return void socket.write(pongs);
       socket.end(pongs);
       // both are there when the client, in this process, reads next
-      const until = performance.now() + 50;
-      while (performance.now() < until);
+      block(50);
     });
     socket.write('INFO {"server_id":"S","version":"2.15.0","proto":1,"max_payload":1048576,"headers":true}\r\n');
   });

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { block } from "../../test/support/block.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
@@ -18,8 +19,7 @@ describe("Feed", await requireNatsServer(), () => {
       const seen: string[] = [];
       const stop = new AbortController();
       await bucket.watch("", ({ key }) => void seen.push(key), { signal: stop.signal });
-      // blocks the event loop, as a handler that computes does
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4_600);
+      block(4_600);
       await bucket.put("after", "");
       await eventually("the change", () => seen.includes("after"));
       assertEquals(notices, []);

@@ -8,6 +8,7 @@
  */
 import process from "node:process";
 import { catga, command } from "@catga/catga";
+import { block } from "../support/block.ts";
 import { type Skew, skewClock, trueNow } from "./skewed_clock.ts";
 
 /** What it schedules. */
@@ -40,8 +41,7 @@ async function main(): Promise<void> {
   const app = await catga({ nats: url, id: "scheduler" });
   let opened = false;
   const turn = () => {
-    const end = performance.now() + busy;
-    while (performance.now() < end);
+    block(busy);
     if (!opened) setTimeout(turn, 0);
   };
   const called: number[] = [];

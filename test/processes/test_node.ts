@@ -18,6 +18,7 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type CatgaOptions, type NodeInfo } from "@catga/catga";
+import { block } from "../support/block.ts";
 import { MixedLoad } from "./mixed_load.ts";
 import {
   Add,
@@ -96,8 +97,7 @@ const handlers = [
   }),
   Burn.handle(({ entry, ms }) => {
     ran("Burn", entry);
-    const until = performance.now() + ms;
-    while (performance.now() < until);
+    block(ms);
     return id;
   }),
   Spoil.handle(({ entry, how }) => {

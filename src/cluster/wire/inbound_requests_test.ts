@@ -7,6 +7,7 @@ import { command, event } from "../../contract/definition.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
+import { block } from "../../../test/support/block.ts";
 import { openStage, type Stage } from "../../../test/support/stage.ts";
 
 const Slow = command<unknown, unknown>("Slow");
@@ -274,8 +275,7 @@ describe("handlers that compute", () => {
   /** Computes for 2 ms, as a handler that hashes passwords does for longer. */
   const compute = (): void => {
     most = Math.max(most, ++ran);
-    const end = performance.now() + 2;
-    while (performance.now() < end);
+    block(2);
   };
   const plain = Slow.handle(() => compute());
   const schema = {

@@ -107,6 +107,7 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
       ...["", "{", "[1,2]", `{"n":1}`, group(), group(...Array(513).fill([1])), group([1, 2]), group([1, null, ""])],
       ...[group(["~{", null, null, null, 1]), group([1, null, null, null, 9]), `[-1,"${PUBLISHER}",0,0,0,[1]]`],
       ...[`[1,"${PUBLISHER}",${2 ** 53},0,0,[1]]`, "[".repeat(400_000) + "]".repeat(400_000)],
+      ...["[2]", `[999999999,"${PUBLISHER}",0,0,0,[1]]`],
       new Uint8Array(900_000).fill(255),
     ];
     for (const data of garbage) await here.write(SUBJECT, data);

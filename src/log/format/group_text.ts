@@ -12,7 +12,7 @@ export const GROUP_VERSION = 1;
 /** A message of the stream that cannot be read here. */
 export interface UnreadableGroup {
   readonly reason: string;
-  /** The version of a newer format: a newer node can read it. `undefined`: nobody can. */
+  /** The version of a newer format, which a newer node can read; `undefined`: nobody can. */
   readonly version: number | undefined;
 }
 

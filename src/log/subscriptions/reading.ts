@@ -5,7 +5,7 @@ import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { withoutEvents } from "../format/entity_group.ts";
-import { isReadable, readGroup, type UnreadableGroup } from "../format/group.ts";
+import { isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
@@ -19,8 +19,6 @@ export interface ReadingOptions {
   onMessages(messages: readonly LoggedMessage[], size: number): void;
   /** Gets a message of the stream that nobody can read, made up as one of the log. */
   onGarbage(message: LoggedMessage, reason: string): void;
-  /** A newer node is needed: nothing is read behind this message. */
-  onNewer(group: UnreadableGroup): void;
   /**
    * Called at every start of reading, with the position at which the log ends, and the one behind which reading goes
    * on.
@@ -248,13 +246,8 @@ export class Reading {
   #onMessage(message: StoredMessage): void {
     const { sequence, time } = message;
     if (sequence <= sequenceOf(this.read)) return;
-    const { namespace, onMessages, onGarbage, onNewer } = this.#options;
+    const { namespace, onMessages, onGarbage } = this.#options;
     const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
-    if (!isReadable(group) && group.version !== undefined) {
-      this.close();
-      onNewer(group);
-      return;
-    }
     this.#place = { created: this.#place.created, read: endOf(sequence), time };
     if (isReadable(group)) {
       const own = group.every(({ category }) => this.#categories.has(category))

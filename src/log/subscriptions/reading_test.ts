@@ -186,7 +186,6 @@ function start(
       onMessages?.(sequenceOf(position));
     },
     onGarbage: (_, reason) => got.push(reason),
-    onNewer: ({ reason }) => got.push(reason),
     onEnd: () => {},
     onLoss: ({ reason }) => got.push(reason),
     settled,

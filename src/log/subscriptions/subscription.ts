@@ -56,7 +56,7 @@ export class Subscription {
   /** Ends what this node does in order to lead, and its term. */
   #ending = new AbortController();
   #leaving = false;
-  /** Earliest time at which it competes for the lead: newer nodes go first, and the present leader must be known. */
+  /** Earliest time at which it competes for the lead: others go first, and the present leader must be known. */
   #stands = 0;
   #fresh = false;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
@@ -364,7 +364,7 @@ export class Subscription {
     if (end === "rewound" || end === "outvoted") return;
     this.#stands = Infinity;
     if (this.#leaving) return;
-    const aside = end === "newer" ? ASIDE : 0;
+    const aside = end === "failed" ? ASIDE : 0;
     void this.#look(true).finally(() => this.#stands = clock.monotonic() + aside);
   }
 
@@ -413,7 +413,7 @@ const SETTLED = 30_000;
 const KEPT = 600_000;
 /** How long what is in hand has to end then, in ms. */
 const PATIENCE = 2_000;
-/** How long this node leaves it to newer ones, in ms. */
+/** How long this node leaves it to others, in ms. */
 const ASIDE = 30_000;
 /** How long a leader may take to read new categories, in ms. */
 const JOIN = 30_000;

@@ -53,10 +53,10 @@ export interface TermOptions {
 }
 
 /**
- * How a term ends: another node leads; nobody does; nobody does, and a newer node should; this node may begin again,
+ * How a term ends: another node leads; nobody does; nobody does, and another node should; this node may begin again,
  * because it has gone back in the log, or because a node refuses its token.
  */
-export type TermEnd = "deposed" | "handed over" | "newer" | "rewound" | "outvoted";
+export type TermEnd = "deposed" | "handed over" | "failed" | "rewound" | "outvoted";
 
 /** State of a term. */
 export interface TermState {
@@ -125,7 +125,7 @@ export class Term {
     this.#handled = new HandledCount(host, warnings.label);
     this.#begin().catch((error) => {
       if (!this.#over) warnings.fault("leading", error);
-      this.#end("newer");
+      this.#end("failed");
     });
   }
 
@@ -232,12 +232,12 @@ export class Term {
   }
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
-  async handOver(patience: number, end: "handed over" | "newer" = "handed over"): Promise<void> {
+  async handOver(patience: number): Promise<void> {
     if (this.#phase !== "runs") return;
     await this.#settle(patience);
     this.#led?.handing.putAside();
     if (this.#led !== undefined) await this.#writeLast("");
-    this.#end(end);
+    this.#end("handed over");
   }
 
   /** Ends it without a word. */
@@ -333,10 +333,6 @@ export class Term {
           ledger.bury(message, unreadableError(reason), this.#now);
         }
         this.#progress();
-      },
-      onNewer: ({ reason }) => {
-        warnings.newer(reason);
-        void this.handOver(PATIENCE, "newer");
       },
       onEnd: (end, read) => {
         const beyond = categories.limit(end, read);
@@ -590,5 +586,4 @@ const SLOW = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;
 const STEP = 50; // ms
-const PATIENCE = 3_000; // ms
 const OUTVOTED = 3_000; // ms

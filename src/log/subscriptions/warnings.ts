@@ -45,10 +45,6 @@ export class Warnings {
     this.#observe({ type: "subscription", subscription: this.label, state, reason });
   }
 
-  newer(reason: string): void {
-    this.state("stopped", `a message of the log needs a newer version of Catga: ${reason}`);
-  }
-
   /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
   passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
     if (categories.length === 0) return;

@@ -436,7 +436,7 @@ export class ReadModel {
   /** A message that no attempt can handle. */
   #skipped(what: string, error: unknown): void {
     const { observer, label } = this.#options;
-    observer({ type: "fault", during: `${label} passes over ${what}`, error });
+    observer({ type: "fault", during: `reading ${what}, which ${label} passes over`, error });
   }
 }
 

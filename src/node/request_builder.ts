@@ -36,6 +36,9 @@ export interface SendDefaults {
 /** A message that is to be stored. */
 export type StoredRequest = RemoteRequest & { readonly schedule: Schedule | undefined };
 
+/** So many sends may wait for each other: one that goes on without end fails long before it has filled the stack. */
+const MOST_WITHIN = 100;
+
 /** Prepares what one node sends. */
 export class RequestBuilder {
   readonly #host: ContextHost;
@@ -115,6 +118,10 @@ export class RequestBuilder {
     const timeout = this.timeLeft(contract, options, parent);
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
+    if (!stored && parent !== undefined && parent.envelope.ancestry.length >= MOST_WITHIN) {
+      const text = `${MOST_WITHIN} sends wait within each other for it: do they ever end?`;
+      return failure("INVALID_MESSAGE", `${unsent(contract)}: ${text}`);
+    }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
     return {

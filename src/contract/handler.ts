@@ -143,7 +143,7 @@ export interface HandlerBody {
 /** A module (`import * as orders`), a handler, or an array of these. */
 export type Handlers = Handler | HandlerModule | readonly Handlers[];
 
-/** A module namespace; exports that are not handlers are ignored. */
+/** A module namespace; exports that are no handlers, nor arrays or modules of them, are ignored. */
 export type HandlerModule = { readonly [name: string]: unknown };
 
 /** Returns true if a value is a {@link Handler}. */

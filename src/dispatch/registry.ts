@@ -1,7 +1,7 @@
 /** Finds the handlers in the option `handlers`, each with its name for errors. */
 import type { AnyContract } from "../contract/contract.ts";
 import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
-import { show } from "../data/checks.ts";
+import { isPlain, show } from "../data/checks.ts";
 
 /** A handler and its place in the option. */
 export interface Registration {
@@ -63,7 +63,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
         (typeof value === "function" ? ": call it, and pass the handlers that it gives" : ""),
     );
   }
-  const exported = Object.entries(value).filter((entry): entry is [string, Handler] => isHandler(entry[1]));
+  const exported = Object.entries(value).flatMap(([key, each]) => handlersIn(each, `${name}.${key}`));
   if (exported.length === 0) {
     if (isContract(value)) {
       throw new TypeError(
@@ -76,7 +76,17 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
         `export what Contract.handle(…) and Contract.on(…) give`,
     );
   }
-  for (const [key, handler] of exported) visit(handler, `${name}.${key}`, found);
+  for (const [each, handler] of exported) visit(handler, each, found);
+}
+
+/** The handlers among what a module exports, with their names: also those of its arrays and its modules. */
+function handlersIn(value: unknown, name: string, within: readonly unknown[] = []): [name: string, handler: Handler][] {
+  if (isHandler(value)) return [[name, value]];
+  if (within.includes(value)) return [];
+  const inside = [...within, value];
+  if (Array.isArray(value)) return value.flatMap((each, index) => handlersIn(each, `${name}[${index}]`, inside));
+  if (!isPlain(value)) return [];
+  return Object.entries(value).flatMap(([key, each]) => handlersIn(each, `${name}.${key}`, inside));
 }
 
 function isContract(value: object): value is AnyContract {

@@ -38,6 +38,19 @@ describe("collect", () => {
     assertEquals(names(Price.handle(() => 1)), { handlers: "Price" });
   });
 
+  it("of arrays and modules that a module exports: none was found beside a handler, and nothing said so", () => {
+    const Price = query<void, number>("Price");
+    const around: Record<string, unknown> = { price: Price.handle(() => 1), list: [[orders.announce], 7], limits: [1] };
+    // modules may export each other
+    Object.assign(around, { deep: { orders: { default: orders.default, around } }, around });
+    assertEquals(names(around), {
+      "handlers.price": "Price",
+      "handlers.list[0][0]": "OrderCreated",
+      "handlers.deep.orders.default": "CountOrders",
+    });
+    assertEquals(names({ list: [around.price as Handler] }), { "handlers.list[0]": "Price" });
+  });
+
   it("accepts the handlers that a user's function returns", () => {
     const Price = query<string, number>("Price");
     const withDatabase = (db: Map<string, number>) => ({ price: Price.handle((sku) => db.get(sku) ?? 0), db });

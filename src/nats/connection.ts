@@ -149,14 +149,14 @@ function parse(server: unknown): URL {
 
 function malformed(value: unknown): TypeError {
   return new TypeError(
-    `nats must be an address such as "nats://localhost:4222" (nats: or tls:), several of them, nats.js ConnectionOptions ` +
+    `nats must be an address such as "nats://localhost:4222" (nats: or tls:), an array of these, nats.js ConnectionOptions ` +
       `or an open NatsConnection; got ${typeof value === "string" ? JSON.stringify(hidden(value)) : describe(value)}`,
   );
 }
 
-/** An address with its credentials hidden. */
+/** An address, or what was to be one or more, without credentials: a password may have any character. */
 function hidden(address: string): string {
-  return address.replace(/\/\/[^@/]*@/, "//…@");
+  return address.replace(/^.*@/s, "…@");
 }
 
 function describe(value: unknown): string {

@@ -67,8 +67,7 @@ describe("connectNats: without a server", () => {
       const address of [
         "nats://me:secret@host:port",
         "nats://me:se/secret@host",
-        "a:secret@b,c:secret@d",
-        "x@secret@y:",
+        "nats://a:secret@b:1,nats://c:secret@d:2",
       ]
     ) {
       const error = await assertRejects(() => connectNats(address), TypeError);

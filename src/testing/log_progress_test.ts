@@ -99,13 +99,14 @@ describe("unhandled", () => {
 
   it("asks the log for what no node has in hand", async () => {
     const well = nodes(
-      { a: [seen("mails", "leading"), seen("bills", "following")] },
+      { a: [seen("mails", "leading"), seen("bills", "following"), seen("desk", "leading", { dead: 2 })] },
       log(
         stored("mails", "a", { lag: 2 }),
         stored("bills", "a"),
         stored("audit", undefined),
         stored("books", "a", { requested: true }),
         stored("goods", "a", { retrying: 1 }),
+        stored("desk", "a", { dead: 1 }),
         stored("stock", "killed", { lag: 7 }),
         stored("old", undefined, { abandoned: true, lag: 9 }),
       ),
@@ -116,6 +117,7 @@ describe("unhandled", () => {
       "shop/audit has no leader",
       "shop/books on a has not carried out a rewind, replay or discard",
       "shop/goods on a has 1 waiting for another attempt or behind another of their key",
+      "shop/desk on a has not recorded its dead letters: 1 of 2",
       "shop/stock has no leader",
     ]);
   });

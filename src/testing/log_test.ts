@@ -148,6 +148,15 @@ describe("the log in a test cluster", () => {
     for await (const letter of app.deadLetters()) throw new Error(`${letter.id} is left`);
   });
 
+  it("handled() waits until a dead letter can be listed (the leader alone knew of it)", async () => {
+    const handlers = Booked.on(() => fail("FULL", "no room"), { retry: { attempts: 2, delay: [1, 5] } });
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    unwrap(await app.publish(Booked, { room: "7", guest: "ada" }));
+    await cluster.handled();
+    assertEquals((await Array.fromAsync(app.deadLetters())).map(({ attempts }) => attempts), [2]);
+  });
+
   it("handled() waits for a rewind, also while its leader is dead", async () => {
     const handlers = Booked.on(() => {}, { name: "billing" });
     await using cluster = await testCluster(2, { handlers, service: "shop", logger });

@@ -134,7 +134,7 @@ export interface RateLimitOptions {
  * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
  * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do
  * not wait, for they would hold places of others; and they do not go to another node, for this is the handler's answer.
- * A refused event is lost, and logged.
+ * A refused plain event is lost, and logged; a refused durable message waits, which is no attempt.
  *
  * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
  * has its own.

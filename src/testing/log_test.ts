@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, fail, unwrap } from "../../mod.ts";
+import { rateLimit } from "../behaviors/mod.ts";
 import { testCluster } from "./mod.ts";
 
 const MINUTE = 60_000;
@@ -146,6 +147,19 @@ describe("the log in a test cluster", () => {
     const good = cluster.recorder.handled(Booked).filter(({ result }) => result?.ok);
     assertEquals(good.map(({ payload }) => payload.guest), ["ada"]);
     for await (const letter of app.deadLetters()) throw new Error(`${letter.id} is left`);
+  });
+
+  it("a message over a rate limit waits, which is no attempt (most of them became dead letters)", async () => {
+    const behaviors = [rateLimit({ rate: 10 })];
+    const handlers = Booked.on(() => {}, { behaviors, retry: { attempts: 2, delay: [1, 5] } });
+    await using cluster = await testCluster(2, { handlers, service: "shop", logger });
+    const [app] = cluster.apps;
+    const guests = Array.from({ length: 50 }, (_, n) => `${n}`);
+    await Promise.all(guests.map((guest) => app.publish(Booked, { room: guest, guest })));
+    await cluster.handled();
+    const good = cluster.recorder.handled(Booked).filter(({ result }) => result?.ok);
+    assertEquals(good.length, guests.length);
+    assertEquals(await Array.fromAsync(app.deadLetters()), []);
   });
 
   it("handled() waits until a dead letter can be listed (the leader alone knew of it)", async () => {

@@ -382,6 +382,8 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
     return outcome;
   }
   const { error } = outcome;
+  // by a behavior, before its handler has begun: its turn comes
+  if (error.code === "RATE_LIMITED" && ctx.execution.stage === "preparing") return new Refusal("OVERLOADED", ctx);
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };

@@ -301,6 +301,7 @@ describe("types of contracts", () => {
       app.publish(KeptByZod, { at: "1" }),
       Kept.on(({ qty }) => qty, subscription),
       Added.on(({ qty }) => qty, subscription),
+      Added.on((_, { key }) => same<Equal<typeof key, string>>()),
       Cart.forgotten.on(({ id }) => id, subscription),
       KeptByZod.on(({ at }) => same<Equal<typeof at, number>>(), subscription),
       LaterByZod.handle(({ at }) => same<Equal<typeof at, number>>(), { retry: { attempts: 3 } }),

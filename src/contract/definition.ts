@@ -133,6 +133,8 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
 export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload> {
   /** For the compiler; never has a value. */
   readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
+  /** As of other durable events; the context has the entity's id as `key`. */
+  on(fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown, options?: SubscriptionOptions): Handler;
 }
 
 /**

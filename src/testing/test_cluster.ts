@@ -291,8 +291,9 @@ export class TestCluster implements AsyncDisposable {
     const note = (level: string) => (message: string) => void this.log.push(`${level} ${message}`);
     const { faults } = this.#options;
     const error: Logger["error"] = (message, fields) => {
-      note("error")(`${message}${fields.error === undefined ? "" : `: ${fields.error}`}`);
-      if (faults === undefined) console.error(message, fields.error);
+      const cause = fields.error === undefined ? [] : [fields.error];
+      note("error")([message, ...cause].join(": "));
+      if (faults === undefined) console.error(message, ...cause);
     };
     return { debug: note("debug"), info: note("info"), warn: note("warn"), error };
   }

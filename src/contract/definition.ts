@@ -134,7 +134,10 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
   /** For the compiler; never has a value. */
   readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
   /** As of other durable events; the context has the entity's id as `key`. */
-  on(fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown, options?: SubscriptionOptions): Handler;
+  on(
+    fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown,
+    options?: SubscriptionOptions,
+  ): Handler;
 }
 
 /**
@@ -318,7 +321,7 @@ export function handlerOf(
 }
 
 /** The function of a handler of any contract. */
-export type HandlerFn = (payload: never, ctx: Context) => unknown;
+export type HandlerFn = (payload: never, ctx: never) => unknown;
 
 // The check of a contract that a program passes in: the error says which kind was expected and what was given instead.
 

@@ -50,7 +50,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
   const { signal } = ctx;
   // the payload that arrives has the type of this contract: its schema or its type arguments say so
-  const given: unknown = await fn(payload as never, ctx);
+  const given: unknown = await fn(payload as never, ctx as never);
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
   let returned: Promise<unknown> | undefined;

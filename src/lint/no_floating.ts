@@ -7,9 +7,8 @@ import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
  * Reports a `send`, `publish`, `enqueue`, `lock` or `start` of an app or a context, or a `step`, `send`, `sleep` or
- * `wait` of a workflow, and what else of them does something, that is neither awaited, returned nor assigned. It is
- * cancelled when the handler ends or the app drains, and its rejection is unhandled; a workflow does not wait for its
- * sleep. `void` before it says that this is meant.
+ * `wait` of a workflow, and what else of them does something, that is neither awaited, returned nor assigned. Nobody
+ * waits for it or learns of its failure, and its rejection is unhandled. `void` before it says that this is meant.
  *
  * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look
  * at.

@@ -70,7 +70,7 @@ export interface BehaviorMessage {
  * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers, which are
  * added to those of the sender and replace those of the same name; an idempotent command that is sent again has the
  * same id. `next` sends with the time that the message has left. When that is over the send ends, whatever the behavior
- * does, and `next` sends nothing any more. `next` rejects only for misuse (a key function that throws, a route that
+ * does, and `next` sends nothing any more. `next` rejects only for misuse (a strategy that throws, a route that
  * needs a key): let that pass. The send rejects with what the behavior itself throws.
  *
  * @example

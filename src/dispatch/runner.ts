@@ -279,13 +279,10 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
   return withParsedPayload(contract, payload, ctx, (parsed) => {
     const unnamed = named(ctx, payload);
     if (unnamed !== undefined) return unnamed;
-    try {
-      if (contract.options.ordered) ctx.execution.key = ctx.envelope.key ?? orderKeyOf(contract, payload);
-    } catch (cause) {
-      const message = contract.options.key === undefined
-        ? `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`
-        : `the key of ${contract.name} cannot be made of this payload`;
-      return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, node: ctx.node }) };
+    if (contract.options.ordered) {
+      const key = orderKeyOf(ctx, payload);
+      if (typeof key === "object") return key;
+      ctx.execution.key = key;
     }
     return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx.execution);
   });
@@ -340,41 +337,28 @@ const PAUSE = 1_000; // ms
 // The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
 // order.
 
-/**
- * The key that the contract's `key` function returns for a payload; `undefined` if it has none. Throws what the
- * function throws, and a `TypeError` if it returns no string.
- */
-export function keyOf(contract: AnyContract, payload: unknown): string | undefined {
+/** The key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
+export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
   // the payload has the contract's type: its schema or its type arguments say so
-  const makes = contract.options.key as ((payload: unknown) => unknown) | undefined;
+  const makes = key as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
-  const key = makes(payload);
-  if (typeof key === "string") return key;
-  disown(key);
-  throw new TypeError(`${contract.name}: the contract's key function must give a string; got ${show(key)}`);
-}
-
-/** Key of a message that is stored; throws `INVALID_MESSAGE` instead of other errors. */
-export function keyInLog(contract: AnyContract, payload: unknown): string | Failure | undefined {
   try {
-    return keyOf(contract, payload);
-  } catch (cause) {
-    const why = cause instanceof TypeError && cause.message.startsWith(contract.name)
-      ? cause.message
-      : "its key function threw";
-    const message = `${contract.kind} ${contract.name} was not stored: ${why}`;
-    return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause }) };
+    const made = makes(payload);
+    if (typeof made === "string") return made;
+    disown(made);
+    return notMade("key", name, `it must be a string; got ${show(made)}`);
+  } catch (error) {
+    return notMade("key", name, "the key function threw", error);
   }
 }
 
-/**
- * Key of a message of an ordered contract, which must have one: throws a `TypeError` if the contract has no key
- * function.
- */
-export function orderKeyOf(contract: AnyContract, payload: unknown): string {
-  const key = keyOf(contract, payload);
-  if (key === undefined) throw new TypeError(`${contract.name} has no key function`);
-  return key;
+/** Key of a message of an ordered contract: that of its sender, or of its payload; or `INVALID_MESSAGE`. */
+export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
+  const key = envelope.key ?? keyOf(contract, payload);
+  if (typeof key === "string") return key;
+  const message = key?.error.message ??
+    `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`;
+  return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause: key?.error.cause, node }) };
 }
 
 // The message id that the `id` function of an idempotent command makes of a payload.
@@ -384,16 +368,17 @@ export function idOf({ name, options: { id } }: AnyContract, payload: unknown): 
   // the payload has the contract's type: its schema or its type arguments say so
   const makes = id as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
-  const invalid = (why: string, cause?: unknown): Failure => {
-    const message = `the id of ${name} cannot be made of this payload: ${why}`;
-    return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause }) };
-  };
   try {
     const made = makes(payload);
     if (typeof made === "string" && made !== "" && made.length <= MAX_ID) return made;
     disown(made);
-    return invalid(`it must be a string of 1 to ${MAX_ID} characters; got ${show(made)}`);
+    return notMade("id", name, `it must be a string of 1 to ${MAX_ID} characters; got ${show(made)}`);
   } catch (error) {
-    return invalid("the id function threw", error);
+    return notMade("id", name, "the id function threw", error);
   }
+}
+
+function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
+  const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
+  return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause }) };
 }

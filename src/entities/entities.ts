@@ -176,13 +176,8 @@ class NodeEntities implements Entities {
 
 /** The entity that a command is for: the key that its contract makes of the payload as it was sent. */
 function entityOf({ contract, execution: { payload } }: DecidingMessage): string {
-  let id: string | undefined;
-  try {
-    id = keyOf(contract, payload);
-  } catch (cause) {
-    const message = `command ${contract.name}: its key, which is the entity's id, cannot be made of this payload`;
-    throw new CatgaError("INVALID_MESSAGE", message, { cause });
-  }
+  const id = keyOf(contract, payload);
+  if (typeof id === "object") throw id.error;
   try {
     checkEntityId(`command ${contract.name}: the key`, id);
   } catch (cause) {

@@ -1,5 +1,5 @@
 /** What entities promise, over any network: the tests that memory and NATS pass. */
-import { assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import { it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
 import {
@@ -425,6 +425,28 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     const hung = app.send(Hang, { cartId: "c-10" });
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-10", sku: "tea" }, { timeout: 20_000 })), 1);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
+  });
+
+  it("a key function that throws, or gives no text, is INVALID_MESSAGE at every sender, and of sendAll its own result", async () => {
+    const Keyed = command<{ cart: { id: string } }, number>("Keyed", { key: ({ cart }) => cart.id });
+    const keyed = Cart.handle(Keyed, (cart) => {
+      cart.emit(ItemAdded, { sku: "tea" });
+      return cart.state.items.length;
+    });
+    await using node = await harness.start({ handlers: keyed });
+    await using client = await harness.start({});
+    const good = { cart: { id: "c-24" } };
+    for (const bad of [{}, { cart: { id: 7 as never } }] as (typeof good)[]) {
+      for (const app of [node, client]) {
+        for (const options of [undefined, { timeout: 5_000 }]) {
+          const { error } = await app.send(Keyed, bad, options);
+          assertEquals(error?.code, "INVALID_MESSAGE");
+          assertMatch(`${error?.message}`, /^the key of Keyed cannot be made of this payload: /);
+        }
+      }
+    }
+    const results = await client.sendAll(Keyed, [good, {} as typeof good, good], { concurrency: 1 });
+    assertEquals(results.map(({ value, error }) => error?.code ?? value), [1, "INVALID_MESSAGE", 2]);
   });
 
   it("misuse: an entity's event is not published, an id is a string of 1 to 256 characters", async () => {

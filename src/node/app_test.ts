@@ -210,15 +210,6 @@ describe("send", () => {
     assertEquals(asked, []);
   });
 
-  it("key: a result that is not a string is a TypeError", () => {
-    const Create = command<number>("Create", { key: (n) => n as unknown as string });
-    const { app } = localApp({ handlers: Create.handle(() => {}) });
-    assertEquals(
-      assertThrows(() => app.send(Create, 7, { retries: 0 }), TypeError).message,
-      "Create: the contract's key function must give a string; got 7",
-    );
-  });
-
   it('route "hash" without a key is a TypeError, with one candidate or none as with many', async () => {
     const Find = query<string, string>("Find", { route: "hash" } as never);
     const { app } = localApp({ handlers: Find.handle((name) => name) });

@@ -270,6 +270,39 @@ describe("error code", () => {
     code(await app.enqueue(command("Later", { durable: true })), "LOG_MISMATCH");
   });
 
+  it("INVALID_MESSAGE: the key function threw, or gave no text, whatever the contract has its key for", async () => {
+    const bug = new TypeError("no sku");
+    const key = ({ sku }: { sku: string }): string => {
+      if (sku === undefined) throw bug;
+      return sku;
+    };
+    const contracts = [
+      command<{ sku: string }, void>("Plain", { key }),
+      command<{ sku: string }, void>("Ordered", { key, ordered: true }),
+      query<{ sku: string }, void>("Hashed", { key, route: "hash" }),
+      command("Typed", { key, ordered: true, input: anything as Schema<{ sku: string }>, output: anything }),
+    ];
+    const { network, client } = await shop();
+    const ran: unknown[] = [];
+    const handlers = contracts.map((contract) => contract.handle((payload) => void ran.push(payload)));
+    await using node = await catga({ network, id: "keyed", handlers, logger: QUIET });
+    await eventually("the client to see it", () => client.nodes().length === 3);
+    for (const app of [node, client]) {
+      for (const contract of contracts) {
+        const about = `the key of ${contract.name} cannot be made of this payload: `;
+        const thrown = code(await app.send(contract, {} as typeof tea, { timeout: 5_000 }), "INVALID_MESSAGE");
+        assertEquals([thrown.message, thrown.cause], [`${about}the key function threw`, bug]);
+        const noText = code(await app.send(contract, { sku: 7 as never }, { timeout: 5_000 }), "INVALID_MESSAGE");
+        assertEquals(noText.message, `${about}it must be a string; got 7`);
+        const results = await app.sendAll(contract, [tea, {} as typeof tea, tea], { retries: 0 });
+        assertEquals(results.map(({ error }) => error?.code), [undefined, "INVALID_MESSAGE", undefined]);
+        const [{ result }] = await app.broadcast(contract, {} as typeof tea);
+        code(result, "INVALID_MESSAGE");
+      }
+    }
+    assertEquals(ran, new Array(16).fill(tea));
+  });
+
   it("any other code: the one that the handler gave to fail()", async () => {
     const handlers = Order.handle(() => fail("OUT_OF_TEA", "no tea left", { retryable: true, details: { left: 0 } }));
     await using app = await catga({ handlers });
@@ -286,6 +319,9 @@ const positive: Schema<{ qty: number }> = {
     validate: () => ({ issues: [{ message: "must be positive", path: ["qty"] }] }),
   },
 };
+
+/** A schema that every payload fits. */
+const anything: Schema<unknown> = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
 
 /** A node that takes orders (a `slow` one never ends them) and a client that sees it; `ran`: what was ordered. */
 async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<

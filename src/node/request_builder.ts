@@ -124,6 +124,10 @@ export class RequestBuilder {
     }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
+    // a key function gets a payload that has passed the schema
+    const key = options?.key ??
+      (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined);
+    if (typeof key === "object") return key;
     return {
       contract,
       payload,
@@ -131,8 +135,7 @@ export class RequestBuilder {
       timeout,
       retries: options?.retries ?? contract.options.retries ?? this.#defaults.retries,
       route,
-      // a key function gets a payload that has passed the schema
-      key: options?.key ?? (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined),
+      key,
       node: options?.node,
       signal: options?.signal,
       meta: this.#metaOf(id, options, { parent, awaited: !stored, applied: ofEntity ? timeout : undefined }),
@@ -234,6 +237,7 @@ export class RequestBuilder {
       const id = request.meta?.id ?? idOf(contract, payload);
       if (typeof id === "object") return refuse(id);
       const key = request.key ?? ("schedule" in request ? undefined : keyOf(contract, payload));
+      if (typeof key === "object") return refuse(key);
       const meta = id === request.meta?.id ? request.meta : { ...request.meta, id };
       return go({ ...request, parsed: parsed.value, key, timeout, meta });
     };

@@ -6,6 +6,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { command, event, query } from "../contract/definition.ts";
 import { fail, unwrap } from "../contract/result.ts";
 import { localApp } from "../../test/support/local_app.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
 const Half = query<number, number>("Half");
@@ -129,9 +130,13 @@ describe("sendAll", () => {
       }
     }
     let routed = 0;
-    await using app = await catga({ handlers: half });
-    const Keyed = query<number, number>("Half", { route: "hash", key: (n) => (routed++, n > 3 ? 7 as never : "k") });
-    await assertRejects(() => app.sendAll(Keyed, payloads(), { concurrency: 2 }), TypeError, "must give a string");
+    await using app = await catga({ network: new MemoryNetwork(), handlers: half }); // alone, it asks for no route
+    const route = () => {
+      if (++routed > 3) throw new RangeError("no route");
+      return undefined;
+    };
+    const Routed = query<number, number>("Half", { route });
+    await assertRejects(() => app.sendAll(Routed, payloads(), { concurrency: 2 }), RangeError, "no route");
     await new Promise((resolve) => setTimeout(resolve, 5));
     assert(read <= 6, `${read} were read`);
     assertEquals(closed, true);

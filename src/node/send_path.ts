@@ -26,7 +26,7 @@ import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";
 import { asResult, noHandler } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
-import { keyInLog, type Runner } from "../dispatch/runner.ts";
+import { keyOf, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import type { Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
@@ -219,7 +219,7 @@ export class SendPath {
 
   /** Its key is made of the payload before the schema, which has passed it. */
   #toLog(request: StoredRequest): Promise<Result<void>> {
-    const key = keyInLog(request.contract, request.payload);
+    const key = keyOf(request.contract, request.payload);
     if (typeof key === "object") return Promise.resolve(key);
     this.#mediator.counts.published(request.contract, 1);
     const message: DurableMessage = key === undefined ? request : { ...request, key };

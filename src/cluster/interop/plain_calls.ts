@@ -7,7 +7,6 @@
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
-import { keyOf } from "../../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
@@ -46,7 +45,7 @@ export interface PlainCallsOptions {
   keyed(contract: AnyContract): boolean;
   /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
-  /** Sends a request as this node. May throw, or reject with, what the contract's `key` or a strategy throws. */
+  /** Sends a request as this node. May throw, or reject with, what a strategy throws. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Reads a stream as this node. */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
@@ -159,7 +158,7 @@ export class PlainCalls {
     }
   }
 
-  /** The failure that a client is told. What a user's key function or strategy threw is for the log. */
+  /** The failure that a client is told. What a user's strategy threw is for the log. */
   #known({ kind, name }: AnyContract, error: unknown): CatgaError {
     const { host, observer } = this.#options;
     const known = isCatgaError(error);
@@ -203,7 +202,7 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
 
 /** Reads the send options and the message's headers from those of the request. Throws `INVALID_MESSAGE`. */
 function readHeaders(
-  { name, options: { key: keyOf } }: AnyContract,
+  { name, options }: AnyContract,
   given: Readonly<Record<string, string>>,
   { keyed, carried }: { keyed: boolean; carried: readonly string[] },
 ): SendOptions {
@@ -221,25 +220,16 @@ function readHeaders(
   if (id !== undefined && (id === "" || id.length > MAX_ID)) {
     throw new CatgaError("INVALID_MESSAGE", `${name}: Nats-Msg-Id must be a text of 1 to ${MAX_ID} characters`);
   }
-  if (key === undefined && keyOf === undefined && keyed) {
+  if (key === undefined && options.key === undefined && keyed) {
     throw new CatgaError("INVALID_MESSAGE", `${name} is routed by a key: send it in the header Catga-Key`);
   }
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
-/** The contract for a request of a plain client: without an output schema, and with a key that rejects bad payloads. */
+/** The contract for a request of a plain client: without a schema of answers. */
 function forPlainClient(contract: AnyContract): AnyContract {
-  const { key, output: _, items: __, ...options } = contract.options;
-  if (key === undefined) return { ...contract, options };
-  const textKey = (payload: never): string => {
-    try {
-      return keyOf(contract, payload)!; // it has a function that makes it
-    } catch (cause) {
-      const message = `the key of ${contract.name} cannot be made of this payload`;
-      throw new CatgaError("INVALID_MESSAGE", message, { cause });
-    }
-  };
-  return { ...contract, options: { ...options, key: textKey } };
+  const { output: _, items: __, ...options } = contract.options;
+  return { ...contract, options };
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });

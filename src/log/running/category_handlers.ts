@@ -100,12 +100,9 @@ function parsedRun(
   // a claim compares it, and an entity is found by it
   if (idempotent || entity) ctx.execution.payload = payload;
   if (ordered) {
-    try {
-      ctx.execution.key = ctx.envelope.key ?? orderKeyOf(contract, payload);
-    } catch (cause) {
-      const message = `the key of ${contract.name} cannot be made of this payload`;
-      return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause, final: true }) };
-    }
+    const key = orderKeyOf(ctx, payload);
+    if (typeof key === "object") return asFinal(key);
+    ctx.execution.key = key;
   }
   if (input === undefined) return run(payload, ctx);
   let begun = false;

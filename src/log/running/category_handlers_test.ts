@@ -133,7 +133,7 @@ describe("the execution of a command", () => {
     let runs = 0;
     const outcome = run([handler(Book, () => (runs++, OK))], 7, start(Book, undefined).ctx);
     assertEquals([codeOf(outcome as Outcome), runs], [["INVALID_MESSAGE", true], 0]);
-    assertStrictEquals((outcome as { error?: Error }).error?.cause, cause);
+    assertStrictEquals(((outcome as { error?: Error }).error?.cause as Error).cause, cause);
   });
 });
 

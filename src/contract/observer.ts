@@ -2,10 +2,14 @@
 
 /** Something that happened in an app outside of the handlers' own code; given to the logger and to behaviors. */
 export type Observation =
-  /** A handler threw; the caller has `HANDLER_FAILED`. */
+  /**
+   * A handler threw; the caller has `HANDLER_FAILED`. With `schema`: this schema of its contract threw, on the node of
+   * the handler; the caller has `INVALID_MESSAGE` or `INVALID_RESPONSE`.
+   */
   | {
     readonly type: "handler-failed";
     readonly contract: string;
+    readonly schema?: "input" | "output" | "items" | undefined;
     readonly id: string;
     readonly correlationId?: string | undefined;
     readonly error: unknown;
@@ -210,6 +214,6 @@ export interface Logger {
    * minute at most); and bounces that do not arrive.
    */
   warn(message: string, fields: LogFields): void;
-  /** Errors that handlers threw, and failures in the background: `fields.error`. */
+  /** Errors that handlers and schemas threw, and failures in the background: `fields.error`. */
   error(message: string, fields: LogFields): void;
 }

@@ -61,7 +61,7 @@ export function validate(
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
   contract: string,
 ): MaybePromise<Result<unknown>> {
-  const threw = (error: unknown) => refused(code, contract, [{ message: "the schema threw" }], error);
+  const threw = (error: unknown) => refused(code, contract, THREW, error);
   try {
     const checked = schema["~standard"].validate(value);
     if (!isThenable(checked)) return toResult(checked, code, contract);
@@ -70,6 +70,13 @@ export function validate(
     return threw(error);
   }
 }
+
+/** Returns true if {@link validate} made the error, in this process, because a schema threw: its `cause`. */
+export function schemaThrew({ details }: CatgaError): boolean {
+  return details === THREW;
+}
+
+const THREW = Object.freeze([Object.freeze({ message: "the schema threw", path: Object.freeze([]) })]);
 
 /** The first issue that {@link validate} found. */
 export function firstIssue({ details }: CatgaError): string {
@@ -84,7 +91,7 @@ function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: stri
 }
 
 function refused(code: ErrorCode, contract: string, found: readonly SchemaIssue[], cause: unknown): Failure {
-  const details = found.map(({ message, path }) => ({
+  const details = found === THREW ? THREW : found.map(({ message, path }) => ({
     message,
     path: (path ?? []).map((part) => {
       const key = typeof part === "object" ? part.key : part;

@@ -5,6 +5,7 @@ import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { AnySignal, AnyWorkflow, ResultOptions, StartOptions, TellOptions } from "../contract/flow.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
+import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
@@ -109,6 +110,7 @@ export interface ContextHost extends RunSender {
   readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
+  readonly observer: Observer;
   /** Reports an error that no caller receives. */
   fault(during: string, error: unknown): void;
   /** A new id for a run or a message. */

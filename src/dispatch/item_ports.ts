@@ -95,6 +95,8 @@ export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) 
 /** The context of the handler of a stream. */
 export interface FeedingContext extends Context {
   readonly envelope: { readonly items?: ItemTarget | undefined };
+  /** Observes a result of the schema of its items if the schema threw. */
+  checkedBy<T extends Result<unknown>>(schema: "items", result: T): T;
 }
 
 /** Reads and feeds streams. */

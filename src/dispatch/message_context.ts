@@ -21,7 +21,7 @@ import type { HandlerFn } from "../contract/definition.ts";
 import type { StreamingContext } from "../contract/stream.ts";
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
@@ -299,6 +299,16 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   lock(key: string | readonly string[], options: LockOptions = {}): Promise<Lock> {
     const { call, ancestry } = this.envelope;
     return this.execution.lock(key, options, { call, ancestry });
+  }
+
+  /** Observes a result of this schema of its contract if the schema threw; `id`: of a message of its batch. */
+  checkedBy<T extends Result<unknown>>(schema: "input" | "output" | "items", result: T, id?: string): T {
+    if (result.error !== undefined && schemaThrew(result.error)) {
+      const { contract: { name: contract }, correlationId } = this;
+      const { cause: error } = result.error;
+      this.#host.observer({ type: "handler-failed", contract, schema, id: id ?? this.id, correlationId, error });
+    }
+    return result;
   }
 
   /** Why it was aborted, or how its claim was lost; `undefined` if neither. */

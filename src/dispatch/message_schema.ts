@@ -2,7 +2,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
-import { abandoned, type Execution } from "./execution.ts";
+import { abandoned } from "./execution.ts";
 import type { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 import { CatgaError } from "../error.ts";
@@ -23,18 +23,23 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
     : validate(output, result.value, "INVALID_RESPONSE", contract.name);
 }
 
-/** Runs a handler with the parsed payload, at once if the schema is synchronous; refused if it is aborted meanwhile. */
+/**
+ * Runs a handler with the parsed payload, at once if the schema is synchronous; refused if it is aborted meanwhile.
+ * `id`: of this message of a batch.
+ */
 export function withParsedPayload(
   contract: AnyContract,
   payload: unknown,
   ctx: MessageContext,
   run: (parsed: unknown) => MaybePromise<Outcome>,
+  id?: string,
 ): MaybePromise<Outcome> {
   const parsed = parsePayload(contract, payload);
-  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : parsed;
+  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : ctx.checkedBy("input", parsed, id);
   ctx.execution.stage = "preparing";
   return orRefusal(ctx, parsed).then((checked) => {
-    if (checked instanceof Refusal || !checked.ok) return checked;
+    if (checked instanceof Refusal) return checked;
+    if (!checked.ok) return ctx.checkedBy("input", checked, id);
     if (ctx.aborted !== undefined) return refusalOf(ctx, ctx.aborted);
     ctx.execution.stage = "handler";
     return run(checked.value);
@@ -45,29 +50,31 @@ export function withParsedPayload(
 export function withParsedAnswer(
   contract: AnyContract,
   handled: MaybePromise<Outcome>,
-  execution: Execution,
+  ctx: MessageContext,
 ): MaybePromise<Outcome> {
-  return andThen(handled, (outcome) => parseOutcome(contract, outcome, execution));
+  return andThen(handled, (outcome) => parseOutcome(contract, outcome, ctx));
 }
 
 /** For a sender elsewhere, which parses the answer itself: the outcome as it is, or `INVALID_RESPONSE`. */
 export function withCheckedAnswer(
   contract: AnyContract,
   handled: MaybePromise<Outcome>,
-  execution: Execution,
+  ctx: MessageContext,
 ): MaybePromise<Outcome> {
   return andThen(handled, (outcome) =>
-    andThen(
-      parseOutcome(contract, outcome, execution),
-      (checked) => checked instanceof Refusal || checked.ok ? outcome : checked,
+    outcome instanceof Refusal || !outcome.ok ? outcome : andThen(
+      parseOutcome(contract, outcome, ctx),
+      (checked) => checked instanceof Refusal || checked.ok ? outcome : ctx.checkedBy("output", checked),
     ));
 }
 
 /** The handler has run: if the message is aborted while the schema runs, a command's outcome is unknown. */
-function parseOutcome(contract: AnyContract, outcome: Outcome, execution: Execution): MaybePromise<Outcome> {
+function parseOutcome(contract: AnyContract, outcome: Outcome, ctx: MessageContext): MaybePromise<Outcome> {
   if (outcome instanceof Refusal) return outcome;
   const answer = parseAnswer(contract, outcome);
-  return answer instanceof Promise ? execution.until<Outcome>(answer, (reason) => abandoned(contract, reason)) : answer;
+  return answer instanceof Promise
+    ? ctx.execution.until<Outcome>(answer, (reason) => abandoned(contract, reason))
+    : answer;
 }
 
 function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<R>): MaybePromise<R> {

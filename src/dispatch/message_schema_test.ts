@@ -89,12 +89,12 @@ describe("withParsedAnswer and withCheckedAnswer", () => {
 
   it("the answer for this process is the parsed one; for another it is the handler's own, which is checked", async () => {
     const handled: Outcome = { ok: true, value: 4 };
-    const { execution } = context(Double);
-    assertEquals(withParsedAnswer(Double, handled, execution), { ok: true, value: 8 });
-    assertStrictEquals(withCheckedAnswer(Double, handled, execution), handled);
-    assertStrictEquals(await withCheckedAnswer(Double, Promise.resolve(handled), execution), handled);
+    const ctx = context(Double);
+    assertEquals(withParsedAnswer(Double, handled, ctx), { ok: true, value: 8 });
+    assertStrictEquals(withCheckedAnswer(Double, handled, ctx), handled);
+    assertStrictEquals(await withCheckedAnswer(Double, Promise.resolve(handled), ctx), handled);
     for (const answer of Object.values(answers)) {
-      const { error } = answer(No, handled, execution) as { error: CatgaError };
+      const { error } = answer(No, handled, ctx) as { error: CatgaError };
       assertEquals(error.code, "INVALID_RESPONSE");
     }
   });
@@ -103,7 +103,7 @@ describe("withParsedAnswer and withCheckedAnswer", () => {
     const { runs } = double;
     const ctx = context(Double);
     const refusal = new Refusal("LATE", ctx);
-    for (const answer of Object.values(answers)) assertStrictEquals(answer(Double, refusal, ctx.execution), refusal);
+    for (const answer of Object.values(answers)) assertStrictEquals(answer(Double, refusal, ctx), refusal);
     assertEquals(double.runs, runs);
   });
 
@@ -112,7 +112,7 @@ describe("withParsedAnswer and withCheckedAnswer", () => {
       for (const answer of Object.values(answers)) {
         const { contract } = slow(kind);
         const ctx = context(contract);
-        const outcome = answer(contract, { ok: true, value: 4 }, ctx.execution);
+        const outcome = answer(contract, { ok: true, value: 4 }, ctx);
         ctx.abort(new CatgaError("TIMEOUT", "too late"));
         const { error } = await outcome as { error: CatgaError };
         assertEquals(error.code, code);

@@ -4,7 +4,7 @@
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Failure } from "../contract/result.ts";
-import type { MaybePromise } from "../contract/schema.ts";
+import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
@@ -105,7 +105,7 @@ export class Runner {
     const handled = admit === undefined ? run() : admit(ctx, run);
     const answered = request.contract.options.output === undefined
       ? handled
-      : withParsedAnswer(request.contract, handled, execution);
+      : withParsedAnswer(request.contract, handled, ctx);
     const ended = (outcome: Outcome): Outcome => {
       signal?.removeEventListener("abort", abort);
       parent?.execution.release(execution);
@@ -214,7 +214,8 @@ export class Runner {
   /** Observes the failure of an event: no sender receives it. */
   #ended(ctx: MessageContext, outcome: Outcome): void {
     const failure = asResult(outcome);
-    if (failure.ok || failure.error.code === "HANDLER_FAILED") return; // observed where it was thrown
+    // observed where it was thrown
+    if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }
 
@@ -284,7 +285,7 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
       if (typeof key === "object") return key;
       ctx.execution.key = key;
     }
-    return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx.execution);
+    return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx);
   });
 }
 

@@ -133,7 +133,7 @@ export class Drive {
     if (input === undefined) return given;
     const parsed = await validate(input, given, "INVALID_MESSAGE", name);
     if (parsed.ok) return parsed.value;
-    throw new Error(parsed.error.message);
+    throw new Error(parsed.error.message, { cause: parsed.error.cause });
   }
 
   #flow(): Flow {

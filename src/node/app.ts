@@ -92,6 +92,7 @@ export class App implements NodeHost, DrainableNode {
   readonly underWay: UnderWay = new UnderWay();
   /** Number of behaviors around sends in {@link App.underWay}: their sends are counted themselves. */
   around = 0;
+  readonly observer: Observer;
   /** Runs this node's handlers. */
   readonly runner: Runner;
   readonly closed: Promise<void>;
@@ -124,6 +125,7 @@ export class App implements NodeHost, DrainableNode {
     this.clock = appClock(parts.clock);
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
+    this.observer = observer;
     const builder = this.#builder = new RequestBuilder(
       this,
       parts,
@@ -223,7 +225,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   fault(during: string, error: unknown): void {
-    this.#parts.observer({ type: "fault", during, error });
+    this.observer({ type: "fault", during, error });
   }
 
   get cache(): Cache {
@@ -530,7 +532,7 @@ export class App implements NodeHost, DrainableNode {
     const others = this.underWay.count - running.reduce((sum, { inHand = 0 }) => sum + inHand, 0);
     const by = running.map(({ kind, name, inHand }) => `${kind} ${name} (${inHand})`);
     if (others > 0) by.push(`sends (${others})`);
-    this.#parts.observer({ type: "held-up", ms, by });
+    this.observer({ type: "held-up", ms, by });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -49,7 +49,12 @@ function fieldsOf(seen: Observation, node: string): LogFields {
 function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [level: keyof Logger, text: string] {
   switch (seen.type) {
     case "handler-failed":
-      return ["error", `the handler of ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`];
+      return [
+        "error",
+        `the ${seen.schema === undefined ? "handler" : `${seen.schema} schema`} of ${seen.contract} threw (${
+          messageLabel(seen.id, seen.correlationId)
+        })`,
+      ];
     case "fault":
       // where Catga noticed an outage helps nobody: a line without a stack
       return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)

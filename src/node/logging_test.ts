@@ -2,7 +2,11 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { pino } from "pino";
 import { catga } from "../catga.ts";
-import { query } from "../contract/definition.ts";
+import { event, query } from "../contract/definition.ts";
+import type { MaybePromise, Schema, SchemaResult } from "../contract/schema.ts";
+import { stream } from "../contract/stream.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import type { LogFields, Logger, Observation } from "../contract/observer.ts";
 import { consoleWarnings, logTo } from "./logging.ts";
@@ -156,6 +160,74 @@ describe("a logger from npm", () => {
       correlationId: "m1",
       msg: "catga n1: the handler of Ask threw (message m1)",
     }, { type: "Error", message: "bug" }]);
+  });
+});
+
+function schemaOf(validate: (value: unknown) => MaybePromise<SchemaResult<unknown>>): Schema<unknown> {
+  return { "~standard": { version: 1, vendor: "test", validate } };
+}
+
+describe("a schema that throws on the handler's node", () => {
+  it("is logged there as an error, once for each message; what a schema refuses is not logged", async () => {
+    const bug = new TypeError("no name");
+    const failing = schemaOf((value) => {
+      if (value === "bug") throw bug;
+      return value === "bad" ? { issues: [{ message: "bad" }] } : { value };
+    });
+    const later = schemaOf(async (value) => {
+      await Promise.resolve();
+      return await failing["~standard"].validate(value);
+    });
+    const { logger, lines } = keeping();
+    const network = new MemoryNetwork();
+    const contracts = [
+      query<unknown, unknown>("Input", { input: failing }),
+      query<unknown, unknown>("Later", { input: later }),
+      query<unknown, unknown>("Output", { output: failing }),
+      query<unknown, unknown>("OutputLater", { output: later }),
+    ];
+    const Items = stream<unknown, unknown>("Items", { items: failing });
+    const Told = event<unknown>("Told", { input: failing });
+    const Kept = event<unknown>("Kept", { input: failing, durable: true });
+    await using _server = await catga({
+      id: "server",
+      network,
+      logger,
+      handlers: [
+        ...contracts.map((contract) => contract.handle((value) => value)),
+        Items.handle(function* (value) {
+          yield value;
+        }),
+        Told.on(() => {}),
+        Kept.on(() => {}, { name: "keeper", retry: { attempts: 1 } }),
+      ],
+    });
+    await using client = await catga({ network, id: "client", logger: QUIET });
+    await eventually("the client to see the server", () => client.nodes().length === 2);
+    const logged = () => lines.filter(([level, , fields]) => level === "error" && fields.type === "handler-failed");
+    for (const payload of ["bad", "bug"]) {
+      for (const { name } of contracts) await client.send(query<unknown, unknown>(name), payload, { id: `${name} 1` });
+      await client.stream(stream<unknown, unknown>("Items"), payload, {}).next().catch(() => {});
+      await client.publish(event<unknown>("Told"), payload, { id: "Told 1" });
+      await client.publish(event<unknown>("Kept", { durable: true }), payload, { id: `Kept ${payload}` });
+      if (payload === "bad") assertEquals(logged(), []);
+    }
+    await eventually("the line of each", () => logged().length >= 7);
+    assertEquals(logged().map(([, , { contract, schema }]) => `${contract} ${schema}`).sort(), [
+      "Input input",
+      "Items items",
+      "Kept input",
+      "Later input",
+      "Output output",
+      "OutputLater output",
+      "Told input",
+    ]);
+    assertEquals(new Set(logged().map(([, , { error }]) => error)), new Set([bug]));
+    const [, text, fields] = logged()[0];
+    assertEquals(text, "catga server: the input schema of Input threw (message Input 1)");
+    assertEquals([fields.id, fields.correlationId], ["Input 1", "Input 1"]);
+    const faults = lines.filter(([, , { type }]) => type === "fault");
+    assertEquals(faults.length, 1, "of the event that was refused, which no sender hears of");
   });
 });
 

@@ -86,7 +86,10 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
           break;
         }
         if (items !== undefined) {
-          const checked = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
+          const checked = ctx.checkedBy(
+            "items",
+            await validate(items, step.value, "INVALID_RESPONSE", contract.name),
+          );
           if (!checked.ok) throw checked.error;
         }
         if (stopped) break;

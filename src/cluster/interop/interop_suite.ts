@@ -5,7 +5,9 @@ import { z } from "zod";
 import type { Catga } from "../../contract/running_node.ts";
 import type { CatgaOptions } from "../../catga.ts";
 import { command, query } from "../../contract/definition.ts";
+import type { LogFields } from "../../contract/observer.ts";
 import { fail, unwrap } from "../../contract/result.ts";
+import type { Schema } from "../../contract/schema.ts";
 import type { Context } from "../../contract/context.ts";
 import { stream } from "../../contract/stream.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
@@ -247,6 +249,37 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assertEquals((await failure("Keyed", '{"key":{}}')).code, "INVALID_MESSAGE");
       const { code, status } = await failure("Keyed", '{"key":7}');
       assertEquals([code, status], ["INVALID_MESSAGE", "400"]);
+    });
+
+    it("what an input schema throws is logged by the node that took the request; the client gets INVALID_MESSAGE", async () => {
+      const bug = new TypeError("no name");
+      const input: Schema<unknown> = {
+        "~standard": {
+          version: 1,
+          vendor: "test",
+          validate: (value) => {
+            if (value === null) throw bug;
+            return { issues: [{ message: "bad" }] };
+          },
+        },
+      };
+      const faults: unknown[] = [];
+      const logger = {
+        ...QUIET,
+        error: (_: string, { error }: LogFields) => void faults.push((error as Error).cause ?? error),
+      };
+      const handlers = [
+        query<unknown, number>("Checked", { input }).handle(() => 1),
+        stream<unknown, number>("Each", { input }).handle(() => [1]),
+      ];
+      await using _app = await harness.start({ namespace: "checked", logger, handlers });
+      for (const name of ["Checked", "Each"]) {
+        for (const body of ["1", "null"]) {
+          const answer = await harness.ask(`catga.checked.call.${name}`, body);
+          assertStringIncludes(answer!.headers["Nats-Service-Error"], "does not fit its schema");
+        }
+      }
+      assertEquals(faults, [bug, bug]);
     });
 
     it("a key that is missing where the app's route needs one is an error that names the header", async () => {

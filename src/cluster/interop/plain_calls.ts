@@ -15,7 +15,7 @@ import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
-import type { MaybePromise } from "../../contract/schema.ts";
+import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
 import { printable } from "../../data/printable.ts";
@@ -110,6 +110,7 @@ export class PlainCalls {
       const result = await send(forPlainClient(contract), payload, options);
       // validated, but not transformed: like a node, the client gets what the handler returned
       const checked = await this.#checked(contract, result, due);
+      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is observed
       if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
       const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
       const limit = transport.maxPayload;
@@ -162,7 +163,7 @@ export class PlainCalls {
   #known({ kind, name }: AnyContract, error: unknown): CatgaError {
     const { host, observer } = this.#options;
     const known = isCatgaError(error);
-    if (!known || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE") {
+    if (!known || error.code === "INVALID_RESPONSE" || error.code === "TOO_LARGE" || schemaThrew(error)) {
       observer({ type: "fault", during: `the plain request ${name}`, error });
     }
     if (known) return error;

@@ -107,7 +107,8 @@ export class BatchRun {
   async #parse({ contract }: DurableHandler, ctx: MessageContext): Promise<readonly (Member | CatgaError)[]> {
     return await Promise.all(this.#members.map(async (member) => {
       if (member instanceof CatgaError) return member;
-      const outcome = await withParsedPayload(contract, member.payload, ctx, (value) => ({ ok: true, value }));
+      const parsed = (value: unknown): Outcome => ({ ok: true, value });
+      const outcome = await withParsedPayload(contract, member.payload, ctx, parsed, member.id);
       if (outcome instanceof Refusal) return outcome.failure.error;
       if (outcome.ok) return { ...member, payload: outcome.value };
       const { code, message, details, node } = outcome.error;

@@ -11,8 +11,9 @@ import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
-// loaded now: while a node loads it, virtual time would pass
+// loaded now: while a node loads them, virtual time would pass
 import "../log/log.ts";
+import "../log/running/worker.ts";
 
 const Slow = query<void, string>("Slow");
 const Work = command<void, string>("Work");
@@ -26,6 +27,26 @@ function watched<T>(promise: Promise<T>): { settled: boolean } {
 }
 
 describe("drain", () => {
+  it("ends the cache and the locks, alone too, where the cache went on: CLOSED for every method", async () => {
+    for (const network of [undefined, new MemoryNetwork()]) {
+      const app = await catga({ network, logger: QUIET });
+      await app.cache.set("tea", 1);
+      await app.drain();
+      for (
+        const call of [
+          () => app.cache.get("tea"),
+          () => app.cache.set("tea", 2),
+          () => app.cache.delete("tea"),
+          () => app.cache.getOrSet("milk", () => 3),
+          () => app.cache.getOrSet("milk", () => 3, { once: true }),
+          () => app.lock("tea"),
+        ]
+      ) {
+        assertEquals((await assertRejects(call as () => Promise<unknown>, CatgaError)).code, "CLOSED");
+      }
+    }
+  });
+
   it("waits for running handlers, and for what they still send", async () => {
     const { app, clock } = localApp({
       handlers: [

@@ -47,6 +47,7 @@ export function sharedState(options: StateOptions): SharedState {
     lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
     abdicate: () => leadership.close(),
     async close() {
+      cache.close();
       // a leader's function that does not end delays only the locks of leaderships
       const led = leadership.close().then(() => leaders.close());
       await Promise.all([led, locks.close(), loads.close(), claims.close()]);

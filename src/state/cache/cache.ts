@@ -28,17 +28,24 @@ interface CacheOptions {
  * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence,
  *   any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
- * - Rejects with `UNAVAILABLE` when the store does not answer; a write may have happened then.
+ * - Rejects with `UNAVAILABLE` when the store does not answer; a write may have happened then. With `CLOSED` after
+ *   {@link SharedCache.close}.
  */
 export class SharedCache implements Cache {
   readonly #options: CacheOptions;
   readonly #loads: Loads;
-  readonly #bucket: () => Promise<Bucket>;
+  #bucket: () => Promise<Bucket>;
 
   constructor(options: CacheOptions) {
     this.#options = options;
     this.#loads = new Loads(options.clock);
     this.#bucket = openOnce(options.bucket);
+  }
+
+  /** Ends it; an operation that has its bucket is not interrupted. */
+  close(): void {
+    const closed = new CatgaError("CLOSED", "the cache is closed: its app has stopped");
+    this.#bucket = () => Promise.reject(closed);
   }
 
   async get<T>(key: string): Promise<T | undefined> {

@@ -180,6 +180,25 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(yours.getOrSet("tea", () => 1 as unknown)), null);
     });
 
+    it("CLOSED: every method after close()", async () => {
+      const [mine, yours] = caches();
+      await harness.until(mine.set("tea", 1));
+      mine.close();
+      for (
+        const call of [
+          () => mine.get("tea"),
+          () => mine.set("tea", 2),
+          () => mine.set("tea", 2, { fence: 1 }),
+          () => mine.delete("tea"),
+          () => mine.getOrSet("tea", () => 3),
+          () => mine.getOrSet("tea", () => 3, { once: true }),
+        ]
+      ) {
+        assertEquals((await assertRejects(() => harness.until(call()), CatgaError)).code, "CLOSED");
+      }
+      assertEquals(await harness.until(yours.get("tea")), 1);
+    });
+
     it("keys: of any characters are different keys", async () => {
       const [mine, yours] = caches();
       const keys = ["", " ", "/", "a/b", "a.b", "*", "👋", "你好", "k".repeat(1_000)];

@@ -73,6 +73,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const observer = hooks.observe;
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
+  const maxPayload = () => transport?.maxPayload ?? 1_048_576;
   const seen = alarms = new NodeAlarms(clock, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
@@ -93,7 +94,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       alarms: seen,
       state: (app) => {
         const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
-        return sharedState({ store, namespace, replicas, clock, random, node: id, endpoint, liveness, observer });
+        const node = { node: id, endpoint, liveness, observer };
+        return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node });
       },
       log: async (app) => {
         const [{ openLog }, log] = await Promise.all([import("./log/log.ts"), link.log()]);
@@ -101,7 +103,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         const host: LogHost = {
           ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
           get maxPayload() {
-            return transport?.maxPayload ?? 1_048_576;
+            return maxPayload();
           },
           get watched() {
             return hooks.watched;
@@ -123,7 +125,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
         return openRuns({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
-          maxPayload: () => transport?.maxPayload ?? 1_048_576,
+          maxPayload,
           nodes: () => app.nodes(),
           onNodes: (listener) => app.onNodes(listener),
           durable: () => app.log(),
@@ -138,7 +140,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
         const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };
-        return openEntities({ ...own, maxPayload: () => transport?.maxPayload ?? 1_048_576 });
+        return openEntities({ ...own, maxPayload });
       },
     };
     const sending = foldSends(behaviors);

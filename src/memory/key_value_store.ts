@@ -1,5 +1,6 @@
 /** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
 import type { Clock, Timer } from "../ports/clock.ts";
+import { byteLength, exceeds } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import {
   type Bucket,
@@ -15,9 +16,6 @@ import {
 } from "../ports/key_value_store.ts";
 import type { FaultSource } from "./faults.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
-
-/** The largest value, in bytes: as for nats-server, less room for headers. */
-const MAX_VALUE = 1_048_576 - 8_192;
 
 /** Buckets that live as long as this object. */
 export class MemoryKeyValueStore implements KeyValueStore {
@@ -85,7 +83,7 @@ class MemoryBucket implements Bucket {
   }
 
   async put(key: string, value: string, options?: WriteOptions): Promise<number> {
-    const { text, seconds } = writable(key, value, options);
+    const { text, seconds } = writable(key, value, this.#session.maxPayload, options);
     return await this.#session.call(() => this.#state.put(key, text, seconds));
   }
 
@@ -114,7 +112,7 @@ class MemoryBucket implements Bucket {
     allowed: (entry: Entry | undefined) => boolean,
   ): Promise<number | undefined> {
     try {
-      const { text, seconds } = writable(key, value, options);
+      const { text, seconds } = writable(key, value, this.#session.maxPayload, options);
       return this.#session.call(() => allowed(this.#state.get(key)) ? this.#state.put(key, text, seconds) : undefined);
     } catch (error) {
       return Promise.reject(error);
@@ -123,15 +121,17 @@ class MemoryBucket implements Bucket {
 }
 
 /** Validates a write, and returns it as it is stored. */
-function writable(key: string, value: string, options: WriteOptions = {}): { text: string; seconds?: number } {
+function writable(
+  key: string,
+  value: string,
+  limit: number,
+  options: WriteOptions = {},
+): { text: string; seconds?: number } {
   checkKey(key);
-  // a UTF-16 unit takes at most three bytes
-  const size = value.length * 3 > MAX_VALUE ? new TextEncoder().encode(value).length : 0;
-  if (size > MAX_VALUE) {
-    throw new CatgaError(
-      "TOO_LARGE",
-      `a value has at most ${MAX_VALUE} bytes; that of ${JSON.stringify(key)} has ${size}`,
-    );
+  if (exceeds(value, limit)) {
+    const size = byteLength(value);
+    const message = `a value has at most ${limit} bytes; that of ${JSON.stringify(key)} has ${size}`;
+    throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
   // half a surrogate pair does not survive UTF-8
   const text = value.toWellFormed();

@@ -23,11 +23,13 @@ export interface StateOptions {
   readonly endpoint: string;
   readonly liveness: Liveness;
   readonly observer: Observer;
+  /** The largest message of the store, in bytes. */
+  maxPayload(): number;
 }
 
 /** The shared state of one node. Opens nothing yet. */
 export function sharedState(options: StateOptions): SharedState {
-  const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer } = options;
+  const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer, maxPayload } = options;
   // each part opens its bucket once and keeps it
   const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
   const bucket = opener("locks");
@@ -36,7 +38,7 @@ export function sharedState(options: StateOptions): SharedState {
   const loads = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "load" });
   const leadership = new Leadership({ locks: leaders, clock, endpoint, observer });
   const claims = new IdempotencyStore({ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer });
-  const cache = new SharedCache({ bucket: opener("cache"), locks: loads, clock, random });
+  const cache = new SharedCache({ bucket: opener("cache"), locks: loads, clock, random, maxPayload });
   return {
     locks,
     claims,

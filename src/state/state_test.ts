@@ -28,6 +28,7 @@ function setUp() {
     endpoint: "red.0",
     liveness: { gone: () => Promise.resolve(false) },
     observer: () => {},
+    maxPayload: () => 1_048_576,
   });
   return { clock, state, opened };
 }

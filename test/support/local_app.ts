@@ -70,6 +70,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
       endpoint: "here.1",
       liveness: { gone: (endpoint) => app.gone(endpoint) },
       observer,
+      maxPayload: () => 1_048_576,
     });
   const log = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no log"));
   const entities = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no entities"));

@@ -1,7 +1,7 @@
 /** Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { byteLength, decodeText, encodeValue } from "../../data/encoding.ts";
+import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";
 import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -18,13 +18,15 @@ interface CacheOptions {
   readonly locks: Pick<Locks, "lock">;
   readonly clock: Clock;
   readonly random: Random;
+  /** The largest message of the store, in bytes. */
+  maxPayload(): number;
 }
 
 /**
  * The cache of one node.
  *
- * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that the
- *   store finds too large is `TOO_LARGE`, with key and size.
+ * - Every read returns a copy of the value. `undefined`, and what cannot be sent, is a `TypeError`; a value that is
+ *   too large is `TOO_LARGE`, with key, size and limit.
  * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence,
  *   any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
@@ -117,25 +119,22 @@ export class SharedCache implements Cache {
    * was written meanwhile, and is not written after the key was deleted.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
+    checkSize(key, text, this.#options.maxPayload());
     const nonce = token(this.#options.random, 12);
     const stored = `${JSON.stringify({ nonce, fence })}\n${text}`;
     const options: WriteOptions = ttl === undefined ? {} : { ttl };
     const bucket = await this.#bucket();
     let tried = false;
-    try {
-      return await this.#retry(async () => {
-        if (load?.superseded) return false;
-        if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
-        if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
-        // a first try that was made must not be repeated: it would undo later writes of others
-        if (tried && (await this.#entry(key))?.nonce === nonce) return true;
-        tried = true;
-        await bucket.put(key, stored, options);
-        return true;
-      });
-    } catch (error) {
-      throw isCatgaError(error) && error.code === "TOO_LARGE" ? tooLarge(key, text, error) : error;
-    }
+    return await this.#retry(async () => {
+      if (load?.superseded) return false;
+      if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
+      if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
+      // a first try that was made must not be repeated: it would undo later writes of others
+      if (tried && (await this.#entry(key))?.nonce === nonce) return true;
+      tried = true;
+      await bucket.put(key, stored, options);
+      return true;
+    });
   }
 
   /** Repeats work until the store answers, for 5 s. */
@@ -225,12 +224,15 @@ function encode(key: string, value: unknown): string {
   }
 }
 
-function tooLarge(key: string, text: string, cause: CatgaError): CatgaError {
+/** Throws `TOO_LARGE`. Besides the value a message has nonce, fence and headers, 512 bytes at most, and a long key. */
+function checkSize(key: string, text: string, maxPayload: number): void {
+  const limit = maxPayload - Math.max(2_048, byteLength(JSON.stringify(key)) + 512);
+  if (!exceeds(text, limit)) return;
   const size = byteLength(text);
-  const message = `cache: the value for ${JSON.stringify(key.slice(0, 80))} has ${size} bytes: ${cause.message}`;
-  // the store's own details are about its key and the whole entry; the limit is the same
-  const limit = (cause.details as { limit?: number } | undefined)?.limit;
-  return new CatgaError("TOO_LARGE", message, { details: { key, size, limit }, cause });
+  const message =
+    `cache: the value for ${quote(key)} has ${size} bytes; the limit is ${limit} bytes: keep less, or a ` +
+    "reference, or raise max_payload in the configuration of nats-server";
+  throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
 }
 
 /** How long an operation is retried without an answer of the store, in ms. */

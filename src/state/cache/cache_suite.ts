@@ -25,7 +25,13 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       const bucket = `cache_${++buckets}`;
       const locks = oneLock();
       return nodes.map(({ clock, random, open }) =>
-        new SharedCache({ bucket: () => open(bucket, { direct: true }), locks, clock, random })
+        new SharedCache({
+          bucket: () => open(bucket, { direct: true }),
+          locks,
+          clock,
+          random,
+          maxPayload: () => 1_048_576,
+        })
       );
     }
 
@@ -62,9 +68,33 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       await harness.until(mine.set("tea", 1));
       const error = await assertRejects(() => harness.until(mine.set("tea", "x".repeat(2_000_000))), CatgaError);
       assertEquals(error.code, "TOO_LARGE");
-      for (const part of ['"tea"', "2000002 bytes"]) assertStringIncludes(error.message, part);
-      assert(/limit of|at most/.test(error.message), error.message);
+      assertStringIncludes(error.message, 'the value for "tea" has 2000002 bytes; the limit is 1046528 bytes');
+      assertEquals(error.details, { key: "tea", size: 2_000_002, limit: 1_046_528 });
       assertEquals(await harness.until(mine.get("tea")), 1);
+    });
+
+    it("TOO_LARGE: a value of the limit fits, one byte more does not; a long key makes the limit smaller", async () => {
+      const [mine, yours] = caches();
+      for (
+        const [key, limit] of [
+          ["tea", 1_046_528],
+          ["k".repeat(1_500), 1_046_528],
+          ["€".repeat(4_096), 1_048_576 - 512 - (3 * 4_096 + 2)],
+          ["\x01".repeat(4_096), 1_048_576 - 512 - (6 * 4_096 + 2)],
+        ] as const
+      ) {
+        const value = "x".repeat(limit - 2);
+        for (const options of [{}, { ttl: Number.MAX_SAFE_INTEGER, fence: Number.MAX_SAFE_INTEGER }]) {
+          assertEquals(await harness.until(mine.set(key, value, options)), true);
+          assertEquals((await harness.until(yours.get<string>(key)))?.length, limit - 2);
+          const larger = () => harness.until(mine.set(key, value + "x", options));
+          const { code, details } = await assertRejects(larger, CatgaError);
+          assertEquals([code, details], ["TOO_LARGE", { key, size: limit + 1, limit }]);
+        }
+        await harness.until(mine.delete(key));
+        const loading = () => harness.until(mine.getOrSet(key, () => value + "x"));
+        assertEquals((await assertRejects(loading, CatgaError)).code, "TOO_LARGE");
+      }
     });
 
     it("delete: removes a value for every node; a key without an entry is no error", async () => {

@@ -21,6 +21,7 @@ describe("SharedCache when the store fails", () => {
       locks: { lock: () => Promise.reject(new Error("no locks here")) },
       clock,
       random: network.random,
+      maxPayload: () => connection.maxPayload,
     });
     return { clock, network, connection, cache };
   }

@@ -68,8 +68,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   await within(clock, Math.max(GRACE, until - clock.monotonic()), steps.closeLog());
   await within(clock, GRACE, state.close());
 
-  // 7. Send the last answers and end the subscriptions.
-  await steps.remote()?.close();
+  // 7. Send the last answers and end the subscriptions, which a link that carries nothing does not confirm.
+  await within(clock, Math.max(LAST, until - clock.monotonic()), Promise.resolve(steps.remote()?.close()));
 
   // 8. Close the connection.
   await steps.release();
@@ -77,3 +77,5 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
 /** Time for handlers to end after their signals aborted, in ms. */
 const GRACE = 500;
+/** Time for the last answers, and for the server to confirm the end of the subscriptions, in ms. */
+const LAST = 1_000;

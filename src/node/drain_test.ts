@@ -10,6 +10,8 @@ import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 
 // loaded now: while a node loads them, virtual time would pass
 import "../log/log.ts";
@@ -312,5 +314,20 @@ describe("an app whose store is out of reach", () => {
     await clock.advance(1_000);
     assertEquals([first.nodes().map(({ id }) => id), errors], [["a"], []]);
     await clock.until(first.drain());
+  });
+});
+
+describe("an app whose link to NATS carries nothing", await requireNatsServer(), () => {
+  it("is drained soon after its timeout, not when the link is noticed to be dead", { timeout: 300_000 }, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    // the usual pings would show after 15 s that the link is dead; then the subscriptions end
+    const nats = { servers: proxy.url, pingInterval: 600_000 };
+    const app = await catga({ nats, handlers: Quick.handle(() => ""), logger: QUIET });
+    proxy.freeze();
+    const state = watched(app.drain({ timeout: 0 }));
+    await eventually("the end of the drain", () => state.settled);
+    await app.closed;
+    assertEquals(app.health().status, "stopped");
   });
 });

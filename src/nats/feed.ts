@@ -117,7 +117,7 @@ export class Feed {
         });
       },
       onFlow: (reply, stalled) => {
-        transport.connection.publish(reply);
+        transport.signal(reply);
         // a user who may not publish that gets no more: what has come has to do
         if (stalled) this.#tellListed();
       },

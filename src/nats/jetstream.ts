@@ -144,12 +144,7 @@ export class JetStream {
 
   /** Requests the end of a consumer, and does not wait for it: a consumer without a subscriber ends by itself. */
   deleteConsumer(stream: string, name: string): void {
-    if (this.#transport.status.state !== "connected") return;
-    try {
-      this.#transport.connection.publish(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
-    } catch {
-      // the connection is closing
-    }
+    this.#transport.signal(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
   }
 
   /** The last message on a subject (wildcards allowed), from the stream's leader. */
@@ -338,13 +333,11 @@ export class Replies {
 
   #subscribe(): Subscription {
     const subject = `${this.#inbox}*`;
-    return this.#transport.connection.subscribe(subject, {
-      callback: (error, message) => {
-        if (error === null) return this.#receive(message);
-        this.#subscription = undefined;
-        const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
-        for (const receiver of this.#open.values()) receiver.failed(forbidden);
-      },
+    return this.#transport.listen(subject, (error, message) => {
+      if (error === null) return this.#receive(message);
+      this.#subscription = undefined;
+      const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
+      for (const receiver of this.#open.values()) receiver.failed(forbidden);
     });
   }
 

@@ -51,17 +51,14 @@ export class LogDelivery {
     this.#heartbeat = consumer.stream.heartbeat;
     this.#expected = consumer.expected === 0 ? Infinity : consumer.expected;
     this.#lastSign = transport.clock.monotonic();
-    this.#subscription = transport.connection.subscribe(consumer.inbox, {
-      // an error that is thrown here would end the connection's reader for good
-      callback: (error, message) => {
-        if (error) return this.#break(error.message);
-        try {
-          this.#receive(message);
-        } catch (thrown) {
-          // a header that cannot be read, in a message that is none of the consumer's
-          this.#break((thrown as Error).message);
-        }
-      },
+    this.#subscription = transport.listen(consumer.inbox, (error, message) => {
+      if (error) return this.#break(error.message);
+      try {
+        this.#receive(message);
+      } catch (thrown) {
+        // a header that cannot be read, in a message that is none of the consumer's
+        this.#break((thrown as Error).message);
+      }
     });
     this.#checkSilence();
   }

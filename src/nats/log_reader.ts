@@ -131,7 +131,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#shared?.resume();
     const held = this.#held;
     this.#held = undefined;
-    if (held !== undefined) this.#answer(held);
+    if (held !== undefined) this.#stream.transport.signal(held);
   }
 
   close(): void {
@@ -375,12 +375,7 @@ export class NatsLogReader implements LogReader, SharingReader {
 
   #flow(reply: string): void {
     if (this.#paused) this.#held = reply;
-    else this.#answer(reply);
-  }
-
-  #answer(reply: string): void {
-    const { transport } = this.#stream;
-    if (transport.status.state === "connected") transport.connection.publish(reply);
+    else this.#stream.transport.signal(reply);
   }
 
   #call(callback: () => void): void {

@@ -139,12 +139,9 @@ export class PendingAppends {
     if (this.#subscription !== undefined || this.#deafness !== undefined || this.#transport.status.state === "closed") {
       return;
     }
-    this.#subscription = this.#transport.connection.subscribe(`${this.#inbox}*`, {
-      // an error that is thrown here would end the connection's reader for good
-      callback: (error, message) => {
-        if (error) this.#deaf(error);
-        else this.#receive(message);
-      },
+    this.#subscription = this.#transport.listen(`${this.#inbox}*`, (error, message) => {
+      if (error) this.#deaf(error);
+      else this.#receive(message);
     });
   }
 

@@ -1,9 +1,10 @@
 /** What became of an append, when it was not simply stored. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes, assertThrows } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { sequenceOf, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 import { openTransport, reached } from "./harness_suite.ts";
@@ -77,6 +78,24 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     for (const work of [() => stream.state(), () => stream.last("log.a"), () => stream.read("log.a", { from: 0 })]) {
       assertEquals(await work().then(() => "", (error) => error.code), "CLOSED");
     }
+  });
+
+  it("while the connection drains: CLOSED, for reads as well (it was a DrainingConnectionError)", slow, async () => {
+    await using server = await startNatsServer();
+    await using client = await startLogClient({ server });
+    const { stream, transport } = client;
+    // a drain ends when the server has answered
+    await server.kill("SIGSTOP");
+    const drained = transport.connection.drain();
+    const appended = await stream.append("log.a", "", { timeout });
+    assertEquals([appended.type, errorOf(appended).code], ["not stored", "CLOSED"]);
+    for (const work of [() => stream.state(), () => stream.last("log.a"), () => stream.read("log.a", { from: 0 })]) {
+      assertEquals(await work().then(() => "", (error) => error.code), "CLOSED");
+    }
+    const error = assertThrows(() => transport.subscribe("any", {}, () => {}), CatgaError);
+    assertEquals(error.code, "CLOSED");
+    await server.kill("SIGCONT");
+    await drained;
   });
 
   it("a stream that was deleted: not stored, and passing; it is made anew, with greater sequences", slow, async () => {

@@ -331,8 +331,7 @@ export class SharedConsumer implements Progress {
   #flow(reply: string): void {
     const [reader] = this.#readers;
     this.#held = this.alone && reader.paused ? reply : undefined;
-    const { transport } = this.#stream;
-    if (this.#held === undefined && transport.status.state === "connected") transport.connection.publish(reply);
+    if (this.#held === undefined) this.#stream.transport.signal(reply);
   }
 
   /**

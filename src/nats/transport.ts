@@ -1,5 +1,5 @@
 /** The transport port on a NATS connection. Over 400 lines: one implementation of a port. */
-import type { Msg, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
+import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
@@ -163,21 +163,40 @@ export class NatsTransport implements Transport {
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     checkPattern(subject, options.queue);
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
-    const subscription = this.connection.subscribe(subject, {
-      ...(options.queue === undefined ? {} : { queue: options.queue }),
-      // an error that is thrown here would end the connection's reader for good
-      callback: (error, message) => {
-        try {
-          if (error) this.#report(error);
-          else onMessage(new NatsMessage(message));
-        } catch (thrown) {
-          this.#onError(thrown);
-        }
-      },
-    });
+    // an error that is thrown here would end the connection's reader for good
+    const subscription = this.listen(subject, (error, message) => {
+      try {
+        if (error) this.#report(error);
+        else onMessage(new NatsMessage(message));
+      } catch (thrown) {
+        this.#onError(thrown);
+      }
+    }, options.queue);
     const handle = new SubscriptionHandle(subscription, () => this.#subscriptions.delete(handle));
     this.#subscriptions.add(handle);
     return handle;
+  }
+
+  /**
+   * Subscribes with a callback of nats.js, which must not throw. Throws `CLOSED` once the connection drains, as that of
+   * a user may.
+   */
+  listen(subject: string, callback: MsgCallback<Msg>, queue?: string): NatsSubscription {
+    try {
+      return this.connection.subscribe(subject, queue === undefined ? { callback } : { queue, callback });
+    } catch (error) {
+      throw failure(error) === "closed" ? connectionClosed() : error;
+    }
+  }
+
+  /** Publishes an empty message that nobody needs once the connection is lost, drains or is closed. */
+  signal(subject: string): void {
+    if (this.#status.current.state !== "connected") return;
+    try {
+      this.connection.publish(subject);
+    } catch (error) {
+      if (failure(error) !== "closed") throw error;
+    }
   }
 
   async flush(): Promise<void> {

@@ -28,6 +28,8 @@ export interface NatsServer extends AsyncDisposable {
    * is gone. The store stays.
    */
   kill(signal: NodeJS.Signals): Promise<void>;
+  /** Replaces the configuration that it was started with, while it runs; resolves when it is in force. */
+  configure(config: string): Promise<void>;
   /** Ends the process and deletes its store, unless that was given. Idempotent. */
   stop(): Promise<void>;
 }
@@ -57,10 +59,12 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const log = join(folder, "log");
   const args = ["-a", "127.0.0.1", "-p", `${options.port ?? -1}`, "--ports_file_dir", folder, "-l", log];
   if (options.jetstream ?? true) args.push("-js", "-sd", storeDir);
+  const file = join(folder, "nats.conf");
+  // where a machine is busy, the 2 s that a client has by default to sign in are too few
+  const writeConfig = (config: string) =>
+    writeFile(file, config.replace(/^(\s*authorization\s*:?\s*\{)/m, "$1 timeout: 60\n"));
   if (options.config !== undefined) {
-    const file = join(folder, "nats.conf");
-    // where a machine is busy, the 2 s that a client has by default to sign in are too few
-    await writeFile(file, options.config.replace(/^(\s*authorization\s*:?\s*\{)/m, "$1 timeout: 60\n"));
+    await writeConfig(options.config);
     args.push("-c", file);
   }
   const child = spawn(binary, [...args, ...options.args ?? []], { stdio: "ignore" });
@@ -91,6 +95,13 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     child.ref();
     await exited;
   };
+  const configure = async (config: string): Promise<void> => {
+    const reloads = async () => (await readFile(log, "utf8")).split("Reloaded server configuration").length;
+    const before = await reloads();
+    await writeConfig(config);
+    process.kill(pid, "SIGHUP");
+    await until(async () => await reloads() > before, START_LIMIT);
+  };
   const stop = (): Promise<void> =>
     stopping ??= (async () => {
       if (!gone) {
@@ -112,6 +123,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
       pid,
       storeDir,
       kill,
+      configure,
       stop,
       [Symbol.asyncDispose]: stop,
     };

@@ -2,7 +2,7 @@
  * The messages that were sent to a stream and are not acknowledged yet. All acknowledgements come to one subscription,
  * which makes a message several times as cheap as a request of nats.js; each has a number, and its place in a ring.
  */
-import type { Msg, Subscription } from "@nats-io/nats-core";
+import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Appended, AppendReceiver } from "../ports/event_log.ts";
@@ -42,7 +42,7 @@ export class PendingAppends {
   readonly #onSilence: () => CatgaError | undefined;
   readonly #onStored: (sequence: number) => void;
   readonly #inbox: string;
-  #subscription: Subscription | undefined;
+  #subscribed = false;
   #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
   /** The number of the next message. */
   #next = 1;
@@ -51,7 +51,7 @@ export class PendingAppends {
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
-  /** Why this user cannot receive acknowledgements. */
+  /** Why this user cannot receive acknowledgements now. */
   #deafness: CatgaError | undefined;
   /** Fault of the last answer that did not come from the stream. */
   #strange: string | undefined;
@@ -136,13 +136,13 @@ export class PendingAppends {
   }
 
   #subscribe(): void {
-    if (this.#subscription !== undefined || this.#deafness !== undefined || this.#transport.status.state === "closed") {
-      return;
-    }
-    this.#subscription = this.#transport.listen(`${this.#inbox}*`, (error, message) => {
-      if (error) this.#deaf(error);
-      else this.#receive(message);
+    if (this.#subscribed) return;
+    this.#transport.keep(`${this.#inbox}*`, {
+      receive: (message) => this.#receive(message),
+      forbidden: (error) => this.#deaf(error),
+      allowed: () => this.#deafness = undefined,
     });
+    this.#subscribed = true;
   }
 
   #receive(message: Msg): void {
@@ -232,7 +232,6 @@ export class PendingAppends {
   #deaf(error: Error): void {
     const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
     const made = mayNot(forbidden, error);
-    this.#subscription = undefined;
     this.#deafness = made;
     for (const pending of this.#ring) {
       if (pending !== undefined) this.#settle(pending, { type: "unknown", error: made });

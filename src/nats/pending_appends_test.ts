@@ -98,6 +98,21 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     await drained;
   });
 
+  it("a user whose acknowledgements are forbidden for a while appends again when they are allowed", slow, async () => {
+    const config = (denied: string) =>
+      `authorization { users: [ { user: node, password: p, permissions: { subscribe: { deny: [${denied}] } } } ] }`;
+    await using server = await startNatsServer({ config: config("") });
+    await using client = await startLogClient({ server, nats: `nats://node:p@127.0.0.1:${server.port}` });
+    const { stream } = client;
+    await store(stream, "before");
+    await server.configure(config('"_INBOX.>"'));
+    await eventually("the violation", async () => errorOf(await stream.append("log.a", "", { timeout })).details);
+    const forbidden = await stream.append("log.a", "forbidden", { timeout });
+    assertEquals([forbidden.type, errorOf(forbidden).code], ["not stored", "UNAVAILABLE"]);
+    await server.configure(config(""));
+    await eventually("an append", async () => (await stream.append("log.a", "", { timeout })).type === "stored");
+  });
+
   it("a stream that was deleted: not stored, and passing; it is made anew, with greater sequences", slow, async () => {
     await using client = await startLogClient();
     const { stream } = client;

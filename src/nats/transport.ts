@@ -3,7 +3,7 @@ import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSub
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import {
   checkHeader,
   checkPattern,
@@ -75,7 +75,10 @@ export class NatsTransport implements Transport {
       onError: (error) => this.#report(error),
       onFailure: this.#onError,
     });
-    this.#status.onChange(({ state }) => state !== "connected" && this.#texts?.drop());
+    this.#status.onChange(({ state }) => {
+      if (state !== "connected") return this.#texts?.drop();
+      for (const subscription of this.#subscriptions) subscription.again();
+    });
   }
 
   get maxPayload(): number {
@@ -162,17 +165,26 @@ export class NatsTransport implements Transport {
 
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     checkPattern(subject, options.queue);
+    return this.keep(subject, { receive: (message) => onMessage(new NatsMessage(message)) }, options.queue);
+  }
+
+  /** As {@link NatsTransport.subscribe}, with the messages of nats.js. The subject was checked. */
+  keep(subject: string, subscriber: Subscriber, queue?: string): Subscription {
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
-    // an error that is thrown here would end the connection's reader for good
-    const subscription = this.listen(subject, (error, message) => {
-      try {
-        if (error) this.#report(error);
-        else onMessage(new NatsMessage(message));
-      } catch (thrown) {
-        this.#onError(thrown);
-      }
-    }, options.queue);
-    const handle = new SubscriptionHandle(subscription, () => this.#subscriptions.delete(handle));
+    const handle = new SubscriptionHandle(this, subject, {
+      ...subscriber,
+      subscribe: () =>
+        // an error that is thrown here would end the connection's reader for good
+        this.listen(subject, (error, message) => {
+          try {
+            if (error) this.#report(error);
+            else subscriber.receive(message);
+          } catch (thrown) {
+            this.#onError(thrown);
+          }
+        }, queue),
+      ended: () => this.#subscriptions.delete(handle),
+    });
     this.#subscriptions.add(handle);
     return handle;
   }
@@ -259,6 +271,9 @@ export class NatsTransport implements Transport {
   /** Reports an error of the server; those of a subscription come twice, once to its callback. */
   #report(error: Error): void {
     const forbidden = violation(error);
+    if (forbidden?.operation === "subscribe") {
+      for (const each of this.#subscriptions) if (each.subject === forbidden.subject) each.forbid(error);
+    }
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
     // then the leader is asked
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
@@ -354,16 +369,81 @@ export class NatsMessage implements TransportMessage {
 
 // The subscriptions of the transport, which may be ended at any time.
 
-/** A subscription of nats.js that can be ended in any state of its connection, without an error. */
-export class SubscriptionHandle implements Subscription {
-  readonly #subscription: NatsSubscription;
-  readonly #onEnd: () => void;
-  #draining: Promise<void> | undefined;
+/** What a subscription calls. */
+interface Subscriber {
+  receive(message: Msg): void;
+  /** The server has ended the subscription, because the NATS user lacks the permission. */
+  forbidden?(error: Error): void;
+  /** The subscription stands again. */
+  allowed?(): void;
+}
 
-  /** Wraps a subscription. `onEnd` is called when it ends, possibly twice. */
-  constructor(subscription: NatsSubscription, onEnd: () => void) {
-    this.#subscription = subscription;
-    this.#onEnd = onEnd;
+/** Dependencies of a {@link SubscriptionHandle} on its transport. */
+interface SubscriptionHandleOptions extends Omit<Subscriber, "receive"> {
+  subscribe(): NatsSubscription;
+  /** Called when it ends, possibly twice. */
+  ended(): void;
+}
+
+/**
+ * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
+ * ended for want of a permission, which a reload of its configuration may give back, is made again after 1 s, then less
+ * and less often, every 30 s at last, and at a reconnect.
+ */
+class SubscriptionHandle implements Subscription {
+  readonly subject: string;
+  readonly #transport: Pick<NatsTransport, "clock" | "flush">;
+  readonly #options: SubscriptionHandleOptions;
+  #subscription: NatsSubscription;
+  #draining: Promise<void> | undefined;
+  #ended = false;
+  /** The server has ended it, and it is not certain that it stands again. */
+  #forbidden = false;
+  #timer: Timer | undefined;
+  #pause = FIRST_PAUSE;
+
+  constructor(
+    transport: Pick<NatsTransport, "clock" | "flush">,
+    subject: string,
+    options: SubscriptionHandleOptions,
+  ) {
+    this.#transport = transport;
+    this.subject = subject;
+    this.#options = options;
+    this.#subscription = options.subscribe();
+  }
+
+  /** The server has ended it; each violation comes twice. */
+  forbid(error: Error): void {
+    if (this.#ended || this.#timer !== undefined) return;
+    this.#forbidden = true;
+    this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
+    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
+    this.#options.forbidden?.(error);
+  }
+
+  /** Makes it again now, if the server has ended it. */
+  again(): void {
+    if (!this.#forbidden || this.#ended) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    let made: NatsSubscription;
+    try {
+      this.#unsubscribe();
+      made = this.#subscription = this.#options.subscribe();
+    } catch {
+      // the connection drains
+      return;
+    }
+    // a violation comes before the answer to a flush
+    this.#transport.flush().then(() => {
+      if (made !== this.#subscription || made.isClosed()) return;
+      this.#forbidden = false;
+      this.#pause = FIRST_PAUSE;
+      this.#options.allowed?.();
+    }, () => {
+      // disconnected: it is made again at the reconnect
+    });
   }
 
   drain(): Promise<void> {
@@ -371,20 +451,35 @@ export class SubscriptionHandle implements Subscription {
   }
 
   async #drain(): Promise<void> {
+    this.#end();
     try {
       if (!this.#subscription.isClosed()) await this.#subscription.drain();
     } catch {
       // closed meanwhile: nothing is left to deliver
     } finally {
-      this.#onEnd();
+      this.#options.ended();
     }
   }
 
   close(): void {
-    this.#onEnd();
+    this.#end();
+    this.#options.ended();
+    this.#unsubscribe();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#timer?.cancel();
+  }
+
+  #unsubscribe(): void {
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
   }
 }
+
+/** The pauses before a subscription is made again, in ms. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 30_000;
 
 // Publishes texts: those of one turn of the event loop with one encoding and one write. nats.js 3.4 encodes the
 // subject, the headers and the payload of each message by itself, and makes an object of its headers: a fifth of the

@@ -36,6 +36,39 @@ describe("NatsTransport", required, () => {
     await transport.close();
   });
 
+  for (const queue of [undefined, "workers"]) {
+    const what = queue === undefined ? "subscription" : "subscription of a queue";
+    it(`subscribe: a ${what} that the server has ended for want of a permission goes on when that is back`, async () => {
+      const config = (denied: string) =>
+        `authorization { users: [
+          { user: me, password: p, permissions: { subscribe: { deny: [${denied}] } } }, { user: other, password: p } ] }`;
+      await using server = await startNatsServer({ jetstream: false, config: config("") });
+      const [transport, other] = await Promise.all(
+        ["me", "other"].map((user) => openTransport(`nats://${user}:p@127.0.0.1:${server.port}`)),
+      );
+      const got: string[] = [];
+      const violations: string[] = [];
+      transport.onViolation(({ subject }) => violations.push(subject));
+      transport.subscribe("orders.*", { queue }, ({ subject }) => got.push(subject));
+      const closed = transport.subscribe("closed", {}, ({ subject }) => got.push(subject));
+      await transport.flush();
+      await server.configure(config('"orders.>", "closed"'));
+      await eventually("the violations", () => violations.includes("orders.*") && violations.includes("closed"));
+      closed.close();
+      violations.length = 0;
+      await eventually("a second attempt", () => violations.length > 0);
+      await server.configure(config(""));
+      await eventually("a message", () => {
+        other.publish("closed", "");
+        other.publish("orders.1", "");
+        return got.length > 0;
+      });
+      await Promise.all([transport.close(), other.close()]);
+      assertEquals(new Set(got), new Set(["orders.1"]));
+      assertEquals(violations.includes("closed"), false);
+    });
+  }
+
   it("publish: a message that is published while disconnected is dropped, not sent later", async () => {
     await using server = await startNatsServer({ jetstream: false });
     await using proxy = await startTcpProxy(server.port);

@@ -318,9 +318,7 @@ export class Replies {
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
-    // the type of a connection does not have it
-    const { options } = transport.connection as { options?: { inboxPrefix?: string } };
-    this.#inbox = `${transport.driver.createInbox(options?.inboxPrefix)}.`;
+    this.#inbox = `${transport.inbox()}.`;
   }
 
   /** `reply`: where its messages are to be sent. */

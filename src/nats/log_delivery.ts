@@ -244,9 +244,7 @@ export async function createConsumer(
 ): Promise<ReadConsumer> {
   const { transport } = stream;
   const name = `catga_${token(transport.random, 16)}`;
-  // a user's permissions may allow subjects below this prefix only; the type of a connection does not have it
-  const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-  const inbox = transport.driver.createInbox(prefix);
+  const inbox = transport.inbox();
   onNamed(name);
   const expected = await stream.js.createConsumer(stream.name, {
     ...config,

@@ -68,9 +68,7 @@ export class PendingAppends {
     this.#what = what;
     this.#onSilence = onSilence;
     this.#onStored = onStored;
-    // a user's permissions may allow subjects below this prefix only; the type of a connection does not have it
-    const prefix = (transport.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-    this.#inbox = `${transport.driver.createInbox(prefix)}.`;
+    this.#inbox = `${transport.inbox()}.`;
     transport.onStatus(({ state }) => {
       // the permissions may have been mended
       this.#deafness = undefined;

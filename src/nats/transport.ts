@@ -201,6 +201,11 @@ export class NatsTransport implements Transport {
     }
   }
 
+  /** A new subject for answers. */
+  inbox(): string {
+    return this.driver.createInbox(this.#inboxPrefix);
+  }
+
   /** Publishes an empty message that nobody needs once the connection is lost, drains or is closed. */
   signal(subject: string): void {
     if (this.#status.current.state !== "connected") return;
@@ -278,7 +283,16 @@ export class NatsTransport implements Transport {
     // then the leader is asked
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
-    else this.#onForbidden(forbidden);
+    // names of inboxes are random
+    else if (forbidden.operation === "subscribe" && forbidden.subject.startsWith(`${this.#inboxPrefix}.`)) {
+      this.#onForbidden({ operation: "subscribe", subject: `${this.#inboxPrefix}.>` });
+    } else this.#onForbidden(forbidden);
+  }
+
+  /** A user's permissions may allow subjects below this prefix only. */
+  get #inboxPrefix(): string {
+    // the type of a connection does not have it
+    return (this.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix ?? "_INBOX";
   }
 
   /** Reads the server's INFO if it has changed. */

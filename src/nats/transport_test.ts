@@ -36,6 +36,24 @@ describe("NatsTransport", required, () => {
     await transport.close();
   });
 
+  for (const [options, kind] of [[{}, "_INBOX.>"], [{ inboxPrefix: "_INBOX_me" }, "_INBOX_me.>"]] as const) {
+    it(`onForbidden: gets all inboxes as ${kind}, whose names are random (they filled the log)`, async () => {
+      const config = `authorization { users: [{ user: me, password: p, permissions: { subscribe: "ok.>" } }] }`;
+      await using server = await startNatsServer({ config });
+      const forbidden: string[] = [];
+      const link = await connectNats({ servers: server.url, user: "me", pass: "p", ...options });
+      const transport = new NatsTransport(link, {
+        onForbidden: ({ operation, subject }) => forbidden.push(`${operation} ${subject}`),
+      });
+      for (let i = 0; i < 2; i++) await transport.connection.request("ok.1", "").catch(() => {});
+      await transport.connection.requestMany("ok.1", "", { noMux: true, maxWait: 10 }).catch(() => {});
+      transport.subscribe("_INBOXES.1", {}, () => {});
+      await eventually("the last violation", () => forbidden.includes("subscribe _INBOXES.1"));
+      assertEquals(new Set(forbidden), new Set([`subscribe ${kind}`, "subscribe _INBOXES.1"]));
+      await transport.close();
+    });
+  }
+
   for (const queue of [undefined, "workers"]) {
     const what = queue === undefined ? "subscription" : "subscription of a queue";
     it(`subscribe: a ${what} that the server has ended for want of a permission goes on when that is back`, async () => {

@@ -7,7 +7,7 @@
  * after the last sweep at once. One that is there for longer tells a client that opens the bucket that a sweep was
  * broken off by its client's death: it begins anew.
  */
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
@@ -29,6 +29,7 @@ const REMOVALS = 32;
 export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
+  readonly #notices: OnceAMinute;
   /** When the connection was made that is there, by the monotonic clock, or the bucket was opened. */
   #reconnected: number;
   #timer: Timer | undefined;
@@ -39,6 +40,7 @@ export class Sweeper {
     this.#stream = stream;
     this.#onNotice = onNotice;
     const { clock } = stream.transport;
+    this.#notices = new OnceAMinute(clock);
     stream.transport.onStatus(({ state }) => {
       this.#timer?.cancel();
       if (state === "closed") this.#turnTimer?.cancel();
@@ -67,7 +69,9 @@ export class Sweeper {
         (error) => {
           // a missing permission has been reported by the connection
           if (!current() || isForbidden(error)) return;
-          this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);
+          if (this.#notices.due()) {
+            this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);
+          }
           this.#schedule(Math.max(LEAST, this.#pause()));
         },
       );

@@ -6,7 +6,9 @@ import { OVERDUE } from "../../test/support/store_check.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { reached, startClient } from "./harness_suite.ts";
-import type { NatsTransport } from "./transport.ts";
+import { connectNats } from "./connection.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
+import { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 const HOUR = 3_600_000;
@@ -79,6 +81,27 @@ describe("Sweeper", await requireNatsServer(), () => {
       assertEquals((await other.bucket.entries("")).map(({ key }) => key), ["stays"]);
     });
   }
+
+  it("says once a minute that it cannot sweep, although it tries more often", slow, async () => {
+    await using server = await startNatsServer();
+    await using proxy = await startTcpProxy(server.port);
+    const transport = new NatsTransport(await connectNats(proxy.url), { onError: () => {} });
+    const notices: string[] = [];
+    const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+    await store.open("test");
+    const { connection } = transport;
+    const request = connection.request.bind(connection);
+    let sweeps = 0;
+    connection.request = (subject, data, options) => {
+      if (subject !== "$JS.API.STREAM.INFO.KV_test") return request(subject, data, options);
+      sweeps++;
+      return Promise.reject(new Error("JetStream is off"));
+    };
+    await reconnect(transport, proxy);
+    await eventually("three attempts", () => sweeps === 3);
+    await transport.close();
+    assertEquals(notices, ["KV_test could not be swept of expired entries, retrying: JetStream is off"]);
+  });
 
   it("sweeps soon again where that removal fails", slow, async () => {
     await using server = await startNatsServer();

@@ -101,12 +101,7 @@ export class Cluster implements Remote {
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({
-      transport,
-      namespace,
-      service,
-      endpoint,
-      observer,
-      malformed,
+      ...{ transport, namespace, service, endpoint, observer, malformed },
       counts: host.runner.counts,
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
@@ -203,6 +198,7 @@ export class Cluster implements Remote {
     return {
       connection: this.#options.transport.status.state,
       member: this.#membership.listed,
+      forbidden: this.#endpoint.forbidden || this.#events.forbidden,
       queued: this.#endpoint.inbound.load[1],
     };
   }

@@ -108,10 +108,12 @@ export interface Health {
    * - `"disconnected"`: the connection to NATS is lost; it reconnects by itself.
    * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon
    *   will not. It writes the record again by itself.
+   * - `"forbidden"`: NATS denies its user the subscription to requests, bounces or events, which the log names; it
+   *   subscribes again by itself.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
-  readonly status: "starting" | "ready" | "disconnected" | "unlisted" | "draining" | "stopped";
+  readonly status: "starting" | "ready" | "disconnected" | "unlisted" | "forbidden" | "draining" | "stopped";
   /** True if it should get work: `status` is `"ready"`. For a readiness probe. */
   readonly ready: boolean;
   /** False if it should be restarted: `status` is `"stopped"`. For a liveness probe. */

@@ -42,6 +42,8 @@ export interface Remote {
 /** Part of the health of an app that its cluster adds. */
 export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
+  /** True while the server denies it a subscription that a node cannot do without. */
+  readonly forbidden: boolean;
 };
 
 /** A request for which a node is to be selected. Its payload has passed the contract's schema. */

@@ -412,7 +412,7 @@ class SubscriptionHandle implements Subscription {
   #draining: Promise<void> | undefined;
   #ended = false;
   /** The server has ended it, and it is not certain that it stands again. */
-  #forbidden = false;
+  forbidden = false;
   #timer: Timer | undefined;
   #pause = FIRST_PAUSE;
 
@@ -430,7 +430,7 @@ class SubscriptionHandle implements Subscription {
   /** The server has ended it; each violation comes twice. */
   forbid(error: Error): void {
     if (this.#ended || this.#timer !== undefined) return;
-    this.#forbidden = true;
+    this.forbidden = true;
     this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
     this.#options.forbidden?.(error);
@@ -438,7 +438,7 @@ class SubscriptionHandle implements Subscription {
 
   /** Makes it again now, if the server has ended it. */
   again(): void {
-    if (!this.#forbidden || this.#ended) return;
+    if (!this.forbidden || this.#ended) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     let made: NatsSubscription;
@@ -452,7 +452,7 @@ class SubscriptionHandle implements Subscription {
     // a violation comes before the answer to a flush
     this.#transport.flush().then(() => {
       if (made !== this.#subscription || made.isClosed()) return;
-      this.#forbidden = false;
+      this.forbidden = false;
       this.#pause = FIRST_PAUSE;
       this.#options.allowed?.();
     }, () => {

@@ -601,14 +601,14 @@ interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight" | "alar
   readonly caughtUp: boolean;
   readonly subscriptions: readonly SubscriptionHealth[];
   /** `undefined` for an app in memory. */
-  readonly cluster: Pick<Health, "connection" | "member" | "queued"> | undefined;
+  readonly cluster: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } | undefined;
 }
 
 /** The health of a node; a new value at each call. */
 function healthOf(parts: HealthParts): Health {
   const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight, alarms } = parts;
   const { connection, member, queued } = cluster;
-  const status = stopped ? "stopped" : draining ? "draining" : statusOf(connection, member, caughtUp);
+  const status = stopped ? "stopped" : draining ? "draining" : statusOf(cluster, caughtUp);
   return {
     status,
     ready: status === "ready",
@@ -625,10 +625,19 @@ function healthOf(parts: HealthParts): Health {
 }
 
 /** The status of a node that is not draining. */
-function statusOf(connection: Health["connection"], member: boolean, caughtUp: boolean): Health["status"] {
+function statusOf(
+  { connection, member, forbidden }: NonNullable<HealthParts["cluster"]>,
+  caughtUp: boolean,
+): Health["status"] {
   if (connection === "disconnected" || connection === "closed") return "disconnected";
+  if (forbidden) return "forbidden";
   if (!caughtUp) return "starting";
   return member ? "ready" : "unlisted";
 }
 
-const IN_MEMORY: NonNullable<HealthParts["cluster"]> = { connection: "none", member: true, queued: 0 };
+const IN_MEMORY: NonNullable<HealthParts["cluster"]> = {
+  connection: "none",
+  member: true,
+  forbidden: false,
+  queued: 0,
+};

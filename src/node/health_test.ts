@@ -1,11 +1,16 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { catga } from "../catga.ts";
 import { command, event } from "../contract/definition.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { StoreOutage } from "../../test/support/store_outage.ts";
 
 const Wait = command("Wait");
+
+const required = await requireNatsServer();
 
 describe("health", () => {
   it("an app in memory is ready until it drains, live until it has stopped, and counts what is in flight", async () => {
@@ -61,6 +66,29 @@ describe("health", () => {
     await cluster.clock.advance(10_000);
     assertEquals([a.health().status, a.health().member], ["ready", true]);
   });
+
+  it(
+    "a node is not ready while a reload denies it a subscription that it needs",
+    { ...required, timeout: 300_000 },
+    async () => {
+      const config = (denied: string) =>
+        `authorization { users: [ { user: me, password: p, permissions: { subscribe: { deny: [${denied}] } } } ] }`;
+      for (const [subject, needed] of [["node", true], ["event", true], ["call", false]] as const) {
+        await using server = await startNatsServer({ config: config("") });
+        const warned: string[] = [];
+        const logger = { ...QUIET, warn: (text: string) => void warned.push(text) };
+        const handlers = [Wait.handle(() => {}), event("Rung").on(() => {})];
+        await using app = await catga({ nats: `nats://me:p@127.0.0.1:${server.port}`, handlers, logger });
+        await server.configure(config(`"catga.default.${subject}.>"`));
+        await eventually("the violation", () => warned.some((text) => text.includes(`catga.default.${subject}.`)));
+        const { status, ready, live } = app.health();
+        const expected = needed ? ["forbidden", false, true] : ["ready", true, true];
+        assertEquals([subject, status, ready, live], [subject, ...expected]);
+        await server.configure(config(""));
+        await eventually("it to be ready", () => app.health().ready);
+      }
+    },
+  );
 
   it("subscriptions: one node leads, the others follow, and each has its read models", async () => {
     const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });

@@ -102,6 +102,8 @@ export interface TransportMessage {
 
 /** A subscription that is open. */
 export interface Subscription {
+  /** True while the server denies it; it is made again by itself. Absent where there are no permissions. */
+  readonly forbidden?: boolean;
   /** Takes no more messages from the network; resolves when those already taken have been delivered. */
   drain(): Promise<void>;
   /** Ends it at once. Idempotent. */

@@ -160,6 +160,11 @@ export class Endpoint implements PeerHost {
     return this.conclusive && !peer.leaving;
   }
 
+  /** True while the server denies one of its subscriptions. */
+  get forbidden(): boolean {
+    return this.#subscriptions.some(({ forbidden }) => forbidden);
+  }
+
   /** Prefix of the reply subjects of items for plain clients; the stream's number follows. */
   get plainBounces(): string {
     return this.#bouncePrefix + PLAIN;

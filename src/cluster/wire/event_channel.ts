@@ -70,6 +70,11 @@ export class EventChannel {
     this.#options = options;
   }
 
+  /** True while the server denies one of its subscriptions. */
+  get forbidden(): boolean {
+    return this.#subscriptions.some(({ forbidden }) => forbidden);
+  }
+
   /** Receives the events of this name from now on: this node's share of its service, or all. */
   subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;

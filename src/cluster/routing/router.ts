@@ -229,12 +229,16 @@ export class Router implements CallOwner {
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     (call.failedOn ??= new Set()).add(node);
     const moves = undelivered && mayMoveOn(call) && this.#candidates.untried(call);
-    const next = decideRetry(contract, failed, stuck ? 0 : returning || moves ? 1 : call.retriesLeft, node, ofEntity);
+    const left = stuck ? 0 : returning || moves ? 1 : call.retriesLeft;
+    const next = decideRetry(contract, failed, left, node, ofEntity, call.fate);
     if (next === "wait") return; // for an answer, or the deadline
     if (next !== "again") {
       return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     }
-    if (!undelivered && contract.kind === "command") call.ran = node;
+    if (!undelivered) {
+      call.fate = "was not answered";
+      if (contract.kind === "command") call.ran = node;
+    }
     if (!returning) call.count(moves);
     const reason = undelivered ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
@@ -244,7 +248,7 @@ export class Router implements CallOwner {
     const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
     if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
       // without attempts left there is no "again"
-      return this.#fail(call, decideRetry(contract, failed, 0, node) as CatgaError);
+      return this.#fail(call, decideRetry(contract, failed, 0, node, ofEntity, call.fate) as CatgaError);
     }
     clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
@@ -270,7 +274,7 @@ export class Router implements CallOwner {
       if (failed.how === "aborted") peer.cancel(call);
       peer.settle(call);
     }
-    const error = decideRetry(call.request.contract, failed, 0, at);
+    const error = decideRetry(call.request.contract, failed, 0, at, false, call.fate);
     if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
   }
 
@@ -482,7 +486,7 @@ export class WaitingCalls {
       (this.#forNode.get(call)?.away || gaps.knows(contract.name));
     if (!inGap) return (candidates.of(call).length > 0 ? noneChosen(contract) : noHandler(contract, node)).error;
     const message =
-      `${contract.kind} ${contract.name} did not run: no node that handles it is there, and this one stops`;
+      `${contract.kind} ${contract.name} ${call.fate}: no node that handles it is there, and this one stops`;
     return new CatgaError("UNAVAILABLE", message, { retryable: true });
   }
 
@@ -543,7 +547,7 @@ export type Failed = AttemptFailure | GivenUp;
  * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or
  * the error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is
  * repeated whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an
- * entity.
+ * entity. `fate`: that of the request if this attempt did not run.
  */
 export function decideRetry(
   contract: AnyContract,
@@ -551,6 +555,7 @@ export function decideRetry(
   attempts: number,
   node: string,
   ofEntity = false,
+  fate: Call["fate"] = "did not run",
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
   // an idempotent command, or one of an entity, has one recorded result for its id, whoever runs it
@@ -568,7 +573,7 @@ export function decideRetry(
           : "UNAVAILABLE";
       return new CatgaError(
         code,
-        `${what} did not run: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
+        `${what} ${fate}: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
         {
           retryable: code !== "NO_HANDLER" && code !== "DEADLOCK",
           node,
@@ -599,7 +604,7 @@ export function decideRetry(
         const why = failed.away
           ? "no node that handles it was there before its deadline, though one was before"
           : "it could not be delivered before its deadline";
-        return new CatgaError("UNAVAILABLE", `${what} did not run: ${why}`, { retryable: true });
+        return new CatgaError("UNAVAILABLE", `${what} ${fate}: ${why}`, { retryable: true });
       }
       return contract.kind === "query" || contract.kind === "stream"
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })

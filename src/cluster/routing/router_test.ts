@@ -8,6 +8,8 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { type MemoryNetwork, seededRandom } from "../../memory/network.ts";
 import { type Result, unwrap } from "../../contract/result.ts";
 import type { Schema } from "../../contract/schema.ts";
+import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 import { openStage, openTrio, Player, type Stage } from "../../../test/support/stage.ts";
 import { testCluster } from "../../testing/mod.ts";
 
@@ -46,6 +48,32 @@ async function assertIdle({ app, clock }: Stage): Promise<void> {
   assertEquals(app.self.load.inFlight, 0);
   await clock.until(app.drain(), 50);
 }
+
+describe("a query whose earlier attempt may have run", () => {
+  it("was not answered, where its text said that it did not run: at its deadline, on one node, and when the sender stops", async () => {
+    const ends = [
+      [{ timeout: 4_000 }, "no node that handles it was there before its deadline, though one was before"],
+      [{ node: "a", timeout: 4_000 }, "nobody was there (node a, the last of its attempts)"],
+      [{ timeout: 60_000 }, "no node that handles it is there, and this one stops"],
+    ] as const;
+    for (const [options, why] of ends) {
+      await using cluster = new MemoryCluster();
+      const { clock } = cluster;
+      let runs = 0;
+      await cluster.start("a", { handlers: Ask.handle(() => (runs++, new Promise(() => {}))) });
+      const client = await cluster.start("client", { handlers: [], logger: QUIET });
+      const sent = client.send(Ask, 1, options);
+      await clock.advance(100);
+      assertEquals(runs, 1);
+      cluster.kill("a");
+      await clock.advance(30_000);
+      const drained = options.timeout > 30_000 ? client.drain() : undefined;
+      const { error } = await clock.until(sent);
+      assertEquals([error?.code, error?.message], ["UNAVAILABLE", `query Ask was not answered: ${why}`]);
+      if (drained !== undefined) await clock.until(drained);
+    }
+  });
+});
 
 describe("a refusal", () => {
   for (const refusal of ["DRAINING", "NO_HANDLER", "OVERLOADED", "LATE", "SOMETHING_NEW"]) {

@@ -1,6 +1,6 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { command, query } from "../../mod.ts";
+import { type Behavior, command, query } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { timeout } from "./retry.ts";
@@ -38,6 +38,34 @@ describe("timeout", () => {
     const client = await cluster.start("client", { handlers: [] });
     const result = await cluster.clock.until(client.send(Ask));
     assertEquals([result.error?.code, result.error?.message], ["TIMEOUT", "query Ask was to be handled within 100 ms"]);
+  });
+
+  it("before the handler was called: UNAVAILABLE at once, on another node too, and no node begins again (4 did)", async () => {
+    let begun = 0;
+    const slow: Behavior = async ({ clock }, next) => {
+      begun++;
+      await new Promise<void>((resolve) => clock.after(300, resolve));
+      return await next();
+    };
+    let ran = 0;
+    const handlers = Do.handle(() => `${++ran}`, { behaviors: [timeout(50), slow] });
+    for (const sender of ["client", "a"]) {
+      await using cluster = new MemoryCluster();
+      const { clock } = cluster;
+      for (const id of ["a", "b"]) await cluster.start(id, { handlers });
+      const client = sender === "a" ? cluster.apps.get("a")! : await cluster.start(sender, { handlers: [] });
+      const began = clock.monotonic();
+      const { error } = await clock.until(client.send(Do, undefined, { node: "a" }));
+      assertEquals([error?.code, error?.retryable, begun, ran], ["UNAVAILABLE", true, 1, 0]);
+      assertMatch(
+        `${error?.message}`,
+        /^command Do did not run.*: a schema or behavior before it had not ended in time$/,
+      );
+      assertLess(clock.monotonic() - began, 60);
+      const anywhere = await clock.until(client.send(Do));
+      assertEquals([anywhere.error?.code, begun], ["UNAVAILABLE", 2]);
+      begun = 0;
+    }
   });
 
   it("a handler that ignores ctx.signal gives the result of an idempotent command, which does not run twice", async () => {

@@ -292,7 +292,7 @@ export class Execution extends Deadlined {
   #abandoned(reason: CatgaError): Failure {
     if (this.waiting || this.stage === "turn") return notBegun(this.#contract, reason, "its turn had not come");
     if (this.stage === "preparing") {
-      return notBegun(this.#contract, reason, "a schema or behavior before it had not ended");
+      return notBegun(this.#contract, reason, NOT_PREPARED);
     }
     return abandoned(this.#contract, reason);
   }
@@ -337,10 +337,13 @@ class RunLock implements Lock {
   }
 }
 
+/** Why the handler of a message that was aborted while it was `preparing` did not begin. */
+export const NOT_PREPARED = "a schema or behavior before it had not ended";
+
 /** The failure of a message that was aborted before its handler began: it certainly did not run. */
-function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
+export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  const message = `${kind} ${name} did not run: ${why} when its deadline passed`;
+  const message = `${kind} ${name} did not run: ${why} in time`;
   return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, cause: reason }) };
 }
 

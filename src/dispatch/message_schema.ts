@@ -2,7 +2,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
-import { abandoned } from "./execution.ts";
+import { abandoned, NOT_PREPARED, notBegun } from "./execution.ts";
 import type { MessageContext } from "./message_context.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 import { CatgaError } from "../error.ts";
@@ -102,14 +102,19 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
 
 /**
  * The outcome of a message that was aborted before its handler began: a refusal. A message of the log whose time is
- * over has failed: refused, it would be run again without end, and what took its time is likely to take it again.
+ * over has failed: refused, it would be run again without end, and what took its time is likely to take it again. So
+ * has one whose sender has time left: the behavior `timeout()` gave it less.
  */
-export function refusalOf(ctx: MessageContext, { code }: CatgaError): Outcome {
-  if (code !== "TIMEOUT" || ctx.position === undefined) {
-    return new Refusal(code === "CLOSED" ? "DRAINING" : "LATE", ctx);
+export function refusalOf(ctx: MessageContext, reason: CatgaError): Outcome {
+  const { contract, node, position, clock } = ctx;
+  if (reason.code === "TIMEOUT" && position !== undefined) {
+    const { kind, name } = contract;
+    const message =
+      `${kind} ${name} did not run on node ${node}: a schema or behavior before its handler did not end within its timeout`;
+    return { ok: false, error: new CatgaError("TIMEOUT", message, { node }) };
   }
-  const { contract: { kind, name }, node } = ctx;
-  const message =
-    `${kind} ${name} did not run on node ${node}: a schema or behavior before its handler did not end within its timeout`;
-  return { ok: false, error: new CatgaError("TIMEOUT", message, { node }) };
+  if (reason.code === "TIMEOUT" && ctx.remaining(clock.monotonic()) > 0) {
+    return notBegun(contract, reason, NOT_PREPARED);
+  }
+  return new Refusal(reason.code === "CLOSED" ? "DRAINING" : "LATE", ctx);
 }

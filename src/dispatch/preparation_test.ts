@@ -51,11 +51,18 @@ describe("orRefusal", () => {
 });
 
 describe("refusalOf", () => {
-  it("is DRAINING if the node stops, and LATE for another reason", () => {
-    const codes = (["CLOSED", "CANCELLED", "TIMEOUT"] as const).map((code) =>
-      codeOf(refusalOf(context(), reason(code)))
-    );
+  it("is DRAINING if the node stops, and LATE for another reason", async () => {
+    const { app, clock, inside } = localApp();
+    const ctx = new MessageContext(inside, Pay, 1_000, undefined);
+    assertEquals(ctx.dueAt(clock.monotonic()), 1_000);
+    await clock.advance(1_000);
+    const codes = (["CLOSED", "CANCELLED", "TIMEOUT"] as const).map((code) => codeOf(refusalOf(ctx, reason(code))));
     assertEquals(codes, ["refused: DRAINING", "refused: LATE", "refused: LATE"]);
+    await app.drain();
+  });
+
+  it("a message whose sender has time left has failed, so that it is not sent again: UNAVAILABLE", () => {
+    assertEquals(codeOf(refusalOf(context(), reason("TIMEOUT"))), "UNAVAILABLE");
   });
 
   it("a message of the log whose time is over has failed, so that its attempts come to an end", () => {

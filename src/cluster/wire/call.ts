@@ -148,7 +148,7 @@ export class Call extends Deadlined {
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
-    return tooLarge("the payload", name, text, limit);
+    return tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, text, limit);
   }
 
   /** Its meta in this attempt; `undefined`: all of it is default. */

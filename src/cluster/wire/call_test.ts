@@ -52,6 +52,18 @@ describe("Call: encode", () => {
     assertEquals(make({ payload, meta }).call.encode(4 + length), undefined);
     assertEquals(make({ payload, meta }).call.encode(3 + length)?.code, "TOO_LARGE");
   });
+
+  it("what is too large is named: the payload, or the payload and the headers", () => {
+    const { contract: { name } } = make({}).call.request;
+    const told = (request: object) => make(request).call.encode(10)?.message;
+    const limit = "the server takes 10 at most";
+    assertEquals(told({ payload: "x".repeat(20) }), `the payload of ${name} is 22 bytes; ${limit}`);
+    const headers = { large: "x".repeat(20) };
+    assertEquals(
+      told({ payload: "x", meta: { headers } }),
+      `payload and headers of ${name} are ${3 + JSON.stringify({ headers }).length} bytes; ${limit}`,
+    );
+  });
 });
 
 describe("Call: meta", () => {

@@ -100,7 +100,7 @@ export class EventChannel {
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
     const limit = payloadLimit(transport.maxPayload);
     const whole = text + metaText;
-    const error = tooLarge("the payload", name, whole, limit);
+    const error = tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, whole, limit);
     if (error !== undefined) return { ok: false, error };
     // an event without a payload, or with an id of its own, is sent alone
     const alone = payload === undefined || meta?.id !== undefined;

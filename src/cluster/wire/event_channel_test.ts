@@ -1,7 +1,7 @@
 /** Events: how they are batched on the wire, and who gets them. */
 import { describe, it } from "node:test";
 import { setImmediate } from "node:timers";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { catga } from "../../catga.ts";
 import type { Context } from "../../contract/context.ts";
 import { event, query } from "../../contract/definition.ts";
@@ -135,6 +135,11 @@ describe("events that are published", () => {
     const payloads = [1, "x".repeat(7_000), new WeakSet(), () => {}, "é".repeat(3_100), 2];
     const results = await Promise.all(payloads.map((payload) => app.publish(Seen, payload)));
     await settle();
+    const { error } = await app.publish(Seen, 3, { headers: { large: "x".repeat(7_000) } });
+    assertMatch(
+      `${error?.message}`,
+      /^payload and headers of orders\.Seen are \d+ bytes; the server takes 6144 at most$/,
+    );
     const codes = results.map(({ error }) => error?.code);
     assertEquals(codes, [undefined, "TOO_LARGE", "INVALID_MESSAGE", "INVALID_MESSAGE", "TOO_LARGE", undefined]);
     assertEquals(batches.flatMap((batch) => batch.slice(4)), [1, 2]);

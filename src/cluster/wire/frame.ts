@@ -411,12 +411,16 @@ export function frameLimit(maxPayload: number): number {
 }
 
 /** The error of a text that is longer than `limit`, in bytes. */
-export function tooLarge(what: string, contract: string, text: string, limit: number): CatgaError | undefined {
+export function tooLarge(
+  what: "the payload" | "payload and headers" | "the answer",
+  contract: string,
+  text: string,
+  limit: number,
+): CatgaError | undefined {
   if (!exceeds(text, limit)) return undefined;
-  return new CatgaError(
-    "TOO_LARGE",
-    `${what} of ${contract} is ${byteLength(text)} bytes; the server takes ${limit} at most`,
-  );
+  const verb = what === "payload and headers" ? "are" : "is";
+  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most`;
+  return new CatgaError("TOO_LARGE", message);
 }
 
 /**

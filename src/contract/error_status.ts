@@ -9,10 +9,10 @@ import type { CatgaError, ErrorCode } from "../error.ts";
  */
 export function statusOf({ code }: CatgaError): number {
   if (/^[45]\d\d$/.test(code)) return Number(code);
-  return Object.hasOwn(STATUS, code) ? STATUS[code as ErrorCode] : OWN_CODE;
+  return Object.hasOwn(STATUS, code) ? STATUS[code as keyof typeof STATUS] : OWN_CODE;
 }
 
-const STATUS: Record<ErrorCode, number> = {
+const STATUS: Record<ErrorCode | "RATE_LIMITED", number> = {
   INVALID_MESSAGE: 400,
   NO_HANDLER: 404,
   DEADLOCK: 409,
@@ -23,6 +23,7 @@ const STATUS: Record<ErrorCode, number> = {
   NO_RUN: 404,
   FORGOTTEN: 410,
   TOO_LARGE: 413,
+  RATE_LIMITED: 429, // of the behavior rateLimit()
   CANCELLED: 499,
   HANDLER_FAILED: 500,
   INVALID_RESPONSE: 500,

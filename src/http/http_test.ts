@@ -60,6 +60,7 @@ describe("respond", () => {
       ID_REUSED: [409, null],
       FORGOTTEN: [410, null],
       TOO_LARGE: [413, null],
+      RATE_LIMITED: [429, null],
       HANDLER_FAILED: [500, null],
       NO_HANDLER: [503, "1"],
       OVERLOADED: [503, "1"],

@@ -17,5 +17,6 @@ describe("the headers of a failure", () => {
       "Nats-Service-Error-Code": "422",
       "Catga-Error-Code": "NO_TEA",
     });
+    assertEquals(errorHeaders(new CatgaError("RATE_LIMITED", "wait"))["Nats-Service-Error-Code"], "429");
   });
 });

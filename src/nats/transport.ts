@@ -165,14 +165,15 @@ export class NatsTransport implements Transport {
 
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     checkPattern(subject, options.queue);
-    return this.keep(subject, { receive: (message) => onMessage(new NatsMessage(message)) }, options.queue);
+    return this.keep(subject, { receive: (message) => onMessage(new NatsMessage(message)) }, options);
   }
 
   /** As {@link NatsTransport.subscribe}, with the messages of nats.js. The subject was checked. */
-  keep(subject: string, subscriber: Subscriber, queue?: string): Subscription {
+  keep(subject: string, subscriber: Subscriber, { queue, optional = false }: SubscribeOptions = {}): Subscription {
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const handle = new SubscriptionHandle(this, subject, {
       ...subscriber,
+      optional,
       subscribe: () =>
         // an error that is thrown here would end the connection's reader for good
         this.listen(subject, (error, message) => {
@@ -394,6 +395,7 @@ interface Subscriber {
 
 /** Dependencies of a {@link SubscriptionHandle} on its transport. */
 interface SubscriptionHandleOptions extends Omit<Subscriber, "receive"> {
+  readonly optional: boolean;
   subscribe(): NatsSubscription;
   /** Called when it ends, possibly twice. */
   ended(): void;
@@ -401,8 +403,8 @@ interface SubscriptionHandleOptions extends Omit<Subscriber, "receive"> {
 
 /**
  * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
- * ended for want of a permission, which a reload of its configuration may give back, is made again after 1 s, then less
- * and less often, every 30 s at last, and at a reconnect.
+ * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, and
+ * unless it is optional after 1 s, then less and less often, every 30 s at last.
  */
 class SubscriptionHandle implements Subscription {
   readonly subject: string;
@@ -431,9 +433,10 @@ class SubscriptionHandle implements Subscription {
   forbid(error: Error): void {
     if (this.#ended || this.#timer !== undefined) return;
     this.forbidden = true;
+    this.#options.forbidden?.(error);
+    if (this.#options.optional) return;
     this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
-    this.#options.forbidden?.(error);
   }
 
   /** Makes it again now, if the server has ended it. */

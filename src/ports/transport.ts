@@ -88,6 +88,8 @@ export interface PublishOptions {
 export interface SubscribeOptions {
   /** The queue group: one of its members gets each message. */
   queue?: string | undefined;
+  /** True if a user may lack the right for good: denied, it is made again at a reconnect only. */
+  optional?: boolean | undefined;
 }
 
 /** A message as it arrives. Its data belongs to the receiver until the callback returns; keep a copy, not a view. */

@@ -98,11 +98,13 @@ class Directory {
     const verbs = { PING: () => this.#ping(), INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
     for (const [verb, describe] of Object.entries(verbs)) {
       for (const scope of ["", `.${service}`, `.${service}.${id}`]) {
-        this.#subscriptions.push(transport.subscribe(`$SRV.${verb}${scope}`, {}, ({ subject, reply, noResponders }) => {
-          if (noResponders || reply === undefined) return;
-          if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
-          respond(this.#options, reply, describe());
-        }));
+        this.#subscriptions.push(
+          transport.subscribe(`$SRV.${verb}${scope}`, { optional: true }, ({ subject, reply, noResponders }) => {
+            if (noResponders || reply === undefined) return;
+            if (!mayAnswer(reply)) return malformed.add(subject, FORBIDDEN_REPLY);
+            respond(this.#options, reply, describe());
+          }),
+        );
       }
     }
   }

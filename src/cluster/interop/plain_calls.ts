@@ -73,7 +73,7 @@ export class PlainCalls {
     const { transport, served } = this.#options;
     // one for each contract: with a wildcard, NATS would also pick nodes without its handler
     this.#subscriptions = served.map((each) =>
-      transport.subscribe(each.subject, { queue: QUEUE }, (message) => this.#onMessage(each, message))
+      transport.subscribe(each.subject, { queue: QUEUE, optional: true }, (message) => this.#onMessage(each, message))
     );
   }
 

@@ -247,7 +247,9 @@ async function ofSchedules(
     findings.push({
       ...{ kind: "schedule-overdue", about: contract, severity: "error", docs: "docs/log.md#schedules" },
       message: `A schedule of ${contract} is due, and has not fired.`,
-      advice: "Look whether the stream of the log has a leader, and room.",
+      advice:
+        "Look whether the stream of the log has a leader, and room; a node that handles it has it fire 10 s after " +
+        "a full store has room again. If not, restart nats-server, or let the stream's leader step down.",
     });
   }
 }

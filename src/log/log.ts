@@ -13,6 +13,7 @@ import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
+import { OverdueSchedules } from "./publishing/schedule_list.ts";
 import { ReadModels } from "./running/read_models.ts";
 import { Subscriptions } from "./subscriptions/subscriptions.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -45,6 +46,7 @@ class NodeLog implements DurableLog {
   readonly #kept: StreamSource;
   /** Subscriptions to the log, and those to events of entities. */
   #subscriptions: Subscriptions | undefined;
+  readonly #overdue: OverdueSchedules;
   #left = false;
 
   constructor(options: LogOptions) {
@@ -63,6 +65,7 @@ class NodeLog implements DurableLog {
       host: app,
       maxPayload: () => host.maxPayload,
     });
+    this.#overdue = new OverdueSchedules(host, () => source.get());
     this.#readModels = new ReadModels({
       ...{ host: app, namespace, service, clock, random, observer, timeout, handlers },
       get watched() {
@@ -112,7 +115,8 @@ class NodeLog implements DurableLog {
       }),
     ]);
     if (this.#left) return;
-    this.#subscriptions = new Subscriptions({ host, kept, sources });
+    const onError = groups.has(false) ? (error: unknown) => this.#overdue.noteError(error) : undefined;
+    this.#subscriptions = new Subscriptions({ host, kept, sources, onError });
     await this.#subscriptions.start();
   }
 
@@ -130,12 +134,14 @@ class NodeLog implements DurableLog {
 
   async leave(): Promise<void> {
     this.#left = true;
+    this.#overdue.close();
     this.#readModels.close();
     await this.#subscriptions?.leave();
   }
 
   close(): Promise<void> {
     this.#left = true;
+    this.#overdue.close();
     this.#readModels.close();
     this.#subscriptions?.close();
     return Promise.resolve();

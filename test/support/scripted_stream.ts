@@ -24,6 +24,7 @@ export class ScriptedStream implements LogStream {
   serverTime = 1_000;
   latestServerTime = 1_000;
   measureTime: LogStream["measureTime"] = () => undefined;
+  read: LogStream["read"] = () => Promise.resolve([]);
   abilities: LogAbilities | undefined = { at: true, cron: true, version: "9.9.9" };
   readonly appends: Append[] = [];
   /** Answers each append at once, when it is set. */
@@ -62,10 +63,6 @@ export class ScriptedStream implements LogStream {
 
   lasts(): Promise<void> {
     return Promise.resolve();
-  }
-
-  read(): Promise<StoredMessage[]> {
-    return Promise.resolve([]);
   }
 
   subjects(): Promise<string[]> {

@@ -5,11 +5,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, command, event, type Result } from "../../../mod.ts";
+import { connect } from "@nats-io/transport-node";
+import { catga, command, event, type Result, unwrap, workflow } from "../../../mod.ts";
 import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { PATIENT } from "../../../test/support/patient.ts";
 import { readAll } from "../../../test/support/read_log.ts";
+import { fillStore, SMALL_STORE } from "../../../test/support/small_store.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
@@ -17,6 +20,10 @@ import { QUIET } from "../../../test/support/quiet.ts";
 const Placed = event<{ n: number }>("orders.Placed", { durable: true, key: ({ n }) => `${n % 5}` });
 const Mail = command<{ n: number }>("Mail", { durable: { keep: 150_000 } });
 
+const Nap = workflow<void, string>("Nap");
+
+/** Bun ends a test after 5 s. */
+const slow = { timeout: 300_000 };
 const required = await requireNatsServer();
 
 describe("publishing on NATS", required, () => {
@@ -175,6 +182,58 @@ describe("publishing on NATS", required, () => {
     assertEquals(numbers(await all(server.url)).sort((a, b) => a - b), expected);
   });
 
+  it(
+    "schedules that are due while the store is full fire once when there is room; crons and runs go on",
+    slow,
+    async () => {
+      await using server = await startNatsServer({ config: SMALL_STORE });
+      const nap = Nap.handle(async (run) => {
+        await run.sleep("nap", 6_000);
+        return "awake";
+      });
+      const handlers = [Mail.handle(() => {}), nap];
+      await using app = await catga({ nats: server.url, logger: QUIET, handlers });
+      await ok(app.enqueue(Mail, { n: 0 }, { id: "often", cron: "* * * * * *" }));
+      const at = new Date(Date.now() + 5_000);
+      for (const n of [1, 2, 3]) await ok(app.enqueue(Mail, { n }, { id: `${n}`, at }));
+      await ok(app.start(Nap, undefined, { id: "nap" }));
+      await eventually("the run to sleep", async () => {
+        for await (const { status } of app.runs()) if (status === "waiting") return true;
+      });
+      const mails = async () => (await all(server.url)).filter(({ category }) => category === "Mail");
+      const empty = await full(server.url);
+      const end = Date.now() + 7_000;
+      await eventually("all to be due", () => Date.now() > end);
+      assertEquals(numbers(await mails()).filter((n) => n > 0), []);
+      const before = (await mails()).length;
+      await empty();
+      await eventually("each to fire, and the cron again", async () => {
+        const fired = numbers(await mails());
+        return new Set(fired).size === 4 && fired.length > before + 4;
+      });
+      assertEquals(unwrap(await app.result(Nap, "nap", { timeout: 60_000 })), "awake");
+      const once = (await mails()).map(({ id }) => id.split("@")[0]).filter((id) => id !== "often");
+      assertEquals(once.sort(), ["1", "2", "3"]);
+      assertEquals(await app.unschedule(Mail, "often"), true);
+    },
+  );
+
+  it("unschedule: one that was due while the store was full, and never fires, is taken back", slow, async () => {
+    await using server = await startNatsServer({ config: SMALL_STORE });
+    await using app = await catga({ nats: server.url, logger: QUIET });
+    const at = new Date(Date.now() + 1_500);
+    for (const n of [1, 2]) await ok(app.enqueue(Mail, { n }, { id: `${n}`, at }));
+    const empty = await full(server.url);
+    await eventually("both to be due", () => Date.now() > at.getTime() + 1_500);
+    await empty();
+    assertEquals(await app.unschedule(Mail, "1"), true);
+    assertEquals(await app.unschedule(Mail, "1"), false);
+    await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 })); // which takes the schedule back
+    await ok(app.enqueue(Mail, { n: 4 }, { id: "4", delay: 500 }));
+    await eventually("what follows to fire", async () => numbers(await all(server.url)).includes(4));
+    assertEquals(numbers(await all(server.url)), [3, 4]);
+  });
+
   it("a bad cron, or zone, is refused by the server: an error that says so, at once", async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
@@ -197,6 +256,16 @@ describe("publishing on NATS", required, () => {
 async function ok(result: Promise<Result<unknown>>): Promise<void> {
   const { error } = await result;
   if (error !== undefined) throw error;
+}
+
+/** Fills the store of a server; resolves with a function that makes room again. */
+async function full(url: NatsServer["url"]): Promise<() => Promise<void>> {
+  const admin = await connect({ servers: url });
+  await fillStore(admin);
+  return async () => {
+    await admin.request("$JS.API.STREAM.DELETE.junk", "", PATIENT);
+    await admin.close();
+  };
 }
 
 function numbers(stored: readonly LoggedMessage[]): number[] {

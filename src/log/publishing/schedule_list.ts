@@ -1,8 +1,12 @@
-/** What is scheduled for later: the messages under subjects of schedules that still fire. */
+/** What is scheduled for later: the messages under subjects of schedules that still fire, or should have. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { nextOfCron } from "../../data/cron.ts";
-import { readScheduleSubject, schedulePattern } from "../format/names.ts";
-import { header, markOf } from "./schedule_write.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { CatgaError } from "../../error.ts";
+import { type Clock, delay, jittered, type Random, type Timer } from "../../ports/clock.ts";
+import { isForbidden } from "../../ports/transport.ts";
+import { readScheduleSubject, schedulePattern, scheduleSubject } from "../format/names.ts";
+import { dueOf, header, markOf, passFence } from "./schedule_write.ts";
 
 /** A schedule that has not fired, or fires again. */
 export interface PendingSchedule {
@@ -44,3 +48,132 @@ function pendingOf(namespace: string, message: StoredMessage): PendingSchedule |
   const since = new Date(message.time).toISOString();
   return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
 }
+
+// Schedules that were due while the store was full. nats-server (2.15) keeps in memory that their firing is under way,
+// and fires them only after a restart, under another leader of the stream, or when they are written again.
+
+/** The node, as {@link OverdueSchedules} sees it. */
+interface Host {
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: Observer;
+}
+
+/**
+ * Writes schedules again that the server does not fire any more, when a full store has room: those that fire once fire
+ * at once, under the same id, crons at their next time. One that was due before a fence, and stands when that has
+ * fired, is such a schedule; when a cron is due the server alone knows, so each is written that was due since the store
+ * was full. Each write expects the message that it replaces: what was replaced or taken back meanwhile stays so.
+ */
+export class OverdueSchedules {
+  readonly #host: Host;
+  readonly #stream: () => LogStream | Promise<LogStream>;
+  /** When a full store was first noticed, by the monotonic clock; `undefined`: what was due since then is done. */
+  #since: number | undefined;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  /** `stream`: the log, opened; rejects with a `CatgaError`. */
+  constructor(host: Host, stream: () => LogStream | Promise<LogStream>) {
+    this.#host = host;
+    this.#stream = stream;
+  }
+
+  /** To be called with the error of a write, whose cause says whether the store is full. */
+  noteError(error: unknown): void {
+    const { cause } = error as { readonly cause?: { readonly refusal?: unknown } };
+    if (cause?.refusal !== "full" || this.#closed) return;
+    this.#since ??= this.#host.clock.monotonic();
+    this.#wait();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  /** Each process draws its time, so that others find less to do. */
+  #wait(): void {
+    const { clock, random } = this.#host;
+    this.#timer?.cancel();
+    this.#timer = clock.after(jittered(random, AFTER), () => void this.#try(), { background: true });
+  }
+
+  async #try(): Promise<void> {
+    const since = this.#since!; // a timer has it
+    this.#since = undefined;
+    try {
+      await this.#fire(since);
+    } catch (error) {
+      if (this.#closed) return;
+      this.#host.observer({ type: "fault", during: "firing schedules that are overdue", error });
+      if (isForbidden(error as CatgaError)) return; // a stream rejects with no other
+      this.#since = since;
+      this.#wait();
+    }
+  }
+
+  async #fire(since: number): Promise<void> {
+    const { namespace, endpoint, clock } = this.#host;
+    const stream = await this.#stream();
+    await stream.measureTime();
+    const until = clock.monotonic() + PATIENCE;
+    const fence = await passFence(stream, `${scheduleSubject(namespace, "fence", endpoint)}.0`, { clock, until });
+    const began = stream.serverTime - (clock.monotonic() - since) - MARGIN;
+    const write = (message: StoredMessage) => writeAgain(stream, message, { clock, began, now: fence.due });
+    const crons: StoredMessage[] = []; // each may wait for its moment
+    for (let from = 1; from < fence.sequence;) {
+      const messages = await stream.read(schedulePattern(namespace), { from, most: AT_ONCE });
+      const standing = messages.filter(({ sequence }) => sequence < fence.sequence);
+      const byKind = Map.groupBy(standing, (message) => dueOf(message, -Infinity) === -Infinity);
+      crons.push(...byKind.get(true) ?? []);
+      await Promise.all((byKind.get(false) ?? []).map(write));
+      from = (messages.at(-1)?.sequence ?? Infinity) + 1;
+    }
+    await Promise.all(crons.map(write));
+  }
+}
+
+/** Writes a schedule again that was due between two times of the server. */
+async function writeAgain(
+  stream: LogStream,
+  message: StoredMessage,
+  { clock, began, now }: { readonly clock: Clock; readonly began: number; readonly now: number },
+): Promise<void> {
+  const [text, target, zone, ttl] = SCHEDULE.map((name) => header(message, name));
+  const keep = ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000;
+  if (text === undefined || target === undefined || Number.isNaN(keep)) return;
+  const once = dueOf(message, -Infinity);
+  const isCron = once === -Infinity;
+  // one that only the server can read may be due at any time
+  const next = (after: number) => nextOfCron(text, after, zone) ?? after;
+  if ((isCron ? next(Math.max(message.time, began)) : once) > now) return;
+  // a cron that is written just after its due moment, before it has fired, would be due at the next one
+  const isNear = () => isCron && next(stream.serverTime - LATE) < stream.latestServerTime + SOON;
+  for (let waits = 0; waits < MOST_WAITS && isNear(); waits++) await delay(clock, LATE);
+  const own = Object.entries(message.headers!).filter(([name]) => !name.startsWith("Nats-")); // it has some
+  const written = await stream.append(message.subject, message.data, {
+    ...{ timeout: PATIENCE, expect: message.sequence, rollup: true, headers: Object.fromEntries(own) },
+    schedule: { at: isCron ? text : once, zone, target, ttl: keep },
+  });
+  if (written.type === "unknown") throw written.error;
+  // one that the server takes no more, as it is too large now, must not keep others from firing
+  if (written.type === "not stored" && (written.passing || isForbidden(written.error))) throw written.error;
+}
+
+const SCHEDULE = ["Nats-Schedule", "Nats-Schedule-Target", "Nats-Schedule-Time-Zone", "Nats-Schedule-TTL"];
+/** How long after the last refusal of a full store overdue schedules are looked for, in ms: half of it at least. */
+const AFTER = 10_000;
+/** How long the store may have been full before a process notices it, in ms. */
+const MARGIN = 60_000;
+/** How long a fence, and a write, may take, in ms. */
+const PATIENCE = 10_000;
+/** Schedules that are read, and written again, at once. */
+const AT_ONCE = 256;
+/** How late a cron fires at most, and how long a write of it takes, in ms. */
+const LATE = 1_000;
+const SOON = 500;
+/** How often a moment is waited for at which a cron is not about to fire; one of each second has none. */
+const MOST_WAITS = 5;

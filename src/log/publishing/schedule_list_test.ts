@@ -1,10 +1,10 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
-import { type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
+import { OverdueSchedules, type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
 import { unschedule } from "./schedule_write.ts";
 
 describe("pendingSchedules", () => {
@@ -69,6 +69,65 @@ describe("pendingSchedules", () => {
   });
 });
 
+describe("OverdueSchedules", () => {
+  it("writes crons again that were due since the store was full, as they were; others stay as they are", async () => {
+    const { clock, stream, put, ids, noteFull } = await start();
+    const begin = clock.now();
+    await put("later", { at: begin + 7_200_000 });
+    await put("hourly", { at: "0 0 * * * *", zone: "Europe/Berlin" });
+    await put("nightly", { at: "0 0 5 * * *" });
+    await clock.advance(3_590_000);
+    const before = await stream.last(HOURLY);
+    for (let refusal = 0; refusal < 3; refusal++) {
+      noteFull();
+      await clock.advance(6_000);
+    }
+    await clock.advance(9_000);
+    assertEquals(await ids(), ["later", "nightly", "hourly"]);
+    const { sequence, headers, data, time } = (await stream.last(HOURLY))!;
+    assertEquals(data, before!.data);
+    const { "Nats-Expected-Last-Subject-Sequence": expected, ...others } = headers!;
+    assertEquals([expected, others], [`${before!.sequence}`, before!.headers]);
+    assert(time - begin > 3_602_000, "there was room");
+    noteFull();
+    await clock.advance(15_000);
+    assertEquals((await stream.last(HOURLY))!.sequence, sequence, "it was not due again");
+    await clock.advance(3_600_000);
+    const fired = await stream.read(categorySubject("shop", "Send.Mail"), { from: 1 });
+    assertEquals(fired.map(({ time }) => time - begin), [3_600_000, 7_200_000, 7_200_000]);
+  });
+
+  it("a cron that is about to fire is not written before it has fired", async () => {
+    const { clock, stream, put, noteFull } = await start();
+    const begin = clock.now();
+    const subject = scheduleSubject("shop", "Send.Mail", "minutely");
+    await put("minutely", { at: "0 * * * * *" });
+    await clock.advance(109_650);
+    noteFull();
+    await clock.advance(10_300); // a fence takes no longer
+    assertEquals((await stream.last(subject))!.time, begin);
+    await clock.advance(5_000);
+    const written = (await stream.last(subject))!.time - begin;
+    assert(written > 121_000 && written < 123_000, `${written}`);
+    const fired = await stream.read(categorySubject("shop", "Send.Mail"), { from: 1 });
+    assertEquals(fired.map(({ time }) => time - begin), [60_000, 120_000]);
+  });
+
+  it("nothing is looked for unless the store was full, and after it is closed", async () => {
+    const { clock, put, noteFull, overdue, stream } = await start();
+    await put("often", { at: "* * * * * *" });
+    const { sequence } = (await stream.last(scheduleSubject("shop", "Send.Mail", "often")))!;
+    overdue.noteError(new Error("no leader"));
+    await clock.advance(30_000);
+    noteFull();
+    overdue.close();
+    await clock.advance(30_000);
+    assertEquals((await stream.last(scheduleSubject("shop", "Send.Mail", "often")))!.sequence, sequence);
+  });
+});
+
+const HOURLY = scheduleSubject("shop", "Send.Mail", "hourly");
+
 /** A log in memory that schedules for one contract. */
 async function start() {
   const clock = new VirtualClock();
@@ -93,5 +152,9 @@ async function start() {
     return found;
   };
   const ids = async () => (await list()).map(({ id }) => id);
-  return { clock, stream, put, list, ids };
+  const observer = (seen: unknown) => assertEquals(seen, undefined);
+  const random = () => 1; // it waits for 10 s
+  const overdue = new OverdueSchedules({ namespace: "shop", endpoint: "a.1", clock, random, observer }, () => stream);
+  const noteFull = () => overdue.noteError(new Error("full", { cause: { refusal: "full" } }));
+  return { clock, stream, put, list, ids, overdue, noteFull };
 }

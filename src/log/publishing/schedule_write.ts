@@ -85,6 +85,8 @@ class Overwriting {
   #movedTo = Infinity;
   /** When that was due which stood there last. */
   #foundDue = Infinity;
+  /** What the last fence left standing although it was due: the server does not fire it any more. */
+  #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
   /** When it was first stored in that place, by the server's clock. */
   #time: number | undefined;
   #fenced = false;
@@ -131,10 +133,14 @@ class Overwriting {
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // a later one has replaced it
-    this.#foundDue = dueOf(found, Infinity);
-    if (this.#replacement.patient && this.#foundDue <= stream.latestServerTime + NEAR && this.#fences < MOST_AWAITED) {
-      await this.#fence(stream);
-      return undefined;
+    const due = this.#foundDue = dueOf(found, Infinity);
+    if (this.#stuck?.found.sequence !== found.sequence) {
+      this.#stuck = undefined;
+      if (this.#replacement.patient && due <= stream.latestServerTime + NEAR && this.#fences < MOST_AWAITED) {
+        const passed = await this.#fence(stream);
+        if (passed.due >= due + NEAR) this.#stuck = { found, fence: passed.sequence };
+        return undefined;
+      }
     }
     this.#replacedDue = this.#dueOf(stream, found);
     this.#replacedCron = cronOf(found);
@@ -172,7 +178,7 @@ class Overwriting {
       if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
-    if (this.#replacement.patient && this.#time >= this.#foundDue) {
+    if (this.#replacement.patient && this.#time >= this.#foundDue && !await this.#hasNotFired(stream, found)) {
       throw new Refused(this.#unknown("it was due when the server had the request", undefined));
     }
     if (!isHeld(found)) return true;
@@ -185,6 +191,21 @@ class Overwriting {
     await this.#fence(stream);
     this.#movedTo = Infinity;
     return undefined;
+  }
+
+  /**
+   * Resolves with true if what an own message has replaced certainly has not fired: the server fires it no more, and a
+   * new leader of the stream, which would fire it, has not done so in the meantime.
+   */
+  async #hasNotFired(stream: LogStream, own: StoredMessage): Promise<boolean> {
+    const target = this.#stuck && header(this.#stuck.found, "Nats-Schedule-Target");
+    if (target === undefined) return false;
+    for (let from = this.#stuck!.fence; from < own.sequence;) {
+      const messages = await stream.read(target, { from });
+      if (messages.some((each) => header(each, "Nats-Scheduler") === this.#subject)) return false;
+      from = (messages.at(-1)?.sequence ?? Infinity) + 1;
+    }
+    return true;
   }
 
   /** Returns true if the server may have had in hand what was replaced. */
@@ -228,24 +249,9 @@ class Overwriting {
     return false;
   }
 
-  /**
-   * Resolves when everything has fired that the server had in hand: it fires its schedules in turns, one after the
-   * other.
-   */
-  async #fence(stream: LogStream): Promise<void> {
+  #fence(stream: LogStream): Promise<Fence> {
     const { clock, mark } = this.#options;
-    const subject = `${this.#subject}.${mark}.${this.#fences++}`;
-    const schedule = { at: stream.serverTime, target: `${subject}.passed`, ttl: 1_000 };
-    const written = await stream.append(subject, "", { timeout: this.#attemptTimeout, schedule });
-    if (written.type !== "stored") {
-      throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
-    }
-    for (let pause = 20;; pause = Math.min(100, pause * 2)) {
-      await delay(clock, pause);
-      if (await stream.last(subject, { latest: true }) === undefined) return;
-      if (clock.monotonic() < this.#until) continue;
-      throw new CatgaError("UNAVAILABLE", "the server does not fire what is due", { retryable: true });
-    }
+    return passFence(stream, `${this.#subject}.${mark}.${this.#fences++}`, { clock, until: this.#until });
   }
 
   get #attemptTimeout(): number {
@@ -270,11 +276,41 @@ class Overwriting {
   }
 }
 
+/** A schedule that has fired: where it stood, and when it was due, by the server's clock. */
+interface Fence {
+  readonly sequence: number;
+  readonly due: number;
+}
+
+/**
+ * Writes a schedule that is due at once under a subject, and resolves when it has fired, and so has everything that the
+ * server had in hand: it fires its schedules in turns, one after the other. Rejects with `UNAVAILABLE`.
+ */
+export async function passFence(
+  stream: LogStream,
+  subject: string,
+  { clock, until }: { readonly clock: Clock; readonly until: number },
+): Promise<Fence> {
+  const due = stream.serverTime;
+  const timeout = Math.max(1, Math.min(ATTEMPT, until - clock.monotonic()));
+  const schedule = { at: due, target: `${subject}.passed`, ttl: 1_000 };
+  const written = await stream.append(subject, "", { timeout, schedule });
+  if (written.type !== "stored") {
+    throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
+  }
+  for (let pause = 20;; pause = Math.min(100, pause * 2)) {
+    await delay(clock, pause);
+    if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
+    if (clock.monotonic() < until) continue;
+    throw new CatgaError("UNAVAILABLE", "the server does not fire what is due", { retryable: true });
+  }
+}
+
 /**
  * When a schedule is due, by the server's clock; `again` for one that is due again and again, `Infinity` for what is
  * none.
  */
-function dueOf(found: StoredMessage, again: number): number {
+export function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");
   if (text === undefined) return Infinity;
   const due = text.startsWith("@at ") ? Date.parse(text.slice(4)) : NaN;

@@ -132,6 +132,26 @@ describe("unschedule", () => {
     }
   });
 
+  it("one that a fence left standing though it was due fires no more: true, unless a new leader has fired it", async () => {
+    for (const fired of [false, true]) {
+      const { stream, take } = start();
+      const target = "catga.shop.log.Mail";
+      const due = { "Nats-Schedule": "@at 1970-01-01T00:00:00.900Z", "Nats-Schedule-Target": target };
+      stream.stored = message("[1]", 7, due);
+      stream.reply = ({ data, headers, schedule }) => {
+        if (schedule !== undefined) return stored(8);
+        stream.stored = { ...message(data, 10, headers), time: 1_000 };
+        return stored(10);
+      };
+      const firing = { ...message("[1]", 9, { "Nats-Scheduler": fired ? SUBJECT : `${SUBJECT}y` }), subject: target };
+      stream.read = (subject, options) => {
+        return Promise.resolve(subject === target && "from" in options && options.from <= 9 ? [firing] : []);
+      };
+      if (fired) assertEquals((await assertRejects(take, CatgaError)).code, "OUTCOME_UNKNOWN");
+      else assertEquals(await take(), true);
+    }
+  });
+
   it("a cron may fire at any time: it is overwritten, and once more when what the server had in hand has fired", async () => {
     const { stream, take } = start();
     stream.stored = message("[1]", 7, { "Nats-Schedule": "* * * * * *" });

@@ -31,6 +31,8 @@ export interface SubscriptionsOptions {
   readonly kept: LogStream;
   /** Streams that are read, and the node's handlers of their durable contracts. */
   readonly sources: readonly Source[];
+  /** Called with each error of a renewal of the lease, one a second while this node leads anything. Must not throw. */
+  readonly onError?: ((error: unknown) => void) | undefined;
   /** How many messages a subscription may park; 10,000. */
   readonly mostParked?: number | undefined;
 }
@@ -75,7 +77,10 @@ export class Subscriptions {
       onLost: () => {
         for (const subscription of this.#all.values()) subscription.onLost();
       },
-      fault: (error) => this.#fault("renewing the lease of this node", error),
+      fault: (error) => {
+        options.onError?.(error);
+        this.#fault("renewing the lease of this node", error);
+      },
     });
     const gone = (endpoint: string) => this.#isGone(endpoint);
     for (const { stream, handlers } of sources) {

@@ -63,7 +63,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
         (typeof value === "function" ? ": call it, and pass the handlers that it gives" : ""),
     );
   }
-  const exported = Object.entries(value).flatMap(([key, each]) => handlersIn(each, `${name}.${key}`));
+  const exported = handlersIn(value, name);
   if (exported.length === 0) {
     if (isContract(value)) {
       throw new TypeError(
@@ -80,13 +80,20 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
 }
 
 /** The handlers among what a module exports, with their names: also those of its arrays and its modules. */
-function handlersIn(value: unknown, name: string, within: readonly unknown[] = []): [name: string, handler: Handler][] {
-  if (isHandler(value)) return [[name, value]];
-  if (within.includes(value)) return [];
-  const inside = [...within, value];
-  if (Array.isArray(value)) return value.flatMap((each, index) => handlersIn(each, `${name}[${index}]`, inside));
-  if (!isPlain(value)) return [];
-  return Object.entries(value).flatMap(([key, each]) => handlersIn(each, `${name}.${key}`, inside));
+function handlersIn(module: object, name: string): [name: string, handler: Handler][] {
+  const found: [name: string, handler: Handler][] = [];
+  // modules may export each other, and large data
+  const seen = new Set<unknown>([module]);
+  const left: [name: string, value: object][] = [[name, module]];
+  for (const [name, value] of left) {
+    for (const [key, each] of Object.entries(value)) {
+      const place = Array.isArray(value) ? `${name}[${key}]` : `${name}.${key}`;
+      if (isHandler(each)) found.push([place, each]);
+      else if (!seen.has(each) && (Array.isArray(each) || isPlain(each))) left.push([place, each]);
+      seen.add(each);
+    }
+  }
+  return found;
 }
 
 function isContract(value: object): value is AnyContract {

@@ -49,6 +49,10 @@ describe("collect", () => {
       "handlers.deep.orders.default": "CountOrders",
     });
     assertEquals(names({ list: [around.price as Handler] }), { "handlers.list[0]": "Price" });
+    const modules = Array.from({ length: 30 }, (): Record<string, unknown> => ({}));
+    for (const module of modules) modules.forEach((other, n) => module[`m${n}`] = other);
+    modules[29].price = around.price;
+    assertEquals(names(modules[0]), { "handlers.m29.price": "Price" });
   });
 
   it("accepts the handlers that a user's function returns", () => {

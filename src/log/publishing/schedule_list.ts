@@ -1,5 +1,5 @@
 /** What is scheduled for later: the messages under subjects of schedules that still fire, or should have. */
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Appended, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { nextOfCron } from "../../data/cron.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { CatgaError } from "../../error.ts";
@@ -73,7 +73,7 @@ export class OverdueSchedules {
   /** When a full store was first noticed, by the monotonic clock; `undefined`: what was due since then is done. */
   #since: number | undefined;
   #timer: Timer | undefined;
-  #closed = false;
+  readonly #ending = new AbortController();
 
   /** `stream`: the log, opened; rejects with a `CatgaError`. */
   constructor(host: Host, stream: () => LogStream | Promise<LogStream>) {
@@ -84,13 +84,13 @@ export class OverdueSchedules {
   /** To be called with the error of a write, whose cause says whether the store is full. */
   noteError(error: unknown): void {
     const { cause } = error as { readonly cause?: { readonly refusal?: unknown } };
-    if (cause?.refusal !== "full" || this.#closed) return;
+    if (cause?.refusal !== "full" || this.#ending.signal.aborted) return;
     this.#since ??= this.#host.clock.monotonic();
     this.#wait();
   }
 
   close(): void {
-    this.#closed = true;
+    this.#ending.abort();
     this.#timer?.cancel();
   }
 
@@ -107,7 +107,7 @@ export class OverdueSchedules {
     try {
       await this.#fire(since);
     } catch (error) {
-      if (this.#closed) return;
+      if (this.#ending.signal.aborted) return;
       this.#host.observer({ type: "fault", during: "firing schedules that are overdue", error });
       if (isForbidden(error as CatgaError)) return; // a stream rejects with no other
       this.#since = since;
@@ -117,12 +117,17 @@ export class OverdueSchedules {
 
   async #fire(since: number): Promise<void> {
     const { namespace, endpoint, clock } = this.#host;
+    const { signal } = this.#ending;
     const stream = await this.#stream();
     await stream.measureTime();
     const until = clock.monotonic() + PATIENCE;
-    const fence = await passFence(stream, `${scheduleSubject(namespace, "fence", endpoint)}.0`, { clock, until });
+    const fence = await passFence(stream, `${scheduleSubject(namespace, "fence", endpoint)}.0`, {
+      clock,
+      until,
+      signal,
+    });
     const began = stream.serverTime - (clock.monotonic() - since) - MARGIN;
-    const write = (message: StoredMessage) => writeAgain(stream, message, { clock, began, now: fence.due });
+    const write = (message: StoredMessage) => writeAgain(stream, message, { clock, signal, began, now: fence.due });
     const crons: StoredMessage[] = []; // each may wait for its moment
     for (let from = 1; from < fence.sequence;) {
       const messages = await stream.read(schedulePattern(namespace), { from, most: AT_ONCE });
@@ -136,15 +141,20 @@ export class OverdueSchedules {
   }
 }
 
-/** Writes a schedule again that was due between two times of the server. */
+/** Writes a schedule again that was due between two times of the server, unless it is none of Catga's making. */
 async function writeAgain(
   stream: LogStream,
   message: StoredMessage,
-  { clock, began, now }: { readonly clock: Clock; readonly began: number; readonly now: number },
+  { clock, signal, began, now }: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly began: number;
+    readonly now: number;
+  },
 ): Promise<void> {
   const [text, target, zone, ttl] = SCHEDULE.map((name) => header(message, name));
+  if (text === undefined || target === undefined || (ttl !== undefined && !/^\d+s$/.test(ttl))) return;
   const keep = ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000;
-  if (text === undefined || target === undefined || Number.isNaN(keep)) return;
   const once = dueOf(message, -Infinity);
   const isCron = once === -Infinity;
   // one that only the server can read may be due at any time
@@ -152,12 +162,19 @@ async function writeAgain(
   if ((isCron ? next(Math.max(message.time, began)) : once) > now) return;
   // a cron that is written just after its due moment, before it has fired, would be due at the next one
   const isNear = () => isCron && next(stream.serverTime - LATE) < stream.latestServerTime + SOON;
-  for (let waits = 0; waits < MOST_WAITS && isNear(); waits++) await delay(clock, LATE);
-  const own = Object.entries(message.headers!).filter(([name]) => !name.startsWith("Nats-")); // it has some
-  const written = await stream.append(message.subject, message.data, {
-    ...{ timeout: PATIENCE, expect: message.sequence, rollup: true, headers: Object.fromEntries(own) },
-    schedule: { at: isCron ? text : once, zone, target, ttl: keep },
-  });
+  for (let waits = 0; waits < MOST_WAITS && isNear(); waits++) await delay(clock, LATE, signal);
+  signal.throwIfAborted();
+  const own = Object.entries(message.headers!).filter(([name]) => !/^nats-/i.test(name)); // it has some
+  let written: Appended;
+  try {
+    written = await stream.append(message.subject, message.data, {
+      ...{ timeout: PATIENCE, expect: message.sequence, rollup: true, headers: Object.fromEntries(own) },
+      schedule: { at: isCron ? text : once, zone, target, ttl: keep },
+    });
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) return; // Catga would not have written it
+    throw error;
+  }
   if (written.type === "unknown") throw written.error;
   // one that the server takes no more, as it is too large now, must not keep others from firing
   if (written.type === "not stored" && (written.passing || isForbidden(written.error))) throw written.error;

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { LogSchedule } from "../../ports/event_log.ts";
+import type { LogSchedule, StoredMessage } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
 import { OverdueSchedules, type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
 import { unschedule } from "./schedule_write.ts";
@@ -113,6 +113,23 @@ describe("OverdueSchedules", () => {
     assertEquals(fired.map(({ time }) => time - begin), [60_000, 120_000]);
   });
 
+  it("one that is none of Catga's making stops no other, and stays as it is where Catga cannot write it", async () => {
+    const foreign: Record<string, Record<string, string>> = {
+      noted: { "nats-note": "1" },
+      hours: { "Nats-Schedule-TTL": "2h" },
+      nowhere: { "Nats-Schedule-Target": "a b" },
+    };
+    const { clock, put, ids, noteFull } = await start(({ headers, ...message }) => {
+      const id = message.subject.split(".").at(-1)!;
+      return { ...message, headers: { ...headers, ...foreign[id] } };
+    });
+    for (const id of [...Object.keys(foreign), "hourly"]) await put(id, { at: "0 0 * * * *" });
+    await clock.advance(3_600_500);
+    noteFull();
+    await clock.advance(20_000);
+    assertEquals(await ids(), ["hours", "nowhere", "noted", "hourly"]);
+  });
+
   it("nothing is looked for unless the store was full, and after it is closed", async () => {
     const { clock, put, noteFull, overdue, stream } = await start();
     await put("often", { at: "* * * * * *" });
@@ -128,8 +145,8 @@ describe("OverdueSchedules", () => {
 
 const HOURLY = scheduleSubject("shop", "Send.Mail", "hourly");
 
-/** A log in memory that schedules for one contract. */
-async function start() {
+/** A log in memory that schedules for one contract. `seen`: what is read instead of a message. */
+async function start(seen = (message: StoredMessage) => message) {
   const clock = new VirtualClock();
   const log = new MemoryEventLog(clock);
   const stream = await log.open(logName("shop"), { subjects: logSubjects("shop"), replicas: 1, schedules: true });
@@ -154,7 +171,11 @@ async function start() {
   const ids = async () => (await list()).map(({ id }) => id);
   const observer = (seen: unknown) => assertEquals(seen, undefined);
   const random = () => 1; // it waits for 10 s
-  const overdue = new OverdueSchedules({ namespace: "shop", endpoint: "a.1", clock, random, observer }, () => stream);
+  const { read } = stream;
+  const shown = Object.assign(stream, {
+    read: async (...args: Parameters<typeof read>) => (await read.apply(stream, args)).map(seen),
+  });
+  const overdue = new OverdueSchedules({ namespace: "shop", endpoint: "a.1", clock, random, observer }, () => shown);
   const noteFull = () => overdue.noteError(new Error("full", { cause: { refusal: "full" } }));
   return { clock, stream, put, list, ids, overdue, noteFull };
 }

@@ -289,7 +289,7 @@ interface Fence {
 export async function passFence(
   stream: LogStream,
   subject: string,
-  { clock, until }: { readonly clock: Clock; readonly until: number },
+  { clock, until, signal }: { readonly clock: Clock; readonly until: number; readonly signal?: AbortSignal },
 ): Promise<Fence> {
   const due = stream.serverTime;
   const timeout = Math.max(1, Math.min(ATTEMPT, until - clock.monotonic()));
@@ -299,7 +299,7 @@ export async function passFence(
     throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
   }
   for (let pause = 20;; pause = Math.min(100, pause * 2)) {
-    await delay(clock, pause);
+    await delay(clock, pause, signal);
     if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
     if (clock.monotonic() < until) continue;
     throw new CatgaError("UNAVAILABLE", "the server does not fire what is due", { retryable: true });

@@ -165,7 +165,7 @@ function* raised(observed: Observed): Iterable<Raised> {
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
   yield* ofCopies(streams);
-  if (store !== undefined && store.limit > 0 && store.used >= NEAR * store.limit) {
+  if (store !== undefined && store.limit > 0 && store.used >= NEARLY_FULL * store.limit) {
     const message = `NATS has used ${
       share(store.used, store.limit)
     } of its store: when it is full, nothing more is stored.`;
@@ -272,7 +272,7 @@ function* ofLetters(
 }
 
 function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
-  if (limit > 0 && bytes >= NEAR * limit) {
+  if (limit > 0 && bytes >= NEARLY_FULL * limit) {
     const message = `The stream ${name} has used ${
       share(bytes, limit)
     } of its limit: at its end messages are refused or deleted.`;
@@ -317,7 +317,7 @@ const NEW = 3_600_000;
 /** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
 /** Share of a limit from which on it is an alarm. */
-const NEAR = 0.85;
+export const NEARLY_FULL = 0.85;
 
 /** Advice for each kind, in a sentence; `docs/alarms.md` says more. */
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {

@@ -105,7 +105,7 @@ export type Observation =
     readonly next: number;
     readonly count?: number;
   }
-  /** The oldest message that a subscription has not handled ends in `left` ms: once an hour. */
+  /** The oldest message that a subscription has not handled ends in `left` ms: every 10 minutes. */
   | {
     readonly type: "near-expiry";
     readonly subscription: string;

@@ -112,7 +112,8 @@ export class AlarmBoard {
           }
           : {}),
         cause: group === undefined ? undefined : causeOf(group),
-        ...(oldest > KEEP * 0.75 ? { ends: KEEP - oldest } : {}),
+        // one that is older is kept for longer
+        ...(oldest > KEEP * 0.75 && oldest < KEEP ? { ends: KEEP - oldest } : {}),
       }];
     });
   }

@@ -1,4 +1,5 @@
 /** The log of an app: one line and one record of fields for each observation. */
+import { NEARLY_FULL } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
@@ -111,7 +112,11 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
           ? `${
             LOSSES[seen.reason]
           }: subscription ${seen.subscription} had read up to sequence ${seen.after} and goes on at ` +
-            `${seen.next}. What stood between is lost to it: publish again what has to be handled`
+            `${seen.next}. ${
+              seen.reason === "expired"
+                ? "Those of its contracts among them, if any, are lost to it: publish these again"
+                : "What stood between is lost to it: publish again what has to be handled"
+            }`
           : `${seen.count} message(s) of subscription ${seen.subscription} that were not handled are no longer in the log: publish ` +
             "again what has to be handled",
       ];
@@ -140,6 +145,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
         `${Math.max(0, Math.round(seen.left / 60_000))} min, unhandled: mend its handlers, or let them catch up`,
       ];
     case "log-filling":
+      if (seen.bytes < NEARLY_FULL * seen.maxBytes) return ["info", `stream ${seen.stream} has room again`];
       return [
         "error",
         `stream ${seen.stream} has ${seen.bytes} of ${seen.maxBytes} bytes: it drops its oldest messages when it is full, unhandled ` +

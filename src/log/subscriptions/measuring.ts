@@ -2,6 +2,7 @@
  * Measurements of a node that leads subscriptions, taken now and then, whatever the number of messages: how far each is
  * behind, and whether the stream is nearly full.
  */
+import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName } from "../format/names.ts";
@@ -59,9 +60,10 @@ export class Measuring {
     if (state === undefined) return this.#last.clear();
     const { bytes, maxBytes } = state;
     // a stream with a limit drops what is not handled yet
-    if (maxBytes !== undefined && bytes >= FULL * maxBytes && now - this.#reported >= REPORT) {
-      this.#reported = now;
-      observer({ type: "log-filling", stream: stream.name, bytes, maxBytes });
+    const filling = maxBytes !== undefined && bytes >= NEARLY_FULL * maxBytes;
+    if (filling ? now - this.#reported >= REPORT : this.#reported !== -Infinity) {
+      this.#reported = filling ? now : -Infinity;
+      observer({ type: "log-filling", stream: stream.name, bytes, maxBytes: maxBytes ?? Infinity });
     }
     const found = new Map<string, number>();
     const asked = new Map<string, number>();
@@ -96,5 +98,3 @@ export class Measuring {
 
 const EVERY = 10_000; // ms
 const REPORT = 3_600_000; // ms
-/** Share of a stream's limit from which on it is nearly full. */
-const FULL = 0.8;

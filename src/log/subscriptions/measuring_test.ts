@@ -34,15 +34,21 @@ describe("Measuring", () => {
     assertEquals(asked, ["state", "state"]);
   });
 
-  it("a stream that is nearly full is observed once an hour", async () => {
-    const { measuring, seen } = start({ ...STATE, bytes: 81, maxBytes: 100 }, {});
+  it("a stream that is nearly full is observed once an hour, and once when it has room again", async () => {
+    const { measuring, seen, stream } = start({ ...STATE, bytes: 85, maxBytes: 100 }, {});
     const led = [{ key: "billing", categories: [], read: endOf(100) }];
     for (const now of [0, 10_000, 3_600_000]) {
       measuring.tick(now, led);
       await settled();
     }
-    const filling = { type: "log-filling" as const, stream: "the log", bytes: 81, maxBytes: 100 };
+    const filling = { type: "log-filling" as const, stream: "the log", bytes: 85, maxBytes: 100 };
     assertEquals(seen, [filling, filling]);
+    stream.state = () => Promise.resolve({ ...STATE, bytes: 85, maxBytes: 1_000 });
+    for (const now of [3_610_000, 3_620_000]) {
+      measuring.tick(now, led);
+      await settled();
+    }
+    assertEquals(seen.slice(2), [{ ...filling, maxBytes: 1_000 }]);
   });
 
   it("a store that does not answer is a fault, and is asked again", async () => {

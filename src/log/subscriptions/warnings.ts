@@ -104,7 +104,7 @@ export class Warnings {
     if (oldest === undefined || !this.#due("check", SECOND)) return;
     const keep = oldest.meta?.k ?? KEEP;
     const left = oldest.time + keep - now;
-    if (keep > 0 && left < keep / 4 && this.#due("expiry", HOUR)) {
+    if (keep > 0 && left < keep / 4 && this.#due("expiry", 10 * MINUTE)) {
       const { category: contract, id } = oldest;
       this.#observe({ type: "near-expiry", subscription: this.label, contract, id, left });
     }
@@ -136,5 +136,4 @@ function more({ length }: readonly unknown[]): string {
 
 const SECOND = 1_000; // ms
 const MINUTE = 60_000; // ms
-const HOUR = 3_600_000; // ms
 const MOST_KINDS = 100;

@@ -25,4 +25,15 @@ describe("AlarmBoard", () => {
     board.runs = [];
     assertEquals(shown(), ["breaker-open a"]);
   });
+
+  it("a message expires after 7 days; one that is older is kept for longer, and does not", () => {
+    const board = new AlarmBoard();
+    const kinds = (days: number) => {
+      const info = { service: "shop", name: "mails", contracts: [], position: 1, lag: 1, retrying: 0, dead: 0 };
+      const known = { ...info, oldest: days * 86_400_000, leader: "a", abandoned: false, requested: false };
+      board.subscriptions(9, [known], []);
+      return board.view(9).map(({ kind }) => kind);
+    };
+    assertEquals([5, 6, 40].map(kinds), [[], ["message-expiring"], []]);
+  });
 });

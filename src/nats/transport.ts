@@ -184,6 +184,11 @@ export class NatsTransport implements Transport {
             this.#onError(thrown);
           }
         }, queue),
+      allowed: () => {
+        subscriber.allowed?.();
+        // rights that were taken away together come back together
+        for (const each of this.#subscriptions) each.again();
+      },
       ended: () => this.#subscriptions.delete(handle),
     });
     this.#subscriptions.add(handle);
@@ -403,8 +408,8 @@ interface SubscriptionHandleOptions extends Omit<Subscriber, "receive"> {
 
 /**
  * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
- * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, and
- * unless it is optional after 1 s, then less and less often, every 30 s at last.
+ * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, when
+ * another is allowed again, and unless it is optional after 1 s, then less and less often, every 30 s at last.
  */
 class SubscriptionHandle implements Subscription {
   readonly subject: string;

@@ -82,12 +82,18 @@ export class NodeWatch {
       }));
   }
 
-  /** Alarms that only nodes can see; that of a node that has gone unless it was seen here, which is newer. */
+  /**
+   * Alarms that only nodes can see, who were there before; that of a node that has gone unless it was seen here, and of
+   * a contract unless a node that is there handles it, which is newer.
+   */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];
     const known = new Set(all.filter(({ state }) => state !== "gone").map(({ info }) => nodeLabel(info)));
-    return all.filter(isThere).flatMap(({ stats }) => stats?.alarms ?? [])
-      .filter(({ kind, about }) => OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)));
+    const there = all.filter(isThere);
+    return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
+      OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)) &&
+      !(kind === "no-node" && there.some(({ info }) => info.handles.includes(about)))
+    );
   }
 
   /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
@@ -298,6 +304,7 @@ const SHOWN = 60_000;
 const REMEMBERED = 15 * 60_000;
 /** Kinds of alarms that nobody else can see. */
 const OF_NODES: ReadonlySet<string> = new Set([
+  "no-node",
   "breaker-open",
   "subscription-stopped",
   "message-expiring",

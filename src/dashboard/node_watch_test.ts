@@ -71,14 +71,15 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
   });
 
-  it("a node that others say is gone is not, while it is seen here", async () => {
+  it("a node that others say is gone is not, while it is seen here, nor a contract without one that it handles", async () => {
     const { watch, asker } = watching(["a", "b"]);
-    const gone = (about: string) => {
-      return { kind: "node-gone", about, severity: "error", count: 1, message: "", since: 1, docs: "" } as const;
+    const say = (kind: "node-gone" | "no-node", about: string) => {
+      return { kind, about, severity: "error", count: 1, message: "", since: 1, docs: "" } as const;
     };
-    asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [gone("s/b"), gone("s/c")] } };
+    const alarms = [say("node-gone", "s/b"), say("node-gone", "s/c"), say("no-node", "Q"), say("no-node", "Pay")];
+    asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms } };
     await watch.ask(asker, 1);
-    assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c"]);
+    assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c", "Pay"]);
   });
 
   it("a node that answers what it has counted is live, with its load, memory and share of a core", async () => {

@@ -13,7 +13,7 @@ import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
-import { OverdueSchedules } from "./publishing/schedule_list.ts";
+import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
 import { ReadModels } from "./running/read_models.ts";
 import { Subscriptions } from "./subscriptions/subscriptions.ts";
 import type { LogStream } from "../ports/event_log.ts";

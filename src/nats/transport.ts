@@ -389,7 +389,7 @@ export class NatsMessage implements TransportMessage {
 
 // The subscriptions of the transport, which may be ended at any time.
 
-/** What a subscription calls. */
+/** Callbacks of a subscription. */
 interface Subscriber {
   receive(message: Msg): void;
   /** The server has ended the subscription, because the NATS user lacks the permission. */

@@ -15,6 +15,7 @@ import {
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
+import { isStoreFull } from "../ports/transport.ts";
 
 /** Takes what happens, and says what of it is an alarm. */
 export class NodeAlarms {
@@ -70,7 +71,7 @@ export class NodeAlarms {
       case "dead-letter":
         return this.#letter(seen, now);
       case "fault":
-        return this.#failed(seen.error as Error & { readonly cause?: { readonly refusal?: unknown } } | undefined, now);
+        return this.#failed(seen.error as Error, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
       case "run-resumed":
@@ -114,8 +115,8 @@ export class NodeAlarms {
     }, this.#alarms);
   }
 
-  #failed(error: Error & { readonly cause?: { readonly refusal?: unknown } } | undefined, now: number): void {
-    if (error?.cause?.refusal !== "full") return;
+  #failed(error: Error, now: number): void {
+    if (!isStoreFull(error)) return;
     const message = "The store of NATS is full: nothing more is stored.";
     const what = { kind: "store-full", about: "NATS", severity: "error", count: 1, docs: "" } as const;
     this.#full = { alarm: { ...what, message, cause: error.message, since: this.#full?.alarm.since ?? now }, at: now };

@@ -132,6 +132,11 @@ export function isForbidden({ code, details }: CatgaError): boolean {
   return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }
 
+/** Returns true if an error comes of a store that is full. */
+export function isStoreFull(error: unknown): boolean {
+  return (error as { readonly cause?: { readonly refusal?: unknown } } | undefined)?.cause?.refusal === "full";
+}
+
 const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
 
 /** Throws a `TypeError` for a subject that cannot be published to. */

@@ -67,9 +67,9 @@ describe("decideRetry", () => {
   }
 
   it("a command of an entity is sent again after a death, as an idempotent one", () => {
-    assertEquals(decideRetry(CONTRACTS.command, { how: "lost" }, 1, "there", true), "again");
-    assertEquals(decideRetry(CONTRACTS.command, { how: "silent" }, 1, "there", true), "again");
-    const last = decideRetry(CONTRACTS.command, { how: "lost" }, 0, "there", true);
+    assertEquals(decideRetry(CONTRACTS.command, { how: "lost" }, 1, "there", { ofEntity: true }), "again");
+    assertEquals(decideRetry(CONTRACTS.command, { how: "silent" }, 1, "there", { ofEntity: true }), "again");
+    const last = decideRetry(CONTRACTS.command, { how: "lost" }, 0, "there", { ofEntity: true });
     assertEquals(typeof last === "string" ? last : last.code, "OUTCOME_UNKNOWN");
   });
 });

@@ -192,7 +192,7 @@ export class Router implements CallOwner {
     peer.release((call) => {
       const { request, retriesLeft } = call;
       const { contract, ofEntity } = request;
-      if (decideRetry(contract, { how: "silent" }, retriesLeft, peer.node, ofEntity) !== "again") {
+      if (decideRetry(contract, { how: "silent" }, retriesLeft, peer.node, { ofEntity }) !== "again") {
         return false;
       }
       return request.node === undefined && this.#candidates.trustedBesides(request.contract.name, peer.node);
@@ -230,7 +230,7 @@ export class Router implements CallOwner {
     (call.failedOn ??= new Set()).add(node);
     const moves = undelivered && mayMoveOn(call) && this.#candidates.untried(call);
     const left = stuck ? 0 : returning || moves ? 1 : call.retriesLeft;
-    const next = decideRetry(contract, failed, left, node, ofEntity, call.fate);
+    const next = decideRetry(contract, failed, left, node, { ofEntity, fate: call.fate });
     if (next === "wait") return; // for an answer, or the deadline
     if (next !== "again") {
       return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
@@ -248,7 +248,7 @@ export class Router implements CallOwner {
     const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
     if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
       // without attempts left there is no "again"
-      return this.#fail(call, decideRetry(contract, failed, 0, node, ofEntity, call.fate) as CatgaError);
+      return this.#fail(call, decideRetry(contract, failed, 0, node, { ofEntity, fate: call.fate }) as CatgaError);
     }
     clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
@@ -274,7 +274,7 @@ export class Router implements CallOwner {
       if (failed.how === "aborted") peer.cancel(call);
       peer.settle(call);
     }
-    const error = decideRetry(call.request.contract, failed, 0, at, false, call.fate);
+    const error = decideRetry(call.request.contract, failed, 0, at, { fate: call.fate });
     if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
   }
 
@@ -554,8 +554,7 @@ export function decideRetry(
   failed: Failed,
   attempts: number,
   node: string,
-  ofEntity = false,
-  fate: Call["fate"] = "did not run",
+  { ofEntity = false, fate = "did not run" }: { ofEntity?: boolean | undefined; fate?: Call["fate"] } = {},
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
   // an idempotent command, or one of an entity, has one recorded result for its id, whoever runs it

@@ -111,7 +111,7 @@ export class Call extends Deadlined {
   at: string | undefined = undefined;
   /** The id of the node where an earlier attempt of a command may have run, whatever becomes of this one. */
   ran: string | undefined = undefined;
-  /** What is known of it when its last attempt certainly did not run: an earlier one may have. */
+  /** How it is described when its last attempt certainly did not run: an earlier one may have. */
   fate: "did not run" | "was not answered" = "did not run";
   /** Its place among the frame's requests. */
   index = 0;

@@ -4,7 +4,8 @@ import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule, StoredMessage } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
-import { OverdueSchedules, type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
+import { OverdueSchedules } from "./overdue_schedules.ts";
+import { type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
 import { unschedule } from "./schedule_write.ts";
 
 describe("pendingSchedules", () => {

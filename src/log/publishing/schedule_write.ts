@@ -85,7 +85,7 @@ class Overwriting {
   #movedTo = Infinity;
   /** When that was due which stood there last. */
   #foundDue = Infinity;
-  /** What the last fence left standing although it was due: the server does not fire it any more. */
+  /** The schedule that was due before the last fence and still stands: the server does not fire it any more. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
   /** When it was first stored in that place, by the server's clock. */
   #time: number | undefined;

@@ -2,32 +2,30 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
+import { seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import { simulateChildren, type SimulatedChildren } from "./child_simulation.ts";
 
 /** `deno run -A test/simulation/child_simulation.ts 0..999` plays more of them. */
-const SEEDS = 60;
-/** The first half runs in Deno, the other one in Bun: what they show is code that both share. */
-const COUNT = SEEDS / 2;
-const FIRST = "Bun" in globalThis ? COUNT : 0;
+const PLAYED = seedsOfThisRuntime(60);
 
 const slow = { timeout: 600_000 };
 
 describe("simulation of runs that start others", () => {
   it("each run ends, no child after its parent, and what a failed run did is undone, whoever dies", slow, async () => {
     const seen = { children: 0, unstarted: 0, cancelled: 0, done: 0, failed: 0, kills: 0, freezes: 0 };
-    for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
+    for (const seed of PLAYED) {
       const { violations, sums } = await simulateChildren(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/child_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each of them occurs
-    for (const [what, count] of Object.entries(seen)) assert(count > COUNT / 20, `${what}: ${count}`);
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length / 20, `${what}: ${count}`);
   });
 
   it("finds flow-child", slow, async () => {
     await using tree = await plantedTree("flow-child");
     await using program = await startProgram<SimulatedChildren>(
-      "Bun" in globalThis ? "bun" : "deno",
+      THIS_RUNTIME,
       "test/simulation/child_simulation.ts",
       ["0..999", "first"],
       tree.root,

@@ -2,26 +2,24 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime } from "../support/of_this_runtime.ts";
+import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import { type SimulatedEntities, simulateEntities } from "./entity_simulation.ts";
 
 const SEEDS = 120;
-/** The even seeds run in Deno, the odd ones in Bun: what they show is code that both share. */
-const FIRST = "Bun" in globalThis ? 1 : 0;
-const RUNTIME = FIRST === 1 ? "bun" : "deno";
+const PLAYED = seedsOfThisRuntime(SEEDS);
 
 const slow = { timeout: 600_000 };
 
 describe("simulation of entities", () => {
   it("in storms each command is applied once, or certainly not, and answered truthfully", slow, async () => {
     const seen = { stored: 0, ok: 0, refused: 0, unknown: 0, failed: 0 };
-    for (let seed = FIRST; seed < SEEDS; seed += 2) {
+    for (const seed of PLAYED) {
       const { violations, sums } = await simulateEntities(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/entity_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each kind of outcome is among them
-    for (const [what, count] of Object.entries(seen)) assert(count > SEEDS / 2, `${what}: ${count}`);
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length, `${what}: ${count}`);
   });
 
   it("the same seed gives the same run", slow, async () => {
@@ -41,7 +39,7 @@ describe("simulation of entities", () => {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);
       await using program = await startProgram<SimulatedEntities>(
-        RUNTIME,
+        THIS_RUNTIME,
         "test/simulation/entity_simulation.ts",
         [`${from}..999`, "first"],
         tree.root,

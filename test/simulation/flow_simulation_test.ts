@@ -2,14 +2,11 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime } from "../support/of_this_runtime.ts";
+import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import { type SimulatedFlow, simulateFlow } from "./flow_simulation.ts";
 
 /** `deno run -A test/simulation/flow_simulation.ts 0..999` plays more of them. */
-const SEEDS = 200;
-/** The first half runs in Deno, the other one in Bun: what they show is code that both share. */
-const COUNT = SEEDS / 2;
-const FIRST = "Bun" in globalThis ? COUNT : 0;
+const PLAYED = seedsOfThisRuntime(200);
 
 const slow = { timeout: 600_000 };
 
@@ -28,13 +25,13 @@ describe("simulation of workflows", () => {
       retries: 0,
       settled: 0,
     };
-    for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
+    for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/flow_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each of them occurs
-    for (const [what, count] of Object.entries(seen)) assert(count > COUNT / 4, `${what}: ${count}`);
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length / 4, `${what}: ${count}`);
   });
 
   it("the same seed gives the same run", async () => {
@@ -62,7 +59,7 @@ describe("simulation of workflows", () => {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);
       await using program = await startProgram<SimulatedFlow>(
-        "Bun" in globalThis ? "bun" : "deno",
+        THIS_RUNTIME,
         "test/simulation/flow_simulation.ts",
         [`${from}..1999`, "first"],
         tree.root,

@@ -1,19 +1,18 @@
 import { describe, it } from "node:test";
 import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
+import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { lineOf, simulateStorm, type Stormed } from "./storm_simulation.ts";
 
 /** With `CATGA_STORM_SCALE=25`, which is what a release is tried with: 1,000 nodes and 50 seeds, in some hours. */
 const SCALE = Number(process.env.CATGA_STORM_SCALE ?? 1);
 const NODES = 40 * SCALE;
-const SEEDS = Math.max(4, 2 * SCALE);
-/** The even seeds run in Deno, the odd ones in Bun: what they show is code that both share. */
-const FIRST = "Bun" in globalThis ? 1 : 0;
+const PLAYED = seedsOfThisRuntime(Math.max(9, 2 * SCALE));
 
 describe("simulation of storms", () => {
   const seen: Stormed[] = [];
 
-  for (let seed = FIRST; seed < SEEDS; seed += 2) {
+  for (const seed of PLAYED) {
     const name = `seed ${seed}: ${NODES} nodes agree after a storm, believe nobody, and every request has a result`;
     it(name, { timeout: 60_000 * (1 + SCALE) }, async () => {
       const stormed = await simulateStorm(seed, NODES);

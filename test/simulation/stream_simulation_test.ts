@@ -1,25 +1,24 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { seedsOfThisRuntime } from "../support/of_this_runtime.ts";
 import { simulateStream, type StreamPlant } from "./stream_simulation.ts";
 
 /** `deno run -A test/simulation/stream_simulation.ts 0..9999` plays more of them. */
 const SEEDS = 400;
-/** The first half runs in Deno, the other one in Bun: what they show is code that both share. */
-const COUNT = SEEDS / 2;
-const FIRST = "Bun" in globalThis ? COUNT : 0;
+const PLAYED = seedsOfThisRuntime(SEEDS);
 
 const slow = { timeout: 300_000 };
 
 describe("simulation of a stream", () => {
   it("items come in order, each once, neither side keeps more than the window, and it ends", slow, () => {
     const seen = { ended: 0, broken: 0, lost: 0, late: 0, repeated: 0, left: 0, full: 0 };
-    for (let seed = FIRST; seed < FIRST + COUNT; seed++) {
+    for (const seed of PLAYED) {
       const { violations, sums } = simulateStream(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/stream_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each of them occurs
-    for (const [what, count] of Object.entries(seen)) assert(count > COUNT / 20, `${what}: ${count}`);
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length / 20, `${what}: ${count}`);
   });
 
   it("the same seed gives the same run", () => {

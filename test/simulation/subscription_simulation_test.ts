@@ -2,35 +2,34 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
-import { ofThisRuntime } from "../support/of_this_runtime.ts";
+import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
 import { BATCHED, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
 
-const SEEDS = 80;
-/** The first ones run in Deno, the others in Bun: what they show is code that both share. */
-const FIRST = "Bun" in globalThis ? SEEDS : 0;
+const PLAYED = seedsOfThisRuntime(160);
+const PLAYED_BATCHED = seedsOfThisRuntime(80);
 
 const slow = { timeout: 600_000 };
 
 describe("simulation of a subscription", () => {
   it("passes nothing over, and runs nothing that has ended, whoever dies and whatever is lost", slow, () => {
     const seen = { runs: 0, commits: 0, deaths: 0, takeovers: 0, cuts: 0, requests: 0, dead: 0 };
-    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+    for (const seed of PLAYED) {
       const { violations, sums } = simulateSubscription(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each of them occurs
-    for (const [what, count] of Object.entries(seen)) assert(count > SEEDS / 4, `${what}: ${count}`);
+    for (const [what, count] of Object.entries(seen)) assert(count > PLAYED.length / 4, `${what}: ${count}`);
   });
 
   it("hands out batches in order by key, joins and repeats them, and counts no outage as an attempt", slow, () => {
     let together = 0;
-    for (let seed = BATCHED + FIRST / 2; seed < BATCHED + FIRST / 2 + SEEDS / 2; seed++) {
+    for (const seed of PLAYED_BATCHED.map((seed) => BATCHED + seed)) {
       const { violations, sums } = simulateSubscription(seed);
       assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
       together += sums.together;
     }
-    assert(together > 10 * SEEDS, `${together} in batches`);
+    assert(together > 20 * PLAYED_BATCHED.length, `${together} in batches`);
   });
 
   it("the same seed gives the same run", () => {
@@ -52,7 +51,7 @@ describe("simulation of a subscription", () => {
     it(`finds ${plant}`, slow, async () => {
       await using tree = await plantedTree(plant);
       await using program = await startProgram<SimulatedSubscription>(
-        FIRST > 0 ? "bun" : "deno",
+        THIS_RUNTIME,
         "test/simulation/subscription_simulation.ts",
         [`${from}..${from + 173}`, "first"],
         tree.root,

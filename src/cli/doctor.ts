@@ -4,10 +4,12 @@ import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import { PROTOCOL } from "../version.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
+import { isQueued } from "../log/format/group.ts";
+import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { type Alarm, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, type Alarm, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
@@ -97,6 +99,7 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
     const { nodes } = found;
     ofNodes(found, findings);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
+    await ofQueued(view, nodes, findings);
     await ofSchedules(view, nodes, findings, looked);
   } finally {
     watch[Symbol.dispose]();
@@ -212,6 +215,26 @@ function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
         foreign.length === 1 ? "speaks" : "speak"
       } another version of the protocol.`,
       advice: "Upgrade them, or this tool: nodes of different protocols do not understand each other.",
+    });
+  }
+}
+
+/** Queued commands that no node has ever handled: of others an alarm says that they wait. */
+async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], findings: Finding[]): Promise<void> {
+  const stream = await view.stream("log").catch(() => undefined);
+  if (stream === undefined) return;
+  const stored = await view.administration().stored();
+  const handled = stored.filter(({ service }) => service === COMMANDS).map(({ name }) => name);
+  const known = new Set([...handled, ...nodes.flatMap(({ handles }) => handles)]);
+  for (const subject of await stream.subjects(messagePattern(view.namespace, stream.name))) {
+    const name = categoryOf(view.namespace, subject);
+    if (name === undefined || known.has(name)) continue;
+    const last = await stream.last(subject);
+    if (last === undefined || !isQueued(last.data)) continue;
+    findings.push({
+      ...{ kind: "no-node", about: name, severity: "error", docs: "docs/alarms.md#no-node" },
+      message: `Nobody has handled ${name} yet, and commands of it wait.`,
+      advice: ADVICE["no-node"],
     });
   }
 }

@@ -162,6 +162,16 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertMatch(found.message, /^Nobody handles bank\.Charge\. 3 messages wait\.$/);
   });
 
+  it("a queued command that no node ever handled, and no event without a subscription", async () => {
+    const app = await start("early");
+    unwrap(await app.enqueue(Charge, { n: 1 }));
+    unwrap(await app.publish(Placed, { n: 1 }));
+    await app.drain();
+    const found = await doctor("early");
+    assertEquals(found.map(({ kind, about }) => `${kind} ${about}`), ["no-nodes nodes", "no-node bank.Charge"]);
+    assertMatch(found[1].message, /^Nobody has handled bank\.Charge yet, and commands of it wait\.$/);
+  });
+
   it("dead letters, with what their handler threw", async () => {
     const handlers = Placed.on(() => {
       throw new TypeError("no card");

@@ -40,6 +40,8 @@ export interface GroupHead {
   readonly keep: number | undefined;
   /** The schedule that appends it. */
   readonly schedule: { readonly id: string; readonly due: number } | undefined;
+  /** True for commands. */
+  readonly queued?: boolean;
 }
 
 /** An item that is to be written. */
@@ -66,10 +68,12 @@ export function itemText({ text, key, id, meta }: GroupItem): string {
 }
 
 /** A message of the stream as text, of {@link itemText}s joined by commas. */
-export function groupText({ endpoint, first, sentAt, keep, schedule }: GroupHead, items: string): string {
-  const head = keep === undefined && schedule === undefined
-    ? "0"
-    : JSON.stringify({ k: keep, s: schedule === undefined ? undefined : [schedule.id, schedule.due] });
+export function groupText({ endpoint, first, sentAt, keep, schedule, queued }: GroupHead, items: string): string {
+  const head = keep === undefined && schedule === undefined && !queued ? "0" : JSON.stringify({
+    k: keep,
+    s: schedule === undefined ? undefined : [schedule.id, schedule.due],
+    q: queued ? 1 : undefined,
+  });
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
 }
 
@@ -132,6 +136,12 @@ export function readGroup(
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
+}
+
+/** Returns true if a stored message has queued commands, and not events. Never throws. */
+export function isQueued(data: Uint8Array): boolean {
+  const parsed = parseGroup(data);
+  return "head" in parsed && isRecord(parsed.head) && parsed.head.q === 1;
 }
 
 /** Returns true if {@link readGroup} could read a message. */

@@ -127,7 +127,8 @@ export class Publisher implements LaneHost {
     const first = this.#items;
     this.#items += publications.length;
     const group = `e:${endpoint}:${this.#groups++}`;
-    const head = { endpoint, first, sentAt: this.clock.now(), keep: keptAs(keep), schedule: undefined };
+    const queued = contract.kind === "command";
+    const head = { endpoint, first, sentAt: this.clock.now(), keep: keptAs(keep), schedule: undefined, queued };
     const ttl = keep === Infinity ? undefined : keep;
     const items = publications.length === 1 ? publications[0].item : publications.map(({ item }) => item).join(",");
     const unscheduled = {

@@ -307,6 +307,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "no-node",
   "breaker-open",
   "subscription-stopped",
+  "subscription-lagging",
   "message-expiring",
   "node-gone",
   "run-stuck",

@@ -371,7 +371,18 @@ export class App implements NodeHost, DrainableNode {
   }
 
   async #openLog(): Promise<DurableLog> {
-    return this.#opened = await this.#parts.log(this);
+    const log = this.#opened = await this.#parts.log(this);
+    this.#lookNowAndThen();
+    return log;
+  }
+
+  /** A lag that grows is seen, although nobody asks for alarms. */
+  #lookNowAndThen(): void {
+    this.clock.after(LOOK, () => {
+      if (this.#builder.stopped) return;
+      void this.alarms;
+      this.#lookNowAndThen();
+    }, { background: true });
   }
 
   /** Driver of runs of workflows, loaded when it is first needed. */
@@ -590,6 +601,9 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
   if (typeof definition?.initial === "function") return definition;
   throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
 }
+
+/** Between two looks at the alarms, in ms: a lag is compared every 10 s. */
+const LOOK = 5_000;
 
 // The health of a node, from what its parts report.
 

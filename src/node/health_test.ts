@@ -131,4 +131,22 @@ describe("health", () => {
     const [done] = of("billing").filter(({ state }) => state === "leading");
     assertEquals([done.open, done.oldest], [0, 0]);
   });
+
+  it("a lag that grows is an alarm, although nobody has asked before", async () => {
+    const Booked = event<{ room: string }>("Booked", { durable: true });
+    const go = Promise.withResolvers<void>();
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const app = await cluster.start("a", {
+      handlers: Booked.on(() => go.promise, { name: "billing", concurrency: 1 }),
+    });
+    for (let n = 0; n < 60; n++) {
+      await clock.until(Promise.all(Array.from({ length: 50 }, () => app.publish(Booked, { room: "7" }))));
+      await clock.advance(1_000);
+    }
+    assertEquals(app.health().alarms.map(({ kind }) => kind), ["subscription-lagging"]);
+    go.resolve();
+    await clock.advance(60_000);
+    assertEquals(app.health().alarms, []);
+  });
 });

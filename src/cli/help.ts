@@ -115,5 +115,6 @@ const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
     /check user and pass, token or authenticator in `nats`$/,
     "check --user and --password, --token, --creds or --nkey, or their variables ($NATS_USER and so on)",
   ],
+  [/check `tls` in `nats`$/, "check --tlsca, --tlscert and --tlskey"],
   [/give `replicas: (\d+)`/, "give `--replicas $1`"],
 ];

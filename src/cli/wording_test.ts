@@ -27,6 +27,25 @@ describe("worded", () => {
     );
   });
 
+  it("a certificate that is not trusted, or cannot be read: the advice names the flags", async () => {
+    // of Deno's sockets, of Node's, of Bun's
+    for (
+      const reason of [
+        "invalid peer certificate: UnknownIssuer",
+        "unable to verify the first certificate",
+        "server does not support 'tls'",
+        "error:0b000074:X.509 certificate routines:OPENSSL_internal:KEY_VALUES_MISMATCH",
+        "Invalid CA",
+        "/ca.pem doesn't exist",
+        "No such file or directory: readfile '/ca.pem'",
+      ]
+    ) {
+      assertEquals(said(await failedConnect(new Error(reason))), [
+        `UNAVAILABLE: no TLS with NATS at a:1: ${reason}: check --tlsca, --tlscert and --tlskey`,
+      ]);
+    }
+  });
+
   it("another number of replicas: the advice is the flag with that number", () => {
     const settings = (replicas: number) => bucketSettings("b", { direct: false, replicas });
     const { message } = assertThrows(() => checkSettings("b", { name: "KV_b", ...settings(1) }, settings(3)), Error);

@@ -81,7 +81,8 @@ export function waitingSuite(harness: EntitiesHarness): void {
     const hung = app.send(Hang, { id: "w", left: 0 }, { timeout: 2_000 });
     const { error } = await app.send(Self, { id: "w", left: 0 }, { timeout: 300 });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
-    assertMatch(error?.message ?? "", /its turn had not come when its deadline passed/);
+    // the entity says so shortly before the deadline; a process that stood still until then, the node
+    assertMatch(error?.message ?? "", /its turn had not come (when its deadline passed|in time)/);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
     assertEquals((await app.load(Court, "w", { latest: true })).version, 0);
     assertEquals(unwrap(await app.send(Self, { id: "w", left: 0 })), "the end");

@@ -90,44 +90,42 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
     return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
   }
   const where = addressOf(options);
+  const unavailable = (message: string, options: { retryable?: boolean } = {}) =>
+    new CatgaError("UNAVAILABLE", message, { ...options, cause: error });
   if (/authentication timeout/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
+    return unavailable(
       `NATS at ${where} did not get the credentials in time (${error.message}): is this process or its machine too busy? ` +
         "`timeout` in the server's `authorization` gives it longer",
-      { retryable: true, cause: error },
+      { retryable: true },
     );
   }
   if (error.name === "AuthorizationError" || /authorization violation|authentication/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
+    return unavailable(
       `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
-      { cause: error },
     );
   }
   // the messages of Deno's own sockets, and of its lookups for Node's client
   if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
-    return new CatgaError(
-      "UNAVAILABLE",
-      `Deno does not let the node connect to NATS at ${where}: run it with --allow-net`,
-      { cause: error },
-    );
+    return unavailable(`Deno does not let the node connect to NATS at ${where}: run it with --allow-net`);
   }
-  return new CatgaError(
-    "UNAVAILABLE",
-    `cannot connect to NATS at ${where}: ${
-      reasonOf(error, options)
-    }. Is a server running there (\`nats-server -js\`)? ` +
+  const reason = reasonOf(error, options);
+  if (TLS.test(error.message)) return unavailable(`no TLS with NATS at ${where}: ${reason}: check \`tls\` in \`nats\``);
+  return unavailable(
+    `cannot connect to NATS at ${where}: ${reason}. Is a server running there (\`nats-server -js\`)? ` +
       "With `waitOnFirstConnect: true` in `nats` Catga waits for it",
-    { retryable: true, cause: error },
+    { retryable: true },
   );
 }
+
+/** Of TLS, or of the files that its options name: in messages of Deno's sockets, of Node's and of Bun's. */
+const TLS = /certificate|\bTLS\b|\bSSL\b|\bCA\b|no such file|doesn't exist/i;
 
 function addressOf({ servers, port }: ConnectionOptions): string {
   return [servers ?? `127.0.0.1:${port ?? 4222}`].flat().join(", ");
 }
 
-function reasonOf(error: Error, { timeout }: FirstConnectOptions): string {
-  if (error.name === "TimeoutError") return `no answer within ${timeout} ms`;
+function reasonOf(error: Error, { timeout, tls }: FirstConnectOptions): string {
+  const refused = tls === undefined ? "" : " (a server that requires another certificate does not answer)";
+  if (error.name === "TimeoutError") return `no answer within ${timeout} ms${refused}`;
   return error.message.replace(/ \(os error \d+\)/, "") || error.name; // added by Deno
 }

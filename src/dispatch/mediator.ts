@@ -197,14 +197,12 @@ function counted(counts: ContractCounts, run: HandlerRun, clock: Clock): Handler
     const timing = counts.timing(clock);
     const outcome = run(payload, ctx);
     if (!(outcome instanceof Promise)) {
-      timing?.end();
-      counts.end(outcome);
+      counts.end(outcome, timing);
       return outcome;
     }
     counts.inHand++;
     return outcome.then((later) => {
-      timing?.end();
-      counts.endInHand(later);
+      counts.endInHand(later, timing);
       return later;
     });
   };

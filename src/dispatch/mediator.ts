@@ -85,6 +85,11 @@ export class Mediator {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
 
+  /** The names of the contracts that {@link Mediator.find} finds. */
+  get served(): readonly string[] {
+    return [...this.#dispatches.keys(), ...this.#internal.keys()];
+  }
+
   /** The handlers of a contract that messages reach without the log; `undefined` if it has none here. */
   find(name: string): Dispatch | undefined {
     return this.#dispatches.get(name) ?? this.#internal.get(name);

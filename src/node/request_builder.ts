@@ -13,7 +13,7 @@ import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
+import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
@@ -309,16 +309,16 @@ function withCarried(
 
 /**
  * The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the
- * membership has changed.
+ * membership has changed. `alone`: the names of the contracts that this node handles, and no other node.
  */
 export function fastPaths(
   host: ContextHost,
-  { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
+  { mediator, builder, alone }: { mediator: Mediator; builder: RequestBuilder; alone: ReadonlySet<string> },
 ): ReadonlyMap<AnyContract, LocalFastPath> {
   const paths = new Map<AnyContract, LocalFastPath>();
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
-    if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
+    if (!builder.needsNothing(dispatch.contract) || !alone.has(name)) continue;
     paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
   }
   return paths;

@@ -194,7 +194,7 @@ export class Endpoint implements PeerHost {
   /** Sends a request with this much time left, in ms; the call's owner is called with what becomes of it. */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
-    this.#watchdog.start();
+    if (!this.#watchdog.running) this.#watchdog.start();
   }
 
   scheduleFlush(peer: Peer): void {

@@ -151,6 +151,7 @@ export class App implements NodeHost, DrainableNode {
   refresh(): void {
     const { mediator } = this.#parts;
     const alone = new Set(mediator.served.filter((name) => this.#remote?.alone(name) ?? true));
+    this.#builder.refresh();
     this.#sendPath.refresh(alone);
     this.#fastPaths = this.#drain === undefined
       ? fastPaths(this, { mediator, builder: this.#builder, alone })

@@ -46,6 +46,8 @@ export class RequestBuilder {
   /** The headers that go on with what handlers send. */
   readonly carried: readonly string[];
   readonly #ofEntity: (name: string) => boolean;
+  /** What it says of the contracts that were sent since the membership has changed. */
+  readonly #ofEntities: Map<string, boolean> = new Map();
   #stopped = false;
 
   /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
@@ -146,7 +148,15 @@ export class RequestBuilder {
 
   /** Returns true if a contract is a command of an entity, as far as this node knows its handlers. */
   ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
-    return kind === "command" && key !== undefined && this.#ofEntity(name);
+    if (kind !== "command" || key === undefined) return false;
+    let known = this.#ofEntities.get(name);
+    if (known === undefined) this.#ofEntities.set(name, known = this.#ofEntity(name));
+    return known;
+  }
+
+  /** The membership has changed. */
+  refresh(): void {
+    this.#ofEntities.clear();
   }
 
   /**

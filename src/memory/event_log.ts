@@ -9,6 +9,7 @@ import {
   type Appended,
   type AppendOptions,
   type AppendReceiver,
+  checkAppend,
   checkLog,
   checkMost,
   checkPatterns,
@@ -26,7 +27,7 @@ import {
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
-import { messageSize, newMessage, StreamState } from "./stream_state.ts";
+import { messageSize, type NewMessage, newMessage, StreamState } from "./stream_state.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
 import { StreamReader } from "./stream_reader.ts";
@@ -125,7 +126,12 @@ class MemoryStream implements LogStream {
   }
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
-    const message = newMessage(subject, data, options);
+    checkAppend(subject, options);
+    return this.#append(newMessage(subject, data, options), options.timeout);
+  }
+
+  #append(message: NewMessage, limit: number): Promise<Appended> {
+    const { subject } = message;
     const refused = this.#refuse(subject, messageSize(message));
     if (refused) return Promise.resolve(refused);
     return this.#session.call((): Appended => {
@@ -134,12 +140,13 @@ class MemoryStream implements LogStream {
       if (state?.takes(subject)) return state.append(message);
       this.#open();
       return refusal(true, "UNAVAILABLE", `no stream ${this.name} takes ${subject}`);
-    }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
+    }, { gate: this.#server.write, limit }).catch(unknown);
   }
 
   appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
     const { clock } = this.#session;
-    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+    const timeout = due - clock.monotonic();
+    this.#append(newMessage(subject, text, { timeout, expect }), timeout)
       .then((appended) => receiver.appended(appended, clock.monotonic()));
   }
 

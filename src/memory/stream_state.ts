@@ -7,7 +7,6 @@ import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import {
   type AppendOptions,
-  checkAppend,
   type LogOptions,
   type LogSchedule,
   type LogState,
@@ -444,9 +443,8 @@ export interface NewMessage {
 
 const encoder = new TextEncoder();
 
-/** Throws as `LogStream.append`. */
+/** The message of an append whose arguments were checked. */
 export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
-  checkAppend(subject, options);
   const { id, ttl, expect, rollup, schedule } = options;
   const headers = Object.fromEntries(
     Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]),

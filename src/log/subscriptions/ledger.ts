@@ -11,7 +11,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
+import { Item, type LedgerCategory, type Line } from "./item.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
@@ -64,8 +64,10 @@ export interface Found extends LastEnd {
 
 /** The messages of a subscription, in its leader. */
 export class Ledger {
-  readonly open = new OpenList();
-  readonly parked: Map<string, Item> = new Map();
+  /** In the order of the log: what is read comes behind what was. */
+  readonly #open = new Set<Item>();
+  readonly #parked = new Map<string, Item>();
+  #bytes = 0;
   readonly #options: LedgerOptions;
   #place: Place;
   #began: Readonly<Record<string, number>>;
@@ -102,6 +104,21 @@ export class Ledger {
     this.#place = place;
     this.#began = began;
     this.#upTo = requests;
+  }
+
+  /** Messages in hand, in the order of the log. */
+  get open(): ReadonlySet<Item> {
+    return this.#open;
+  }
+
+  /** Their size in the log, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** By id, messages that are put aside, dead letters included. */
+  get parked(): ReadonlyMap<string, Item> {
+    return this.#parked;
   }
 
   get place(): Place {
@@ -141,16 +158,19 @@ export class Ledger {
     }
     for (const id of lost) this.#changed.set(id, undefined);
     const open = new Map<number, LoggedMessage>();
-    for (const [id, message] of messages) if (!this.parked.has(id)) open.set(message.position, message);
+    for (const [id, message] of messages) if (!this.#parked.has(id)) open.set(message.position, message);
     for (const [position, attempts] of stored.head.open) {
       const message = open.get(position);
       if (message === undefined) lost.push(`${position}`);
-      else this.#open(message, attempts);
+      else this.#enter(message, attempts);
     }
-    const known = new Map(this.parked);
-    for (let item = this.open.first; item !== undefined; item = item.next) known.set(item.id, item);
+    const known = new Map([...this.#all()].map((item) => [item.id, item]));
     for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);
-    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
+    // those that the last leader may have begun
+    const inQuestion = [...this.#all()].filter((item) =>
+      item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
+    );
+    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
     if (alone !== undefined) this.#countDeath(alone);
     return lost;
   }
@@ -170,11 +190,11 @@ export class Ledger {
    * parked.
    */
   add(message: LoggedMessage, size = 0): boolean {
-    if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
+    if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return false;
     if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) {
       return false;
     }
-    const item = this.#open(message, 0, size);
+    const item = this.#enter(message, 0, size);
     if (this.#ahead.size > 0) {
       const node = this.#ahead.get(item.id);
       item.joins = node !== undefined;
@@ -186,9 +206,10 @@ export class Ledger {
 
   /** Takes a message that cannot be read: it is a dead letter. */
   bury(message: LoggedMessage, error: Failure["error"], now: number): void {
-    if (this.parked.has(messageId(message))) return;
+    if (this.#parked.has(messageId(message))) return;
     const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
-    this.open.push(item);
+    this.#open.add(item);
+    insert(item);
     this.#park(item, { attempts: 0, error, dead: now });
   }
 
@@ -229,10 +250,9 @@ export class Ledger {
 
   /** Returns true if a batch of this category would be full. */
   isFull(category: LedgerCategory): boolean {
-    let count = 0;
+    let left = category.batch?.max ?? Infinity;
     for (const head of this.#heads.get(category) ?? []) {
-      count += head.place === "parked" ? 1 : head.line?.open ?? 1;
-      if (count >= category.batch!.max) return true; // else it has no heads
+      for (const _ of together(head)) if (--left <= 0) return true;
     }
     return false;
   }
@@ -311,7 +331,7 @@ export class Ledger {
   vanished(item: Item, node: string): void {
     this.#stopped(item);
     if (item.place === "gone") return;
-    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
+    if (this.#suspicion.vanished(item, node, this.#all(), (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
@@ -328,7 +348,7 @@ export class Ledger {
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
-    const item = this.parked.get(message);
+    const item = this.#parked.get(message);
     if (item === undefined || item.dead === 0 || item.dead !== dead) return;
     if (kind === "discard") return this.#end(item);
     if (payload !== undefined) {
@@ -351,7 +371,7 @@ export class Ledger {
    */
   putAgain(ids: Iterable<string>): void {
     for (const id of ids) {
-      const item = this.parked.get(id);
+      const item = this.#parked.get(id);
       if (item !== undefined) this.#entries.add(item);
     }
   }
@@ -364,11 +384,9 @@ export class Ledger {
   /** Position up to which all messages of a category that were read are done, or discarded. */
   settled(name: string): number {
     let { read, epoch } = this.#place;
-    const look = (item: Item) => {
+    for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
-    };
-    for (let item = this.open.first; item !== undefined; item = item.next) look(item);
-    this.parked.forEach(look);
+    }
     return read;
   }
 
@@ -377,11 +395,9 @@ export class Ledger {
     const { created, read, epoch } = this.#place;
     this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
     this.#began = began;
-    for (const item of [...this.parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
-    for (let item = this.open.first; item !== undefined;) {
-      const { next } = item;
+    for (const item of [...this.#parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
+    for (const item of this.#open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
-      item = next;
     }
     this.#suspicion.end();
   }
@@ -391,30 +407,24 @@ export class Ledger {
    * go on. They may take half of the room for what is parked.
    */
   relieve(keep = KEPT_OF_KEY): void {
-    let most: Line | undefined;
-    for (let item = this.open.first; item !== undefined; item = item.next) {
-      if (item.line !== undefined && item.line.open > (most?.open ?? 0)) most = item.line;
+    let [most, open]: [line: Line, open: number] = [[], 0];
+    for (const item of this.#open) {
+      const { line } = item;
+      if (line?.[0] === item && openOf(line) > open) [most, open] = [line, openOf(line)];
     }
-    const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
-    if (most === undefined || 2 * most.open < this.open.size || room <= 0) return;
-    const kept = Math.max(keep, most.open - room);
-    if (kept >= most.open) return;
-    let last = most.first!; // it has some
-    let count = 1;
-    for (; last.behind !== undefined && (count < kept || last.behind.turn === "begun"); count++) last = last.behind;
-    const behind = chain(last.behind);
-    most.last = last;
-    last.behind = undefined;
-    most.open = count;
+    const room = Math.floor(this.#options.mostParked / 2) - this.#parked.size;
+    if (2 * open < this.#open.size || room <= 0) return;
+    let kept = Math.max(keep, open - room);
+    while (kept < open && most[kept].turn === "begun") kept++;
+    if (kept >= open) return;
     this.#relieved.add(most);
-    for (const item of behind) item.behind = undefined;
-    for (const item of behind.reverse()) this.#park(item, undefined);
+    for (const item of most.slice(kept, open)) this.#park(item, undefined);
   }
 
   /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
-    if (this.parked.size < this.#options.mostParked * CROWDED) return false;
-    for (const line of this.#relieved) if (line.parked.length === 0) this.#relieved.delete(line);
+    if (this.#parked.size < this.#options.mostParked * CROWDED) return false;
+    for (const line of this.#relieved) if (line.at(-1)?.place !== "parked") this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
 
@@ -461,15 +471,13 @@ export class Ledger {
 
   /** All that is parked, for a commit that goes on from none. */
   get parkedStates(): ParkedState[] {
-    return [...this.parked.values()].map(({ state }) => state);
+    return [...this.#parked.values()].map(({ state }) => state);
   }
 
   get #head(): Draft["head"] {
-    const open: [number, number][] = [];
-    for (let item = this.open.first; item !== undefined; item = item.next) open.push([item.position, item.attempts]);
     return {
       place: this.#place,
-      open,
+      open: [...this.#open].map(({ position, attempts }) => [position, attempts]),
       began: this.#began,
       requests: this.#upTo,
       doubt: this.#suspicion.stored,
@@ -484,32 +492,26 @@ export class Ledger {
     item.due = state.due;
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
-    this.parked.set(item.id, item);
-    if (item.key !== undefined) insert(lineOf(item), item);
+    this.#parked.set(item.id, item);
+    insert(item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
-  #open(message: LoggedMessage, attempts: number, size = 0): Item {
+  #enter(message: LoggedMessage, attempts: number, size = 0): Item {
     const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
     item.size = size;
-    this.open.push(item);
+    this.#open.add(item);
+    this.#bytes += size;
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
     else this.#enqueue(item);
     return item;
   }
 
-  /** Behind the others of its key. */
+  /** It may run if it is the first of its key, and waits where the one before it does. */
   #enqueue(item: Item): void {
-    if (item.key === undefined) return this.#push(item);
-    const line = lineOf(item);
-    const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
-    if (behindParked) return this.#park(item, undefined);
-    item.line = line;
-    line.open++;
-    if (line.last === undefined) line.first = item;
-    else line.last.behind = item;
-    line.last = item;
-    if (line.first === item) this.#push(item);
+    const before = insert(item);
+    if (before === undefined) this.#push(item);
+    else if (before.place === "parked") this.#park(item, undefined);
   }
 
   /**
@@ -527,10 +529,10 @@ export class Ledger {
     if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
     if (found !== undefined && found.dead > 0) return;
     const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
-    const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
-    const isDone = (each: Item) => item.isBehind(each) && running.get(each.id) !== node;
-    while (line?.first !== undefined && isDone(line.first)) this.#end(line.first);
-    for (const each of [...line?.parked ?? []]) if (each.dead === 0 && isDone(each)) this.#end(each);
+    const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
+    for (const each of [...line]) {
+      if (each.dead === 0 && item.isBehind(each) && running.get(each.id) !== node) this.#end(each);
+    }
     if (found === undefined) {
       this.#ahead.set(id, node);
       if (item.key === undefined) return;
@@ -544,18 +546,9 @@ export class Ledger {
     this.#offer(item);
   }
 
-  /** Those that the last leader may have begun. */
-  *#inQuestion(now: number): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) yield item;
-    for (const item of this.parked.values()) {
-      if (item.dead === 0 && item.due <= now && this.#isFirst(item)) yield item;
-    }
-  }
-
-  /** Those that are handed out. */
-  *#begun(): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.turn === "begun") yield item;
-    for (const item of this.parked.values()) if (item.turn === "begun") yield item;
+  *#all(): Iterable<Item> {
+    yield* this.#open;
+    yield* this.#parked.values();
   }
 
   /** It ran alone, and the process ended. */
@@ -634,24 +627,26 @@ export class Ledger {
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
     const { line, place } = item;
+    if (place === "open") this.#leave(item);
     item.place = "gone";
     this.#suspicion.cleared(item);
     if (place === "parked") {
       if (item.dead > 0) this.#dead--;
-      this.parked.delete(item.id);
+      this.#parked.delete(item.id);
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
-      line?.parked.splice(line.parked.indexOf(item), 1);
-    } else {
-      this.open.remove(item);
-      if (line !== undefined) this.#unlink(line, item);
     }
-    if (line !== undefined) this.#next(line, item);
+    if (line !== undefined) {
+      const at = line.indexOf(item);
+      line.splice(at, 1);
+      if (at === 0) this.#next(line, item);
+    }
     if (this.#roomless.length > 0) this.#makeRoom();
   }
 
+  /** Without a failure: it waits behind another of its key. */
   #park(item: Item, failure: Failure | undefined): void {
-    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
+    if (item.place !== "parked" && this.#parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       return;
     }
@@ -661,10 +656,10 @@ export class Ledger {
       item.dead = Math.ceil(failure.dead ?? 0);
       if (item.dead > 0) this.#died(item);
     }
-    this.#entries.add(item);
-    this.#changed.set(item.id, item);
-    if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
-    if (item.place !== "parked") this.#putAside(item, failure === undefined);
+    this.#putAside(item);
+    if (failure !== undefined) {
+      for (const behind of item.line ?? []) if (behind.place === "open") this.#putAside(behind);
+    }
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
@@ -673,29 +668,21 @@ export class Ledger {
     this.#options.onDead?.(item);
   }
 
-  /** It leaves those that are open; those of its key that wait behind it go with it. */
-  #putAside(item: Item, last: boolean): void {
-    item.place = "parked";
-    this.open.remove(item);
-    this.parked.set(item.id, item);
-    if (item.key === undefined) return;
-    const line = lineOf(item);
-    if (last) return insert(line, item);
-    this.#unlink(line, item);
-    const behind = chain(line.first);
-    line.first = line.last = undefined;
-    line.open = 0;
-    item.line = line;
-    line.parked.unshift(item, ...behind);
-    for (const each of behind) {
-      each.behind = undefined;
-      each.place = "parked";
-      this.open.remove(each);
-      this.parked.set(each.id, each);
-      this.#entries.add(each);
-      this.#changed.set(each.id, each);
-      this.#suspicion.cleared(each);
+  #putAside(item: Item): void {
+    if (item.place === "open") {
+      this.#leave(item);
+      item.place = "parked";
+      this.#parked.set(item.id, item);
     }
+    this.#entries.add(item);
+    this.#changed.set(item.id, item);
+    this.#suspicion.cleared(item);
+  }
+
+  /** It is in hand no more. */
+  #leave(item: Item): void {
+    this.#open.delete(item);
+    this.#bytes = this.#open.size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 
   /** There may be room for those that wait for it. */
@@ -710,37 +697,19 @@ export class Ledger {
     }
   }
 
-  #unlink(line: Line, item: Item): void {
-    if (line.first !== item) return;
-    line.first = item.behind;
-    if (line.first === undefined) line.last = undefined;
-    item.behind = undefined;
-    line.open--;
-  }
-
   /** The first of a key has its turn. */
   #next(line: Line, { category, key }: Item): void {
-    const { first, parked: [parked] } = line;
-    if (first !== undefined) {
-      if (first.turn === "waits") this.#push(first);
-    } else if (parked === undefined) category.lines.delete(key!); // it has a line
-    else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
+    const [first] = line;
+    if (first === undefined) category.lines.delete(key!); // it has a line
+    else if (first.turn !== "waits") return;
+    else if (first.place === "open") this.#push(first);
+    else if (first.dead === 0) this.#due.push(first.due, first);
   }
 
   /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
-    if (item.key === undefined) return true;
-    const { line } = item;
-    if (line === undefined) return false;
-    return item.place === "parked" ? line.first === undefined && line.parked[0] === item : line.first === item;
+    return item.key === undefined || item.line?.[0] === item;
   }
-}
-
-/** The line of an item with a key. */
-function lineOf({ category: { lines }, key, line: known }: Item): Line {
-  let line = known ?? lines.get(key!);
-  if (line === undefined) lines.set(key!, line = { first: undefined, last: undefined, open: 0, parked: [] });
-  return line;
 }
 
 /** A message whose turn it is, and those of its key that may run in one batch with it. */
@@ -750,28 +719,27 @@ function* together(head: Item): Iterable<Item> {
     return !item.alone && item.turn === "waits" && !item.joins && item.loaded && item.dead === 0 &&
       item.attempts < item.category.attempts;
   };
-  if (head.place === "open") {
-    for (let item = head.behind; item !== undefined && fits(item); item = item.behind) yield item;
-  } else {
-    const parked = head.line?.parked ?? [];
-    for (let at = 1; at < parked.length && fits(parked[at]); at++) yield parked[at];
-  }
+  const { line = [], place } = head;
+  for (let at = 1; at < line.length && line[at].place === place && fits(line[at]); at++) yield line[at];
 }
 
-/** Among the parked ones of its key, in the order of the log. */
-function insert(line: Line, item: Item): void {
-  const { parked } = line;
+/** Takes its place among those of its key, in the order of the log. Returns the one before it. */
+function insert(item: Item): Item | undefined {
+  const { key, category: { lines } } = item;
+  if (key === undefined) return undefined;
+  let line = lines.get(key);
+  if (line === undefined) lines.set(key, line = []);
   item.line = line;
-  let at = parked.length;
-  while (at > 0 && parked[at - 1].isBehind(item)) at--;
-  parked.splice(at, 0, item);
+  let at = line.length;
+  while (at > 0 && line[at - 1].isBehind(item)) at--;
+  line.splice(at, 0, item);
+  return line[at - 1];
 }
 
-/** A message and those behind it. */
-function chain(first: Item | undefined): Item[] {
-  const items: Item[] = [];
-  for (let each = first; each !== undefined; each = each.behind) items.push(each);
-  return items;
+/** How many of a line are open. */
+function openOf(line: Line): number {
+  const parked = line.findIndex(({ place }) => place === "parked");
+  return parked < 0 ? line.length : parked;
 }
 
 function lineId({ category, key }: LoggedMessage): string {

@@ -125,7 +125,7 @@ describe("Ledger", () => {
     assertEquals([kit.open, kit.ledger.parked.size], [[101, 102, 201, 301, 401], 0]);
     kit.add(103, 104, 105, 106);
     kit.ledger.relieve(1);
-    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 103, 104, 201, 301, 401], false]);
+    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 201, 301, 401, 103, 104], false]);
     kit.add(107, 108);
     assertEquals([kit.ledger.parked.size, kit.ledger.crowded], [4, true]);
   });

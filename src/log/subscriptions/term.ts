@@ -156,9 +156,11 @@ export class Term {
 
   get #oldest(): number | undefined {
     const ledger = this.#led?.ledger;
-    let oldest = ledger?.open.first?.message.time;
+    if (ledger === undefined) return undefined;
+    const [first] = ledger.open;
+    let oldest = first?.message.time;
     // thousands of dead letters, and nothing that waits for another attempt
-    if (ledger === undefined || ledger.parked.size === ledger.dead) return oldest;
+    if (ledger.parked.size === ledger.dead) return oldest;
     for (const { dead, message: { time } } of ledger.parked.values()) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
     }
@@ -219,7 +221,8 @@ export class Term {
     this.#moved();
     this.#flow();
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
-    warnings.check(ledger.open.first?.message, stream.serverTime, categories.all);
+    const [oldest] = ledger.open;
+    warnings.check(oldest?.message, stream.serverTime, categories.all);
     const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
     if (look && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
@@ -311,11 +314,9 @@ export class Term {
     }
     ledger.putAgain(again);
     this.#led?.handing.takeOver();
-    for (let item = ledger.open.first; item !== undefined;) {
-      const { id, next } = item;
-      const reason = unreadable.get(id);
+    for (const item of ledger.open) {
+      const reason = unreadable.get(item.id);
       if (reason !== undefined) ledger.failed(item, { attempts: 0, error: unreadableError(reason), dead: this.#now });
-      item = next;
     }
     this.#garbage.found(garbage, this.#options.host.clock.monotonic());
   }
@@ -397,8 +398,7 @@ export class Term {
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
     const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
-    const { size, bytes } = ledger.open;
-    const isFull = size >= categories.window * part || bytes >= MOST_BYTES * part;
+    const isFull = ledger.open.size >= categories.window * part || ledger.bytes >= MOST_BYTES * part;
     const full = ledger.full || ledger.crowded || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;

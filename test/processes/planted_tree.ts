@@ -143,13 +143,12 @@ const PLANTS = {
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);",
-    to:
-      "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, known.get(id), messages.get(id), running);",
+    from: "    this.#joined = running;\n    for (const [id, node] of running) {",
+    to: "    for (const [id, node] of [...running].slice(0, 0)) {",
   }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "item.isBehind(each) && running.get(each.id) !== node",
+    from: "item.isBehind(each) && this.#joined.get(each.id) !== node",
     to: "item.isBehind(each)",
   }],
   "batch-again": [{

@@ -8,6 +8,8 @@ export interface LedgerCategory {
   readonly name: string;
   /** How often its messages are tried. */
   readonly attempts: number;
+  /** The first and the longest pause before one is tried again, in ms. */
+  readonly delay: readonly [first: number, longest: number];
   /** By key, those that are open or parked. */
   readonly lines: Map<string, Line>;
   /** How many live nodes handle it. */

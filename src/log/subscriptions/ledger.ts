@@ -10,6 +10,7 @@ import { type Head, messageId, type ParkedState, type Place, type StoredState } 
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
+import type { ListedMessage } from "./store.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { Item, type LedgerCategory, type Line } from "./item.ts";
 
@@ -49,15 +50,17 @@ export interface Draft {
   readonly failed: readonly Item[];
 }
 
+/** A message that a leader finds when it begins: where it was parked, or in the log. */
+export type FoundMessage =
+  | ListedMessage
+  /** `unreadable`: why it cannot be read, and is made up. */
+  | { readonly in: "log"; readonly message: LoggedMessage; readonly unreadable?: string | undefined };
+
 /** State that a leader finds when it begins. */
 export interface Found extends LastEnd {
   readonly stored: StoredState;
-  /**
-   * By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with
-   * that are parked.
-   */
-  readonly messages: ReadonlyMap<string, LoggedMessage>;
-  readonly errors: ReadonlyMap<string, Failure["error"]>;
+  /** By ids: the messages that are open, parked or running, as far as they are to be had. */
+  readonly messages: ReadonlyMap<string, FoundMessage>;
   /** In ms since 1970. */
   readonly now: number;
 }
@@ -82,10 +85,8 @@ export class Ledger {
   readonly #suspicion = new Suspicion();
   /** Items that begin with the next commit. */
   #beginning: Item[] = [];
-  /**
-   * Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done.
-   */
-  readonly #ahead = new Map<string, string>();
+  /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
+  #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
@@ -149,29 +150,41 @@ export class Ledger {
   }
 
   /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
-  takeOver({ stored, messages, errors, running, ended, unclean, end, now }: Found): readonly string[] {
+  takeOver({ stored, messages, running, ended, unclean, end, now }: Found): readonly string[] {
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
-      const message = messages.get(id);
-      if (message === undefined) lost.push(id);
-      else this.#restore(state, message, errors.get(id));
+      const found = messages.get(id);
+      if (found === undefined) lost.push(id);
+      else this.#restore(state, found, now);
     }
     for (const id of lost) this.#changed.set(id, undefined);
-    const open = new Map<number, LoggedMessage>();
-    for (const [id, message] of messages) if (!this.#parked.has(id)) open.set(message.position, message);
+    const open = new Map<number, FoundMessage>();
+    for (const [id, found] of messages) if (!this.#parked.has(id)) open.set(found.message.position, found);
+    const unreadable: [item: Item, reason: string][] = [];
     for (const [position, attempts] of stored.head.open) {
-      const message = open.get(position);
-      if (message === undefined) lost.push(`${position}`);
-      else this.#enter(message, attempts);
+      const found = open.get(position);
+      if (found === undefined) lost.push(`${position}`);
+      else {
+        const item = this.#enter(found.message, attempts);
+        if (found.in === "log" && found.unreadable !== undefined) unreadable.push([item, found.unreadable]);
+      }
     }
     const known = new Map([...this.#all()].map((item) => [item.id, item]));
-    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);
+    this.#joined = running;
+    for (const [id, node] of running) {
+      const [item, message] = [known.get(id), messages.get(id)?.message];
+      if (item !== undefined) this.#join(item, node);
+      else if (message !== undefined && message.position > this.#place.read) this.#joinLater(message, node);
+    }
     // those that the last leader may have begun
     const inQuestion = [...this.#all()].filter((item) =>
       item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
     );
     const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
     if (alone !== undefined) this.#countDeath(alone);
+    for (const [item, reason] of unreadable) {
+      this.failed(item, { attempts: 0, error: unreadableError(reason), dead: now });
+    }
     return lost;
   }
 
@@ -195,22 +208,21 @@ export class Ledger {
       return false;
     }
     const item = this.#enter(message, 0, size);
-    if (this.#ahead.size > 0) {
-      const node = this.#ahead.get(item.id);
-      item.joins = node !== undefined;
-      item.node = node;
+    if (this.#joined.size > 0) {
+      item.node = this.#joined.get(item.id);
+      item.joins = item.node !== undefined;
     }
     if (item.place === "open") this.#suspicion.arrived(item);
     return true;
   }
 
   /** Takes a message that cannot be read: it is a dead letter. */
-  bury(message: LoggedMessage, error: Failure["error"], now: number): void {
+  bury(message: LoggedMessage, reason: string, now: number): void {
     if (this.#parked.has(messageId(message))) return;
     const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
     this.#open.add(item);
     insert(item);
-    this.#park(item, { attempts: 0, error, dead: now });
+    this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
   }
 
   /** All that the log had when reading began was read. */
@@ -366,16 +378,6 @@ export class Ledger {
     this.#upTo = Math.max(this.#upTo, sequence);
   }
 
-  /**
-   * The messages of these were read from the log again, because the store has them no longer: they are stored again.
-   */
-  putAgain(ids: Iterable<string>): void {
-    for (const id of ids) {
-      const item = this.#parked.get(id);
-      if (item !== undefined) this.#entries.add(item);
-    }
-  }
-
   /** The store has lost what stood behind this sequence: sequences of requests come again. */
   restored(sequence: number): void {
     this.#upTo = Math.min(this.#upTo, sequence);
@@ -484,12 +486,20 @@ export class Ledger {
     };
   }
 
-  /** A parked message, as it is stored. */
-  #restore(state: ParkedState, message: LoggedMessage, error: Failure["error"] | undefined): void {
+  /**
+   * A parked message, as it is stored, or to be stored again. It waits for the longest pause of its category at most,
+   * whatever the clock of the leader was that parked it.
+   */
+  #restore(state: ParkedState, found: FoundMessage, now: number): void {
+    const { message } = found;
     const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
-    item.error = error;
+    if (found.in === "log") this.#entries.add(item);
+    else {
+      item.error = found.error;
+      item.loaded = found.loaded;
+    }
     item.place = "parked";
-    item.due = state.due;
+    item.due = Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
     this.#parked.set(item.id, item);
@@ -514,36 +524,30 @@ export class Ledger {
     else if (before.place === "parked") this.#park(item, undefined);
   }
 
-  /**
-   * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead
-   * letter in front of it is being discarded.
-   */
-  #join(
-    id: string,
-    node: string,
-    known: Item | undefined,
-    message: LoggedMessage | undefined,
-    running: Found["running"],
-  ): void {
-    const found = known?.place === "gone" ? undefined : known;
-    if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
-    if (found !== undefined && found.dead > 0) return;
-    const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
-    const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
-    for (const each of [...line]) {
-      if (each.dead === 0 && item.isBehind(each) && running.get(each.id) !== node) this.#end(each);
-    }
-    if (found === undefined) {
-      this.#ahead.set(id, node);
-      if (item.key === undefined) return;
-      const [known = item.position, where] = this.#doneBelow.get(lineId(item.message)) ?? [];
-      const below = where === node ? Math.min(known, item.position) : item.position;
-      this.#doneBelow.set(lineId(item.message), [below, node]);
-      return;
-    }
+  /** It runs at a node. A dead letter that does is being discarded. */
+  #join(item: Item, node: string): void {
+    if (item.place === "gone" || item.dead > 0) return;
+    this.#endBefore(item, node);
     item.node = node;
     item.joins = true;
     this.#offer(item);
+  }
+
+  /** It runs at a node, and is still to be read. */
+  #joinLater(message: LoggedMessage, node: string): void {
+    const { position, category, key } = message;
+    this.#endBefore(new Item(message, this.#options.categoryOf(category), 0, this.#place.epoch), node);
+    if (key === undefined) return;
+    const [known = position, where] = this.#doneBelow.get(lineId(message)) ?? [];
+    this.#doneBelow.set(lineId(message), [where === node ? Math.min(known, position) : position, node]);
+  }
+
+  /** One runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. */
+  #endBefore(item: Item, node: string): void {
+    const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
+    for (const each of [...line]) {
+      if (each.dead === 0 && item.isBehind(each) && this.#joined.get(each.id) !== node) this.#end(each);
+    }
   }
 
   *#all(): Iterable<Item> {
@@ -636,11 +640,10 @@ export class Ledger {
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
     }
-    if (line !== undefined) {
-      const at = line.indexOf(item);
-      line.splice(at, 1);
-      if (at === 0) this.#next(line, item);
-    }
+    if (line?.[0] === item) {
+      line.shift();
+      this.#next(line, item);
+    } else line?.splice(line.indexOf(item), 1);
     if (this.#roomless.length > 0) this.#makeRoom();
   }
 
@@ -732,7 +735,8 @@ function insert(item: Item): Item | undefined {
   item.line = line;
   let at = line.length;
   while (at > 0 && line[at - 1].isBehind(item)) at--;
-  line.splice(at, 0, item);
+  if (at === line.length) line.push(item);
+  else line.splice(at, 0, item);
   return line[at - 1];
 }
 
@@ -740,6 +744,10 @@ function insert(item: Item): Item | undefined {
 function openOf(line: Line): number {
   const parked = line.findIndex(({ place }) => place === "parked");
   return parked < 0 ? line.length : parked;
+}
+
+function unreadableError(message: string): FailedWith {
+  return { code: "INVALID_MESSAGE", message };
 }
 
 function lineId({ category, key }: LoggedMessage): string {

@@ -24,7 +24,7 @@ import { Reading } from "./reading.ts";
 import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import type { SubscriptionStore } from "./store.ts";
-import { type TakenOver, takeOver } from "./found_state.ts";
+import { takeOver } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** Options of a `Term`. */
@@ -297,28 +297,15 @@ export class Term {
     this.#led = { categories, ledger, handing };
     // sequences that are still to come
     ledger.restored(commits.sequence);
-    this.#restore(ledger, taken);
+    const lost = ledger.takeOver({ ...taken.found, now: this.#now });
+    if (lost.length > 0) warnings.missing(lost.length);
+    handing.takeOver();
+    this.#garbage.found(taken.garbage, host.clock.monotonic());
     if (this.#phase !== "runs") return;
     if (!await this.#write()) return;
     if (this.#phase !== "runs") return;
     this.#read(ledger, categories);
     this.tick(host.clock.monotonic());
-  }
-
-  #restore(ledger: Ledger, { found, unloaded, again, unreadable, garbage }: TakenOver): void {
-    const lost = ledger.takeOver({ ...found, now: this.#now });
-    if (lost.length > 0) this.#options.warnings.missing(lost.length);
-    for (const id of unloaded) {
-      const item = ledger.parked.get(id);
-      if (item !== undefined) item.loaded = false;
-    }
-    ledger.putAgain(again);
-    this.#led?.handing.takeOver();
-    for (const item of ledger.open) {
-      const reason = unreadable.get(item.id);
-      if (reason !== undefined) ledger.failed(item, { attempts: 0, error: unreadableError(reason), dead: this.#now });
-    }
-    this.#garbage.found(garbage, this.#options.host.clock.monotonic());
   }
 
   #read(ledger: Ledger, categories: Categories): void {
@@ -331,7 +318,7 @@ export class Term {
       onGarbage: (message, reason) => {
         this.#moved();
         if (!categories.of(message.category).passes(message)) {
-          ledger.bury(message, unreadableError(reason), this.#now);
+          ledger.bury(message, reason, this.#now);
         }
         this.#progress();
       },
@@ -571,10 +558,6 @@ export class Term {
  */
 function looks(now: number): readonly number[] {
   return [now, now + LAG, Infinity];
-}
-
-function unreadableError(message: string) {
-  return { code: "INVALID_MESSAGE", message };
 }
 
 /** A commit is written at most so often, in ms, unless something waits for it. */

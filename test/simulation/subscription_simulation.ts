@@ -1128,9 +1128,9 @@ class SimLeader {
     const carried = this.#carriedOut.splice(0);
     const commits = this.#commits!; // it leads
     const { sequence } = commits;
-    this.#steps(commits.write(this.#ledger!), (runs) => {
+    this.#steps(commits.write(this.#ledger!), (told) => {
       this.#writing = false;
-      if (runs === undefined) return this.#end();
+      if (told === undefined) return this.#end();
       this.#written = sent;
       if (commits.sequence < sequence) this.#forget();
       this.#bases.push([commits.base, run.now]);
@@ -1140,7 +1140,7 @@ class SimLeader {
         if (kind === "discard") run.fates.get(message)!.discarded = true;
       }
       if (run.now - sent < STILL * 0.8) this.#erase();
-      for (const item of runs) this.#send(item);
+      for (const item of this.#ledger!.stored(told)) this.#send(item); // it leads
       this.#begin();
     });
   }

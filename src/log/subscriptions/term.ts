@@ -19,7 +19,7 @@ import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
 import type { Item } from "./item.ts";
-import { type Draft, Ledger } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
 import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -429,19 +429,18 @@ export class Term {
     const progress = this.#dirty;
     this.#dirty = false;
     const { sequence } = commits;
-    const drafted: Draft[] = [];
     try {
-      const runs = await store.carryOut(commits.write(ledger, leader, (draft) => drafted.push(draft)));
+      const told = await store.carryOut(commits.write(ledger, leader));
       this.#written = clock.monotonic();
-      if (this.#over) return runs !== undefined;
-      if (runs === undefined) {
+      if (this.#over) return told !== undefined;
+      if (told === undefined) {
         this.#end("deposed");
         return false;
       }
       if (commits.sequence < sequence) this.#garbage.forget();
-      const ended = drafted.flatMap((draft) => draft.ended);
+      const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
-      this.#garbage.stored({ base: commits.base, requests, ended, parked }, this.#written, progress);
+      this.#garbage.stored({ base: commits.base, requests, ended: told.ended, parked }, this.#written, progress);
       if (this.#garbage.due(this.#written)) {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }

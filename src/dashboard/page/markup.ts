@@ -17,7 +17,7 @@ export const MARKUP = `<!DOCTYPE html>
     <link rel="stylesheet" href="page.css">
     <script type="module" src="app.js"></script>
   </head>
-  <body>
+  <body class="read-only">
     <a class="skip" href="#main">Skip to the overview</a>
     <header>
       <h1>Catga <span id="namespace"></span></h1>

@@ -423,7 +423,8 @@ button[aria-pressed="true"] {
   font-weight: 600;
 }
 
-.read-only .change {
+.read-only .change,
+body:not(.read-only) .no-change {
   display: none;
 }
 

@@ -18,7 +18,7 @@ export const MARKUP = `<!DOCTYPE html>
     <script type="module" src="app.js"></script>
   </head>
   <body class="read-only">
-    <a class="skip" href="#main">Skip to the overview</a>
+    <a class="unseen skip" href="#main">Skip to the overview</a>
     <header>
       <h1>Catga <span id="namespace"></span></h1>
       <p id="connection" role="status">connecting</p>

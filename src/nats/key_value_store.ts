@@ -14,8 +14,9 @@ import {
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { remove, Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
@@ -156,10 +157,11 @@ class NatsBucket implements Bucket {
 
   #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
     const { js, name, prefix } = this.#stream;
-    return this.#stream.attempt(
-      (limit) => direct ? js.lastDirect(name, prefix + subject, limit) : js.last(name, prefix + subject, limit),
-      { idempotent: true },
-    );
+    return this.#stream.attempt(async (limit) => {
+      if (!direct) return await js.last(name, prefix + subject, limit);
+      const message = await js.lastDirect(name, prefix + subject, limit);
+      return message && recordOf(message);
+    }, { idempotent: true });
   }
 
   async #write(
@@ -188,9 +190,9 @@ class NatsBucket implements Bucket {
     leading?.catch(() => {});
     // a key that is written during the listing comes twice
     const latest = new Map<string, StreamRecord>();
-    await Feed.list(this.#stream, prefix + filter, limit, (record) => {
-      latest.delete(record.subject);
-      latest.set(record.subject, record);
+    await Feed.list(this.#stream, prefix + filter, limit, (message) => {
+      latest.delete(message.subject);
+      latest.set(message.subject, recordOf(message));
     });
     const records = [...latest.values()];
     const newest = await leading;

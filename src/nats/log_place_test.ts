@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, messageFrom, toState } from "./log_place.ts";
 
@@ -31,6 +31,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     attempt: (work: (limit: number) => unknown) => work(1_000),
     js: {
       info: () => Promise.resolve(info()),
+      message: JetStream.prototype.message,
       api(_: string, { seq }: { seq: number }) {
         const found = sequences.find((sequence) => sequence >= seq);
         if (found === undefined) return Promise.resolve(undefined);

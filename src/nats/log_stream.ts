@@ -25,11 +25,12 @@ import {
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
+import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
+import { readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -185,12 +186,15 @@ export class NatsLogStream implements LogStream {
 
   async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {
     checkSubject(subject);
-    const read = options.latest ? lastOfLeader : lastDirect;
-    return await this.#stream.attempt((limit) => read(this.#stream, subject, limit), { idempotent: true });
+    const { js, name } = this.#stream;
+    const ofLeader = (limit: number) => js.message(name, { last_by_subj: subject }, limit);
+    const direct = (limit: number) => js.lastDirect(name, subject, limit);
+    return await this.#stream.attempt(options.latest ? ofLeader : direct, { idempotent: true });
   }
 
   async at(sequence: number): Promise<StoredMessage | undefined> {
-    return await this.#stream.attempt((limit) => ofLeader(this.#stream, sequence, limit), { idempotent: true });
+    const { js, name } = this.#stream;
+    return await this.#stream.attempt((limit) => js.message(name, { seq: sequence }, limit), { idempotent: true });
   }
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
@@ -210,7 +214,7 @@ export class NatsLogStream implements LogStream {
 
   async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
     checkPattern(pattern);
-    await this.#stream.attempt((limit) => lastOfEach(this.#stream, pattern, onMessage, limit), {
+    await this.#stream.attempt((limit) => Feed.list(this.#stream, pattern, limit, onMessage), {
       idempotent: true,
     });
   }

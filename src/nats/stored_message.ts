@@ -1,7 +1,11 @@
-/** Messages of a stream, as they come: delivered by a consumer, read directly, or from the API. */
+/**
+ * Messages of a stream, as they come: delivered by a consumer, read directly, or from the API; and what they are in the
+ * stream of a bucket.
+ */
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
+import { readTtl, type Stored } from "./expiry.ts";
 
 /**
  * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
@@ -236,4 +240,30 @@ function parseHeaders(text: string): Readonly<Record<string, string>> | undefine
     if (colon > 0) (found ??= {})[line.slice(0, colon)] ??= line.slice(colon + 1).trim();
   }
   return found;
+}
+
+// What a message is in the stream of a bucket.
+
+/** A message of a bucket's stream. */
+export interface StreamRecord extends Stored {
+  readonly subject: string;
+  readonly revision: number;
+  /** Its effect on the entry of its key. */
+  readonly type: "put" | "delete" | "expire";
+  readonly data: string;
+}
+
+/** A message of a bucket's stream, as what it says of the entry of its key. */
+export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
+  const ttl = readTtl(headers?.["Nats-TTL"]);
+  return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };
+}
+
+const values = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function typeOf(headers: StoredMessage["headers"]): StreamRecord["type"] {
+  const reason = headers?.["Nats-Marker-Reason"];
+  if (reason === "MaxAge") return "expire";
+  const operation = headers?.["KV-Operation"];
+  return reason || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
 }

@@ -13,7 +13,8 @@ import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
 import { packValue, subjectBelow } from "./key_subject.ts";
 import { Feed } from "./feed.ts";
-import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 
 /** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */
 const LEAST = 2_000;
@@ -187,7 +188,8 @@ export class Sweeper {
     const left: StreamRecord[] = [];
     await this.#stream.attempt(async (limit) => {
       over.length = left.length = 0;
-      await Feed.list(this.#stream, `${prefix}>`, limit, (record) => {
+      await Feed.list(this.#stream, `${prefix}>`, limit, (message) => {
+        const record = recordOf(message);
         if (record.ttl === undefined) return;
         if (serverClock.endOf(record) <= asked) over.push(record);
         else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);

@@ -11,14 +11,13 @@ import { CatgaError } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { Feed, type FeedListener } from "./feed.ts";
-import { JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
-import { readTtl } from "./expiry.ts";
+import { Feed } from "./feed.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
-import type { StoredMessage } from "../ports/event_log.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;
@@ -171,11 +170,12 @@ class Watch {
     try {
       const opening = this.#stream.attempt((limit) =>
         Feed.open(this.#stream, this.#filter, limit, {
-          onRecord: (record) => {
+          onMessage: (message) => {
             if (over.signal.aborted) return;
-            if (missing === undefined) present.add(record.subject);
+            if (missing === undefined) present.add(message.subject);
             // a removal from before the watch began is not reported
-            this.#entries.apply(record, missing !== undefined || (before > 0 && record.revision > before));
+            const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
+            this.#entries.apply(recordOf(message), reportRemoval);
           },
           onListed: () => {
             missing = [...this.#entries.subjects()].filter((subject) => !present.has(subject));
@@ -255,8 +255,10 @@ function unavailable(message: string, cause: unknown): CatgaError {
 // How a watch reads on behind its feed: with a reader, which shares a consumer with those of other watches.
 
 /** Callbacks of {@link readBehind}, and the filter of the feed. */
-interface WatchReaderOptions extends Pick<FeedListener, "onRecord" | "onBroken"> {
+interface WatchReaderOptions {
   readonly filter: string;
+  onRecord(record: StreamRecord): void;
+  onBroken(why: string): void;
 }
 
 /**
@@ -294,18 +296,3 @@ function readBehind(
   });
   return reader;
 }
-
-/** A message of the stream, as a feed passes it on. */
-function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
-  const header = (name: string) => headers?.[name] || undefined;
-  return {
-    subject,
-    revision: sequence,
-    type: recordType(header),
-    data: decoder.decode(data),
-    stored: time,
-    ttl: readTtl(header("Nats-TTL")),
-  };
-}
-
-const decoder = new TextDecoder();

@@ -56,7 +56,7 @@ export class BucketStream extends KeptStream {
     try {
       const revision = await this.attempt(
         (limit) => this.js.write(this.prefix + subject, data, all, limit),
-        { idempotent: expected === undefined, ...options },
+        { once: expected !== undefined, ...options },
       );
       this.noteRevision(revision);
       return revision;

@@ -133,9 +133,7 @@ class NatsBucket implements Bucket {
 
   async entries(prefix: string): Promise<Entry[]> {
     const asked = this.#now();
-    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), {
-      idempotent: true,
-    });
+    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit));
     const alive = await this.#stream.alive(records, asked);
     return alive.map((record) => this.#toEntry(record)).filter((entry) =>
       entry?.key.startsWith(prefix) === true
@@ -161,7 +159,7 @@ class NatsBucket implements Bucket {
       if (!direct) return await js.last(name, prefix + subject, limit);
       const message = await js.lastDirect(name, prefix + subject, limit);
       return message && recordOf(message);
-    }, { idempotent: true });
+    });
   }
 
   async #write(

@@ -55,13 +55,11 @@ export async function findPlace(
 
 /** State of the stream now, from its leader; it is created anew if it is lost. */
 export async function readState(stream: KeptStream): Promise<LogState> {
-  const info = await stream.attempt((limit) => stream.js.info(stream.name, limit), { idempotent: true });
-  return toState(stream, info);
+  return toState(stream, await stream.info());
 }
 
-/** The state in an answer, whose time is noted. */
+/** The state in an answer. */
 export function toState(stream: KeptStream, info: StreamInfo): LogState {
-  stream.serverClock.read(info.ts, info.asked);
   const { messages, bytes, first_seq: first, last_seq: last } = info.state;
   const maxBytes = Number(info.config.max_bytes ?? -1);
   stream.noteRevision(last);
@@ -105,5 +103,5 @@ async function lastAt(stream: KeptStream, time: number, state: LogState): Promis
 /** The first message at or behind a sequence, from the leader. */
 export async function messageFrom(stream: KeptStream, sequence: number): Promise<StoredMessage | undefined> {
   const which = { seq: sequence, next_by_subj: ">" };
-  return await stream.attempt((limit) => stream.js.message(stream.name, which, limit), { idempotent: true });
+  return await stream.attempt((limit) => stream.js.message(stream.name, which, limit));
 }

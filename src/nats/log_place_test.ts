@@ -5,8 +5,8 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
-import type { KeptStream } from "./kept_stream.ts";
-import { findPlace, messageFrom, toState } from "./log_place.ts";
+import { KeptStream } from "./kept_stream.ts";
+import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
 /**
  * A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such
@@ -29,6 +29,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     serverClock: new ServerClock(clock),
     noteRevision: (sequence: number) => void noted.push(sequence),
     attempt: (work: (limit: number) => unknown) => work(1_000),
+    info: KeptStream.prototype.info,
     js: {
       info: () => Promise.resolve(info()),
       message: JetStream.prototype.message,
@@ -111,10 +112,10 @@ describe("findPlace", () => {
   });
 });
 
-describe("toState", () => {
-  it("notes the time and the last sequence; the first one of an empty stream is the next", () => {
+describe("readState", () => {
+  it("notes the time and the last sequence; the first one of an empty stream is the next", async () => {
     const { stream, clock, noted, info } = streamOf({}, { last: 9 });
-    const { first, last, now, maxBytes } = toState(stream, info());
+    const { first, last, now, maxBytes } = await readState(stream);
     assertEquals({ first, last, now, maxBytes, noted }, {
       first: 10,
       last: 9,

@@ -106,7 +106,6 @@ export class NatsLogStream implements LogStream {
     try {
       await this.#stream.attempt(
         (limit) => js.api(`STREAM.UPDATE.${name}`, { ...config, ...logSettings(this.#wanted()) }, limit),
-        { idempotent: true },
       );
       this.#withoutSchedules = undefined;
     } catch (error) {
@@ -171,8 +170,7 @@ export class NatsLogStream implements LogStream {
   async state(): Promise<LogState | undefined> {
     const stream = this.#stream;
     try {
-      const asked = (limit: number) => stream.js.info(stream.name, limit);
-      return toState(stream, await stream.attempt(asked, { idempotent: true, whenMissing: "fail" }));
+      return toState(stream, await stream.info({ whenMissing: "fail" }));
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;
@@ -189,12 +187,12 @@ export class NatsLogStream implements LogStream {
     const { js, name } = this.#stream;
     const ofLeader = (limit: number) => js.message(name, { last_by_subj: subject }, limit);
     const direct = (limit: number) => js.lastDirect(name, subject, limit);
-    return await this.#stream.attempt(options.latest ? ofLeader : direct, { idempotent: true });
+    return await this.#stream.attempt(options.latest ? ofLeader : direct);
   }
 
   async at(sequence: number): Promise<StoredMessage | undefined> {
     const { js, name } = this.#stream;
-    return await this.#stream.attempt((limit) => js.message(name, { seq: sequence }, limit), { idempotent: true });
+    return await this.#stream.attempt((limit) => js.message(name, { seq: sequence }, limit));
   }
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
@@ -204,19 +202,17 @@ export class NatsLogStream implements LogStream {
     const request = "since" in options
       ? { subject, from: 1, since: options.since, most, onMessage }
       : { subject, from: Math.max(1, options.from), most, onMessage };
-    return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
+    return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit));
   }
 
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
-    return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
+    return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit));
   }
 
   async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
     checkPattern(pattern);
-    await this.#stream.attempt((limit) => Feed.list(this.#stream, pattern, limit, onMessage), {
-      idempotent: true,
-    });
+    await this.#stream.attempt((limit) => Feed.list(this.#stream, pattern, limit, onMessage));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
@@ -227,7 +223,7 @@ export class NatsLogStream implements LogStream {
     const answer = await this.#stream.attempt(
       (limit) => js.api(`STREAM.PURGE.${name}`, request, limit),
       // a repetition would count none of what it removed
-      { idempotent: false },
+      { once: true },
     );
     return Number((answer as { purged?: number }).purged ?? 0);
   }

@@ -29,11 +29,9 @@ export class SharedConsumers {
 
   /** The last sequence of the stream, which its leader had 1 s ago at most. Rejects as `KeptStream.attempt`. */
   lastSequence(): Promise<number> {
-    const { name, js, transport } = this.stream;
-    const now = transport.clock.monotonic();
+    const now = this.stream.transport.clock.monotonic();
     if (this.#asked === undefined || now - this.#asked.at > RECENT) {
-      const asking = this.stream.attempt((limit) => js.info(name, limit), { idempotent: true });
-      this.#asked = { at: now, sequence: asking.then(({ state }) => state.last_seq) };
+      this.#asked = { at: now, sequence: this.stream.info().then(({ state }) => state.last_seq) };
     }
     return this.#asked.sequence;
   }

@@ -182,7 +182,8 @@ class Watch {
             listed.resolve();
           },
           onBroken: breakOff,
-        }), { idempotent: true });
+        })
+      );
       // a feed that opens after the end is closed at once
       opening.then((opened) => over.signal.aborted && opened.close(), () => {});
       feed = await unlessBroken(opening);

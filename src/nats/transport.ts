@@ -103,6 +103,15 @@ export class NatsTransport implements Transport {
     return this.#status.onChange(listener);
   }
 
+  /** Resolves when it is connected, or the signal aborts. */
+  async connected(signal: AbortSignal): Promise<void> {
+    while (this.status.state !== "connected" && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      await promise.finally(this.onStatus(() => resolve()));
+    }
+  }
+
   /** Calls back when the server says what this user may not do; a publication that it forbids gets no other answer. */
   onViolation(listener: (violation: Violation) => void): () => void {
     this.#onViolation.add(listener);

@@ -97,7 +97,7 @@ class Watch {
     let listed = false;
     for (let failures = 0;; failures++) {
       try {
-        if (listed) await this.#connected();
+        if (listed) await this.#stream.transport.connected(this.#end.signal);
         await this.#follow(() => {
           listed = true;
           failures = 0;
@@ -123,18 +123,6 @@ class Watch {
   /** Gives a notice; the same one once a minute, because a bucket stays wrong until an operator mends it. */
   #notice(text: string): void {
     if (this.#notices.due(text)) this.#request.onNotice(text);
-  }
-
-  /** Resolves when the transport is connected. */
-  async #connected(): Promise<void> {
-    const { transport } = this.#stream;
-    const signal = this.#end.signal;
-    while (transport.status.state !== "connected") {
-      signal.throwIfAborted();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise.finally(transport.onStatus(() => resolve()));
-    }
   }
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */

@@ -9,7 +9,7 @@ import { CatgaError } from "../error.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
-import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
+import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
 import { DirectMessage, fromApi, numberAt, recordOf, type StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -236,24 +236,12 @@ export class JetStream {
    */
   request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
-    if (status.state !== "connected") return Promise.reject(this.#noConnection());
-    return new Promise((resolve, reject) => {
-      const stop = this.#transport.onStatus(() => {
-        stop();
-        reject(this.#noConnection());
-      });
-      const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
-      connection.request(subject, data, options).then(
-        (answer) => {
-          stop();
-          resolve(answer);
-        },
-        (error) => {
-          stop();
-          reject(this.#refusal(subject, error));
-        },
-      );
-    });
+    if (status.state !== "connected") return Promise.reject(notConnected(status.state));
+    const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+    const stop = this.#transport.onStatus(({ state }) => reject(notConnected(state)));
+    const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
+    connection.request(subject, data, options).then(resolve, (error) => reject(this.#refusal(subject, error)));
+    return promise.finally(stop);
   }
 
   #refusal(subject: string, error: unknown): Error {
@@ -271,10 +259,6 @@ export class JetStream {
       default:
         return new JetStreamRefusal("other", (error as Error).message, error);
     }
-  }
-
-  #noConnection(): CatgaError {
-    return this.#transport.status.state === "closed" ? connectionClosed() : connectionLost();
   }
 }
 

@@ -4,7 +4,7 @@ import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { connectionClosed, connectionLost } from "./nats_error.ts";
+import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage, MessageTimes } from "./stored_message.ts";
 
 /** The subjects that have messages, from the leader: it names 100,000 in one answer at most. */
@@ -92,7 +92,7 @@ const AT_ONCE = 16;
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
-  if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
+  if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
   const times = new MessageTimes();
   const found: StoredMessage[] = [];
@@ -119,7 +119,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
     background: true,
   });
-  const stopStatus = transport.onStatus(({ state }) => reject(noConnection(state)));
+  const stopStatus = transport.onStatus(({ state }) => reject(notConnected(state)));
   const stopViolation = transport.onViolation((violation: Violation) => {
     if (violation.subject === api) reject(mayNot(violation));
   });
@@ -146,8 +146,4 @@ function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {
   if (code === 204 || code === 404) return undefined;
   if (code === 503) return new JetStreamRefusal("no responders", nobody);
   return new JetStreamRefusal("busy", `direct get: ${headers?.status ?? "no headers"}`);
-}
-
-function noConnection(state: "connected" | "disconnected" | "closed") {
-  return state === "closed" ? connectionClosed() : connectionLost();
 }

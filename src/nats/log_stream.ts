@@ -2,6 +2,7 @@
 import { CatgaError } from "../error.ts";
 import {
   type Appended,
+  appendHeaders,
   type AppendOptions,
   type AppendReceiver,
   checkAppend,
@@ -21,7 +22,6 @@ import {
   MOST_READ,
   type ReadOptions,
   type StoredMessage,
-  ttlSeconds,
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
@@ -149,7 +149,7 @@ export class NatsLogStream implements LogStream {
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
     const due = this.#transport.clock.monotonic() + timeout;
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due, awaited: true });
+    this.#pending.send({ appended: resolve }, subject, data, { headers: appendHeaders(options), due, awaited: true });
     return promise;
   }
 
@@ -290,25 +290,6 @@ export class NatsLogStream implements LogStream {
   #noteFault(error: unknown): void {
     if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }
-}
-
-/** Headers of an append for JetStream. */
-function toHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
-  const { id, ttl, expect, rollup, schedule, headers } = options;
-  if ((id ?? ttl ?? expect ?? schedule ?? headers) === undefined && !rollup) return undefined;
-  const made: Record<string, string> = { ...headers };
-  if (id !== undefined) made["Nats-Msg-Id"] = id;
-  if (ttl !== undefined) made["Nats-TTL"] = `${ttlSeconds(ttl)}s`;
-  if (expect !== undefined) made["Nats-Expected-Last-Subject-Sequence"] = `${expect}`;
-  if (rollup) made["Nats-Rollup"] = "sub";
-  if (schedule !== undefined) {
-    const { at, zone, target, ttl } = schedule;
-    made["Nats-Schedule"] = typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at;
-    made["Nats-Schedule-Target"] = target;
-    if (ttl !== undefined) made["Nats-Schedule-TTL"] = `${ttlSeconds(ttl)}s`;
-    if (zone !== undefined && typeof at !== "number") made["Nats-Schedule-Time-Zone"] = zone;
-  }
-  return made;
 }
 
 // The settings of the stream under a log: those that Catga needs, and those that an operator may choose.

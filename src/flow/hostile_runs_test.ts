@@ -306,6 +306,16 @@ const ODD: Record<string, () => unknown> = {
     CATGA.add(error);
     return error;
   },
+  "a failure whose code is a number": () => {
+    const error = new CatgaError(7 as never, "odd");
+    CATGA.add(error);
+    return error;
+  },
+  "a failure with a code of 10 MB": () => {
+    const error = new CatgaError("x".repeat(10_000_000), "odd");
+    CATGA.add(error);
+    return error;
+  },
 };
 
 let drives = 0;

@@ -133,7 +133,7 @@ export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
     const { code, message, retryable, details } = error;
     return {
-      code,
+      code: typeof code === "string" ? brief(code) : "HANDLER_FAILED",
       message: brief(String(message)),
       ...(retryable ? { retryable } : {}),
       ...(isSendable(details) ? { details } : {}),
@@ -151,8 +151,8 @@ function isSendable(details: unknown): boolean {
   }
 }
 
-function brief(message: string): string {
-  return message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message;
+function brief(text: string): string {
+  return text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)}…` : text;
 }
 
 export function timeOf(until: number | Date, now: number): number {
@@ -201,5 +201,5 @@ export const PAUSES = [1_000, 3_600_000] as const;
 export const HOLD = 5_000;
 const MAX_ID = 256;
 const MOST_DETAILS = 4_096;
-const MOST_MESSAGE = 1_024;
+const MOST_TEXT = 1_024;
 const LONGEST_WAIT = 3_660 * 86_400_000; // ms

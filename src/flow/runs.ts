@@ -161,18 +161,13 @@ export class Runs implements DrivesHost, NodeRuns {
   async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
     if (starts.length === 1) return await this.called(body, starts[0].payload, starts[0]);
     const { name: workflow } = body.definition;
-    const of = new Map<string, (readonly [start: StartedRuns[number], run: string, sequence: number])[]>();
-    for (const start of starts) {
-      const by = holderOf(start.payload);
-      if (by === undefined || start.key === undefined) continue;
-      const one = [start, start.key, sequenceOf(start.position)] as const;
-      const others = of.get(by);
-      if (others === undefined) of.set(by, [one]);
-      else others.push(one);
-    }
-    await Promise.all([...of].map(async ([holder, own]) => {
-      const over = await this.#areOver(workflow, holder, own.map(([, run, sequence]) => [run, sequence]));
-      for (const [i, [start, run]] of own.entries()) {
+    const all = starts.flatMap((start) => {
+      const [by, run] = [holderOf(start.payload), start.key];
+      return by === undefined || run === undefined ? [] : [{ start, by, run, sequence: sequenceOf(start.position) }];
+    });
+    await Promise.all([...Map.groupBy(all, ({ by }) => by)].map(async ([holder, own]) => {
+      const over = await this.#areOver(workflow, holder, own.map(({ run, sequence }) => [run, sequence]));
+      for (const [i, { start, run }] of own.entries()) {
         if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
       }
     }));

@@ -87,8 +87,7 @@ function node(
       read() {},
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
-      long() {},
-      failed() {},
+      observer() {},
     },
   });
   const stuck: string[] = [];

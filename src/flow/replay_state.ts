@@ -5,6 +5,7 @@
  * Over 400 lines: what a drive needs of its node stands here, for all of its parts.
  */
 import type { AnyContract } from "../contract/contract.ts";
+import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -55,10 +56,8 @@ export interface DriveHost {
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
   /** The run was read, or driven; `undefined`: there is none. */
   read(ref: RunRef, journal: Journal | undefined): void;
-  /** An attempt of a step has failed; the next one follows. */
-  failed(ref: RunRef, step: string, failure: FailedAttempt): void;
-  /** The run has many entries. */
-  long(ref: RunRef, entries: number): void;
+  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
+  readonly observer: Observer;
 }
 
 /** A time that a run waited for has come. */
@@ -67,18 +66,6 @@ export interface Due {
   readonly step: string;
   /** That time, in ms since 1970. */
   readonly at: number;
-}
-
-/** A failed attempt. */
-export interface FailedAttempt {
-  /** Its number, from 1. */
-  readonly attempt: number;
-  readonly code: string;
-  readonly message: string;
-  /** How long until the next one, in ms. */
-  readonly pause: number;
-  /** What was thrown. */
-  readonly error: unknown;
 }
 
 /** What a drive is made of. */
@@ -288,7 +275,9 @@ export class DriveState {
       if (this.#contradicted) return this.stop("again");
       this.own = true;
       const { entries: now } = this.journal;
-      if (before < WARN_ENTRIES && now >= WARN_ENTRIES) this.host.long(this.ref, now);
+      if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
+        this.host.observer({ type: "run-long", ...this.ref, entries: now });
+      }
     } catch (error) {
       this.broken(error);
     } finally {

@@ -4,7 +4,7 @@ import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Entry, type Journal, pendingOf, statusOf } from "./journal.ts";
-import type { EntryFor, RunLog, RunRef } from "./run_log.ts";
+import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
 
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
@@ -53,7 +53,7 @@ export async function* runInfos(
 }
 
 /** A run that was noted as stuck is not, unless that is being stored just now. */
-async function passed(log: RunLog, { ref, time, sequence }: Awaited<ReturnType<RunLog["noted"]>>[0]): Promise<void> {
+async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;
   await log.unnote(ref, sequence).catch(() => {}); // who may only read leaves it to others
 }

@@ -74,6 +74,13 @@ export interface Told {
   readonly sequence: number;
 }
 
+/** The note that a run is about to be stuck. */
+export interface NotedRun {
+  readonly ref: RunRef;
+  readonly time: number;
+  readonly sequence: number;
+}
+
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
@@ -211,9 +218,9 @@ export class RunLog {
    * The runs that were noted as stuck, those noted first come first. They may have gone on since. Rejects with
    * `UNAVAILABLE`.
    */
-  async noted(): Promise<{ readonly ref: RunRef; readonly time: number; readonly sequence: number }[]> {
+  async noted(): Promise<NotedRun[]> {
     const stream = await this.#host.stream();
-    const found = new Map<string, { readonly ref: RunRef; readonly time: number; readonly sequence: number }>();
+    const found = new Map<string, NotedRun>();
     await stream.lasts(entityPattern(this.#host.namespace, STUCK), ({ subject, sequence, time, data }) => {
       const ref = readRef(data);
       if (ref !== undefined && this.#stuckSubject(ref) === subject) found.set(subject, { ref, time, sequence });

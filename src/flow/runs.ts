@@ -44,7 +44,6 @@ import { type Clock, type Random, together, token, within } from "../ports/clock
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
-import type { FailedAttempt } from "./replay_state.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import { entryOf } from "./entry_of.ts";
 import {
@@ -103,6 +102,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly clock: Clock;
   readonly random: Random;
   readonly timeout: number;
+  readonly observer: Observer;
   readonly log: RunLog;
   readonly soon: (callback: () => void) => void;
   readonly #host: RunsHost;
@@ -131,6 +131,7 @@ export class Runs implements DrivesHost, NodeRuns {
     };
     this.random = random;
     this.timeout = timeout;
+    this.observer = host.observer;
     this.soon = together(clock);
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
@@ -140,7 +141,7 @@ export class Runs implements DrivesHost, NodeRuns {
       number: (events) => NUMBERS + (this.#numbers += events) - events,
       maxPayload: () => host.maxPayload(),
     });
-    this.#stuck = new StuckRuns(this.log, clock, host.observer);
+    this.#stuck = new StuckRuns(this.log, clock, this.observer);
     this.#drives = new Drives(this);
     this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
       new Sweep({
@@ -160,18 +161,13 @@ export class Runs implements DrivesHost, NodeRuns {
   async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
     if (starts.length === 1) return await this.called(body, starts[0].payload, starts[0]);
     const { name: workflow } = body.definition;
-    const of = new Map<string, (readonly [start: StartedRuns[number], run: string, sequence: number])[]>();
-    for (const start of starts) {
-      const by = holderOf(start.payload);
-      if (by === undefined || start.key === undefined) continue;
-      const one = [start, start.key, sequenceOf(start.position)] as const;
-      const others = of.get(by);
-      if (others === undefined) of.set(by, [one]);
-      else others.push(one);
-    }
-    await Promise.all([...of].map(async ([holder, own]) => {
-      const over = await this.#areOver(workflow, holder, own.map(([, run, sequence]) => [run, sequence]));
-      for (const [i, [start, run]] of own.entries()) {
+    const all = starts.flatMap((start) => {
+      const [by, run] = [holderOf(start.payload), start.key];
+      return by === undefined || run === undefined ? [] : [{ start, by, run, sequence: sequenceOf(start.position) }];
+    });
+    await Promise.all([...Map.groupBy(all, ({ by }) => by)].map(async ([holder, own]) => {
+      const over = await this.#areOver(workflow, holder, own.map(({ run, sequence }) => [run, sequence]));
+      for (const [i, { start, run }] of own.entries()) {
         if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
       }
     }));
@@ -434,14 +430,6 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#stuck.look();
   }
 
-  failed(ref: RunRef, step: string, failure: FailedAttempt): void {
-    this.#host.observer({ type: "run-failed", ...ref, step, ...failure });
-  }
-
-  long({ workflow, run }: RunRef, entries: number): void {
-    this.#host.observer({ type: "run-long", workflow, run, entries });
-  }
-
   begun(): void {
     this.#host.begun();
   }
@@ -621,7 +609,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   #fault(during: string, error: unknown): void {
-    this.#host.observer({ type: "fault", during, error });
+    this.observer({ type: "fault", during, error });
   }
 }
 

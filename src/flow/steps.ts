@@ -155,7 +155,8 @@ export class Steps {
     // an outage may last for days, and be that of each run
     if (passing && failures?.error.code === what.code) return;
     const { code, message } = what;
-    state.host.failed(state.ref, name, { attempt: (failures?.total ?? 0) + 1, code, message, pause, error });
+    const attempt = (failures?.total ?? 0) + 1;
+    state.host.observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------

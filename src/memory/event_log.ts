@@ -134,7 +134,7 @@ export class MemoryEventLog implements EventLog {
   }
 
   /** The messages of a stream (1,000 at most) behind a sequence; none of a stream that does not exist. */
-  messages(name: string, after: number): readonly StoredMessage[] {
+  messages(name: string, after = 0): readonly StoredMessage[] {
     return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
   }
 

@@ -8,7 +8,7 @@ import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
-import { type Faults, FaultSource, type LogOutage, type Outage } from "./faults.ts";
+import { type Faults, FaultSource, type Outage } from "./faults.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { MemoryTransport } from "./transport.ts";
@@ -304,18 +304,9 @@ function splitmix32(state: number): () => number {
 // Cuts connections, freezes processes and stops the logs again and again, at random moments, as the faults say.
 
 /** A connection and its process, as far as outages concern them. */
-interface Victim {
-  cut(): void;
-  restore(): void;
-  pause(): void;
-  resume(): void;
-}
-
+type Victim = Pick<MemoryConnection, "cut" | "restore" | "pause" | "resume">;
 /** The logs' server, as far as outages concern it. */
-interface LogVictim {
-  begin(outage: LogOutage): void;
-  end(outage: LogOutage): void;
-}
+type LogVictim = Pick<MemoryEventLog, "begin" | "end">;
 
 /**
  * The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed.
@@ -324,11 +315,11 @@ export class OutageSchedule {
   readonly #clock: Clock;
   readonly #source: FaultSource;
   readonly #victims = new Set<Victim>();
-  readonly #log: LogVictim | undefined;
+  readonly #log: LogVictim;
   /** Timers of the outages that have not begun. */
   #timers = new Set<Timer>();
 
-  constructor(clock: Clock, source: FaultSource, log?: LogVictim) {
+  constructor(clock: Clock, source: FaultSource, log: LogVictim) {
     this.#clock = clock;
     this.#source = source;
     this.#log = log;
@@ -354,7 +345,6 @@ export class OutageSchedule {
     this.#timers = new Set();
     for (const victim of this.#victims) this.#schedule(victim);
     const log = this.#log;
-    if (!log) return;
     for (const kind of ["noLeader", "noQuorum"] as const) {
       this.#wait(kind, { alive: () => true, begin: () => log.begin(kind), end: () => log.end(kind) });
     }

@@ -8,7 +8,7 @@ import { VirtualClock } from "./virtual_clock.ts";
 function setUp() {
   const clock = new VirtualClock();
   const source = new FaultSource(seededRandom(7));
-  const schedule = new OutageSchedule(clock, source);
+  const schedule = new OutageSchedule(clock, source, { begin() {}, end() {} });
   const cuts: number[] = [];
   const restored: number[] = [];
   const victim = {

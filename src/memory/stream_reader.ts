@@ -2,7 +2,15 @@
 import { CatgaError, isCatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";
 import { OnceAMinute, type Timer } from "../ports/clock.ts";
-import type { FollowOptions, LogLoss, LogMark, LogReader, LogState, StoredMessage } from "../ports/event_log.ts";
+import {
+  callbackFault,
+  type FollowOptions,
+  type LogLoss,
+  type LogMark,
+  type LogReader,
+  type LogState,
+  type StoredMessage,
+} from "../ports/event_log.ts";
 import type { StoreSession } from "./store_session.ts";
 import { type Counted, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import type { StreamState } from "./stream_state.ts";
@@ -209,12 +217,7 @@ export class StreamReader implements LogReader {
     try {
       callback();
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      this.#options.onFault(
-        isCatgaError(error)
-          ? error
-          : new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${text}`, { cause: error }),
-      );
+      this.#options.onFault(callbackFault(error));
     }
   }
 }

@@ -85,13 +85,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
     this.#checkOpen();
     checkPattern(subject, options.queue);
-    const subscription = new MemorySubscription(this.#broker, this, subject, options.queue, {
-      onMessage,
-      onDrained: (back) => this.#roundTrip(back),
-      // in a later turn: what the listener throws must not delay other messages
-      onError: (error) => this.clock.soon(() => this.#onError(error)),
-      onEnd: () => this.#subscriptions.delete(subscription),
-    });
+    const subscription = new MemorySubscription(this.#broker, this, { subject, queue: options.queue, onMessage });
     this.#subscriptions.add(subscription);
     return subscription;
   }
@@ -99,7 +93,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   flush(): Promise<void> {
     const { epoch } = this.link;
     return new Promise((resolve, reject) => {
-      this.#roundTrip(() => {
+      this.roundTrip(() => {
         if (this.#status.state === "closed") reject(closedError());
         else if (this.link.has(epoch)) resolve();
         else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
@@ -114,7 +108,7 @@ export class MemoryTransport implements Transport, BrokerClient {
       // after what was published before
       this.link.toServer(() => this.link.detach());
     }
-    return new Promise((resolve) => this.#roundTrip(resolve));
+    return new Promise((resolve) => this.roundTrip(resolve));
   }
 
   /** Breaks the connection. For the network. */
@@ -153,6 +147,17 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.hangUp(() => this.#vanish());
   }
 
+  /** A subscription's callback threw. */
+  report(error: unknown): void {
+    // in a later turn: what the listener throws must not delay other messages
+    this.clock.soon(() => this.#onError(error));
+  }
+
+  /** A subscription has ended. */
+  forget(subscription: MemorySubscription): void {
+    this.#subscriptions.delete(subscription);
+  }
+
   #vanish(): void {
     for (const subscription of this.#subscriptions) this.#broker.remove(subscription);
     if (this.link.attached) this.link.detach();
@@ -160,9 +165,9 @@ export class MemoryTransport implements Transport, BrokerClient {
 
   /**
    * Calls back after a message to the server and back, behind all that is in transit; at once when the connection is
-   * lost.
+   * lost. For its subscriptions.
    */
-  #roundTrip(back: () => void): void {
+  roundTrip(back: () => void): void {
     const { link } = this;
     if (link.process.dead) return this.#broker.settled(back);
     const end = () => this.#broker.settled(() => link.process.enter(back));
@@ -179,36 +184,30 @@ export class MemoryTransport implements Transport, BrokerClient {
   }
 }
 
-interface SubscriptionEvents {
-  readonly onMessage: (message: TransportMessage) => void;
-  /** Calls back when everything that the server has sent so far is delivered. */
-  readonly onDrained: (back: () => void) => void;
-  readonly onError: (error: unknown) => void;
-  readonly onEnd: () => void;
-}
-
 class MemorySubscription implements Subscription, Subscriber {
-  readonly client: BrokerClient;
+  readonly client: MemoryTransport;
   readonly subject: string;
   readonly queue: string | undefined;
   readonly #broker: Broker;
-  readonly #events: SubscriptionEvents;
+  readonly #onMessage: (message: TransportMessage) => void;
   #open = true;
   /** True if the server should have this subscription. */
   #wanted = true;
 
   constructor(
     broker: Broker,
-    client: BrokerClient,
-    subject: string,
-    queue: string | undefined,
-    events: SubscriptionEvents,
+    client: MemoryTransport,
+    { subject, queue, onMessage }: {
+      readonly subject: string;
+      readonly queue: string | undefined;
+      readonly onMessage: (message: TransportMessage) => void;
+    },
   ) {
     this.client = client;
     this.subject = subject;
     this.queue = queue;
     this.#broker = broker;
-    this.#events = events;
+    this.#onMessage = onMessage;
     const add = () => {
       if (this.#wanted) broker.add(this);
     };
@@ -219,16 +218,17 @@ class MemorySubscription implements Subscription, Subscriber {
   deliver(message: TransportMessage): void {
     if (!this.#open) return;
     try {
-      this.#events.onMessage(message);
+      this.#onMessage(message);
     } catch (error) {
-      this.#events.onError(error);
+      this.client.report(error);
     }
   }
 
   drain(): Promise<void> {
     this.#remove();
+    // everything that the server has sent so far is delivered first
     return new Promise((resolve) =>
-      this.#events.onDrained(() => {
+      this.client.roundTrip(() => {
         this.close();
         resolve();
       })
@@ -239,7 +239,7 @@ class MemorySubscription implements Subscription, Subscriber {
     if (!this.#open) return;
     this.#open = false;
     this.#remove();
-    this.#events.onEnd();
+    this.client.forget(this);
   }
 
   #remove(): void {

@@ -8,9 +8,9 @@
  * nobody.
  */
 import type { Msg } from "@nats-io/nats-core";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
-import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
+import { callbackFault, type FollowOptions, type LogMark, type LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
@@ -305,17 +305,8 @@ export class NatsLogReader implements LogReader, SharingReader {
     try {
       callback();
     } catch (error) {
-      this.#thrown(error);
+      this.#report(callbackFault(error));
     }
-  }
-
-  #thrown(error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    this.#report(
-      isCatgaError(error)
-        ? error
-        : new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${text}`, { cause: error }),
-    );
   }
 
   #unreadable(error: unknown): CatgaError {

@@ -72,7 +72,9 @@ export class PendingAppends {
     transport.onStatus(({ state }) => {
       // the permissions may have been mended
       this.#deafness = undefined;
-      if (state !== "connected") this.#settleAll(notConnected(state));
+      if (state === "connected") return;
+      const cause = notConnected(state);
+      this.#settleAll(unknown(`${what}: ${cause.message}`, cause));
     });
     transport.onViolation((violation) => this.#forbid(violation));
   }
@@ -155,7 +157,7 @@ export class PendingAppends {
         `${this.#what} did not store a message: no responders: the stream is lost, or has no leader`,
         { retryable: true },
       );
-      return this.#settle(pending, { type: "not stored", passing: true, error });
+      return this.#settle(pending, notStored(true, error));
     }
     const appended = this.#reader.read(data);
     // not from the stream: the stream's own answer may still come
@@ -169,9 +171,10 @@ export class PendingAppends {
     this.settle(pending.receiver, appended);
   }
 
-  #settleAll(cause: CatgaError): void {
+  /** Settles all that are under way, or those with a subject. */
+  #settleAll(appended: Appended, subject?: string): void {
     for (const pending of this.#ring) {
-      if (pending !== undefined) this.#settle(pending, unknown(`${this.#what}: ${cause.message}`, cause));
+      if (pending !== undefined && (subject ?? pending.subject) === pending.subject) this.#settle(pending, appended);
     }
   }
 
@@ -219,21 +222,14 @@ export class PendingAppends {
 
   /** Messages that the server forbade get no answer. */
   #forbid(violation: Violation): void {
-    if (violation.operation !== "publish") return;
-    for (const pending of this.#ring) {
-      if (pending?.subject !== violation.subject) continue;
-      this.#settle(pending, { type: "not stored", passing: false, error: mayNot(violation) });
-    }
+    if (violation.operation === "publish") this.#settleAll(notStored(false, mayNot(violation)), violation.subject);
   }
 
   /** This user may not receive acknowledgements. */
   #deaf(error: Error): void {
     const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
-    const made = mayNot(forbidden, error);
-    this.#deafness = made;
-    for (const pending of this.#ring) {
-      if (pending !== undefined) this.#settle(pending, { type: "unknown", error: made });
-    }
+    this.#deafness = mayNot(forbidden, error);
+    this.#settleAll({ type: "unknown", error: this.#deafness });
   }
 }
 

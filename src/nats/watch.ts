@@ -16,7 +16,7 @@ import { JetStreamRefusal } from "./jetstream.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { recordOf, type StreamRecord } from "./stored_message.ts";
+import { recordOf } from "./stored_message.ts";
 import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
@@ -107,9 +107,9 @@ class Watch {
         this.#end.signal.throwIfAborted();
         const { message } = error as Error;
         if (!listed && (error instanceof CatgaError || clock.monotonic() > this.#openBy)) {
-          throw error instanceof CatgaError
-            ? error
-            : unavailable(`${this.#filter} cannot be watched: ${message}`, error);
+          if (error instanceof CatgaError) throw error;
+          const text = `${this.#filter} cannot be watched: ${message}`;
+          throw new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
         }
         // a lost connection is reported by the transport
         if (this.#stream.transport.status.state === "connected") {
@@ -182,11 +182,7 @@ class Watch {
       begun();
       await delay(clock, SETTLED, over.signal);
       while (true) {
-        reader ??= readBehind(this.#stream, feed, {
-          filter: this.#filter,
-          onRecord: (record) => this.#entries.apply(record, true),
-          onBroken: breakOff,
-        });
+        reader ??= this.#readBehind(feed, breakOff);
         await delay(clock, AUDIT, over.signal);
         await unlessBroken(this.#audit(over.signal, reader));
       }
@@ -199,6 +195,39 @@ class Watch {
       reader?.close();
       feed?.close();
     }
+  }
+
+  /**
+   * Goes on behind a feed that has listed, with a reader, which shares a consumer with those of other watches; closes
+   * the feed when the reader has begun. `undefined` while it is not known how far the feed is. The reader is the
+   * caller's to close, also when it is broken.
+   */
+  #readBehind(feed: Feed, onBroken: (why: string) => void): NatsLogReader | undefined {
+    const { created, consumers } = this.#stream;
+    if (created === undefined || feed.upTo === 0) return undefined;
+    let begun = false;
+    let upTo = 0;
+    const reader: NatsLogReader = new NatsLogReader(consumers, {
+      subjects: [this.#filter],
+      after: { created, sequence: feed.upTo },
+      onMessage: (message) => {
+        if (message.sequence > upTo) this.#entries.apply(recordOf(message), true);
+      },
+      onStart: ({ lost }) => {
+        // removals leave no trace for long: what came during an interruption has to be listed
+        if (begun) return onBroken("the consumer was lost");
+        // messages of other keys may be gone, and what the feed has passed on
+        if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
+        begun = true;
+        upTo = feed.upTo;
+        feed.close();
+      },
+      onFault: ({ message }) => {
+        // until it has begun the feed goes on
+        if (begun && reader.fault !== undefined) onBroken(message);
+      },
+    });
+    return reader;
   }
 
   /**
@@ -217,7 +246,7 @@ class Watch {
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
       return;
     }
-    let last: StreamRecord | undefined;
+    let last;
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);
     } catch (error) {
@@ -235,53 +264,4 @@ class Watch {
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }
   }
-}
-
-function unavailable(message: string, cause: unknown): CatgaError {
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
-}
-
-// How a watch reads on behind its feed: with a reader, which shares a consumer with those of other watches.
-
-/** Callbacks of {@link readBehind}, and the filter of the feed. */
-interface WatchReaderOptions {
-  readonly filter: string;
-  onRecord(record: StreamRecord): void;
-  onBroken(why: string): void;
-}
-
-/**
- * Goes on behind a feed that has listed, and closes it when the reader has begun. `undefined` while it is not known how
- * far the feed is. The reader is the caller's to close, also when it is broken.
- */
-function readBehind(
-  stream: BucketStream,
-  feed: Feed,
-  { filter, onRecord, onBroken }: WatchReaderOptions,
-): NatsLogReader | undefined {
-  const { created } = stream;
-  if (created === undefined || feed.upTo === 0) return undefined;
-  let begun = false;
-  let upTo = 0;
-  const reader: NatsLogReader = new NatsLogReader(stream.consumers, {
-    subjects: [filter],
-    after: { created, sequence: feed.upTo },
-    onMessage: (message) => {
-      if (message.sequence > upTo) onRecord(recordOf(message));
-    },
-    onStart: ({ lost }) => {
-      // removals leave no trace for long: what came during an interruption has to be listed
-      if (begun) return onBroken("the consumer was lost");
-      // messages of other keys may be gone, and what the feed has passed on
-      if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
-      begun = true;
-      upTo = feed.upTo;
-      feed.close();
-    },
-    onFault: ({ message }) => {
-      // until it has begun the feed goes on
-      if (begun && reader.fault !== undefined) onBroken(message);
-    },
-  });
-  return reader;
 }

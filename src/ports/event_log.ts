@@ -2,7 +2,7 @@
  * The third of the ports: streams of messages that stay, as in JetStream. `memory/` and `nats/` implement it, and
  * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
  */
-import type { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import { checkInteger, checkNumber, LONGEST_TTL } from "../data/checks.ts";
 import { checkBucket } from "./key_value_store.ts";
 import { checkHeader, checkPattern, checkSubject } from "./transport.ts";
@@ -280,6 +280,13 @@ export interface LogReader {
   resume(): void;
   /** Ends it; no message comes after that. Idempotent. */
   close(): void;
+}
+
+/** What a reader reports when one of its callbacks has thrown. */
+export function callbackFault(error: unknown): CatgaError {
+  if (isCatgaError(error)) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${text}`, { cause: error });
 }
 
 /** The greatest sequence: with an index of 10 bits behind it, a position is a safe integer. */

@@ -18,7 +18,7 @@ import type {
   LineSender,
 } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
-import { ItemSender } from "./flow_control.ts";
+import { ItemSender, Waiting } from "./flow_control.ts";
 
 /**
  * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with
@@ -149,7 +149,7 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #contract: AnyContract;
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
-  #waiting: (() => void) | undefined;
+  readonly #waiting = new Waiting();
   #closed = false;
   /** How many items are left of its burst; the first item of all waits for none. */
   #left = 1;
@@ -164,8 +164,8 @@ class WireOutlet implements ItemOutlet, LineSender {
 
   word(consumed: number, received: number, again: boolean): void {
     this.#sender.word(consumed, received, again);
-    if (this.#sender.delivered) this.#go();
-    else if (this.#waiting !== undefined && this.#sender.room) this.#burst();
+    if (this.#sender.delivered) this.#waiting.wake();
+    else if (this.#waiting.some && this.#sender.room) this.#burst();
   }
 
   write(out: ItemWriter): void {
@@ -177,11 +177,10 @@ class WireOutlet implements ItemOutlet, LineSender {
   }
 
   ready(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#closed) return resolve();
-      this.#waiting = resolve;
-      if (this.#sender.room) this.#burst();
-    });
+    const ready = this.#waiting.wait();
+    if (this.#closed) this.#waiting.wake();
+    else if (this.#sender.room) this.#burst();
+    return ready;
   }
 
   send(item: unknown): void {
@@ -200,33 +199,27 @@ class WireOutlet implements ItemOutlet, LineSender {
 
   async end(): Promise<void> {
     this.#sender.end();
-    while (!this.#closed && !this.#sender.delivered) await new Promise<void>((resolve) => this.#waiting = resolve);
+    while (!this.#closed && !this.#sender.delivered) await this.#waiting.wait();
   }
 
   close(): void {
     this.#closed = true;
-    this.#go();
+    this.#waiting.wake();
   }
 
   /** Goes on when there is room, and it is its turn. */
   #burst(): void {
-    if (this.#left > 0) return this.#go();
+    if (this.#left > 0) return this.#waiting.wake();
     if (this.#queued) return;
     const { bursts } = this.#line;
     const begin = () => {
       this.#queued = false;
       this.#left = BURST;
-      this.#go();
+      this.#waiting.wake();
     };
     if (bursts.take()) return begin();
     this.#queued = true;
     bursts.wait(begin);
-  }
-
-  #go(): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.();
   }
 }
 

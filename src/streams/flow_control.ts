@@ -205,3 +205,23 @@ export class ItemReceiver {
     this.doubt(source);
   }
 }
+
+/** A wait for something that comes, of one caller at a time. */
+export class Waiting {
+  #resolve: (() => void) | undefined;
+
+  /** Whether somebody waits. */
+  get some(): boolean {
+    return this.#resolve !== undefined;
+  }
+
+  wait(): Promise<void> {
+    return new Promise((resolve) => this.#resolve = resolve);
+  }
+
+  wake(): void {
+    const resolve = this.#resolve;
+    this.#resolve = undefined;
+    resolve?.();
+  }
+}

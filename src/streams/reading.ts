@@ -10,7 +10,7 @@ import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } fr
 import { CatgaError } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
-import { ItemReceiver } from "./flow_control.ts";
+import { ItemReceiver, Waiting } from "./flow_control.ts";
 
 /** Reads and feeds streams. */
 export const streams: StreamEngine = Object.freeze({
@@ -62,7 +62,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
     const attempt = this.#attempt;
     if (this.#plain && this.#turn === undefined && attempt !== undefined && attempt.size > 0 && !this.#over) {
       this.#count++;
-      return Promise.resolve({ done: false, value: this.#last = attempt.take() });
+      return Promise.resolve({ done: false, value: this.#last = attempt.next() });
     }
     return this.#inTurn(() => this.#next());
   }
@@ -89,7 +89,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
         this.#checkEnd();
         const attempt = this.#attempt ??= this.#open();
         if (attempt.size > 0) {
-          const item = attempt.take();
+          const item = attempt.next();
           const { items } = contract.options;
           const parsed = items === undefined
             ? { ok: true, value: item } as const
@@ -118,7 +118,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
 
   #open(): Attempt {
     const { contract, clock, open } = this.#opening;
-    const attempt = new Attempt({ window: windowOf(contract).items, soon: (then) => clock.soon(then) });
+    const attempt = new Attempt(windowOf(contract).items, (then) => clock.soon(then));
     open(this.#input, attempt, this.#stop.signal).then(
       (result) => attempt.ended(result),
       (error) => attempt.threw(error),
@@ -218,55 +218,35 @@ function withCount(error: CatgaError, received: number): CatgaError {
 }
 
 /** One attempt to read a stream, at one node. */
-class Attempt implements ItemSink {
+class Attempt extends ItemReceiver implements ItemSink {
   /** How it ended. */
   result: Result<unknown> | undefined;
-  readonly here: ItemOutlet;
-  readonly #receiver: ItemReceiver;
+  readonly here: LocalOutlet;
+  readonly #news = new Waiting();
   #source: ItemSource | undefined;
   #threw: { readonly error: unknown } | undefined;
-  #news: (() => void) | undefined;
-  readonly #took: () => void;
 
-  constructor({ window, soon }: { window: number; soon: (then: () => void) => void }) {
-    this.#receiver = new ItemReceiver(window);
-    const here = new LocalOutlet(this.#receiver, window, { soon, came: () => this.wake() });
-    this.here = here;
-    this.#took = () => here.took();
+  constructor(window: number, soon: (then: () => void) => void) {
+    super(window);
+    this.here = new LocalOutlet(this, window, soon);
   }
 
-  get size(): number {
-    return this.#receiver.size;
-  }
-
-  get received(): number {
-    return this.#receiver.received;
-  }
-
-  take(): unknown {
-    const item = this.#receiver.take(this.#source);
-    if (this.#source === undefined) this.#took();
+  /** The oldest item; there is one. */
+  next(): unknown {
+    const item = this.take(this.#source);
+    if (this.#source === undefined) this.here.took();
     return item;
   }
 
-  items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
+  override items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     this.#source = source;
-    this.#receiver.items(source, n, list, first);
+    super.items(source, n, list, first);
     this.wake();
   }
 
-  report(source: ItemSource, n: number): void {
-    this.#source = source;
-    this.#receiver.report(source, n);
-  }
-
-  end(source: ItemSource, n: number): void {
-    this.#source = source;
-    this.#receiver.end(source, n);
-  }
-
-  doubt(source: ItemSource): void {
-    this.#receiver.doubt(source);
+  override push(item: unknown): void {
+    super.push(item);
+    this.wake();
   }
 
   ended(result: Result<unknown>): void {
@@ -284,20 +264,18 @@ class Attempt implements ItemSink {
   failure(): CatgaError | undefined {
     if (this.#threw !== undefined) throw this.#threw.error;
     if (this.result?.ok === false) return this.result.error;
-    return this.#receiver.complete(Number(this.result?.value))
+    return this.complete(Number(this.result?.value))
       ? undefined
       : new CatgaError("STREAM_BROKEN", "the stream broke: items are missing", { retryable: true });
   }
 
   /** Resolves when something has come. */
   news(): Promise<void> {
-    return new Promise((resolve) => this.#news = resolve);
+    return this.#news.wait();
   }
 
   wake(): void {
-    const news = this.#news;
-    this.#news = undefined;
-    news?.();
+    this.#news.wake();
   }
 }
 
@@ -308,16 +286,16 @@ class Attempt implements ItemSink {
 class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;
   readonly #window: number;
-  readonly #host: { soon(then: () => void): void; came(): void };
+  readonly #soon: (then: () => void) => void;
+  readonly #waiting = new Waiting();
   /** How many more items may be put there in this turn. */
   #left: number;
-  #waiting: (() => void) | undefined;
   #closed = false;
 
-  constructor(receiver: ItemReceiver, window: number, host: { soon(then: () => void): void; came(): void }) {
+  constructor(receiver: ItemReceiver, window: number, soon: (then: () => void) => void) {
     this.#receiver = receiver;
     this.#window = this.#left = window;
-    this.#host = host;
+    this.#soon = soon;
   }
 
   get room(): boolean {
@@ -325,17 +303,15 @@ class LocalOutlet implements ItemOutlet {
   }
 
   ready(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-      if (this.#closed) this.#go();
-      else this.took();
-    });
+    const ready = this.#waiting.wait();
+    if (this.#closed) this.#waiting.wake();
+    else this.took();
+    return ready;
   }
 
   send(item: unknown): void {
     this.#left--;
     this.#receiver.push(item);
-    this.#host.came();
   }
 
   end(): Promise<void> {
@@ -344,22 +320,16 @@ class LocalOutlet implements ItemOutlet {
 
   close(): void {
     this.#closed = true;
-    this.#go();
+    this.#waiting.wake();
   }
 
   /** An item was taken. */
   took(): void {
-    if (this.#waiting === undefined || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
+    if (!this.#waiting.some || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
     this.#left = -1; // until that turn
-    this.#host.soon(() => {
+    this.#soon(() => {
       this.#left = this.#window;
-      this.#go();
+      this.#waiting.wake();
     });
-  }
-
-  #go(): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.();
   }
 }

@@ -479,9 +479,7 @@ class Process implements DrivesHost {
     this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
 
-  failed(): void {}
-
-  long(): void {}
+  observer(): void {}
 }
 
 const FLOW = workflow<void, string, "NO">("Flow");

@@ -180,7 +180,7 @@ export async function releaseOrHandOver(
   const repeat = async () => {
     const { clock, random } = host;
     const end = clock.monotonic() + record.ttl;
-    while (!host.closed && clock.monotonic() < end) {
+    while (!host.closing.aborted && clock.monotonic() < end) {
       await delay(clock, 100 + 400 * random());
       try {
         return await tryOnce();
@@ -193,7 +193,7 @@ export async function releaseOrHandOver(
     await tryOnce();
   } catch (error) {
     if (!isAmbiguous(error)) throw error;
-    if (!host.closed) host.background("releasing a lock", repeat());
+    if (!host.closing.aborted) host.background("releasing a lock", repeat());
   }
 }
 

@@ -99,8 +99,8 @@ export interface LockHost {
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
   readonly answers: AnswerTimeouts;
-  /** True if the manager closes: no retries from then on. */
-  readonly closed: boolean;
+  /** Aborts when the manager closes: no retries from then on. */
+  readonly closing: AbortSignal;
   /** The bucket of the records, opened at the first call. */
   bucket(): Promise<Bucket>;
   /** Holder of a key, if this node knows it. */

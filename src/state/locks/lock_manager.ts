@@ -51,7 +51,6 @@ interface LockManagerOptions {
 export class LockManager implements Locks {
   /** Calls that were given up with `DEADLOCK`. */
   cycles = 0;
-  readonly #options: LockManagerOptions;
   readonly #host: LockHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
@@ -59,27 +58,17 @@ export class LockManager implements Locks {
   /** How many calls of this node try to take a key and have no place in the queue yet. */
   readonly #trying = new Map<string, number>();
   readonly #background = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
   constructor(options: LockManagerOptions) {
-    this.#options = options;
-    // for the getter in #host: it reads a private field
-    // deno-lint-ignore no-this-alias
-    const manager = this;
-    const { clock, random, node, endpoint, observer } = options;
-    const keys = new LockKeys(options.space);
+    const { clock, space } = options;
     this.#host = {
-      node,
-      endpoint,
-      clock,
-      random,
-      observer,
-      keys,
+      ...options,
+      keys: new LockKeys(space),
       jumps: new JumpWatch(clock),
       answers: new AnswerTimeouts(clock),
-      get closed() {
-        return manager.#closed !== undefined;
-      },
+      closing: this.#closing.signal,
       bucket: openOnce(() => options.bucket()),
       holds: (key, nonce) => this.#held.get(key)?.record.nonce === nonce,
       holder: (key) => this.#room.holder(key),
@@ -94,7 +83,7 @@ export class LockManager implements Locks {
     const request = new LockRequest(this.#host, keys, options, asker);
     try {
       const [first] = request.keys;
-      if (this.#closed !== undefined) throw locksClosed(first);
+      if (this.#closing.signal.aborted) throw locksClosed(first);
       if (request.signal.aborted) throw request.error(first);
       this.#requests.add(request);
       return await this.#takeAll(request);
@@ -117,8 +106,7 @@ export class LockManager implements Locks {
   }
 
   async #close(): Promise<void> {
-    // what follows runs after #closed is set
-    await undefined;
+    this.#closing.abort();
     for (const request of this.#requests) request.giveUp(locksClosed);
     await Promise.allSettled([...this.#held.values()].map((held) => {
       held.lose("the app stops");
@@ -187,7 +175,7 @@ export class LockManager implements Locks {
     const since = clock.monotonic();
     const observeWait = (code: string | undefined) => {
       const ms = clock.monotonic() - since;
-      if (mayWait) this.#options.observer({ type: "lock-wait", key, ms, code });
+      if (mayWait) this.#host.observer({ type: "lock-wait", key, ms, code });
     };
     try {
       const held = await waiter.held;
@@ -271,7 +259,7 @@ export class LockManager implements Locks {
   }
 
   #inBackground(during: string, work: Promise<unknown>): void {
-    const observe = (error: unknown) => this.#options.observer({ type: "fault", during, error });
+    const observe = (error: unknown) => this.#host.observer({ type: "fault", during, error });
     const settled: Promise<void> = work.then(() => {}, observe).finally(() => this.#background.delete(settled));
     this.#background.add(settled);
   }

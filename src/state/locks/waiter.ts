@@ -160,7 +160,7 @@ export class Waiter {
         return;
       } catch (error) {
         if (!isAmbiguous(error)) throw error;
-        if (host.closed) return;
+        if (host.closing.aborted) return;
         await delay(host.clock, 200 * (failures + host.random()));
       }
     }

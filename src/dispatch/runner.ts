@@ -30,12 +30,6 @@ export interface Receipt {
   readonly counts: ContractCounts;
 }
 
-/** An event from the wire. */
-export interface EventSource {
-  /** A new envelope, for one of its handlers. */
-  envelope(): Envelope;
-}
-
 /** Options of a {@link Runner}. */
 interface RunnerOptions {
   readonly host: ContextHost;
@@ -151,13 +145,13 @@ export class Runner {
 
   /**
    * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those
-   * that run on every node. What `take` is given runs the handler, when it is admitted; it never throws, and its result
+   * that run on every node; `envelope` makes one for each of them. What `take` is given runs the handler, when it is admitted; it never throws, and its result
    * never rejects.
    */
   deliver(
     name: string,
     payload: unknown,
-    { source, each }: { source: EventSource; each: "service" | "node" },
+    { envelope, each }: { envelope: () => Envelope; each: "service" | "node" },
     take: (begin: () => Receipt) => void,
   ): void {
     const dispatch = this.#mediator.find(name);
@@ -166,7 +160,7 @@ export class Runner {
     for (const run of each === "node" ? nodeRuns : runs) {
       counts.heard++;
       const timing = counts.timing(this.#host.clock);
-      take(() => this.#runEvent(dispatch, run, payload, source.envelope(), timing));
+      take(() => this.#runEvent(dispatch, run, payload, envelope(), timing));
     }
   }
 

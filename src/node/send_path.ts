@@ -139,7 +139,7 @@ export class SendPath {
   }
 
   #parseBySchema(request: RemoteRequest): Promise<Result<unknown>> {
-    return this.#builder.parse<Result<unknown>>(request, (parsed) => this.#route(parsed), (refused) => refused);
+    return this.#builder.parse(request, (parsed) => this.#route(parsed));
   }
 
   /**
@@ -228,11 +228,7 @@ export class SendPath {
   }
 
   #storeParsed(request: StoredRequest): Promise<Result<void>> {
-    return this.#builder.parse<Result<void>, StoredRequest>(
-      request,
-      (parsed) => this.#toLog(parsed),
-      (refused) => refused,
-    );
+    return this.#builder.parse(request, (parsed) => this.#toLog(parsed));
   }
 
   /** Its key is made of the payload before the schema, which has passed it. */
@@ -258,7 +254,7 @@ export class SendPath {
   }
 
   #emitParsed(event: RemoteRequest): Promise<Result<void>> {
-    return this.#builder.parse<Result<void>>(event, (parsed) => this.#emit(parsed), (refused) => refused);
+    return this.#builder.parse(event, (parsed) => this.#emit(parsed));
   }
 
   #emit(event: RemoteEvent): Result<void> {
@@ -288,12 +284,13 @@ export class SendPath {
     const request = this.#builder.prepare("broadcast", contract, payload, options, parent);
     const refuse = (result: Failure) => [{ node: this.#node, result }];
     if (!("contract" in request)) return Promise.resolve(refuse(request));
-    return this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
+    const sent = this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
       if (this.#remote !== undefined) return this.#remote.router.broadcast(parsed);
       if (this.#mediator.find(contract.name) === undefined || (parsed.node ?? this.#node) !== this.#node) return [];
       const own = requestOf(parsed, this.#node);
       return this.#runner.local(own, 1).then((outcome) => [{ node: this.#node, result: asResult(outcome) }]);
-    }, refuse);
+    });
+    return sent.then((results) => "error" in results ? refuse(results) : results);
   }
 }
 

@@ -12,7 +12,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo } from "../contract/node_info.ts";
 import {
   checkDeadLetterOptions,
   type DeadLetter,
@@ -143,7 +143,6 @@ export class App implements NodeHost, DrainableNode {
   /** From now on this node belongs to a cluster. */
   join(remote: Remote): void {
     this.#remote = remote;
-    this.#sendPath.join(remote);
     this.refresh();
   }
 
@@ -152,7 +151,7 @@ export class App implements NodeHost, DrainableNode {
     const { mediator } = this.#parts;
     const alone = new Set(mediator.served.filter((name) => this.#remote?.alone(name) ?? true));
     this.#builder.refresh();
-    this.#sendPath.refresh(alone);
+    this.#sendPath.refresh(this.#remote, alone);
     this.#fastPaths = this.#drain === undefined
       ? fastPaths(this, { mediator, builder: this.#builder, alone })
       : NO_FAST_PATHS;

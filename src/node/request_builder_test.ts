@@ -3,7 +3,6 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { command, query } from "../contract/definition.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Failure } from "../contract/result.ts";
 import type { RemoteRequest } from "../dispatch/remote.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";

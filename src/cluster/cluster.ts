@@ -162,6 +162,7 @@ export class Cluster implements Remote {
     });
     this.#failureDetector = new FailureDetector({
       membership: this.#membership,
+      grace: this.#endpoint.grace,
       clock,
       random,
       observer,

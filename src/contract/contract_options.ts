@@ -17,7 +17,7 @@ import {
 import type { AnyCode } from "../error.ts";
 import { KEEP } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
-import type { Schema } from "./schema.ts";
+import { checkSchema, type Schema } from "./schema.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
 export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | TransientEventOptions<In, Payload>;
@@ -211,13 +211,9 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   checkKnown(at, options, OPTIONS[kind]);
   const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable, items } =
     options as ContractOptions;
-  for (const [option, schema] of [["input", input], ["output", output], ["items", items]] as const) {
-    if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function") {
-      throw new TypeError(
-        `${at}: ${option} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
-      );
-    }
-  }
+  checkSchema(`${at}: input`, input);
+  checkSchema(`${at}: output`, output);
+  checkSchema(`${at}: items`, items);
   if (key !== undefined && typeof key !== "function") {
     throw new TypeError(`${at}: key must be a function of the payload that returns a string; got ${show(key)}`);
   }

@@ -187,13 +187,7 @@ export function command<In, Out, F extends string, Payload, Returned>(
   name: string,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
-  const contract: Command<In, Out, F, Payload, Returned> = Object.freeze({
-    kind: "command",
-    name: checkName(name),
-    options: contractOptions("command", name, options),
-    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handlerOf(contract, "handle", fn, options),
-  });
-  return contract;
+  return requestContract("command", name, options);
 }
 
 /**
@@ -215,11 +209,15 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
   name: SendableName<In, Returned>,
   options?: QueryOptions<In, Out, F, Payload, Returned>,
 ): Query<In, Out, F, Payload, Returned> {
-  const contract: Query<In, Out, F, Payload, Returned> = Object.freeze({
-    kind: "query",
+  return requestContract("query", name, options);
+}
+
+function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
+  const contract = Object.freeze({
+    kind,
     name: checkName(name),
-    options: contractOptions("query", name, options),
-    handle: (fn: HandlerFn, options?: CommandHandlerOptions) => handlerOf(contract, "handle", fn, options),
+    options: contractOptions(kind, name, options),
+    handle: (fn: HandlerFn, options?: CommandHandlerOptions): Handler => handlerOf(contract, "handle", fn, options),
   });
   return contract;
 }
@@ -249,14 +247,7 @@ export function event<In = void, Payload = In>(
   options?: EventOptions<In, Payload>,
 ): EventContract<In, Payload>;
 export function event<In, Payload>(name: string, options?: EventOptions<In, Payload>): EventContract<In, Payload> {
-  const contract: EventContract<In, Payload> = Object.freeze({
-    kind: "event",
-    name: checkName(name),
-    options: contractOptions("event", name, options),
-    on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
-    onBatch: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "onBatch", fn, options),
-  });
-  return contract;
+  return eventContract(checkName(name), contractOptions("event", name, options));
 }
 
 /** Defines an event of an entity, for `entity(…).event`: durable for good, with the entity's id as its key. */
@@ -265,12 +256,17 @@ export function entityEvent<In, Payload>(
   entity: string,
   input: Schema<In, Payload> | undefined,
 ): EmittedEvent<In, Payload> {
-  const contract: EmittedEvent<In, Payload> = Object.freeze({
-    kind: "event",
-    name: checkName(name),
-    options: Object.freeze({ ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity }),
-    on: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "on", fn, options),
-    onBatch: (fn: HandlerFn, options?: SubscriptionOptions) => handlerOf(contract, "onBatch", fn, options),
+  const options = { ...contractOptions("event", checkName(name), { input }), durable: FOR_GOOD, entity };
+  return eventContract(name, Object.freeze(options));
+}
+
+function eventContract<Options extends ContractOptions>(name: string, options: Options) {
+  const contract = Object.freeze({
+    kind: "event" as const,
+    name,
+    options,
+    on: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "on", fn, options),
+    onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "onBatch", fn, options),
   });
   return contract;
 }

@@ -2,7 +2,7 @@
  * [Standard Schema](https://standardschema.dev), the interface that zod, valibot, arktype and effect agree on, written
  * out here as its authors advise, and the one place that runs a validator.
  */
-import { isThenable } from "../data/checks.ts";
+import { isThenable, show } from "../data/checks.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 import type { Failure, Result } from "./result.ts";
 
@@ -69,6 +69,14 @@ export function validate(
   } catch (error) {
     return threw(error);
   }
+}
+
+/** Throws a `TypeError` if a value is neither `undefined` nor a validator. */
+export function checkSchema(name: string, schema: Schema<never, unknown> | undefined): void {
+  if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
+  throw new TypeError(
+    `${name} must be a Standard Schema validator (zod, valibot, arktype, effect, …); got ${show(schema)}`,
+  );
 }
 
 /** Returns true if {@link validate} made the error, in this process, because a schema threw: its `cause`. */

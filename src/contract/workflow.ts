@@ -12,7 +12,7 @@ import type { Flow, Signal, WorkflowContract } from "./flow.ts";
 import type { Handler } from "./handler.ts";
 import type { RunContext, RunDue, RunJoin, RunJoined, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
 import type { Failure } from "./result.ts";
-import type { MaybePromise, Schema } from "./schema.ts";
+import { checkSchema, type MaybePromise, type Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link workflow}. */
@@ -192,19 +192,15 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
   const { input, id, timeout, keep = 7 * DAY, version = 1 } = options;
-  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function") {
-    throw new TypeError(
-      `${at}: input must be a Standard Schema validator (zod, valibot, arktype, …); got ${show(input)}`,
-    );
-  }
+  // the types of its input are those of its contract
+  const parsed = input as WorkflowDefinition["input"];
+  checkSchema(`${at}: input`, parsed);
   if (id !== undefined && typeof id !== "function") {
     throw new TypeError(`${at}: id must be a function of the input that returns a string; got ${show(id)}`);
   }
   if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
   checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
   checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
-  // the types of its input are those of its contract
-  const parsed = input as WorkflowDefinition["input"];
   return Object.freeze({ name, type: runType(name), input: parsed, id, timeout, keep, version });
 }
 

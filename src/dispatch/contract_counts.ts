@@ -6,7 +6,8 @@ import { type AnyContract, isInternalName, type Kind } from "../contract/contrac
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract in one node; {@link ContractStats} says what each is. */
@@ -235,3 +236,49 @@ const MAX_CODES = 64;
 const OFTEN = 1;
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";
+
+// How many messages were handled for a subscription: observed once a second, and only while somebody looks.
+
+/** Dependencies of a {@link HandledCount} on its node. */
+interface HandledCountHost {
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** True if anybody observes what is not logged. */
+  readonly watched: boolean;
+}
+
+/** The messages of one subscription that this node saw handled. */
+export class HandledCount {
+  readonly #host: HandledCountHost;
+  readonly #subscription: string;
+  /** By contract, since the last observation. */
+  readonly #counts = new Map<string, number>();
+  #timer: Timer | undefined;
+
+  /** `subscription`: for observations, `<service>/<name>`. */
+  constructor(host: HandledCountHost, subscription: string) {
+    this.#host = host;
+    this.#subscription = subscription;
+  }
+
+  /** A message of this contract was handled. */
+  add(contract: string): void {
+    this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
+    this.#timer ??= this.#host.clock.after(PAUSE, () => this.flush(), { background: true });
+  }
+
+  /** Observes what was counted, before the pause is over. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const { watched, observer } = this.#host;
+    if (watched) {
+      for (const [contract, count] of this.#counts) {
+        observer({ type: "handled", subscription: this.#subscription, contract, count });
+      }
+    }
+    this.#counts.clear();
+  }
+}
+
+const PAUSE = 1_000; // ms

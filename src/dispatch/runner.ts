@@ -17,7 +17,6 @@ import type { Meta, RemoteRequest } from "./remote.ts";
 import type { ItemTarget } from "./item_ports.ts";
 import type { TurnBudget } from "./admission_queue.ts";
 import { cancelled } from "./execution.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { MAX_ID } from "../contract/send_options.ts";
@@ -28,12 +27,6 @@ export interface Receipt {
   readonly result: MaybePromise<Outcome> | Decision;
   /** To be told how a request ends; events are counted already. */
   readonly counts: ContractCounts;
-}
-
-/** An event from the wire. */
-export interface EventSource {
-  /** A new envelope, for one of its handlers. */
-  envelope(): Envelope;
 }
 
 /** Options of a {@link Runner}. */
@@ -151,13 +144,13 @@ export class Runner {
 
   /**
    * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those
-   * that run on every node. What `take` is given runs the handler, when it is admitted; it never throws, and its result
-   * never rejects.
+   * that run on every node; `envelope` makes one for each. What `take` is given runs the handler, when it is admitted;
+   * it never throws, and its result never rejects.
    */
   deliver(
     name: string,
     payload: unknown,
-    { source, each }: { source: EventSource; each: "service" | "node" },
+    { envelope, each }: { envelope: () => Envelope; each: "service" | "node" },
     take: (begin: () => Receipt) => void,
   ): void {
     const dispatch = this.#mediator.find(name);
@@ -166,7 +159,7 @@ export class Runner {
     for (const run of each === "node" ? nodeRuns : runs) {
       counts.heard++;
       const timing = counts.timing(this.#host.clock);
-      take(() => this.#runEvent(dispatch, run, payload, source.envelope(), timing));
+      take(() => this.#runEvent(dispatch, run, payload, envelope(), timing));
     }
   }
 
@@ -321,52 +314,6 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
     return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx);
   });
 }
-
-// How many messages were handled for a subscription: observed once a second, and only while somebody looks.
-
-/** Dependencies of a {@link HandledCount} on its node. */
-interface HandledCountHost {
-  readonly clock: Clock;
-  readonly observer: Observer;
-  /** True if anybody observes what is not logged. */
-  readonly watched: boolean;
-}
-
-/** The messages of one subscription that this node saw handled. */
-export class HandledCount {
-  readonly #host: HandledCountHost;
-  readonly #subscription: string;
-  /** By contract, since the last observation. */
-  readonly #counts = new Map<string, number>();
-  #timer: Timer | undefined;
-
-  /** `subscription`: for observations, `<service>/<name>`. */
-  constructor(host: HandledCountHost, subscription: string) {
-    this.#host = host;
-    this.#subscription = subscription;
-  }
-
-  /** A message of this contract was handled. */
-  add(contract: string): void {
-    this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
-    this.#timer ??= this.#host.clock.after(PAUSE, () => this.flush(), { background: true });
-  }
-
-  /** Observes what was counted, before the pause is over. */
-  flush(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const { watched, observer } = this.#host;
-    if (watched) {
-      for (const [contract, count] of this.#counts) {
-        observer({ type: "handled", subscription: this.#subscription, contract, count });
-      }
-    }
-    this.#counts.clear();
-  }
-}
-
-const PAUSE = 1_000; // ms
 
 // The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
 // order.

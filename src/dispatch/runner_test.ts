@@ -137,10 +137,10 @@ describe("deliver", () => {
     const on = (name: string, each?: "node") => Tick.on((text) => void ran.push(name + text), { each });
     const handlers = [on("a"), on("b", "node"), on("c"), Double.handle((n) => n)];
     const { inside } = localApp({ handlers });
-    const source = { envelope: () => inside.runner.envelope({ id: "t1" }) };
+    const envelope = () => inside.runner.envelope({ id: "t1" });
     for (const [each, expected] of [["service", ["a!", "c!"]], ["node", ["b!"]]] as const) {
       const begins: (() => { ctx: unknown; result: unknown })[] = [];
-      inside.runner.deliver("Tick", "!", { source, each }, (begin) => begins.push(begin));
+      inside.runner.deliver("Tick", "!", { envelope, each }, (begin) => begins.push(begin));
       assertEquals(ran, []);
       const receipts = begins.map((begin) => begin());
       await Promise.all(receipts.map(({ result }) => result));
@@ -152,10 +152,10 @@ describe("deliver", () => {
 
   it("hands out nothing for a name that is no event here", () => {
     const { inside } = localApp({ handlers: Double.handle((n) => n) });
-    const source = { envelope: () => inside.runner.envelope(undefined) };
+    const envelope = () => inside.runner.envelope(undefined);
     let taken = 0;
     for (const name of ["Double", "Unknown"]) {
-      inside.runner.deliver(name, 1, { source, each: "service" }, () => taken++);
+      inside.runner.deliver(name, 1, { envelope, each: "service" }, () => taken++);
     }
     assertEquals(taken, 0);
   });

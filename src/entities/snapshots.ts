@@ -1,7 +1,7 @@
 /**
- * Snapshots: after every 100 events or so of an entity (`EntityCopy.snapshotDue`) its state is written, so that a cold load reads
- * what came after it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot
- * is a shortcut, never the truth: one that does not fit is not used.
+ * Snapshots: after every 100 events or so of an entity (`EntityCopy.snapshotDue`) its state is written, so that a cold
+ * load reads what came after it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A
+ * snapshot is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";

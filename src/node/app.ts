@@ -12,7 +12,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { AnyEntity, EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
-import type { Health, NodeChange, NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
+import type { Health, NodeChange, NodeInfo } from "../contract/node_info.ts";
 import {
   checkDeadLetterOptions,
   type DeadLetter,
@@ -143,7 +143,6 @@ export class App implements NodeHost, DrainableNode {
   /** From now on this node belongs to a cluster. */
   join(remote: Remote): void {
     this.#remote = remote;
-    this.#sendPath.join(remote);
     this.refresh();
   }
 
@@ -152,7 +151,7 @@ export class App implements NodeHost, DrainableNode {
     const { mediator } = this.#parts;
     const alone = new Set(mediator.served.filter((name) => this.#remote?.alone(name) ?? true));
     this.#builder.refresh();
-    this.#sendPath.refresh(alone);
+    this.#sendPath.refresh(this.#remote, alone);
     this.#fastPaths = this.#drain === undefined
       ? fastPaths(this, { mediator, builder: this.#builder, alone })
       : NO_FAST_PATHS;
@@ -180,17 +179,26 @@ export class App implements NodeHost, DrainableNode {
   }
 
   health(): Health {
-    return healthOf({
-      stopped: this.#builder.stopped,
-      draining: this.#drain !== undefined,
-      caughtUp: this.#opened?.caughtUp ?? true,
-      subscriptions: this.#opened?.health ?? [],
-      cluster: this.#remote?.health,
+    const cluster = this.#remote?.health ?? IN_MEMORY;
+    const { connection, member, queued } = cluster;
+    const status = this.#builder.stopped
+      ? "stopped"
+      : this.draining
+      ? "draining"
+      : statusOf(cluster, this.#opened?.caughtUp ?? true);
+    return {
+      status,
+      ready: status === "ready",
+      live: status !== "stopped",
       node: this.node,
+      connection,
+      member: member && !this.draining,
       nodes: this.nodes().length,
       inFlight: this.inFlight,
+      queued,
+      subscriptions: this.#opened?.health ?? [],
       alarms: this.alarms,
-    });
+    };
   }
 
   get holdings(): Holdings {
@@ -608,51 +616,16 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 /** Between two looks at the alarms, in ms: a lag is compared every 10 s. */
 const LOOK = 5_000;
 
-// The health of a node, from what its parts report.
-
-/** Sources of the health of a node. */
-interface HealthParts extends Pick<Health, "node" | "nodes" | "inFlight" | "alarms"> {
-  readonly stopped: boolean;
-  readonly draining: boolean;
-  /** True if its read models have caught up. */
-  readonly caughtUp: boolean;
-  readonly subscriptions: readonly SubscriptionHealth[];
-  /** `undefined` for an app in memory. */
-  readonly cluster: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } | undefined;
-}
-
-/** The health of a node; a new value at each call. */
-function healthOf(parts: HealthParts): Health {
-  const { stopped, draining, caughtUp, subscriptions, cluster = IN_MEMORY, node, nodes, inFlight, alarms } = parts;
-  const { connection, member, queued } = cluster;
-  const status = stopped ? "stopped" : draining ? "draining" : statusOf(cluster, caughtUp);
-  return {
-    status,
-    ready: status === "ready",
-    live: status !== "stopped",
-    node,
-    connection,
-    member: member && !draining,
-    nodes,
-    inFlight,
-    queued,
-    subscriptions,
-    alarms,
-  };
-}
-
 /** The status of a node that is not draining. */
-function statusOf(
-  { connection, member, forbidden }: NonNullable<HealthParts["cluster"]>,
-  caughtUp: boolean,
-): Health["status"] {
+function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp: boolean): Health["status"] {
   if (connection === "disconnected" || connection === "closed") return "disconnected";
   if (forbidden) return "forbidden";
   if (!caughtUp) return "starting";
   return member ? "ready" : "unlisted";
 }
 
-const IN_MEMORY: NonNullable<HealthParts["cluster"]> = {
+/** What a cluster adds to the health of a node, for one that has none. */
+const IN_MEMORY: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } = {
   connection: "none",
   member: true,
   forbidden: false,

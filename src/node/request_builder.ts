@@ -232,22 +232,21 @@ export class RequestBuilder {
   }
 
   /**
-   * Runs the contract's input schema: `go` gets the request with its parsed payload and key, `refuse` why it is not
-   * sent. The key of what is stored is left to `go`.
+   * Runs the contract's input schema: `go` gets the request with its parsed payload and key. The key of what is stored
+   * is left to `go`. Resolves with what `go` returns, or why the message is not sent.
    */
   parse<T, R extends RemoteRequest | StoredRequest = RemoteRequest>(
     request: R,
     go: (ready: R) => MaybePromise<T>,
-    refuse: (refused: Failure) => T,
-  ): Promise<T> {
+  ): Promise<T | Failure> {
     const { contract, payload, signal, parent } = request;
     if (contract.options.input === undefined) return Promise.resolve(go(request));
-    const next = (parsed: Result<unknown>, timeout: number): MaybePromise<T> => {
-      if (!parsed.ok) return refuse(parsed);
+    const next = (parsed: Result<unknown>, timeout: number): MaybePromise<T | Failure> => {
+      if (!parsed.ok) return parsed;
       const id = request.meta?.id ?? idOf(contract, payload);
-      if (typeof id === "object") return refuse(id);
+      if (typeof id === "object") return id;
       const key = request.key ?? ("schedule" in request ? undefined : keyOf(contract, payload));
-      if (typeof key === "object") return refuse(key);
+      if (typeof key === "object") return key;
       const meta = id === request.meta?.id ? request.meta : { ...request.meta, id };
       return go({ ...request, parsed: parsed.value, key, timeout, meta });
     };
@@ -259,7 +258,7 @@ export class RequestBuilder {
     return settled.then((result) => {
       const timeout = request.timeout - (clock.monotonic() - start);
       const refused = this.#refused(contract, timeout, signal, parent);
-      return refused === undefined ? next(result, timeout) : refuse(refused);
+      return refused ?? next(result, timeout);
     });
   }
 

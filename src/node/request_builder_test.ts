@@ -3,7 +3,6 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { command, query } from "../contract/definition.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import type { Failure } from "../contract/result.ts";
 import type { RemoteRequest } from "../dispatch/remote.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";
@@ -48,7 +47,7 @@ describe("RequestBuilder", () => {
     assertEquals(prepare(Paid, { id: "mine" }).request?.meta?.id, "mine");
     const Typed = command("Typed", { input: counting<number, number>((value) => value), idempotent: true, id });
     const parsed = (options?: SendOptions) =>
-      builder.parse<unknown>(prepare(Typed, options).request!, ({ meta }) => meta?.id, ({ error }) => error.code);
+      builder.parse<unknown>(prepare(Typed, options).request!, ({ meta }) => meta?.id);
     assertEquals([await parsed(), await parsed({ id: "mine" })], ["n1", "mine"]);
   });
 
@@ -91,11 +90,7 @@ describe("RequestBuilder", () => {
     const Doubled = query("Doubled", { input: counting((n: number) => n * 2), key });
     const prepared = builder.prepare("send", Doubled, 4, undefined, undefined);
     assertEquals(keys, []);
-    const ready = await builder.parse<RemoteRequest | Failure>(
-      prepared as RemoteRequest,
-      (go) => go,
-      (refused) => refused,
-    );
+    const ready = await builder.parse<RemoteRequest>(prepared as RemoteRequest, (go) => go);
     const { payload, parsed, key: routed } = ready as RemoteRequest;
     assertEquals({ payload, parsed, routed, keys }, { payload: 4, parsed: 8, routed: "1", keys: [4] });
   });

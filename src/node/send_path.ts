@@ -1,9 +1,9 @@
 /**
  * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the
- * contract's schema, then run in this process or handed to the cluster, where `cluster/routing/router.ts` decides which
- * node it goes to, this one included. `request_builder.ts` is the shorter way of
- * sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another node
- * and back.
+ * contract's schema, then run in this process, or handed to the cluster if other nodes handle it, too: there
+ * `cluster/routing/router.ts` decides which node it goes to, this one included. `request_builder.ts` is the shorter way
+ * of sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another
+ * node and back.
  *
  * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for
  * such closures at each call of the method around them, even when it makes none.
@@ -25,7 +25,7 @@ import {
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";
-import { asResult, noHandler, type Outcome, Refusal } from "../dispatch/outcome.ts";
+import { asResult, noHandler, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
@@ -64,13 +64,9 @@ export class SendPath {
     this.#log = log;
   }
 
-  /** From now on there is a cluster. */
-  join(remote: Remote): void {
+  /** There is a cluster, or its membership has changed: `alone` are the contracts that no node but this one handles. */
+  refresh(remote: Remote | undefined, alone: ReadonlySet<string>): void {
     this.#remote = remote;
-  }
-
-  /** The membership has changed: `alone` are the contracts that this node handles, and no other node. */
-  refresh(alone: ReadonlySet<string>): void {
     this.#alone = alone;
   }
 
@@ -139,7 +135,7 @@ export class SendPath {
   }
 
   #parseBySchema(request: RemoteRequest): Promise<Result<unknown>> {
-    return this.#builder.parse<Result<unknown>>(request, (parsed) => this.#route(parsed), (refused) => refused);
+    return this.#builder.parse(request, (parsed) => this.#route(parsed));
   }
 
   /**
@@ -165,17 +161,21 @@ export class SendPath {
     if (request.node !== undefined && request.node !== this.#node) {
       return Promise.resolve(noHandler(request.contract, request.node));
     }
-    return this.#runner.local(request, 1).then((outcome) => this.#ended(request, outcome));
+    return this.#runner.local(request, 1).then((outcome) =>
+      outcome instanceof Refusal ? this.#refused(request, outcome) : this.#counted(request, outcome)
+    );
   }
 
   /** What was refused here is tried again, here or at a node that handles it by then. */
-  #ended(request: RemoteRequest, outcome: Outcome): MaybePromise<Result<unknown>> {
+  #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {
     const remote = this.#remote;
-    if (outcome instanceof Refusal && remote !== undefined && !this.#draining) {
-      return remote.router.request(request, outcome);
-    }
-    const result = asResult(outcome);
-    this.#runner.counts.sent(request.contract, result);
+    return remote === undefined || this.#draining
+      ? this.#counted(request, refusal.failure)
+      : remote.router.request(request, refusal);
+  }
+
+  #counted({ contract }: RemoteRequest, result: Result<unknown>): Result<unknown> {
+    this.#runner.counts.sent(contract, result);
     return result;
   }
 
@@ -228,11 +228,7 @@ export class SendPath {
   }
 
   #storeParsed(request: StoredRequest): Promise<Result<void>> {
-    return this.#builder.parse<Result<void>, StoredRequest>(
-      request,
-      (parsed) => this.#toLog(parsed),
-      (refused) => refused,
-    );
+    return this.#builder.parse(request, (parsed) => this.#toLog(parsed));
   }
 
   /** Its key is made of the payload before the schema, which has passed it. */
@@ -258,7 +254,7 @@ export class SendPath {
   }
 
   #emitParsed(event: RemoteRequest): Promise<Result<void>> {
-    return this.#builder.parse<Result<void>>(event, (parsed) => this.#emit(parsed), (refused) => refused);
+    return this.#builder.parse(event, (parsed) => this.#emit(parsed));
   }
 
   #emit(event: RemoteEvent): Result<void> {
@@ -288,12 +284,13 @@ export class SendPath {
     const request = this.#builder.prepare("broadcast", contract, payload, options, parent);
     const refuse = (result: Failure) => [{ node: this.#node, result }];
     if (!("contract" in request)) return Promise.resolve(refuse(request));
-    return this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
+    const sent = this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
       if (this.#remote !== undefined) return this.#remote.router.broadcast(parsed);
       if (this.#mediator.find(contract.name) === undefined || (parsed.node ?? this.#node) !== this.#node) return [];
       const own = requestOf(parsed, this.#node);
       return this.#runner.local(own, 1).then((outcome) => [{ node: this.#node, result: asResult(outcome) }]);
-    }, refuse);
+    });
+    return sent.then((results) => "error" in results ? refuse(results) : results);
   }
 }
 

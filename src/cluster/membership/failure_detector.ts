@@ -21,13 +21,15 @@
 import { type Clock, type Random, type Timer, within } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo, Transport } from "../../ports/transport.ts";
-import { ReconnectGrace } from "../wire/watchdog.ts";
+import type { ReconnectGrace } from "../wire/watchdog.ts";
 import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
 
 /** Dependencies of a failure detector on its node. */
 interface FailureDetectorOptions {
   readonly membership: Membership;
+  /** While it runs, other nodes may still be reconnecting after an outage that this node has seen, too. */
+  readonly grace: Pick<ReconnectGrace, "running">;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
@@ -56,13 +58,10 @@ export class FailureDetector {
   /** Ids whose records are being removed. */
   readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
-  /** While it runs, other nodes may still be reconnecting after an outage that this node has seen, too. */
-  readonly #grace: ReconnectGrace;
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
     this.#options = options;
-    this.#grace = new ReconnectGrace(options.clock);
   }
 
   /** Begins to ping. */
@@ -81,7 +80,6 @@ export class FailureDetector {
 
   /** This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. */
   resume(): void {
-    this.#grace.begin();
     this.#unanswered.clear();
     for (const member of this.#options.membership.view.members) member.clearBounces();
   }
@@ -139,21 +137,21 @@ export class FailureDetector {
   }
 
   #silent(endpoint: string): void {
-    const { connected, membership } = this.#options;
+    const { connected, grace, membership } = this.#options;
     const member = membership.view.find(endpoint);
     if (member === undefined || this.#stopped || !connected()) return;
     membership.view.suspect(member);
-    if (member.recordGone && !this.#grace.running) membership.removeMember(member, "silent");
+    if (member.recordGone && !grace.running) membership.removeMember(member, "silent");
   }
 
   /** `pinged`: the frame may have been a ping of ours. */
   #bounced(member: Member, pinged: boolean): void {
-    const { clock, membership, server, self } = this.#options;
+    const { clock, grace, membership, server, self } = this.#options;
     const now = clock.monotonic();
     const accused = member.accusedAt >= 0 && now - member.accusedAt < PERIOD;
     const first = member.bouncedAt < 0;
     if (first) member.bouncedAt = now;
-    if (!this.#grace.running) {
+    if (!grace.running) {
       if (member.recordGone) return membership.removeMember(member, "bounced");
       if (accused) return this.#removeRecord(member);
       if (!first && now - member.bouncedAt >= (server().clustered ? MOVE : SECOND_BOUNCE)) return this.#dead(member);

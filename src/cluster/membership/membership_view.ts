@@ -201,25 +201,11 @@ export class Member {
 // Which contracts the nodes handle. Equal lists are kept once: replicas handle the same contracts, and write their
 // records again every few seconds.
 
-/** The contracts that one or more nodes handle. */
-interface HandledList {
-  /** As the record has them; frozen. */
-  readonly names: readonly string[];
-  /** As the record has them; frozen. */
-  readonly subscriptions: readonly string[] | undefined;
-  /** As the record has them; frozen. */
-  readonly entities: readonly string[] | undefined;
-  /** Returns true if a contract is among them, or an internal one of a subscription. */
-  has(name: string): boolean;
-  /** Kind of a contract; `undefined` if the record does not say, or the contract is not among them. */
-  kindOf(name: string): Kind | undefined;
-}
-
 /** The lists of all nodes. */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
   /** By their joined names and kinds. */
-  readonly #lists: Map<string, CountedList> = new Map();
+  readonly #lists: Map<string, HandledList> = new Map();
   /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
   /** Number of those that handle it as a command of an entity. */
@@ -239,7 +225,7 @@ export class HandledLists {
       (subscriptions === undefined ? "" : `\n${service}\n${subscriptions.join()}`) +
       (entities === undefined ? "" : `\n\n${entities.join()}`);
     let list = this.#lists.get(text);
-    if (list === undefined) this.#lists.set(text, list = new CountedList(info, text));
+    if (list === undefined) this.#lists.set(text, list = new HandledList(info, text));
     list.nodes++;
     for (const name of list.kinds.keys()) this.#nodes.set(name, this.count(name) + 1);
     for (const name of entities ?? []) this.#ofEntities.set(name, (this.#ofEntities.get(name) ?? 0) + 1);
@@ -248,20 +234,18 @@ export class HandledLists {
 
   /** A node handles these no longer. */
   release(list: HandledList): void {
-    // `retain` has made it
-    const counted = list as CountedList;
-    if (--counted.nodes === 0) this.#lists.delete(counted.text);
-    for (const name of counted.entities ?? []) {
+    if (--list.nodes === 0) this.#lists.delete(list.text);
+    for (const name of list.entities ?? []) {
       const left = this.#ofEntities.get(name)! - 1; // `retain` has counted it
       if (left === 0) this.#ofEntities.delete(name);
       else this.#ofEntities.set(name, left);
     }
-    for (const name of counted.kinds.keys()) {
+    for (const name of list.kinds.keys()) {
       const left = this.count(name) - 1;
       if (left === 0) {
         this.#nodes.delete(name);
         this.#wereOfEntities.delete(name);
-        if (counted.entities?.includes(name)) this.#wereOfEntities.add(name);
+        if (list.entities?.includes(name)) this.#wereOfEntities.add(name);
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
@@ -291,11 +275,13 @@ type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;
 
-class CountedList implements HandledList {
+/** The contracts that one or more nodes handle; the lists as the record has them, frozen. */
+class HandledList {
   readonly names: readonly string[];
   readonly subscriptions: readonly string[] | undefined;
   readonly entities: readonly string[] | undefined;
   readonly text: string;
+  /** How many nodes. */
   nodes = 0;
   readonly kinds: ReadonlyMap<string, Kind | undefined>;
 
@@ -311,10 +297,12 @@ class CountedList implements HandledList {
     this.kinds = known;
   }
 
+  /** Returns true if a contract is among them, or an internal one of a subscription. */
   has(name: string): boolean {
     return this.kinds.has(name);
   }
 
+  /** Kind of a contract; `undefined` if the record does not say, or the contract is not among them. */
   kindOf(name: string): Kind | undefined {
     return this.kinds.get(name);
   }

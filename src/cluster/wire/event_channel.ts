@@ -12,7 +12,6 @@ import { isTagged, toText } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
-import type { EventSource } from "../../dispatch/runner.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import {
   type EventFrame,
@@ -39,7 +38,7 @@ interface EventChannelOptions {
   /** Counts of the node by contract. */
   readonly counts: Counts;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
-  deliver(name: string, payload: unknown, from: { source: EventSource; each: "service" | "node" }): void;
+  deliver(name: string, payload: unknown, from: { envelope: () => Envelope; each: "service" | "node" }): void;
 }
 
 /** Events of one name and one meta, sent as one message. */
@@ -199,47 +198,34 @@ export class EventChannel {
     const { payloads } = frame;
     const count = Math.max(1, payloads.length); // without payloads, one event whose payload is `undefined`
     for (let index = 0; index < count; index++) {
-      const source = new ReceivedEvent(frame, index, this.#nextRun);
-      this.#options.deliver(name, payloads[index], { source, each });
+      const envelope = () => new EventEnvelope(frame, index, this.#nextRun);
+      this.#options.deliver(name, payloads[index], { envelope, each });
     }
   }
 
   readonly #nextRun = (): string => `${this.#options.endpoint}.e${++this.#runs}`;
 }
 
-/** An event of a batch. */
-class ReceivedEvent implements EventSource {
-  readonly frame: EventFrame;
-  readonly index: number;
-  readonly nextRun: () => string;
+/** The envelope of one handler's run for an event: that of this index in a batch. */
+class EventEnvelope extends WireEnvelope {
+  readonly #frame: EventFrame;
+  readonly #index: number;
+  readonly #nextRun: () => string;
 
   constructor(frame: EventFrame, index: number, nextRun: () => string) {
-    this.frame = frame;
-    this.index = index;
-    this.nextRun = nextRun;
-  }
-
-  envelope(): Envelope {
-    return new EventEnvelope(this);
-  }
-}
-
-/** The envelope of one handler's run for an event. */
-class EventEnvelope extends WireEnvelope {
-  readonly #event: ReceivedEvent;
-
-  constructor(event: ReceivedEvent) {
-    super(event.frame.meta);
-    this.#event = event;
+    super(frame.meta);
+    this.#frame = frame;
+    this.#index = index;
+    this.#nextRun = nextRun;
   }
 
   protected override name(): string {
-    return this.#event.nextRun();
+    return this.#nextRun();
   }
 
   protected override defaultId(): string {
-    const { frame: { sender, meta }, index } = this.#event;
-    return `${sender}.e${meta.seq}.${index}`;
+    const { sender, meta } = this.#frame;
+    return `${sender}.e${meta.seq}.${this.#index}`;
   }
 
   /** None: the publisher does not wait for the handlers, so they cannot deadlock with it. */

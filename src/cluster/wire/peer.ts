@@ -219,10 +219,12 @@ export class Peer {
 
   /** Takes back the sent calls that `may` go elsewhere although this process may have received them. */
   release(may: (call: Call) => boolean): void {
-    this.ledger.release(may, (call) => {
+    this.ledger.release((call) => {
+      if (!may(call)) return false;
       // a run of an idempotent command that has the claim goes on: the other node waits for its result
       if (!call.request.contract.options.idempotent) this.cancel(call);
       else if (call.frame !== undefined) this.#item(movedItem(call.frame.seq, call.index));
+      return true;
     });
   }
 
@@ -509,46 +511,34 @@ export class RequestLedger {
     for (let i = 0; i < places.length; i += 2) {
       if (this.sent.get(places[i]) !== undefined) running.add(`${places[i]}.${places[i + 1]}`);
     }
-    for (const frame of this.sent.values()) {
-      if (frame.seq > upTo) continue;
-      for (const call of frame.calls) {
-        if (call.frame !== frame || running.has(`${frame.seq}.${call.index}`)) continue;
-        this.#takeBack(call);
-        this.failed++;
-        call.owner.failed(call, ANSWER_LOST, this.#node);
-      }
-    }
+    this.#fail(ANSWER_LOST, ({ index }, { seq }) => seq <= upTo && !running.has(`${seq}.${index}`));
   }
 
   /**
    * The process is gone: what is unanswered in frames before `seq` was delivered, or perhaps. Returns how many calls.
    */
   lost(seq: number): number {
+    return this.#fail(LOST, (_, frame) => frame.seq < seq);
+  }
+
+  /** The process does not respond: takes back the sent calls that `go` elsewhere. */
+  release(go: (call: Call) => boolean): void {
+    this.#fail(SILENT, go);
+  }
+
+  /** Takes back the sent calls that this is true of: they have failed so. Returns how many. */
+  #fail(failure: AttemptFailure, which: (call: Call, frame: SentFrame) => boolean): number {
     let count = 0;
     for (const frame of this.sent.values()) {
-      if (frame.seq >= seq) continue;
       for (const call of frame.calls) {
-        if (call.frame !== frame) continue;
+        if (call.frame !== frame || !which(call, frame)) continue;
         count++;
         this.#takeBack(call);
         this.failed++;
-        call.owner.failed(call, LOST, this.#node);
+        call.owner.failed(call, failure, this.#node);
       }
     }
     return count;
-  }
-
-  /** The process does not respond: takes back the sent calls that `may` go elsewhere; `before` is called with each. */
-  release(may: (call: Call) => boolean, before: (call: Call) => void): void {
-    for (const frame of this.sent.values()) {
-      for (const call of frame.calls) {
-        if (call.frame !== frame || !may(call)) continue;
-        before(call);
-        this.#takeBack(call);
-        this.failed++;
-        call.owner.failed(call, SILENT, this.#node);
-      }
-    }
   }
 
   #takeBack(call: Call): void {

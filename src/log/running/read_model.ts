@@ -9,7 +9,7 @@
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import type { HandledCount } from "../../dispatch/runner.ts";
+import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { TurnBudget } from "../../dispatch/admission_queue.ts";

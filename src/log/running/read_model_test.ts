@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { event } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
-import { HandledCount } from "../../dispatch/runner.ts";
+import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { HandlerRun } from "../../dispatch/mediator.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";

@@ -2,7 +2,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import { HandledCount } from "../../dispatch/runner.ts";
+import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";

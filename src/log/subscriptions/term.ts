@@ -5,7 +5,7 @@
  * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands
  * in one place.
  */
-import { HandledCount } from "../../dispatch/runner.ts";
+import { HandledCount } from "../../dispatch/contract_counts.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";

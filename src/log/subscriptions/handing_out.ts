@@ -278,18 +278,13 @@ export class HandingOut {
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, fault } = this.#options;
     const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
-    const left = Promise.withResolvers<boolean>();
+    const left = Promise.withResolvers<void>();
     const unlisten = host.onNodes(() => {
-      if (isMissing()) left.resolve(true);
+      if (isMissing()) left.resolve();
     });
-    try {
-      return await Promise.race([left.promise, host.gone(endpoint)]) || isMissing();
-    } catch (error) {
-      fault(error);
-      return isMissing();
-    } finally {
-      unlisten();
-    }
+    const gone = await Promise.race([left.promise, host.gone(endpoint)]).catch(fault);
+    unlisten();
+    return gone === true || isMissing();
   }
 
   /**

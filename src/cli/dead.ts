@@ -130,7 +130,8 @@ async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<numbe
       `${attempts}`,
       showDuration(now - at.getTime()),
       `${heldBehind}`,
-      `${error.code}: ${error.message}`,
+      // the cause says what a handler threw; the message only where
+      `${error.code}: ${error.cause?.split("\n", 1)[0] ?? error.message}`,
     ]);
   }
   if (count === 0) return none(run);

@@ -197,6 +197,13 @@ describe("the tool and the log", await requireNatsServer(), () => {
     assertEquals((await run("dead", "show", "o1")).code, 1); // it only waits
   });
 
+  it("dead: lists what a handler threw, not that the log of its node says it", async () => {
+    const message = "the handler of Paid threw on node a (message o0); the log of that node says what";
+    await billing(dead(0, { error: { code: "HANDLER_FAILED", message, cause: "Error: no paper\n    at print" } }));
+    const [, letter] = rows((await run("dead")).out);
+    assertEquals(letter.at(-1), "HANDLER_FAILED: Error: no paper");
+  });
+
   it("dead: an ID or a subscription that does not exist is named, with exit code 1; what was found is printed", async () => {
     for (const verb of ["list", "show", "replay"]) {
       const { code, out, err } = await run("dead", verb, "o0", "none", "17", "--json");

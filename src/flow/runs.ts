@@ -217,7 +217,7 @@ export class Runs implements DrivesHost, NodeRuns {
     let run: string;
     try {
       text = input === undefined ? "" : encodeValue(input, "input");
-      run = options.id ?? definition.id?.(input as never) ?? token(this.random, 16);
+      run = options.id ?? (definition.id === undefined ? token(this.random, 16) : definition.id(input as never));
       checkRun(`${at}: the id that its contract makes of the input`, run);
       if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {

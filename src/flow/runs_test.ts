@@ -184,6 +184,15 @@ describe("runs", () => {
     assertEquals(unwrap(await app.result(Parsed, unwrap(await app.start(Parsed, "41")))), 42);
   });
 
+  it("an input without what its id is made of is INVALID_MESSAGE (each start of it began another run)", async () => {
+    const Named = workflow<{ order: string }, void>("Named", { id: ({ order }) => order });
+    await using app = await catga({ handlers: Named.handle(() => Promise.resolve()) });
+    const { error } = await app.start(Named, {} as never);
+    assertEquals(error?.code, "INVALID_MESSAGE");
+    assertMatch(error!.message, /the id that its contract makes of the input .*got undefined/);
+    assertEquals((await Array.fromAsync(app.runs())).length, 0);
+  });
+
   it("a failure that is thrown ends the run as one that is returned; what else is thrown is tried again", async () => {
     let attempts = 0;
     const Throws = workflow<string, string, "NO">("Throws", { id: (how) => how });

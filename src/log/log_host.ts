@@ -33,7 +33,7 @@ export interface LogHost {
   nodes(): readonly NodeInfo[];
   /** Calls back when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
-  /** Resolves with true if the process at an endpoint is gone, by two bounces. */
+  /** Resolves with true when pings to an endpoint have bounced for 6 s, with false as soon as that is not certain. */
   gone(endpoint: string): Promise<boolean>;
   /**
    * Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store

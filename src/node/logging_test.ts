@@ -127,7 +127,7 @@ describe("logTo", () => {
 describe("a logger from npm", () => {
   it("pino: a line of JSON with level, message, fields and the error, by an adapter of four lines", async () => {
     const lines: string[] = [];
-    const log = pino({ base: null, timestamp: false, serializers: { error: pino.stdSerializers.err } }, {
+    const log = pino({ base: null, timestamp: false, errorKey: "error" }, {
       write: (line: string) => void lines.push(line),
     });
     const logger: Logger = {

@@ -124,6 +124,43 @@ describe("the log in a test cluster", () => {
     await assertRejects(() => cluster.leader("mails", 1_000), Error, "those that are led: shop/billing");
   });
 
+  // docs/log.md, crash semantics, "handled at least once": crashed
+  // with its leader cut off later, the question whether the node had ended had no answer, and each of them had failed
+  for (const cutAfter of [undefined, 4_000]) {
+    const when = cutAfter === undefined ? "" : `, and its leader is cut off ${cutAfter} ms later`;
+    it(`a node is killed with many messages in hand${when}: they run elsewhere within 3 s, no attempt of any`, async () => {
+      let killedAt = -1;
+      const again: number[] = [];
+      const begun: string[] = [];
+      const handlers = Mail.handle(async (_, ctx) => {
+        begun.push(ctx.node);
+        if (killedAt < 0) await ctx.clock.sleep(20_000);
+        else again.push(ctx.clock.monotonic() - killedAt);
+      }, { retry: { attempts: 1 } });
+      await using cluster = await testCluster(3, { handlers, logger });
+      const leader = await cluster.leader("@/Mail");
+      const app = cluster.app(leader);
+      for (let n = 0; n < 30; n++) unwrap(await app.enqueue(Mail, { to: `${n}` }));
+      while (begun.length < 30) await cluster.advance(10);
+      const victim = cluster.apps.map(({ self }) => self.id).find((id) => id !== leader)!;
+      const inHand = begun.filter((id) => id === victim).length;
+      killedAt = cluster.clock.monotonic();
+      cluster.kill(victim);
+      if (cutAfter !== undefined) {
+        await cluster.advance(cutAfter);
+        cluster.cut(leader);
+        await cluster.advance(500);
+        cluster.restore(leader);
+      }
+      await cluster.handled();
+      const dead = await Array.fromAsync(app.deadLetters());
+      assertEquals(dead.map(({ id, error }) => `${id}: ${error.message}`), []);
+      assert(inHand > 1);
+      assertEquals(again.length, inHand);
+      assert(Math.max(...again) < 3_000, `${again}`);
+    });
+  }
+
   it("dead letters are looked at, replayed and discarded", async () => {
     let mended = false;
     const handlers = Booked.on(() => mended ? undefined : fail("FULL", "no room", { final: true }), {

@@ -251,12 +251,9 @@ export class HandingOut {
 
   /** The process that ran them has ended, or is out of reach. */
   async #unknown(items: readonly Item[], outcome: RunFailure): Promise<void> {
-    const { host, ledger, nodes, onProgress, fault } = this.#options;
+    const { ledger, nodes, onProgress } = this.#options;
     const endpoint = nodes().find(({ id }) => id === outcome.node)?.endpoint;
-    const gone = endpoint === undefined || await host.gone(endpoint).catch((error) => {
-      fault(error);
-      return false;
-    });
+    const gone = endpoint === undefined || await this.#hasLeft(endpoint);
     if (this.#closed) return;
     for (const item of items) {
       if (gone) {
@@ -269,6 +266,22 @@ export class HandingOut {
     if (!gone && items.length > 1) this.#failedTogether(items, outcome);
     onProgress();
     this.pump();
+  }
+
+  /**
+   * Resolves with true as soon as a process is no longer among the live ones, or has certainly ended. The latter takes
+   * longer, and nobody can say it when this node's own connection was lost meanwhile.
+   */
+  async #hasLeft(endpoint: string): Promise<boolean> {
+    const { host, nodes, fault } = this.#options;
+    const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
+    const left = Promise.withResolvers<void>();
+    const unlisten = host.onNodes(() => {
+      if (isMissing()) left.resolve();
+    });
+    const gone = await Promise.race([left.promise, host.gone(endpoint)]).catch(fault);
+    unlisten();
+    return gone === true || isMissing();
   }
 
   /**

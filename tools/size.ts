@@ -13,13 +13,13 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 320,
-  "lines of code": 48_910,
+  "files": 315,
+  "lines of code": 48_893,
   "exported names": 70,
-  "files of a local send": 18,
-  "files of a remote send": 26,
-  "files of a durable event, publish to handler": 56,
-  "files of a command of an entity": 44,
+  "files of a local send": 11,
+  "files of a remote send": 23,
+  "files of a durable event, publish to handler": 43,
+  "files of a command of an entity": 35,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

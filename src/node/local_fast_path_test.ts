@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { command, event, query } from "../contract/definition.ts";
+import type { Strategy } from "../contract/node_info.ts";
 import { unwrap } from "../contract/result.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { catga } from "../catga.ts";
@@ -50,5 +51,36 @@ describe("the local fast path", () => {
     await using _b = await catga({ network, id: "b", handlers });
     const nodes = [unwrap(await a.send(Where)), unwrap(await a.send(Where))];
     assertEquals(nodes.sort(), ["a", "b"]);
+  });
+});
+
+describe("a send with options, of a contract that this node alone handles", () => {
+  const Where = query<void, string>("Where");
+  const options = { timeout: 5_000 };
+
+  it("is a handler that runs, and no send that waits for a node; it is routed when another node has a handler", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const handlers = Where.handle(async (_, { node }) => {
+      await promise;
+      return node;
+    });
+    const network = new MemoryNetwork();
+    await using a = await catga({ network, id: "a", handlers });
+    const sent = a.send(Where, undefined, options);
+    assertEquals(a.health().inFlight, 1);
+    resolve();
+    assertEquals(unwrap(await sent), "a");
+    await using _b = await catga({ network, id: "b", handlers });
+    const nodes = [unwrap(await a.send(Where, undefined, options)), unwrap(await a.send(Where, undefined, options))];
+    assertEquals(nodes.sort(), ["a", "b"]);
+  });
+
+  it("is routed all the same by a strategy of the user's, which may choose no node", async () => {
+    const seen: (readonly string[])[] = [];
+    const none: Strategy = (nodes) => void seen.push(nodes.map(({ id }) => id));
+    const handlers = Where.handle((_, { node }) => node);
+    await using a = await catga({ network: new MemoryNetwork(), id: "a", handlers });
+    const { error } = await a.send(Where, undefined, { route: none, timeout: 50 });
+    assertEquals([error?.code, seen[0]], ["UNAVAILABLE", ["a"]]);
   });
 });

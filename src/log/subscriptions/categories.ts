@@ -56,14 +56,16 @@ export class Categories {
     let category = this.#all.get(name);
     if (category === undefined) {
       const settings = this.#spec.categories.get(name) ?? DEFAULT_SETTINGS;
-      category = new Category(this.#spec, name, settings, {
-        floor: this.#began.get(name) ?? 0,
-        timeout: this.#timeout,
-      });
+      category = new Category(this.#spec, name, settings, this.#timeout);
       this.#count(category);
       this.#all.set(name, category);
     }
     return category;
+  }
+
+  /** Returns true if a message is not for this subscription, or was read already. */
+  passes({ category, position }: LoggedMessage): boolean {
+    return position <= (this.#began.get(category) ?? 0);
   }
 
   /**
@@ -74,11 +76,7 @@ export class Categories {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
       .map(([name, position]) => [name, Math.max(position, read)] as const);
-    for (const [name, position] of added) {
-      this.#began.set(name, position);
-      const category = this.#all.get(name);
-      if (category !== undefined) category.floor = position;
-    }
+    for (const [name, position] of added) this.#began.set(name, position);
     return Object.fromEntries(added);
   }
 
@@ -88,18 +86,13 @@ export class Categories {
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
-    for (const name of beyond) {
-      this.#began.set(name, Math.min(end, read));
-      const category = this.#all.get(name);
-      if (category !== undefined) category.floor = Math.min(category.floor, end, read);
-    }
+    for (const name of beyond) this.#began.set(name, Math.min(end, read));
     return beyond;
   }
 
   /** Positions begin again lower: no message is known any more. */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
-    for (const category of this.#all.values()) category.floor = 0;
   }
 
   /** The live nodes, with what they handle. */
@@ -139,20 +132,17 @@ export class Category implements LedgerCategory {
   readonly lines: Map<string, Line> = new Map();
   readonly held: Item[] = [];
   capable = 0;
-  /** Positions up to this one are not for it, or were read already. */
-  floor: number;
 
   constructor(
     subscription: { readonly service: string; readonly name: string },
     name: string,
     { attempts, delay, timeout, batch }: CategorySettings,
-    { floor, timeout: appTimeout }: { readonly floor: number; readonly timeout: number },
+    appTimeout: number,
   ) {
     this.name = name;
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
-    this.floor = floor;
     // the node that runs it ends it in its time; its answer needs some
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + MARGIN);
     this.contract = Object.freeze({
@@ -161,11 +151,6 @@ export class Category implements LedgerCategory {
       options: Object.freeze({}),
     });
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
-  }
-
-  /** Returns true if a message is not for this subscription, or was read already. */
-  passes({ position }: LoggedMessage): boolean {
-    return position <= this.floor;
   }
 
   /** Request to a message's node. */

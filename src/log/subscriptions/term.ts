@@ -283,16 +283,13 @@ export class Term {
       onDead: (item) => this.#onDead(item),
     });
     const handing = new HandingOut({
-      ...{ host, label: warnings.label, token: commits.token, ledger, store, nodes },
+      ...{ host, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
       outvoted: () => {
         this.#outvoted ??= host.clock.monotonic();
         this.#dirty = true;
       },
-      onHandled: (category) => this.#handled.add(category),
-      onOutage: (outage) => warnings.outage(outage),
       onProgress: () => this.#progress(),
-      fault: (error) => warnings.fault("handing out", error),
     });
     this.#led = { categories, ledger, handing };
     // sequences that are still to come
@@ -317,7 +314,7 @@ export class Term {
       onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => {
         this.#moved();
-        if (!categories.of(message.category).passes(message)) {
+        if (!categories.passes(message)) {
           ledger.bury(message, reason, this.#now);
         }
         this.#progress();
@@ -352,7 +349,7 @@ export class Term {
     if (!holds()) handing.pause();
     this.#moved();
     for (const message of messages) {
-      if (!categories.of(message.category).passes(message)) ledger.add(message, size);
+      if (!categories.passes(message)) ledger.add(message, size);
     }
     this.#progress();
     handing.pump();

@@ -94,7 +94,7 @@ describe("Warnings", () => {
   it("messages that wait for a node are said once in 10 minutes for each category", async () => {
     const { clock, warnings, states } = setUp();
     const categories = ["Placed", "Paid", "Sent"].map((name) =>
-      new Category({ service: "shop", name: "billing" }, name, DEFAULT_SETTINGS, { floor: 0, timeout: 1_000 })
+      new Category({ service: "shop", name: "billing" }, name, DEFAULT_SETTINGS, 1_000)
     );
     const hold = (category: Category) => category.held.push(new Item(message(0), category, 0, 0));
     hold(categories[0]);

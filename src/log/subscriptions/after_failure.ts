@@ -6,7 +6,7 @@
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";

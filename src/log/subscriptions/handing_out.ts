@@ -7,7 +7,7 @@ import { jittered, type Timer } from "../../ports/clock.ts";
 import type { HandledCount } from "../../dispatch/runner.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Category } from "./categories.ts";
+import type { Category, Item } from "./categories.ts";
 import {
   afterFailure,
   outcomeOf,
@@ -16,7 +16,6 @@ import {
   type RunFailure,
   type RunOutcome,
 } from "./after_failure.ts";
-import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
 import type { Warnings } from "./warnings.ts";
@@ -58,7 +57,7 @@ export class HandingOut {
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
-  readonly #filling = new Map<LedgerCategory, Timer>();
+  readonly #filling = new Map<Category, Timer>();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -107,7 +106,7 @@ export class HandingOut {
     const { ledger, now, onProgress } = this.#options;
     try {
       for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
-      for (const category of ledger.filling) this.#fill(category as Category); // the categories make no others
+      for (const category of ledger.filling) this.#fill(category);
     } finally {
       this.#pumping = false;
     }
@@ -213,7 +212,7 @@ export class HandingOut {
   }
 
   #send(item: Item): void {
-    const category = item.category as Category; // the categories make no others
+    const { category } = item;
     try {
       this.#options.host.send(category.contract, category.request(item, this.#options.token), category.optionsOf(item))
         .then(
@@ -315,8 +314,7 @@ export class HandingOut {
   #failed(item: Item, failure: RunFailure): void {
     const { host: { clock, random, observer }, warnings, ledger, now, onProgress } = this.#options;
     const { code, message, cause, node, outage } = failure;
-    const category = item.category as Category; // the categories make no others
-    const { name: contract } = category;
+    const { category, category: { name: contract } } = item;
     const time = clock.monotonic();
     const since = outage === undefined ? undefined : item.error?.outage ?? now();
     const after = afterFailure(item, failure, category, {

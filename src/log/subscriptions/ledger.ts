@@ -12,13 +12,13 @@ import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import type { ListedMessage } from "./store.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { Item, type LedgerCategory, type Line } from "./item.ts";
+import { type Category, Item, type Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
   /** As it is stored. */
   readonly head: Head;
-  categoryOf(name: string): LedgerCategory;
+  categoryOf(name: string): Category;
   /** How many messages may be parked, dead letters included. */
   readonly mostParked: number;
   /** A message has become a dead letter. */
@@ -78,7 +78,7 @@ export class Ledger {
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
   /** By category, those that may run, and wait for a batch to fill. */
-  readonly #heads = new Map<LedgerCategory, Item[]>();
+  readonly #heads = new Map<Category, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
@@ -256,12 +256,12 @@ export class Ledger {
   }
 
   /** The categories of which messages wait for a batch to fill. */
-  get filling(): Iterable<LedgerCategory> {
+  get filling(): Iterable<Category> {
     return this.#heads.keys();
   }
 
   /** Returns true if a batch of this category would be full. */
-  isFull(category: LedgerCategory): boolean {
+  isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
     for (const head of this.#heads.get(category) ?? []) {
       for (const _ of together(head)) if (--left <= 0) return true;
@@ -273,7 +273,7 @@ export class Ledger {
    * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that
    * follow it. They may take `most` bytes, by `sizeOf`, unless it is one.
    */
-  batch(category: LedgerCategory, most: number, sizeOf: (item: Item) => number): readonly Item[] {
+  batch(category: Category, most: number, sizeOf: (item: Item) => number): readonly Item[] {
     const heads = this.#heads.get(category) ?? [];
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
@@ -307,7 +307,7 @@ export class Ledger {
   }
 
   /** The nodes that handle this category have changed. */
-  refresh(category: LedgerCategory): void {
+  refresh(category: Category): void {
     if (category.capable === 0) return;
     for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }

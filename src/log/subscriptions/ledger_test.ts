@@ -4,8 +4,9 @@ import { chances } from "../../../test/support/chances.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
-import type { Item, LedgerCategory } from "./item.ts";
+import { Category, type Item } from "./categories.ts";
 import { type Found, Ledger } from "./ledger.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const NOW = 1_000_000;
 const HEAD: Head = {
@@ -21,11 +22,13 @@ const FAILED = { code: "HANDLER_FAILED", message: "no" };
 
 /** A ledger with one category of three attempts. */
 class Kit {
-  readonly category: LedgerCategory & { capable: number };
+  readonly category: Category;
   readonly ledger: Ledger;
 
   constructor(head: Partial<Head> = {}, { mostParked = 100 } = {}) {
-    this.category = { name: "A", attempts: 3, delay: [1, 9_999], lines: new Map(), capable: 1, held: [] };
+    const settings = { ...DEFAULT_SETTINGS, attempts: 3 };
+    this.category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
+    this.category.capable = 1;
     const options = { mostParked, categoryOf: () => this.category };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }

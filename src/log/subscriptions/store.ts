@@ -10,7 +10,7 @@ import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from 
 import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {

@@ -15,7 +15,7 @@ import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories } from "./categories.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";

@@ -2,8 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category } from "./categories.ts";
-import { Item } from "./item.ts";
+import { Category, Item } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { Warnings } from "./warnings.ts";
 

@@ -151,6 +151,21 @@ describe("Ledger", () => {
     assertEquals(kit.ledger.full, true); // 102 is behind it
   });
 
+  it("a message that waited for room behind another of its key is handled once, and the next after it", () => {
+    const kit = new Kit({}, { mostParked: 1 });
+    kit.add(101);
+    kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW });
+    kit.add(102, 103);
+    assertEquals([kit.ledger.full, kit.open], [true, [102, 103]]);
+    for (const position of [101, 102, 103, 104]) {
+      const runs = kit.begin();
+      assertEquals([...runs.keys()], [position]);
+      kit.ledger.done(runs.get(position)!);
+      if (position === 103) kit.add(104);
+    }
+    assertEquals([kit.ledger.full, kit.open, kit.category.lines.size], [false, [], 0]);
+  });
+
   it("holds messages that no live node handles", () => {
     const kit = new Kit();
     kit.category.capable = 0;

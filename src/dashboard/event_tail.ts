@@ -4,7 +4,7 @@
  */
 import { eventSubject } from "../contract/subjects.ts";
 import { readEventFrame } from "../cluster/wire/frame.ts";
-import { payloadOf } from "../log/administration/payload_of.ts";
+import { payloadOf } from "../log/format/logged_message.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
 import { messagePattern } from "../log/format/names.ts";
 import type { LogStream } from "../ports/event_log.ts";

@@ -7,7 +7,7 @@ import type { FailedWith, ParkedMessage } from "../log/format/parked_message.ts"
 import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
-import { payloadOf } from "../log/administration/payload_of.ts";
+import { payloadOf } from "../log/format/logged_message.ts";
 import { shownId, shownLines, shownText, shownValue } from "./shown.ts";
 import type { Capped, LetterGroup, LetterView, ParkedView, RetryView } from "./view.ts";
 

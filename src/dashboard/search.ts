@@ -4,9 +4,8 @@
  */
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
-import { payloadOf } from "../log/administration/payload_of.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
-import type { LoggedMessage } from "../log/format/logged_message.ts";
+import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
 import {
   entitySubject,
   messagePattern,

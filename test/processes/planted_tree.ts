@@ -132,8 +132,8 @@ const PLANTS = {
   }],
   "commit-behind": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: '    else if (before.place === "parked") this.#park(item, undefined);',
-    to: '    else if (before.place === "parked") this.#push(item);',
+    from: '    if (before?.place === "parked") this.#park(item, undefined);',
+    to: '    if (before?.place === "parked") this.#push(item);',
   }],
   "commit-node": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -184,8 +184,8 @@ const PLANTS = {
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (before === undefined) this.#push(item);",
-    to: "    if (before === undefined || item.dead === 0) this.#push(item);",
+    from: "    else this.#offer(item);\n  }\n\n  /** It runs",
+    to: "    else this.#push(item);\n  }\n\n  /** It runs",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",
@@ -207,9 +207,9 @@ const PLANTS = {
   }],
   "log-dead": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (failure !== undefined) {\n      for (const behind",
+    from: "    for (const each of behind) if (each.place",
     to:
-      "    if (item.dead > 0 && item.line !== undefined) {\n      const { line } = item;\n      line.splice(line.indexOf(item), 1);\n      item.line = undefined;\n      this.#next(line, item);\n    } else if (failure !== undefined) {\n      for (const behind",
+      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      this.#unlink(item);\n      this.#next(line, item);\n    } else for (const each of behind) if (each.place",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",

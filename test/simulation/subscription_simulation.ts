@@ -17,7 +17,8 @@ import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
-import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
+import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
+import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
 import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
 import { playSeeds } from "./seeds.ts";
@@ -725,7 +726,7 @@ class SimLeader {
   readonly #unclean: boolean;
   #commits: Commits | undefined;
   #ledger: Ledger | undefined;
-  #category: LedgerCategory;
+  readonly #category: Category;
   #writing = false;
   #over = false;
   #written = 0;
@@ -741,16 +742,10 @@ class SimLeader {
     this.#unclean = unclean;
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
-    const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch } : undefined;
-    this.#category = {
-      name: "A",
-      attempts: node.attempts,
-      delay: [1, 9_999],
-      lines: new Map(),
-      capable: 1,
-      held: [],
-      batch,
-    };
+    const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch, within: 0 } : undefined;
+    const settings = { ...DEFAULT_SETTINGS, attempts: node.attempts, batch };
+    this.#category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
+    this.#category.capable = 1;
     this.#take();
   }
 

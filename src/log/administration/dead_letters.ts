@@ -5,7 +5,7 @@ import { toText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
-import { payloadOf } from "./payload_of.ts";
+import { payloadOf } from "../format/logged_message.ts";
 import { storeRequest } from "./requests.ts";
 import {
   inOrder,

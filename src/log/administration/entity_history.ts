@@ -7,11 +7,10 @@ import { decodeText } from "../../data/encoding.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { type EntityGroup, readEntityGroup, saysForgotten } from "../format/entity_group.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { type LoggedMessage, payloadOf } from "../format/logged_message.ts";
 import { entitySubject, snapshotKeys } from "../format/names.ts";
 import { positionOf } from "../format/group_text.ts";
 import { readSnapshotText, type SnapshotText } from "../format/snapshot_text.ts";
-import { payloadOf } from "./payload_of.ts";
 
 /** An entity and its stream. */
 export interface EntityPlace {

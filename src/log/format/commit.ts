@@ -5,8 +5,7 @@
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
-import { readNumbers, writeNumbers } from "./numbers_text.ts";
-import { readRecord } from "./record_text.ts";
+import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
 /** Identity of a commit: the n-th of the term of one leader. A number is used for one content. */
 export type CommitId = readonly [term: string, n: number];

@@ -1,6 +1,5 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
-
-import { isTagged } from "../../data/encoding.ts";
+import { decodeText, isTagged } from "../../data/encoding.ts";
 
 /** A message of the log, as it is stored. */
 export interface LoggedMessage {
@@ -41,6 +40,19 @@ export interface LoggedMeta {
   readonly h?: Readonly<Record<string, string>>;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
+}
+
+/**
+ * The payload for people, as it was published; a text that cannot be decoded, which somebody else has written, as it
+ * stands there.
+ */
+export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "tagged">): unknown {
+  if (!tagged || typeof payload !== "string") return payload;
+  try {
+    return decodeText(payload);
+  } catch {
+    return payload;
+  }
 }
 
 /**

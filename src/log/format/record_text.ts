@@ -1,6 +1,6 @@
 /**
- * Common form of all that is stored of a subscription: a JSON object of version 1. Anybody with access can write one,
- * so it is validated.
+ * Common form of all that is stored of a subscription: a JSON object of version 1, with whole numbers as short texts,
+ * because a commit holds thousands of them, and most are small. Anybody with access can write one, so it is validated.
  */
 import { isRecord } from "../../data/checks.ts";
 
@@ -15,3 +15,41 @@ export function readRecord(text: string): Readonly<Record<string, unknown>> | st
   if (!isRecord(value)) return "no object";
   return value.v === 1 ? value : "of another version";
 }
+
+/**
+ * Writes safe integers: of each the digits of base 32, the least first, all but the last with 32 added; its sign is the
+ * lowest bit.
+ */
+export function writeNumbers(values: readonly number[]): string {
+  let text = "";
+  for (const value of values) {
+    let rest = value < 0 ? -2 * value - 1 : 2 * value;
+    for (; rest >= BASE; rest = Math.floor(rest / BASE)) text += ALPHABET[BASE + rest % BASE];
+    text += ALPHABET[rest];
+  }
+  return text;
+}
+
+/** Reads what {@link writeNumbers} wrote; `undefined` for what it did not. */
+export function readNumbers(text: unknown): number[] | undefined {
+  if (typeof text !== "string") return undefined;
+  const numbers: number[] = [];
+  let value = 0;
+  let weight = 1;
+  for (let i = 0; i < text.length; i++) {
+    const digit = VALUES.get(text[i]);
+    if (digit === undefined) return undefined;
+    value += (digit % BASE) * weight;
+    if (value > 2 * Number.MAX_SAFE_INTEGER) return undefined;
+    weight *= BASE;
+    if (digit >= BASE) continue;
+    numbers.push(value % 2 === 0 ? value / 2 : -(value + 1) / 2);
+    [value, weight] = [0, 1];
+  }
+  // it ends within a number
+  return weight === 1 ? numbers : undefined;
+}
+
+const BASE = 32;
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const VALUES: ReadonlyMap<string, number> = new Map([...ALPHABET].map((digit, value) => [digit, value]));

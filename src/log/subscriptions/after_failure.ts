@@ -6,7 +6,7 @@
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 import type { Result } from "../../contract/result.ts";
 import { isCatgaError } from "../../error.ts";
 import { type FailedRun, readBatchAnswer, readRunAnswer, STILL_RUNNING } from "../format/run_request.ts";
@@ -93,11 +93,10 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
 }
 
-/** The outcome of each message of a batch, or that of all of them. */
-export function outcomesOf(result: Result<unknown>, count: number): RunOutcome | readonly RunOutcome[] {
+/** The outcome of each message of a batch; `undefined`: all of them have that of the result. */
+export function outcomesOf(result: Result<unknown>, count: number): readonly RunOutcome[] | undefined {
   const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
-  if (answers === undefined) return outcomeOf(result);
-  return answers.map((answer) =>
+  return answers?.map((answer) =>
     answer === 0 ? "done" : answer === 2 ? "not run" : answer === 3 ? "alone" : failureOf(answer)
   );
 }

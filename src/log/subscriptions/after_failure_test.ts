@@ -1,9 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { afterFailure } from "./after_failure.ts";
-import { Item, type LedgerCategory } from "./item.ts";
+import { Category, Item } from "./categories.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
 
-const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, delay: [1, 1], lines: new Map(), capable: 1, held: [] };
+const CATEGORY = new Category(
+  { service: "shop", name: "billing" },
+  "Placed",
+  { ...DEFAULT_SETTINGS, attempts: 3, delay: [1, 1] },
+  1_000,
+);
 const RETRY = { attempts: 3, delay: [1_000, 300_000] } as const;
 const ENDS = { final: false };
 const NOW = { now: 10_000, room: true, random: () => 1 };

@@ -4,7 +4,7 @@ import { fail, type Result } from "../../contract/result.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { controlName } from "../format/names.ts";
-import { barrier } from "./barrier.ts";
+import { barrier } from "./found_state.ts";
 
 const running = (...positions: number[]): Result<unknown> => ({
   ok: true,
@@ -30,9 +30,8 @@ function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes =
         },
         gone: (endpoint) => Promise.resolve(gone.has(endpoint)),
       },
-      service: "shop",
-      name: "billing",
-      token: 7,
+      spec: { service: "shop", name: "billing" },
+      commits: { token: 7 },
       nodes: () => [...live].map((id) => ({ id, endpoint: `${id}.1`, categories: new Map() })),
       signal: abort.signal,
     });

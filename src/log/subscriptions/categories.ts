@@ -1,17 +1,17 @@
 /**
- * The categories of a led subscription, those that its record names: how the messages of each are sent, and in which
- * order they are.
+ * The categories of a led subscription, those that its record names, and their messages in the leader's memory: how
+ * those of each are sent, and in which order they are.
  */
 import { morePatient, type SendOptions } from "../../contract/send_options.ts";
-import { MOST_CATEGORIES } from "../format/commit.ts";
+import { messageId, MOST_CATEGORIES, type ParkedState } from "../format/commit.ts";
 import type { CapableNode } from "./leader_election.ts";
 import { type CategorySettings, DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { runName } from "../format/names.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
+import type { FailedWith } from "../format/parked_message.ts";
 import type { BatchRequest, RunRequest } from "../format/run_request.ts";
-import type { Item, LedgerCategory, Line } from "./item.ts";
 
 /** The categories of one leader. */
 export class Categories {
@@ -56,14 +56,16 @@ export class Categories {
     let category = this.#all.get(name);
     if (category === undefined) {
       const settings = this.#spec.categories.get(name) ?? DEFAULT_SETTINGS;
-      category = new Category(this.#spec, name, settings, {
-        floor: this.#began.get(name) ?? 0,
-        timeout: this.#timeout,
-      });
+      category = new Category(this.#spec, name, settings, this.#timeout);
       this.#count(category);
       this.#all.set(name, category);
     }
     return category;
+  }
+
+  /** Returns true if a message is not for this subscription, or was read already. */
+  passes({ category, position }: LoggedMessage): boolean {
+    return position <= (this.#began.get(category) ?? 0);
   }
 
   /**
@@ -74,11 +76,7 @@ export class Categories {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
       .map(([name, position]) => [name, Math.max(position, read)] as const);
-    for (const [name, position] of added) {
-      this.#began.set(name, position);
-      const category = this.#all.get(name);
-      if (category !== undefined) category.floor = position;
-    }
+    for (const [name, position] of added) this.#began.set(name, position);
     return Object.fromEntries(added);
   }
 
@@ -88,18 +86,13 @@ export class Categories {
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
-    for (const name of beyond) {
-      this.#began.set(name, Math.min(end, read));
-      const category = this.#all.get(name);
-      if (category !== undefined) category.floor = Math.min(category.floor, end, read);
-    }
+    for (const name of beyond) this.#began.set(name, Math.min(end, read));
     return beyond;
   }
 
   /** Positions begin again lower: no message is known any more. */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
-    for (const category of this.#all.values()) category.floor = 0;
   }
 
   /** The live nodes, with what they handle. */
@@ -125,10 +118,13 @@ const WINDOW = 1_024;
 const MOST = 8_192;
 
 /** A category of a subscription. */
-export class Category implements LedgerCategory {
+export class Category {
   readonly name: string;
+  /** If its messages are handed out in batches. */
   readonly batch: BatchSettings | undefined;
+  /** How often its messages are tried. */
   attempts: number;
+  /** The first and the longest pause before one is tried again, in ms. */
   delay: readonly [first: number, longest: number];
   /** The internal command by which its messages are handed out. */
   readonly contract: AnyContract;
@@ -136,23 +132,23 @@ export class Category implements LedgerCategory {
   readonly options: SendOptions;
   /** How long a send may take, in ms. */
   readonly timeout: number;
+  /** By key, those that are open or parked. */
   readonly lines: Map<string, Line> = new Map();
+  /** Messages that wait for a node that handles them. */
   readonly held: Item[] = [];
+  /** How many live nodes handle it. */
   capable = 0;
-  /** Positions up to this one are not for it, or were read already. */
-  floor: number;
 
   constructor(
     subscription: { readonly service: string; readonly name: string },
     name: string,
     { attempts, delay, timeout, batch }: CategorySettings,
-    { floor, timeout: appTimeout }: { readonly floor: number; readonly timeout: number },
+    appTimeout: number,
   ) {
     this.name = name;
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
-    this.floor = floor;
     // the node that runs it ends it in its time; its answer needs some
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + MARGIN);
     this.contract = Object.freeze({
@@ -161,11 +157,6 @@ export class Category implements LedgerCategory {
       options: Object.freeze({}),
     });
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
-  }
-
-  /** Returns true if a message is not for this subscription, or was read already. */
-  passes({ position }: LoggedMessage): boolean {
-    return position <= this.floor;
   }
 
   /** Request to a message's node. */
@@ -187,5 +178,75 @@ export class Category implements LedgerCategory {
   }
 }
 
-const MARGIN = 2_000; // ms
+/** Time for a node's answer, in ms. */
+const MARGIN = 2_000;
 const MAX_TIMEOUT = 2_147_483_647;
+
+/** The messages of a key, in the order of the log: those that are open come before those that are parked. */
+export type Line = Item[];
+
+/** A message of a subscription that is neither done nor discarded. */
+export class Item {
+  message: LoggedMessage;
+  /**
+   * True if the message has its payload, and its error the cause: those of a large one that is parked are read again
+   * before it runs.
+   */
+  loaded = true;
+  /** Size in the log, in bytes; 0: unknown. */
+  size = 0;
+  readonly category: Category;
+  readonly epoch: number;
+  /** Attempts that failed. */
+  attempts: number;
+  /** Among those that are open, or put aside; or it is done, or discarded. */
+  place: "open" | "parked" | "gone" = "open";
+  /** It waits for its turn; may be handed out; or is handed out, or with the next commit. */
+  turn: "waits" | "ready" | "begun" = "waits";
+  /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
+  due = 0;
+  dead = 0;
+  /** Failure of its last attempt. */
+  error: FailedWith | undefined = undefined;
+  /** It was in a batch that failed: it is handed out alone from now on. */
+  alone = false;
+  /** It runs at a node already: to hand it out is to join that run. */
+  joins = false;
+  /** The id of the node that the next attempt goes to: one where it may be running still. */
+  node: string | undefined = undefined;
+  /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
+  refusals = 0;
+  failedAt: number | undefined = undefined;
+  /** The messages of its key, once it is among them. */
+  line: Line | undefined = undefined;
+  #id: string | undefined;
+
+  constructor(message: LoggedMessage, category: Category, attempts: number, epoch: number) {
+    this.message = message;
+    this.category = category;
+    this.attempts = attempts;
+    this.epoch = epoch;
+  }
+
+  get id(): string {
+    return this.#id ??= messageId(this.message);
+  }
+
+  get position(): number {
+    return this.message.position;
+  }
+
+  get key(): string | undefined {
+    return this.message.key;
+  }
+
+  get state(): ParkedState {
+    const { message: { position, time }, epoch, attempts, due, dead } = this;
+    return { position, time, epoch, attempts, due, dead };
+  }
+
+  /** Returns true if it stands behind another in the log. */
+  isBehind({ epoch, position }: Item): boolean {
+    return this.epoch > epoch || (this.epoch === epoch && this.position > position);
+  }
+}

@@ -20,8 +20,7 @@ describe("Categories", () => {
   it("a category has the settings of this node's handlers, and the defaults if it has none", () => {
     const categories = new Categories(SPEC, { Placed: endOf(5), Newer: 0 }, 30_000);
     assertEquals(categories.patience, 30_000);
-    const { attempts, floor } = categories.of("Placed");
-    assertEquals({ attempts, floor }, { attempts: 3, floor: endOf(5) });
+    assertEquals(categories.of("Placed").attempts, 3);
     assertEquals(categories.of("Newer").attempts, DEFAULT_SETTINGS.attempts);
     assertEquals(categories.of("Placed"), categories.of("Placed"));
     // how long a run of a newer version's handler may take, its node knows
@@ -52,13 +51,10 @@ describe("Categories", () => {
   it("one that is added begins where it says, but not behind what was read: nothing is read again", () => {
     const categories = new Categories(SPEC, { Placed: endOf(2), Paid: endOf(30) }, 1_000);
     assertEquals(categories.add({ Placed: 0 }, endOf(20)), {});
-    assertEquals(categories.of("Placed").floor, endOf(2));
     assertEquals(categories.add({ Placed: 0, Sent: endOf(4), Late: endOf(25) }, endOf(20)), {
       Sent: endOf(20),
       Late: endOf(25),
     });
-    const floors = categories.names.map((name) => [name, categories.of(name).floor]);
-    assertEquals(floors, [["Placed", endOf(2)], ["Paid", endOf(30)], ["Sent", endOf(20)], ["Late", endOf(25)]]);
     assertEquals(categories.began, { Placed: endOf(2), Paid: endOf(30), Sent: endOf(20), Late: endOf(25) });
   });
 
@@ -67,27 +63,20 @@ describe("Categories", () => {
     categories.of("Placed");
     assertEquals(categories.limit(endOf(10), endOf(7)), ["Placed", "Sent"]);
     assertEquals(categories.began, { Placed: endOf(7), Paid: endOf(10), Sent: endOf(7) });
-    const floors = ["Placed", "Paid", "Sent"].map((name) => categories.of(name).floor);
-    assertEquals(floors, [endOf(7), endOf(10), endOf(7)]);
     assertEquals(categories.limit(endOf(10), endOf(7)), []);
   });
 
-  it("after a reset no message is known, of categories that were met and of those that were not", () => {
+  it("passes messages up to where a category begins; after a reset no message is known, of categories that were met and of those that were not", () => {
     const categories = new Categories(SPEC, { Placed: endOf(5), Paid: endOf(5) }, 1_000);
     categories.of("Placed");
+    const message = { key: "a", id: "i", payload: 0, tagged: false, meta: undefined, time: 0 };
+    const passed = (...positions: number[]) =>
+      positions.flatMap((position) =>
+        ["Placed", "Paid", "Other"].filter((category) => categories.passes({ ...message, category, position }))
+      );
+    assertEquals(passed(endOf(5), positionOf(6, 0)), ["Placed", "Paid"]);
     categories.reset();
-    const message = {
-      position: positionOf(1, 0),
-      key: "a",
-      id: "i",
-      payload: 0,
-      tagged: false,
-      meta: undefined,
-      time: 0,
-    };
-    for (const category of ["Placed", "Paid"]) {
-      assertEquals(categories.of(category).passes({ ...message, category }), false, category);
-    }
+    assertEquals(passed(positionOf(1, 0)), []);
     assertEquals(categories.began, { Placed: 0, Paid: 0 });
   });
 

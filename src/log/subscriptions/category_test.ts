@@ -2,14 +2,13 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category } from "./categories.ts";
-import { Item } from "./item.ts";
+import { Category, Item } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
 
-function category({ floor = 0, timeout = 1_000, own }: { floor?: number; timeout?: number; own?: number } = {}) {
-  return new Category(SUBSCRIPTION, "Placed", { ...DEFAULT_SETTINGS, timeout: own }, { floor, timeout });
+function category({ timeout = 1_000, own }: { timeout?: number; own?: number } = {}) {
+  return new Category(SUBSCRIPTION, "Placed", { ...DEFAULT_SETTINGS, timeout: own }, timeout);
 }
 
 function message(position: number, key?: string, more: Partial<LoggedMessage> = {}): LoggedMessage {
@@ -29,11 +28,6 @@ describe("Category", () => {
     assertEquals(category({ timeout: 5_000, own: 60_000 }).timeout, 62_000);
     // the longest that a timer of the runtimes takes
     assertEquals(category({ own: 2_147_483_647 }).timeout, 2_147_483_647);
-  });
-
-  it("passes messages up to its floor", () => {
-    const placed = category({ floor: 10 });
-    assertEquals([10, 11].map((position) => placed.passes(message(position))), [true, false]);
   });
 
   it("hands its messages out by the command of its subscription and name", () => {

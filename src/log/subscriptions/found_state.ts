@@ -1,36 +1,46 @@
-/** State that a new leader finds: stored messages, and those that run at nodes. */
+/**
+ * State that a new leader finds: what runs at nodes, by a barrier, behind which they refuse runs of earlier leaders;
+ * what is stored; and the messages of the log that its predecessor left open.
+ */
+import type { AnyContract } from "../../contract/contract.ts";
 import { delay } from "../../ports/clock.ts";
-import type { LogStream } from "../../ports/event_log.ts";
+import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { messagePattern } from "../format/names.ts";
+import { controlName, messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
+import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
-import { barrier } from "./barrier.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
 import type { Found, FoundMessage } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
+import type { SubscriptionSpec } from "./spec.ts";
 import { type ListedMessage, readAgain, type SubscriptionStore } from "./store.ts";
-import { storedMessages } from "./stored_positions.ts";
+
+/** Options of a {@link barrier}. */
+export interface BarrierOptions {
+  readonly host: Pick<LogHost, "clock" | "send" | "gone">;
+  readonly spec: Pick<SubscriptionSpec, "service" | "name">;
+  readonly commits: Pick<Commits, "token">;
+  /** The live nodes that handle the subscription. */
+  nodes(): readonly CapableNode[];
+  readonly signal: AbortSignal;
+}
 
 /** Options of {@link takeOver}. */
-export interface TakeoverOptions {
+export interface TakeoverOptions extends BarrierOptions {
   readonly host: LogHost;
+  /** The stream that is read. */
   readonly stream: LogStream;
-  readonly service: string;
-  readonly name: string;
   readonly store: SubscriptionStore;
+  /** With the first commit, by which this node leads. */
   readonly commits: Commits;
-  readonly categories: Categories;
   /** True if the last leader ended without a word. */
   readonly unclean: boolean;
   /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
-  nodes(): readonly CapableNode[];
-  readonly signal: AbortSignal;
   fault(error: unknown): void;
 }
 
@@ -43,13 +53,12 @@ export interface TakenOver {
 
 /** `undefined`: another leads. Rejects when the signal aborts. */
 export async function takeOver(options: TakeoverOptions): Promise<TakenOver | undefined> {
-  const { host, service, name, commits, store, unclean, fresh, nodes, signal } = options;
-  const { clock } = host;
-  let runs = await barrier({ host, service, name, token: commits.token, nodes, signal });
+  const { host: { clock }, commits, store, unclean, fresh, signal } = options;
+  let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
   for (let waits = 0; fresh && runs.running.size > 0 && waits < WAITS; waits++) {
     await delay(clock, WAIT, signal);
-    runs = await barrier({ host, service, name, token: commits.token, nodes, signal });
+    runs = await barrier(options);
   }
   const stored = await store.carryOut(commits.read());
   if (stored === undefined) return undefined;
@@ -57,6 +66,68 @@ export async function takeOver(options: TakeoverOptions): Promise<TakenOver | un
   const { messages: inLog, end } = await read(options, stored, parked, runs.running);
   return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
 }
+
+/** Answers of the nodes. */
+export interface Runs {
+  /** Identities of messages that run, and on which node. */
+  readonly running: ReadonlyMap<string, string>;
+  /** Identities of messages whose run has ended lately. */
+  readonly ended: ReadonlySet<string>;
+}
+
+/**
+ * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
+ * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the
+ * signal aborts.
+ */
+export async function barrier(options: BarrierOptions): Promise<Runs> {
+  const running = new Map<string, string>();
+  const ended = new Set<string>();
+  const contract: AnyContract = Object.freeze({
+    kind: "command",
+    name: controlName(options.spec.service, options.spec.name),
+    options: Object.freeze({}),
+  });
+  const patience = new AbortController();
+  const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
+    options.signal.throwIfAborted();
+  });
+  const asked = options.nodes().map((node) => ask(options, contract, node, { running, ended }));
+  await Promise.race([Promise.all(asked), over]);
+  patience.abort();
+  options.signal.throwIfAborted();
+  return { running, ended };
+}
+
+async function ask(
+  { host, commits: { token }, nodes, signal }: BarrierOptions,
+  contract: AnyContract,
+  { id, endpoint }: CapableNode,
+  { running, ended }: { readonly running: Map<string, string>; readonly ended: Set<string> },
+): Promise<void> {
+  const { clock } = host;
+  const begun = clock.monotonic();
+  const request: BarrierRequest = ["barrier", token];
+  for (let pause = FIRST; clock.monotonic() - begun < PATIENCE; pause = Math.min(LONGEST, pause * 2)) {
+    const answer = await host.send(contract, request, { node: id, timeout: ANSWER, retries: 0 });
+    signal.throwIfAborted();
+    if (answer.ok) {
+      const said = readBarrierAnswer(answer.value);
+      for (const each of said?.running.slice(0, MOST) ?? []) running.set(each, id);
+      for (const each of said?.ended.slice(0, MOST) ?? []) ended.add(each);
+      return;
+    }
+    if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
+    await delay(clock, pause, signal);
+  }
+}
+
+/** The first and the longest pause before a node is asked again, and how long it may take to answer, in ms. */
+const [FIRST, LONGEST, ANSWER] = [50, 1_000, 2_000];
+/** How long a node that does not answer is waited for, in ms. */
+const PATIENCE = 3_000;
+/** Messages that are believed of one node. */
+const MOST = 10_000;
 
 interface InLog {
   readonly messages: ReadonlyMap<string, FoundMessage>;
@@ -90,7 +161,7 @@ async function read(
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
-  for (const each of await storedMessages({ stream, clock, subject, sequences, signal, fault })) {
+  for (const each of await storedMessages({ stream, clock, signal, fault }, subject, sequences)) {
     const group = readGroup(namespace, each);
     if (isReadable(group)) { for (const message of group) take(message); }
     else take(garbageMessage(namespace, each, Object.keys(head.began)), group.reason);
@@ -98,5 +169,54 @@ async function read(
   return { messages, end };
 }
 
-const WAIT = 1_000; // ms
+/**
+ * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are missing. Waits for a store
+ * that is not there, and for servers that lag behind. Rejects when the signal aborts.
+ */
+export async function storedMessages(
+  options: Parameters<typeof readAgain>[0] & Pick<TakeoverOptions, "stream">,
+  subject: string,
+  sequences: readonly number[],
+): Promise<StoredMessage[]> {
+  const { stream, clock, signal } = options;
+  const found: StoredMessage[] = [];
+  let empty = 0;
+  for (let at = 0; at < sequences.length;) {
+    const from = sequences[at];
+    const most = near(sequences, at);
+    const read = await readAgain(options, () => stream.read(subject, { from, most }));
+    const last = read.at(-1);
+    if (last === undefined) {
+      // the end of the stream, or a server that has not got so far
+      if (++empty > TRIES && await readAgain(options, () => stream.state()) !== undefined) break;
+      await delay(clock, PAUSE, signal);
+      continue;
+    }
+    empty = 0;
+    const wanted = new Set(sequences.slice(at, at + most));
+    found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
+    while (at < sequences.length && sequences[at] <= last.sequence) at++;
+  }
+  return found;
+}
+
+/** How many messages are read at once from here: those up to the last sequence that is near. */
+function near(sequences: readonly number[], at: number): number {
+  let last = at;
+  while (
+    last + 1 < sequences.length && sequences[last + 1] - sequences[last] <= GAP &&
+    sequences[last + 1] - sequences[at] < MOST_READ
+  ) last++;
+  return sequences[last] - sequences[at] + 1;
+}
+
+/** How often a new leader waits for what runs still, and for how long, in ms. */
 const WAITS = 60;
+const WAIT = 1_000;
+
+/** Pause before a server that has nothing is asked again, in ms, and how often that is done before it is believed. */
+const PAUSE = 200;
+const TRIES = 10;
+/** Sequences that are read at once: the distance between two of them, and between all of them. */
+const GAP = 16;
+const MOST_READ = 200;

@@ -4,9 +4,10 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
+import type { HandledCount } from "../../dispatch/runner.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Category } from "./categories.ts";
+import type { Category, Item } from "./categories.ts";
 import {
   afterFailure,
   outcomeOf,
@@ -15,15 +16,15 @@ import {
   type RunFailure,
   type RunOutcome,
 } from "./after_failure.ts";
-import type { Item, LedgerCategory } from "./item.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
+import type { Warnings } from "./warnings.ts";
 
 /** Options of a {@link HandingOut}. */
 export interface HandingOutOptions {
   readonly host: LogHost;
-  /** The subscription's label in observations. */
-  readonly label: string;
+  readonly warnings: Warnings;
+  readonly handled: HandledCount;
   readonly token: number;
   readonly ledger: Ledger;
   readonly store: Pick<SubscriptionStore, "load">;
@@ -33,13 +34,8 @@ export interface HandingOutOptions {
   now(): number;
   /** A node says that another leads. */
   outvoted(): void;
-  /** A message of a category was handled. */
-  onHandled(category: string): void;
-  /** Messages begin to wait for something that their handlers call, or wait no longer. */
-  onOutage(outage: Outage | undefined): void;
   /** Something has changed that the next commit says. */
   onProgress(): void;
-  fault(error: unknown): void;
 }
 
 /** A failure of a handler, as the health of its subscription has it. */
@@ -61,7 +57,7 @@ export class HandingOut {
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
-  readonly #filling = new Map<LedgerCategory, Timer>();
+  readonly #filling = new Map<Category, Timer>();
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -110,7 +106,7 @@ export class HandingOut {
     const { ledger, now, onProgress } = this.#options;
     try {
       for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
-      for (const category of ledger.filling) this.#fill(category as Category); // the categories make no others
+      for (const category of ledger.filling) this.#fill(category);
     } finally {
       this.#pumping = false;
     }
@@ -142,32 +138,34 @@ export class HandingOut {
   #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
     host.send(category.contract, category.batchRequest(items, token), category.options).then(
-      (result) => this.#batchAnswered(items, outcomesOf(result, items.length)),
-      (error) => this.#batchAnswered(items, outcomeOfError(error)),
+      (result) => {
+        const outcomes = outcomesOf(result, items.length);
+        if (outcomes === undefined) this.#answered(items, outcomeOf(result));
+        else this.#eachAnswered(items, outcomes);
+      },
+      (error) => this.#answered(items, outcomeOfError(error)),
     );
   }
 
-  /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
-  #batchAnswered(items: readonly Item[], outcome: RunOutcome | readonly RunOutcome[]): void {
+  /** They have one outcome. */
+  #answered(items: readonly Item[], outcome: RunOutcome): void {
     if (this.#closed) return;
-    if (Array.isArray(outcome)) {
-      const held = new Set<string | undefined>();
-      for (const [i, item] of items.entries()) {
-        const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcome[i];
-        if (own !== "done") held.add(item.key);
-        this.#settle(item, own);
-      }
-      return this.pump();
+    const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
+    if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) return void this.#unknown(items, failure);
+    if (failure !== undefined && items.length > 1) this.#failedTogether(items, failure);
+    else for (const item of items) this.#settle(item, outcome);
+    this.pump();
+  }
+
+  /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
+  #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[]): void {
+    if (this.#closed) return;
+    const held = new Set<string | undefined>();
+    for (const [i, item] of items.entries()) {
+      const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcomes[i];
+      if (own !== "done") held.add(item.key);
+      this.#settle(item, own);
     }
-    const whole = outcome as RunOutcome; // no list
-    if (typeof whole !== "object") { for (const item of items) this.#settle(item, whole); }
-    else if ("busy" in whole) {
-      for (const item of items) {
-        this.#refused(item, whole.busy);
-        item.alone = true;
-      }
-    } else if (whole.code === "OUTCOME_UNKNOWN" && whole.node !== undefined) return void this.#unknown(items, whole);
-    else this.#failedTogether(items, whole);
     this.pump();
   }
 
@@ -201,7 +199,7 @@ export class HandingOut {
 
   /** A large one that was parked has its payload in the store. */
   async #load(item: Item): Promise<void> {
-    const { ledger, store, now, fault } = this.#options;
+    const { ledger, store, now, warnings } = this.#options;
     try {
       const loaded = await store.load(item);
       if (this.#closed) return;
@@ -209,43 +207,37 @@ export class HandingOut {
       ledger.failed(item, { attempts: item.attempts, error: GONE, dead: now() });
       this.#options.onProgress();
     } catch (error) {
-      if (!this.#closed) fault(error);
+      if (!this.#closed) warnings.fault("handing out", error);
     }
   }
 
   #send(item: Item): void {
-    const category = item.category as Category; // the categories make no others
+    const { category } = item;
     try {
       this.#options.host.send(category.contract, category.request(item, this.#options.token), category.optionsOf(item))
         .then(
-          (result) => this.#answered(item, outcomeOf(result)),
-          (error) => this.#answered(item, outcomeOfError(error)),
+          (result) => this.#answered([item], outcomeOf(result)),
+          (error) => this.#answered([item], outcomeOfError(error)),
         );
     } catch (error) {
-      this.#answered(item, outcomeOfError(error)); // a key that cannot be sent
+      this.#answered([item], outcomeOfError(error)); // a key that cannot be sent
     }
   }
 
-  #answered(item: Item, outcome: RunOutcome): void {
-    if (this.#closed) return;
-    const isUnknown = typeof outcome === "object" && "code" in outcome && outcome.code === "OUTCOME_UNKNOWN";
-    if (isUnknown && outcome.node !== undefined) return void this.#unknown([item], outcome);
-    this.#settle(item, outcome);
-    this.pump();
-  }
-
   #settle(item: Item, outcome: RunOutcome): void {
-    const { ledger, onHandled, onProgress, outvoted } = this.#options;
+    const { ledger, handled, onProgress, outvoted } = this.#options;
     if (outcome === "done") {
       this.#back(item);
-      onHandled(item.category.name);
+      handled.add(item.category.name);
       ledger.done(item);
       onProgress();
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
-      if (outcome === "alone") item.alone = true;
-      this.#refused(item, typeof outcome === "object" ? outcome.busy : undefined);
+      const isBusy = typeof outcome === "object";
+      // a batch would not go to the node where another attempt goes on
+      if (outcome === "alone" || isBusy) item.alone = true;
+      this.#refused(item, isBusy ? outcome.busy : undefined);
     }
   }
 
@@ -273,13 +265,15 @@ export class HandingOut {
    * longer, and nobody can say it when this node's own connection was lost meanwhile.
    */
   async #hasLeft(endpoint: string): Promise<boolean> {
-    const { host, nodes, fault } = this.#options;
+    const { host, nodes, warnings } = this.#options;
     const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
     const left = Promise.withResolvers<void>();
     const unlisten = host.onNodes(() => {
       if (isMissing()) left.resolve();
     });
-    const gone = await Promise.race([left.promise, host.gone(endpoint)]).catch(fault);
+    const gone = await Promise.race([left.promise, host.gone(endpoint)]).catch((error) =>
+      warnings.fault("handing out", error)
+    );
     unlisten();
     return gone === true || isMissing();
   }
@@ -324,19 +318,18 @@ export class HandingOut {
     const { code, message, outage: since } = error;
     const begins = this.#outages.size === 0;
     this.#outages.set(item, { contract, code, message, since });
-    if (begins) this.#options.onOutage(this.outage);
+    if (begins) this.#options.warnings.outage(this.outage);
   }
 
   /** Ends the outage of a message. */
   #back(item: Item): void {
-    if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.onOutage(undefined);
+    if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.warnings.outage(undefined);
   }
 
   #failed(item: Item, failure: RunFailure): void {
-    const { host: { clock, random, observer }, label, ledger, now, onProgress } = this.#options;
+    const { host: { clock, random, observer }, warnings, ledger, now, onProgress } = this.#options;
     const { code, message, cause, node, outage } = failure;
-    const category = item.category as Category; // the categories make no others
-    const { name: contract } = category;
+    const { category, category: { name: contract } } = item;
     const time = clock.monotonic();
     const since = outage === undefined ? undefined : item.error?.outage ?? now();
     const after = afterFailure(item, failure, category, {
@@ -358,7 +351,7 @@ export class HandingOut {
     const { pause } = after;
     if (attempts > item.attempts) {
       const { message: { id } } = item;
-      observer({ type: "message-failed", subscription: label, contract, id, attempt: attempts, code, pause });
+      observer({ type: "message-failed", subscription: warnings.label, contract, id, attempt: attempts, code, pause });
     } else this.#waitsFor(item);
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);

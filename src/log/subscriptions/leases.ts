@@ -60,12 +60,16 @@ export class Leases {
 
   /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
   still(endpoint: string, now: number): number {
+    return now - this.#seenOf(endpoint, now).at;
+  }
+
+  #seenOf(endpoint: string, now: number): Seen {
     let seen = this.#seen.get(endpoint);
     if (seen === undefined) {
       this.#seen.set(endpoint, seen = { sequence: 0, at: now });
       this.#find(endpoint, seen).catch((error) => this.#options.fault(error));
     }
-    return now - seen.at;
+    return seen;
   }
 
   /** Finds the lease that stands still. */
@@ -89,13 +93,9 @@ export class Leases {
    * overwritten; never rejects.
    */
   async fence(endpoint: string): Promise<boolean> {
-    const { stream, namespace, endpoint: own, fault } = this.#options;
+    const { stream, namespace, endpoint: own, clock, fault } = this.#options;
     const subject = leaseSubject(namespace, endpoint);
-    let seen = this.#seen.get(endpoint);
-    if (seen === undefined) {
-      this.#seen.set(endpoint, seen = { sequence: 0, at: this.#options.clock.monotonic() });
-      await this.#find(endpoint, seen).catch((error) => fault(error));
-    }
+    const seen = this.#seenOf(endpoint, clock.monotonic());
     if (seen.at === -Infinity) return true;
     const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
     const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);

@@ -3,7 +3,7 @@
  * which fill a batch. It decides, and neither waits nor sends: what it was told is in its next commit, all at once, and
  * what must not happen before that is handed out when the commit is stored.
  *
- * Over 300 lines: the order of a key's messages and where each of them stands change together.
+ * Over 400 lines: the order of a key's messages and where each of them stands change together.
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
@@ -12,13 +12,13 @@ import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import type { ListedMessage } from "./store.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { Item, type LedgerCategory, type Line } from "./item.ts";
+import { type Category, Item, type Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
   /** As it is stored. */
   readonly head: Head;
-  categoryOf(name: string): LedgerCategory;
+  categoryOf(name: string): Category;
   /** How many messages may be parked, dead letters included. */
   readonly mostParked: number;
   /** A message has become a dead letter. */
@@ -78,7 +78,7 @@ export class Ledger {
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
   /** By category, those that may run, and wait for a batch to fill. */
-  readonly #heads = new Map<LedgerCategory, Item[]>();
+  readonly #heads = new Map<Category, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
@@ -198,22 +198,16 @@ export class Ledger {
     this.#began = { ...this.#began, ...began };
   }
 
-  /**
-   * Takes the next message that was read; `size`: what it takes in the log. Returns `false` if it is known: open or
-   * parked.
-   */
-  add(message: LoggedMessage, size = 0): boolean {
-    if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return false;
-    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) {
-      return false;
-    }
+  /** Takes the next message that was read, unless it is parked, or done; `size`: what it takes in the log. */
+  add(message: LoggedMessage, size = 0): void {
+    if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return;
+    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) return;
     const item = this.#enter(message, 0, size);
     if (this.#joined.size > 0) {
       item.node = this.#joined.get(item.id);
       item.joins = item.node !== undefined;
     }
     if (item.place === "open") this.#suspicion.arrived(item);
-    return true;
   }
 
   /** Takes a message that cannot be read: it is a dead letter. */
@@ -256,12 +250,12 @@ export class Ledger {
   }
 
   /** The categories of which messages wait for a batch to fill. */
-  get filling(): Iterable<LedgerCategory> {
+  get filling(): Iterable<Category> {
     return this.#heads.keys();
   }
 
   /** Returns true if a batch of this category would be full. */
-  isFull(category: LedgerCategory): boolean {
+  isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
     for (const head of this.#heads.get(category) ?? []) {
       for (const _ of together(head)) if (--left <= 0) return true;
@@ -273,7 +267,7 @@ export class Ledger {
    * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that
    * follow it. They may take `most` bytes, by `sizeOf`, unless it is one.
    */
-  batch(category: LedgerCategory, most: number, sizeOf: (item: Item) => number): readonly Item[] {
+  batch(category: Category, most: number, sizeOf: (item: Item) => number): readonly Item[] {
     const heads = this.#heads.get(category) ?? [];
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
@@ -307,7 +301,7 @@ export class Ledger {
   }
 
   /** The nodes that handle this category have changed. */
-  refresh(category: LedgerCategory): void {
+  refresh(category: Category): void {
     if (category.capable === 0) return;
     for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
@@ -520,8 +514,8 @@ export class Ledger {
   /** It may run if it is the first of its key, and waits where the one before it does. */
   #enqueue(item: Item): void {
     const before = insert(item);
-    if (before === undefined) this.#push(item);
-    else if (before.place === "parked") this.#park(item, undefined);
+    if (before?.place === "parked") this.#park(item, undefined);
+    else this.#offer(item);
   }
 
   /** It runs at a node. A dead letter that does is being discarded. */
@@ -643,7 +637,7 @@ export class Ledger {
     if (line?.[0] === item) {
       line.shift();
       this.#next(line, item);
-    } else line?.splice(line.indexOf(item), 1);
+    } else this.#unlink(item);
     if (this.#roomless.length > 0) this.#makeRoom();
   }
 
@@ -651,24 +645,23 @@ export class Ledger {
   #park(item: Item, failure: Failure | undefined): void {
     if (item.place !== "parked" && this.#parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
+      // what waits behind another, and all that is read meanwhile, has no place in its line before there is room
+      if (failure === undefined) this.#unlink(item);
       return;
     }
     if (failure !== undefined) {
       item.error = failure.error;
       item.due = Math.ceil(failure.due ?? 0);
       item.dead = Math.ceil(failure.dead ?? 0);
-      if (item.dead > 0) this.#died(item);
+      if (item.dead > 0) {
+        this.#dead++;
+        this.#options.onDead?.(item);
+      }
     }
+    const behind = failure !== undefined && item.place === "open" ? item.line ?? [] : [];
     this.#putAside(item);
-    if (failure !== undefined) {
-      for (const behind of item.line ?? []) if (behind.place === "open") this.#putAside(behind);
-    }
+    for (const each of behind) if (each.place === "open") this.#putAside(each);
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
-  }
-
-  #died(item: Item): void {
-    this.#dead++;
-    this.#options.onDead?.(item);
   }
 
   #putAside(item: Item): void {
@@ -686,6 +679,11 @@ export class Ledger {
   #leave(item: Item): void {
     this.#open.delete(item);
     this.#bytes = this.#open.size === 0 ? 0 : this.#bytes - item.size; // fractions add up
+  }
+
+  #unlink(item: Item): void {
+    item.line?.splice(item.line.indexOf(item), 1);
+    item.line = undefined;
   }
 
   /** There may be room for those that wait for it. */

@@ -4,8 +4,9 @@ import { chances } from "../../../test/support/chances.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
-import type { Item, LedgerCategory } from "./item.ts";
+import { Category, type Item } from "./categories.ts";
 import { type Found, Ledger } from "./ledger.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const NOW = 1_000_000;
 const HEAD: Head = {
@@ -21,11 +22,13 @@ const FAILED = { code: "HANDLER_FAILED", message: "no" };
 
 /** A ledger with one category of three attempts. */
 class Kit {
-  readonly category: LedgerCategory & { capable: number };
+  readonly category: Category;
   readonly ledger: Ledger;
 
   constructor(head: Partial<Head> = {}, { mostParked = 100 } = {}) {
-    this.category = { name: "A", attempts: 3, delay: [1, 9_999], lines: new Map(), capable: 1, held: [] };
+    const settings = { ...DEFAULT_SETTINGS, attempts: 3 };
+    this.category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
+    this.category.capable = 1;
     const options = { mostParked, categoryOf: () => this.category };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }
@@ -146,6 +149,21 @@ describe("Ledger", () => {
     kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
     assertEquals([...kit.begin().keys()], [101]);
     assertEquals(kit.ledger.full, true); // 102 is behind it
+  });
+
+  it("a message that waited for room behind another of its key is handled once, and the next after it", () => {
+    const kit = new Kit({}, { mostParked: 1 });
+    kit.add(101);
+    kit.ledger.failed(kit.begin().get(101)!, { attempts: 1, error: FAILED, due: NOW });
+    kit.add(102, 103);
+    assertEquals([kit.ledger.full, kit.open], [true, [102, 103]]);
+    for (const position of [101, 102, 103, 104]) {
+      const runs = kit.begin();
+      assertEquals([...runs.keys()], [position]);
+      kit.ledger.done(runs.get(position)!);
+      if (position === 103) kit.add(104);
+    }
+    assertEquals([kit.ledger.full, kit.open, kit.category.lines.size], [false, [], 0]);
   });
 
   it("holds messages that no live node handles", () => {

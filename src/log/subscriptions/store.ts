@@ -10,7 +10,7 @@ import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from 
 import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {
@@ -36,7 +36,6 @@ export interface ListedMessage extends ParkedMessage {
 export class SubscriptionStore {
   readonly #options: SubscriptionStoreOptions;
   readonly #subject: string;
-  #pauses = 0;
 
   constructor(options: SubscriptionStoreOptions) {
     this.#options = options;
@@ -45,10 +44,15 @@ export class SubscriptionStore {
 
   /** Carries out steps to their end. */
   async carryOut<T>(steps: Steps<T>): Promise<T> {
+    const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
-    while (!next.done) {
-      const answer = await this.#do(next.value);
-      this.#options.signal.throwIfAborted();
+    for (let pause = PAUSE; !next.done;) {
+      let answer: Answer = { type: "done" };
+      if (next.value.type === "pause") {
+        await delay(clock, pause, signal);
+        pause = Math.min(LONGEST, pause * 2);
+      } else answer = await this.#do(next.value);
+      signal.throwIfAborted();
       next = steps.next(answer);
     }
     return next.value;
@@ -112,17 +116,11 @@ export class SubscriptionStore {
     await this.#options.stream.purge(this.#parked(id));
   }
 
-  async #do(request: Request): Promise<Answer> {
-    const { stream, clock, signal } = this.#options;
-    if (request.type !== "pause" && request.type !== "last") {
-      this.#pauses = request.type === "commit" ? this.#pauses : 0;
-    }
+  async #do(request: Exclude<Request, { type: "pause" }>): Promise<Answer> {
+    const { stream } = this.#options;
     switch (request.type) {
-      case "commit": {
-        const answer = await this.#append(request.text, request.expect);
-        if (answer.type === "stored") this.#pauses = 0;
-        return answer;
-      }
+      case "commit":
+        return await this.#append(request.text, request.expect);
       case "entries":
         await this.#put(request.items);
         return { type: "done" };
@@ -132,9 +130,6 @@ export class SubscriptionStore {
       }
       case "commits":
         return { type: "commits", commits: await Array.fromAsync(this.#all(this.#subject, request.from), stored) };
-      case "pause":
-        await delay(clock, Math.min(LONGEST, PAUSE * 2 ** Math.min(this.#pauses++, 8)), signal);
-        return { type: "done" };
     }
   }
 

@@ -9,11 +9,17 @@ import { streamName, streamOptions } from "../format/streams.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import { leads } from "../../../test/support/commits.ts";
 import type { Answer, Request, Steps } from "./commits.ts";
-import { Item, type LedgerCategory } from "./item.ts";
+import { Category, Item } from "./categories.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
 import { SubscriptionStore } from "./store.ts";
 
 const [NAMESPACE, KEY] = ["test", "shop.billing"];
-const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, delay: [1, 1], lines: new Map(), capable: 1, held: [] };
+const CATEGORY = new Category(
+  { service: "shop", name: "billing" },
+  "Placed",
+  { ...DEFAULT_SETTINGS, attempts: 3, delay: [1, 1] },
+  1_000,
+);
 
 function item(position: number, payload: unknown, parked = true): Item {
   const message: LoggedMessage = {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { storedMessages } from "./stored_positions.ts";
+import { storedMessages } from "./found_state.ts";
 
 const STATE: LogState = { created: "c", first: 1, last: 9, messages: 9, bytes: 90, maxBytes: undefined, now: 0 };
 
@@ -29,12 +29,11 @@ function setUp(...held: number[]) {
     // it calls no other methods
     stream: stream as unknown as LogStream,
     clock,
-    subject: "catga.default.log.>",
     signal: abort.signal,
     fault: (error: unknown) => void faults.push(error),
   };
   const find = async (...sequences: number[]) =>
-    (await clock.until(storedMessages({ ...options, sequences }))).map(({ sequence }) => sequence);
+    (await clock.until(storedMessages(options, "catga.default.log.>", sequences))).map(({ sequence }) => sequence);
   return { clock, reads, faults, abort, answers, find };
 }
 

@@ -75,6 +75,11 @@ export class Subscription {
     return this.#options.spec;
   }
 
+  /** The stream that is read. */
+  get stream(): LogStream {
+    return this.#options.stream;
+  }
+
   /** True if this node leads, or is about to. */
   get leads(): boolean {
     return this.#term !== undefined || this.#taking;
@@ -117,7 +122,7 @@ export class Subscription {
   /** The store may have lost its end: sequences come again. */
   onDoubt(): void {
     this.#term?.onDoubt();
-    void this.#look(true);
+    void this.#look();
   }
 
   /** Another node has taken the lead of all that this node led. */
@@ -345,7 +350,7 @@ export class Subscription {
   /** The lead is another's; or nothing can be read of what is stored. */
   async #lost(commit: Commit | string): Promise<void> {
     const { seen, spec } = { seen: this.#seen, spec: this.spec };
-    await this.#look(true);
+    await this.#look();
     if (typeof commit !== "string" || this.#seen?.message.sequence !== seen?.message.sequence) return;
     this.#warnings.fault(
       "the record",
@@ -353,7 +358,7 @@ export class Subscription {
     );
     const text = firstCommit(this.#termName(), { ...firstHead(spec, undefined), leader: "?" });
     await this.#begin(text, seen!.message.sequence);
-    await this.#look(true);
+    await this.#look();
   }
 
   #ended(end: TermEnd): void {
@@ -365,18 +370,18 @@ export class Subscription {
     this.#stands = Infinity;
     if (this.#leaving) return;
     const aside = end === "failed" ? ASIDE : 0;
-    void this.#look(true).finally(() => this.#stands = clock.monotonic() + aside);
+    void this.#look().finally(() => this.#stands = clock.monotonic() + aside);
   }
 
-  /** Reads the last commit. `anew`: also if it has a smaller sequence than what was seen. Never rejects. */
-  async #look(anew = false): Promise<void> {
+  /** Reads the last commit, which may have a smaller sequence than what was seen. Never rejects. */
+  async #look(): Promise<void> {
     const { kept, host: { clock } } = this.#options;
     try {
       const found = await kept.last(this.#subject, { latest: true });
       if (found === undefined) this.#seen = undefined;
-      else if (anew && found.sequence !== this.#seen?.message.sequence) {
+      else if (found.sequence !== this.#seen?.message.sequence) {
         this.#seen = { message: found, at: clock.monotonic() };
-      } else this.#see(found);
+      }
     } catch (error) {
       this.#warnings.fault("reading the record", error);
     }

@@ -61,7 +61,6 @@ export class Subscriptions {
   readonly #gone = new Map<string, boolean>();
   readonly #leases: Leases;
   readonly #measuring = new Map<LogStream, Measuring>();
-  readonly #streams = new Map<Subscription, LogStream>();
   #reader: LogReader | undefined;
   #looked = -Infinity;
   /** When each kind of fault was last reported, by the monotonic clock. */
@@ -88,9 +87,7 @@ export class Subscriptions {
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        const subscription = new Subscription({ host, stream, kept, leases, mostParked, spec, nodes, gone });
-        this.#all.set(key, subscription);
-        this.#streams.set(subscription, stream);
+        this.#all.set(key, new Subscription({ host, stream, kept, leases, mostParked, spec, nodes, gone }));
       }
     }
   }
@@ -106,12 +103,10 @@ export class Subscriptions {
 
   /** All of them, as this node sees them. */
   get health(): readonly SubscriptionHealth[] {
-    return [...this.#all.values()].map((subscription) => {
-      const { key, spec: { service, name }, state } = subscription;
+    return [...this.#all.values()].map(({ key, spec: { service, name }, stream, state }) => {
       if (state === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const stream = this.#streams.get(subscription)!; // each has one
       const { serverTime } = stream;
       const { stopped, open, position: read, oldest = serverTime, retrying, dead, lastFailure, outage } = state;
       // without them it hears of no request
@@ -241,13 +236,9 @@ export class Subscriptions {
   }
 
   #measured(stream: LogStream): readonly Measured[] {
-    const measured: Measured[] = [];
-    for (const [{ key, spec: { categories }, state }, own] of this.#streams) {
-      if (own === stream && state !== undefined) {
-        measured.push({ key, categories: categories.keys(), read: state.position });
-      }
-    }
-    return measured;
+    return [...this.#all.values()].flatMap(({ key, spec: { categories }, stream: own, state }) =>
+      own === stream && state !== undefined ? [{ key, categories: categories.keys(), read: state.position }] : []
+    );
   }
 
   #capable(key: string): readonly CapableNode[] {

@@ -2,52 +2,36 @@
  * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out
  * what it reads, and commits how far it is.
  *
- * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands
+ * Over 400 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands
  * in one place.
  */
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
-import type { LogStream } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
-import type { CapableNode } from "./leader_election.ts";
 import { Categories } from "./categories.ts";
-import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
-import type { Item } from "./item.ts";
+import type { Item } from "./categories.ts";
 import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
-import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
-import type { SubscriptionStore } from "./store.ts";
-import { takeOver } from "./found_state.ts";
+import { takeOver, type TakeoverOptions } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** Options of a `Term`. */
-export interface TermOptions {
-  readonly host: LogHost;
-  /** The stream that is read. */
-  readonly stream: LogStream;
+export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly spec: SubscriptionSpec;
   readonly warnings: Warnings;
-  readonly store: SubscriptionStore;
   /** Ends what the store does. */
   readonly ending: AbortController;
-  /** With the first commit, by which this node leads. */
-  readonly commits: Commits;
-  /** True if the last leader ended without a word. */
-  readonly unclean: boolean;
-  /** True if nothing may run any more before it begins: after a rewind. */
-  readonly fresh: boolean;
   /** How many messages may be parked. */
   readonly mostParked: number;
   /** Returns true if nobody else can lead yet. */
   holds(): boolean;
-  nodes(): readonly CapableNode[];
   /** It is over. */
   onEnd(end: TermEnd): void;
 }
@@ -265,16 +249,12 @@ export class Term {
       if (isCatgaError(error)) this.#untaken = error;
       warnings.fault("taking over", error);
     };
-    // until what is stored is read, all that it has is read as a category of its own
-    const categories = new Categories(spec, {}, host.timeout);
-    categories.refresh(nodes());
-    const { service, name } = spec;
-    const taken = await takeOver({ ...this.#options, service, name, categories, commits, store, signal, fault });
+    const taken = await takeOver({ ...this.#options, signal, fault });
     if (this.#over) return;
     if (taken === undefined) return this.#end("deposed");
     const { head } = taken.found.stored;
-    categories.add(head.began, 0);
-    categories.refresh(nodes()); // they may have changed meanwhile
+    const categories = new Categories(spec, head.began, host.timeout);
+    categories.refresh(nodes());
     this.#epoch = head.place.epoch;
     const ledger = new Ledger({
       head,
@@ -283,16 +263,13 @@ export class Term {
       onDead: (item) => this.#onDead(item),
     });
     const handing = new HandingOut({
-      ...{ host, label: warnings.label, token: commits.token, ledger, store, nodes },
+      ...{ host, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
       outvoted: () => {
         this.#outvoted ??= host.clock.monotonic();
         this.#dirty = true;
       },
-      onHandled: (category) => this.#handled.add(category),
-      onOutage: (outage) => warnings.outage(outage),
       onProgress: () => this.#progress(),
-      fault: (error) => warnings.fault("handing out", error),
     });
     this.#led = { categories, ledger, handing };
     // sequences that are still to come
@@ -317,7 +294,7 @@ export class Term {
       onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => {
         this.#moved();
-        if (!categories.of(message.category).passes(message)) {
+        if (!categories.passes(message)) {
           ledger.bury(message, reason, this.#now);
         }
         this.#progress();
@@ -352,7 +329,7 @@ export class Term {
     if (!holds()) handing.pause();
     this.#moved();
     for (const message of messages) {
-      if (!categories.of(message.category).passes(message)) ledger.add(message, size);
+      if (!categories.passes(message)) ledger.add(message, size);
     }
     this.#progress();
     handing.pump();

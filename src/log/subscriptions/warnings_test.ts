@@ -2,8 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category } from "./categories.ts";
-import { Item } from "./item.ts";
+import { Category, Item } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { Warnings } from "./warnings.ts";
 
@@ -94,7 +93,7 @@ describe("Warnings", () => {
   it("messages that wait for a node are said once in 10 minutes for each category", async () => {
     const { clock, warnings, states } = setUp();
     const categories = ["Placed", "Paid", "Sent"].map((name) =>
-      new Category({ service: "shop", name: "billing" }, name, DEFAULT_SETTINGS, { floor: 0, timeout: 1_000 })
+      new Category({ service: "shop", name: "billing" }, name, DEFAULT_SETTINGS, 1_000)
     );
     const hold = (category: Category) => category.held.push(new Item(message(0), category, 0, 0));
     hold(categories[0]);

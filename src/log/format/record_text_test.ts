@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { readNumbers, writeNumbers } from "./numbers_text.ts";
+import { readNumbers, writeNumbers } from "./record_text.ts";
 
 describe("writeNumbers", () => {
   it("is read as it was written, up to the greatest position", () => {

@@ -189,14 +189,7 @@ function sendOptions(flags: Flags): SendOptions {
       return [name, value];
     }),
   );
-  return {
-    ...(id === undefined ? {} : { id }),
-    ...(key === undefined ? {} : { key }),
-    ...(node === undefined ? {} : { node }),
-    ...(route === undefined ? {} : { route }),
-    ...(timeout === undefined ? {} : { timeout }),
-    ...(flags.has("header") ? { headers } : {}),
-  };
+  return { id, key, node, route, timeout, headers };
 }
 
 /** A value as indented JSON, or on one line with `--json`; empty for `undefined`, but `null` with `--json`. */

@@ -62,7 +62,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
-  readonly #streams = new Map<StreamKind, LogStream>();
+  /** Streams that are open, or are being opened. */
+  readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
@@ -193,18 +194,24 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     }
   }
 
-  /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
     // one that is open has subscriptions of its own, for as long as the connection
-    const open = this.#streams.get(kind);
-    if (open !== undefined) return open;
+    const opening = this.#streams.get(kind) ?? this.#open(kind);
+    this.#streams.set(kind, opening);
+    const opened = await opening.catch((error) => {
+      this.#streams.delete(kind);
+      throw error;
+    });
+    if (opened === undefined) this.#streams.delete(kind);
+    return opened;
+  }
+
+  async #open(kind: StreamKind): Promise<LogStream | undefined> {
     const name = streamName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
       const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      const opened = await new NatsEventLog(this.transport).open(name, options);
-      if (!this.#streams.has(kind)) this.#streams.set(kind, opened);
-      return this.#streams.get(kind);
+      return await new NatsEventLog(this.transport).open(name, options);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw explained(error, `the stream ${name}`, this.address);

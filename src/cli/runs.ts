@@ -1,13 +1,12 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import type { RunEntry, RunInfo } from "../contract/flow.ts";
+import { RUN_STATUS, type RunEntry, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
-import { STATUS } from "../flow/run_infos.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
-import { bold, table, type Terminal } from "./terminal.ts";
+import { bold, Listing, table, type Terminal } from "./terminal.ts";
 
 /** The command that lists them. */
 export const runs: Command = {
@@ -24,26 +23,18 @@ step failed, and is tried again), stuck (somebody has to decide: catga run),
 undoing, done or failed. PENDING is what a run does or waits for.`,
   async run([workflow], flags, terminal) {
     checkWorkflow(workflow);
-    const status = flags.choice("status", [...STATUS]);
+    const status = flags.choice("status", RUN_STATUS);
     const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const rows: string[][] = [];
-      let [count, more] = [0, false];
+      const listing = new Listing(terminal, flags.has("json"), COLUMNS);
+      let more = false;
       for await (const info of view.runsInOrder({ workflow, status })) {
-        if (count++ >= limit) {
-          more = true;
-          break;
-        }
-        if (flags.has("json")) terminal.write(`${printableJson(plain(info))}\n`);
-        else rows.push(row(info));
+        more = listing.count >= limit;
+        if (more) break;
+        listing.add(plain(info), row(info));
       }
-      if (rows.length > 0) terminal.write(`${table(terminal, COLUMNS, rows).join("\n")}\n`);
-      if (count === 0) {
-        const wanted = workflow !== undefined || status !== undefined;
-        terminal.say(
-          printable(`no runs${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`),
-        );
-      }
+      const match = workflow !== undefined || status !== undefined ? " match" : "";
+      listing.end(`no runs${match} in the namespace ${view.namespace} at ${view.address}`);
       if (more) terminal.say("there are more: --limit shows them");
       return DONE;
     });

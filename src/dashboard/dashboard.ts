@@ -3,7 +3,7 @@
  * node of it.
  */
 import { isToken } from "../data/subject_token.ts";
-import type { RunsOptions } from "../contract/flow.ts";
+import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
@@ -16,7 +16,7 @@ import { search } from "./search.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, EntityView } from "./view.ts";
 import { Streams } from "./streams.ts";
-import { RUN_STATUS, runViews } from "./run_views.ts";
+import { runViews } from "./run_views.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 
 /** Options of {@link serveDashboard}. */

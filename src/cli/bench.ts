@@ -10,8 +10,6 @@ import { Listing } from "./terminal.ts";
 /** The command. */
 export const bench: Command = {
   name: "bench",
-  least: 0,
-  most: 0,
   summary: "measures how fast this server carries an echo",
   flags: ["seconds", "payload"],
   more: `

@@ -8,8 +8,6 @@ import { aborted, print } from "./terminal.ts";
 /** The command. */
 export const dashboard: Command = {
   name: "dashboard",
-  least: 0,
-  most: 0,
   summary: "serves a page that shows the cluster as it lives",
   flags: ["port", "host", "allow-changes"],
   more: `

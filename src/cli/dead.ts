@@ -16,8 +16,6 @@ const FILTERS = ["service", "subscription", "contract", "code"] as const;
 export const dead: Command = {
   name: "dead",
   words: "[VERB] [ID…]",
-  least: 0,
-  most: 1_000,
   summary: "dead letters: list, show, replay, discard",
   flags: ["subscription", "service", "contract", "code", "yes"],
   more: `

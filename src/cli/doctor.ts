@@ -20,8 +20,6 @@ import { bold, dim, type Terminal } from "./terminal.ts";
 /** The command. */
 export const doctor: Command = {
   name: "doctor",
-  least: 0,
-  most: 0,
   summary: "says what is wrong with a cluster, and what to do",
   flags: [],
   more: `

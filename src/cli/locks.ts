@@ -8,8 +8,6 @@ import { Listing, print, type Terminal } from "./terminal.ts";
 /** The command. */
 export const locks: Command = {
   name: "locks",
-  least: 0,
-  most: 0,
   summary: "lists locks and leaders; releases a lock by force",
   flags: ["kind", "release"],
   more: `

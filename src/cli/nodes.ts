@@ -10,8 +10,6 @@ import { aborted, dim, Listing, table, type Terminal } from "./terminal.ts";
 /** The command. */
 export const nodes: Command = {
   name: "nodes",
-  least: 0,
-  most: 0,
   summary: "lists the nodes, what they handle, and their load",
   flags: ["watch"],
   more: `

@@ -14,8 +14,6 @@ import { Listing } from "./terminal.ts";
 export const ping: Command = {
   name: "ping",
   words: "[node]",
-  least: 0,
-  most: 1,
   summary: "pings each node: whether it answers, and how fast",
   flags: ["count", "timeout"],
   more: `

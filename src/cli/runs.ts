@@ -5,15 +5,13 @@ import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
-import { bold, Listing, table, type Terminal } from "./terminal.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
+import { facts, Listing, table, type Terminal } from "./terminal.ts";
 
 /** The command that lists them. */
 export const runs: Command = {
   name: "runs",
   words: "[WORKFLOW]",
-  least: 0,
-  most: 1,
   summary: "lists the runs of workflows",
   flags: ["status", "limit"],
   more: `
@@ -45,8 +43,6 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
 export const run: Command = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
-  least: 2,
-  most: 5,
   summary: "shows a run: retry, skip STEP [JSON], cancel",
   flags: ["reason"],
   more: `
@@ -137,7 +133,7 @@ const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 function row(info: RunInfo): string[] {
   const { workflow, id, status, startedAt, timeline } = info;
   const changed = timeline.at(-1)?.at ?? startedAt;
-  return [workflow, id, status, ago(startedAt), ago(changed), short(pendingText(info))];
+  return [workflow, id, status, ago(startedAt), ago(changed), showShort(pendingText(info))];
 }
 
 function pendingText({ pending }: RunInfo): string {
@@ -145,7 +141,7 @@ function pendingText({ pending }: RunInfo): string {
     const parts = [
       name === "" ? "(handler)" : name,
       attempts > 0 ? `${attempts} failed` : "",
-      next === undefined ? "" : `until ${timeOf(next)}`,
+      next === undefined ? "" : `until ${showTime(next)}`,
       error === undefined ? "" : `${error.code}: ${error.message}`,
     ];
     return parts.filter((part) => part !== "").join(", ");
@@ -159,21 +155,19 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     return;
   }
   const { workflow, id, status, version, startedAt, endedAt } = info;
-  const lines = [
+  facts(terminal, `${workflow} ${id}`, [
     ["status", status],
     ["version", `${version}`],
-    ["started", timeOf(startedAt)],
-    ["ended", endedAt === undefined ? "-" : timeOf(endedAt)],
+    ["started", showTime(startedAt)],
+    ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
     ["pending", pendingText(info)],
-  ];
-  const head = lines.map(([title, text]) => `${title.padEnd(WIDTH)}  ${printable(text)}`);
+  ]);
   const rows = info.timeline.map(({ at, by, type, name, value }) => [
-    ...[timeOf(at), type, name === "" ? "-" : name, by],
-    value === undefined ? "-" : short(printableJson(value) ?? "-"),
+    ...[showTime(at), type, name === "" ? "-" : name, by],
+    value === undefined ? "-" : showShort(printableJson(value) ?? "-"),
   ]);
   const columns = ["STORED", "ENTRY", "NAME", "BY", "VALUE"];
-  terminal.write(`${[bold(terminal, printable(`${workflow} ${id}`)), ...head].join("\n")}\n\n`);
-  terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
+  terminal.write(`\n${table(terminal, columns, rows).join("\n")}\n`);
 }
 
 /** A run as `--json` prints it. */
@@ -181,14 +175,18 @@ function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___,
   return {
     type: "run",
     ...info,
-    startedAt: timeOf(startedAt),
-    ...(endedAt === undefined ? {} : { endedAt: timeOf(endedAt) }),
-    pending: pending.map(({ since, next, ...more }) => ({ ...more, since: timeOf(since), next: next && timeOf(next) })),
+    startedAt: showTime(startedAt),
+    ...(endedAt === undefined ? {} : { endedAt: showTime(endedAt) }),
+    pending: pending.map(({ since, next, ...more }) => ({
+      ...more,
+      since: showTime(since),
+      next: next && showTime(next),
+    })),
   };
 }
 
 function plainEntry({ at, type, ...entry }: RunEntry) {
-  return { type: "entry", entry: type, ...entry, at: timeOf(at) };
+  return { type: "entry", entry: type, ...entry, at: showTime(at) };
 }
 
 function ago(time: Date): string {
@@ -196,17 +194,5 @@ function ago(time: Date): string {
   return Number.isNaN(ms) ? "-" : showDuration(Math.max(0, ms));
 }
 
-function short(text: string): string {
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
-}
-
-/** Text of a stored time, which may be invalid. */
-function timeOf(time: Date): string {
-  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
-}
-
 /** Runs that are shown to a person unless more are asked for. */
 const LIMIT = 100;
-/** Characters of a value that are shown to a person. */
-const LONGEST = 200;
-const WIDTH = "started".length;

@@ -14,8 +14,6 @@ import { Listing, print, type Terminal } from "./terminal.ts";
 export const schedules: Command = {
   name: "schedules",
   words: "[cancel NAME ID]",
-  least: 0,
-  most: 3,
   summary: "lists what is scheduled for later; takes it back",
   flags: ["contract", "timeout"],
   more: `

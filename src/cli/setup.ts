@@ -24,8 +24,6 @@ function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
 export const setup: Command = {
   name: "setup",
   words: "[bucket…]",
-  least: 0,
-  most: ALL.length,
   summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `
@@ -44,7 +42,7 @@ a bucket that was lost, or its fencing tokens would go down.`,
   async run(words, flags, terminal) {
     const unknown = words.find((word) => !ALL.some((kind) => kind === word));
     if (unknown !== undefined) {
-      throw new UsageError(`there is no bucket ${JSON.stringify(unknown)}; there are ${ALL.join(", ")}`);
+      throw new UsageError(`there is no bucket or stream ${JSON.stringify(unknown)}; there are ${ALL.join(", ")}`);
     }
     const wanted = words.length === 0 ? ALL : ALL.filter((kind) => words.includes(kind));
     const replicas = flags.number("replicas", 1, 5) ?? 1;

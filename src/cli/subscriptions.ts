@@ -10,8 +10,6 @@ import { OF_ENTITIES } from "../contract/send_options.ts";
 export const subscriptions: Command = {
   name: "subscriptions",
   words: "[remove NAME]",
-  least: 0,
-  most: 2,
   summary: "lists how far each subscription is; removes one",
   flags: ["service"],
   more: `
@@ -71,8 +69,6 @@ function cells(info: SubscriptionInfo): string[] {
 export const rewind: Command = {
   name: "rewind",
   words: "SUBSCRIPTION TO",
-  least: 2,
-  most: 2,
   summary: "has a subscription handle messages again",
   flags: ["service"],
   more: `

@@ -75,6 +75,14 @@ export class Listing {
   }
 }
 
+/** Lines about one thing, under its name. */
+export function facts(terminal: Terminal, name: string, lines: readonly (readonly [title: string, text: string])[]) {
+  const shown = lines.map(([title, text]) => `${title.padEnd(LONGEST_TITLE)}  ${printable(text)}`);
+  terminal.write(`${[bold(terminal, printable(name)), ...shown].join("\n")}\n`);
+}
+
+const LONGEST_TITLE = "forgotten".length;
+
 // Tables for people: columns as wide as their contents, lines cut at the width of the terminal.
 
 const GAP = "  ";

@@ -19,8 +19,6 @@ import { quantile } from "../data/latency_buckets.ts";
 /** The command. */
 export const top: Command = {
   name: "top",
-  least: 0,
-  most: 0,
   summary: "shows what nodes and contracts do in a second",
   flags: ["once", "timeout"],
   more: `

@@ -18,7 +18,8 @@ import type { DashboardSource, ServerView } from "../dashboard/view.ts";
 import { runInfos, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
+import { type HeldLock, HeldLocks, LOCK_SPACES, type LockKind } from "../state/locks/held_locks.ts";
+import type { LockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
@@ -28,30 +29,11 @@ import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
-/** The kinds of records in the bucket `locks`: a lock, a leadership, or a load of a cached value. */
-type LockKind = "lock" | "lead" | "load";
-
-/** The keys of each kind. */
-const SPACES: Readonly<Record<LockKind, LockKeys>> = {
-  lock: new LockKeys(),
-  lead: new LockKeys("lead"),
-  load: new LockKeys("load"),
-};
+/** A lock that is held. */
+export type ShownLock = HeldLock & { readonly record: LockRecord };
 
 /** The kinds, in the order of the table. */
-export const LOCK_KINDS = Object.keys(SPACES) as readonly LockKind[];
-
-/** A lock that is held. */
-export interface HeldLock {
-  readonly kind: LockKind;
-  readonly key: string;
-  readonly record: LockRecord;
-  readonly token: number;
-  /** The revision of its record. */
-  readonly revision: number;
-  /** How many callers wait for it. */
-  readonly waiting: number;
-}
+export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
 /** A passive connection to one namespace. */
 export class ClusterView implements DashboardSource, AsyncDisposable {
@@ -80,6 +62,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     flags: Flags,
     terminal: Terminal,
     isNeeded: (denied: Violation) => boolean = () => true,
+    say = (line: string) => terminal.say(printable(line)),
   ): Promise<ClusterView> {
     const { namespace } = flags;
     const optional = new Set(["$JS.API.INFO", ...shownStreams(namespace).map((name) => `$JS.API.STREAM.INFO.${name}`)]);
@@ -89,14 +72,14 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
-      onError: (error) => terminal.say(printable(`catga: ${error}`)),
+      onError: (error) => say(`catga: ${error}`),
       onForbidden: (violation) => {
         if (optional.has(violation.subject) || !isNeeded(violation)) return;
         const { code, message } = mayNot(violation);
-        terminal.say(printable(`${code}: ${message}`));
+        say(`${code}: ${message}`);
         refused.abort();
       },
-      onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
+      onNotice: (notice) => say(`catga: ${notice}`),
       passive: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
@@ -115,27 +98,16 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   /** The locks that are held, sorted by kind and key. */
-  async locks(): Promise<HeldLock[]> {
-    const entries = await (await this.bucket("locks"))?.entries("") ?? [];
-    const held: HeldLock[] = [];
-    for (const kind of LOCK_KINDS) {
-      const places = entries.map((entry) => ({ entry, about: SPACES[kind].parse(entry.key) }));
-      for (const { entry, about } of places) {
-        if (about === undefined || about.waiter !== undefined) continue;
-        const record = readLockRecord(entry.value);
-        if (record === undefined) continue;
-        const { revision } = entry;
-        const waiting = places.filter((place) => place.about?.waiter !== undefined && place.about.key === about.key);
-        const token = record.token ?? revision;
-        held.push({ kind, key: about.key, record, token, revision, waiting: waiting.length });
-      }
-    }
+  async locks(): Promise<ShownLock[]> {
+    const locks = new HeldLocks();
+    for (const entry of await (await this.bucket("locks"))?.entries("") ?? []) locks.take({ type: "put", ...entry });
+    const held = locks.all.filter((lock): lock is ShownLock => lock.record !== undefined);
     return held.sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.key < b.key ? -1 : 1));
   }
 
   /** Removes the record of a lock; `false` if the record has changed since it was read. */
-  async release({ kind, key, revision }: HeldLock): Promise<boolean> {
-    return await (await this.bucket("locks"))?.delete(SPACES[kind].holder(key), { revision }) ?? false;
+  async release({ kind, key, revision }: ShownLock): Promise<boolean> {
+    return await (await this.bucket("locks"))?.delete(LOCK_SPACES[kind].holder(key), { revision }) ?? false;
   }
 
   /** Opens a bucket with its own settings; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */

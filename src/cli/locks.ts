@@ -1,6 +1,6 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
-import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
+import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
@@ -41,21 +41,21 @@ key of one of these.`,
 };
 
 /** A lock as `--json` prints it. */
-function plain({ kind, key, record, token, waiting }: HeldLock) {
+function plain({ kind, key, record, token, waiters }: ShownLock) {
   const { node, endpoint, since, ttl } = record;
-  return { kind, key, node, endpoint, token, since, ttl, waiting };
+  return { kind, key, node, endpoint, token, since, ttl, waiting: waiters.size };
 }
 
 const COLUMNS = ["KIND", "HOLDER", ">TOKEN", ">HELD", ">TTL", ">WAITING", "KEY"];
 
-function cells({ kind, key, record: { node, since, ttl }, token, waiting }: HeldLock): string[] {
-  return [kind, node, `${token}`, showDuration(Date.now() - since), showDuration(ttl), `${waiting}`, key];
+function cells({ kind, key, record: { node, since, ttl }, token, waiters }: ShownLock): string[] {
+  return [kind, node, `${token}`, showDuration(Date.now() - since), showDuration(ttl), `${waiters.size}`, key];
 }
 
 async function release(
   view: ClusterView,
-  all: readonly HeldLock[],
-  wanted: { kind: HeldLock["kind"]; key: string; json: boolean },
+  all: readonly ShownLock[],
+  wanted: { kind: ShownLock["kind"]; key: string; json: boolean },
   terminal: Terminal,
 ): Promise<number> {
   let lock = all.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);

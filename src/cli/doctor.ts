@@ -315,7 +315,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   }
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
-  terminal.write(`${lines.join("\n")}\n`);
+  terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
 }
 
 /** Alarms as `top` shows them: a line each, the most urgent first. */

@@ -5,13 +5,11 @@ import { token } from "../ports/clock.ts";
 import { ClusterView, joinCluster } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, showMillis } from "./flags.ts";
-import { table } from "./terminal.ts";
+import { Listing } from "./terminal.ts";
 
 /** The command. */
 export const bench: Command = {
   name: "bench",
-  least: 0,
-  most: 0,
   summary: "measures how fast this server carries an echo",
   flags: ["seconds", "payload"],
   more: `
@@ -28,15 +26,14 @@ the network, not for a cluster: two processes on two cores do about twice that.`
         const handlers = Echo.handle((payload) => payload);
         return await disposing(joinCluster(view, flags, terminal, { handlers }), async () => {
           unwrap(await client.send(Echo, text)); // waits until the echoing node is known
-          const rows: Row[] = [];
+          const listing = new Listing(terminal, flags.has("json"), COLUMNS);
           for (const atOnce of [1, 64, 1_024]) {
             if (terminal.signal.aborted) break;
             await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
             const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
-            rows.push(row);
-            if (flags.has("json")) terminal.write(`${JSON.stringify(row)}\n`);
+            listing.add(row, cells(row));
           }
-          if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+          listing.end("stopped before the first row");
           return DONE;
         });
       });

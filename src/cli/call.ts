@@ -29,8 +29,6 @@ type Message = Contract<Kind, unknown, unknown>;
 export const call: Command = {
   name: "call",
   words: "<Name> [json]",
-  least: 1,
-  most: 2,
   summary: "sends a command or a query, and prints the answer",
   flags: ["query", "node", "all", "id", "key", "route", "header", "timeout"],
   more: `
@@ -189,14 +187,8 @@ function sendOptions(flags: Flags): SendOptions {
       return [name, value];
     }),
   );
-  return {
-    ...(id === undefined ? {} : { id }),
-    ...(key === undefined ? {} : { key }),
-    ...(node === undefined ? {} : { node }),
-    ...(route === undefined ? {} : { route }),
-    ...(timeout === undefined ? {} : { timeout }),
-    ...(flags.has("header") ? { headers } : {}),
-  };
+  // a broadcast takes no route
+  return { id, key, node, timeout, headers, ...(route === undefined ? {} : { route }) };
 }
 
 /** A value as indented JSON, or on one line with `--json`; empty for `undefined`, but `null` with `--json`. */

@@ -18,7 +18,8 @@ import type { DashboardSource, ServerView } from "../dashboard/view.ts";
 import { runInfos, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
+import { type HeldLock, HeldLocks, LOCK_SPACES, type LockKind } from "../state/locks/held_locks.ts";
+import type { LockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
@@ -28,30 +29,11 @@ import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
-/** The kinds of records in the bucket `locks`: a lock, a leadership, or a load of a cached value. */
-type LockKind = "lock" | "lead" | "load";
-
-/** The keys of each kind. */
-const SPACES: Readonly<Record<LockKind, LockKeys>> = {
-  lock: new LockKeys(),
-  lead: new LockKeys("lead"),
-  load: new LockKeys("load"),
-};
+/** A lock that is held. */
+export type ShownLock = HeldLock & { readonly record: LockRecord };
 
 /** The kinds, in the order of the table. */
-export const LOCK_KINDS = Object.keys(SPACES) as readonly LockKind[];
-
-/** A lock that is held. */
-export interface HeldLock {
-  readonly kind: LockKind;
-  readonly key: string;
-  readonly record: LockRecord;
-  readonly token: number;
-  /** The revision of its record. */
-  readonly revision: number;
-  /** How many callers wait for it. */
-  readonly waiting: number;
-}
+export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
 /** A passive connection to one namespace. */
 export class ClusterView implements DashboardSource, AsyncDisposable {
@@ -62,7 +44,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
-  readonly #streams = new Map<StreamKind, LogStream>();
+  /** Streams that are open, or are being opened. */
+  readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
@@ -79,6 +62,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     flags: Flags,
     terminal: Terminal,
     isNeeded: (denied: Violation) => boolean = () => true,
+    say = (line: string) => terminal.say(printable(line)),
   ): Promise<ClusterView> {
     const { namespace } = flags;
     const optional = new Set(["$JS.API.INFO", ...shownStreams(namespace).map((name) => `$JS.API.STREAM.INFO.${name}`)]);
@@ -88,14 +72,14 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
-      onError: (error) => terminal.say(printable(`catga: ${error}`)),
+      onError: (error) => say(`catga: ${error}`),
       onForbidden: (violation) => {
         if (optional.has(violation.subject) || !isNeeded(violation)) return;
         const { code, message } = mayNot(violation);
-        terminal.say(printable(`${code}: ${message}`));
+        say(`${code}: ${message}`);
         refused.abort();
       },
-      onNotice: (notice) => terminal.say(printable(`catga: ${notice}`)),
+      onNotice: (notice) => say(`catga: ${notice}`),
       passive: true,
     });
     return new ClusterView(opened, namespace, refused.signal);
@@ -114,27 +98,16 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   /** The locks that are held, sorted by kind and key. */
-  async locks(): Promise<HeldLock[]> {
-    const entries = await (await this.bucket("locks"))?.entries("") ?? [];
-    const held: HeldLock[] = [];
-    for (const kind of LOCK_KINDS) {
-      const places = entries.map((entry) => ({ entry, about: SPACES[kind].parse(entry.key) }));
-      for (const { entry, about } of places) {
-        if (about === undefined || about.waiter !== undefined) continue;
-        const record = readLockRecord(entry.value);
-        if (record === undefined) continue;
-        const { revision } = entry;
-        const waiting = places.filter((place) => place.about?.waiter !== undefined && place.about.key === about.key);
-        const token = record.token ?? revision;
-        held.push({ kind, key: about.key, record, token, revision, waiting: waiting.length });
-      }
-    }
+  async locks(): Promise<ShownLock[]> {
+    const locks = new HeldLocks();
+    for (const entry of await (await this.bucket("locks"))?.entries("") ?? []) locks.take({ type: "put", ...entry });
+    const held = locks.all.filter((lock): lock is ShownLock => lock.record !== undefined);
     return held.sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.key < b.key ? -1 : 1));
   }
 
   /** Removes the record of a lock; `false` if the record has changed since it was read. */
-  async release({ kind, key, revision }: HeldLock): Promise<boolean> {
-    return await (await this.bucket("locks"))?.delete(SPACES[kind].holder(key), { revision }) ?? false;
+  async release({ kind, key, revision }: ShownLock): Promise<boolean> {
+    return await (await this.bucket("locks"))?.delete(LOCK_SPACES[kind].holder(key), { revision }) ?? false;
   }
 
   /** Opens a bucket with its own settings; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
@@ -193,18 +166,24 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     }
   }
 
-  /** A stream; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
     // one that is open has subscriptions of its own, for as long as the connection
-    const open = this.#streams.get(kind);
-    if (open !== undefined) return open;
+    const opening = this.#streams.get(kind) ?? this.#open(kind);
+    this.#streams.set(kind, opening);
+    const opened = await opening.catch((error) => {
+      this.#streams.delete(kind);
+      throw error;
+    });
+    if (opened === undefined) this.#streams.delete(kind);
+    return opened;
+  }
+
+  async #open(kind: StreamKind): Promise<LogStream | undefined> {
     const name = streamName(this.namespace, kind);
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
       const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      const opened = await new NatsEventLog(this.transport).open(name, options);
-      if (!this.#streams.has(kind)) this.#streams.set(kind, opened);
-      return this.#streams.get(kind);
+      return await new NatsEventLog(this.transport).open(name, options);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw explained(error, `the stream ${name}`, this.address);

@@ -2,27 +2,16 @@
 import { readFile } from "node:fs/promises";
 import type { ConnectionOptions } from "../../mod.ts";
 import { loadDriver } from "../nats/driver.ts";
-import { type FlagName, type Flags, UsageError } from "./flags.ts";
+import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** Environment variables of the flags, as the `nats` command reads them. */
-const VARIABLES: Readonly<Partial<Record<FlagName, string>>> = {
-  user: "NATS_USER",
-  password: "NATS_PASSWORD",
-  token: "NATS_TOKEN",
-  creds: "NATS_CREDS",
-  nkey: "NATS_NKEY",
-  tlsca: "NATS_CA",
-  tlscert: "NATS_CERT",
-  tlskey: "NATS_KEY",
-};
 
 /**
  * The options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error` for an
  * unreadable file.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
-  const given = (name: FlagName) => flags.text(name) ?? (terminal.environment[VARIABLES[name] ?? ""] || undefined);
+  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "namespace" | "json">) =>
+    flags.text(name) ?? (terminal.environment[CONNECTION_FLAGS[name].variable] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
   if ((user === undefined) !== (pass === undefined)) throw new UsageError("--user and --password go together");
   const ways = Object.entries({ "--user": user, "--token": token, "--creds": creds, "--nkey": nkey })

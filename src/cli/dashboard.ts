@@ -3,13 +3,11 @@ import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { aborted } from "./terminal.ts";
+import { aborted, print } from "./terminal.ts";
 
 /** The command. */
 export const dashboard: Command = {
   name: "dashboard",
-  least: 0,
-  most: 0,
   summary: "serves a page that shows the cluster as it lives",
   flags: ["port", "host", "allow-changes"],
   more: `
@@ -41,8 +39,7 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
         },
       );
       return await disposing(serving, async ({ address }) => {
-        if (flags.has("json")) terminal.write(`${JSON.stringify({ address })}\n`);
-        else terminal.write(`${address}\n`);
+        print(terminal, flags.has("json"), { address }, address);
         terminal.say(
           `the dashboard of ${view.namespace} at ${view.address}${
             allowChanges ? ", which may change dead letters, schedules and runs" : ""

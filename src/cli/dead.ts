@@ -6,7 +6,7 @@ import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { table, type Terminal } from "./terminal.ts";
+import { Listing, print, type Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];
@@ -16,8 +16,6 @@ const FILTERS = ["service", "subscription", "contract", "code"] as const;
 export const dead: Command = {
   name: "dead",
   words: "[VERB] [ID…]",
-  least: 0,
-  most: 1_000,
   summary: "dead letters: list, show, replay, discard",
   flags: ["subscription", "service", "contract", "code", "yes"],
   more: `
@@ -112,16 +110,10 @@ function where({ view, ids, flags }: Run): string {
 async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
   const { flags, terminal } = run;
   const now = Date.now();
-  const rows: string[][] = [];
-  let count = 0;
+  const listing = new Listing(terminal, flags.has("json"), COLUMNS);
   for await (const letter of letters) {
-    count++;
-    if (flags.has("json")) {
-      terminal.write(`${printableJson(plain(letter))}\n`);
-      continue;
-    }
     const { service, subscription, position, id, contract, key, attempts, at, heldBehind, error } = letter;
-    rows.push([
+    listing.add(plain(letter), [
       `${service}/${subscription}`,
       `${position}`,
       id,
@@ -134,8 +126,8 @@ async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<numbe
       `${error.code}: ${error.cause?.split("\n", 1)[0] ?? error.message}`,
     ]);
   }
-  if (count === 0) return none(run);
-  if (!flags.has("json")) terminal.write(`${table(terminal, COLUMNS, rows).join("\n")}\n`);
+  if (listing.count === 0) return none(run);
+  listing.end();
   return DONE;
 }
 
@@ -178,15 +170,13 @@ async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "repla
     count++;
     if (!sure) continue;
     const { service, subscription, position, id } = letter;
-    const label = printable(`${service}/${subscription} ${position} ${id}`);
     if (error !== undefined) {
       failed++;
       terminal.say(printable(`${error.code}: ${error.message}`));
       continue;
     }
-    if (flags.has("json")) {
-      terminal.write(`${printableJson({ [verb]: { service, subscription, position, id } })}\n`);
-    } else terminal.write(`${verb === "replay" ? "to be replayed" : "to be discarded"}: ${label}\n`);
+    const text = `to be ${verb}ed: ${service}/${subscription} ${position} ${id}`;
+    print(terminal, flags.has("json"), { [verb]: { service, subscription, position, id } }, text);
   }
   if (count === 0) return none(run);
   if (sure) return failed === 0 ? DONE : FAILED;

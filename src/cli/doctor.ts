@@ -20,8 +20,6 @@ import { bold, dim, type Terminal } from "./terminal.ts";
 /** The command. */
 export const doctor: Command = {
   name: "doctor",
-  least: 0,
-  most: 0,
   summary: "says what is wrong with a cluster, and what to do",
   flags: [],
   more: `
@@ -36,14 +34,13 @@ docs), and what was looked at.`,
     const findings: Finding[] = [];
     const looked: string[] = [];
     const denied: Violation[] = [];
-    const quiet: Terminal = { ...terminalOf(terminal), say: () => {} };
     let opened = false;
     try {
       await disposing(
-        ClusterView.open(flags, quiet, (violation) => {
+        ClusterView.open(flags, terminal, (violation) => {
           denied.push(violation);
           return false;
-        }),
+        }, () => {}),
         async (view) => {
           opened = true;
           await examine(view, findings, looked);
@@ -318,7 +315,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   }
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
-  terminal.write(`${lines.join("\n")}\n`);
+  terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
 }
 
 /** Alarms as `top` shows them: a line each, the most urgent first. */
@@ -336,11 +333,6 @@ export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Ter
     ...(more > 0 ? [dim(terminal, `… and ${more} more alarm${more === 1 ? "" : "s"}`)] : []),
     ...(lines.length > 0 ? [""] : []),
   ];
-}
-
-/** A copy whose members can be replaced: those of a terminal may be getters. */
-function terminalOf({ write, say, read, columns, rows, colors, environment, signal }: Terminal): Terminal {
-  return { write, say, read, columns, rows, colors, environment, signal };
 }
 
 const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";

@@ -10,16 +10,14 @@ import {
   type StoredEntityEvent,
 } from "../log/administration/entity_history.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { type Command, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { bold, table, type Terminal } from "./terminal.ts";
+import { facts, table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const entity: Command = {
   name: "entity",
   words: "TYPE ID",
-  least: 2,
-  most: 2,
   summary: "shows an entity's events, and what caused them",
   flags: ["after", "limit"],
   more: `
@@ -68,7 +66,7 @@ interface Wanted {
 async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags, terminal }: Wanted): Promise<void> {
   const json = flags.has("json");
   if (json) terminal.write(`${printableJson(plainInfo(place, info))}\n`);
-  else terminal.write(`${about(place, info, terminal).join("\n")}\n`);
+  else facts(terminal, `${place.type} ${place.id}`, about(info));
   const rows: string[][] = [];
   let [left, shown, more] = [limit, after, false];
   for await (const event of entityEvents(place, { after })) {
@@ -90,20 +88,20 @@ async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags,
 const COLUMNS = [">VERSION", "STORED", ">POSITION", "EVENT", "COMMAND", "COMMAND ID", "PAYLOAD"];
 
 function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
-  const [time, position] = [timeOf(event.time), `${event.position}`];
+  const [time, position] = [showTime(event.time), `${event.position}`];
   if ("fault" in event) return ["-", time, position, "-", "-", "-", `(${event.fault})`];
   const { version, command, payload } = event;
   const name = event.event.slice(type.length + 1);
-  return [`${version ?? "-"}`, time, position, name, command?.name ?? "-", command?.id ?? "-", short(payload)];
+  const shown = showShort(printableJson(payload) ?? "-");
+  return [`${version ?? "-"}`, time, position, name, command?.name ?? "-", command?.id ?? "-", shown];
 }
 
 /** The lines on the entity as a whole. */
-function about({ type, id }: EntityPlace, info: EntityInfo, terminal: Terminal): string[] {
-  const { version, created, changed, forgotten, snapshot } = info;
-  const lines = [
+function about({ version, created, changed, forgotten, snapshot }: EntityInfo): [title: string, text: string][] {
+  const lines: [string, string][] = [
     ["version", `${version}`],
-    ["created", created === undefined ? "-" : timeOf(created)],
-    ["changed", changed === undefined ? "-" : timeOf(changed)],
+    ["created", created === undefined ? "-" : showTime(created)],
+    ["changed", changed === undefined ? "-" : showTime(changed)],
   ];
   if (forgotten) lines.push(["forgotten", "yes: its events were removed, and commands get FORGOTTEN"]);
   if (snapshot === undefined || typeof snapshot === "string") {
@@ -111,18 +109,9 @@ function about({ type, id }: EntityPlace, info: EntityInfo, terminal: Terminal):
     if (!forgotten) lines.push(["state", "not known here: the program makes it of the events"]);
   } else {
     lines.push(["snapshot", `of version ${snapshot.version}, by version ${snapshot.definition} of the definition`]);
-    lines.push(["state", `of that snapshot: ${short(snapshot.state)}`]);
+    lines.push(["state", `of that snapshot: ${showShort(printableJson(snapshot.state) ?? "-")}`]);
   }
-  return [
-    bold(terminal, printable(`${type} ${id}`)),
-    ...lines.map(([title, text]) => `${title.padEnd(WIDTH)}  ${printable(text)}`),
-  ];
-}
-
-/** A value on one line, cut if it is long. */
-function short(value: unknown): string {
-  const text = printableJson(value) ?? "-";
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
+  return lines;
 }
 
 function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, ...info }: EntityInfo) {
@@ -131,23 +120,15 @@ function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, ...i
     entity: type,
     id,
     ...info,
-    created: created && timeOf(created),
-    changed: changed && timeOf(changed),
+    created: created && showTime(created),
+    changed: changed && showTime(changed),
     ...(typeof snapshot === "string" ? { unusedSnapshot: snapshot } : { snapshot }),
   };
 }
 
 function plainEvent({ time, ...event }: StoredEntityEvent | EntityFault) {
-  return { type: "fault" in event ? "fault" : "event", ...event, time: timeOf(time) };
-}
-
-/** A server may say any time. */
-function timeOf(time: Date): string {
-  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
+  return { type: "fault" in event ? "fault" : "event", ...event, time: showTime(time) };
 }
 
 /** Events that are shown to a person unless more are asked for. */
 const LIMIT = 100;
-/** Characters of a payload or state that are shown to a person. */
-const LONGEST = 200;
-const WIDTH = "forgotten".length;

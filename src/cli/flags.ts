@@ -12,6 +12,8 @@ export interface FlagSpec {
   readonly value?: string;
   readonly short?: string;
   readonly repeatable?: boolean;
+  /** The environment variable in its place. */
+  readonly variable?: string;
   readonly summary: string;
 }
 
@@ -21,18 +23,19 @@ export const CONNECTION_FLAGS = {
     value: "URL",
     short: "s",
     repeatable: true,
-    summary: "NATS server; may be repeated; $NATS_URL; localhost",
+    variable: "NATS_URL",
+    summary: "NATS server; may be repeated; localhost",
   },
   namespace: { value: "NAME", short: "n", summary: 'the namespace of the cluster; "default"' },
   json: { summary: "one JSON value a line, for programs" },
-  user: { value: "NAME", summary: "the user, with --password; $NATS_USER" },
-  password: { value: "WORD", summary: "$NATS_PASSWORD" },
-  token: { value: "TOKEN", summary: "instead of a user; $NATS_TOKEN" },
-  creds: { value: "FILE", summary: "a user's JWT and key; $NATS_CREDS" },
-  nkey: { value: "FILE", summary: "a user's nkey seed; $NATS_NKEY" },
-  tlsca: { value: "FILE", summary: "a CA to trust instead of the system's; $NATS_CA" },
-  tlscert: { value: "FILE", summary: "the client's certificate, with --tlskey; $NATS_CERT" },
-  tlskey: { value: "FILE", summary: "$NATS_KEY" },
+  user: { value: "NAME", variable: "NATS_USER", summary: "the user, with --password" },
+  password: { value: "WORD", variable: "NATS_PASSWORD", summary: "the user's password" },
+  token: { value: "TOKEN", variable: "NATS_TOKEN", summary: "instead of a user" },
+  creds: { value: "FILE", variable: "NATS_CREDS", summary: "a user's JWT and key" },
+  nkey: { value: "FILE", variable: "NATS_NKEY", summary: "a user's nkey seed" },
+  tlsca: { value: "FILE", variable: "NATS_CA", summary: "a CA to trust instead of the system's" },
+  tlscert: { value: "FILE", variable: "NATS_CERT", summary: "the client's certificate, with --tlskey" },
+  tlskey: { value: "FILE", variable: "NATS_KEY", summary: "the certificate's key" },
 } as const satisfies Record<string, FlagSpec>;
 
 /** Flags of single commands. */
@@ -195,7 +198,7 @@ function complaint({ message }: Error): string {
   return message;
 }
 
-// Durations: parsed from flags, and formatted for tables.
+// Durations: parsed from flags, and formatted for tables; times and values of tables.
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
@@ -222,16 +225,25 @@ export function showMillis(ms: number): string {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
+/** A stored time, which anybody may have written: `-` for one that is none. */
+export function showTime(time: Date): string {
+  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
+}
+
+/** The beginning of a text that is too long for a table. */
+export function showShort(text: string): string {
+  return text.length <= LONG ? text : `${text.slice(0, LONG).toWellFormed()}… (${text.length} characters)`;
+}
+
+const LONG = 200;
+
 // The shape of a command of the tool.
 
 /** A command and its help. */
 export interface Command {
   readonly name: string;
-  /** Its arguments as the usage shows them; absent: none. */
+  /** Its arguments as the usage shows them: some in `[]`, a last one of any number with `…`; absent: none. */
   readonly words?: string;
-  /** The least and the greatest number of arguments. */
-  readonly least: number;
-  readonly most: number;
   /** The first line of its help, without a capital and a full stop. */
   readonly summary: string;
   /** The flags that it accepts, besides those for the connection. */

@@ -50,10 +50,10 @@ const CONNECTION = Object.keys(CONNECTION_FLAGS) as (keyof typeof CONNECTION_FLA
 
 function flagLines(names: readonly FlagName[]): string[] {
   return column(names.map((name) => {
-    const { short, value, summary } = FLAGS[name];
+    const { short, value, variable, summary } = FLAGS[name];
     return [
       `${short === undefined ? "   " : `-${short},`} --${name}${value === undefined ? "" : ` ${value}`}`,
-      summary,
+      variable === undefined ? summary : `${summary}; $${variable}`,
     ];
   }));
 }

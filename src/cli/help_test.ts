@@ -5,7 +5,7 @@ import { type Command, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./
 import { helpOf, helpOfAll } from "./help.ts";
 
 const list: Command = {
-  ...{ name: "list", least: 0, most: 0, summary: "lists the teapots", flags: [], more: "\nNothing else." },
+  ...{ name: "list", summary: "lists the teapots", flags: [], more: "\nNothing else." },
   run: () => Promise.resolve(0),
 };
 const brew: Command = {

@@ -1,15 +1,13 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
-import { ClusterView, type HeldLock, LOCK_KINDS } from "./cluster_view.ts";
+import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
-import { table, type Terminal } from "./terminal.ts";
+import { Listing, print, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const locks: Command = {
   name: "locks",
-  least: 0,
-  most: 0,
   summary: "lists locks and leaders; releases a lock by force",
   flags: ["kind", "release"],
   more: `
@@ -34,47 +32,33 @@ key of one of these.`,
       if (released !== undefined) {
         return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
       }
-      const found = all.filter((lock) => kind === undefined || lock.kind === kind);
-      if (json) { for (const lock of found) terminal.write(`${printableJson(plain(lock))}\n`); }
-      else if (found.length === 0) {
-        terminal.say(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
-      } else terminal.write(`${lines(found, terminal).join("\n")}\n`);
+      const listing = new Listing(terminal, json, COLUMNS);
+      for (const lock of all) if (kind === undefined || lock.kind === kind) listing.add(plain(lock), cells(lock));
+      listing.end(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
       return DONE;
     });
   },
 };
 
 /** A lock as `--json` prints it. */
-function plain({ kind, key, record, token, waiting }: HeldLock) {
+function plain({ kind, key, record, token, waiters }: ShownLock) {
   const { node, endpoint, since, ttl } = record;
-  return { kind, key, node, endpoint, token, since, ttl, waiting };
+  return { kind, key, node, endpoint, token, since, ttl, waiting: waiters.size };
 }
 
-function lines(found: readonly HeldLock[], terminal: Terminal): string[] {
-  const columns = ["KIND", "HOLDER", ">TOKEN", ">HELD", ">TTL", ">WAITING", "KEY"];
-  const now = Date.now();
-  return table(
-    terminal,
-    columns,
-    found.map(({ kind, key, record, token, waiting }) => [
-      kind,
-      record.node,
-      `${token}`,
-      showDuration(now - record.since),
-      showDuration(record.ttl),
-      `${waiting}`,
-      key,
-    ]),
-  );
+const COLUMNS = ["KIND", "HOLDER", ">TOKEN", ">HELD", ">TTL", ">WAITING", "KEY"];
+
+function cells({ kind, key, record: { node, since, ttl }, token, waiters }: ShownLock): string[] {
+  return [kind, node, `${token}`, showDuration(Date.now() - since), showDuration(ttl), `${waiters.size}`, key];
 }
 
 async function release(
   view: ClusterView,
-  held: readonly HeldLock[],
-  wanted: { kind: HeldLock["kind"]; key: string; json: boolean },
+  all: readonly ShownLock[],
+  wanted: { kind: ShownLock["kind"]; key: string; json: boolean },
   terminal: Terminal,
 ): Promise<number> {
-  let lock = held.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+  let lock = all.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
   // a renewal changes the revision, and is still the same holder: tried again
   while (lock !== undefined && !await view.release(lock)) {
     const { token } = lock;
@@ -86,12 +70,9 @@ async function release(
     return FAILED;
   }
   const { key, record: { node, since, ttl }, token } = lock;
-  if (wanted.json) terminal.write(`${printableJson({ released: plain(lock) })}\n`);
-  else {terminal.write(
-      `released ${printable(key)}: ${printable(node)} had it for ${
-        showDuration(Date.now() - since)
-      }, with token ${token}\n`,
-    );}
+  const held = showDuration(Date.now() - since);
+  const text = `released ${key}: ${node} had it for ${held}, with token ${token}`;
+  print(terminal, wanted.json, { released: plain(lock) }, text);
   terminal.say(
     `${printable(node)} notices it within ${
       showDuration(ttl / 3)

@@ -123,7 +123,9 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     }
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
-    if (words.length < command.least || words.length > command.most) {
+    const required = command.words?.replace(/\[.*?\]/g, "").match(/\S+/g)?.length ?? 0;
+    const allowed = command.words?.includes("…") ? Infinity : command.words?.match(/\S+/g)?.length ?? 0;
+    if (words.length < required || words.length > allowed) {
       throw new UsageError(`usage: catga ${command.name}${command.words === undefined ? "" : ` ${command.words}`}`);
     }
     return await command.run(words, flags, terminal);

@@ -5,13 +5,11 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, type Flags, showDuration } from "./flags.ts";
-import { aborted, dim, table, type Terminal } from "./terminal.ts";
+import { aborted, dim, Listing, table, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const nodes: Command = {
   name: "nodes",
-  least: 0,
-  most: 0,
   summary: "lists the nodes, what they handle, and their load",
   flags: ["watch"],
   more: `
@@ -27,10 +25,9 @@ output is not a terminal, each change is a line instead: join, update or leave.`
   async run(_, flags, terminal) {
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       if (flags.has("watch")) return await follow(view, flags, terminal);
-      const found = await view.nodes();
-      if (flags.has("json")) { for (const info of found) terminal.write(`${printableJson(info)}\n`); }
-      else if (found.length === 0) terminal.say(noNodes(view));
-      else terminal.write(`${lines(found, terminal).join("\n")}\n`);
+      const listing = new Listing(terminal, flags.has("json"), COLUMNS);
+      for (const info of await view.nodes()) listing.add(info, cells(info));
+      listing.end(noNodes(view));
       return DONE;
     });
   },
@@ -41,22 +38,19 @@ export function noNodes({ namespace, address }: ClusterView): string {
   return `no nodes in the namespace ${namespace} at ${address}; if some run, catga doctor says why`;
 }
 
-function lines(nodes: readonly NodeInfo[], terminal: Terminal): string[] {
-  const columns = ["NODE", "SERVICE", ">BUSY", ">QUEUED", ">SEEN", ">UP", "HANDLES"];
+const COLUMNS = ["NODE", "SERVICE", ">BUSY", ">QUEUED", ">SEEN", ">UP", "HANDLES"];
+
+function cells({ id, service, load, lastSeen, startedAt, handles }: NodeInfo): string[] {
   const now = Date.now();
-  return table(
-    terminal,
-    columns,
-    nodes.map(({ id, service, load, lastSeen, startedAt, handles }) => [
-      id,
-      service,
-      `${load.inFlight}`,
-      `${load.queued}`,
-      showDuration(now - lastSeen),
-      showDuration(now - startedAt),
-      handles.join(" ") || "-",
-    ]),
-  );
+  return [
+    id,
+    service,
+    `${load.inFlight}`,
+    `${load.queued}`,
+    showDuration(now - lastSeen),
+    showDuration(now - startedAt),
+    handles.join(" ") || "-",
+  ];
 }
 
 /** Shows the nodes and their changes until Ctrl-C. */
@@ -73,7 +67,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     const sorted = [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     const title = `${sorted.length} node${sorted.length === 1 ? "" : "s"} in ${view.namespace} at ${view.address}`;
     const rest = dim(terminal, `${title}, ${new Date().toLocaleTimeString("en-GB")}; Ctrl-C ends this`);
-    terminal.write(`\x1b[H\x1b[2J${[...lines(sorted, terminal), "", rest].join("\n")}\n`);
+    terminal.write(`\x1b[H\x1b[2J${[...table(terminal, COLUMNS, sorted.map(cells)), "", rest].join("\n")}\n`);
   };
   const show = (type: "join" | "update" | "leave", node: NodeInfo) => {
     if (type === "leave") found.delete(node.id);

@@ -1,21 +1,19 @@
 /** `ping`: the round trip time to each node, and whether it answers. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
-import { printable, printableJson } from "../data/printable.ts";
+import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import type { NoAnswer, Pong } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
-import { table } from "./terminal.ts";
+import { Listing } from "./terminal.ts";
 
 /** The command. */
 export const ping: Command = {
   name: "ping",
   words: "[node]",
-  least: 0,
-  most: 1,
   summary: "pings each node: whether it answers, and how fast",
   flags: ["count", "timeout"],
   more: `
@@ -47,8 +45,9 @@ The exit code is 1 if a ping was not answered.`,
         const rows = await Promise.all(
           found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })),
         );
-        if (flags.has("json")) { for (const row of rows) terminal.write(`${printableJson(row)}\n`); }
-        else terminal.write(`${table(terminal, COLUMNS, rows.map(cells)).join("\n")}\n`);
+        const listing = new Listing(terminal, flags.has("json"), COLUMNS);
+        for (const row of rows) listing.add(row, cells(row));
+        listing.end();
         return rows.every(({ sent, answered }) => sent === answered) ? DONE : FAILED;
       } finally {
         pinger[Symbol.dispose]();

@@ -1,20 +1,17 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import type { RunEntry, RunInfo } from "../contract/flow.ts";
+import { RUN_STATUS, type RunEntry, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
-import { STATUS } from "../flow/run_infos.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
-import { bold, table, type Terminal } from "./terminal.ts";
+import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
+import { facts, Listing, table, type Terminal } from "./terminal.ts";
 
 /** The command that lists them. */
 export const runs: Command = {
   name: "runs",
   words: "[WORKFLOW]",
-  least: 0,
-  most: 1,
   summary: "lists the runs of workflows",
   flags: ["status", "limit"],
   more: `
@@ -24,26 +21,18 @@ step failed, and is tried again), stuck (somebody has to decide: catga run),
 undoing, done or failed. PENDING is what a run does or waits for.`,
   async run([workflow], flags, terminal) {
     checkWorkflow(workflow);
-    const status = flags.choice("status", [...STATUS]);
+    const status = flags.choice("status", RUN_STATUS);
     const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const rows: string[][] = [];
-      let [count, more] = [0, false];
+      const listing = new Listing(terminal, flags.has("json"), COLUMNS);
+      let more = false;
       for await (const info of view.runsInOrder({ workflow, status })) {
-        if (count++ >= limit) {
-          more = true;
-          break;
-        }
-        if (flags.has("json")) terminal.write(`${printableJson(plain(info))}\n`);
-        else rows.push(row(info));
+        more = listing.count >= limit;
+        if (more) break;
+        listing.add(plain(info), row(info));
       }
-      if (rows.length > 0) terminal.write(`${table(terminal, COLUMNS, rows).join("\n")}\n`);
-      if (count === 0) {
-        const wanted = workflow !== undefined || status !== undefined;
-        terminal.say(
-          printable(`no runs${wanted ? " match" : ""} in the namespace ${view.namespace} at ${view.address}`),
-        );
-      }
+      const match = workflow !== undefined || status !== undefined ? " match" : "";
+      listing.end(`no runs${match} in the namespace ${view.namespace} at ${view.address}`);
       if (more) terminal.say("there are more: --limit shows them");
       return DONE;
     });
@@ -54,8 +43,6 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
 export const run: Command = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
-  least: 2,
-  most: 5,
   summary: "shows a run: retry, skip STEP [JSON], cancel",
   flags: ["reason"],
   more: `
@@ -146,7 +133,7 @@ const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 function row(info: RunInfo): string[] {
   const { workflow, id, status, startedAt, timeline } = info;
   const changed = timeline.at(-1)?.at ?? startedAt;
-  return [workflow, id, status, ago(startedAt), ago(changed), short(pendingText(info))];
+  return [workflow, id, status, ago(startedAt), ago(changed), showShort(pendingText(info))];
 }
 
 function pendingText({ pending }: RunInfo): string {
@@ -154,7 +141,7 @@ function pendingText({ pending }: RunInfo): string {
     const parts = [
       name === "" ? "(handler)" : name,
       attempts > 0 ? `${attempts} failed` : "",
-      next === undefined ? "" : `until ${timeOf(next)}`,
+      next === undefined ? "" : `until ${showTime(next)}`,
       error === undefined ? "" : `${error.code}: ${error.message}`,
     ];
     return parts.filter((part) => part !== "").join(", ");
@@ -168,21 +155,19 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     return;
   }
   const { workflow, id, status, version, startedAt, endedAt } = info;
-  const lines = [
+  facts(terminal, `${workflow} ${id}`, [
     ["status", status],
     ["version", `${version}`],
-    ["started", timeOf(startedAt)],
-    ["ended", endedAt === undefined ? "-" : timeOf(endedAt)],
+    ["started", showTime(startedAt)],
+    ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
     ["pending", pendingText(info)],
-  ];
-  const head = lines.map(([title, text]) => `${title.padEnd(WIDTH)}  ${printable(text)}`);
+  ]);
   const rows = info.timeline.map(({ at, by, type, name, value }) => [
-    ...[timeOf(at), type, name === "" ? "-" : name, by],
-    value === undefined ? "-" : short(printableJson(value) ?? "-"),
+    ...[showTime(at), type, name === "" ? "-" : name, by],
+    value === undefined ? "-" : showShort(printableJson(value) ?? "-"),
   ]);
   const columns = ["STORED", "ENTRY", "NAME", "BY", "VALUE"];
-  terminal.write(`${[bold(terminal, printable(`${workflow} ${id}`)), ...head].join("\n")}\n\n`);
-  terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
+  terminal.write(`\n${table(terminal, columns, rows).join("\n")}\n`);
 }
 
 /** A run as `--json` prints it. */
@@ -190,14 +175,18 @@ function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___,
   return {
     type: "run",
     ...info,
-    startedAt: timeOf(startedAt),
-    ...(endedAt === undefined ? {} : { endedAt: timeOf(endedAt) }),
-    pending: pending.map(({ since, next, ...more }) => ({ ...more, since: timeOf(since), next: next && timeOf(next) })),
+    startedAt: showTime(startedAt),
+    ...(endedAt === undefined ? {} : { endedAt: showTime(endedAt) }),
+    pending: pending.map(({ since, next, ...more }) => ({
+      ...more,
+      since: showTime(since),
+      next: next && showTime(next),
+    })),
   };
 }
 
 function plainEntry({ at, type, ...entry }: RunEntry) {
-  return { type: "entry", entry: type, ...entry, at: timeOf(at) };
+  return { type: "entry", entry: type, ...entry, at: showTime(at) };
 }
 
 function ago(time: Date): string {
@@ -205,17 +194,5 @@ function ago(time: Date): string {
   return Number.isNaN(ms) ? "-" : showDuration(Math.max(0, ms));
 }
 
-function short(text: string): string {
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}… (${text.length} characters)`;
-}
-
-/** Text of a stored time, which may be invalid. */
-function timeOf(time: Date): string {
-  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
-}
-
 /** Runs that are shown to a person unless more are asked for. */
 const LIMIT = 100;
-/** Characters of a value that are shown to a person. */
-const LONGEST = 200;
-const WIDTH = "started".length;

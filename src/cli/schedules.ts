@@ -1,5 +1,5 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
-import { printable, printableJson } from "../data/printable.ts";
+import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
@@ -8,14 +8,12 @@ import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { table, type Terminal } from "./terminal.ts";
+import { Listing, print, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const schedules: Command = {
   name: "schedules",
   words: "[cancel NAME ID]",
-  least: 0,
-  most: 3,
   summary: "lists what is scheduled for later; takes it back",
   flags: ["contract", "timeout"],
   more: `
@@ -42,21 +40,13 @@ async function list(
   terminal: Terminal,
 ): Promise<number> {
   const only = flags.text("contract");
-  const rows: string[][] = [];
-  let count = 0;
+  const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"]);
   for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
-    if (only !== undefined && pending.contract !== only) continue;
-    count++;
-    const { contract, id, when, zone, since } = pending;
-    if (flags.has("json")) terminal.write(`${printableJson(pending)}\n`);
-    else rows.push([when, zone ?? "-", contract, since, id]);
+    const { contract, id, when, zone = "-", since } = pending;
+    if (only === undefined || contract === only) listing.add(pending, [when, zone, contract, since, id]);
   }
   const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
-  if (count === 0) terminal.say(`${nothing} in the namespace ${view.namespace} at ${view.address}`);
-  else if (!flags.has("json")) {
-    const columns = ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"];
-    terminal.write(`${table(terminal, columns, rows).join("\n")}\n`);
-  }
+  listing.end(`${nothing} in the namespace ${view.namespace} at ${view.address}`);
   return DONE;
 }
 
@@ -78,8 +68,7 @@ async function cancel(
     );
     return FAILED;
   }
-  if (flags.has("json")) terminal.write(`${printableJson({ cancelled: { contract, id } })}\n`);
-  else terminal.write(`cancelled: ${printable(`${contract} ${id}`)}\n`);
+  print(terminal, flags.has("json"), { cancelled: { contract, id } }, `cancelled: ${contract} ${id}`);
   return DONE;
 }
 

@@ -11,7 +11,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
-import type { Terminal } from "./terminal.ts";
+import { print, type Terminal } from "./terminal.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
@@ -24,8 +24,6 @@ function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
 export const setup: Command = {
   name: "setup",
   words: "[bucket…]",
-  least: 0,
-  most: ALL.length,
   summary: "makes or checks a namespace's buckets and streams",
   flags: ["replicas", "print"],
   more: `
@@ -44,11 +42,11 @@ a bucket that was lost, or its fencing tokens would go down.`,
   async run(words, flags, terminal) {
     const unknown = words.find((word) => !ALL.some((kind) => kind === word));
     if (unknown !== undefined) {
-      throw new UsageError(`there is no bucket ${JSON.stringify(unknown)}; there are ${ALL.join(", ")}`);
+      throw new UsageError(`there is no bucket or stream ${JSON.stringify(unknown)}; there are ${ALL.join(", ")}`);
     }
     const wanted = words.length === 0 ? ALL : ALL.filter((kind) => words.includes(kind));
     const replicas = flags.number("replicas", 1, 5) ?? 1;
-    if (flags.has("print")) return print(wanted, replicas, flags, terminal);
+    if (flags.has("print")) return printCommands(wanted, replicas, flags, terminal);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       let code = DONE;
       for (const kind of wanted) {
@@ -57,7 +55,7 @@ a bucket that was lost, or its fencing tokens would go down.`,
           const made = isStream(kind) ? await view.setUpStream(kind, replicas) : await view.setUp(kind, replicas);
           const done = made ? "made" : "checked";
           const row = isStream(kind) ? { stream: name, done } : { bucket: name, done };
-          terminal.write(flags.has("json") ? `${JSON.stringify(row)}\n` : `${done} ${name}\n`);
+          print(terminal, flags.has("json"), row, `${done} ${name}`);
         } catch (error) {
           if (!isCatgaError(error) || !MISMATCHES.has(error.code)) throw error;
           code = FAILED;
@@ -71,7 +69,7 @@ a bucket that was lost, or its fencing tokens would go down.`,
 
 const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
 
-function print(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
+function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
   for (const kind of kinds) {
     const config = isStream(kind)
       ? streamConfig(kind, flags.namespace, replicas)

@@ -150,7 +150,7 @@ describe("catga setup", await requireNatsServer(), () => {
   it("the name of an unknown bucket is wrong usage", async () => {
     const { code, err } = await run("setup", "lock");
     assertEquals(code, 2);
-    assertStringIncludes(err, 'there is no bucket "lock"; there are nodes, locks, idempotency, cache');
+    assertStringIncludes(err, 'there is no bucket or stream "lock"; there are nodes, locks, idempotency, cache');
   });
 
   it("a node that may not make its missing bucket fails, and the error names `catga setup`", async () => {

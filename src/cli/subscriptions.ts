@@ -1,18 +1,15 @@
 /** `subscriptions`: how far each subscription is; removes one that nobody handles any more. */
 import type { SubscriptionInfo } from "../../mod.ts";
-import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, type Flags, readDuration, showDuration, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { table, type Terminal } from "./terminal.ts";
+import { Listing, print } from "./terminal.ts";
 import { OF_ENTITIES } from "../contract/send_options.ts";
 
 /** The command. */
 export const subscriptions: Command = {
   name: "subscriptions",
   words: "[remove NAME]",
-  least: 0,
-  most: 2,
   summary: "lists how far each subscription is; removes one",
   flags: ["service"],
   more: `
@@ -34,44 +31,36 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       const all = await administration.subscriptions();
       const json = flags.has("json");
       if (name !== undefined) {
-        const found = findSubscription(all, name, flags);
-        const parked = await administration.remove(found.service, found.name);
-        const { service, name: removed } = found;
-        if (json) terminal.write(`${printableJson({ removed: { service, name: removed, parked } })}\n`);
-        else {
-          const what = `${parked} parked message${parked === 1 ? "" : "s"}`;
-          terminal.write(`removed ${printable(`${service}/${removed}`)} with ${what}\n`);
-        }
+        const { service, name: removed } = findSubscription(all, name, flags);
+        const parked = await administration.remove(service, removed);
+        const text = `removed ${service}/${removed} with ${parked} parked message${parked === 1 ? "" : "s"}`;
+        print(terminal, json, { removed: { service, name: removed, parked } }, text);
         return DONE;
       }
-      const service = flags.text("service");
-      const shown = all.filter((info) => service === undefined || info.service === service);
-      if (json) { for (const info of shown) terminal.write(`${printableJson(info)}\n`); }
-      else if (shown.length === 0) {
-        const match = service === undefined ? "" : " match";
-        terminal.say(`no subscriptions${match} in the namespace ${view.namespace} at ${view.address}`);
-      } else terminal.write(`${lines(shown, terminal).join("\n")}\n`);
+      const only = flags.text("service");
+      const listing = new Listing(terminal, json, COLUMNS);
+      for (const info of all) if (only === undefined || info.service === only) listing.add(info, cells(info));
+      const match = only === undefined ? "" : " match";
+      listing.end(`no subscriptions${match} in the namespace ${view.namespace} at ${view.address}`);
       return DONE;
     });
   },
 };
 
-function lines(infos: readonly SubscriptionInfo[], terminal: Terminal): string[] {
-  const columns = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
-  return table(
-    terminal,
-    columns,
-    infos.map(({ service, name, lag, oldest, retrying, dead, leader, abandoned, contracts }) => [
-      service,
-      name,
-      `${lag}`,
-      oldest === 0 ? "-" : showDuration(oldest),
-      `${retrying}`,
-      `${dead}`,
-      abandoned ? "(abandoned)" : leader ?? "-",
-      contracts.join(" ") || "-",
-    ]),
-  );
+const COLUMNS = ["SERVICE", "NAME", ">LAG", ">OLDEST", ">RETRYING", ">DEAD", "LEADER", "CONTRACTS"];
+
+function cells(info: SubscriptionInfo): string[] {
+  const { service, name, lag, oldest, retrying, dead, leader, abandoned, contracts } = info;
+  return [
+    service,
+    name,
+    `${lag}`,
+    oldest === 0 ? "-" : showDuration(oldest),
+    `${retrying}`,
+    `${dead}`,
+    abandoned ? "(abandoned)" : leader ?? "-",
+    contracts.join(" ") || "-",
+  ];
 }
 
 // `rewind`: has a subscription handle again what stands behind a place in the log.
@@ -80,8 +69,6 @@ function lines(infos: readonly SubscriptionInfo[], terminal: Terminal): string[]
 export const rewind: Command = {
   name: "rewind",
   words: "SUBSCRIPTION TO",
-  least: 2,
-  most: 2,
   summary: "has a subscription handle messages again",
   flags: ["service"],
   more: `
@@ -100,8 +87,8 @@ dropped, because their messages are handled anew.`,
       const { service, name, leader } = info;
       await administration.rewind(service, name, place);
       const shown = place instanceof Date ? place.toISOString() : place;
-      if (flags.has("json")) terminal.write(`${printableJson({ rewound: { service, name, to: shown } })}\n`);
-      else terminal.write(`requested: ${printable(`${service}/${name}`)} goes on from ${shown}\n`);
+      const text = `requested: ${service}/${name} goes on from ${shown}`;
+      print(terminal, flags.has("json"), { rewound: { service, name, to: shown } }, text);
       if (leader === undefined) terminal.say("no node leads it now: the next one that does carries it out");
       return DONE;
     });

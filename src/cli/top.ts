@@ -4,7 +4,7 @@ import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Alarm } from "../contract/alarms.ts";
-import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
@@ -19,8 +19,6 @@ import { quantile } from "../data/latency_buckets.ts";
 /** The command. */
 export const top: Command = {
   name: "top",
-  least: 0,
-  most: 0,
   summary: "shows what nodes and contracts do in a second",
   flags: ["once", "timeout"],
   more: `
@@ -297,18 +295,19 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
     const rates = { handled: 0, sent: 0, failed: 0 };
     const earlierContracts = new Map(before?.contracts.map((each) => [each.name, each]));
     for (const contract of now.contracts) {
+      const since = earlierContracts.get(contract.name);
       // one that the earlier answer had no room for begins with the next one
-      const since = earlierContracts.get(contract.name) ?? (before?.moreContracts === 0 ? NOTHING : undefined);
+      const isKnown = since !== undefined || before?.moreContracts === 0;
       const sum = sums.get(contract.name) ?? new Sum(contract);
       sums.set(contract.name, sum);
-      const more = sum.add(contract, since, seconds);
+      const more = sum.add(contract, isKnown ? countedSince(contract, since) : undefined, seconds);
       rates.handled += more.handled;
       rates.sent += more.sent;
       rates.failed += more.failed;
     }
     const known = { node, service, up, inFlight, queued, rss, leads };
     if (before === undefined) return known;
-    return { ...known, rates: { ...rates, cpu: grown(before.process.cpu, cpu) / (seconds * 1_000) } };
+    return { ...known, rates: { ...rates, cpu: Math.max(0, cpu - before.process.cpu) / (seconds * 1_000) } };
   });
   return {
     nodes: nodes.sort((a, b) => (a.node < b.node ? -1 : 1)),
@@ -335,31 +334,28 @@ class Sum {
     this.#contract = contract;
   }
 
-  /** Adds what a node has counted `since` then, in so many seconds; without rates if that is not known. */
+  /** Adds what a node has counted in so many seconds; `undefined`: that is not known. */
   add(
     now: ContractStats,
-    since: typeof NOTHING | undefined,
+    counted: Counted | undefined,
     seconds: number,
   ): { handled: number; sent: number; failed: number } {
     const totals = this.#totals;
     totals.nodes++;
     totals.inHand += now.inHand;
     totals.queued += now.queued;
-    if (since === undefined || seconds === 0) return { handled: 0, sent: 0, failed: 0 };
-    const handled = grown(since.handled, now.handled) / seconds;
-    const sent = grown(since.sent, now.sent) / seconds;
+    if (counted === undefined) return { handled: 0, sent: 0, failed: 0 };
+    const [handled, sent] = [counted.handled / seconds, counted.sent / seconds];
     totals.handled += handled;
     totals.sent += sent;
-    totals.published += grown(since.published, now.published) / seconds;
+    totals.published += counted.published / seconds;
     let failed = 0;
-    for (const [code, count] of Object.entries(now.failed)) {
-      const rate = grown(since.failed[code] ?? 0, count) / seconds;
-      if (rate === 0) continue;
-      failed += rate;
-      this.#failed.set(code, (this.#failed.get(code) ?? 0) + rate);
+    for (const [code, count] of counted.failed) {
+      failed += count / seconds;
+      this.#failed.set(code, (this.#failed.get(code) ?? 0) + count / seconds);
     }
-    for (const [bucket, count] of now.latency.entries()) {
-      this.#latency[bucket] = (this.#latency[bucket] ?? 0) + grown(since.latency[bucket] ?? 0, count);
+    for (const [bucket, count] of counted.latency.entries()) {
+      this.#latency[bucket] = (this.#latency[bucket] ?? 0) + count;
     }
     return { handled, sent, failed };
   }
@@ -379,20 +375,8 @@ class Sum {
   }
 }
 
-/** Counts only grow: what has not is another count. */
-function grown(before: number, now: number): number {
-  return Math.max(0, now - before);
-}
-
 function busy({ handled, sent, published }: ContractRates): number {
   return handled + sent + published;
 }
 
 const SHORTEST = 10; // ms between two answers of which rates are made
-const NOTHING: Pick<ContractStats, "handled" | "sent" | "published" | "failed" | "latency"> = {
-  handled: 0,
-  sent: 0,
-  published: 0,
-  failed: {},
-  latency: [],
-};

@@ -14,8 +14,6 @@ import { aborted, bold, dim, type Terminal } from "./terminal.ts";
 export const watch: Command = {
   name: "watch",
   words: "[Name]",
-  least: 0,
-  most: 1,
   summary: "prints events that are not kept, as they come",
   flags: ["count"],
   more: `

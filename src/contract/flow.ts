@@ -151,7 +151,10 @@ export interface TellOptions {
  * Status of a run. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an
  * operator has to decide.
  */
-export type RunStatus = "running" | "waiting" | "retrying" | "stuck" | "undoing" | "done" | "failed";
+export type RunStatus = typeof RUN_STATUS[number];
+
+/** All of them. */
+export const RUN_STATUS = ["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const;
 
 /** Something that a run does now, or waits for. */
 export interface PendingStep {

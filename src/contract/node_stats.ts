@@ -89,6 +89,29 @@ export interface ContractStats {
   readonly published: number;
 }
 
+/** The part of the counts between two answers. */
+export type Counted = ReturnType<typeof countedSince>;
+
+/**
+ * What a process has counted of a contract since an earlier answer; `undefined`: since its start. Counts only grow: one
+ * that has become less is of something else, and taken as 0.
+ */
+export function countedSince(now: ContractStats, before: ContractStats | undefined) {
+  const grown = (to: number, from = 0) => Math.max(0, to - from);
+  return {
+    handled: grown(now.handled, before?.handled),
+    sent: grown(now.sent, before?.sent),
+    published: grown(now.published, before?.published),
+    /** Requests that found no node. */
+    unhandled: grown(now.sendFailed.NO_HANDLER ?? 0, before?.sendFailed.NO_HANDLER),
+    /** Failures by code, those that there were. */
+    failed: Object.entries(now.failed)
+      .map(([code, count]) => [code, grown(count, before?.failed[code])] as const)
+      .filter(([, count]) => count > 0),
+    latency: now.latency.map((count, bucket) => grown(count, before?.latency[bucket])),
+  };
+}
+
 /** Counts of a node about another process. */
 export interface PeerStats {
   readonly id: string;

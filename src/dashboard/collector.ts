@@ -5,9 +5,7 @@
  */
 import { Administration } from "../log/administration/administration.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
-import type { StreamKind } from "../log/format/streams.ts";
-import type { Bucket, BucketKind, Change } from "../ports/key_value_store.ts";
-import type { LogStream } from "../ports/event_log.ts";
+import type { BucketKind, Change } from "../ports/key_value_store.ts";
 import { ContractRates } from "./contract_rates.ts";
 import { EventTail } from "./event_tail.ts";
 import { LockWatch } from "./lock_watch.ts";
@@ -82,13 +80,11 @@ class Looking {
   readonly #past: Past;
   readonly #end = new AbortController();
   readonly #problems = new Map<string, Problem>();
-  readonly #buckets = new Map<BucketKind, Promise<Bucket | undefined>>();
   readonly #nodes: NodeWatch;
   readonly #locks = new LockWatch();
   readonly #administration: Administration;
   readonly #parked: ParkedViews;
   readonly #tail: EventTail;
-  readonly #opened = new Map<StreamKind, Promise<LogStream | undefined>>();
 
   readonly #only: Only;
 
@@ -113,9 +109,9 @@ class Looking {
     const administration = this.#administration = new Administration({
       namespace,
       clock,
-      stream: () => this.#stream("log"),
-      entities: () => this.#stream("entities"),
-      kept: () => this.#stream("subscriptions"),
+      stream: () => this.#source.stream("log"),
+      entities: () => this.#source.stream("entities"),
+      kept: () => this.#source.stream("subscriptions"),
       nodes: () => this.#nodes.present,
       ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
@@ -156,7 +152,7 @@ class Looking {
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#repeat("events", SECOND, async () => {
       this.#tail.tick();
-      const stream = await this.#stream("log");
+      const stream = await this.#source.stream("log");
       if (stream !== undefined) await this.#tail.read(stream);
       streams.send("events", this.#tail.view);
     });
@@ -215,7 +211,7 @@ class Looking {
 
   async #subscriptions(): Promise<void> {
     const { clock } = this.#source.transport;
-    const log = await this.#stream("log").catch(() => undefined); // whoever reads it says what is wrong
+    const log = await this.#source.stream("log").catch(() => undefined); // whoever reads it says what is wrong
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
@@ -235,7 +231,7 @@ class Looking {
   }
 
   async #schedules(): Promise<void> {
-    const stream = await this.#stream("log");
+    const stream = await this.#source.stream("log");
     const all: ScheduleView[] = [];
     if (stream !== undefined) {
       const now = this.#source.transport.clock.now();
@@ -269,7 +265,7 @@ class Looking {
     let follows = false;
     this.#repeat(kind, SECOND, async () => {
       if (follows) return;
-      const bucket = await this.#bucket(kind);
+      const bucket = await this.#source.bucket(kind);
       if (bucket === undefined) return send();
       follows = true;
       try {
@@ -311,37 +307,6 @@ class Looking {
 
   #sendProblems(): void {
     if (!this.#end.signal.aborted) this.#streams.send("problems", [...this.#problems.values()]);
-  }
-
-  /** A bucket, opened once; one that does not exist is looked for again. */
-  #bucket(kind: BucketKind): Promise<Bucket | undefined> {
-    return this.#once(this.#buckets.get(kind), () => this.#source.bucket(kind), (opening) => {
-      if (opening === undefined) this.#buckets.delete(kind);
-      else this.#buckets.set(kind, opening);
-    });
-  }
-
-  #stream(kind: StreamKind): Promise<LogStream | undefined> {
-    return this.#once(this.#opened.get(kind), () => this.#source.stream(kind), (opening) => {
-      if (opening === undefined) this.#opened.delete(kind);
-      else this.#opened.set(kind, opening);
-    });
-  }
-
-  async #once<T>(
-    opening: Promise<T | undefined> | undefined,
-    open: () => Promise<T | undefined>,
-    set: (opening: Promise<T | undefined> | undefined) => void,
-  ): Promise<T | undefined> {
-    if (opening === undefined) set(opening = open());
-    try {
-      const opened = await opening;
-      if (opened === undefined) set(undefined);
-      return opened;
-    } catch (error) {
-      set(undefined);
-      throw error;
-    }
   }
 }
 

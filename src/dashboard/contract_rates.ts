@@ -3,7 +3,7 @@
  * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
 import { isBusiness } from "../contract/alarms.ts";
-import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, ContractPoint, ContractView } from "./view.ts";
@@ -49,7 +49,7 @@ export class ContractRates {
       if (contract === undefined) continue;
       contract.inHand.set(endpoint, stats.inHand + stats.queued);
       // what was counted before the first answer has no time
-      if (before !== undefined) add(contract, stats, before.contracts.get(stats.name));
+      if (before !== undefined) add(contract, countedSince(stats, before.contracts.get(stats.name)));
     }
   }
 
@@ -119,21 +119,17 @@ export class ContractRates {
 }
 
 /** Adds what was counted since the answer before. */
-function add(contract: Contract, now: ContractStats, before: ContractStats | undefined): void {
+function add(contract: Contract, { handled, failed, unhandled, latency }: Counted): void {
   const second = contract.seconds.at(-1)!; // there is one always
-  second.handled += Math.max(0, now.handled - (before?.handled ?? 0));
-  for (const [code, count] of Object.entries(now.failed)) {
-    const failed = count - (before?.failed[code] ?? 0);
-    if (failed <= 0) continue;
-    second.failed += failed;
-    second.codes.set(code, (second.codes.get(code) ?? 0) + failed);
+  second.handled += handled;
+  second.unhandled += unhandled;
+  for (const [code, count] of failed) {
+    second.failed += count;
+    second.codes.set(code, (second.codes.get(code) ?? 0) + count);
     const known = contract.codes.has(code) || contract.codes.size < CODES ? code : "_OTHER";
-    contract.codes.set(known, (contract.codes.get(known) ?? 0) + failed);
+    contract.codes.set(known, (contract.codes.get(known) ?? 0) + count);
   }
-  second.unhandled += Math.max(0, (now.sendFailed.NO_HANDLER ?? 0) - (before?.sendFailed.NO_HANDLER ?? 0));
-  for (const [bucket, count] of now.latency.entries()) {
-    second.latency[bucket] = (second.latency[bucket] ?? 0) + Math.max(0, count - (before?.latency[bucket] ?? 0));
-  }
+  for (const [bucket, count] of latency.entries()) second.latency[bucket] = (second.latency[bucket] ?? 0) + count;
 }
 
 function second(): Window {

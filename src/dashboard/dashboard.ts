@@ -2,22 +2,22 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
+import { runOfStart } from "../contract/workflow.ts";
 import { isToken } from "../data/subject_token.ts";
-import type { RunsOptions } from "../contract/flow.ts";
+import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
+import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
 import { carryOut } from "./allowed_changes.ts";
 import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
-import { INVALID_TYPE, listEntities } from "./entity_list.ts";
-import { readScheduleRuns } from "./schedule_run_views.ts";
+import { listEntities, readEntity } from "./entities.ts";
 import { search } from "./search.ts";
-import { shownId, shownText, shownValue } from "./shown.ts";
-import type { DashboardSource, EntityView } from "./view.ts";
+import { shownId, shownText } from "./shown.ts";
+import type { DashboardSource, ScheduleRunsView } from "./view.ts";
 import { Streams } from "./streams.ts";
-import { RUN_STATUS, runViews } from "./run_views.ts";
-import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
+import { runViews } from "./run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -79,47 +79,45 @@ function readRuns(workflow: string, status: string): RunsOptions {
   };
 }
 
-/** Runs that are read when a browser asks for them. */
-const MOST_RUNS = 500;
-
-// One entity with its history, as the page asks for it: its last events, oldest first.
-
-/** Reads it; `undefined`: nothing is stored of it. A string: the type or id is invalid. Rejects as `LogStream.read`. */
-export async function readEntity(
-  source: Pick<DashboardSource, "namespace" | "stream" | "bucket">,
-  type: string,
+/** The last runs of a schedule, a line for each. Rejects as `LogStream.read`. */
+export async function readScheduleRuns(
+  source: Pick<DashboardSource, "namespace" | "stream" | "runs">,
+  administration: Pick<Administration, "stored">,
+  contract: string,
   id: string,
-): Promise<EntityView | string | undefined> {
-  if (!isToken(type, 64)) return INVALID_TYPE;
-  if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
-  const stream = await source.stream("entities");
-  if (stream === undefined) return undefined;
-  const place = { namespace: source.namespace, stream, snapshots: await source.bucket("snapshots"), type, id };
-  const info = await entityInfo(place);
-  if (info === undefined) return undefined;
-  const { version, created, changed, forgotten, snapshot } = info;
-  const events: EntityView["events"][number][] = [];
-  for await (const event of entityEvents(place, { after: Math.max(0, version - MOST) })) {
-    const [position, at] = [event.position, event.time.getTime()];
-    if ("fault" in event) {
-      events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
-    } else {
-      const { command } = event;
-      const name = command === undefined ? "" : shownId(`${command.name} ${command.id}`);
-      const payload = shownValue(event.payload);
-      events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
-    }
-    if (events.length >= 2 * MOST) break; // faults have no number
-  }
-  return {
-    ...{ type, id: shownId(id), version, forgotten, events },
-    created: created?.getTime(),
-    changed: changed?.getTime(),
-    snapshot: typeof snapshot === "object"
-      ? `${snapshot.version}: ${shownValue(snapshot.state)}`
-      : shownText(snapshot ?? ""),
-  };
+): Promise<ScheduleRunsView> {
+  const stream = await source.stream("log");
+  if (stream === undefined) return { runs: [] };
+  const { namespace } = source;
+  const subscriptions = await administration.stored();
+  const runs = await scheduleRuns({ namespace, stream, subscriptions, contract, id }, MOST_RUNS_OF_SCHEDULE);
+  return { runs: await Promise.all(runs.map((run) => lineOf(source, contract, run))) };
 }
 
-/** Events that are shown. */
-const MOST = 100;
+async function lineOf(
+  source: Pick<DashboardSource, "runs">,
+  contract: string,
+  { id, at, position, outcomes }: ScheduleRun,
+): Promise<string> {
+  const started = runOfStart(contract, id);
+  let became = outcomes.map(({ service, subscription, outcome }) =>
+    `${OUTCOMES[outcome]} ${shownText(`${service}/${subscription}`)}`
+  ).join(", ");
+  if (started !== undefined) {
+    for await (const { status } of source.runs({ workflow: started.workflow, id: started.run })) {
+      became = `run ${status}`;
+    }
+  }
+  return `${at.toISOString()}  ${became || "no subscription has it"}  ${shownId(id)}, position ${position}`;
+}
+
+const OUTCOMES = {
+  handled: "handled by",
+  waits: "not handled yet by",
+  retrying: "tried again by",
+  dead: "a dead letter of",
+} as const;
+
+/** Runs that are read when a browser asks for them, and those of a schedule. */
+const MOST_RUNS = 500;
+const MOST_RUNS_OF_SCHEDULE = 20;

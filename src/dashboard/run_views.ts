@@ -1,19 +1,8 @@
 /** Runs of workflows as the page shows them. */
-import type { RunInfo, RunStatus } from "../contract/flow.ts";
+import type { RunInfo } from "../contract/flow.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { RunView } from "./view.ts";
-
-/** How runs may stand, as a browser may ask for them. */
-export const RUN_STATUS: readonly RunStatus[] = [
-  "running",
-  "waiting",
-  "retrying",
-  "stuck",
-  "undoing",
-  "done",
-  "failed",
-];
 
 /** The first `most` of them. */
 export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly RunView[]> {

@@ -15,6 +15,7 @@ import {
 } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
 import { workflowOf } from "../contract/workflow.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { shownCount, shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
@@ -36,8 +37,7 @@ export async function search(
   if (text === "" || text.length > LONGEST || !text.isWellFormed()) {
     return `what is looked for has 1 to ${LONGEST} characters`;
   }
-  const { clock } = source.transport;
-  const found = new Found(text, clock.monotonic() + PATIENCE, () => clock.monotonic());
+  const found = new Found(text, new Allowance(source.transport.clock));
   await readRuns(source, text, found);
   await readParkedMessages(source, administration, found);
   const stream = await source.stream("log");
@@ -45,28 +45,47 @@ export async function search(
   return { hits: found.hits, searched: found.searched };
 }
 
+/** How much may be read for one question of a browser: so many bytes, for so long. */
+export class Allowance {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #until: number;
+  #left = MOST_BYTES;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+    this.#until = clock.monotonic() + PATIENCE;
+  }
+
+  take(bytes: number): void {
+    this.#left -= bytes;
+  }
+
+  get spent(): boolean {
+    return this.#left <= 0 || this.#clock.monotonic() >= this.#until;
+  }
+}
+
+/** How many messages of a stream were read: those from `end` on. */
+export function shownPart({ first, last }: { readonly first: number; readonly last: number }, end: number): string {
+  const [read, all] = [last + 1 - end, Math.max(0, last + 1 - first)];
+  return read >= all ? `all ${shownCount(all)}` : `the last ${shownCount(read)} of ${shownCount(all)}`;
+}
+
 /** What was found, and how much may still be read. */
 class Found {
   readonly hits: SearchHit[] = [];
   readonly searched: string[] = [];
+  readonly allowance: Allowance;
   readonly #text: string;
-  readonly #until: number;
-  readonly #now: () => number;
-  #bytes = 0;
 
-  constructor(text: string, until: number, now: () => number) {
+  constructor(text: string, allowance: Allowance) {
     this.#text = text;
-    this.#until = until;
-    this.#now = now;
+    this.allowance = allowance;
   }
 
   /** Whether enough was read. */
   get full(): boolean {
-    return this.hits.length >= MOST_HITS || this.#bytes >= MOST_BYTES || this.#now() >= this.#until;
-  }
-
-  read(bytes: number): void {
-    this.#bytes += bytes;
+    return this.hits.length >= MOST_HITS || this.allowance.spent;
   }
 
   /** Takes a message if it is looked for. */
@@ -93,7 +112,7 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
     const { from, messages } of newest(stream, messagePattern(namespace, stream.name), { last: state.last, least })
   ) {
     for (const message of messages) {
-      found.read(message.data.length);
+      found.allowance.take(message.data.length);
       const group = readGroup(namespace, message);
       if (!isReadable(group)) continue;
       for (const each of group.toReversed()) found.take(each, "event", `position ${each.position}`);
@@ -101,12 +120,7 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
     end = from;
     if (found.full) break;
   }
-  const [read, all] = [state.last + 1 - end, state.last + 1 - state.first];
-  found.searched.push(
-    read >= all
-      ? `all ${shownCount(all)} messages of the log`
-      : `the last ${shownCount(read)} of ${shownCount(all)} messages of the log`,
-  );
+  found.searched.push(`${shownPart(state, end)} messages of the log`);
 }
 
 /** What subscriptions have put aside. */
@@ -124,7 +138,7 @@ async function readParkedMessages(
       if (messages.length === 0) break;
       from = messages[messages.length - 1].sequence + 1;
       for (const { subject, data } of messages) {
-        found.read(data.length);
+        found.allowance.take(data.length);
         const id = readParkedSubject(namespace, subject)?.id ?? "";
         const state = parked.get(id); // else it was handled since
         const message = state && readParked(id, decoder.decode(data));
@@ -134,11 +148,8 @@ async function readParkedMessages(
       }
     }
   }
-  found.searched.push(
-    read >= all
-      ? `all ${shownCount(all)} dead letters and retries`
-      : `${shownCount(read)} of ${shownCount(all)} dead letters and retries`,
-  );
+  const part = read >= all ? `all ${shownCount(all)}` : `${shownCount(read)} of ${shownCount(all)}`;
+  found.searched.push(`${part} dead letters and retries`);
 }
 
 /** Entities and runs of this id. */
@@ -166,7 +177,7 @@ const decoder = new TextDecoder();
 /** Characters of what is looked for. */
 const LONGEST = 300;
 /** What is read at most: messages of the log, bytes of all, ms; and what is found. */
-const MOST_MESSAGES = 10_000;
+export const MOST_MESSAGES = 10_000;
 const MOST_BYTES = 32 * 1_048_576;
 const PATIENCE = 5_000;
 const MOST_HITS = 200;

@@ -34,18 +34,15 @@ export class SubscriptionRates {
       past.noted = monotonic;
       past.lags = [...past.lags.slice(-(POINTS - 1)), info.lag];
     }
-    const { service, name, contracts, leader, abandoned, lag, oldest, retrying, dead } = info;
+    const { position: _, requested: __, ...figures } = info;
     return {
-      service: shownText(service),
-      name: shownText(name),
-      contracts: contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
-      leader: leader === undefined ? undefined : label(leader),
-      abandoned,
-      lag,
-      oldest: Math.round(oldest),
+      ...figures,
+      service: shownText(info.service),
+      name: shownText(info.name),
+      contracts: info.contracts.slice(0, CONTRACTS).map((each) => shownText(each)),
+      leader: info.leader === undefined ? undefined : label(info.leader),
+      oldest: Math.round(info.oldest),
       rate: Math.round(past.rate * 10) / 10,
-      retrying,
-      dead,
       lags: past.lags,
     };
   }

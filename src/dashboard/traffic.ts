@@ -29,21 +29,19 @@ export class Traffic {
   /** An answer of a node. */
   take({ endpoint, up, peers }: Pick<NodeStats, "endpoint" | "up" | "peers">): void {
     const before = this.#before.get(endpoint);
-    const sent = new Map(peers.map((peer) => [peer.endpoint, [peer.sent, peer.failed] as const]));
     const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
-    const rates = new Map<string, readonly [number, number]>();
     // answers are made anew ten times a second at most
-    if (before !== undefined && seconds > 0) {
-      for (const peer of peers) {
-        const [sentBefore, failedBefore] = before.sent.get(peer.endpoint) ?? [0, 0];
-        const [rate, failing] = rates.get(peer.id) ?? [0, 0];
-        rates.set(peer.id, [
-          rate + Math.max(0, peer.sent - sentBefore) / seconds,
-          failing + Math.max(0, peer.failed - failedBefore) / seconds,
-        ]);
-      }
-    }
     if (before !== undefined && seconds <= 0) return;
+    const sent = new Map(peers.map((peer) => [peer.endpoint, [peer.sent, peer.failed] as const]));
+    const rates = new Map<string, readonly [number, number]>();
+    for (const peer of before === undefined ? [] : peers) {
+      const [sentBefore, failedBefore] = before?.sent.get(peer.endpoint) ?? [0, 0];
+      const [rate, failing] = rates.get(peer.id) ?? [0, 0];
+      rates.set(peer.id, [
+        rate + Math.max(0, peer.sent - sentBefore) / seconds,
+        failing + Math.max(0, peer.failed - failedBefore) / seconds,
+      ]);
+    }
     this.#before.set(endpoint, { up, sent, rates });
   }
 

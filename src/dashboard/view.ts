@@ -6,6 +6,7 @@
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
+import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
@@ -214,20 +215,9 @@ export interface ContractView {
 export type ContractPoint = readonly [rate: number, failing: number, p50: number | null, p99: number | null];
 
 /** A subscription to durable messages. */
-export interface SubscriptionView {
-  readonly service: string;
-  readonly name: string;
-  readonly contracts: readonly string[];
-  readonly leader: string | undefined;
-  readonly abandoned: boolean;
-  /** Messages of the log that it has not read. */
-  readonly lag: number;
-  /** The age of the oldest message that it has not handled, in ms; 0: none. */
-  readonly oldest: number;
+export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "requested"> {
   /** Messages of the log that it read, a second. */
   readonly rate: number;
-  readonly retrying: number;
-  readonly dead: number;
   /** Its lag in the last 15 minutes, oldest first. */
   readonly lags: readonly number[];
 }
@@ -467,7 +457,9 @@ export interface DashboardSource {
   readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus">;
   /** A bucket; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
   bucket(kind: BucketKind): Promise<Bucket | undefined>;
-  /** The stream of the log, or that of entities; `undefined` if it does not exist. Rejects as `EventLog.open` does. */
+  /**
+   * A stream, which is opened once; `undefined` if it does not exist yet. Rejects as `EventLog.open` does.
+   */
   stream(kind: StreamKind): Promise<LogStream | undefined>;
   /** NATS itself. Rejects if it does not answer. */
   server(): Promise<ServerView>;

@@ -1,5 +1,5 @@
 /** Runs as operators see them, and what operators do to them. */
-import type { RunEntry, RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
+import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
@@ -134,15 +134,11 @@ export function checkRunsOptions(options: RunsOptions): void {
   const { workflow, status, id } = options;
   if (workflow !== undefined) checkString("runs: workflow", workflow);
   if (id !== undefined) checkString("runs: id", id);
-  if (status !== undefined && !STATUS.has(status)) {
-    throw new TypeError(`runs: status must be one of ${[...STATUS].join(", ")}; got ${show(status)}`);
+  if (status !== undefined && !RUN_STATUS.includes(status)) {
+    throw new TypeError(`runs: status must be one of ${RUN_STATUS.join(", ")}; got ${show(status)}`);
   }
 }
 
 /** How long after it was noted a run is stored as stuck, in ms, at most. */
 const SETTLING = 600_000;
 const RUNS_OPTIONS = new Set(["workflow", "status", "id"]);
-/** What a run may be. */
-export const STATUS: ReadonlySet<RunStatus> = new Set<RunStatus>([
-  ...["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const,
-]);

@@ -2,7 +2,7 @@
  * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 400 lines: what all
  * sections use, one function for the script each.
  */
-import type { Capped, ChangeAnswer, ChangeRequest, Topic, Topics } from "../view.ts";
+import type { Capped, ChangeAnswer, ChangeRequest, ParkedView, Topic, Topics } from "../view.ts";
 
 /** A section of the page: makes its elements, and returns what shows the topics that it is about. */
 export type Section = (elements: Elements, tables: Tables) => Shows;
@@ -543,7 +543,20 @@ export function tableMaker({ button, make, say, count }: Elements) {
     return { text: count(n), tone: n > 0 ? tone : "" };
   }
 
-  return { table, refresh, sparkline, dim, counted };
+  /** Names, of which there may be more. */
+  function named(names: readonly string[], total: number): string {
+    return `${names.join(", ")}${total > names.length ? ` and ${count(total - names.length)} more` : ""}`;
+  }
+
+  /** The columns that say which message of a subscription it is. */
+  const messageColumns: readonly Column<ParkedView>[] = [
+    { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
+    { title: "Contract", cell: ({ contract }) => contract },
+    { title: "Key", cell: ({ key }) => key ?? "-" },
+    { title: "Id", cell: ({ id }) => dim(id) },
+  ];
+
+  return { table, refresh, sparkline, dim, counted, named, messageColumns };
 }
 
 /** Its return type. */

@@ -7,7 +7,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  */
 export function lettersSection(
   { age, announce, ask, asked, confirmed, change, button, byId, make, count, some }: Elements,
-  { table, dim }: Tables,
+  { table, messageColumns }: Tables,
 ): Shows {
   type What = LettersRequest["do"];
 
@@ -62,10 +62,7 @@ export function lettersSection(
     key: ({ place }) => place,
     empty: "none",
     columns: [
-      { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-      { title: "Contract", cell: ({ contract }) => contract },
-      { title: "Key", cell: ({ key }) => key ?? "-" },
-      { title: "Id", cell: ({ id }) => dim(id) },
+      ...messageColumns,
       {
         title: "Error",
         wide: true,

@@ -1,4 +1,5 @@
 /** The markup of the page. */
+import { RUN_STATUS } from "../../contract/flow.ts";
 
 /** A section that scripts fill, under its title. */
 function filled(id: string, title: string): string {
@@ -67,13 +68,7 @@ export const MARKUP = `<!DOCTYPE html>
           <label>workflow <input id="runs-workflow" autocomplete="off" placeholder="all"></label>
           <label>status <select id="runs-status">
             <option value="">all</option>
-            <option>running</option>
-            <option>waiting</option>
-            <option>retrying</option>
-            <option selected>stuck</option>
-            <option>undoing</option>
-            <option>done</option>
-            <option>failed</option>
+            ${RUN_STATUS.map((each) => `<option${each === "stuck" ? " selected" : ""}>${each}</option>`).join("")}
           </select></label>
           <button type="submit">Look</button>
         </form>

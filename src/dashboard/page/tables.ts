@@ -17,7 +17,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  */
 export function shownTables(
   { age, ask, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,
-  { table, counted, dim, sparkline }: Tables,
+  { table, counted, dim, messageColumns, named, sparkline }: Tables,
 ): Shows {
   const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
 
@@ -79,10 +79,7 @@ export function shownTables(
     key: ({ service, subscription, position }) => `${service}/${subscription} ${position}`,
     empty: "none",
     columns: [
-      { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-      { title: "Contract", cell: ({ contract }) => contract },
-      { title: "Key", cell: ({ key }) => key ?? "-" },
-      { title: "Id", cell: ({ id }) => dim(id) },
+      ...messageColumns,
       {
         title: "Error",
         wide: true,
@@ -112,11 +109,8 @@ export function shownTables(
       {
         title: "Waiting",
         wide: true,
-        cell: ({ waiters, waiting }) => {
-          if (waiting === 0) return "-";
-          const more = waiting > waiters.length ? ` and ${count(waiting - waiters.length)} more` : "";
-          return { text: `${count(waiting)}: ${waiters.join(", ")}${more}`, tone: "warn" };
-        },
+        cell: ({ waiters, waiting }) =>
+          waiting === 0 ? "-" : { text: `${count(waiting)}: ${named(waiters, waiting)}`, tone: "warn" },
       },
       { title: "Token", number: true, cell: ({ token }) => dim(`${token}`) },
       { title: "TTL", number: true, cell: ({ ttl }) => ttl === 0 ? "-" : duration(ttl) },
@@ -173,7 +167,7 @@ export function shownTables(
  */
 export function contractsSection(
   { byId, count, latency, rate }: Elements,
-  { table, dim, sparkline }: Tables,
+  { table, dim, named, sparkline }: Tables,
 ): Shows {
   /** Of 15 minutes. */
   const POINTS = 90;
@@ -191,11 +185,7 @@ export function contractsSection(
       {
         title: "Handled by",
         wide: true,
-        cell: ({ nodes, handlers }) => {
-          if (handlers === 0) return { text: "nobody", tone: "warn" };
-          const more = handlers > nodes.length ? ` and ${count(handlers - nodes.length)} more` : "";
-          return dim(`${nodes.join(", ")}${more}`);
-        },
+        cell: ({ nodes, handlers }) => handlers === 0 ? { text: "nobody", tone: "warn" } : dim(named(nodes, handlers)),
       },
       { title: "Runs/s", number: true, cell: (row) => rate(row.rate) },
       {

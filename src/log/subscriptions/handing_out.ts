@@ -4,7 +4,7 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
-import type { HandledCount } from "../../dispatch/runner.ts";
+import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./categories.ts";

@@ -6,7 +6,7 @@ import { Administration } from "../log/administration/administration.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import type { StreamKind } from "../log/format/streams.ts";
 import { testCluster } from "../testing/mod.ts";
-import { readScheduleRuns } from "./schedule_run_views.ts";
+import { readScheduleRuns } from "./dashboard.ts";
 
 const Sweep = command<string>("Sweep", { durable: true });
 const Nightly = workflow<void>("Nightly");

@@ -5,8 +5,7 @@ import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { systemClock } from "../ports/clock.ts";
-import { readEntity } from "./dashboard.ts";
-import { listEntities } from "./entity_list.ts";
+import { listEntities, readEntity } from "./entities.ts";
 import type { DashboardSource, EntitiesView, EntityView } from "./view.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 

@@ -1,0 +1,97 @@
+/** Entities as the page asks for them: those of a type, and one with its history. */
+import { workflowOf } from "../contract/workflow.ts";
+import { isToken } from "../data/subject_token.ts";
+import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
+import { newest } from "../log/administration/newest.ts";
+import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
+import { entityPattern, readEntitySubject } from "../log/format/names.ts";
+import { Allowance, MOST_MESSAGES, shownPart } from "./search.ts";
+import { shownId, shownText, shownValue } from "./shown.ts";
+import type { DashboardSource, EntitiesView, EntityRow, EntityView } from "./view.ts";
+
+/**
+ * An entity with its last events, oldest first; `undefined`: nothing is stored of it. A string: the type or id is
+ * invalid. Rejects as `LogStream.read`.
+ */
+export async function readEntity(
+  source: Pick<DashboardSource, "namespace" | "stream" | "bucket">,
+  type: string,
+  id: string,
+): Promise<EntityView | string | undefined> {
+  if (!isToken(type, 64)) return INVALID_TYPE;
+  if (id === "" || id.length > 256 || !id.isWellFormed()) return "the id of an entity has 1 to 256 characters";
+  const stream = await source.stream("entities");
+  if (stream === undefined) return undefined;
+  const place = { namespace: source.namespace, stream, snapshots: await source.bucket("snapshots"), type, id };
+  const info = await entityInfo(place);
+  if (info === undefined) return undefined;
+  const { version, created, changed, forgotten, snapshot } = info;
+  const events: EntityView["events"][number][] = [];
+  for await (const event of entityEvents(place, { after: Math.max(0, version - MOST_EVENTS) })) {
+    const [position, at] = [event.position, event.time.getTime()];
+    if ("fault" in event) {
+      events.push({ position, at, event: "", version: undefined, command: "", payload: event.fault });
+    } else {
+      const { command } = event;
+      const name = command === undefined ? "" : shownId(`${command.name} ${command.id}`);
+      const payload = shownValue(event.payload);
+      events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
+    }
+    if (events.length >= 2 * MOST_EVENTS) break; // faults have no number
+  }
+  return {
+    ...{ type, id: shownId(id), version, forgotten, events },
+    created: created?.getTime(),
+    changed: changed?.getTime(),
+    snapshot: typeof snapshot === "object"
+      ? `${snapshot.version}: ${shownValue(snapshot.state)}`
+      : shownText(snapshot ?? ""),
+  };
+}
+
+/**
+ * The entities of a type, or of all, those that have changed last first: read from the end of their stream. A string:
+ * the type is invalid. Rejects as `LogStream.read`.
+ */
+export async function listEntities(
+  source: Pick<DashboardSource, "namespace" | "stream"> & {
+    readonly transport: Pick<DashboardSource["transport"], "clock">;
+  },
+  type: string,
+): Promise<EntitiesView | string> {
+  if (type !== "" && !isToken(type, 64)) return INVALID_TYPE;
+  const { namespace, transport: { clock } } = source;
+  const stream = await source.stream("entities");
+  const state = await stream?.state();
+  if (stream === undefined || state === undefined) return { shown: [], searched: "there are no entities" };
+  const allowance = new Allowance(clock);
+  const found = new Map<string, EntityRow>();
+  let [read, end] = [0, state.last + 1];
+  const pattern = entityPattern(namespace, type === "" ? "*" : type);
+  for await (const { from, messages } of newest(stream, pattern, { last: state.last, least: state.first })) {
+    for (const message of messages) {
+      read++;
+      allowance.take(message.data.length);
+      if (found.has(message.subject) || found.size >= MOST) continue;
+      const place = readEntitySubject(namespace, message.subject);
+      // runs of workflows have a list of their own
+      if (place === undefined || place.type.startsWith("-") || workflowOf(place.type) !== undefined) continue;
+      const group = readEntityGroup(namespace, message);
+      const own = { type: shownText(place.type), id: shownId(place.id), key: place.id, at: message.time };
+      if ("reason" in group) found.set(message.subject, { ...own, version: undefined, last: shownText(group.reason) });
+      else {
+        const last = saysForgotten(group) ? "forgotten" : shownText(group.messages.at(-1)?.category ?? "");
+        found.set(message.subject, { ...own, version: group.version + group.messages.length, last });
+      }
+    }
+    end = from;
+    if (found.size >= MOST || read >= MOST_MESSAGES || allowance.spent) break;
+  }
+  return { shown: [...found.values()], searched: `${shownPart(state, end)} messages of entities` };
+}
+
+/** Says what a type has to be, to a person who has typed another. */
+const INVALID_TYPE = "the type of an entity is letters, digits, - and _";
+/** Entities that are shown, and events of one. */
+const MOST = 200;
+const MOST_EVENTS = 100;

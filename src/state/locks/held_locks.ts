@@ -1,0 +1,62 @@
+/** Locks, leaderships and loads of cached values, with those who wait for them: made of the entries of their bucket. */
+import type { Change } from "../../ports/key_value_store.ts";
+import { LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
+
+/** A lock, a leadership, or a load of a cached value. */
+export type LockKind = "lock" | "lead" | "load";
+
+/** The keys of each kind. */
+export const LOCK_SPACES: Readonly<Record<LockKind, LockKeys>> = {
+  lock: new LockKeys(),
+  lead: new LockKeys("lead"),
+  load: new LockKeys("load"),
+};
+
+/** One that is held, or waited for. */
+export interface HeldLock {
+  readonly kind: LockKind;
+  readonly key: string;
+  /** Its holder's; `undefined`: nobody holds it. */
+  record: LockRecord | undefined;
+  token: number;
+  /** The revision of the holder's record. */
+  revision: number;
+  /** Nodes that wait, by their requests, and their places: the smallest is next. */
+  readonly waiters: Map<string, { readonly node: string; readonly place: number }>;
+}
+
+/** The entries of the bucket, as they change. */
+export class HeldLocks {
+  readonly #held = new Map<string, HeldLock>();
+
+  /** In no order. */
+  get all(): readonly HeldLock[] {
+    return [...this.#held.values()];
+  }
+
+  /** A change of the bucket. */
+  take(change: Change): void {
+    for (const kind of Object.keys(LOCK_SPACES) as LockKind[]) { // its keys are all kinds
+      const about = LOCK_SPACES[kind].parse(change.key);
+      if (about === undefined) continue;
+      const { key, waiter } = about;
+      const record = change.type === "put" ? readLockRecord(change.value) : undefined;
+      const id = `${kind} ${key}`;
+      const held: HeldLock = this.#held.get(id) ??
+        { kind, key, record: undefined, token: 0, revision: 0, waiters: new Map() };
+      if (waiter === undefined) {
+        held.record = record;
+        held.token = record?.token ?? change.revision;
+        held.revision = change.revision;
+      } else if (record === undefined) held.waiters.delete(waiter);
+      else {
+        // a renewal says where the first record stood
+        const place = record.place ?? held.waiters.get(waiter)?.place ?? change.revision;
+        held.waiters.set(waiter, { node: record.node, place });
+      }
+      if (held.record === undefined && held.waiters.size === 0) this.#held.delete(id);
+      else this.#held.set(id, held);
+      return;
+    }
+  }
+}

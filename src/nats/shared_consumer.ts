@@ -1,10 +1,11 @@
 /**
  * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
  * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself,
- * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind the one that is least far; the others
- * pass over what they have. The old consumer delivers until the new one is there, so that nobody waits.
+ * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind
+ * the one that is least far; the others pass over what they have. The old consumer delivers until the new one is there,
+ * so that nobody waits.
  *
- * Over 300 lines: who reads, who joins and which consumer delivers change together.
+ * Over 400 lines: who reads, who joins and which consumer delivers change together.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";

@@ -13,8 +13,8 @@ export type ConnectionOptions = NatsOptions;
 export type NatsConnection = Connection;
 
 /**
- * Options of {@link openNats}. `onUnreachable` is called while reconnects are refused the credentials, too: at the first
- * failure, and then once a minute.
+ * Options of {@link openNats}. `onUnreachable` is called while reconnects are refused the credentials, too: at the
+ * first failure, and then once a minute.
  */
 export interface OpenNatsOptions extends ConnectNatsOptions {
   /** Gets errors that callbacks of subscriptions throw, and errors that the server reports. */

@@ -87,3 +87,14 @@ export class DueHeap<T> {
     this.#values[at] = value;
   }
 }
+
+/** The first of `count` indexes that is not before something, by binary search: those before it come first. */
+export function firstIndex(count: number, isBefore: (index: number) => boolean): number {
+  let [low, high] = [0, count];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (isBefore(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -10,7 +10,7 @@
 import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { type Clock, delay, type Timer } from "../ports/clock.ts";
+import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
 import type { Journal, Stored } from "./journal.ts";
@@ -19,8 +19,6 @@ import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
 
 /** What {@link Drives} need of their node. */
 export interface DrivesHost extends DriveHost {
-  readonly endpoint: string;
-  readonly clock: Clock;
   readonly log: RunLog;
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
@@ -39,10 +37,12 @@ export interface Call {
   readonly due?: Due | undefined;
 }
 
+/** How a drive ended; `elsewhere`: it did not begin, because that node holds the run. */
+type HeldEnd = DriveEnd | { readonly elsewhere: string };
+
 /** A run on this node: being loaded, or driven. */
 interface Held {
-  /** Resolves with how its drive ended; "elsewhere": the node that holds it. */
-  readonly end: Promise<DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }>;
+  readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
   drive: Drive | undefined;
   readonly ref: RunRef;
   readonly since: number;
@@ -231,11 +231,9 @@ export class Drives {
     return end;
   }
 
-  #hold(ref: RunRef, work: (held: Held) => Promise<DriveEnd | { readonly elsewhere: string }>): Held {
+  #hold(ref: RunRef, work: (held: Held) => Promise<HeldEnd>): Held {
     const key = keyOf(ref);
-    const { promise: end, resolve } = Promise.withResolvers<
-      DriveEnd | { readonly elsewhere: string } | { readonly failed: unknown }
-    >();
+    const { promise: end, resolve } = Promise.withResolvers<HeldEnd | { readonly failed: unknown }>();
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
     const held: Held = {

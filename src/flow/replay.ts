@@ -236,24 +236,17 @@ export class Drive {
   /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
   #pauseOf(name: string, again: () => void): boolean {
     const state = this.#state;
-    const failures = this.journal.failures.get(name);
-    if (failures === undefined || state.hasCome(name, failures.next)) return false;
-    if (failures.next !== undefined && failures.next <= state.now) return false;
+    if (state.pauseOf(name) === 0) return false;
     let timer: Timer | undefined;
     const call: Call = {
       go: () => {
-        const now = this.journal.failures.get(name);
-        const left = now === undefined || state.hasCome(name, now.next)
-          ? 0
-          : now.next === undefined
-          ? Infinity
-          : now.next - state.now;
+        const left = state.pauseOf(name);
         timer?.cancel();
-        if (left <= 0) {
+        if (left === 0) {
           state.calls.delete(call);
           return again();
         }
-        if (left < Infinity && !state.isScheduled(name, now!)) {
+        if (left < Infinity && !state.isScheduled(name, this.journal.failures.get(name)!)) {
           timer = state.timer(left, () => state.calls.has(call) && call.go());
         }
       },

@@ -357,10 +357,15 @@ export class DriveState {
     return !this.over;
   }
 
-  /** Whether an operator has to decide on a step. */
-  isStuck(step: string): boolean {
+  /** How long until an attempt may follow those that failed, in ms; `Infinity`: an operator has to decide. */
+  pauseOf(step: string): number {
     const failures = this.journal.failures.get(step);
-    return failures !== undefined && failures.next === undefined;
+    if (failures === undefined || this.hasCome(step, failures.next)) return 0;
+    return failures.next === undefined ? Infinity : Math.max(0, failures.next - this.now);
+  }
+
+  isStuck(step: string): boolean {
+    return this.pauseOf(step) === Infinity;
   }
 
   /**

@@ -253,16 +253,13 @@ export class Steps {
     const { name } = step;
     while (true) {
       if (journal.outcomes.has(name) || state.over) return undefined;
-      const failures = journal.failures.get(name);
-      if (failures !== undefined && !state.hasCome(name, failures.next)) {
-        // a stuck one is given up like any other
-        if (failures.next === undefined) return void this.#isGivenUp(step);
-        const left = journal.cancelled !== undefined && journal.failing === undefined ? 0 : failures.next - state.now;
-        if (left > 0 && state.isScheduled(name, failures)) return undefined;
-        if (left > 0) {
-          await this.#doze(step, left);
-          continue;
-        }
+      const left = state.pauseOf(name);
+      // a stuck one is given up like any other
+      if (left === Infinity) return void this.#isGivenUp(step);
+      if (left > 0 && (journal.cancelled === undefined || journal.failing !== undefined)) {
+        if (state.isScheduled(name, journal.failures.get(name)!)) return undefined;
+        await this.#doze(step, left);
+        continue;
       }
       if (this.#isGivenUp(step) || !await state.ready()) return undefined;
       // what was read meanwhile

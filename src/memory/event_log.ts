@@ -1,7 +1,6 @@
 /**
- * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail.
- *
- * Over 400 lines: the server of the streams, and the connections to it.
+ * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. First their
+ * server, then a stream as a client reaches it.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";

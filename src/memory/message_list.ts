@@ -1,4 +1,5 @@
 /** Messages by sequence and by subject, of which any may be removed. */
+import { firstIndex } from "../data/queues.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
@@ -64,7 +65,11 @@ export class MessageList {
     const found: number[] = [];
     if (!isPattern(subject)) {
       const all = this.#subjects.get(subject) ?? [];
-      for (let i = place(all, from); i < all.length && all[i] < before && found.length < most; i++) {
+      for (
+        let i = firstIndex(all.length, (at) => all[at] < from);
+        i < all.length && all[i] < before && found.length < most;
+        i++
+      ) {
         if (this.at(all[i])) found.push(all[i]);
       }
       return found;
@@ -154,17 +159,6 @@ class Slots<T> {
       this.#head = 0;
     } else this.#values.length = last + 1 - this.#base;
   }
-}
-
-/** The index of the first number that is not less. */
-function place(numbers: readonly number[], least: number): number {
-  let [low, high] = [0, numbers.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (numbers[middle] < least) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** As nats-server counts it in memory, about. */

@@ -289,11 +289,7 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
 }
 
 /** The stream that schedules are in. */
-interface ScheduleStream {
-  /** Returns true if one can fire now. */
-  ready(): boolean;
-  /** How long one that is due is in hand before it fires, in ms. */
-  lag(): number;
+interface ScheduleStream extends Pick<StreamOrigin, "ready" | "lag"> {
   append(message: NewMessage): void;
   /** Removes whatever stands under the subject of a schedule that is done. */
   purge(subject: string): void;

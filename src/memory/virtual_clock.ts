@@ -1,6 +1,7 @@
 /** A clock whose time a test moves. */
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
+import { firstIndex } from "../data/queues.ts";
 import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 
 interface Due {
@@ -159,13 +160,9 @@ export class VirtualClock implements Clock {
 
   /** The index of a timer, or the one to insert it at: that of the first timer that is not due before it. */
   #place(due: Due): number {
-    let [low, high] = [0, this.#timers.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = this.#timers[middle];
-      if (other.at < due.at || (other.at === due.at && other.order < due.order)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstIndex(this.#timers.length, (index) => {
+      const other = this.#timers[index];
+      return other.at < due.at || (other.at === due.at && other.order < due.order);
+    });
   }
 }

@@ -208,7 +208,7 @@ export class DeliveryPosition {
 const INACTIVE = 5_000;
 
 /** A consumer that waits for a subscriber. */
-interface ReadConsumer {
+export interface ReadConsumer {
   readonly name: string;
   /** The subject to which it delivers. */
   readonly inbox: string;
@@ -217,24 +217,8 @@ interface ReadConsumer {
 }
 
 /**
- * Makes a consumer of the subjects that match `filters`, from a sequence on. `onNamed` gets its name before it is made:
- * without an answer it may exist nevertheless. Rejects as `KeptStream.attempt`.
- */
-export function makeConsumer(
-  stream: KeptStream,
-  { filters, start }: { readonly filters: readonly string[]; readonly start: number },
-  onNamed: (name: string) => void,
-): Promise<ReadConsumer> {
-  const config = {
-    ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
-    deliver_policy: "by_start_sequence",
-    opt_start_seq: start,
-  };
-  return stream.attempt((limit) => createConsumer(stream, config, limit, onNamed));
-}
-
-/**
- * Makes a consumer that delivers when somebody subscribes; `config` says what. Rejects as `JetStream.createConsumer`.
+ * Makes a consumer that delivers when somebody subscribes; `config` says what. `onNamed` gets its name before it is
+ * made: without an answer it may exist nevertheless. Rejects as `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: KeptStream,

@@ -173,8 +173,9 @@ export class NatsLogReader implements LogReader, SharingReader {
       if (broken || signal.aborted) return false;
       shares = clock.monotonic() >= this.#joinsAt && await this.#join(consumers.sharedBy(this));
       if (!shares) {
-        if (broken || signal.aborted) return false;
-        if (!await this.#atTurn(() => this.#join(this.#own = consumers.own()))) return false;
+        // the connection may have been lost while it waited for its turn: then it looks for its place again
+        const alone = async () => !broken && await this.#join(this.#own = consumers.own());
+        if (signal.aborted || !await this.#atTurn(alone)) return false;
       }
     } finally {
       this.#starting = this.#breakOff = undefined;

@@ -2,9 +2,8 @@
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import { OnceAMinute, systemClock } from "../ports/clock.ts";
 import type { Violation } from "../ports/transport.ts";
-import type { NatsAddress } from "./connection.ts";
-import { type DriverName, loadDriver } from "./driver.ts";
-import type { Unreachable } from "./first_connect.ts";
+import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
+import { loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -13,23 +12,17 @@ export type ConnectionOptions = NatsOptions;
 /** An open connection of nats.js: accepted by `catga` as `nats`, which then never closes it. */
 export type NatsConnection = Connection;
 
-/** Options of {@link openNats}. */
-export interface OpenNatsOptions {
-  /** The name that the server shows for this connection. */
-  name: string;
-  /** The client of nats.js to use; `undefined`: the runtime's own. */
-  transport: DriverName | undefined;
+/**
+ * Options of {@link openNats}. `onUnreachable` is called while reconnects are refused the credentials, too: at the
+ * first failure, and then once a minute.
+ */
+export interface OpenNatsOptions extends ConnectNatsOptions {
   /** Gets errors that callbacks of subscriptions throw, and errors that the server reports. */
   onError: (error: unknown) => void;
   /** Gets the permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
   /** Gets a line when something failed that is tried again by itself. */
   onNotice: (notice: string) => void;
-  /**
-   * Called while `waitOnFirstConnect` waits, and while reconnects are refused the credentials: at the first failure,
-   * and then once a minute.
-   */
-  onUnreachable?: ((failure: Unreachable) => void) | undefined;
   /** True if the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
   passive?: boolean;
 }

@@ -1,16 +1,17 @@
 /**
  * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
  * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself,
- * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind the one that is least far; the others
- * pass over what they have. The old consumer delivers until the new one is there, so that nobody waits.
+ * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind
+ * the one that is least far; the others pass over what they have. The old consumer delivers until the new one is there,
+ * so that nobody waits.
  *
- * Over 300 lines: who reads, who joins and which consumer delivers change together.
+ * Over 400 lines: who reads, who joins and which consumer delivers change together.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { LogDelivery, makeConsumer } from "./log_delivery.ts";
+import { createConsumer, LogDelivery, type ReadConsumer } from "./log_delivery.ts";
 import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
 
 /** How far a reader may be from the others to join them, in sequences: what lies between is delivered again. */
@@ -222,7 +223,12 @@ export class SharedConsumer implements Progress {
     const filters = distinctFilters([...attached, ...joining].flatMap((reader) => reader.filters));
     let unused: string | undefined;
     try {
-      const made = await makeConsumer(stream, { filters, start }, (name) => unused = name);
+      const config = {
+        ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
+        deliver_policy: "by_start_sequence",
+        opt_start_seq: start,
+      };
+      const made = await stream.attempt((limit) => createConsumer(stream, config, limit, (name) => unused = name));
       // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
@@ -232,7 +238,7 @@ export class SharedConsumer implements Progress {
         return this.#interrupt();
       }
       unused = undefined;
-      this.#switch({ ...made, created: base.created, start }, joining, place);
+      this.#switch(made, { created: base.created, start, joining, place });
     } finally {
       if (unused !== undefined) stream.js.deleteConsumer(stream.name, unused);
     }
@@ -276,15 +282,13 @@ export class SharedConsumer implements Progress {
 
   /** Replaces the consumer that delivers. */
   #switch(
-    { name, inbox, expected, created, start }: {
-      name: string;
-      inbox: string;
-      expected: number;
+    { name, inbox, expected }: ReadConsumer,
+    { created, start, joining, place }: {
       created: string;
       start: number;
+      joining: readonly SharingReader[];
+      place: LogPlace | undefined;
     },
-    joining: readonly SharingReader[],
-    place: LogPlace | undefined,
   ): void {
     const stream = this.#stream;
     for (const reader of this.#readers) reader.onPassed(this);

@@ -7,6 +7,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { freeze } from "./node_record.ts";
 import type { Kind } from "../../contract/contract.ts";
 import { internalNames } from "../../contract/send_options.ts";
+import { firstIndex } from "../../data/queues.ts";
 
 /** Dependencies of a view on its node. */
 export interface MembershipViewOptions {
@@ -150,14 +151,7 @@ export class MembershipView {
 
 /** The index of a node among the sorted members, or the one to insert it at. */
 function indexOf(sorted: readonly Member[], id: string): number {
-  let from = 0;
-  let to = sorted.length;
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (sorted[middle].info.id < id) from = middle + 1;
-    else to = middle;
-  }
-  return from;
+  return firstIndex(sorted.length, (index) => sorted[index].info.id < id);
 }
 
 // A node in this node's view: its record, and whether its process seems to be there.

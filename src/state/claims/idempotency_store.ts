@@ -4,7 +4,7 @@
  * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`; that of a contract
  * without one is `RESULT_TTL` in `contract/defaults.ts`.
  */
-import { backoff, type Clock, DeadlineWheel, delay, elapsed, type Random, stamp, token } from "../../ports/clock.ts";
+import { backoff, DeadlineWheel, delay, elapsed, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -19,15 +19,12 @@ import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit
 import { answerLimit, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
 
 /** Options of an {@link IdempotencyStore}. */
-interface IdempotencyOptions {
+interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "observer"> {
   /** Opens the bucket; called until it succeeds. */
   readonly bucket: () => Promise<Bucket>;
-  readonly clock: Clock;
-  readonly random: Random;
   /** This process, `<id>.<nonce>`; no other store has it. */
   readonly endpoint: string;
   readonly liveness: Liveness;
-  readonly observer: Observer;
 }
 
 /** One call of `guard`. */

@@ -91,10 +91,12 @@ function quote(key: string): string {
 // The lock manager as its parts see it: what they share, and what they ask of each other.
 
 export interface LockHost {
+  /** This node's id, and its process. */
   readonly node: string;
   readonly endpoint: string;
   readonly clock: Clock;
   readonly random: Random;
+  /** Receives the failures of background work. */
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;

@@ -9,11 +9,10 @@
  *
  * Over 400 lines: the way of one call, from its request to the lock that is held.
  */
-import { type Clock, delay, type Random, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
+import { delay, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
-import type { Observer } from "../../contract/observer.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
@@ -33,16 +32,9 @@ import { WaitingRoom } from "./waiting_room.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 
 /** Options of a {@link LockManager}. */
-interface LockManagerOptions {
+interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
   /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** This node's id, and its process. */
-  readonly node: string;
-  readonly endpoint: string;
-  /** Receives the failures of background work. */
-  readonly observer: Observer;
   /** Keeps these locks apart from others in the same bucket: letters; none. */
   readonly space?: string;
 }

@@ -73,7 +73,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const observer = hooks.observe;
   const link = await connect(options, { id, namespace, observer });
   const { clock, random, transport, store } = link;
-  const maxPayload = () => transport?.maxPayload ?? 1_048_576;
+  const network = transport ?? { maxPayload: 1_048_576 };
+  const maxPayload = () => network.maxPayload;
   const seen = alarms = new NodeAlarms(clock, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
@@ -139,8 +140,8 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       streams: async () => (await import("./streams/reading.ts")).streams,
       entities: async (app) => {
         const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
-        const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, carried: app.carried };
-        return openEntities({ ...own, maxPayload });
+        const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
+        return openEntities({ ...own, carried: app.carried });
       },
     };
     const sending = foldSends(behaviors);

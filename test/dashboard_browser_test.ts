@@ -379,13 +379,7 @@ describe(
     });
     before(async () => {
       server = await DashboardServer.listen({
-        ...{ host: "127.0.0.1", port: 0, streams, change: undefined },
-        entity: () => Promise.resolve(undefined),
-        entities: () => Promise.resolve(""),
-        schedule: () => Promise.resolve({ runs: [] }),
-        search: () => Promise.resolve(""),
-        letter: () => Promise.resolve(undefined),
-        runs: () => Promise.resolve([]),
+        ...{ host: "127.0.0.1", port: 0, streams, change: undefined, reads: {} },
       });
       browser = await Browser.open(path);
       await browser.show(1280, 1000, "light");
@@ -555,23 +549,33 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       port: 0,
       streams,
       change: undefined,
-      entity: () => Promise.resolve(undefined),
-      entities: () =>
-        Promise.resolve({
-          shown: hostile.map((each, n) => ({ type: each, id: each, key: `${n}`, version: n, last: each, at: 1 })),
-          searched: shownText(MARKUP),
-        }),
-      schedule: () => Promise.resolve({ runs: hostile }),
-      letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
-      search: () =>
-        Promise.resolve({
-          hits: TEXTS.map((each) => shownText(each)).map((each) => ({
-            ...{ where: "event", name: each, id: each, key: each, correlation: each, causation: each, at: 1 } as const,
-            ...{ place: each, payload: shownValue(each) },
-          })),
-          searched: [shownText(MARKUP)],
-        }),
-      runs: () => Promise.resolve([]),
+      reads: {
+        entity: () => Promise.resolve(undefined),
+        entities: () =>
+          Promise.resolve({
+            shown: hostile.map((each, n) => ({ type: each, id: each, key: `${n}`, version: n, last: each, at: 1 })),
+            searched: shownText(MARKUP),
+          }),
+        schedule: () => Promise.resolve({ runs: hostile }),
+        letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
+        search: () =>
+          Promise.resolve({
+            hits: TEXTS.map((each) => shownText(each)).map((each) => ({
+              ...{
+                where: "event",
+                name: each,
+                id: each,
+                key: each,
+                correlation: each,
+                causation: each,
+                at: 1,
+              } as const,
+              ...{ place: each, payload: shownValue(each) },
+            })),
+            searched: [shownText(MARKUP)],
+          }),
+        runs: () => Promise.resolve([]),
+      },
     });
     await using browser = await Browser.open(path);
     await browser.show(1280, 1000, "light");

@@ -11,17 +11,19 @@ import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
-import { noAnswer, noJetStream } from "../nats/kept_stream.ts";
 import { printable } from "../data/printable.ts";
 import { nodeOfStats } from "../contract/node_stats.ts";
-import type { ServerView, StreamView } from "../dashboard/view.ts";
-import { isCatgaError } from "../error.ts";
-import { isForbidden, mayNot, type Violation } from "../ports/transport.ts";
+import type { RunInfo, RunsOptions } from "../contract/flow.ts";
+import type { DashboardSource, ServerView } from "../dashboard/view.ts";
+import { runInfos, tellRun } from "../flow/run_infos.ts";
+import { RunLog } from "../flow/run_log.ts";
+import { mayNot, type Violation } from "../ports/transport.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
-import { Pinger, readNodeStats } from "./pinger.ts";
+import { Pinger } from "./pinger.ts";
+import { explained, ServerLook, shownStreams } from "./server_look.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
@@ -52,7 +54,7 @@ export interface HeldLock {
 }
 
 /** A passive connection to one namespace. */
-export class ClusterView implements AsyncDisposable {
+export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly namespace: string;
   /** The address of the NATS server, to print. */
   readonly address: string;
@@ -61,14 +63,7 @@ export class ClusterView implements AsyncDisposable {
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
   readonly #streams = new Map<StreamKind, LogStream>();
-  #mayNotAsk = false;
-  /** How many looks in a row copies were not current. */
-  readonly #behind = new Map<string, number>();
-  /** Streams that this user may not look at. */
-  readonly #unseen = new Set<string>();
-  /** The last answers of the store and of each stream. */
-  #lastRoom: ServerView["store"];
-  readonly #lastStreams = new Map<string, StreamView>();
+  readonly #server: ServerLook;
 
   private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
     this.refused = refused;
@@ -76,6 +71,7 @@ export class ClusterView implements AsyncDisposable {
     this.#store = opened.store;
     this.namespace = namespace;
     this.address = printable(opened.transport.connection.getServer());
+    this.#server = new ServerLook(opened.transport, namespace, this.address);
   }
 
   /** Connects. Rejects as `catga` does if that fails. `isNeeded`: whether a denial is printed, and aborts `refused`. */
@@ -211,67 +207,42 @@ export class ClusterView implements AsyncDisposable {
       return this.#streams.get(kind);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-      throw this.#explained(error, `the stream ${name}`);
+      throw explained(error, `the stream ${name}`, this.address);
     }
   }
 
-  /** An error that says what to do, for a refusal to read something. */
-  #explained(error: unknown, what: string): unknown {
-    if (!(error instanceof JetStreamRefusal)) return error;
-    const without = error.refusal === "no responders" || error.refusal === "disabled";
-    return without ? noJetStream(this.address, error) : noAnswer(what, error);
+  server(): Promise<ServerView> {
+    return this.#server.look();
   }
 
-  /**
-   * NATS itself: its store, and the streams and buckets of this namespace. Rejects with a `CatgaError` if it does not
-   * answer.
-   */
-  async server(): Promise<ServerView> {
-    const { connection } = this.transport;
-    const jetStream = new JetStream(this.transport);
-    const rtt = await connection.rtt();
-    const names = shownStreams(this.namespace).filter((name) => !this.#unseen.has(name));
-    const look = async (name: string) => {
-      const found = await streamView(jetStream, name, this.#behind);
-      if (found !== "forbidden") return [name, found] as const;
-      this.#unseen.add(name); // a refusal is a line in the server's log
-      return [name, undefined] as const;
-    };
-    const [room, ...found] = await Promise.all([this.#room(jetStream), ...names.map(look)]).catch((error) => {
-      throw this.#explained(error, "JetStream");
-    });
-    const silent = [room, ...found.map(([, stream]) => stream)].filter((one) => one instanceof JetStreamRefusal);
-    if (silent.length === found.length + 1) throw silent[0];
-    // between two leaders one does not answer; what the others say may be why
-    if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
-    const streams = found.map(([name, stream]) => {
-      const last = this.#lastStreams.get(name);
-      if (stream instanceof JetStreamRefusal) return last && { ...last, leader: "" };
-      if (stream !== undefined) this.#lastStreams.set(name, stream);
-      return stream;
-    });
-    const { server_name = "", server_id, version = "" } = connection.info ?? {};
-    return {
-      name: server_name === server_id ? this.address : printable(server_name),
-      version: printable(version),
-      rtt: Math.round(rtt * 10) / 10,
-      store: this.#lastRoom,
-      streams: streams.filter((each) => each !== undefined),
-    };
+  async *runs(options: RunsOptions): AsyncIterableIterator<RunInfo> {
+    yield* this.runsInOrder({ ...options, newest: true });
   }
 
-  /** Use and limits of the account's store; `undefined` if this user may not ask; a refusal if nobody answers. */
-  async #room(jetStream: JetStream): Promise<ServerView["store"] | JetStreamRefusal> {
-    if (this.#mayNotAsk) return undefined;
-    try {
-      const { storage, limits } = await jetStream.api("INFO", undefined, LOOK) as AccountInfo;
-      return { used: storage, limit: limits.max_storage };
-    } catch (error) {
-      if (isSilence(error)) return error;
-      if (!(isCatgaError(error) && isForbidden(error))) throw error;
-      this.#mayNotAsk = true;
-      return undefined;
-    }
+  /** Runs of workflows, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
+  async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
+    const log = await this.#runLog();
+    if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry, () => true));
+  }
+
+  async cancelRun(workflow: string, run: string, reason: string): Promise<void> {
+    const log = await this.#runLog();
+    if (log === undefined) return;
+    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
+  }
+
+  /** The runs as they are stored; `undefined`: there have been none. */
+  async #runLog(): Promise<RunLog | undefined> {
+    const stream = await this.stream("entities");
+    if (stream === undefined) return undefined;
+    const { namespace, transport } = this;
+    let numbers = 0;
+    return new RunLog({
+      ...{ namespace, clock: systemClock, stream: () => stream },
+      endpoint: `cli.${token(transport.random, 16)}`,
+      number: (events) => (numbers += events) - events,
+      maxPayload: () => transport.maxPayload,
+    });
   }
 
   /** Administration of the log, for operators. */
@@ -284,17 +255,15 @@ export class ClusterView implements AsyncDisposable {
       kept: () => this.stream("subscriptions"),
       nodes: () => this.nodes(),
       ask: async (endpoint) => {
-        const pinger = this.pinger();
-        const told = await pinger.stats(endpoint, LOOK);
-        pinger[Symbol.dispose]();
-        const stats = told.type === "stats" ? readNodeStats(endpoint, told.stats) : undefined;
-        return typeof stats === "object" ? nodeOfStats(stats) : undefined;
+        const asker = this.asker();
+        const told = await asker.stats(endpoint, LOOK);
+        asker[Symbol.dispose]();
+        return told.type === "stats" ? nodeOfStats(told.stats) : undefined;
       },
     });
   }
 
-  /** A pinger on this connection; the caller disposes of it. */
-  pinger(): Pinger {
+  asker(): Pinger {
     return new Pinger(this.transport, this.namespace);
   }
 
@@ -306,66 +275,7 @@ export class ClusterView implements AsyncDisposable {
 /** Buckets without which there is nothing to show; of the others is shown what the user may see. */
 const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
 
-/** The streams and buckets of a namespace. */
-function shownStreams(namespace: string): string[] {
-  const kinds = Object.keys(BUCKETS) as BucketKind[]; // its keys are all kinds
-  return [
-    ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
-    ...kinds.map((kind) => bucketStreamName(bucketName(namespace, kind))),
-  ];
-}
-
-/** The part of the account's information that is used. */
-interface AccountInfo {
-  readonly storage: number;
-  readonly limits: { readonly max_storage: number };
-}
-
-/**
- * A stream; `undefined` if there is none; a refusal if it does not answer. `behind` counts looks at copies that were
- * not current.
- */
-async function streamView(
-  jetStream: JetStream,
-  name: string,
-  behind: Map<string, number>,
-): Promise<StreamView | "forbidden" | JetStreamRefusal | undefined> {
-  try {
-    const { config, state, cluster } = await jetStream.info(name, LOOK);
-    const replicas = Number(config.num_replicas);
-    const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
-      const place = `${name} ${server}`;
-      const looks = current ? 0 : (behind.get(place) ?? 0) + 1;
-      behind.set(place, looks);
-      return offline || active > SILENT || looks >= BEHIND;
-    });
-    return {
-      name,
-      messages: state.messages,
-      bytes: state.bytes,
-      limit: Number(config.max_bytes),
-      replicas,
-      missing: missing.map((each) => printable(each.name)),
-      leader: replicas > 1 ? printable(cluster?.leader ?? "") : "",
-      consumers: state.consumer_count ?? 0,
-    };
-  } catch (error) {
-    if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-    if (isSilence(error)) return error;
-    if (isCatgaError(error) && isForbidden(error)) return "forbidden";
-    throw error;
-  }
-}
-
-function isSilence(error: unknown): error is JetStreamRefusal {
-  return error instanceof JetStreamRefusal && error.refusal === "no answer";
-}
-
-/** A copy that has said nothing for so long is away, in ns: they say something each second. */
-const SILENT = 2.5e9;
-/** How many looks in a row a copy is not current that is behind. */
-const BEHIND = 3;
-/** How long a stream, and the account, may take to answer how it stands, in ms. */
+/** How long a process may take to answer, in ms. */
 const LOOK = 1_000;
 /** How long the server may take to answer whether a bucket exists, in ms. */
 const ANSWER = 2_000;

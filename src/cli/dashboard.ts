@@ -1,11 +1,8 @@
 /** `dashboard`: serves a page that shows the cluster as it lives. */
 import { printable } from "../data/printable.ts";
-import type { DashboardSource } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { readNodeStats } from "./pinger.ts";
-import { cancelRun, runsOf } from "./runs.ts";
 import { aborted } from "./terminal.ts";
 
 /** The command. */
@@ -33,7 +30,7 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
     const { serveDashboard } = await import("../dashboard/dashboard.ts");
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
       const allowChanges = flags.has("allow-changes");
-      const serving = serveDashboard(sourceOf(view), { host, port, allowChanges }).catch(
+      const serving = serveDashboard(view, { host, port, allowChanges }).catch(
         (error: NodeJS.ErrnoException) => {
           const { code = "" } = error;
           throw new Error(
@@ -67,31 +64,3 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
 const PORT = 4280;
 /** The codes of errors that another port avoids: it is in use, or only for privileged processes. */
 const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);
-
-/** A view as what the dashboard needs. */
-export function sourceOf(view: ClusterView): DashboardSource {
-  const { namespace, address, transport } = view;
-  return {
-    namespace,
-    address,
-    transport,
-    bucket: (kind) => view.bucket(kind),
-    stream: (kind) => view.stream(kind),
-    server: () => view.server(),
-    runs: (options) => runsOf(view, options),
-    cancelRun: (workflow, id, reason) => cancelRun(view, workflow, id, reason),
-    asker() {
-      const pinger = view.pinger();
-      return {
-        ping: (endpoint, limit) => pinger.ping(endpoint, limit),
-        async stats(endpoint, limit) {
-          const told = await pinger.stats(endpoint, limit);
-          if (told.type !== "stats") return told;
-          const stats = readNodeStats(endpoint, told.stats);
-          return typeof stats === "string" ? { type: "silence" } : { type: "stats", stats };
-        },
-        [Symbol.dispose]: () => pinger[Symbol.dispose](),
-      };
-    },
-  };
-}

@@ -13,7 +13,6 @@ import { ADVICE, type Alarm, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { sourceOf } from "./dashboard.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
 import { inFlags } from "./help.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
@@ -85,7 +84,7 @@ interface Nodes {
 /** Adds what is wrong, and what is well. */
 async function examine(view: ClusterView, findings: Finding[], looked: string[]): Promise<void> {
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const watch = new AlarmWatch(sourceOf(view));
+  const watch = new AlarmWatch(view);
   try {
     const found = await settings(view, findings);
     await watch.looked;

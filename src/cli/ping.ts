@@ -6,7 +6,8 @@ import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
-import type { Echo, Pinger } from "./pinger.ts";
+import type { NoAnswer, Pong } from "../dashboard/view.ts";
+import type { Pinger } from "./pinger.ts";
 import { table } from "./terminal.ts";
 
 /** The command. */
@@ -40,7 +41,7 @@ The exit code is 1 if a ping was not answered.`,
         );
         return FAILED;
       }
-      const pinger = view.pinger();
+      const pinger = view.asker();
       try {
         await view.transport.flush();
         const rows = await Promise.all(
@@ -75,7 +76,7 @@ async function pings(
   { id: node, service, endpoint }: NodeInfo,
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<Row> {
-  const echoes: Echo[] = [];
+  const echoes: (Pong | NoAnswer)[] = [];
   // a first ping, not counted, so that the route is warm
   if (count > 1) await pinger.ping(endpoint, limit);
   while (echoes.length < count && !signal.aborted) {

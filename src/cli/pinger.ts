@@ -8,26 +8,20 @@ import { isEndpoint, nodeOf, readFrame } from "../cluster/wire/frame.ts";
 import { PROTOCOL } from "../version.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
+import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import { isContractName } from "../contract/contract.ts";
 import type { ContractStats, NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { isCount, isNotNegative, isRecord } from "../data/checks.ts";
 import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
-/** The result of a ping: an answer, no process on the endpoint, or nothing in time. */
-export type Echo =
-  | { readonly type: "pong"; readonly ms: number; readonly load: readonly [number, number] }
-  | { readonly type: "bounce" }
-  | { readonly type: "silence" };
-
-/** Counts of a process, not checked yet; or no process is there, or it did not answer in time. */
-type Told = { readonly type: "stats"; readonly stats: unknown } | Exclude<Echo, { readonly type: "pong" }>;
+type Answer = Pong | Told | NoAnswer;
 
 /** Sends pings, and asks for statistics, until it is disposed of. */
-export class Pinger implements Disposable {
+export class Pinger implements SourceAsker {
   readonly #transport: Transport;
   readonly #namespace: string;
   readonly #endpoint: string;
-  readonly #waiting = new Map<string, (answer: Echo | Told) => void>();
+  readonly #waiting = new Map<string, (answer: Answer) => void>();
   readonly #subscriptions: { close(): void }[];
   #pings = 0;
 
@@ -44,8 +38,9 @@ export class Pinger implements Disposable {
         const from = subject.slice(inbox.length);
         for (const item of readFrame(data).items) {
           const answered = item[0] === "o" || item[0] === "t" ? this.#waiting.get(`${from} ${item[1]}`) : undefined;
-          if (item[0] === "o") answered?.({ type: "pong", ms: 0, load: item[4] });
-          if (item[0] === "t") answered?.({ type: "stats", stats: item[2] });
+          if (answered === undefined) continue;
+          if (item[0] === "o") answered({ type: "pong", ms: 0, load: item[4] });
+          if (item[0] === "t") answered(toldIn(from, item[2]));
         }
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
@@ -62,29 +57,27 @@ export class Pinger implements Disposable {
     return this.#transport.status.state === "connected" ? "no answer" : "no connection";
   }
 
-  /** Pings an endpoint, and waits for `limit` ms at most. */
-  async ping(endpoint: string, limit: number): Promise<Echo> {
+  async ping(endpoint: string, limit: number): Promise<Pong | NoAnswer> {
     const { clock } = this.#transport;
     const sent = clock.monotonic();
     const echo = await this.#ask(endpoint, "p", limit);
     // a process that answers something else has not answered the ping
-    if (echo.type === "stats") return { type: "silence" };
+    if (echo.type === "stats" || echo.type === "silence") return { type: "silence" };
     return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
   }
 
-  /** Asks the process at an endpoint what it has counted, and waits for `limit` ms at most. */
-  async stats(endpoint: string, limit: number): Promise<Told> {
+  async stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
     const told = await this.#ask(endpoint, "s", limit);
     return told.type === "pong" ? { type: "silence" } : told;
   }
 
-  async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Echo | Told> {
+  async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Answer> {
     // some come from what is stored, which anybody may have written, and become a part of a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
     const place = `${endpoint} ${n}`;
-    const answered = Promise.withResolvers<Echo | Told>();
+    const answered = Promise.withResolvers<Answer>();
     this.#waiting.set(place, answered.resolve);
     const timer = clock.after(limit, () => answered.resolve({ type: "silence" }));
     try {
@@ -107,6 +100,11 @@ export class Pinger implements Disposable {
 
 // Reads what a node answers when it is asked what it has counted. Anything may come: each field is checked, and nothing
 // else is kept.
+
+function toldIn(endpoint: string, answer: unknown): Told | NoAnswer {
+  const stats = readNodeStats(endpoint, answer);
+  return typeof stats === "string" ? { type: "silence", why: stats } : { type: "stats", stats };
+}
 
 /**
  * The statistics of the process at this endpoint, or why the answer is malformed. What an answer leaves out is 0 or

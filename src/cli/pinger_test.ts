@@ -75,10 +75,14 @@ describe("Pinger", () => {
     assertEquals(errors.length, 1);
   });
 
-  it("stats: resolves with what the process answered, unchecked; without a process it bounces", async () => {
+  it("stats: resolves with what the process answered, or why that is malformed; without a process it bounces", async () => {
     const { clock, pinger, process } = start();
-    process("a.1", ({ kind, n, answer }) => answer(["t", n, { kind }]));
-    assertEquals(await clock.until(pinger.stats("a.1", LIMIT)), { type: "stats", stats: { kind: "s" } });
+    const least = { endpoint: "a.1", service: "s", now: 1, up: 2, process: { rss: 3, cpu: 4 } };
+    process("a.1", ({ kind, n, answer }) => answer(["t", n, kind === "s" ? least : {}]));
+    const told = await clock.until(pinger.stats("a.1", LIMIT));
+    assertEquals(told.type === "stats" && [told.stats.service, told.stats.process.rss], ["s", 3]);
+    process("b.1", ({ n, answer }) => answer(["t", n, least]));
+    assertEquals(await clock.until(pinger.stats("b.1", LIMIT)), { type: "silence", why: "it is of another process" });
     assertEquals(await clock.until(pinger.stats("gone.1", LIMIT)), { type: "bounce" });
   });
 

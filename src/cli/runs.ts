@@ -1,11 +1,9 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import type { RunEntry, RunInfo, RunsOptions } from "../contract/flow.ts";
+import type { RunEntry, RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isToken } from "../data/subject_token.ts";
 import { isCatgaError } from "../error.ts";
-import { runInfos, STATUS, tellRun } from "../flow/run_infos.ts";
-import { RunLog } from "../flow/run_log.ts";
-import { systemClock, token } from "../ports/clock.ts";
+import { STATUS } from "../flow/run_infos.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
@@ -29,10 +27,9 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
     const status = flags.choice("status", [...STATUS]);
     const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const log = await logOf(view);
       const rows: string[][] = [];
       let [count, more] = [0, false];
-      for await (const info of log === undefined ? [] : infosOf(log, { workflow, status })) {
+      for await (const info of view.runsInOrder({ workflow, status })) {
         if (count++ >= limit) {
           more = true;
           break;
@@ -71,10 +68,9 @@ returned. cancel and skip take --reason, which stays with the run.`,
     checkWorkflow(workflow);
     const change = changeOf(verb, rest, flags);
     return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const log = await logOf(view);
-      for await (const info of log === undefined ? [] : infosOf(log, { workflow, id })) {
-        if (change === undefined) show(info, flags, terminal);
-        else return await changed(log!, info, change, terminal);
+      for await (const info of view.runs({ workflow, id })) {
+        if (change !== undefined) return await changed(view, info, change, terminal);
+        show(info, flags, terminal);
         return DONE;
       }
       terminal.say(
@@ -123,16 +119,12 @@ function parsed(text: string | undefined): unknown {
   }
 }
 
-async function changed(log: RunLog, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
-  const ref = { workflow: info.workflow, run: info.id };
+async function changed(view: ClusterView, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
   const label = printable(`${info.workflow} ${info.id}`);
   try {
     if (change.verb === "retry") await info.retry();
     else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
-    else {
-      const { reason } = change;
-      await tellRun(log, ref, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
-    }
+    else await view.cancelRun(info.workflow, info.id, change.reason);
   } catch (error) {
     if (!isCatgaError(error)) throw error;
     terminal.say(printable(`${error.code}: ${error.message}`));
@@ -143,38 +135,6 @@ async function changed(log: RunLog, info: RunInfo, change: Change, terminal: Ter
 }
 
 const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
-
-/** The runs of a view, those that have changed last first. */
-export async function* runsOf(view: ClusterView, options: RunsOptions): AsyncIterableIterator<RunInfo> {
-  const log = await logOf(view);
-  if (log !== undefined) yield* infosOf(log, { ...options, newest: true });
-}
-
-/** Ends a run. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
-export async function cancelRun(view: ClusterView, workflow: string, run: string, reason: string): Promise<void> {
-  const log = await logOf(view);
-  if (log !== undefined) {
-    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
-  }
-}
-
-/** The runs as they are stored; `undefined`: there have been none. */
-async function logOf(view: ClusterView): Promise<RunLog | undefined> {
-  const stream = await view.stream("entities");
-  if (stream === undefined) return undefined;
-  const { namespace, transport } = view;
-  let numbers = 0;
-  return new RunLog({
-    ...{ namespace, clock: systemClock, stream: () => stream },
-    endpoint: `cli.${token(transport.random, 16)}`,
-    number: (events) => (numbers += events) - events,
-    maxPayload: () => transport.maxPayload,
-  });
-}
-
-function infosOf(log: RunLog, options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
-  return runInfos(log, options, (ref, entry) => tellRun(log, ref, entry, () => true));
-}
 
 function checkWorkflow(name: string | undefined): void {
   if (name === undefined || isToken(name, 48)) return;

@@ -9,8 +9,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { sourceOf } from "./dashboard.ts";
-import { type Pinger, readNodeStats } from "./pinger.ts";
+import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
 import { alarmLines } from "./doctor.ts";
 import { dim, table, type Terminal } from "./terminal.ts";
@@ -55,9 +54,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const end = new AbortController();
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
-  const pinger = view.pinger();
+  const pinger = view.asker();
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const alarms = new AlarmWatch(sourceOf(view));
+  const alarms = new AlarmWatch(view);
   try {
     await bucket.watch("", (change) => {
       const info = change.type === "put" ? readRecord(change.key, change.value) : undefined;
@@ -112,12 +111,11 @@ class Answers {
     const last = new Map<string, NodeStats>();
     const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
       const told = await this.#pinger.stats(endpoint, this.#limit);
-      const stats = told.type === "stats" ? readNodeStats(endpoint, told.stats) : undefined;
-      if (typeof stats === "object") {
-        last.set(endpoint, stats);
-        return { id, service, before: before.get(endpoint), now: stats };
+      if (told.type === "stats") {
+        last.set(endpoint, told.stats);
+        return { id, service, before: before.get(endpoint), now: told.stats };
       }
-      return { id, service, note: stats ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
+      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
     }));
     this.#last = last;
     return samples;

@@ -3,10 +3,9 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
-import type { BroadcastResult } from "../contract/sender.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
-import type { ClusterHealth, Remote, RemoteEvent, RemoteRequest } from "../dispatch/remote.ts";
+import type { ClusterHealth, Remote, RemoteEvent } from "../dispatch/remote.ts";
 import { type Clock, within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -47,6 +46,7 @@ interface ClusterOptions {
 
 /** The cluster as seen by one of its nodes. */
 export class Cluster implements Remote {
+  readonly router: Router;
   readonly #options: ClusterOptions;
   readonly #malformed: MalformedCount;
   readonly #dropped: DroppedEvents;
@@ -58,7 +58,8 @@ export class Cluster implements Remote {
   readonly #prover: Prover;
   readonly #membership: Membership;
   readonly #failureDetector: FailureDetector;
-  readonly #router: Router;
+  /** It knows the other nodes. */
+  #joined = false;
   readonly #stop = new AbortController();
 
   /**
@@ -91,7 +92,6 @@ export class Cluster implements Remote {
       host,
       runner: host.runner,
       observed: (peer, news) => this.#onPeer(peer, news),
-      answered: (peer) => this.#router.reachable(peer),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
       asked: (name) => this.#membership.gaps.answer(name),
       gap: (name, left) => this.#membership.gaps.answered(name, left),
@@ -152,13 +152,13 @@ export class Cluster implements Remote {
       ping: (endpoint, n) => this.#prover.ping(endpoint, n),
       conclusive: () => this.#endpoint.conclusive,
       changed: (handled) => {
-        this.#router.refresh();
+        this.router.refresh();
         if (handled) host.refresh();
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
       askGap: (endpoint, name) => this.#endpoint.peer(endpoint).ask(name),
-      gapFound: (name) => this.#router.gapFound(name),
+      gapFound: (name) => this.router.gapFound(name),
     });
     this.#failureDetector = new FailureDetector({
       membership: this.#membership,
@@ -172,7 +172,7 @@ export class Cluster implements Remote {
       patience: (endpoint) => this.#endpoint.peer(endpoint).patience,
       accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
     });
-    this.#router = new Router({
+    this.router = new Router({
       app: host,
       endpoint: this.#endpoint,
       clock,
@@ -206,7 +206,9 @@ export class Cluster implements Remote {
   /** Registers this node, and reads which others there are. Rejects with `ID_TAKEN`. */
   async join(): Promise<void> {
     await this.#membership.join();
-    this.#router.joined();
+    this.router.joined();
+    this.#joined = true;
+    this.#options.host.refresh();
     this.#failureDetector.start();
     // not before: a process that fails to join would lose the requests that it has taken
     await this.#interop.start();
@@ -223,19 +225,11 @@ export class Cluster implements Remote {
   }
 
   alone(name: string): boolean {
-    return this.#membership.view.alone(name);
+    return this.#joined && this.#membership.view.alone(name);
   }
 
   ofEntity(name: string): boolean {
     return this.#membership.view.ofEntity(name);
-  }
-
-  request(request: RemoteRequest): Promise<Result<unknown>> {
-    return this.#router.request(request);
-  }
-
-  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
-    return this.#router.broadcast(request);
   }
 
   publish(event: RemoteEvent): Result<void> {
@@ -249,7 +243,7 @@ export class Cluster implements Remote {
 
   async leave(): Promise<void> {
     this.#failureDetector.stop();
-    this.#router.stop();
+    this.router.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {
       // the record expires by itself, or the failure detector of another node removes it
@@ -268,7 +262,7 @@ export class Cluster implements Remote {
     await this.#interop.close();
     this.#prover.close();
     await this.#endpoint.close();
-    this.#router.close();
+    this.router.close();
     this.#malformed.report();
     this.#dropped.report();
   }
@@ -280,15 +274,15 @@ export class Cluster implements Remote {
     if (news === "alive") this.#absence.conclude(endpoint, false);
     if (news === "bounced") this.#absence.bounced(endpoint, peer.bouncedSeq);
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
-    if (news === "alive") this.#router.reachable(peer);
-    if (news === "bounced") this.#router.deliveryFailed(peer);
+    if (news === "alive") this.router.reachable(peer);
+    if (news === "bounced") this.router.deliveryFailed(peer);
     // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
-    if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.#router.moveFrom(peer);
+    if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.router.moveFrom(peer);
   }
 
   #onReconnect(): void {
     this.#absence.reset();
-    this.#router.resume();
+    this.router.resume();
     this.#events.resume();
     this.#failureDetector.resume();
     this.#membership.resume();

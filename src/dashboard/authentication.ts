@@ -15,9 +15,16 @@ export interface AccessRequest {
 
 /** A refusal. */
 export interface Refusal {
-  readonly status: 401 | 403 | 415 | 421;
+  /** Of HTTP. */
+  readonly status: number;
   readonly message: string;
 }
+
+/** Of who has not opened the printed address. */
+export const NO_SESSION: Refusal = {
+  status: 401,
+  message: "open the address that `catga dashboard` printed: it lets this browser in",
+};
 
 /** The secrets of one run of the dashboard. */
 export class Access {
@@ -68,8 +75,7 @@ export class Access {
     const has = cookies.some((text) =>
       text.startsWith(`${COOKIE}=`) && isSame(text.slice(COOKIE.length + 1), this.#session)
     );
-    if (has && !foreign) return undefined;
-    return { status: 401, message: "open the address that `catga dashboard` printed: it lets this browser in" };
+    return has && !foreign ? undefined : NO_SESSION;
   }
 
   #isHost(host: string): boolean {

@@ -3,6 +3,7 @@
  * node of it.
  */
 import { isToken } from "../data/subject_token.ts";
+import type { RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
@@ -53,24 +54,25 @@ export async function serveDashboard(
     host,
     port,
     streams,
-    entity: (type, id) => readEntity(source, type, id),
-    entities: (type) => listEntities(source, type),
-    schedule: (contract, id) => readScheduleRuns(source, administration, contract, id),
-    runs: (wanted) => runViews(source.runs(readRuns(wanted)), MOST_RUNS),
-    letter: (place) => letterText(administration, place),
-    search(text) {
-      // one at a time: each reads up to 10,000 messages
-      const found = searching.then(() => search(source, administration, text));
-      searching = found.catch(() => {});
-      return found;
+    reads: {
+      entity: (given) => readEntity(source, given("type"), given("id")),
+      entities: (given) => listEntities(source, given("type")),
+      schedule: (given) => readScheduleRuns(source, administration, given("contract"), given("id")),
+      runs: (given) => runViews(source.runs(readRuns(given("workflow"), given("status"))), MOST_RUNS),
+      letter: (given) => letterText(administration, given("place")),
+      search(given) {
+        // one at a time: each reads up to 10,000 messages
+        const found = searching.then(() => search(source, administration, given("text")));
+        searching = found.catch(() => {});
+        return found;
+      },
     },
     change: !allowChanges ? undefined : (request) => carryOut(source, administration, request),
   });
 }
 
 /** Which runs a browser asks for; what it asks wrongly is left out. */
-function readRuns(wanted: URLSearchParams): Parameters<DashboardSource["runs"]>[0] {
-  const [workflow, status] = [wanted.get("workflow") ?? "", wanted.get("status") ?? ""];
+function readRuns(workflow: string, status: string): RunsOptions {
   return {
     workflow: isToken(workflow, 48) ? workflow : undefined,
     status: RUN_STATUS.find((each) => each === status),

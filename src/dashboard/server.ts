@@ -4,18 +4,9 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Access, type Refusal, SECURITY_HEADERS } from "./authentication.ts";
+import { Access, NO_SESSION, type Refusal, SECURITY_HEADERS } from "./authentication.ts";
 import { readChange } from "./allowed_changes.ts";
-import type {
-  ChangeAnswer,
-  ChangeRequest,
-  EntitiesView,
-  EntityView,
-  LetterText,
-  RunView,
-  ScheduleRunsView,
-  SearchView,
-} from "./view.ts";
+import type { ChangeAnswer, ChangeRequest } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
@@ -26,21 +17,17 @@ interface ServerOptions {
   /** 0: any that is free. */
   readonly port: number;
   readonly streams: Streams;
-  /** Runs of workflows that a browser asks for. */
-  runs(wanted: URLSearchParams): Promise<readonly RunView[]>;
-  /** Reads an entity; `undefined`: there is none; a string: why it cannot be asked for. */
-  entity(type: string, id: string): Promise<EntityView | string | undefined>;
-  /** Lists the entities of a type, all if it is empty; a string: why they cannot be asked for. */
-  entities(type: string): Promise<EntitiesView | string>;
-  /** The last runs of a schedule. */
-  schedule(contract: string, id: string): Promise<ScheduleRunsView>;
-  /** The payload of a dead letter; `undefined`: there is none; a string: why it cannot be edited. */
-  letter(place: string): Promise<LetterText | string | undefined>;
-  /** Finds what has an id, a key or a correlation id; a string: why it cannot be looked for. */
-  search(text: string): Promise<SearchView | string>;
+  /** What a browser may read, by the name in its request. */
+  readonly reads: Readonly<Record<string, Read>>;
   /** Carries out a change; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
+
+/**
+ * Reads what a browser asks for with these parameters; a string: why it cannot be asked for; `undefined`: there is
+ * nothing. A parameter that was not given is empty.
+ */
+export type Read = (given: (parameter: string) => string) => Promise<object | string | undefined>;
 
 /** A server that listens. */
 export class DashboardServer implements AsyncDisposable {
@@ -63,7 +50,7 @@ export class DashboardServer implements AsyncDisposable {
     const access = new Access(options.host);
     const http = createServer((request, response) => {
       handle(request, response, access, options).catch((error: Error) => {
-        if (!response.headersSent) refuse(response, 500, error.message);
+        if (!response.headersSent) refuse(response, { status: 500, message: error.message });
         else response.destroy();
       });
     });
@@ -90,35 +77,28 @@ async function handle(
   options: ServerOptions,
 ): Promise<void> {
   const { method = "GET", headers } = request;
-  const about = { method, headers };
-  const wrong = access.refusesOrigin(about);
-  if (wrong !== undefined) return refuse(response, wrong.status, wrong.message);
+  const wrong = access.refusesOrigin({ method, headers });
+  if (wrong !== undefined) return refuse(response, wrong);
   const { url: path = "" } = request;
   // joined, not resolved: of `//` the next would be a host; what is no path is nothing that is here
   const url = new URL(`http://dashboard${path.startsWith("/") ? path : "/-"}`);
   if (method === "GET" && url.pathname === "/") return enter(response, url, access);
-  if (!url.pathname.startsWith(access.folder)) {
-    // says the same of every path, so that nobody can look for the folder
-    return refuse(response, NO_SESSION.status, NO_SESSION.message);
-  }
-  const stranger = access.refusesSession(about);
-  if (stranger !== undefined) return refuse(response, stranger.status, stranger.message);
+  // says the same of every path, so that nobody can look for the folder
+  if (!url.pathname.startsWith(access.folder)) return refuse(response, NO_SESSION);
+  const stranger = access.refusesSession({ method, headers });
+  if (stranger !== undefined) return refuse(response, stranger);
   const name = url.pathname.slice(access.folder.length) || "index.html";
   if (name === "change") return await change(request, response, options);
-  if (method !== "GET") return refuse(response, 405, "only GET");
-  const given = (parameter: string) => url.searchParams.get(parameter) ?? "";
-  if (name === "entity") {
-    return found(response, await options.entity(given("type"), given("id")), "nothing is stored of it");
-  }
-  if (name === "entities") return found(response, await options.entities(given("type")), "");
-  if (name === "schedule") return answer(response, await options.schedule(given("contract"), given("id")));
-  if (name === "runs") return answer(response, await options.runs(url.searchParams));
-  if (name === "letter") {
-    return found(response, await options.letter(given("place")), "it is no dead letter any more");
-  }
-  if (name === "search") return found(response, await options.search(given("text")), "nothing was found");
+  if (method !== "GET") return refuse(response, { status: 405, message: "only GET" });
   if (name === "stream") return stream(response, options.streams);
-  if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, 404, "there is no such file");
+  if (Object.hasOwn(options.reads, name)) {
+    const read = await options.reads[name]((parameter) => url.searchParams.get(parameter) ?? "");
+    if (typeof read === "object") return answer(response, read);
+    if (read !== undefined) return refuse(response, { status: 400, message: read });
+    const message = name === "letter" ? "it is no dead letter any more" : "nothing is stored of it";
+    return refuse(response, { status: 404, message });
+  }
+  if (!Object.hasOwn(PAGE_FILES, name)) return refuse(response, { status: 404, message: "there is no such file" });
   const { type, text }: PageFile = PAGE_FILES[name];
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type }).end(text);
 }
@@ -126,7 +106,7 @@ async function handle(
 /** Exchanges the token for the cookie, and leads to the page without it. */
 function enter(response: ServerResponse, url: URL, access: Access): void {
   const token = url.searchParams.get("token");
-  if (token === null || !access.isToken(token)) return refuse(response, NO_SESSION.status, NO_SESSION.message);
+  if (token === null || !access.isToken(token)) return refuse(response, NO_SESSION);
   response.writeHead(303, { ...SECURITY_HEADERS, "set-cookie": access.cookie, location: access.folder }).end();
 }
 
@@ -137,24 +117,19 @@ function stream(response: ServerResponse, streams: Streams): void {
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }
 
-/** Answers with what was read; a string says why it cannot be read, `none` that there is nothing. */
-function found(response: ServerResponse, read: object | string | undefined, none: string): void {
-  if (read === undefined) return refuse(response, 404, none);
-  if (typeof read === "string") return refuse(response, 400, read);
-  answer(response, read);
-}
-
 async function change(request: IncomingMessage, response: ServerResponse, { change }: ServerOptions): Promise<void> {
-  if (request.method !== "POST") return refuse(response, 405, "only POST");
-  if (change === undefined) return refuse(response, 403, "read-only: start `catga dashboard` with --allow-changes");
-  if (request.headers["content-type"] !== "application/json") return refuse(response, 415, "JSON only");
+  if (request.method !== "POST") return refuse(response, { status: 405, message: "only POST" });
+  if (change === undefined) return refuse(response, READ_ONLY);
+  if (request.headers["content-type"] !== "application/json") {
+    return refuse(response, { status: 415, message: "JSON only" });
+  }
   let body = "";
   for await (const chunk of request.setEncoding("utf8")) {
     body += chunk;
-    if (body.length > MOST_IN_BODY) return refuse(response, 413, `at most ${MOST_IN_BODY} characters`);
+    if (body.length > MOST_IN_BODY) return refuse(response, TOO_LONG);
   }
   const wanted = readChange(body);
-  if (typeof wanted === "string") return refuse(response, 400, wanted);
+  if (typeof wanted === "string") return refuse(response, { status: 400, message: wanted });
   answer(response, await change(wanted));
 }
 
@@ -162,13 +137,11 @@ function answer(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": "application/json" }).end(JSON.stringify(value));
 }
 
-function refuse(response: ServerResponse, status: number, message: string): void {
+function refuse(response: ServerResponse, { status, message }: Refusal): void {
   const headers = { ...SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8" };
   response.writeHead(status, headers).end(`${message}\n`);
 }
 
-const NO_SESSION: Refusal = {
-  status: 401,
-  message: "open the address that `catga dashboard` printed: it lets this browser in",
-};
 const MOST_IN_BODY = 262_144;
+const TOO_LONG: Refusal = { status: 413, message: `at most ${MOST_IN_BODY} characters` };
+const READ_ONLY: Refusal = { status: 403, message: "read-only: start `catga dashboard` with --allow-changes" };

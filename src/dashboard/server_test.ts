@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { type IncomingHttpHeaders, request } from "node:http";
-import { DashboardServer } from "./server.ts";
+import { DashboardServer, type Read } from "./server.ts";
 import { Streams } from "./streams.ts";
 import type { ChangeRequest } from "./view.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -33,21 +33,23 @@ function ask(port: number, path: string, { method = "GET", headers = {}, body }:
   });
 }
 
-const runs = () => Promise.resolve([]);
-
 describe("the server of the dashboard", () => {
   let server: DashboardServer;
   let readOnly: DashboardServer;
   let looked = 0;
   const changes: ChangeRequest[] = [];
-  const letter = (place: string) =>
-    Promise.resolve(place === "long" ? "it is long" : place === "a.b" ? { payload: "{}", tagged: false } : undefined);
-  const search = (text: string) =>
-    Promise.resolve(text === "" ? "nothing to look for" : { hits: [], searched: [text] });
-  const entity = (type: string, id: string) => Promise.resolve(type === "Cart" ? undefined : `not ${type} ${id}`);
-  const entities = (type: string) =>
-    Promise.resolve(type === "*" ? "no such type" : { shown: [], searched: `all of ${type}` });
-  const schedule = (contract: string, id: string) => Promise.resolve({ runs: [`${contract} ${id}`] });
+  const reads: Record<string, Read> = {
+    letter: (given) => {
+      const letter = given("place") === "a.b" ? { payload: "{}", tagged: false } : undefined;
+      return Promise.resolve(given("place") === "long" ? "it is long" : letter);
+    },
+    search: (given) =>
+      Promise.resolve(given("text") === "" ? "nothing to look for" : { hits: [], searched: [given("text")] }),
+    entity: (given) => Promise.resolve(given("type") === "Cart" ? undefined : `not ${given("type")} ${given("id")}`),
+    entities: (given) =>
+      Promise.resolve(given("type") === "*" ? "no such type" : { shown: [], searched: `all of ${given("type")}` }),
+    schedule: (given) => Promise.resolve({ runs: [`${given("contract")} ${given("id")}`] }),
+  };
   const streams = () =>
     new Streams({
       hello: () => ({ namespace: "n", address: "a", version: "v", allowChanges: true, now: 1 }),
@@ -66,24 +68,14 @@ describe("the server of the dashboard", () => {
       port: 0,
       streams: streams(),
       change,
-      entity,
-      entities,
-      schedule,
-      runs,
-      search,
-      letter,
+      reads,
     });
     readOnly = await DashboardServer.listen({
-      runs,
       host: "127.0.0.1",
       port: 0,
       streams: streams(),
       change: undefined,
-      entity,
-      entities,
-      schedule,
-      search,
-      letter,
+      reads,
     });
   });
   after(async () => {

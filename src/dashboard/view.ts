@@ -486,7 +486,13 @@ export interface DashboardSource {
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
   /** Asks what the process has counted. */
-  stats(endpoint: string, limit: number): Promise<{ readonly type: "stats"; readonly stats: NodeStats } | NoAnswer>;
+  stats(endpoint: string, limit: number): Promise<Told | NoAnswer>;
+}
+
+/** What a process has counted. */
+export interface Told {
+  readonly type: "stats";
+  readonly stats: NodeStats;
 }
 
 /** An answer: running handlers and waiting sends, requests that wait; and how long it took, in ms. */
@@ -499,4 +505,6 @@ export interface Pong {
 /** `bounce`: no process has this endpoint. */
 export interface NoAnswer {
   readonly type: "bounce" | "silence";
+  /** What is wrong with what came instead. */
+  readonly why?: string;
 }

@@ -37,17 +37,18 @@ export class ContractCounts {
     this.kind = kind;
   }
 
-  /** A handler has ended, or its message was refused. */
-  end(outcome: Outcome): void {
+  /** A handler has ended, or its message was refused; `timing` timed it. */
+  end(outcome: Outcome, timing?: Timing): void {
+    timing?.end();
     if (outcome instanceof Refusal) return this.refused(outcome.code);
     this.handled++;
     if (!outcome.ok) this.refused(outcome.error.code);
   }
 
-  /** An asynchronous handler has ended, or its message was refused. */
-  endInHand(outcome: Outcome): void {
+  /** As {@link ContractCounts.end}, of what was in hand. */
+  endInHand(outcome: Outcome, timing?: Timing): void {
     this.inHand--;
-    this.end(outcome);
+    this.end(outcome, timing);
   }
 
   /** A request was refused before a handler saw it. */
@@ -101,9 +102,6 @@ export class ContractCounts {
     this.sendFailed(failure.error.code);
     return failure;
   }
-
-  /** {@link ContractCounts.endInHand} as a function of its own, made once. */
-  readonly ended = (outcome: Outcome): void => this.endInHand(outcome);
 
   /** All messages that were counted. */
   get total(): number {

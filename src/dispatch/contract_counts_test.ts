@@ -14,7 +14,7 @@ describe("counts", () => {
     counts.endInHand({ ok: true, value: 1 });
     counts.endInHand(failed("NO_STOCK"));
     counts.end(failed("NO_STOCK"));
-    counts.end(new Refusal("OVERLOADED", { contract: query("Q"), node: "n" }));
+    counts.end(new Refusal("OVERLOADED", { contract: query("Q"), node: "n", remaining: () => 0 }));
     assertEquals(counts.toJSON(), { name: "Q", kind: "query", handled: 3, failed: { NO_STOCK: 2, OVERLOADED: 1 } });
   });
 

@@ -224,20 +224,6 @@ export class Execution extends Deadlined {
     this.#host.underWay.end();
   }
 
-  /**
-   * Outcome for a sender in this process: the handler's, or a failure when it is aborted before that,
-   * converted by `as`. `ended` is called with the handler's, once.
-   */
-  outcome<T>(handler: Promise<Outcome>, as: (outcome: Outcome) => T, ended: (outcome: Outcome) => void): Promise<T> {
-    return new Promise((resolve) => {
-      this.begin((outcome) => resolve(as(outcome)));
-      handler.then((outcome) => {
-        ended(outcome);
-        this.end(outcome);
-      });
-    });
-  }
-
   /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
   until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T> {
     const wait = new Wait(Infinity, work, { onAbort, ended: () => this.release(wait) });

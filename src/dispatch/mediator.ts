@@ -85,6 +85,11 @@ export class Mediator {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
 
+  /** The names of the contracts that {@link Mediator.find} finds. */
+  get served(): readonly string[] {
+    return [...this.#dispatches.keys(), ...this.#internal.keys()];
+  }
+
   /** The handlers of a contract that messages reach without the log; `undefined` if it has none here. */
   find(name: string): Dispatch | undefined {
     return this.#dispatches.get(name) ?? this.#internal.get(name);
@@ -197,14 +202,12 @@ function counted(counts: ContractCounts, run: HandlerRun, clock: Clock): Handler
     const timing = counts.timing(clock);
     const outcome = run(payload, ctx);
     if (!(outcome instanceof Promise)) {
-      timing?.end();
-      counts.end(outcome);
+      counts.end(outcome, timing);
       return outcome;
     }
     counts.inHand++;
     return outcome.then((later) => {
-      timing?.end();
-      counts.endInHand(later);
+      counts.endInHand(later, timing);
       return later;
     });
   };

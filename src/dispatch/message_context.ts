@@ -316,6 +316,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#execution?.aborted;
   }
 
+  /** True if it was not aborted, and its handler has asked for no lock. */
+  get untouched(): boolean {
+    return this.#execution?.untouched ?? true;
+  }
+
   abort(reason: CatgaError): void {
     this.execution.abort(reason);
   }

@@ -36,6 +36,11 @@ export class Refusal {
     this.#ctx = ctx;
   }
 
+  /** The time until the deadline of its message, in ms; `now` by the monotonic clock. */
+  remaining(now: number): number {
+    return this.#ctx.remaining(now);
+  }
+
   /** The failure that a sender in this process receives. */
   get failure(): Failure {
     const { contract, node } = this.#ctx;
@@ -49,6 +54,7 @@ export class Refusal {
 interface Refused {
   readonly contract: AnyContract;
   readonly node: string;
+  remaining(now: number): number;
 }
 
 const WHY: Record<RefusalCode, string> = {

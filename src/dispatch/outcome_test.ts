@@ -3,7 +3,7 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { command } from "../contract/definition.ts";
 import { asResult, Refusal, type RefusalCode } from "./outcome.ts";
 
-const ctx = { contract: command("Pay"), node: "a" };
+const ctx = { contract: command("Pay"), node: "a", remaining: () => 0 };
 
 describe("asResult", () => {
   it("a result stays as it is", () => {

@@ -5,6 +5,7 @@ import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
+import type { Refusal } from "./outcome.ts";
 import type { ItemSink } from "./item_ports.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
 
@@ -12,20 +13,17 @@ import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contrac
 export interface Remote {
   /** This node. */
   readonly self: NodeInfo;
+  readonly router: RequestRouter;
   /** Its connection, membership and queue. */
   readonly health: ClusterHealth;
   /** The live nodes, this one included, sorted by id. */
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
-  /** Returns true if this node is the only one in its own view that handles a contract. */
+  /** Returns true if this node has joined, and no other node in its view handles a contract. */
   alone(name: string): boolean;
   /** Returns true if all nodes that handle a contract, or the last one that did, say that it is one of an entity. */
   ofEntity(name: string): boolean;
-  /** Has a request handled by one node, which may be this one. Never rejects. */
-  request(request: RemoteRequest): Promise<Result<unknown>>;
-  /** Has a request handled by every node that has a handler for it. Never rejects. */
-  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
   /**
    * Resolves with true if pings to this endpoint have bounced for so long that its process is gone. `false` if that is
    * not known.
@@ -37,6 +35,17 @@ export interface Remote {
   leave(): Promise<void>;
   /** Sends what is still to be sent, and ends every subscription. */
   close(): Promise<void>;
+}
+
+/** Chooses the nodes that handle requests. */
+export interface RequestRouter {
+  /**
+   * Has a request handled by one node, which may be this one; `refused`: this node has refused it, as its first
+   * attempt. Rejects only with what a user's strategy throws.
+   */
+  request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>>;
+  /** Has a request handled by every node that has a handler for it. Never rejects. */
+  broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
 }
 
 /** Part of the health of an app that its cluster adds. */

@@ -8,6 +8,7 @@ import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { CatgaError } from "../error.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
+import type { Admission } from "./admission_deadlock.ts";
 import type { Decision, Dispatch, HandlerRun, Mediator } from "./mediator.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
 import { MessageContext } from "./message_context.ts";
@@ -80,7 +81,6 @@ export class Runner {
       const { kind, name } = request.contract;
       return Promise.resolve({ ok: false, error: wrongKind(kind, name, contract.kind, this.#host.node) });
     }
-    const { signal, parent, admit } = request;
     const ctx = new MessageContext(
       this.#host,
       contract,
@@ -89,39 +89,25 @@ export class Runner {
     );
     const unnamed = named(ctx, request.payload);
     if (unnamed !== undefined) return Promise.resolve(unnamed);
-    const { execution } = ctx;
-    execution.key = request.key;
-    execution.payload = request.payload;
-    const abort = () => ctx.abort(cancelled(request.contract));
-    parent?.execution.adopt(execution);
-    if (signal?.aborted) abort();
-    else signal?.addEventListener("abort", abort, { once: true });
-    const run = () =>
-      isPreparedFor(dispatch, request)
-        ? runAll(dispatch, request.parsed, ctx)
-        : runParsed(dispatch, request.payload, ctx);
+    const { ordered, idempotent } = contract.options;
+    if (ordered) ctx.execution.key = request.key;
+    if (idempotent || dispatch.entity) ctx.execution.payload = request.payload;
+    const untie = tied(ctx, request);
     counts.inHand++;
     const timing = counts.timing(this.#host.clock);
-    const handled = admit === undefined ? run() : admit(ctx, run);
+    const handled = request.admit === undefined
+      ? runRequest(dispatch, request, ctx)
+      : runAdmitted(dispatch, request, ctx, request.admit);
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, ctx);
-    const ended = (outcome: Outcome): Outcome => {
-      signal?.removeEventListener("abort", abort);
-      parent?.execution.release(execution);
-      return outcome;
-    };
     // it has ended: nothing is left to wait for, or to abort
-    if (!(answered instanceof Promise) && execution.untouched) {
-      timing?.end();
-      counts.endInHand(answered);
-      return Promise.resolve(ended(answered));
+    if (!(answered instanceof Promise) && ctx.untouched) {
+      counts.endInHand(answered, timing);
+      untie?.();
+      return Promise.resolve(answered);
     }
-    const onHandled = timing === undefined ? counts.ended : (outcome: Outcome) => {
-      timing.end();
-      counts.endInHand(outcome);
-    };
-    return execution.outcome(Promise.resolve(answered), ended, onHandled);
+    return outcomeOf(Promise.resolve(answered), ctx, { counts, timing, untie });
   }
 
   /**
@@ -157,8 +143,7 @@ export class Runner {
           : new Refusal("DRAINING", ctx)
       );
       ctx.run(handled, (outcome) => {
-        timing?.end();
-        counts.endInHand(outcome);
+        counts.endInHand(outcome, timing);
         this.#ended(ctx, outcome);
       });
     }
@@ -197,15 +182,13 @@ export class Runner {
       ? run(payload, ctx)
       : withParsedPayload(contract, payload, ctx, (parsed) => run(parsed, ctx));
     if (!(result instanceof Promise)) {
-      timing?.end();
-      counts.end(result);
+      counts.end(result, timing);
       this.#ended(ctx, result);
       return { ctx, result, counts };
     }
     counts.inHand++;
     result.then((outcome) => {
-      timing?.end();
-      counts.endInHand(outcome);
+      counts.endInHand(outcome, timing);
       this.#ended(ctx, outcome);
     });
     return { ctx, result, counts };
@@ -236,6 +219,56 @@ export class Runner {
       items,
     };
   }
+}
+
+/**
+ * Has a run aborted with its sender's signal, and with the message whose handler sent it, until the returned function
+ * is called; `undefined` if it has neither.
+ */
+function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest): (() => void) | undefined {
+  if (signal === undefined && parent === undefined) return undefined;
+  const { execution } = ctx;
+  const abort = () => ctx.abort(cancelled(contract));
+  parent?.execution.adopt(execution);
+  if (signal?.aborted) abort();
+  else signal?.addEventListener("abort", abort, { once: true });
+  return () => {
+    signal?.removeEventListener("abort", abort);
+    parent?.execution.release(execution);
+  };
+}
+
+/** Outcome for the sender: that of the handler, or a failure when the run is aborted before that. */
+function outcomeOf(
+  handler: Promise<Outcome>,
+  ctx: MessageContext,
+  { counts, timing, untie }: { counts: ContractCounts; timing: Timing | undefined; untie: (() => void) | undefined },
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    ctx.begin((outcome) => {
+      untie?.();
+      resolve(outcome);
+    });
+    handler.then((outcome) => {
+      counts.endInHand(outcome, timing);
+      ctx.end(outcome);
+    });
+  });
+}
+
+function runAdmitted(
+  dispatch: Dispatch,
+  request: RemoteRequest,
+  ctx: MessageContext,
+  admit: Admission,
+): MaybePromise<Outcome> {
+  return admit(ctx, () => runRequest(dispatch, request, ctx));
+}
+
+function runRequest(dispatch: Dispatch, request: RemoteRequest, ctx: MessageContext): MaybePromise<Outcome> {
+  return isPreparedFor(dispatch, request)
+    ? runAll(dispatch, request.parsed, ctx)
+    : runParsed(dispatch, request.payload, ctx);
 }
 
 /** Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. */

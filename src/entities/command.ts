@@ -330,7 +330,7 @@ export class Command implements Asking, Sought {
 
   /** Throws `TOO_LARGE` for what could not be handed to another node. */
   #checkSize(command: string, events: string): void {
-    const limit = largestGroup(this.#host.maxPayload());
+    const limit = largestGroup(this.#host.network.maxPayload);
     if ((command.length + 1 + events.length) * 3 <= limit) return;
     const size = byteLength(command) + 1 + byteLength(events);
     if (size <= limit) return;

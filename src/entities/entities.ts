@@ -19,7 +19,7 @@ import type { StoredMessage } from "../ports/event_log.ts";
 import { Command } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
-import { type EntitiesHost, snapshotDue, Snapshots } from "./snapshots.ts";
+import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
@@ -48,7 +48,7 @@ class NodeEntities implements Entities {
     this.#rounds = new Rounds({
       ...{ host, stream, commands, warm: this.#warm },
       number: (events) => (this.#emitted += events) - events,
-      changed: (subject, copy, now) => snapshotDue(copy, now) !== undefined && this.#awaitSnapshot(subject),
+      changed: (subject, copy, now) => copy.snapshotDue(now) !== undefined && this.#awaitSnapshot(subject),
     });
   }
 
@@ -140,7 +140,7 @@ class NodeEntities implements Entities {
     this.#timer = undefined;
     for (const subject of awaited) {
       const copy = this.#warm.get(subject);
-      const due = copy && snapshotDue(copy, now);
+      const due = copy?.snapshotDue(now);
       if (due === "later") this.#awaitSnapshot(subject);
       if (copy === undefined || due !== "now") continue;
       copy.snapshot = { version: copy.version, at: now };

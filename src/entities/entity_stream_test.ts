@@ -33,7 +33,7 @@ async function setUp() {
       timeout: 5_000,
       carried: [],
       store,
-      maxPayload: () => 1_048_576,
+      network: { maxPayload: 1_048_576 },
     },
     clock: network.clock,
     observer: (observation) => void faults.push(observation),

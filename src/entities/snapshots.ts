@@ -1,5 +1,5 @@
 /**
- * Snapshots: after every 100 events or so of an entity (`snapshotDue`) its state is written, so that a cold load reads
+ * Snapshots: after every 100 events or so of an entity (`EntityCopy.snapshotDue`) its state is written, so that a cold load reads
  * what came after it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A snapshot
  * is a shortcut, never the truth: one that does not fit is not used.
  */
@@ -12,6 +12,7 @@ import { EntityCopy } from "./entity_copy.ts";
 import type { Observer } from "../contract/observer.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
+import type { Transport } from "../ports/transport.ts";
 
 /** The snapshots of a namespace. */
 export class Snapshots {
@@ -118,25 +119,6 @@ export class Snapshots {
   }
 }
 
-/**
- * Returns true if an entity gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer:
- * to write one for each hundred events costs a third of all that its commands cost.
- */
-export function snapshotDue<State>(
-  { forgotten, version, snapshot }: EntityCopy<State>,
-  now: number,
-): "now" | "later" | undefined {
-  const events = version - snapshot.version;
-  if (forgotten || events < EVERY) return undefined;
-  return events >= AT_MOST || now - snapshot.at >= PAUSE ? "now" : "later";
-}
-
-/** How many events there are between two snapshots. */
-const EVERY = 100;
-/** Number of events after which a snapshot is written within the pause, too. */
-const AT_MOST = 500;
-/** Between two snapshots of an entity. */
-const PAUSE = 1_000; // ms
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const REPORT = 60_000; // ms
@@ -188,8 +170,8 @@ export interface EntitiesHost {
   readonly observer: Observer;
   readonly log: EventLog;
   readonly store: KeyValueStore;
-  /** The largest message that the network takes now, in bytes. */
-  maxPayload(): number;
+  /** Says how large a message may be now. */
+  readonly network: Pick<Transport, "maxPayload">;
   /** The headers that go on with what is emitted. */
   readonly carried: readonly string[];
 }

@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
 import { withoutName } from "../log/format/entity_group.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import { type EntitiesHost, readSnapshot, snapshotDue, Snapshots, snapshotText } from "./snapshots.ts";
+import { type EntitiesHost, readSnapshot, Snapshots, snapshotText } from "./snapshots.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 interface State {
@@ -45,7 +45,7 @@ describe("a snapshot", () => {
       at.snapshot = { version: 1_000, at: 0 };
       const mark = { mark: "n.1.8", endpoint: "n.1", first: 8, items: [], commands: [withoutName("")], version: 0 };
       if (forgotten) at.take(mark, { sequence: 43, time: 6, size: 1 });
-      return snapshotDue(at, since);
+      return at.snapshotDue(since);
     };
     assertEquals([due(99, 5_000), due(100, 5_000), due(100, 1_000)], [undefined, "now", "now"]);
     assertEquals([due(100, 999), due(499, 999), due(500, 0)], ["later", "later", "now"]);

@@ -9,6 +9,7 @@ import {
   type Appended,
   type AppendOptions,
   type AppendReceiver,
+  checkAppend,
   checkLog,
   checkMost,
   checkPatterns,
@@ -26,64 +27,124 @@ import {
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
-import { messageSize, newMessage, StreamState } from "./stream_state.ts";
+import { messageSize, type NewMessage, newMessage, StreamState } from "./stream_state.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
 import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
 
-/** Streams that live as long as this object. */
+/** The server of the streams, which live as long as this object. */
 export class MemoryEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
-  readonly #server: LogServer;
-  readonly #session: StoreSession;
+  readonly #streams = new Map<string, StreamState>();
+  readonly #doubters = new Set<(name: string) => void>();
+  /** The greatest sequence that a stream of this name has had. */
+  readonly #greatest = new Map<string, number>();
+  #made = 0;
+  readonly #outages = new Set<LogOutage>();
+  /** Writes that wait for a quorum. */
+  #waiting: (() => void)[] = [];
 
-  /** No streams; with `of`, the streams of that one, reached over the connection of `client`. */
-  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient, of?: MemoryEventLog) {
+  /** With `faults`, the server is as slow as its network. */
+  constructor(clock: Clock, faults?: FaultSource) {
     this.#clock = clock;
     this.#faults = faults;
-    this.#session = new StoreSession(clock, faults, client);
-    this.#server = of ? of.#server : new LogServer(clock, faults);
   }
 
-  /** These streams, as a client reaches them over the connection of `client`. */
+  open(name: string, options: LogOptions): Promise<LogStream> {
+    return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
+  }
+
+  /** These streams, as a client reaches them over its connection. */
   through(client: SessionClient): EventLog {
-    return new MemoryEventLog(this.#clock, this.#faults, client, this);
+    const session = new StoreSession(this.#clock, this.#faults, client);
+    return { open: (name, options) => this.#openOver(session, name, options) };
   }
 
-  async open(name: string, options: LogOptions): Promise<LogStream> {
+  async #openOver(session: StoreSession, name: string, options: LogOptions): Promise<LogStream> {
     checkLog(name, options);
-    const server = this.#server;
-    await this.#session.call(() => {
-      server.checkLed();
-      server.open(name, options);
-    }, { gate: server.write });
-    return new MemoryStream(name, options, this.#server, this.#session);
+    await session.call(() => {
+      this.checkLed();
+      this.stream(name, options);
+    }, { gate: this.write });
+    return new MemoryStream(name, options, this, session);
   }
+
+  /** True if the streams have a leader. */
+  get led(): boolean {
+    return !this.#outages.has("noLeader");
+  }
+
+  /** Throws `UNAVAILABLE` if the streams have no leader. */
+  checkLed(): void {
+    if (!this.led) throw new CatgaError("UNAVAILABLE", "the streams have no leader now", { retryable: true });
+  }
+
+  /** Performs a write: at once, or when there is a quorum again, in the order of the calls. */
+  readonly write = (perform: () => void): void => {
+    if (this.#outages.has("noQuorum")) this.#waiting.push(perform);
+    else perform();
+  };
 
   /** Begins an outage of all streams, which lasts until {@link MemoryEventLog.end}: see `Faults`. */
   begin(outage: LogOutage): void {
-    this.#server.begin(outage);
+    this.#outages.add(outage);
+    if (outage !== "noLeader") return;
+    for (const state of this.#streams.values()) state.interrupt();
   }
 
   end(outage: LogOutage): void {
-    this.#server.end(outage);
+    this.#outages.delete(outage);
+    if (outage !== "noQuorum") return;
+    for (const perform of this.#waiting.splice(0)) perform();
+  }
+
+  /** Finds a stream, or makes it. */
+  stream(name: string, options: LogOptions): StreamState {
+    const found = this.#streams.get(name);
+    if (found) {
+      compare(name, found.settings, options);
+      return found;
+    }
+    for (const [other, { settings }] of this.#streams) {
+      const both = settings.subjects.find((one) => options.subjects.some((subject) => overlap(one, subject)));
+      if (both === undefined) continue;
+      throw new CatgaError(
+        "LOG_MISMATCH",
+        `the stream ${name} cannot be made: the stream ${other} has its subjects, ${both}`,
+        {
+          details: { stream: name, setting: "subjects", is: other, wanted: name },
+        },
+      );
+    }
+    const least = (this.#greatest.get(name) ?? 0) + 1;
+    // as precise as on NATS; the last digits tell apart streams of one ms
+    const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
+    const ready = () => this.#outages.size === 0;
+    const lag = () => this.#faults?.lag() ?? 0;
+    const state = new StreamState(this.#clock, Object.freeze({ ...options }), { created, least, ready, lag });
+    this.#streams.set(name, state);
+    return state;
+  }
+
+  /** The stream of a name, if there is one. */
+  get(name: string): StreamState | undefined {
+    return this.#streams.get(name);
   }
 
   /** The messages of a stream (1,000 at most) behind a sequence; none of a stream that does not exist. */
-  messages(name: string, after = 0): readonly StoredMessage[] {
-    return this.#server.messages(name, after);
-  }
-
-  /** The time of day has been set: schedules that are due by now fire. */
-  leapt(): void {
-    this.#server.leapt();
+  messages(name: string, after: number): readonly StoredMessage[] {
+    return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
   }
 
   /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
   remove(name: string): void {
-    this.#server.remove(name);
+    const state = this.#find(name);
+    this.#streams.delete(name);
+    this.#noteGreatest(name, state);
+    state.remove();
+    this.#doubt(name);
   }
 
   /**
@@ -91,10 +152,60 @@ export class MemoryEventLog implements EventLog {
    * with it; `quietly`: they do not, as when the stream's servers restarted and theirs did not. Throws a `TypeError` if
    * there is none of this name.
    */
-  truncate(name: string, last: number, options: { readonly quietly?: boolean } = {}): void {
-    this.#server.truncate(name, last, options);
+  truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
+    const state = this.#find(name);
+    this.#noteGreatest(name, state);
+    state.truncate(last);
+    if (!quietly) this.#doubt(name);
+  }
+
+  /** The time of day has been set: schedules that are due by now fire. */
+  leapt(): void {
+    for (const state of this.#streams.values()) state.leapt();
+  }
+
+  /** Calls back when a stream has lost messages, until the returned function is called. */
+  onDoubt(listener: (name: string) => void): () => void {
+    const own = (name: string) => listener(name);
+    this.#doubters.add(own);
+    return () => this.#doubters.delete(own);
+  }
+
+  #find(name: string): StreamState {
+    const found = this.#streams.get(name);
+    if (found) return found;
+    const others = [...this.#streams.keys()].join(", ") || "none";
+    throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
+  }
+
+  /** To be called before a stream loses messages. */
+  #noteGreatest(name: string, { next }: StreamState): void {
+    this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
+  }
+
+  #doubt(name: string): void {
+    for (const listener of [...this.#doubters]) listener(name);
   }
 }
+
+function compare(name: string, is: LogOptions, wanted: LogOptions): void {
+  const text = ({ subjects, replicas, schedules }: LogOptions) => ({
+    subjects: [...subjects].sort().join(", "),
+    replicas,
+    schedules,
+  });
+  const [left, right] = [text(is), text(wanted)];
+  for (const setting of ["subjects", "replicas", "schedules"] as const) {
+    if (left[setting] === right[setting]) continue;
+    throw new CatgaError(
+      "LOG_MISMATCH",
+      `the stream ${name} exists with ${setting}: ${left[setting]}, not ${right[setting]}`,
+      { details: { stream: name, setting, is: left[setting], wanted: right[setting] } },
+    );
+  }
+}
+
+// A stream, as a client reaches it.
 
 const ABILITIES: LogAbilities = Object.freeze({ at: true, cron: true, version: "memory" });
 
@@ -102,10 +213,10 @@ class MemoryStream implements LogStream {
   readonly name: string;
   readonly abilities = ABILITIES;
   readonly #options: LogOptions;
-  readonly #server: LogServer;
+  readonly #server: MemoryEventLog;
   readonly #session: StoreSession;
 
-  constructor(name: string, options: LogOptions, server: LogServer, session: StoreSession) {
+  constructor(name: string, options: LogOptions, server: MemoryEventLog, session: StoreSession) {
     this.name = name;
     this.#options = options;
     this.#server = server;
@@ -125,7 +236,12 @@ class MemoryStream implements LogStream {
   }
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
-    const message = newMessage(subject, data, options);
+    checkAppend(subject, options);
+    return this.#append(newMessage(subject, data, options), options.timeout);
+  }
+
+  #append(message: NewMessage, limit: number): Promise<Appended> {
+    const { subject } = message;
     const refused = this.#refuse(subject, messageSize(message));
     if (refused) return Promise.resolve(refused);
     return this.#session.call((): Appended => {
@@ -134,12 +250,13 @@ class MemoryStream implements LogStream {
       if (state?.takes(subject)) return state.append(message);
       this.#open();
       return refusal(true, "UNAVAILABLE", `no stream ${this.name} takes ${subject}`);
-    }, { gate: this.#server.write, limit: options.timeout }).catch(unknown);
+    }, { gate: this.#server.write, limit }).catch(unknown);
   }
 
   appendNext(receiver: AppendReceiver, subject: string, text: string, { due, expect }: ConditionalAppend): void {
     const { clock } = this.#session;
-    this.append(subject, text, { timeout: due - clock.monotonic(), expect })
+    const timeout = due - clock.monotonic();
+    this.#append(newMessage(subject, text, { timeout, expect }), timeout)
       .then((appended) => receiver.appended(appended, clock.monotonic()));
   }
 
@@ -219,7 +336,7 @@ class MemoryStream implements LogStream {
 
   /** In the store: the stream, which is made again if it was lost. */
   #open(): StreamState {
-    return this.#server.open(this.name, this.#options);
+    return this.#server.stream(this.name, this.#options);
   }
 
   /** Returns the stream for what needs its leader. */
@@ -260,154 +377,4 @@ function refusal(passing: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE",
 function unknown(cause: unknown): Appended {
   const message = isCatgaError(cause) ? cause.message : String(cause);
   return { type: "unknown", error: new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true, cause }) };
-}
-
-// The streams of a `MemoryNetwork`: what its server stores, without clients.
-
-/** Streams by their names. */
-export class LogServer {
-  readonly #clock: Clock;
-  readonly #faults: FaultSource | undefined;
-  readonly #streams = new Map<string, StreamState>();
-  readonly #doubters = new Set<(name: string) => void>();
-  /** The greatest sequence that a stream of this name has had. */
-  readonly #greatest = new Map<string, number>();
-  #made = 0;
-  readonly #outages = new Set<LogOutage>();
-  /** Writes that wait for a quorum. */
-  #waiting: (() => void)[] = [];
-
-  /** With `faults`, the server is as slow as its network. */
-  constructor(clock: Clock, faults?: FaultSource) {
-    this.#clock = clock;
-    this.#faults = faults;
-  }
-
-  /** True if the streams have a leader. */
-  get led(): boolean {
-    return !this.#outages.has("noLeader");
-  }
-
-  /** Throws `UNAVAILABLE` if the streams have no leader. */
-  checkLed(): void {
-    if (!this.led) throw new CatgaError("UNAVAILABLE", "the streams have no leader now", { retryable: true });
-  }
-
-  /** Performs a write: at once, or when there is a quorum again, in the order of the calls. */
-  readonly write = (perform: () => void): void => {
-    if (this.#outages.has("noQuorum")) this.#waiting.push(perform);
-    else perform();
-  };
-
-  /** Begins an outage, which lasts until {@link LogServer.end}. */
-  begin(outage: LogOutage): void {
-    this.#outages.add(outage);
-    if (outage !== "noLeader") return;
-    for (const state of this.#streams.values()) state.interrupt();
-  }
-
-  end(outage: LogOutage): void {
-    this.#outages.delete(outage);
-    if (outage !== "noQuorum") return;
-    for (const perform of this.#waiting.splice(0)) perform();
-  }
-
-  /** Finds a stream, or makes it. */
-  open(name: string, options: LogOptions): StreamState {
-    const found = this.#streams.get(name);
-    if (found) {
-      compare(name, found.settings, options);
-      return found;
-    }
-    for (const [other, { settings }] of this.#streams) {
-      const both = settings.subjects.find((one) => options.subjects.some((subject) => overlap(one, subject)));
-      if (both === undefined) continue;
-      throw new CatgaError(
-        "LOG_MISMATCH",
-        `the stream ${name} cannot be made: the stream ${other} has its subjects, ${both}`,
-        {
-          details: { stream: name, setting: "subjects", is: other, wanted: name },
-        },
-      );
-    }
-    const least = (this.#greatest.get(name) ?? 0) + 1;
-    // as precise as on NATS; the last digits tell apart streams of one ms
-    const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
-    const ready = () => this.#outages.size === 0;
-    const lag = () => this.#faults?.lag() ?? 0;
-    const state = new StreamState(this.#clock, Object.freeze({ ...options }), { created, least, ready, lag });
-    this.#streams.set(name, state);
-    return state;
-  }
-
-  /** The stream of a name, if there is one. */
-  get(name: string): StreamState | undefined {
-    return this.#streams.get(name);
-  }
-
-  /** As `MemoryEventLog.messages`. */
-  messages(name: string, after: number): readonly StoredMessage[] {
-    return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
-  }
-
-  /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
-  remove(name: string): void {
-    const state = this.#find(name);
-    this.#streams.delete(name);
-    this.#noteGreatest(name, state);
-    state.remove();
-    this.#doubt(name);
-  }
-
-  /** As `MemoryEventLog.truncate`. */
-  truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
-    const state = this.#find(name);
-    this.#noteGreatest(name, state);
-    state.truncate(last);
-    if (!quietly) this.#doubt(name);
-  }
-
-  leapt(): void {
-    for (const state of this.#streams.values()) state.leapt();
-  }
-
-  /** Calls back when a stream has lost messages, until the returned function is called. */
-  onDoubt(listener: (name: string) => void): () => void {
-    const own = (name: string) => listener(name);
-    this.#doubters.add(own);
-    return () => this.#doubters.delete(own);
-  }
-
-  #find(name: string): StreamState {
-    const found = this.#streams.get(name);
-    if (found) return found;
-    const others = [...this.#streams.keys()].join(", ") || "none";
-    throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
-  }
-
-  /** To be called before a stream loses messages. */
-  #noteGreatest(name: string, { next }: StreamState): void {
-    this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
-  }
-
-  #doubt(name: string): void {
-    for (const listener of [...this.#doubters]) listener(name);
-  }
-}
-
-function compare(name: string, is: LogOptions, wanted: LogOptions): void {
-  const text = ({ subjects, replicas, schedules }: LogOptions) => ({
-    subjects: [...subjects].sort().join(", "),
-    replicas,
-    schedules,
-  });
-  const [left, right] = [text(is), text(wanted)];
-  for (const setting of ["subjects", "replicas", "schedules"] as const) {
-    if (left[setting] === right[setting]) continue;
-    throw new CatgaError(
-      "LOG_MISMATCH",
-      `the stream ${name} exists with ${setting}: ${left[setting]}, not ${right[setting]}`,
-      { details: { stream: name, setting, is: left[setting], wanted: right[setting] } },
-    );
-  }
 }

@@ -21,27 +21,28 @@ import { type SessionClient, StoreSession } from "./store_session.ts";
 export class MemoryKeyValueStore implements KeyValueStore {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
-  readonly #buckets: Map<string, BucketState>;
-  readonly #session: StoreSession;
+  readonly #buckets = new Map<string, BucketState>();
 
-  /** An empty store; with `of`, the buckets of that one, reached over the connection of `client`. */
-  constructor(clock: Clock, faults?: FaultSource, client?: SessionClient, of?: MemoryKeyValueStore) {
+  constructor(clock: Clock, faults?: FaultSource) {
     this.#clock = clock;
     this.#faults = faults;
-    this.#session = new StoreSession(clock, faults, client);
-    this.#buckets = of ? of.#buckets : new Map();
   }
 
-  /** These buckets, as a client reaches them over the connection of `client`. */
+  open(name: string, options?: BucketOptions): Promise<Bucket> {
+    return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
+  }
+
+  /** These buckets, as a client reaches them over its connection. */
   through(client: SessionClient): KeyValueStore {
-    return new MemoryKeyValueStore(this.#clock, this.#faults, client, this);
+    const session = new StoreSession(this.#clock, this.#faults, client);
+    return { open: (name, options) => this.#openOver(session, name, options) };
   }
 
-  async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
+  async #openOver(session: StoreSession, name: string, options: BucketOptions = {}): Promise<Bucket> {
     const { direct = false, replicas = 1 } = options;
     checkBucket(name, replicas);
-    const state = await this.#session.call(() => this.#find(name, { direct, replicas }));
-    return new MemoryBucket(name, state, this.#session);
+    const state = await session.call(() => this.#find(name, { direct, replicas }));
+    return new MemoryBucket(name, state, session);
   }
 
   #find(name: string, settings: Required<BucketOptions>): BucketState {

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
-import { LogServer } from "./event_log.ts";
+import { MemoryEventLog } from "./event_log.ts";
 import { newMessage, type StreamState } from "./stream_state.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
@@ -13,19 +13,19 @@ function append(stream: StreamState, subject = "log.b"): number {
   return stream.next - 1;
 }
 
-describe("LogServer: open", () => {
+describe("MemoryEventLog: stream", () => {
   it("finds the stream of a name, whatever the order of its subjects", () => {
-    const server = new LogServer(new VirtualClock());
-    const stream = server.open("log", OPTIONS);
-    assertStrictEquals(server.open("log", { ...OPTIONS, subjects: ["log.b", "log.a.>"] }), stream);
+    const server = new MemoryEventLog(new VirtualClock());
+    const stream = server.stream("log", OPTIONS);
+    assertStrictEquals(server.stream("log", { ...OPTIONS, subjects: ["log.b", "log.a.>"] }), stream);
     assertStrictEquals(server.get("log"), stream);
   });
 
   it("throws LOG_MISMATCH for other settings, and for subjects that overlap with those of another stream", () => {
-    const server = new LogServer(new VirtualClock());
-    server.open("log", OPTIONS);
+    const server = new MemoryEventLog(new VirtualClock());
+    server.stream("log", OPTIONS);
     const open = (name: string, options: Partial<typeof OPTIONS>) =>
-      assertThrows(() => server.open(name, { ...OPTIONS, ...options }), CatgaError);
+      assertThrows(() => server.stream(name, { ...OPTIONS, ...options }), CatgaError);
     assertEquals(open("log", { replicas: 3 }).details, { stream: "log", setting: "replicas", is: 1, wanted: 3 });
     const error = open("other", { subjects: ["free", "log.a.*.c"] });
     assertEquals({ code: error.code, details: error.details }, {
@@ -36,30 +36,30 @@ describe("LogServer: open", () => {
   });
 
   it("a stream that was lost and made again has another time of creation and greater sequences, in the same ms", () => {
-    const server = new LogServer(new VirtualClock());
-    const first = server.open("log", OPTIONS);
+    const server = new MemoryEventLog(new VirtualClock());
+    const first = server.stream("log", OPTIONS);
     append(first);
     const last = append(first);
     server.remove("log");
-    const second = server.open("log", OPTIONS);
+    const second = server.stream("log", OPTIONS);
     assertNotEquals(second.created, first.created);
     assertGreater(append(second), last);
   });
 
   it("sequences are greater also if the stream had lost messages before it was lost itself (they began anew)", () => {
-    const server = new LogServer(new VirtualClock());
-    const stream = server.open("log", OPTIONS);
+    const server = new MemoryEventLog(new VirtualClock());
+    const stream = server.stream("log", OPTIONS);
     const first = append(stream);
     const last = append(stream);
     server.truncate("log", first);
     server.remove("log");
-    assertGreater(append(server.open("log", OPTIONS)), last);
+    assertGreater(append(server.stream("log", OPTIONS)), last);
   });
 });
 
-describe("LogServer: outages", () => {
+describe("MemoryEventLog: outages", () => {
   it("noQuorum: writes wait until it is over, and are performed in the order of the calls", () => {
-    const server = new LogServer(new VirtualClock());
+    const server = new MemoryEventLog(new VirtualClock());
     const seen: string[] = [];
     server.begin("noQuorum");
     for (const name of ["a", "b"]) server.write(() => seen.push(name));
@@ -73,8 +73,8 @@ describe("LogServer: outages", () => {
   });
 
   it("noLeader: interrupts each stream, and is UNAVAILABLE until it is over; writes do not wait", () => {
-    const server = new LogServer(new VirtualClock());
-    const stream = server.open("log", OPTIONS);
+    const server = new MemoryEventLog(new VirtualClock());
+    const stream = server.stream("log", OPTIONS);
     server.begin("noQuorum");
     assertEquals({ led: server.led, interruptions: stream.interruptions }, { led: true, interruptions: 0 });
     server.end("noQuorum");
@@ -91,8 +91,8 @@ describe("LogServer: outages", () => {
 
   it("either one: schedules fire when both are over", async () => {
     const clock = new VirtualClock();
-    const server = new LogServer(clock);
-    const stream = server.open("log", OPTIONS);
+    const server = new MemoryEventLog(clock);
+    const stream = server.stream("log", OPTIONS);
     const schedule = { at: clock.now() + 1_000, target: "log.b" };
     stream.append(newMessage("log.a.at", "", { timeout: 1_000, schedule }));
     server.begin("noQuorum");
@@ -107,11 +107,11 @@ describe("LogServer: outages", () => {
   });
 });
 
-describe("LogServer: loss", () => {
+describe("MemoryEventLog: loss", () => {
   it("onDoubt: is called with the name when a stream loses messages or is lost, until it is removed", () => {
-    const server = new LogServer(new VirtualClock());
-    const stream = server.open("log", OPTIONS);
-    server.open("other", { ...OPTIONS, subjects: ["other"] });
+    const server = new MemoryEventLog(new VirtualClock());
+    const stream = server.stream("log", OPTIONS);
+    server.stream("other", { ...OPTIONS, subjects: ["other"] });
     const seen: string[] = [];
     const listener = (name: string) => void seen.push(name);
     const undo = server.onDoubt(listener);
@@ -124,9 +124,9 @@ describe("LogServer: loss", () => {
   });
 
   it("of a stream that does not exist it is a TypeError with the names of those that do", () => {
-    const server = new LogServer(new VirtualClock());
+    const server = new MemoryEventLog(new VirtualClock());
     assertThrows(() => server.remove("lgo"), TypeError, 'there is no stream "lgo"; there are none');
-    server.open("log", OPTIONS);
+    server.stream("log", OPTIONS);
     assertThrows(() => server.truncate("lgo", 0), TypeError, 'there is no stream "lgo"; there are log');
   });
 });

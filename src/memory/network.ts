@@ -111,7 +111,7 @@ export class MemoryNetwork {
    *
    * @internal
    */
-  readonly store: KeyValueStore;
+  readonly store: MemoryKeyValueStore;
   /**
    * The streams that all connections share, reached directly, and what can happen to them.
    *
@@ -123,7 +123,6 @@ export class MemoryNetwork {
   readonly #source: FaultSource;
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
-  readonly #store: MemoryKeyValueStore;
   readonly #named = new Map<string, MemoryConnection>();
   #count = 0;
 
@@ -153,7 +152,7 @@ export class MemoryNetwork {
       () => Object.freeze({ id: `memory-${token(this.random, 8)}`, clustered }),
     );
     this.#broker = new Broker(clock, this.random, this.#source);
-    this.#store = this.store = new MemoryKeyValueStore(clock, this.#source);
+    this.store = new MemoryKeyValueStore(clock, this.#source);
     this.faults = faults;
   }
 
@@ -195,7 +194,7 @@ export class MemoryNetwork {
       onError: options.onError ?? ((error) => console.error("a subscription's callback threw:", error)),
     });
     const connection: MemoryConnection = Object.assign(transport, {
-      store: this.#store.through(transport),
+      store: this.store.through(transport),
       log: this.log.through(transport),
       kill: () => {
         MemoryTransport.prototype.kill.call(transport);

@@ -83,7 +83,7 @@ export class StoreSession {
         resolve = (value) => (timer.cancel(), resolved(value));
         reject = (error) => (timer.cancel(), rejected(error));
       }
-      const lose = () => this.#enterSoon(() => reject(this.failure()));
+      const lose = () => this.clock.soon(() => reject(this.failure()));
       const lost = () => {
         if (link === undefined || link.has(epoch)) return false;
         lose();
@@ -137,17 +137,13 @@ export class StoreSession {
     if (this.#alone) return queueMicrotask(callback);
     const link = this.#client?.link;
     if (link === undefined) return this.#clock.soon(callback);
-    const enter = () => this.#enterSoon(callback);
+    const enter = () => this.clock.soon(callback);
     link.toProcess(enter, enter);
   }
 
   /** Calls back at each change of the connection, until the returned function is called. */
   onStatus(listener: (status: TransportStatus) => void): () => void {
     return this.#client?.onStatus(listener) ?? (() => {});
-  }
-
-  #enterSoon(callback: () => void): void {
-    this.clock.soon(callback);
   }
 
   /** Why the store cannot be reached now: `CLOSED` for good. */

@@ -6,8 +6,9 @@ import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import {
+  type Appended,
+  appendHeaders,
   type AppendOptions,
-  checkAppend,
   type LogOptions,
   type LogSchedule,
   type LogState,
@@ -19,10 +20,7 @@ import { isPattern, matcher } from "./subject_match.ts";
 import { parseCron } from "../data/cron.ts";
 
 /** Answer of {@link StreamState.append}. */
-export type Verdict =
-  | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
-  | { readonly type: "conflict" }
-  | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError };
+export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
 /** How a stream begins. */
 interface StreamOrigin {
@@ -444,37 +442,22 @@ export interface NewMessage {
 
 const encoder = new TextEncoder();
 
-/** Throws as `LogStream.append`. */
+/** The message of an append whose arguments were checked. */
 export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
-  checkAppend(subject, options);
   const { id, ttl, expect, rollup, schedule } = options;
-  const headers = Object.fromEntries(
-    Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]),
-  );
-  const set = (name: string, value: string | undefined) => {
-    if (value !== undefined) headers[name] = value;
-  };
-  const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
-  set("Nats-Msg-Id", id);
-  set("Nats-TTL", seconds === undefined ? undefined : `${seconds}s`);
-  set("Nats-Expected-Last-Subject-Sequence", expect?.toString());
-  set("Nats-Rollup", rollup || schedule ? "sub" : undefined);
-  if (schedule) {
-    const { at, zone, target } = schedule;
-    set("Nats-Schedule", typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at);
-    set("Nats-Schedule-Time-Zone", typeof at === "number" ? undefined : zone);
-    set("Nats-Schedule-Target", target);
-    set("Nats-Schedule-TTL", schedule.ttl === undefined ? undefined : `${ttlSeconds(schedule.ttl)}s`);
-  }
+  const own = Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]);
+  // a schedule replaces what its subject has
+  const headers = appendHeaders({
+    ...options,
+    headers: Object.fromEntries(own),
+    rollup: rollup || schedule !== undefined,
+  });
   return {
     subject,
     data: typeof data === "string" ? encoder.encode(data) : new Uint8Array(data),
-    headers: Object.keys(headers).length === 0 ? undefined : Object.freeze(headers),
-    id,
-    seconds,
-    expect,
-    rollup,
-    schedule,
+    headers: headers && Object.keys(headers).length > 0 ? Object.freeze(headers) : undefined,
+    seconds: ttl === undefined ? undefined : ttlSeconds(ttl),
+    ...{ id, expect, rollup, schedule },
   };
 }
 

@@ -1,7 +1,7 @@
 /** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
 import { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
-import { type JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
 import {
   type AttemptOptions,
   KeptStream,
@@ -12,6 +12,7 @@ import {
   wrongSetting,
 } from "./kept_stream.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
+import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
@@ -55,7 +56,7 @@ export class BucketStream extends KeptStream {
     try {
       const revision = await this.attempt(
         (limit) => this.js.write(this.prefix + subject, data, all, limit),
-        { idempotent: expected === undefined, ...options },
+        { once: expected !== undefined, ...options },
       );
       this.noteRevision(revision);
       return revision;

@@ -3,17 +3,17 @@
  * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
  * feed breaks, for its owner to open another.
  */
-import { JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
-import { readTtl } from "./expiry.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { createConsumer, LogDelivery } from "./log_delivery.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
+import { DeliveredMessage } from "./stored_message.ts";
 
 /** The callbacks of a {@link Feed}. */
-export interface FeedListener {
-  /** A message of the stream. */
-  onRecord(record: StreamRecord): void;
-  /** All messages that existed at the start have been passed to `onRecord`. Called once. */
+interface FeedListener {
+  onMessage(message: StoredMessage): void;
+  /** All messages that existed at the start have been passed to `onMessage`. Called once. */
   onListed(): void;
   /** The feed has ended by itself. Called once, and last. */
   onBroken(why: string): void;
@@ -65,14 +65,14 @@ export class Feed {
     stream: KeptStream,
     filter: string,
     limit: number,
-    onRecord: (record: StreamRecord) => void,
+    onMessage: (message: StoredMessage) => void,
     options?: FeedOptions,
   ): Promise<void> {
     const listed = Promise.withResolvers<void>();
     // it may reject before it is awaited
     listed.promise.catch(() => {});
     const feed = await Feed.open(stream, filter, limit, {
-      onRecord,
+      onMessage,
       onListed: () => listed.resolve(),
       onBroken: (why) => listed.reject(new JetStreamRefusal("no answer", why)),
     }, options);
@@ -105,16 +105,8 @@ export class Feed {
     if (this.#ended) return;
     this.#delivery = new LogDelivery(transport, { stream: this.#stream, ...consumer }, {
       onMessage: (message, revision, stored) => {
-        const { subject, headers } = message;
         this.#upTo = revision;
-        this.#listener.onRecord({
-          subject,
-          revision,
-          type: headers === undefined ? "put" : recordType((name) => headers.get(name) || undefined),
-          data: message.string(),
-          stored,
-          ttl: headers === undefined ? undefined : readTtl(headers.get("Nats-TTL")),
-        });
+        this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
       },
       onFlow: (reply, stalled) => {
         transport.signal(reply);

@@ -4,23 +4,14 @@
  * errors by `instanceof` (wrong with a connection from another copy of nats.js), drops the ttl at an update, and whose
  * consumers may be silent for a minute. Over 400 lines: requests to JetStream and what its refusals mean.
  */
-import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
-import { readTtl, ServerClock, type Stored } from "./expiry.ts";
-import { connectionClosed, connectionLost, failure, violation } from "./nats_error.ts";
-import { numberAt } from "./stored_message.ts";
+import { ServerClock } from "./expiry.ts";
+import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
+import { DirectMessage, fromApi, numberAt, recordOf, type StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
-
-/** A message of a stream. */
-export interface StreamRecord extends Stored {
-  readonly subject: string;
-  readonly revision: number;
-  /** Its effect on the entry of its key. */
-  readonly type: "put" | "delete" | "expire";
-  readonly data: string;
-}
 
 /** The settings of a stream, by their names in the API. */
 interface StreamConfig {
@@ -34,6 +25,11 @@ interface ConsumerConfig {
   readonly name: string;
   readonly filter_subject?: string;
 }
+
+/** Selects a message of a stream, by the names in the API. */
+type MessageRequest =
+  | { readonly last_by_subj: string }
+  | { readonly seq: number; readonly next_by_subj?: string };
 
 /** A server with a copy of a stream. */
 export interface StreamReplica {
@@ -147,23 +143,19 @@ export class JetStream {
     this.#transport.signal(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
   }
 
-  /** The last message on a subject (wildcards allowed), from the stream's leader. */
-  async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
-    const answer = await this.api(`STREAM.MSG.GET.${stream}`, { last_by_subj: subject }, limit, [10037]);
+  /** The message that an API request selects, from the stream's leader. */
+  async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
+    const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
     if (answer === undefined) return undefined;
-    const { message } = answer as {
-      message: { subject: string; seq: number; hdrs?: string; data?: string; time: string };
-    };
-    const headers = message.hdrs === undefined ? "" : Buffer.from(message.hdrs, "base64").toString();
-    const header = (name: string) => new RegExp(`^${name}: *(.*?)\\r?$`, "m").exec(headers)?.[1];
-    return {
-      subject: message.subject,
-      revision: message.seq,
-      type: recordType(header),
-      data: Buffer.from(message.data ?? "", "base64").toString(),
-      stored: Date.parse(message.time),
-      ttl: readTtl(header("Nats-TTL")),
-    };
+    const message = fromApi(answer);
+    if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+    return message;
+  }
+
+  /** The last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
+  async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
+    const message = await this.message(stream, { last_by_subj: subject }, limit);
+    return message && recordOf(message);
   }
 
   /**
@@ -204,31 +196,15 @@ export class JetStream {
    * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers
    * {@link direct users without the permission}.
    */
-  lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
-    return this.direct(
-      `${stream}.>`,
-      () => this.#lastDirect(stream, subject, limit),
-      () => this.last(stream, subject, limit),
-    );
-  }
-
-  async #lastDirect(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
-    const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
-    const headers = answer.headers;
-    const revision = Number(headers?.get("Nats-Sequence") ?? 0);
-    if (headers === undefined || revision === 0) {
-      if (headers?.code === 404) return undefined;
-      throw new JetStreamRefusal("busy", `direct get: ${headers?.status}`);
-    }
-    const header = (name: string) => headers.get(name) || undefined;
-    return {
-      subject,
-      revision,
-      type: recordType(header),
-      data: answer.string(),
-      stored: Date.parse(headers.get("Nats-Time-Stamp")),
-      ttl: readTtl(header("Nats-TTL")),
+  lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
+    const direct = async () => {
+      const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
+      const message = DirectMessage.of(answer);
+      if (message !== undefined) return message;
+      if (answer.headers?.code === 404) return undefined;
+      throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
     };
+    return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
   }
 
   /** Writes to a stream. Resolves with the revision. */
@@ -260,24 +236,12 @@ export class JetStream {
    */
   request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
-    if (status.state !== "connected") return Promise.reject(this.#noConnection());
-    return new Promise((resolve, reject) => {
-      const stop = this.#transport.onStatus(() => {
-        stop();
-        reject(this.#noConnection());
-      });
-      const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
-      connection.request(subject, data, options).then(
-        (answer) => {
-          stop();
-          resolve(answer);
-        },
-        (error) => {
-          stop();
-          reject(this.#refusal(subject, error));
-        },
-      );
-    });
+    if (status.state !== "connected") return Promise.reject(notConnected(status.state));
+    const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+    const stop = this.#transport.onStatus(({ state }) => reject(notConnected(state)));
+    const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
+    connection.request(subject, data, options).then(resolve, (error) => reject(this.#refusal(subject, error)));
+    return promise.finally(stop);
   }
 
   #refusal(subject: string, error: unknown): Error {
@@ -295,10 +259,6 @@ export class JetStream {
       default:
         return new JetStreamRefusal("other", (error as Error).message, error);
     }
-  }
-
-  #noConnection(): CatgaError {
-    return this.#transport.status.state === "closed" ? connectionClosed() : connectionLost();
   }
 }
 
@@ -348,14 +308,6 @@ export class Replies {
       receiver?.failed(new JetStreamRefusal("other", (thrown as Error).message, thrown));
     }
   }
-}
-
-/** Effect of a message on the entry of its key, by its headers. */
-export function recordType(header: (name: string) => string | undefined): StreamRecord["type"] {
-  const reason = header("Nats-Marker-Reason");
-  if (reason === "MaxAge") return "expire";
-  const operation = header("KV-Operation");
-  return reason !== undefined || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
 }
 
 // Why JetStream did not do what was asked. A refusal says whether the operation was certainly not done; callers decide

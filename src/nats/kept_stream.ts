@@ -42,8 +42,8 @@ const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
-  /** True if the operation may be done twice: then it is repeated without an answer, too. */
-  readonly idempotent: boolean;
+  /** True if the operation must not be done twice: else it is repeated without an answer, too. */
+  readonly once?: boolean;
   /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
   /**
@@ -87,7 +87,7 @@ export class KeptStream {
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
-  #readingClock: Promise<void> | undefined;
+  #readingClock: Promise<unknown> | undefined;
   #measuring: Promise<void> | undefined;
   /**
    * The highest sequence that was seen: a stream that is created anew starts above it, whatever the server's clock
@@ -132,7 +132,7 @@ export class KeptStream {
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,
-    { idempotent, whenFull, whenMissing }: AttemptOptions,
+    { once = false, whenFull, whenMissing }: AttemptOptions = {},
   ): Promise<T> {
     const { clock } = this.transport;
     const end = clock.monotonic() + OPERATION_LIMIT;
@@ -142,7 +142,7 @@ export class KeptStream {
     for (let failures = 0;; failures++) {
       const left = end - clock.monotonic();
       try {
-        return await work(idempotent ? Math.min(left, tryLimit(failures)) : left);
+        return await work(once ? left : Math.min(left, tryLimit(failures)));
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         const { refusal } = error;
@@ -155,7 +155,7 @@ export class KeptStream {
           continue;
         }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
-        const passing = PASSING.includes(refusal) || (idempotent && refusal === "no answer");
+        const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
           // the last try may have been too short for an answer: then why it was refused before is the reason
           throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
@@ -164,6 +164,13 @@ export class KeptStream {
         if (failures > 0 || WAITED_FOR.includes(refusal)) await this.#pause(failures, end);
       }
     }
+  }
+
+  /** The stream's settings and state now, from its leader, whose clock is noted. Rejects as {@link attempt}. */
+  async info(options?: AttemptOptions): Promise<StreamInfo> {
+    const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
+    this.serverClock.read(info.ts, info.asked);
+    return info;
   }
 
   /** When the stream was created, as it was last found: `LogState.created`. */
@@ -181,11 +188,7 @@ export class KeptStream {
     // a reading under way may have been requested before `since`
     await this.#readingClock;
     if (this.serverClock.freshSince(since)) return;
-    await (this.#readingClock ??= this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true })
-      .then(({ ts, asked }) => this.serverClock.read(ts, asked))
-      .finally(() => {
-        this.#readingClock = undefined;
-      }));
+    await (this.#readingClock ??= this.info().finally(() => this.#readingClock = undefined));
   }
 
   /**
@@ -193,15 +196,12 @@ export class KeptStream {
    * busy all the time. Callers at the same time share one measurement.
    */
   measureClock(): Promise<void> {
-    return this.#measuring ??= this.#measure().finally(() => {
-      this.#measuring = undefined;
-    });
+    return this.#measuring ??= this.#measure().finally(() => this.#measuring = undefined);
   }
 
   async #measure(): Promise<void> {
     for (let readings = 0; readings < 3; readings++) {
-      const { ts, asked } = await this.attempt((limit) => this.js.info(this.name, limit), { idempotent: true });
-      this.serverClock.read(ts, asked);
+      await this.info();
       if (this.serverClock.exact) return;
     }
     this.serverClock.settle();
@@ -227,9 +227,7 @@ export class KeptStream {
     return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
       // the operation that follows meets the same refusal, and a stream that does not exist is created and checked then
       if (!(error instanceof JetStreamRefusal)) throw error;
-    }).finally(() => {
-      this.#checking = undefined;
-    });
+    }).finally(() => this.#checking = undefined);
   }
 
   /** A refusal as {@link attempt} throws it. */
@@ -242,9 +240,7 @@ export class KeptStream {
   }
 
   #ensure(end: number): Promise<void> {
-    return this.#ensuring ??= this.#findOrCreate(end).finally(() => {
-      this.#ensuring = undefined;
-    });
+    return this.#ensuring ??= this.#findOrCreate(end).finally(() => this.#ensuring = undefined);
   }
 
   async #findOrCreate(end: number): Promise<void> {

@@ -14,8 +14,9 @@ import {
 import { BucketStream } from "./bucket_stream.ts";
 import { CatgaError } from "../error.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { remove, Sweeper } from "./sweeper.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
@@ -35,49 +36,43 @@ export interface NatsKeyValueStoreOptions {
 export class NatsKeyValueStore implements KeyValueStore {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
-  readonly #onNotice: (notice: string) => void;
-  readonly #passive: boolean;
+  readonly #options: Required<NatsKeyValueStoreOptions>;
 
-  constructor(transport: NatsTransport, options: NatsKeyValueStoreOptions = {}) {
+  constructor(
+    transport: NatsTransport,
+    { onNotice = () => {}, passive = false }: NatsKeyValueStoreOptions = {},
+  ) {
     this.#transport = transport;
     this.#js = new JetStream(transport);
-    this.#onNotice = options.onNotice ?? (() => {});
-    this.#passive = options.passive ?? false;
+    this.#options = { onNotice, passive };
   }
 
-  async open(name: string, options: BucketOptions = {}): Promise<Bucket> {
-    const { direct = false, replicas = 1 } = options;
+  async open(name: string, { direct = false, replicas = 1 }: BucketOptions = {}): Promise<Bucket> {
     checkBucket(name, replicas);
     const stream = new BucketStream(this.#transport, this.#js, name, { direct, replicas });
     await stream.open();
-    if (!this.#passive) new Sweeper(stream, this.#onNotice);
-    return new NatsBucket(stream, { name, direct, replicas, onNotice: this.#onNotice, passive: this.#passive });
+    if (!this.#options.passive) new Sweeper(stream, this.#options.onNotice);
+    return new NatsBucket(name, stream, { ...this.#options, direct, replicas });
   }
 }
 
 class NatsBucket implements Bucket {
   readonly name: string;
   readonly #stream: BucketStream;
-  readonly #direct: boolean;
-  readonly #replicas: number;
-  readonly #onNotice: (notice: string) => void;
-  readonly #passive: boolean;
+  readonly #options: Required<BucketOptions & NatsKeyValueStoreOptions>;
   /** By subject, the revisions of markers that this client wrote: creating the key again then costs one write. */
   readonly #markers = new Map<string, number>();
 
-  constructor(stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions> & { name: string }) {
-    this.name = options.name;
+  constructor(name: string, stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions>) {
+    this.name = name;
     this.#stream = stream;
-    this.#direct = options.direct;
-    this.#replicas = options.replicas;
-    this.#onNotice = options.onNotice;
-    this.#passive = options.passive;
+    this.#options = options;
   }
 
   async get(key: string): Promise<Entry | undefined> {
     checkKey(key);
     const asked = this.#now();
-    const record = await this.#alive(await this.#last(encodeKey(key), this.#direct), asked);
+    const record = await this.#alive(await this.#last(encodeKey(key), this.#options.direct), asked);
     return record && this.#toEntry(record);
   }
 
@@ -132,9 +127,7 @@ class NatsBucket implements Bucket {
 
   async entries(prefix: string): Promise<Entry[]> {
     const asked = this.#now();
-    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit), {
-      idempotent: true,
-    });
+    const records = await this.#stream.attempt((limit) => this.#list(prefixFilter(prefix), limit));
     const alive = await this.#stream.alive(records, asked);
     return alive.map((record) => this.#toEntry(record)).filter((entry) =>
       entry?.key.startsWith(prefix) === true
@@ -142,8 +135,7 @@ class NatsBucket implements Bucket {
   }
 
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
-    const { signal } = options;
-    return watchBucket(this.#stream, { prefix, onChange, signal, onNotice: this.#onNotice, passive: this.#passive });
+    return watchBucket(this.#stream, { ...this.#options, prefix, onChange, signal: options.signal });
   }
 
   #now(): number {
@@ -156,10 +148,11 @@ class NatsBucket implements Bucket {
 
   #last(subject: string, direct: boolean): Promise<StreamRecord | undefined> {
     const { js, name, prefix } = this.#stream;
-    return this.#stream.attempt(
-      (limit) => direct ? js.lastDirect(name, prefix + subject, limit) : js.last(name, prefix + subject, limit),
-      { idempotent: true },
-    );
+    return this.#stream.attempt(async (limit) => {
+      if (!direct) return await js.last(name, prefix + subject, limit);
+      const message = await js.lastDirect(name, prefix + subject, limit);
+      return message && recordOf(message);
+    });
   }
 
   async #write(
@@ -184,13 +177,13 @@ class NatsBucket implements Bucket {
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { js, name, prefix } = this.#stream;
     // the server that lists may be behind the leader: the listing has to reach the leader's revision of its beginning
-    const leading = this.#replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
+    const leading = this.#options.replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
     // a key that is written during the listing comes twice
     const latest = new Map<string, StreamRecord>();
-    await Feed.list(this.#stream, prefix + filter, limit, (record) => {
-      latest.delete(record.subject);
-      latest.set(record.subject, record);
+    await Feed.list(this.#stream, prefix + filter, limit, (message) => {
+      latest.delete(message.subject);
+      latest.set(message.subject, recordOf(message));
     });
     const records = [...latest.values()];
     const newest = await leading;

@@ -230,7 +230,7 @@ export function makeConsumer(
     deliver_policy: "by_start_sequence",
     opt_start_seq: start,
   };
-  return stream.attempt((limit) => createConsumer(stream, config, limit, onNamed), { idempotent: true });
+  return stream.attempt((limit) => createConsumer(stream, config, limit, onNamed));
 }
 
 /**

@@ -4,9 +4,8 @@
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
-import { JetStreamRefusal, type StreamInfo } from "./jetstream.ts";
+import type { StreamInfo } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { fromApi } from "./stored_message.ts";
 
 /**
  * How long a stream may be behind what was read of it, in ms: a new leader in a cluster may still apply what it has.
@@ -56,13 +55,11 @@ export async function findPlace(
 
 /** State of the stream now, from its leader; it is created anew if it is lost. */
 export async function readState(stream: KeptStream): Promise<LogState> {
-  const info = await stream.attempt((limit) => stream.js.info(stream.name, limit), { idempotent: true });
-  return toState(stream, info);
+  return toState(stream, await stream.info());
 }
 
-/** The state in an answer, whose time is noted. */
+/** The state in an answer. */
 export function toState(stream: KeptStream, info: StreamInfo): LogState {
-  stream.serverClock.read(info.ts, info.asked);
   const { messages, bytes, first_seq: first, last_seq: last } = info.state;
   const maxBytes = Number(info.config.max_bytes ?? -1);
   stream.noteRevision(last);
@@ -105,12 +102,6 @@ async function lastAt(stream: KeptStream, time: number, state: LogState): Promis
 
 /** The first message at or behind a sequence, from the leader. */
 export async function messageFrom(stream: KeptStream, sequence: number): Promise<StoredMessage | undefined> {
-  const answer = await stream.attempt(
-    (limit) => stream.js.api(`STREAM.MSG.GET.${stream.name}`, { seq: sequence, next_by_subj: ">" }, limit, [10037]),
-    { idempotent: true },
-  );
-  if (answer === undefined) return undefined;
-  const message = fromApi(answer);
-  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-  return message;
+  const which = { seq: sequence, next_by_subj: ">" };
+  return await stream.attempt((limit) => stream.js.message(stream.name, which, limit));
 }

@@ -4,9 +4,9 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
-import type { KeptStream } from "./kept_stream.ts";
-import { findPlace, messageFrom, toState } from "./log_place.ts";
+import { JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { KeptStream } from "./kept_stream.ts";
+import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
 /**
  * A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such
@@ -29,8 +29,10 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     serverClock: new ServerClock(clock),
     noteRevision: (sequence: number) => void noted.push(sequence),
     attempt: (work: (limit: number) => unknown) => work(1_000),
+    info: KeptStream.prototype.info,
     js: {
       info: () => Promise.resolve(info()),
+      message: JetStream.prototype.message,
       api(_: string, { seq }: { seq: number }) {
         const found = sequences.find((sequence) => sequence >= seq);
         if (found === undefined) return Promise.resolve(undefined);
@@ -110,10 +112,10 @@ describe("findPlace", () => {
   });
 });
 
-describe("toState", () => {
-  it("notes the time and the last sequence; the first one of an empty stream is the next", () => {
+describe("readState", () => {
+  it("notes the time and the last sequence; the first one of an empty stream is the next", async () => {
     const { stream, clock, noted, info } = streamOf({}, { last: 9 });
-    const { first, last, now, maxBytes } = toState(stream, info());
+    const { first, last, now, maxBytes } = await readState(stream);
     assertEquals({ first, last, now, maxBytes, noted }, {
       first: 10,
       last: 9,

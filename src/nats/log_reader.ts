@@ -4,24 +4,20 @@
  * compares the stream with what was read.
  *
  * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or
- * that takes no more while messages come, has a consumer of its own until it has caught up.
- *
- * Over 300 lines: what comes, from either consumer, moves one position, and every way between the two is here.
+ * that takes no more while messages come, has a consumer of its own until it has caught up: one that is shared with
+ * nobody.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { LogDelivery, makeConsumer } from "./log_delivery.ts";
-import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
+import { findPlace, type LogPlace } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
 import { distinctFilters, type Progress, type SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 
-/** How often the mark follows messages of other subjects, in ms. */
-const ADVANCE = 5_000;
 /** The longest pause between two tries to start, in ms. */
 const PAUSE = 2_000;
 /** Limit of what a shared consumer gives a reader that has paused, before it reads by itself: messages, and bytes. */
@@ -45,9 +41,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   #mark: LogMark | undefined;
   #caughtUp = false;
   #paused = false;
-  /** The subject of an unanswered request of flow control: the server waits for it. */
-  #held: string | undefined;
-  /** Ends the consumer of its own. */
+  /** Ends a start. */
   #breakOff: (() => void) | undefined;
   /** The last message that was read: its sequence, and its time. */
   #sequence = 0;
@@ -57,13 +51,11 @@ export class NatsLogReader implements LogReader, SharingReader {
   /** Why it could not start last; `undefined` when it has. */
   #fault: CatgaError | undefined;
   readonly #reports: OnceAMinute;
-  /** When the mark followed messages of other subjects, by the monotonic clock. */
-  #advancedAt = -Infinity;
-  /** The shared consumer that it has joined, or wants to join. */
-  #shared: SharedConsumer | undefined;
-  /** How far the consumer is that it has joined. */
-  #joined: Progress | undefined;
-  /** Resolves when it has left that. */
+  /** The consumer that it reads with; the one that it wants to read with; and the last one that was its own. */
+  #joined: SharedConsumer | undefined;
+  #joining: SharedConsumer | undefined;
+  #own: SharedConsumer | undefined;
+  /** Resolves when it reads with none. */
   #left = Promise.withResolvers<void>();
   /** Earliest time at which it joins others, by the monotonic clock. */
   #joinsAt = -Infinity;
@@ -128,10 +120,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   resume(): void {
     this.#paused = false;
     this.#resumed?.();
-    this.#shared?.resume();
-    const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined) this.#stream.transport.signal(held);
+    this.#joined?.resume();
   }
 
   close(): void {
@@ -139,7 +128,8 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#end.abort(connectionClosed());
     this.#resumed?.();
     this.#breakOff?.();
-    this.#shared?.leave(this);
+    this.#joining?.leave(this);
+    this.#joined?.leave(this);
   }
 
   /** Uses one consumer after the other. Resolves at the end. */
@@ -148,7 +138,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     const { signal } = this.#end;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        await this.#connected();
+        await transport.connected(signal);
         if (await this.#follow()) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -161,34 +151,30 @@ export class NatsLogReader implements LogReader, SharingReader {
     }
   }
 
-  /** Resolves when the transport is connected, or at the end. */
-  async #connected(): Promise<void> {
-    const { transport } = this.#stream;
-    while (transport.status.state !== "connected" && !this.#end.signal.aborted) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#end.signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise.finally(transport.onStatus(() => resolve()));
-    }
-  }
-
-  /** Reads from one start to the next. Resolves with whether it has begun. Rejects if it could not. */
+  /**
+   * Reads from one start to the next. Resolves with whether it has begun, with others, or anything came. Rejects if it
+   * could not begin.
+   */
   async #follow(): Promise<boolean> {
     const { clock } = this.#stream.transport;
+    const { signal } = this.#end;
     this.#caughtUp = false;
-    this.#held = undefined;
     let broken = false;
     this.#breakOff = () => {
       broken = true;
-      this.#shared?.leave(this);
+      this.#joining?.leave(this);
     };
+    const consumers = this.#consumers;
+    let shares: boolean;
+    let place: LogPlace;
     try {
-      const { signal } = this.#end;
-      this.#starting = await this.#atTurn(() => findPlace(this.#stream, this.mark ?? this.#options.after, signal));
-      if (broken || this.#end.signal.aborted) return false;
-      if (clock.monotonic() < this.#joinsAt || !await this.#join()) {
-        if (broken || this.#end.signal.aborted) return false;
-        const delivered = await this.#readAlone(this.#starting);
-        if (this.#joined === undefined) return delivered;
+      place = await this.#atTurn(() => findPlace(this.#stream, this.mark ?? this.#options.after, signal));
+      this.#starting = place;
+      if (broken || signal.aborted) return false;
+      shares = clock.monotonic() >= this.#joinsAt && await this.#join(consumers.sharedBy(this));
+      if (!shares) {
+        if (broken || signal.aborted) return false;
+        if (!await this.#atTurn(() => this.#join(this.#own = consumers.own()))) return false;
       }
     } finally {
       this.#starting = this.#breakOff = undefined;
@@ -196,7 +182,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     await this.#left.promise;
     // what it could not take comes again when it can
     if (this.#paused && this.#excess.messages > 0) await this.#whenResumed();
-    return true;
+    return shares || this.#sequence > place.mark.sequence;
   }
 
   async #atTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -208,14 +194,13 @@ export class NatsLogReader implements LogReader, SharingReader {
     }
   }
 
-  /** Resolves with whether it shares a consumer now. */
-  async #join(): Promise<boolean> {
-    const { consumer, joined } = this.#consumers.join(this);
-    this.#shared = consumer;
+  /** Resolves with whether it reads with this consumer now. */
+  async #join(consumer: SharedConsumer): Promise<boolean> {
+    this.#joining = consumer;
     try {
-      return await joined;
+      return await consumer.join(this);
     } finally {
-      if (this.#joined === undefined) this.#shared = undefined;
+      if (this.#joining === consumer) this.#joining = undefined;
     }
   }
 
@@ -224,50 +209,6 @@ export class NatsLogReader implements LogReader, SharingReader {
       this.#resumed = resolve;
       if (!this.#paused || this.#end.signal.aborted) resolve();
     });
-  }
-
-  /** Reads with a consumer of its own until that ends, or others let it in. Resolves with whether anything came. */
-  async #readAlone(place: LogPlace): Promise<boolean> {
-    const { js, transport } = this.#stream;
-    const ended = Promise.withResolvers<void>();
-    let broken = false;
-    this.#breakOff = () => {
-      broken = true;
-      ended.resolve();
-      if (this.#joined === undefined) this.#shared?.leave(this);
-    };
-    let named: string | undefined;
-    try {
-      const consumer = { filters: this.filters, start: place.mark.sequence + 1 };
-      const making = () => makeConsumer(this.#stream, consumer, (name) => named = name);
-      const { name, inbox, expected } = await this.#atTurn(making);
-      // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
-      const state = await readState(this.#stream);
-      const { created, sequence } = place.mark;
-      if (broken || this.#end.signal.aborted || state.created !== created || state.last < sequence) return false;
-      this.#begin(place);
-      if (broken) return true;
-      this.#caughtUp = expected === 0;
-      const delivery = new LogDelivery(transport, { stream: this.#stream, name, inbox, expected }, {
-        onMessage: (message, sequence, time) => {
-          this.#deliver(message, sequence, time);
-          this.#offer();
-        },
-        onFlow: (reply) => this.#flow(reply),
-        onIdle: (sequence) => this.#idle(sequence),
-        onCaughtUp: () => {
-          this.#caughtUp = true;
-          this.#offer();
-        },
-        onBroken: () => this.#breakOff?.(),
-      });
-      await ended.promise;
-      delivery.close();
-      return delivery.received > 0;
-    } finally {
-      this.#breakOff = undefined;
-      if (named !== undefined) js.deleteConsumer(this.#stream.name, named);
-    }
   }
 
   /** It begins at this place. */
@@ -280,45 +221,44 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#call(() => this.#options.onStart({ mark, state, lost }));
   }
 
-  /** Shares the consumer of others if it is as far as they are. */
-  #offer(): void {
-    const now = this.#stream.transport.clock.monotonic();
-    if (!this.#caughtUp || this.#paused || this.#shared !== undefined || now < this.#joinsAt) return;
-    this.#joinsAt = now + AGAIN;
-    // what fails is tried again, and reading goes on here
-    this.#join().catch(() => {});
+  /** True while its consumer is its own. */
+  get #isAlone(): boolean {
+    return this.#joined !== undefined && this.#joined === this.#own;
   }
 
-  #deliver(message: Msg, sequence: number, time: number): void {
+  /** Shares the consumer of others if it is as far as they are. */
+  #offer(): void {
+    if (!this.#isAlone || !this.#caughtUp || this.#paused || this.#joining !== undefined) return;
+    const now = this.#stream.transport.clock.monotonic();
+    if (now < this.#joinsAt) return;
+    this.#joinsAt = now + AGAIN;
+    // what fails is tried again, and reading goes on with its own
+    this.#join(this.#consumers.sharedBy(this)).catch(() => {});
+  }
+
+  onJoined(consumer: SharedConsumer): void {
+    const before = this.#joined;
+    this.#joined = consumer;
+    if (before !== undefined) return before.leave(this); // its own
+    this.#left = Promise.withResolvers();
+    if (this.#starting !== undefined) this.#begin(this.#starting);
+  }
+
+  onMessage(message: Msg, sequence: number, time: number): void {
     // after the death of a leader old ones come again
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;
     this.#stream.noteRevision(sequence);
-    try {
-      this.#options.onMessage(new DeliveredMessage(message, sequence, time));
-    } catch (error) {
-      this.#thrown(error);
-    }
-  }
-
-  onJoined(consumer: Progress): void {
-    this.#left = Promise.withResolvers();
-    this.#joined = consumer;
-    if (this.#starting !== undefined) this.#begin(this.#starting);
-    else this.#breakOff?.(); // the consumer of its own
-  }
-
-  onMessage(message: Msg, sequence: number, time: number): void {
-    if (sequence <= this.#sequence) return;
-    this.#deliver(message, sequence, time);
-    if (!this.#paused || this.#shared?.alone) return;
+    this.#call(() => this.#options.onMessage(new DeliveredMessage(message, sequence, time)));
+    if (this.#isAlone) return this.#offer();
+    if (!this.#paused || this.#joined?.alone) return;
     const excess = this.#excess;
     excess.messages++;
     excess.bytes += message.data.length;
     if (excess.messages < MOST_EXCESS && excess.bytes < MOST_EXCESS_BYTES) return;
     this.#joinsAt = this.#stream.transport.clock.monotonic() + ALONE;
-    this.#shared?.leave(this);
+    this.#joined?.leave(this);
   }
 
   onPassed({ sequence, time, upTo }: Progress): void {
@@ -328,12 +268,19 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#time = time;
   }
 
+  onIdle(): void {
+    this.#offer();
+  }
+
   onCaughtUp(): void {
     this.#caughtUp = true;
+    this.#offer();
   }
 
   onInterrupted(): void {
     this.#caughtUp = false;
+    // it looks for others that are as far
+    if (this.#isAlone) this.#joined!.leave(this);
   }
 
   onRestart(place: LogPlace): void {
@@ -346,36 +293,12 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#report(fault);
   }
 
-  onLeft(): void {
-    this.#joined = this.#shared = undefined;
+  onLeft(consumer: SharedConsumer): void {
+    if (consumer !== this.#joined) return;
+    this.#joined = undefined;
     this.#caughtUp = false;
+    this.#joining?.leave(this);
     this.#left.resolve();
-  }
-
-  /**
-   * Up to here there are messages of other subjects only: the mark follows them, lest it looks later as if what has
-   * expired of them was lost.
-   */
-  #idle(sequence: number): void {
-    if (sequence > this.#upTo) this.#upTo = sequence;
-    this.#offer();
-    const { clock } = this.#stream.transport;
-    if (sequence <= this.#sequence || clock.monotonic() - this.#advancedAt < ADVANCE) return;
-    this.#advancedAt = clock.monotonic();
-    const created = this.#mark?.created;
-    messageFrom(this.#stream, sequence).then((message) => {
-      // another message came meanwhile, or the stream is another one
-      if (sequence <= this.#sequence || this.#mark?.created !== created) return;
-      this.#sequence = sequence;
-      this.#time = message?.sequence === sequence ? message.time : undefined;
-    }).catch((error) => {
-      if (!this.#end.signal.aborted && this.#stream.transport.status.state === "connected") this.#report(error);
-    });
-  }
-
-  #flow(reply: string): void {
-    if (this.#paused) this.#held = reply;
-    else this.#stream.transport.signal(reply);
   }
 
   #call(callback: () => void): void {

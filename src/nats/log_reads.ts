@@ -1,40 +1,11 @@
-/** Single messages and batches of a stream: from its leader, or by direct get from any server that has the stream. */
+/** Batches of messages: from the stream's leader, or by direct get from any server that has the stream. */
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { Feed } from "./feed.ts";
 import { JetStreamRefusal } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { connectionClosed, connectionLost } from "./nats_error.ts";
-import { DirectMessage, fromApi, MessageTimes } from "./stored_message.ts";
-
-/** The last message of a subject, from the leader. */
-export function lastOfLeader(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
-  return oneOfLeader(stream, { last_by_subj: subject }, limit);
-}
-
-/** The message of a sequence, from the leader. */
-export async function ofLeader(
-  { js, name }: KeptStream,
-  sequence: number,
-  limit: number,
-): Promise<StoredMessage | undefined> {
-  const answer = await js.api(`STREAM.MSG.GET.${name}`, { seq: sequence }, limit, [10037]);
-  return answer === undefined ? undefined : fromApi(answer);
-}
-
-/** The last message of a subject, from a server that may lag behind. */
-export function lastDirect(stream: KeptStream, subject: string, limit: number): Promise<StoredMessage | undefined> {
-  const { js, name } = stream;
-  const direct = async () => {
-    const answer = await js.request(`$JS.API.DIRECT.GET.${name}.${subject}`, "", undefined, limit);
-    const message = DirectMessage.of(answer);
-    if (message !== undefined) return message;
-    if (answer.headers?.code === 404) return undefined;
-    throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
-  };
-  return js.direct(`${name}.>`, direct, () => lastOfLeader(stream, subject, limit));
-}
+import { connectionClosed, notConnected } from "./nats_error.ts";
+import { DirectMessage, MessageTimes } from "./stored_message.ts";
 
 /** The subjects that have messages, from the leader: it names 100,000 in one answer at most. */
 export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
@@ -51,19 +22,6 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
     total = Number(answer.total ?? 0);
   }
   return found;
-}
-
-/** The last message of each subject of a filter, from a server that may lag behind. */
-export async function lastOfEach(
-  stream: KeptStream,
-  filter: string,
-  onMessage: (message: StoredMessage) => void,
-  limit: number,
-): Promise<void> {
-  const encoder = new TextEncoder();
-  await Feed.list(stream, filter, limit, ({ subject, revision, stored, data }) => {
-    onMessage({ subject, sequence: revision, time: stored, data: encoder.encode(data), headers: undefined });
-  });
 }
 
 /** A batch to be read. */
@@ -86,18 +44,6 @@ export function readBatch(stream: KeptStream, request: BatchRequest, limit: numb
   });
 }
 
-async function oneOfLeader(
-  { js, name }: KeptStream,
-  which: unknown,
-  limit: number,
-): Promise<StoredMessage | undefined> {
-  const answer = await js.api(`STREAM.MSG.GET.${name}`, which, limit, [10037]);
-  if (answer === undefined) return undefined;
-  const message = fromApi(answer);
-  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-  return message;
-}
-
 /**
  * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are
  * under way at once, one for each sequence.
@@ -112,7 +58,8 @@ async function batchOfLeader(
   const found: StoredMessage[] = [];
   for (let next = from, atOnce = 1; found.length < most;) {
     const left = end - clock.monotonic();
-    const asked = Array.from({ length: atOnce }, (_, n) => oneOfLeader(stream, { seq: next + n, next_by_subj }, left));
+    const one = (seq: number) => stream.js.message(stream.name, { seq, next_by_subj }, left);
+    const asked = Array.from({ length: atOnce }, (_, n) => one(next + n));
     let answers: (StoredMessage | undefined)[];
     try {
       answers = await Promise.all(asked);
@@ -145,7 +92,7 @@ const AT_ONCE = 16;
 function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
-  if (transport.status.state !== "connected") return Promise.reject(noConnection(transport.status.state));
+  if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));
   const api = `$JS.API.DIRECT.GET.${name}`;
   const times = new MessageTimes();
   const found: StoredMessage[] = [];
@@ -172,7 +119,7 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   const timer = clock.after(limit, () => settle(new JetStreamRefusal("no answer", `the request to ${api} timed out`)), {
     background: true,
   });
-  const stopStatus = transport.onStatus(({ state }) => reject(noConnection(state)));
+  const stopStatus = transport.onStatus(({ state }) => reject(notConnected(state)));
   const stopViolation = transport.onViolation((violation: Violation) => {
     if (violation.subject === api) reject(mayNot(violation));
   });
@@ -199,8 +146,4 @@ function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {
   if (code === 204 || code === 404) return undefined;
   if (code === 503) return new JetStreamRefusal("no responders", nobody);
   return new JetStreamRefusal("busy", `direct get: ${headers?.status ?? "no headers"}`);
-}
-
-function noConnection(state: "connected" | "disconnected" | "closed") {
-  return state === "closed" ? connectionClosed() : connectionLost();
 }

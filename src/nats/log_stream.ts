@@ -2,6 +2,7 @@
 import { CatgaError } from "../error.ts";
 import {
   type Appended,
+  appendHeaders,
   type AppendOptions,
   type AppendReceiver,
   checkAppend,
@@ -21,15 +22,15 @@ import {
   MOST_READ,
   type ReadOptions,
   type StoredMessage,
-  ttlSeconds,
 } from "../ports/event_log.ts";
 import { checkPattern, checkSubject } from "../ports/transport.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
+import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
-import { lastDirect, lastOfEach, lastOfLeader, ofLeader, readBatch, subjectsOf } from "./log_reads.ts";
+import { readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
@@ -105,7 +106,6 @@ export class NatsLogStream implements LogStream {
     try {
       await this.#stream.attempt(
         (limit) => js.api(`STREAM.UPDATE.${name}`, { ...config, ...logSettings(this.#wanted()) }, limit),
-        { idempotent: true },
       );
       this.#withoutSchedules = undefined;
     } catch (error) {
@@ -149,7 +149,7 @@ export class NatsLogStream implements LogStream {
     if (fault !== undefined) return Promise.resolve(fault);
     const { promise, resolve } = Promise.withResolvers<Appended>();
     const due = this.#transport.clock.monotonic() + timeout;
-    this.#pending.send({ appended: resolve }, subject, data, { headers: toHeaders(options), due, awaited: true });
+    this.#pending.send({ appended: resolve }, subject, data, { headers: appendHeaders(options), due, awaited: true });
     return promise;
   }
 
@@ -170,8 +170,7 @@ export class NatsLogStream implements LogStream {
   async state(): Promise<LogState | undefined> {
     const stream = this.#stream;
     try {
-      const asked = (limit: number) => stream.js.info(stream.name, limit);
-      return toState(stream, await stream.attempt(asked, { idempotent: true, whenMissing: "fail" }));
+      return toState(stream, await stream.info({ whenMissing: "fail" }));
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;
@@ -185,12 +184,15 @@ export class NatsLogStream implements LogStream {
 
   async last(subject: string, options: { latest?: boolean } = {}): Promise<StoredMessage | undefined> {
     checkSubject(subject);
-    const read = options.latest ? lastOfLeader : lastDirect;
-    return await this.#stream.attempt((limit) => read(this.#stream, subject, limit), { idempotent: true });
+    const { js, name } = this.#stream;
+    const ofLeader = (limit: number) => js.message(name, { last_by_subj: subject }, limit);
+    const direct = (limit: number) => js.lastDirect(name, subject, limit);
+    return await this.#stream.attempt(options.latest ? ofLeader : direct);
   }
 
   async at(sequence: number): Promise<StoredMessage | undefined> {
-    return await this.#stream.attempt((limit) => ofLeader(this.#stream, sequence, limit), { idempotent: true });
+    const { js, name } = this.#stream;
+    return await this.#stream.attempt((limit) => js.message(name, { seq: sequence }, limit));
   }
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
@@ -200,19 +202,17 @@ export class NatsLogStream implements LogStream {
     const request = "since" in options
       ? { subject, from: 1, since: options.since, most, onMessage }
       : { subject, from: Math.max(1, options.from), most, onMessage };
-    return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit), { idempotent: true });
+    return await this.#stream.attempt((limit) => readBatch(this.#stream, request, limit));
   }
 
   async subjects(pattern: string): Promise<string[]> {
     checkPattern(pattern);
-    return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit), { idempotent: true });
+    return await this.#stream.attempt((limit) => subjectsOf(this.#stream, pattern, limit));
   }
 
   async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
     checkPattern(pattern);
-    await this.#stream.attempt((limit) => lastOfEach(this.#stream, pattern, onMessage, limit), {
-      idempotent: true,
-    });
+    await this.#stream.attempt((limit) => Feed.list(this.#stream, pattern, limit, onMessage));
   }
 
   async purge(subject: string, options: { before?: number } = {}): Promise<number> {
@@ -223,7 +223,7 @@ export class NatsLogStream implements LogStream {
     const answer = await this.#stream.attempt(
       (limit) => js.api(`STREAM.PURGE.${name}`, request, limit),
       // a repetition would count none of what it removed
-      { idempotent: false },
+      { once: true },
     );
     return Number((answer as { purged?: number }).purged ?? 0);
   }
@@ -290,25 +290,6 @@ export class NatsLogStream implements LogStream {
   #noteFault(error: unknown): void {
     if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }
-}
-
-/** Headers of an append for JetStream. */
-function toHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
-  const { id, ttl, expect, rollup, schedule, headers } = options;
-  if ((id ?? ttl ?? expect ?? schedule ?? headers) === undefined && !rollup) return undefined;
-  const made: Record<string, string> = { ...headers };
-  if (id !== undefined) made["Nats-Msg-Id"] = id;
-  if (ttl !== undefined) made["Nats-TTL"] = `${ttlSeconds(ttl)}s`;
-  if (expect !== undefined) made["Nats-Expected-Last-Subject-Sequence"] = `${expect}`;
-  if (rollup) made["Nats-Rollup"] = "sub";
-  if (schedule !== undefined) {
-    const { at, zone, target, ttl } = schedule;
-    made["Nats-Schedule"] = typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at;
-    made["Nats-Schedule-Target"] = target;
-    if (ttl !== undefined) made["Nats-Schedule-TTL"] = `${ttlSeconds(ttl)}s`;
-    if (zone !== undefined && typeof at !== "number") made["Nats-Schedule-Time-Zone"] = zone;
-  }
-  return made;
 }
 
 // The settings of the stream under a log: those that Catga needs, and those that an operator may choose.

@@ -3,7 +3,7 @@
  * copy of the library.
  */
 import { CatgaError } from "../error.ts";
-import type { Violation } from "../ports/transport.ts";
+import type { TransportStatus, Violation } from "../ports/transport.ts";
 
 /** How a request failed. */
 export type Failure =
@@ -68,4 +68,9 @@ export function connectionClosed(): CatgaError {
 /** The error for operations on a connection that is lost and will be back. */
 export function connectionLost(cause?: unknown): CatgaError {
   return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; reconnecting", { retryable: true, cause });
+}
+
+/** The error for operations in this state of the connection, which is not `connected`. */
+export function notConnected(state: TransportStatus["state"]): CatgaError {
+  return state === "closed" ? connectionClosed() : connectionLost();
 }

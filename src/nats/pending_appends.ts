@@ -8,7 +8,7 @@ import type { Timer } from "../ports/clock.ts";
 import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import type { AcknowledgementReader } from "./acknowledgement.ts";
-import { connectionClosed, connectionLost, violation } from "./nats_error.ts";
+import { connectionLost, notConnected, violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -72,7 +72,7 @@ export class PendingAppends {
     transport.onStatus(({ state }) => {
       // the permissions may have been mended
       this.#deafness = undefined;
-      if (state !== "connected") this.#settleAll(state === "closed" ? connectionClosed() : connectionLost());
+      if (state !== "connected") this.#settleAll(notConnected(state));
     });
     transport.onViolation((violation) => this.#forbid(violation));
   }

@@ -1,7 +1,7 @@
 /**
  * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
- * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself
- * (`log_reader.ts`). A reader joins when the consumer is made anew, from behind the one that is least far; the others
+ * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself,
+ * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind the one that is least far; the others
  * pass over what they have. The old consumer delivers until the new one is there, so that nobody waits.
  *
  * Over 300 lines: who reads, who joins and which consumer delivers change together.
@@ -47,11 +47,13 @@ export interface SharingReader {
   /** It has all its messages up to this sequence. */
   readonly upTo: number;
   /** Called once for each {@link SharedConsumer.join}, before messages come from this consumer. */
-  onJoined(consumer: Progress): void;
+  onJoined(consumer: SharedConsumer): void;
   /** A message; perhaps one that it has. */
   onMessage(message: Msg, sequence: number, time: number): void;
   /** It has got this far, also where nothing was for it. */
   onPassed(progress: Progress): void;
+  /** Nothing is left to deliver now. */
+  onIdle(): void;
   /** All that there was at the start has been delivered. */
   onCaughtUp(): void;
   /** Nothing comes until {@link SharingReader.onRestart}. */
@@ -59,8 +61,8 @@ export interface SharingReader {
   onRestart(place: LogPlace): void;
   /** Something failed, and is tried again; `reading`: nothing comes meanwhile. */
   onFault(error: unknown, reading: boolean): void;
-  /** It is no longer among the readers. */
-  onLeft(): void;
+  /** It is no longer among the readers of this consumer. */
+  onLeft(consumer: SharedConsumer): void;
 }
 
 /** A consumer on the server, and what it delivers here. */
@@ -146,7 +148,7 @@ export class SharedConsumer implements Progress {
     this.#joining.delete(reader);
     if (this.#readers.delete(reader)) {
       reader.onPassed(this);
-      reader.onLeft();
+      reader.onLeft(this);
     }
     this.#forget(reader);
     joining?.resolve(false);
@@ -224,7 +226,11 @@ export class SharedConsumer implements Progress {
       // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
-      if (state.created !== base.created || state.last < start - 1) return this.#interrupt();
+      if (state.created !== base.created || state.last < start - 1) {
+        // they find their places anew
+        this.#turnAway(joining);
+        return this.#interrupt();
+      }
       unused = undefined;
       this.#switch({ ...made, created: base.created, start }, joining, place);
     } finally {
@@ -257,16 +263,15 @@ export class SharedConsumer implements Progress {
 
   /** Readers that can join; the others are told that they cannot. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
-    const near: SharingReader[] = [];
-    for (const [reader, joining] of [...this.#joining]) {
-      if (reader.position.created === base.created && Math.abs(reader.upTo - base.upTo) <= NEAR) near.push(reader);
-      else {
-        this.#joining.delete(reader);
-        this.#forget(reader);
-        joining.resolve(false);
-      }
-    }
-    return near;
+    const isNear = ({ position, upTo }: SharingReader) =>
+      position.created === base.created && Math.abs(upTo - base.upTo) <= NEAR;
+    const joining = [...this.#joining.keys()];
+    this.#turnAway(joining.filter((reader) => !isNear(reader)));
+    return joining.filter(isNear);
+  }
+
+  #turnAway(readers: readonly SharingReader[]): void {
+    for (const reader of readers) if (this.#joining.has(reader)) this.leave(reader);
   }
 
   /** Replaces the consumer that delivers. */
@@ -341,6 +346,7 @@ export class SharedConsumer implements Progress {
   #idle(sequence: number): void {
     const { clock } = this.#stream.transport;
     if (sequence > this.upTo) this.upTo = sequence;
+    for (const reader of [...this.#readers]) reader.onIdle();
     if (sequence <= this.sequence || clock.monotonic() - this.#advancedAt < ADVANCE) return;
     this.#advancedAt = clock.monotonic();
     const current = this.#current;

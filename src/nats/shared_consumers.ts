@@ -29,18 +29,15 @@ export class SharedConsumers {
 
   /** The last sequence of the stream, which its leader had 1 s ago at most. Rejects as `KeptStream.attempt`. */
   lastSequence(): Promise<number> {
-    const { name, js, transport } = this.stream;
-    const now = transport.clock.monotonic();
+    const now = this.stream.transport.clock.monotonic();
     if (this.#asked === undefined || now - this.#asked.at > RECENT) {
-      const asking = this.stream.attempt((limit) => js.info(name, limit), { idempotent: true });
-      this.#asked = { at: now, sequence: asking.then(({ state }) => state.last_seq) };
+      this.#asked = { at: now, sequence: this.stream.info().then(({ state }) => state.last_seq) };
     }
     return this.#asked.sequence;
   }
 
-  /** As `SharedConsumer.join`, of the one that has most of the reader's filters. */
-  join(reader: SharingReader): { readonly consumer: SharedConsumer; readonly joined: Promise<boolean> } {
-    const { filters } = reader;
+  /** The one that has most of a reader's filters. The reader has to join it at once. */
+  sharedBy({ filters }: Pick<SharingReader, "filters">): SharedConsumer {
     let best: SharedConsumer | undefined;
     let most = -1;
     for (const each of this.#all) {
@@ -48,8 +45,12 @@ export class SharedConsumers {
       if (common <= most || (size > MOST && common < filters.length)) continue;
       [best, most] = [each, common];
     }
-    const consumer = best ?? this.#make();
-    return { consumer, joined: consumer.join(reader) };
+    return best ?? this.#make();
+  }
+
+  /** One that is shared with nobody, for a reader that has to join it at once. */
+  own(): SharedConsumer {
+    return new SharedConsumer(this.stream, () => {});
   }
 
   #make(): SharedConsumer {

@@ -1,7 +1,11 @@
-/** Messages of a stream, as they come: delivered by a consumer, read directly, or from the API. */
+/**
+ * Messages of a stream, as they come: delivered by a consumer, read directly, or from the API; and what they are in the
+ * stream of a bucket.
+ */
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
+import { readTtl, type Stored } from "./expiry.ts";
 
 /**
  * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
@@ -15,41 +19,36 @@ export class DeliveredMessage implements StoredMessage {
   #message: Msg | undefined;
   #headers: Readonly<Record<string, string>> | undefined;
 
-  constructor(message: Msg, sequence: number, time: number) {
+  constructor(message: Msg, sequence: number, time: number, subject: string = message.subject) {
     this.sequence = sequence;
     this.time = time;
-    this.subject = message.subject;
+    this.subject = subject;
     this.data = message.data;
     this.#message = message;
   }
 
+  /** Of anybody's message: none if nats.js cannot read them. */
   get headers(): Readonly<Record<string, string>> | undefined {
     if (this.#message !== undefined) {
-      this.#headers = readHeaders(this.#message);
+      try {
+        this.#headers = this.#read(this.#message.headers);
+      } catch {
+        // a name or value that the protocol does not allow: whoever reads the message finds it without what it needs
+      }
       this.#message = undefined;
     }
     return this.#headers;
   }
-}
 
-/** The headers of a message that anybody may have sent: none if nats.js cannot read them. */
-function readHeaders(message: Msg, without: "direct" | "" = ""): Readonly<Record<string, string>> | undefined {
-  let headers: MsgHdrs | undefined;
-  try {
-    headers = message.headers;
-  } catch {
-    // a name or value that the protocol does not allow: whoever reads the message finds it without what it needs
-    return undefined;
+  #read(headers: MsgHdrs | undefined): Readonly<Record<string, string>> | undefined {
+    const own = headers?.keys().filter((name) => this.isOwn(name)) ?? [];
+    return own.length === 0 ? undefined : Object.fromEntries(own.map((name) => [name, headers!.get(name)]));
   }
-  return headers === undefined ? undefined : toRecord(headers, without);
-}
 
-function toRecord(headers: MsgHdrs, without: "direct" | ""): Readonly<Record<string, string>> | undefined {
-  let found: Record<string, string> | undefined;
-  for (const name of headers.keys()) {
-    if (without === "" || !DIRECT.has(name)) (found ??= {})[name] = headers.get(name);
+  /** Whether its publisher gave it a header. */
+  protected isOwn(_name: string): boolean {
+    return true;
   }
-  return found;
 }
 
 /** Headers that the server adds to an answer of a direct get. */
@@ -63,16 +62,10 @@ const DIRECT: ReadonlySet<string> = new Set([
   "Nats-UpTo-Sequence",
 ]);
 
-/** A message of a direct get. Its own headers are decoded when they are read. */
-export class DirectMessage implements StoredMessage {
-  readonly sequence: number;
-  readonly subject: string;
-  readonly time: number;
-  readonly data: Uint8Array;
+/** A message of a direct get. */
+export class DirectMessage extends DeliveredMessage {
   /** The sequence of the message before it in a batch; 0: it is the first one, or alone. */
   readonly before: number;
-  #message: Msg | undefined;
-  #headers: Readonly<Record<string, string>> | undefined;
 
   /** `undefined`: it is none. `times`: those of its batch. */
   static of(message: Msg, times?: MessageTimes): DirectMessage | undefined {
@@ -80,26 +73,18 @@ export class DirectMessage implements StoredMessage {
     if (header === undefined) return undefined;
     const sequence = Number(header(SEQUENCE) || 0);
     if (!Number.isSafeInteger(sequence) || sequence <= 0) return undefined;
-    const time = times === undefined ? timeOf(header(TIME)) : times.read(header(TIME));
+    const time = times === undefined ? Date.parse(header(TIME)) : times.read(header(TIME));
     if (Number.isNaN(time)) return undefined;
     return new DirectMessage(message, sequence, time, header);
   }
 
   private constructor(message: Msg, sequence: number, time: number, header: (line: string) => string) {
-    this.sequence = sequence;
-    this.time = time;
-    this.subject = header(SUBJECT);
+    super(message, sequence, time, header(SUBJECT));
     this.before = Number(header(BEFORE) || 0);
-    this.data = message.data;
-    this.#message = message;
   }
 
-  get headers(): Readonly<Record<string, string>> | undefined {
-    if (this.#message !== undefined) {
-      this.#headers = readHeaders(this.#message, "direct");
-      this.#message = undefined;
-    }
-    return this.#headers;
+  protected override isOwn(name: string): boolean {
+    return !DIRECT.has(name);
   }
 }
 
@@ -133,42 +118,15 @@ function headerOf(message: Msg): ((line: string) => string) | undefined {
 }
 
 /**
- * As `Date.parse`, which takes most of the time of a message with fractions of nanoseconds:
- * `2026-11-22T05:08:29.050123456Z`.
+ * Reads times of messages that were mostly stored in the same second as the one before: `Date.parse` takes most of the
+ * time of a message with fractions of nanoseconds, `2026-11-22T05:08:29.050123456Z`.
  */
-export function timeOf(text: string): number {
-  const [zone, dot] = [text.length - 1, 19];
-  if (text.charCodeAt(10) !== T || text.charCodeAt(zone) !== Z || zone < dot || zone > 29) return Date.parse(text);
-  if (zone > dot && text.charCodeAt(dot) !== DOT) return Date.parse(text);
-  const number = (from: number, to: number) => {
-    let sum = 0;
-    for (let at = from; at < to; at++) {
-      const digit = text.charCodeAt(at) - 48;
-      if (!(digit >= 0 && digit <= 9)) return NaN;
-      sum = sum * 10 + digit;
-    }
-    return sum;
-  };
-  let ms = 0;
-  for (let at = dot + 1, unit = 100; at < zone && unit >= 1; at++, unit /= 10) ms += unit * number(at, at + 1);
-  return Date.UTC(
-    number(0, 4),
-    number(5, 7) - 1,
-    number(8, 10),
-    number(11, 13),
-    number(14, 16),
-    number(17, 19),
-    Math.floor(ms),
-  );
-}
-
-/** Reads times of messages that were mostly stored in the same second as the one before. */
 export class MessageTimes {
   /** A second, as `2026-11-22T05:08:29.`, and its time. */
   #second = "?";
   #time = NaN;
 
-  /** As {@link timeOf}. */
+  /** As `Date.parse`, in whole ms. */
   read(text: string): number {
     if (text.startsWith(this.#second)) {
       const zone = text.length - 1;
@@ -177,7 +135,7 @@ export class MessageTimes {
       for (let at = 20; at < 23; at++) ms = ms * 10 + (at < zone ? text.charCodeAt(at) - 48 : 0);
       if (zone > 20 && text.charCodeAt(zone) === Z && /^\d+$/.test(text.slice(20, zone))) return this.#time + ms;
     }
-    const time = timeOf(text);
+    const time = Date.parse(text);
     if (text.charCodeAt(19) === DOT) {
       this.#second = text.slice(0, 20);
       this.#time = Math.floor(time / 1_000) * 1_000;
@@ -186,7 +144,6 @@ export class MessageTimes {
   }
 }
 
-const T = 84;
 const Z = 90;
 const DOT = 46;
 
@@ -236,4 +193,30 @@ function parseHeaders(text: string): Readonly<Record<string, string>> | undefine
     if (colon > 0) (found ??= {})[line.slice(0, colon)] ??= line.slice(colon + 1).trim();
   }
   return found;
+}
+
+// What a message is in the stream of a bucket.
+
+/** A message of a bucket's stream. */
+export interface StreamRecord extends Stored {
+  readonly subject: string;
+  readonly revision: number;
+  /** Its effect on the entry of its key. */
+  readonly type: "put" | "delete" | "expire";
+  readonly data: string;
+}
+
+/** A message of a bucket's stream, as what it says of the entry of its key. */
+export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
+  const ttl = readTtl(headers?.["Nats-TTL"]);
+  return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };
+}
+
+const values = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function typeOf(headers: StoredMessage["headers"]): StreamRecord["type"] {
+  const reason = headers?.["Nats-Marker-Reason"];
+  if (reason === "MaxAge") return "expire";
+  const operation = headers?.["KV-Operation"];
+  return reason || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
 }

@@ -13,7 +13,8 @@ import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
 import { packValue, subjectBelow } from "./key_subject.ts";
 import { Feed } from "./feed.ts";
-import { JetStreamRefusal, type StreamRecord } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 
 /** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */
 const LEAST = 2_000;
@@ -141,7 +142,7 @@ export class Sweeper {
   /** Removes the entry of a turn, or a marker, if the server has not. */
   async #erase(revision: number): Promise<void> {
     const { js, name } = this.#stream;
-    await this.#stream.attempt((limit) => js.erase(name, revision, limit), { idempotent: true, whenMissing: "fail" });
+    await this.#stream.attempt((limit) => js.erase(name, revision, limit), { whenMissing: "fail" });
   }
 
   /**
@@ -168,7 +169,6 @@ export class Sweeper {
     const { js, name, prefix, serverClock, transport } = this.#stream;
     const asked = transport.clock.monotonic();
     const last = await this.#stream.attempt((limit) => js.last(name, prefix + TURN_SUBJECT, limit), {
-      idempotent: true,
       whenMissing: "fail",
     });
     if (last === undefined) return undefined;
@@ -187,12 +187,13 @@ export class Sweeper {
     const left: StreamRecord[] = [];
     await this.#stream.attempt(async (limit) => {
       over.length = left.length = 0;
-      await Feed.list(this.#stream, `${prefix}>`, limit, (record) => {
+      await Feed.list(this.#stream, `${prefix}>`, limit, (message) => {
+        const record = recordOf(message);
         if (record.ttl === undefined) return;
         if (serverClock.endOf(record) <= asked) over.push(record);
         else if (record.stored < serverClock.at(this.#reconnected)) left.push(record);
       }, { headersOnly: true });
-    }, { idempotent: true });
+    });
     return [over, left];
   }
 }
@@ -253,11 +254,11 @@ export async function remove(
 async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
   const { js, name, prefix } = stream;
   while (true) {
-    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit), { idempotent: true });
+    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit));
     // the server erases by revision alone, of whichever key it is
     if (revision !== undefined && last?.revision !== revision) return false;
     if (last?.type !== "put") return true;
-    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { idempotent: false })) return true;
+    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { once: true })) return true;
   }
 }
 

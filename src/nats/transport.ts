@@ -19,7 +19,7 @@ import {
 } from "../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
-import { connectionClosed, connectionLost, failure, tooLarge, violation } from "./nats_error.ts";
+import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 
 /** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
@@ -101,6 +101,15 @@ export class NatsTransport implements Transport {
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
     return this.#status.onChange(listener);
+  }
+
+  /** Resolves when it is connected, or the signal aborts. */
+  async connected(signal: AbortSignal): Promise<void> {
+    while (this.status.state !== "connected" && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      await promise.finally(this.onStatus(() => resolve()));
+    }
   }
 
   /** Calls back when the server says what this user may not do; a publication that it forbids gets no other answer. */
@@ -230,7 +239,7 @@ export class NatsTransport implements Transport {
     // nats.js rejects a flush at its next dial only
     const broken = new Promise<never>((_, reject) => {
       stop = this.onStatus((status) => {
-        if (status.state !== "connected") reject(status.state === "closed" ? connectionClosed() : connectionLost());
+        if (status.state !== "connected") reject(notConnected(status.state));
       });
     });
     try {

@@ -11,14 +11,13 @@ import { CatgaError } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { Feed, type FeedListener } from "./feed.ts";
-import { JetStreamRefusal, recordType, type StreamRecord } from "./jetstream.ts";
-import { readTtl } from "./expiry.ts";
+import { Feed } from "./feed.ts";
+import { JetStreamRefusal } from "./jetstream.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
+import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
-import type { StoredMessage } from "../ports/event_log.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;
@@ -98,7 +97,7 @@ class Watch {
     let listed = false;
     for (let failures = 0;; failures++) {
       try {
-        if (listed) await this.#connected();
+        if (listed) await this.#stream.transport.connected(this.#end.signal);
         await this.#follow(() => {
           listed = true;
           failures = 0;
@@ -124,18 +123,6 @@ class Watch {
   /** Gives a notice; the same one once a minute, because a bucket stays wrong until an operator mends it. */
   #notice(text: string): void {
     if (this.#notices.due(text)) this.#request.onNotice(text);
-  }
-
-  /** Resolves when the transport is connected. */
-  async #connected(): Promise<void> {
-    const { transport } = this.#stream;
-    const signal = this.#end.signal;
-    while (transport.status.state !== "connected") {
-      signal.throwIfAborted();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise.finally(transport.onStatus(() => resolve()));
-    }
   }
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */
@@ -171,18 +158,20 @@ class Watch {
     try {
       const opening = this.#stream.attempt((limit) =>
         Feed.open(this.#stream, this.#filter, limit, {
-          onRecord: (record) => {
+          onMessage: (message) => {
             if (over.signal.aborted) return;
-            if (missing === undefined) present.add(record.subject);
+            if (missing === undefined) present.add(message.subject);
             // a removal from before the watch began is not reported
-            this.#entries.apply(record, missing !== undefined || (before > 0 && record.revision > before));
+            const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
+            this.#entries.apply(recordOf(message), reportRemoval);
           },
           onListed: () => {
             missing = [...this.#entries.subjects()].filter((subject) => !present.has(subject));
             listed.resolve();
           },
           onBroken: breakOff,
-        }), { idempotent: true });
+        })
+      );
       // a feed that opens after the end is closed at once
       opening.then((opened) => over.signal.aborted && opened.close(), () => {});
       feed = await unlessBroken(opening);
@@ -255,8 +244,10 @@ function unavailable(message: string, cause: unknown): CatgaError {
 // How a watch reads on behind its feed: with a reader, which shares a consumer with those of other watches.
 
 /** Callbacks of {@link readBehind}, and the filter of the feed. */
-interface WatchReaderOptions extends Pick<FeedListener, "onRecord" | "onBroken"> {
+interface WatchReaderOptions {
   readonly filter: string;
+  onRecord(record: StreamRecord): void;
+  onBroken(why: string): void;
 }
 
 /**
@@ -294,18 +285,3 @@ function readBehind(
   });
   return reader;
 }
-
-/** A message of the stream, as a feed passes it on. */
-function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
-  const header = (name: string) => headers?.[name] || undefined;
-  return {
-    subject,
-    revision: sequence,
-    type: recordType(header),
-    data: decoder.decode(data),
-    stored: time,
-    ttl: readTtl(header("Nats-TTL")),
-  };
-}
-
-const decoder = new TextDecoder();

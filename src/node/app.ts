@@ -150,8 +150,11 @@ export class App implements NodeHost, DrainableNode {
   /** The membership has changed. */
   refresh(): void {
     const { mediator } = this.#parts;
+    const alone = new Set(mediator.served.filter((name) => this.#remote?.alone(name) ?? true));
+    this.#builder.refresh();
+    this.#sendPath.refresh(alone);
     this.#fastPaths = this.#drain === undefined
-      ? fastPaths(this, { mediator, builder: this.#builder, remote: this.#remote })
+      ? fastPaths(this, { mediator, builder: this.#builder, alone })
       : NO_FAST_PATHS;
     for (const listener of this.#nodeListeners) listener();
   }

@@ -13,7 +13,7 @@ import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import type { Meta, Remote, RemoteRequest, Schedule } from "../dispatch/remote.ts";
+import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
@@ -46,6 +46,8 @@ export class RequestBuilder {
   /** The headers that go on with what handlers send. */
   readonly carried: readonly string[];
   readonly #ofEntity: (name: string) => boolean;
+  /** What it says of the contracts that were sent since the membership has changed. */
+  readonly #ofEntities: Map<string, boolean> = new Map();
   #stopped = false;
 
   /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
@@ -146,7 +148,15 @@ export class RequestBuilder {
 
   /** Returns true if a contract is a command of an entity, as far as this node knows its handlers. */
   ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
-    return kind === "command" && key !== undefined && this.#ofEntity(name);
+    if (kind !== "command" || key === undefined) return false;
+    let known = this.#ofEntities.get(name);
+    if (known === undefined) this.#ofEntities.set(name, known = this.#ofEntity(name));
+    return known;
+  }
+
+  /** The membership has changed. */
+  refresh(): void {
+    this.#ofEntities.clear();
   }
 
   /**
@@ -309,16 +319,16 @@ function withCarried(
 
 /**
  * The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the
- * membership has changed.
+ * membership has changed. `alone`: the names of the contracts that this node handles, and no other node.
  */
 export function fastPaths(
   host: ContextHost,
-  { mediator, builder, remote }: { mediator: Mediator; builder: RequestBuilder; remote: Remote | undefined },
+  { mediator, builder, alone }: { mediator: Mediator; builder: RequestBuilder; alone: ReadonlySet<string> },
 ): ReadonlyMap<AnyContract, LocalFastPath> {
   const paths = new Map<AnyContract, LocalFastPath>();
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
-    if (!builder.needsNothing(dispatch.contract) || remote?.alone(name) === false) continue;
+    if (!builder.needsNothing(dispatch.contract) || !alone.has(name)) continue;
     paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
   }
   return paths;

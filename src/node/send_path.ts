@@ -12,6 +12,7 @@ import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
+import type { MaybePromise } from "../contract/schema.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import {
@@ -24,7 +25,7 @@ import {
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";
-import { asResult, noHandler } from "../dispatch/outcome.ts";
+import { asResult, noHandler, type Outcome, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
@@ -51,6 +52,8 @@ export class SendPath {
   readonly #log: () => Promise<DurableLog>;
   #opened: DurableLog | undefined;
   #remote: Remote | undefined;
+  /** Contracts that this node handles, and no other node. */
+  #alone: ReadonlySet<string> = new Set();
   #draining = false;
 
   constructor({ node, builder, mediator, runner, log }: SendPathOptions) {
@@ -64,6 +67,11 @@ export class SendPath {
   /** From now on there is a cluster. */
   join(remote: Remote): void {
     this.#remote = remote;
+  }
+
+  /** The membership has changed: `alone` are the contracts that this node handles, and no other node. */
+  refresh(alone: ReadonlySet<string>): void {
+    this.#alone = alone;
   }
 
   /** From now on the router does not choose this node. */
@@ -135,22 +143,21 @@ export class SendPath {
   }
 
   /**
-   * Then the request goes to the cluster, whose router (`cluster/routing/router.ts`) may choose this node; without a
-   * cluster, to this node's own handler.
+   * Then the request goes to this node's own handler, if no other node has one or there is no cluster; else to the
+   * router (`cluster/routing/router.ts`), which may choose this node, too.
    */
   #route(request: RemoteRequest): Promise<Result<unknown>> {
     const remote = this.#remote;
-    if (remote === undefined || (this.#draining && this.#handledHereAlone(request, remote))) return this.#run(request);
-    return remote.request(request);
+    return remote === undefined || this.#isForHere(request) ? this.#run(request) : remote.router.request(request);
   }
 
   /**
-   * While this node drains, the router does not choose it. Handlers that still run may send to a handler that no other
-   * node has, and must be able to end.
+   * A strategy of the user's is called even when there is only one node. While this node drains, the router does not
+   * choose it: handlers that still run may send to a handler that no other node has, and must be able to end.
    */
-  #handledHereAlone({ contract, node }: RemoteRequest, remote: Remote): boolean {
-    const here = node === this.#node || (node === undefined && remote.alone(contract.name));
-    return here && this.#mediator.find(contract.name) !== undefined;
+  #isForHere({ contract, route, node }: RemoteRequest): boolean {
+    return this.#alone.has(contract.name) && (node === undefined || node === this.#node) &&
+      (typeof route === "string" || this.#draining);
   }
 
   /** Here: this node's handler, or none. */
@@ -158,7 +165,18 @@ export class SendPath {
     if (request.node !== undefined && request.node !== this.#node) {
       return Promise.resolve(noHandler(request.contract, request.node));
     }
-    return this.#runner.local(request, 1).then(asResult);
+    return this.#runner.local(request, 1).then((outcome) => this.#ended(request, outcome));
+  }
+
+  /** What was refused here is tried again, here or at a node that handles it by then. */
+  #ended(request: RemoteRequest, outcome: Outcome): MaybePromise<Result<unknown>> {
+    const remote = this.#remote;
+    if (outcome instanceof Refusal && remote !== undefined && !this.#draining) {
+      return remote.router.request(request, outcome);
+    }
+    const result = asResult(outcome);
+    this.#runner.counts.sent(request.contract, result);
+    return result;
   }
 
   /** Publishes an event: prepared and checked as a send is, then handed to the cluster or to this node's handlers. */
@@ -271,7 +289,7 @@ export class SendPath {
     const refuse = (result: Failure) => [{ node: this.#node, result }];
     if (!("contract" in request)) return Promise.resolve(refuse(request));
     return this.#builder.parse<BroadcastResult<unknown>[]>(request, (parsed) => {
-      if (this.#remote !== undefined) return this.#remote.broadcast(parsed);
+      if (this.#remote !== undefined) return this.#remote.router.broadcast(parsed);
       if (this.#mediator.find(contract.name) === undefined || (parsed.node ?? this.#node) !== this.#node) return [];
       const own = requestOf(parsed, this.#node);
       return this.#runner.local(own, 1).then((outcome) => [{ node: this.#node, result: asResult(outcome) }]);

@@ -324,6 +324,25 @@ export function checkAppend(subject: string, { id, ttl, expect, schedule, header
   if (zone !== undefined) checkHeader("Nats-Schedule-Time-Zone", zone);
 }
 
+/** The headers of an append by which nats-server knows its options, and its own; `undefined`: none. */
+export function appendHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
+  const { id, ttl, expect, rollup, schedule, headers } = options;
+  if ((id ?? ttl ?? expect ?? schedule ?? headers) === undefined && !rollup) return undefined;
+  const made: Record<string, string> = { ...headers };
+  if (id !== undefined) made["Nats-Msg-Id"] = id;
+  if (ttl !== undefined) made["Nats-TTL"] = `${ttlSeconds(ttl)}s`;
+  if (expect !== undefined) made["Nats-Expected-Last-Subject-Sequence"] = `${expect}`;
+  if (rollup) made["Nats-Rollup"] = "sub";
+  if (schedule !== undefined) {
+    const { at, zone, target, ttl } = schedule;
+    made["Nats-Schedule"] = typeof at === "number" ? `@at ${new Date(at).toISOString()}` : at;
+    made["Nats-Schedule-Target"] = target;
+    if (ttl !== undefined) made["Nats-Schedule-TTL"] = `${ttlSeconds(ttl)}s`;
+    if (zone !== undefined && typeof at !== "number") made["Nats-Schedule-Time-Zone"] = zone;
+  }
+  return made;
+}
+
 /** A ttl of a message in whole seconds, rounded up; throws a `RangeError` if it is none. */
 export function ttlSeconds(ttl: number): number {
   checkNumber("the ttl of a message", ttl, 1, LONGEST_TTL, "ms");

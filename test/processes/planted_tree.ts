@@ -132,24 +132,23 @@ const PLANTS = {
   }],
   "commit-behind": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);",
-    to: "    const behindParked = false;",
+    from: '    else if (before.place === "parked") this.#park(item, undefined);',
+    to: '    else if (before.place === "parked") this.#push(item);',
   }],
   "commit-node": [{
     file: "src/log/subscriptions/ledger.ts",
     from:
-      "    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);",
+      "    if (this.#suspicion.vanished(item, node, this.#all(), (other) => other.attempts--)) this.#countDeath(item);",
     to: '    if (node !== "") this.#countDeath(item);',
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);",
-    to:
-      "    for (const [id, node] of [...running].slice(0, 0)) this.#join(id, node, known.get(id), messages.get(id), running);",
+    from: "    this.#joined = running;\n    for (const [id, node] of running) {",
+    to: "    for (const [id, node] of [...running].slice(0, 0)) {",
   }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "item.isBehind(each) && running.get(each.id) !== node",
+    from: "item.isBehind(each) && this.#joined.get(each.id) !== node",
     to: "item.isBehind(each)",
   }],
   "batch-again": [{
@@ -179,14 +178,14 @@ const PLANTS = {
   }],
   "log-position": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "      place: this.#place,\n      open,",
+    from: "      place: this.#place,\n      open: [...this.#open]",
     to:
-      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: open.slice(0, 0),",
+      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: [...this.#open].slice(0, 0)",
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (item.key === undefined) return this.#push(item);\n    const line",
-    to: "    if (item.key === undefined || item.dead === 0) return this.#push(item);\n    const line",
+    from: "    if (before === undefined) this.#push(item);",
+    to: "    if (before === undefined || item.dead === 0) this.#push(item);",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",
@@ -208,9 +207,9 @@ const PLANTS = {
   }],
   "log-dead": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (last) return insert(line, item);\n    this.#unlink(line, item);",
+    from: "    if (failure !== undefined) {\n      for (const behind",
     to:
-      "    if (last) return insert(line, item);\n    this.#unlink(line, item);\n    if (item.dead > 0) return this.#next(line, item);",
+      "    if (item.dead > 0 && item.line !== undefined) {\n      const { line } = item;\n      line.splice(line.indexOf(item), 1);\n      item.line = undefined;\n      this.#next(line, item);\n    } else if (failure !== undefined) {\n      for (const behind",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",

@@ -19,7 +19,7 @@ import type { Random } from "../../src/ports/clock.ts";
 import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
 import type { Item, LedgerCategory } from "../../src/log/subscriptions/item.ts";
 import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
-import { Ledger } from "../../src/log/subscriptions/ledger.ts";
+import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
 import { playSeeds } from "./seeds.ts";
 
 /** What came of a run. */
@@ -742,7 +742,15 @@ class SimLeader {
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
     const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch } : undefined;
-    this.#category = { name: "A", attempts: node.attempts, lines: new Map(), capable: 1, held: [], batch };
+    this.#category = {
+      name: "A",
+      attempts: node.attempts,
+      delay: [1, 9_999],
+      lines: new Map(),
+      capable: 1,
+      held: [],
+      batch,
+    };
     this.#take();
   }
 
@@ -920,34 +928,28 @@ class SimLeader {
     const { mostParked } = this.#node;
     const { place } = stored.head;
     const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked });
-    const messages = new Map<string, LoggedMessage>();
-    const errors = new Map<string, NonNullable<Item["error"]>>();
+    const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
       if (!stored.parked.has(id)) {
         this.#garbage.set(id, run.now);
         continue;
       }
-      messages.set(id, message);
-      if (error !== undefined) errors.set(id, error);
+      messages.set(id, { in: "store", message, error, loaded: true });
     }
     const inLog = new Map(run.log.map((message) => [messageId(message), message]));
-    const again: string[] = [];
     for (const id of stored.parked.keys()) {
       const message = inLog.get(id);
-      if (messages.has(id) || message === undefined) continue;
-      messages.set(id, message);
-      again.push(id);
+      if (!messages.has(id) && message !== undefined) messages.set(id, { in: "log", message });
     }
     const open = new Set(stored.head.open.map(([position]) => position));
     for (const [id, message] of inLog) {
-      if (open.has(message.position) && message.time <= place.time) messages.set(id, message);
-      if (running.has(id)) messages.set(id, message);
+      const isOpen = open.has(message.position) && message.time <= place.time;
+      if (!messages.has(id) && (isOpen || running.has(id))) messages.set(id, { in: "log", message });
     }
     const end = run.log.at(-1)?.position ?? 0;
     const lost = ledger.takeOver({
-      ...{ stored, messages, errors, running, ended, unclean: this.#unclean, end, now: run.now },
+      ...{ stored, messages, running, ended, unclean: this.#unclean, end, now: run.now },
     });
-    ledger.putAgain(again);
     for (const each of lost) {
       for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;
     }
@@ -1126,9 +1128,9 @@ class SimLeader {
     const carried = this.#carriedOut.splice(0);
     const commits = this.#commits!; // it leads
     const { sequence } = commits;
-    this.#steps(commits.write(this.#ledger!), (runs) => {
+    this.#steps(commits.write(this.#ledger!), (told) => {
       this.#writing = false;
-      if (runs === undefined) return this.#end();
+      if (told === undefined) return this.#end();
       this.#written = sent;
       if (commits.sequence < sequence) this.#forget();
       this.#bases.push([commits.base, run.now]);
@@ -1138,7 +1140,7 @@ class SimLeader {
         if (kind === "discard") run.fates.get(message)!.discarded = true;
       }
       if (run.now - sent < STILL * 0.8) this.#erase();
-      for (const item of runs) this.#send(item);
+      for (const item of this.#ledger!.stored(told)) this.#send(item); // it leads
       this.#begin();
     });
   }

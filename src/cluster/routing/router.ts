@@ -12,7 +12,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
-import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
+import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
@@ -38,7 +38,7 @@ export interface RouterOptions {
 }
 
 /** Routes the requests of one node. */
-export class Router implements CallOwner {
+export class Router implements CallOwner, RequestRouter {
   readonly #options: RouterOptions;
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
@@ -73,9 +73,8 @@ export class Router implements CallOwner {
     });
   }
 
-  /** Sends a request to one node and resolves with its answer. Rejects only with what a user's strategy throws. */
-  request(request: RemoteRequest): Promise<Result<unknown>> {
-    return new Promise((resolve, reject) => this.#begin(request, resolve, reject));
+  request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>> {
+    return new Promise((resolve, reject) => this.#begin(request, refused, resolve, reject));
   }
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
@@ -92,15 +91,22 @@ export class Router implements CallOwner {
     this.#waiting.connected();
   }
 
-  #begin(request: RemoteRequest, resolve: (result: Result<unknown>) => void, reject: (error: unknown) => void): void {
-    const { app } = this.#options;
-    const call = new Call(this, request, app.wheel.now() + request.timeout, resolve, reject);
+  #begin(
+    request: RemoteRequest,
+    refused: Refusal | undefined,
+    resolve: (result: Result<unknown>) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const { app, clock } = this.#options;
+    const left = refused === undefined ? request.timeout : refused.remaining(clock.monotonic());
+    const call = new Call(this, request, app.wheel.now() + left, resolve, reject);
     app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
     if (request.signal !== undefined) call.listen(request.signal);
     request.parent?.execution.adopt(call);
-    this.#dispatch(call, request.timeout);
+    if (refused === undefined) this.#dispatch(call, left);
+    else this.failed(call, { how: "undelivered", code: refused.code }, app.node);
   }
 
   /** Sends a call to a node, or has it wait for one. `left`: what is left of its time, in ms. */
@@ -177,7 +183,7 @@ export class Router implements CallOwner {
     this.#breakers.close();
   }
 
-  /** A process has answered, or shown that it is alive. */
+  /** A process has shown that it is alive. */
   reachable(peer: Peer): void {
     this.#breakers.succeeded(peer);
   }

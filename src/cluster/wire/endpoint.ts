@@ -34,9 +34,7 @@ import { readError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of an endpoint on the app. */
 interface EndpointOptions
-  extends
-    Pick<InboundRequestsOptions, Passed>,
-    Pick<FrameReceiverOptions, "answered" | "accused" | "asked" | "gap" | "stats"> {
+  extends Pick<InboundRequestsOptions, Passed>, Pick<FrameReceiverOptions, "accused" | "asked" | "gap" | "stats"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -196,7 +194,7 @@ export class Endpoint implements PeerHost {
   /** Sends a request with this much time left, in ms; the call's owner is called with what becomes of it. */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
-    this.#watchdog.start();
+    if (!this.#watchdog.running) this.#watchdog.start();
   }
 
   scheduleFlush(peer: Peer): void {
@@ -399,8 +397,6 @@ export interface FrameReceiverOptions {
   askedAgain(peer: Peer): void;
   /** A process has not received the frames in these ranges, and asks for the answers in them. */
   missing(peer: Peer, ranges: readonly number[]): void;
-  /** A process has answered requests. */
-  answered(peer: Peer): void;
   /** Another node reports that frames to `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
   /**
@@ -450,7 +446,6 @@ export class FrameReceiver {
     peer.lastSeenAt = now;
     peer.late = late;
     peer.pingedAt = peer.bouncedAt = -1;
-    const { outstanding } = peer.ledger;
     let index = 0;
     let [ping, asked] = [-1, -1];
     let lacking = false;
@@ -471,7 +466,6 @@ export class FrameReceiver {
     // what is in the gap, or was sent to it meanwhile, may never arrive
     if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
-    if (peer.ledger.outstanding < outstanding) this.#options.answered(peer);
     // one answer for a frame, however many pings or questions are in it
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
     if (asked >= 0) peer.tellStats(asked, this.#options.stats());

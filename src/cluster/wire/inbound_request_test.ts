@@ -52,7 +52,7 @@ describe("InboundRequest", () => {
     answer({ ok: true, value: undefined });
     answer({ ok: true, value: null });
     answer({ ok: false, error: new CatgaError("NO_TEA", "none left") });
-    answer(new Refusal("LATE", { contract: query("Ask"), node: "a" }));
+    answer(new Refusal("LATE", { contract: query("Ask"), node: "a", remaining: () => 0 }));
     assertEquals(sent, [
       'answer 7.2 {"a":1}',
       "answer 7.2 undefined",

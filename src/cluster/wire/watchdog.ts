@@ -29,8 +29,9 @@ interface WatchdogOptions {
 
 /** The watchdog of one process. It runs only while requests are unanswered. */
 export class Watchdog {
+  /** True while it checks. */
+  running = false;
   readonly #options: WatchdogOptions;
-  #running = false;
   /** When the next check is due, by the monotonic clock. */
   #checkAt = 0;
   #stopped = false;
@@ -39,10 +40,10 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** A request waits for an answer from now on. */
+  /** A request waits for an answer from now on, and it is not running. */
   start(): void {
-    if (this.#running || this.#stopped) return;
-    this.#running = true;
+    if (this.#stopped) return;
+    this.running = true;
     this.#checkAt = this.#options.clock.monotonic() + CHECK_EVERY;
     this.#options.clock.after(CHECK_EVERY, () => this.#check(), { background: true });
   }
@@ -64,7 +65,7 @@ export class Watchdog {
   }
 
   #check(): void {
-    this.#running = false;
+    this.running = false;
     if (this.#stopped) return;
     const { clock, connected, clustered, peers } = this.#options;
     const owing = [...peers()].filter((peer) => peer.ledger.outstanding > 0);

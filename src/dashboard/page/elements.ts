@@ -2,7 +2,13 @@
  * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 400 lines: what all
  * sections use, one function for the script each.
  */
-import type { ChangeAnswer, ChangeRequest } from "../view.ts";
+import type { Capped, ChangeAnswer, ChangeRequest, Topic, Topics } from "../view.ts";
+
+/** A section of the page: makes its elements, and returns what shows the topics that it is about. */
+export type Section = (elements: Elements, tables: Tables) => Shows;
+
+/** What shows each topic. */
+export type Shows = { readonly [T in Topic]?: (value: Topics[T]) => void };
 
 /** Something that the user enters. */
 interface Field {
@@ -56,9 +62,32 @@ export function elements() {
     return n < 10 ? n.toFixed(1) : count(n);
   }
 
+  /** How far the server's clock is ahead of the browser's, in ms. */
+  let ahead = 0;
+
+  /** Takes the time of the server. */
+  function setClock(now: number): void {
+    ahead = now - Date.now();
+  }
+
+  /** How long until then, in ms, by the server's clock. */
+  function until(ms: number): number {
+    return ms - Date.now() - ahead;
+  }
+
+  /** How long ago that was, as `duration` has it. */
+  function age(ms: number): string {
+    return duration(-until(ms));
+  }
+
   /** `14:03:22`. */
   function clock(ms: number): string {
     return Number.isFinite(ms) ? TIME.format(ms) : "";
+  }
+
+  /** `2026-01-01T14:03:22.000Z`; a dash: never. */
+  function time(ms: number | undefined): string {
+    return ms === undefined ? "-" : new Date(ms).toISOString();
   }
 
   /** `1 node`, `2 nodes`. */
@@ -195,22 +224,31 @@ export function elements() {
     announce(`${count(done)} ${DONE[request.do]}${failed === 0 ? "" : `, ${count(failed)} failed: ${error}`}`);
   }
 
+  /**
+   * Reads when the user submits the form of a section, and shows what `read` resolves with, and its text; an answer
+   * that comes behind that to a later question is left out. Returns what reads again.
+   */
+  function reading(section: string, read: () => Promise<() => string>): () => Promise<void> {
+    const about = byId(`${section}-about`);
+    let [asked, answered] = [0, 0];
+    const look = async () => {
+      const turn = ++asked;
+      say(about, "reading");
+      const show = await read().catch((error: Error) => () => error.message);
+      if (turn < answered) return;
+      answered = turn;
+      say(about, show());
+    };
+    byId(`${section}-form`).addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      void look();
+    });
+    return look;
+  }
+
   return {
-    duration,
-    latency,
-    count,
-    rate,
-    clock,
-    some,
-    byId,
-    make,
-    button,
-    say,
-    announce,
-    ask,
-    asked,
-    confirmed,
-    change,
+    ...{ duration, age, until, setClock, time, clock, latency, count, rate, some },
+    ...{ byId, make, button, say, announce, ask, asked, confirmed, change, reading },
   };
 }
 
@@ -257,16 +295,14 @@ interface TableOptions<Row> {
 export interface Table<Row> {
   /** The row of a key, as it was shown last. */
   row(key: string): Row | undefined;
-  /** Shows these rows, of `total`. */
-  show(rows: readonly Row[], total?: number): void;
-  /** Shows the same rows again, for their ages. */
-  refresh(): void;
+  /** Shows these rows. */
+  show(rows: readonly Row[] | Capped<Row>): void;
 }
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function tableMaker({ make, say, count }: Elements) {
+export function tableMaker({ button, make, say, count }: Elements) {
   /**
    * Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text
    * for those who see none.
@@ -330,110 +366,90 @@ export function tableMaker({ make, say, count }: Elements) {
     detail?: HTMLElement;
   }
 
-  class RowTable<Row> implements Table<Row> {
-    readonly #options: TableOptions<Row>;
-    readonly #body = make("tbody");
-    readonly #note: HTMLParagraphElement;
+  /** What shows the rows of each table again. */
+  const tables: (() => void)[] = [];
+
+  /** Shows the same rows again, for their ages. */
+  function refresh(): void {
+    for (const again of tables) again();
+  }
+
+  /** Makes a table. */
+  function table<Row>(options: TableOptions<Row>): Table<Row> {
+    const { place, columns, key: keyOf, empty, actions, detail, unfold = "Show" } = options;
+    const body = make("tbody");
+    const note = make("p", empty, { class: "note" });
     // who has no mouse scrolls it with the keyboard
-    readonly #frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
-    readonly #shown = new Map<string, Shown>();
-    readonly #pager = make("p", "", { class: "bar" });
-    readonly #where = make("span", "", { class: "note", role: "status" });
-    #all: readonly Row[] = [];
-    #rows: readonly Row[] = [];
-    #total = 0;
-    #page = 0;
+    const frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
+    const shown = new Map<string, Shown>();
+    const pager = make("p", "", { class: "bar" });
+    const where = make("span", "", { class: "note", role: "status" });
+    let all: readonly Row[] = [];
+    let rows: readonly Row[] = [];
+    let [total, page] = [0, 0];
 
-    constructor(options: TableOptions<Row>) {
-      this.#options = options;
-      this.#note = make("p", options.empty, { class: "note" });
-      const head = make("tr");
-      for (const { title, number } of options.columns) {
-        head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
-      }
-      if (options.actions || options.detail) {
-        const last = make("th", "", { scope: "col" });
-        last.append(make("span", "Actions", { class: "unseen" }));
-        head.append(last);
-      }
-      const table = make("table");
-      const top = make("thead");
-      top.append(head);
-      table.append(top, this.#body);
-      this.#frame.append(table);
-      this.#frame.hidden = true;
-      const turn = (text: string, by: number) => {
-        const made = make("button", text, { type: "button" });
-        made.addEventListener("click", () => {
-          this.#page += by;
-          this.#draw();
-          this.#frame.scrollTop = 0;
-        });
-        return made;
-      };
-      this.#frame.setAttribute("aria-label", options.place.querySelector("h2, h3")?.textContent ?? options.place.id);
-      this.#pager.append(turn("Previous", -1), turn("Next", 1), this.#where);
-      this.#pager.hidden = true;
-      options.place.append(this.#frame, this.#pager, this.#note);
+    const head = make("tr");
+    for (const { title, number } of columns) {
+      head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
     }
-
-    row(key: string): Row | undefined {
-      return this.#rows.find((row) => this.#options.key(row) === key);
+    if (actions || detail) {
+      const last = make("th", "", { scope: "col" });
+      last.append(make("span", "Actions", { class: "unseen" }));
+      head.append(last);
     }
-
-    show(rows: readonly Row[], total = rows.length): void {
-      this.#all = rows;
-      this.#total = total;
-      this.#draw();
-    }
+    const [whole, top] = [make("table"), make("thead")];
+    top.append(head);
+    whole.append(top, body);
+    frame.append(whole);
+    frame.hidden = true;
+    const turn = (by: number) => {
+      page += by;
+      draw();
+      frame.scrollTop = 0;
+    };
+    frame.setAttribute("aria-label", place.querySelector("h2, h3")?.textContent ?? place.id);
+    const [previous, next] = [button("Previous", () => turn(-1)), button("Next", () => turn(1))];
+    pager.append(previous, next, where);
+    pager.hidden = true;
+    place.append(frame, pager, note);
 
     /** The rows of the page. */
-    #draw(): void {
-      const { key, empty } = this.#options;
-      const pages = Math.max(1, Math.ceil(this.#all.length / PAGE));
-      this.#page = Math.min(Math.max(0, this.#page), pages - 1);
-      const first = this.#page * PAGE;
-      const rows = this.#rows = this.#all.slice(first, first + PAGE);
-      this.#pager.hidden = pages === 1;
-      const [previous, next] = this.#pager.querySelectorAll("button");
-      previous.disabled = this.#page === 0;
-      next.disabled = this.#page === pages - 1;
-      say(this.#where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(this.#all.length)}`);
-      const ids = new Set(rows.map(key));
+    function draw(): void {
+      const pages = Math.max(1, Math.ceil(all.length / PAGE));
+      page = Math.min(Math.max(0, page), pages - 1);
+      const first = page * PAGE;
+      rows = all.slice(first, first + PAGE);
+      pager.hidden = pages === 1;
+      previous.disabled = page === 0;
+      next.disabled = page === pages - 1;
+      say(where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(all.length)}`);
+      const ids = new Set(rows.map(keyOf));
       // first, or all others would have to be moved past them
-      for (const [id, { tr, detail }] of this.#shown) {
+      for (const [id, { tr, detail }] of shown) {
         if (ids.has(id)) continue;
         tr.remove();
         detail?.remove();
-        this.#shown.delete(id);
+        shown.delete(id);
       }
-      let before: ChildNode | null = this.#body.firstChild;
+      let before: ChildNode | null = body.firstChild;
       for (const row of rows) {
-        const id = key(row);
-        let shown = this.#shown.get(id);
-        if (shown === undefined) this.#shown.set(id, shown = this.#make(id));
-        this.#update(shown, row);
-        if (shown.tr === before) before = before.nextSibling;
-        else this.#body.insertBefore(shown.tr, before);
-        if (shown.detail === undefined) continue;
-        if (shown.detail === before) before = before.nextSibling;
-        else this.#body.insertBefore(shown.detail, before);
+        const id = keyOf(row);
+        let known = shown.get(id);
+        if (known === undefined) shown.set(id, known = rowOf(id));
+        update(known, row);
+        for (const each of known.detail === undefined ? [known.tr] : [known.tr, known.detail]) {
+          if (each === before) before = before.nextSibling;
+          else body.insertBefore(each, before);
+        }
       }
-      const more = this.#total - this.#all.length;
-      this.#frame.hidden = rows.length === 0;
-      this.#note.hidden = rows.length > 0 && more === 0;
-      say(this.#note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
+      const more = total - all.length;
+      frame.hidden = rows.length === 0;
+      note.hidden = rows.length > 0 && more === 0;
+      say(note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
     }
 
-    refresh(): void {
-      for (const row of this.#rows) {
-        const shown = this.#shown.get(this.#options.key(row));
-        if (shown !== undefined) this.#update(shown, row);
-      }
-    }
-
-    #make(key: string): Shown {
-      const { columns, actions, detail } = this.#options;
+    /** The elements of a row. */
+    function rowOf(key: string): Shown {
       const tr = make("tr");
       const cells = columns.map(({ title, number, wide }) => {
         const name = [number ? "number" : "", wide ? "wide" : ""].join(" ").trim();
@@ -443,74 +459,91 @@ export function tableMaker({ make, say, count }: Elements) {
         tr.append(td);
         return inner;
       });
-      const shown: Shown = { tr, cells, now: [] };
-      if (actions === undefined && detail === undefined) return shown;
+      const made: Shown = { tr, cells, now: [] };
+      if (actions === undefined && detail === undefined) return made;
       const last = make("td", "", { class: "actions" });
-      if (detail !== undefined) last.append(this.#unfolding(shown, key, detail));
+      if (detail !== undefined) last.append(unfolding(made, key, detail));
       last.append(...actions?.(key) ?? []);
       tr.append(last);
-      return shown;
+      return made;
     }
 
-    #unfolding(shown: Shown, key: string, detail: (row: Row) => string | Promise<string>): HTMLElement {
-      const { unfold = "Show" } = this.#options;
-      const toggle = make("button", unfold, { type: "button", "aria-expanded": "false" });
-      toggle.addEventListener("click", () => {
-        const row = this.row(key);
-        const open = shown.detail === undefined && row !== undefined;
+    function unfolding(of: Shown, key: string, detail: (row: Row) => string | Promise<string>): HTMLElement {
+      const toggle = button(unfold, () => {
+        const row = rowAt(key);
+        const open = of.detail === undefined && row !== undefined;
         toggle.setAttribute("aria-expanded", `${open}`);
         say(toggle, open ? "Hide" : unfold);
         if (!open) {
-          shown.detail?.remove();
-          delete shown.detail;
+          of.detail?.remove();
+          delete of.detail;
           return;
         }
         const below = make("tr", "", { class: "detail" });
-        const cell = make("td", "", { colspan: `${shown.tr.children.length}` });
+        const cell = make("td", "", { colspan: `${of.tr.children.length}` });
         const text = detail(row);
-        const place = make("pre", typeof text === "string" ? text : "reading", { tabindex: "0" });
+        const pre = make("pre", typeof text === "string" ? text : "reading", { tabindex: "0" });
         if (typeof text !== "string") {
-          text.catch((error: Error) => error.message).then((read) => place.textContent = read);
+          text.catch((error: Error) => error.message).then((read) => pre.textContent = read);
         }
-        cell.append(place);
+        cell.append(pre);
         below.append(cell);
-        shown.tr.after(below);
-        shown.detail = below;
-      });
+        of.tr.after(below);
+        of.detail = below;
+      }, { "aria-expanded": "false" });
       return toggle;
     }
 
-    #update({ cells, now }: Shown, row: Row): void {
-      const { columns } = this.#options;
+    function update({ cells, now }: Shown, row: Row): void {
       for (let i = 0; i < columns.length; i++) {
         const cell = columns[i].cell(row);
         const { text = "", tone = "", title = "", draw, of } = typeof cell === "string" ? { text: cell } : cell;
-        const [place, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
+        const [inner, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
         if (now[i] === has) continue;
         now[i] = has;
         if (draw !== undefined) {
-          draw(place);
+          draw(inner);
           continue;
         }
-        say(place, text);
+        say(inner, text);
         // a long id shows its beginning, until it has the focus
         const isLong = text.length > LONG && !columns[i].wide;
         const name = isLong ? `${tone} long`.trim() : tone;
-        if (place.className !== name) place.className = name;
-        if (isLong) place.tabIndex = 0;
-        else place.removeAttribute("tabindex");
+        if (inner.className !== name) inner.className = name;
+        if (isLong) inner.tabIndex = 0;
+        else inner.removeAttribute("tabindex");
         const hint = isLong && title === "" ? text : title;
-        if (place.title !== hint) place.title = hint;
+        if (inner.title !== hint) inner.title = hint;
       }
     }
+
+    function rowAt(key: string): Row | undefined {
+      return rows.find((row) => keyOf(row) === key);
+    }
+
+    tables.push(() => {
+      for (const row of rows) update(shown.get(keyOf(row))!, row); // drawn
+    });
+    return {
+      row: rowAt,
+      show(view) {
+        [all, total] = "shown" in view ? [view.shown, view.total] : [view, view.length];
+        draw();
+      },
+    };
   }
 
-  /** Makes a table. */
-  function table<Row>(options: TableOptions<Row>): Table<Row> {
-    return new RowTable(options);
+  /** A muted text. */
+  function dim(text: string): Cell {
+    return { text, tone: "dim" };
   }
 
-  return { table, sparkline };
+  /** A number that is a bad sign unless it is 0. */
+  function counted(n: number, tone: "warn" | "bad"): Cell {
+    return { text: count(n), tone: n > 0 ? tone : "" };
+  }
+
+  return { table, refresh, sparkline, dim, counted };
 }
 
 /** Its return type. */

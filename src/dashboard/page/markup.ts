@@ -17,8 +17,8 @@ export const MARKUP = `<!DOCTYPE html>
     <link rel="stylesheet" href="page.css">
     <script type="module" src="app.js"></script>
   </head>
-  <body>
-    <a class="skip" href="#main">Skip to the overview</a>
+  <body class="read-only">
+    <a class="unseen skip" href="#main">Skip to the overview</a>
     <header>
       <h1>Catga <span id="namespace"></span></h1>
       <p id="connection" role="status">connecting</p>

@@ -6,12 +6,12 @@
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
 import { contractsSection, shownTables } from "./tables.ts";
-import { entityPart } from "./entities.ts";
-import { elements, tableMaker } from "./elements.ts";
+import { entitiesSection } from "./entities.ts";
+import { elements, type Section, tableMaker } from "./elements.ts";
 import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";
 import { runsSection } from "./runs.ts";
-import { searchPart } from "./search.ts";
+import { searchSection } from "./search.ts";
 import { STYLE } from "./style.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";
@@ -22,22 +22,25 @@ export interface PageFile {
   readonly text: string;
 }
 
+const SECTIONS: readonly Section[] = [
+  alarmsSection,
+  tilesSection,
+  trafficSection,
+  shownTables,
+  contractsSection,
+  lettersSection,
+  eventsSection,
+  runsSection,
+  searchSection,
+  entitiesSection,
+];
+
 const SCRIPT = `"use strict";
 const elements = (${elements})();
 const tables = (${tableMaker})(elements);
-(${app})({
-  ...elements,
-  ...(${shownTables})(elements, tables),
-  ...(${contractsSection})(elements, tables),
-  ...(${lettersSection})(elements, tables),
-  ...(${eventsSection})(elements, tables),
-  ...(${entityPart})(elements, tables),
-  ...(${alarmsSection})(elements, tables),
-  ...(${runsSection})(elements, tables),
-  ...(${searchPart})(elements, tables),
-  ...(${tilesSection})(elements),
-  ...(${trafficSection})(elements),
-});
+(${app})(elements, tables, [
+${SECTIONS.map((section) => `(${section}),`).join("\n")}
+]);
 `;
 
 /** By name. */

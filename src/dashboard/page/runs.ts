@@ -1,87 +1,14 @@
 /** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
 import type { RunRequest, RunView } from "../view.ts";
-import type { Elements, Table, Tables } from "./elements.ts";
+import type { Elements, Shows, Tables } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function runsSection(
-  { ask, asked, announce, byId, button, change, confirmed, duration, say, some }: Elements,
+  { age, ask, asked, announce, byId, button, change, confirmed, reading, some }: Elements,
   { table }: Tables,
-) {
-  /** The section. */
-  class Runs {
-    readonly #table: Table<RunView>;
-    /** How often the user has asked, and which answer is shown: an earlier one may come later. */
-    #asked = 0;
-    #answered = 0;
-
-    constructor(now: () => number) {
-      const act = async (what: RunRequest["do"], key: string) => {
-        const run = this.#table.row(key);
-        const request = run && await ACTS[what](run);
-        if (request === undefined) return;
-        await change(request);
-        if (this.#asked > 0) await this.#look();
-      };
-      this.#table = table<RunView>({
-        place: byId("runs"),
-        key: ({ workflow, key }) => JSON.stringify([workflow, key]),
-        empty: "no run is stuck",
-        columns: [
-          { title: "Workflow", cell: ({ workflow }) => workflow },
-          { title: "Id", cell: ({ id }) => id },
-          {
-            title: "Status",
-            cell: ({ status }) => ({ text: status, tone: status === "stuck" || status === "failed" ? "bad" : "" }),
-          },
-          { title: "Started", number: true, cell: ({ startedAt }) => duration(now() - startedAt) },
-          { title: "Since", number: true, cell: ({ since }) => duration(now() - since) },
-          { title: "Does or waits for", wide: true, cell: ({ pending }) => pending || "-" },
-        ],
-        actions: (key) => [
-          button("Retry", () => void act("retry run", key), { class: "change" }),
-          button("Skip", () => void act("skip step", key), { class: "change" }),
-          button("Cancel", () => void act("cancel run", key), { class: "change" }),
-        ],
-        detail: ({ timeline }) => timeline,
-        unfold: "Timeline",
-      });
-      byId("runs-form").addEventListener("submit", (submitted) => {
-        submitted.preventDefault();
-        void this.#look();
-      });
-    }
-
-    /** Those that are stuck. */
-    show(runs: readonly RunView[]): void {
-      if (this.#asked === 0) this.#table.show(runs);
-    }
-
-    refresh(): void {
-      this.#table.refresh();
-    }
-
-    async #look(): Promise<void> {
-      const about = byId("runs-about");
-      const [workflow, status] = [
-        byId<HTMLInputElement>("runs-workflow").value.trim(),
-        byId<HTMLSelectElement>("runs-status").value,
-      ];
-      const turn = ++this.#asked;
-      say(about, "reading");
-      try {
-        const runs = await ask<readonly RunView[]>("runs", { workflow, status });
-        if (turn < this.#answered) return;
-        this.#answered = turn;
-        say(about, `${some(runs.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`);
-        this.#table.show(runs);
-      } catch (error) {
-        say(about, (error as Error).message);
-      }
-    }
-  }
-
+): Shows {
   const REASON = { name: "reason", title: "Reason, which stays with the run" };
 
   /** Asks the user for what a change needs; `undefined`: it is not to be. */
@@ -109,8 +36,51 @@ export function runsSection(
     },
   };
 
-  return { Runs };
-}
+  const runs = table<RunView>({
+    place: byId("runs"),
+    key: ({ workflow, key }) => JSON.stringify([workflow, key]),
+    empty: "no run is stuck",
+    columns: [
+      { title: "Workflow", cell: ({ workflow }) => workflow },
+      { title: "Id", cell: ({ id }) => id },
+      {
+        title: "Status",
+        cell: ({ status }) => ({ text: status, tone: status === "stuck" || status === "failed" ? "bad" : "" }),
+      },
+      { title: "Started", number: true, cell: ({ startedAt }) => age(startedAt) },
+      { title: "Since", number: true, cell: ({ since }) => age(since) },
+      { title: "Does or waits for", wide: true, cell: ({ pending }) => pending || "-" },
+    ],
+    actions: (key) => [
+      button("Retry", () => void act("retry run", key), { class: "change" }),
+      button("Skip", () => void act("skip step", key), { class: "change" }),
+      button("Cancel", () => void act("cancel run", key), { class: "change" }),
+    ],
+    detail: ({ timeline }) => timeline,
+    unfold: "Timeline",
+  });
+  /** Whether the user has asked: then stuck ones do not replace the answer. */
+  let hasAsked = false;
+  const look = reading("runs", async () => {
+    hasAsked = true;
+    const [workflow, status] = [
+      byId<HTMLInputElement>("runs-workflow").value.trim(),
+      byId<HTMLSelectElement>("runs-status").value,
+    ];
+    const found = await ask<readonly RunView[]>("runs", { workflow, status });
+    return () => {
+      runs.show(found);
+      return `${some(found.length, "run")}, read at ${new Date().toLocaleTimeString("en-GB")}`;
+    };
+  });
 
-/** Its return type. */
-export type RunsSection = ReturnType<typeof runsSection>;
+  return { runs: (stuck) => hasAsked ? undefined : runs.show(stuck) };
+
+  async function act(what: RunRequest["do"], key: string): Promise<void> {
+    const run = runs.row(key);
+    const request = run && await ACTS[what](run);
+    if (request === undefined) return;
+    await change(request);
+    if (hasAsked) await look();
+  }
+}

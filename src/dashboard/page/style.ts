@@ -1,4 +1,4 @@
-/** The style sheet of the page. Over 300 lines: one file for browsers. */
+/** The style sheet of the page. Over 400 lines: one file for browsers. */
 
 /** page.css */
 export const STYLE = `/* Colors, and the frame of the page. */
@@ -13,8 +13,6 @@ export const STYLE = `/* Colors, and the frame of the page. */
   --good: #1d7044;
   --warn: #8a5300;
   --bad: #b3261e;
-  --spark: #1f6f5c;
-  --spark2: #b3261e;
 }
 
 @media (prefers-color-scheme: dark) {
@@ -28,8 +26,6 @@ export const STYLE = `/* Colors, and the frame of the page. */
     --good: #6fd193;
     --warn: #f0b357;
     --bad: #ff8f86;
-    --spark: #6fcbb1;
-    --spark2: #ff8f86;
   }
 }
 
@@ -68,10 +64,6 @@ a {
 
 .skip {
   position: absolute;
-  left: -999px;
-}
-
-.skip:focus {
   left: 8px;
   top: 8px;
   z-index: 3;
@@ -108,7 +100,8 @@ h2 {
   font-size: 15px;
 }
 
-#connection {
+#connection,
+#all-well {
   margin: 0;
 }
 
@@ -182,10 +175,6 @@ section,
   margin: 0;
 }
 
-#tiles dt {
-  color: var(--dim);
-}
-
 #tiles dd {
   margin: 0;
   font-size: 24px;
@@ -214,7 +203,9 @@ section,
 }
 
 .dim,
-.note {
+.note,
+.bar label,
+#tiles dt {
   color: var(--dim);
 }
 
@@ -273,7 +264,8 @@ td.wide {
   max-width: 34rem;
 }
 
-td.wide > span {
+td.wide > span,
+td > .long {
   display: -webkit-box;
   overflow: hidden;
   -webkit-box-orient: vertical;
@@ -287,24 +279,15 @@ td.wide > span.whole {
 }
 
 td > .long {
-  display: -webkit-box;
-  overflow: hidden;
   overflow-wrap: anywhere;
-  -webkit-box-orient: vertical;
-  -webkit-line-clamp: 2;
-  line-clamp: 2;
 }
 
 td > .long:focus {
   display: block;
 }
 
-#alarms {
+#alarms:not(.quiet) {
   border-color: var(--bad);
-}
-
-#alarms.quiet {
-  border-color: var(--line);
 }
 
 #alarms.quiet > .note {
@@ -315,11 +298,7 @@ td > .long:focus {
   max-width: none;
 }
 
-#all-well {
-  margin: 0;
-}
-
-.unseen {
+.unseen:not(:focus) {
   position: absolute;
   width: 1px;
   height: 1px;
@@ -423,7 +402,8 @@ button[aria-pressed="true"] {
   font-weight: 600;
 }
 
-.read-only .change {
+.read-only .change,
+body:not(.read-only) .no-change {
   display: none;
 }
 
@@ -433,10 +413,6 @@ button[aria-pressed="true"] {
   align-items: center;
   gap: 6px 12px;
   margin-bottom: 8px;
-}
-
-.bar label {
-  color: var(--dim);
 }
 
 .bar select {
@@ -452,13 +428,13 @@ button[aria-pressed="true"] {
 
 .spark path {
   fill: none;
-  stroke: var(--spark);
+  stroke: var(--accent);
   stroke-width: 1.5;
   vector-effect: non-scaling-stroke;
 }
 
 .spark .line1 {
-  stroke: var(--spark2);
+  stroke: var(--bad);
 }
 
 canvas {
@@ -483,7 +459,6 @@ dialog {
 
 #confirm-fields :is(input, select, textarea) {
   display: block;
-  box-sizing: border-box;
   width: 100%;
   margin-top: 2px;
 }

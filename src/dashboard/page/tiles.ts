@@ -1,111 +1,72 @@
 /** The numbers at the top, for a look from afar. */
-import type { Capped, ContractView, LetterView, LockView, NodesView, SubscriptionView } from "../view.ts";
-import type { Elements } from "./elements.ts";
+import type { ContractView, LockView, SubscriptionView } from "../view.ts";
+import type { Elements, Shows } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function tilesSection({ make, say, count, latency, rate, some }: Elements) {
-  interface Tile {
-    readonly value: HTMLElement;
-    readonly note: HTMLElement;
-  }
+export function tilesSection({ byId, make, say, count, latency, rate, some }: Elements): Shows {
+  const nodes = tile("Nodes");
+  const runs = tile("Runs/s");
+  const failing = tile("Failing/s");
+  const slowest = tile("Slowest p99");
+  const lag = tile("Lag");
+  const read = tile("Read/s");
+  const retrying = tile("Retrying");
+  const dead = tile("Dead letters");
+  const waiters = tile("Lock waiters");
+  let cycles = 0;
 
-  const TITLES = [
-    "Nodes",
-    "Runs/s",
-    "Failing/s",
-    "Slowest p99",
-    "Lag",
-    "Read/s",
-    "Retrying",
-    "Dead letters",
-    "Lock waiters",
-  ];
-
-  /** The tiles. */
-  class Tiles {
-    readonly #place: HTMLElement;
-    #cycles = 0;
-    readonly #tiles = new Map<string, Tile>();
-
-    constructor(place: HTMLElement) {
-      this.#place = place;
-      for (const title of TITLES) this.#tile(title);
-    }
-
-    nodes({ counts: { live, suspect, gone, drained }, cycles }: NodesView): void {
-      this.#cycles = cycles;
-      const troubled = [
-        drained > 0 ? `${count(drained)} drained` : "",
-        suspect > 0 ? `${count(suspect)} suspect` : "",
-        gone > 0 ? `${count(gone)} gone` : "",
-      ];
-      const note = troubled.filter((text) => text !== "").join(", ");
-      this.set("Nodes", count(live), note || "all answer", gone > 0 ? "bad" : suspect > 0 ? "warn" : "");
-    }
-
-    contracts({ shown }: Capped<ContractView>): void {
-      const sum = (of: (each: ContractView) => number) => shown.reduce((total, each) => total + of(each), 0);
-      const [runs, failing] = [sum((each) => each.rate), sum((each) => each.failing)];
-      this.set("Runs/s", rate(runs), `${count(sum((each) => each.inHand))} in hand`);
-      const refusing = sum((each) => each.refusing);
-      const errors = Math.max(0, failing - refusing);
-      const share = runs === 0 ? "none" : `${((100 * errors) / runs).toFixed(1)} % of all`;
-      this.set(
-        "Failing/s",
-        rate(errors),
-        refusing === 0 ? share : `${rate(refusing)} declined`,
-        errors > 0 ? "bad" : "",
-      );
-      const slowest = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
-      this.set("Slowest p99", latency(slowest?.p99 ?? undefined), slowest?.p99 ? slowest.name : "no runs");
-    }
-
-    subscriptions({ shown }: Capped<SubscriptionView>): void {
-      const sum = (of: (each: SubscriptionView) => number) => shown.reduce((total, each) => total + of(each), 0);
-      const lag = sum((each) => each.lag);
+  return {
+    nodes({ counts: { live, suspect, gone, drained }, cycles: ended }) {
+      cycles = ended;
+      const troubled = Object.entries({ drained, suspect, gone }).filter(([, n]) => n > 0);
+      const note = troubled.map(([state, n]) => `${count(n)} ${state}`).join(", ");
+      nodes(count(live), note || "all answer", gone > 0 ? "bad" : suspect > 0 ? "warn" : "");
+    },
+    contracts({ shown }) {
+      const sum = (of: (each: ContractView) => number) => total(shown, of);
+      const [all, refusing] = [sum((each) => each.rate), sum((each) => each.refusing)];
+      runs(rate(all), `${count(sum((each) => each.inHand))} in hand`);
+      const errors = Math.max(0, sum((each) => each.failing) - refusing);
+      const share = all === 0 ? "none" : `${((100 * errors) / all).toFixed(1)} % of all`;
+      failing(rate(errors), refusing === 0 ? share : `${rate(refusing)} declined`, errors > 0 ? "bad" : "");
+      const last = shown.reduce((a, b) => ((b.p99 ?? 0) > (a?.p99 ?? 0) ? b : a), shown[0]);
+      slowest(latency(last?.p99 ?? undefined), last?.p99 ? last.name : "no runs");
+    },
+    subscriptions({ shown }) {
+      const sum = (of: (each: SubscriptionView) => number) => total(shown, of);
+      const [unread, again] = [sum((each) => each.lag), sum((each) => each.retrying)];
       const behind = shown.filter((each) => each.lag > 0).length;
-      this.set("Lag", count(lag), lag === 0 ? "all is read" : `${count(behind)} behind`, lag > 0 ? "warn" : "");
-      this.set("Read/s", rate(sum((each) => each.rate)), "log messages");
-      const retrying = sum((each) => each.retrying);
-      this.set("Retrying", count(retrying), "messages", retrying > 0 ? "warn" : "");
-    }
-
-    letters({ shown, total }: Capped<LetterView>): void {
+      lag(count(unread), unread === 0 ? "all is read" : `${count(behind)} behind`, unread > 0 ? "warn" : "");
+      read(rate(sum((each) => each.rate)), "log messages");
+      retrying(count(again), "messages", again > 0 ? "warn" : "");
+    },
+    letters({ shown, total }) {
       const tone = shown.some(({ business }) => !business) ? "bad" : total > 0 ? "warn" : "";
-      this.set("Dead letters", count(total), total === 0 ? "none" : "to be looked at", tone);
-    }
-
-    locks({ shown }: Capped<LockView>): void {
-      const waiting = shown.reduce((total, each) => total + each.waiting, 0);
+      dead(count(total), total === 0 ? "none" : "to be looked at", tone);
+    },
+    locks({ shown }) {
+      const waiting = total(shown, (each: LockView) => each.waiting);
       const held = shown.filter(({ kind, holder }) => kind === "lock" && holder !== "").length;
-      const cycles = this.#cycles === 0 ? "" : `, ${some(this.#cycles, "deadlock")} ended`;
-      this.set("Lock waiters", count(waiting), `${count(held)} held${cycles}`, waiting > 0 ? "warn" : "");
-    }
+      const deadlocks = cycles === 0 ? "" : `, ${some(cycles, "deadlock")} ended`;
+      waiters(count(waiting), `${count(held)} held${deadlocks}`, waiting > 0 ? "warn" : "");
+    },
+  };
 
-    /** Sets a tile. */
-    set(title: string, value: string, note: string, tone = ""): void {
-      const tile = this.#tile(title);
-      say(tile.value, value);
-      if (tile.value.className !== tone) tile.value.className = tone;
-      say(tile.note, note);
-    }
-
-    #tile(title: string): Tile {
-      const known = this.#tiles.get(title);
-      if (known !== undefined) return known;
-      const box = make("div");
-      const tile = { value: make("dd", "-"), note: make("dd", "", { class: "note" }) };
-      box.append(make("dt", title), tile.value, tile.note);
-      this.#place.append(box);
-      this.#tiles.set(title, tile);
-      return tile;
-    }
+  function total<T>(all: readonly T[], of: (each: T) => number): number {
+    return all.reduce((sum, each) => sum + of(each), 0);
   }
 
-  return { Tiles };
+  /** Makes a tile, and returns what sets it. */
+  function tile(title: string): (value: string, note: string, tone?: string) => void {
+    const [box, value, note] = [make("div"), make("dd", "-"), make("dd", "", { class: "note" })];
+    box.append(make("dt", title), value, note);
+    byId("tiles").append(box);
+    return (text, more, tone = "") => {
+      say(value, text);
+      if (value.className !== tone) value.className = tone;
+      say(note, more);
+    };
+  }
 }
-
-/** Its return type. */
-export type TilesSection = ReturnType<typeof tilesSection>;

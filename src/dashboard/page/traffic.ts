@@ -3,149 +3,143 @@
  * busier. It stands still for those who want less motion, while there is no traffic, and while nobody sees it.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
-import type { Elements } from "./elements.ts";
+import type { Elements, Shows } from "./elements.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function trafficSection({ byId, say, rate, some }: Elements) {
+export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   interface Point {
     readonly x: number;
     readonly y: number;
   }
 
-  /** The section. */
-  class TrafficPicture {
-    readonly #canvas = byId("traffic").querySelector("canvas")!;
-    readonly #still = matchMedia("(prefers-reduced-motion: reduce)");
-    #view: TrafficView = { byService: false, nodes: [], edges: [], total: 0 };
-    #isSeen = true;
-    #drawing = false;
-    #colors: Readonly<Record<string, string>> = {};
-
-    constructor() {
-      new IntersectionObserver(([entry]) => {
-        this.#isSeen = entry.isIntersecting;
-        this.#draw();
-      }).observe(this.#canvas);
-      new ResizeObserver(() => this.#draw()).observe(this.#canvas);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-        this.#colors = {};
-        this.#draw();
-      });
-      this.#still.addEventListener("change", () => this.#draw());
-    }
-
-    show(view: TrafficView): void {
-      this.#view = view;
-      const { nodes, edges, total, byService } = view;
-      const sum = edges.reduce((all, [, , rate]) => all + rate, 0);
-      const what = byService ? "services" : "nodes";
-      const busiest = edges.slice(0, 5).map(([from, to, n]) =>
-        `${nodes[from].label} to ${nodes[to].label} ${rate(n)}/s`
-      );
-      const label = `${rate(sum)} requests a second between ${what}${
-        busiest.length === 0 ? "" : `: ${busiest.join(", ")}`
-      }`;
-      if (this.#canvas.getAttribute("aria-label") !== label) this.#canvas.setAttribute("aria-label", label);
-      const more = total > edges.length ? `; ${some(total - edges.length, "line")} not drawn` : "";
-      say(byId("traffic-note"), `${rate(sum)} requests a second between ${what}${more}`);
-      this.#draw();
-    }
-
-    #draw(): void {
-      if (this.#drawing) return;
-      this.#drawing = true;
-      requestAnimationFrame((now) => {
-        this.#drawing = false;
-        this.#paint(now);
-        const moves = this.#isSeen && !this.#still.matches && !document.hidden && this.#view.edges.length > 0;
-        if (moves) this.#draw();
-      });
-    }
-
-    #paint(now: number): void {
-      const { width, height } = this.#canvas.getBoundingClientRect();
-      const scale = Math.min(2, devicePixelRatio);
-      const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-      if (w === 0) return;
-      if (this.#canvas.width !== w || this.#canvas.height !== h) [this.#canvas.width, this.#canvas.height] = [w, h];
-      const context = this.#canvas.getContext("2d")!;
-      context.setTransform(scale, 0, 0, scale, 0, 0);
-      context.clearRect(0, 0, width, height);
-      const { nodes, edges } = this.#view;
-      const places = nodes.map((_, i) => placeOf(i, nodes.length, width, height));
-      const most = Math.max(1, ...edges.map(([, , n]) => n));
-      for (const [from, to, n, failing] of edges) {
-        if (from === to) continue;
-        const [a, b] = [places[from], places[to]];
-        const middle = bend(a, b);
-        context.strokeStyle = this.#color(failing > 0 ? "--warn" : "--accent");
-        context.globalAlpha = 0.15 + 0.35 * (n / most);
-        context.lineWidth = 1 + 3 * Math.sqrt(n / most);
-        context.beginPath();
-        context.moveTo(a.x, a.y);
-        context.quadraticCurveTo(middle.x, middle.y, b.x, b.y);
-        context.stroke();
-        if (this.#still.matches) continue;
-        context.globalAlpha = 1;
-        context.fillStyle = this.#color(failing > 0 ? "--warn" : "--accent");
-        // a dot for each request would be too many: their number grows with the rate's logarithm
-        const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
-        for (let i = 0; i < dots; i++) {
-          const t = (now / CROSSING + i / dots) % 1;
-          const { x, y } = along(a, middle, b, t);
-          context.beginPath();
-          context.arc(x, y, 2.4, 0, TURN);
-          context.fill();
-        }
-      }
-      context.globalAlpha = 1;
-      for (const [i, node] of nodes.entries()) this.#circle(context, node, places[i], width);
-    }
-
-    #circle(
-      context: CanvasRenderingContext2D,
-      { label, state, count }: TrafficCircle,
-      { x, y }: Point,
-      width: number,
-    ): void {
-      const tone = state === "live" ? "--good" : state === "suspect" ? "--warn" : "--bad";
-      context.beginPath();
-      context.arc(x, y, RADIUS, 0, TURN);
-      context.fillStyle = this.#color("--card");
-      context.fill();
-      context.lineWidth = 3;
-      context.strokeStyle = this.#color(tone);
-      context.setLineDash(state === "live" ? [] : [4, 4]);
-      context.stroke();
-      context.setLineDash([]);
-      context.fillStyle = this.#color("--text");
-      context.font = "12px system-ui, sans-serif";
-      const [isLeft, isRight] = [x < width * 0.35, x > width * 0.65];
-      context.textAlign = isLeft ? "right" : isRight ? "left" : "center";
-      context.textBaseline = "middle";
-      const text = `${label.length > 18 ? `${label.slice(0, 17)}…` : label}${count > 1 ? ` (${count})` : ""}`;
-      const beside = RADIUS + 6;
-      const [dx, dy] = isLeft ? [-beside, 0] : isRight ? [beside, 0] : [0, y < 100 ? -beside - 4 : beside + 6];
-      context.fillText(text, x + dx, y + dy);
-    }
-
-    /** A color of the style sheet. */
-    #color(name: string): string {
-      const known = this.#colors[name];
-      if (known !== undefined) return known;
-      const color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-      this.#colors = { ...this.#colors, [name]: color };
-      return color;
-    }
-  }
+  const canvas = byId("traffic").querySelector("canvas")!;
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let view: TrafficView = { byService: false, nodes: [], edges: [], total: 0 };
+  let isSeen = true;
+  let isDrawing = false;
+  let colors: Readonly<Record<string, string>> = {};
 
   const TURN = 2 * Math.PI;
   const RADIUS = 9;
   /** How long a dot takes from one circle to the other, in ms. */
   const CROSSING = 1_600;
 
+  new IntersectionObserver(([entry]) => {
+    isSeen = entry.isIntersecting;
+    draw();
+  }).observe(canvas);
+  new ResizeObserver(draw).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    colors = {};
+    draw();
+  });
+  still.addEventListener("change", draw);
+
+  return { traffic: show };
+
+  function show(given: TrafficView): void {
+    view = given;
+    const { nodes, edges, total, byService } = view;
+    const sum = edges.reduce((all, [, , rate]) => all + rate, 0);
+    const what = byService ? "services" : "nodes";
+    const busiest = edges.slice(0, 5).map(([from, to, n]) => `${nodes[from].label} to ${nodes[to].label} ${rate(n)}/s`);
+    const label = `${rate(sum)} requests a second between ${what}${
+      busiest.length === 0 ? "" : `: ${busiest.join(", ")}`
+    }`;
+    if (canvas.getAttribute("aria-label") !== label) canvas.setAttribute("aria-label", label);
+    const more = total > edges.length ? `; ${some(total - edges.length, "line")} not drawn` : "";
+    say(byId("traffic-note"), `${rate(sum)} requests a second between ${what}${more}`);
+    draw();
+  }
+
+  function draw(): void {
+    if (isDrawing) return;
+    isDrawing = true;
+    requestAnimationFrame((now) => {
+      isDrawing = false;
+      paint(now);
+      const moves = isSeen && !still.matches && !document.hidden && view.edges.length > 0;
+      if (moves) draw();
+    });
+  }
+
+  function paint(now: number): void {
+    const { width, height } = canvas.getBoundingClientRect();
+    const scale = Math.min(2, devicePixelRatio);
+    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
+    if (w === 0) return;
+    if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+    const context = canvas.getContext("2d")!;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const { nodes, edges } = view;
+    const places = nodes.map((_, i) => placeOf(i, nodes.length, width, height));
+    const most = Math.max(1, ...edges.map(([, , n]) => n));
+    for (const [from, to, n, failing] of edges) {
+      if (from === to) continue;
+      const [a, b] = [places[from], places[to]];
+      const middle = bend(a, b);
+      context.strokeStyle = color(failing > 0 ? "--warn" : "--accent");
+      context.globalAlpha = 0.15 + 0.35 * (n / most);
+      context.lineWidth = 1 + 3 * Math.sqrt(n / most);
+      context.beginPath();
+      context.moveTo(a.x, a.y);
+      context.quadraticCurveTo(middle.x, middle.y, b.x, b.y);
+      context.stroke();
+      if (still.matches) continue;
+      context.globalAlpha = 1;
+      context.fillStyle = color(failing > 0 ? "--warn" : "--accent");
+      // a dot for each request would be too many: their number grows with the rate's logarithm
+      const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
+      for (let i = 0; i < dots; i++) {
+        const t = (now / CROSSING + i / dots) % 1;
+        const { x, y } = along(a, middle, b, t);
+        context.beginPath();
+        context.arc(x, y, 2.4, 0, TURN);
+        context.fill();
+      }
+    }
+    context.globalAlpha = 1;
+    for (const [i, node] of nodes.entries()) circle(context, node, places[i], width);
+  }
+
+  function circle(
+    context: CanvasRenderingContext2D,
+    { label, state, count }: TrafficCircle,
+    { x, y }: Point,
+    width: number,
+  ): void {
+    const tone = state === "live" ? "--good" : state === "suspect" ? "--warn" : "--bad";
+    context.beginPath();
+    context.arc(x, y, RADIUS, 0, TURN);
+    context.fillStyle = color("--card");
+    context.fill();
+    context.lineWidth = 3;
+    context.strokeStyle = color(tone);
+    context.setLineDash(state === "live" ? [] : [4, 4]);
+    context.stroke();
+    context.setLineDash([]);
+    context.fillStyle = color("--text");
+    context.font = "12px system-ui, sans-serif";
+    const [isLeft, isRight] = [x < width * 0.35, x > width * 0.65];
+    context.textAlign = isLeft ? "right" : isRight ? "left" : "center";
+    context.textBaseline = "middle";
+    const text = `${label.length > 18 ? `${label.slice(0, 17)}…` : label}${count > 1 ? ` (${count})` : ""}`;
+    const beside = RADIUS + 6;
+    const [dx, dy] = isLeft ? [-beside, 0] : isRight ? [beside, 0] : [0, y < 100 ? -beside - 4 : beside + 6];
+    context.fillText(text, x + dx, y + dy);
+  }
+
+  /** A color of the style sheet. */
+  function color(name: string): string {
+    const known = colors[name];
+    if (known !== undefined) return known;
+    const color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    colors = { ...colors, [name]: color };
+    return color;
+  }
   /** Around an ellipse, the first at the left. */
   function placeOf(index: number, count: number, width: number, height: number): Point {
     const angle = Math.PI + (TURN * index) / Math.max(1, count);
@@ -162,9 +156,4 @@ export function trafficSection({ byId, say, rate, some }: Elements) {
     const of = (from: number, over: number, to: number) => (1 - t) ** 2 * from + 2 * (1 - t) * t * over + t ** 2 * to;
     return { x: of(a.x, middle.x, b.x), y: of(a.y, middle.y, b.y) };
   }
-
-  return { TrafficPicture };
 }
-
-/** Its return type. */
-export type TrafficSection = ReturnType<typeof trafficSection>;

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { afterFailure } from "./after_failure.ts";
 import { Item, type LedgerCategory } from "./item.ts";
 
-const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, lines: new Map(), capable: 1, held: [] };
+const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, delay: [1, 1], lines: new Map(), capable: 1, held: [] };
 const RETRY = { attempts: 3, delay: [1_000, 300_000] } as const;
 const ENDS = { final: false };
 const NOW = { now: 10_000, room: true, random: () => 1 };

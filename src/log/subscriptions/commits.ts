@@ -1,7 +1,6 @@
 /**
  * How a leader's commits are written: each once, under its number, behind the one before. The steps are generators of
- * requests to the store, so that what happens between any two of them can be tested; `stream_driver.ts` carries them
- * out.
+ * requests to the store, so that what happens between any two of them can be tested; `store.ts` carries them out.
  */
 import {
   type Commit,
@@ -139,16 +138,11 @@ export class Commits {
   }
 
   /**
-   * Writes what a ledger has to say, `leader` in it: none to hand over. Resolves with what runs now; `undefined`:
-   * another leads. `onDraft` gets what is told.
+   * Writes what a ledger has to say, `leader` in it: none to hand over. Comes to what is stored, for the ledger;
+   * `undefined`: another leads.
    */
-  *write(
-    ledger: Ledger,
-    leader = this.#leader,
-    onDraft: (draft: Draft) => void = () => {},
-  ): Steps<readonly Item[] | undefined> {
+  *write(ledger: Ledger, leader = this.#leader): Steps<Draft | undefined> {
     let draft = ledger.draft();
-    onDraft(draft);
     // it says what stands now, also when more has happened until the entries are stored
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
@@ -157,13 +151,13 @@ export class Commits {
       const answer = yield { type: "commit", text, expect: this.#sequence };
       if (answer.type === "stored") {
         this.#stored(commit, answer.sequence);
-        return ledger.stored(draft);
+        return draft;
       }
       const found = yield* last();
       const theirs = found?.commit;
       if (found !== undefined && typeof theirs === "object" && isSame(theirs.id, commit.id)) {
         this.#stored(commit, found.sequence);
-        return ledger.stored(draft);
+        return draft;
       }
       if (
         found !== undefined && found.sequence === this.#sequence && typeof theirs === "object" &&
@@ -179,9 +173,7 @@ export class Commits {
       this.#sequence = found?.sequence ?? 0;
       if (typeof theirs === "object" && theirs.id[0] === this.term) this.#id = theirs.id;
       ledger.restored(this.#sequence);
-      const more = ledger.draft();
-      onDraft(more);
-      draft = joined(draft, more);
+      draft = joined(draft, ledger.draft());
       this.#base = undefined;
       commit = this.#commitOf(ledger, draft, leader);
       text = writeCommit(commit);
@@ -277,7 +269,7 @@ function joined(before: Draft, after: Draft): Draft {
   return {
     head: after.head,
     changed: after.changed,
-    ended: after.ended,
+    ended: [...before.ended, ...after.ended],
     entries: [...new Set([...before.entries, ...after.entries])],
     begins: [...before.begins, ...after.begins],
     after: [...before.after, ...after.after],

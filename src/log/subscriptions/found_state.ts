@@ -11,7 +11,7 @@ import { barrier } from "./barrier.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Categories } from "./categories.ts";
 import type { Commits } from "./commits.ts";
-import type { Found } from "./ledger.ts";
+import type { Found, FoundMessage } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import { type ListedMessage, readAgain, type SubscriptionStore } from "./store.ts";
 import { storedMessages } from "./stored_positions.ts";
@@ -37,11 +37,6 @@ export interface TakeoverOptions {
 /** State after a takeover. */
 export interface TakenOver {
   readonly found: Omit<Found, "now">;
-  /** Parked messages without their payloads, and those whose messages the store has no longer. */
-  readonly unloaded: ReadonlySet<string>;
-  readonly again: readonly string[];
-  /** Reasons by identity, for messages that cannot be read. */
-  readonly unreadable: ReadonlyMap<string, string>;
   /** Identities under which something is stored that is not parked. */
   readonly garbage: readonly string[];
 }
@@ -59,52 +54,12 @@ export async function takeOver(options: TakeoverOptions): Promise<TakenOver | un
   const stored = await store.carryOut(commits.read());
   if (stored === undefined) return undefined;
   const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
-  const messages = new Map<string, LoggedMessage>();
-  const errors = new Map<string, { readonly code: string; readonly message: string }>();
-  const unloaded = new Set<string>();
-  for (const [id, { message, error, loaded }] of parked) {
-    messages.set(id, message);
-    if (error !== undefined) errors.set(id, error);
-    if (!loaded) unloaded.add(id);
-  }
-  const inLog = await read(options, stored, parked, runs.running);
-  const { running, ended } = runs;
-  const again = [...stored.parked.keys()].filter((id) => !messages.has(id) && inLog.messages.has(id));
-  for (const [id, message] of inLog.messages) if (!messages.has(id)) messages.set(id, message);
-  const found = {
-    stored: bounded(stored, messages, options),
-    messages,
-    errors,
-    running,
-    ended,
-    unclean,
-    end: inLog.end,
-  };
-  return { found, unloaded, again, unreadable: inLog.unreadable, garbage };
-}
-
-/**
- * No message waits longer than the longest pause of its category, whatever the clock of the leader was that put it
- * aside.
- */
-function bounded(
-  stored: StoredState,
-  messages: ReadonlyMap<string, LoggedMessage>,
-  { host: { clock }, categories }: TakeoverOptions,
-): StoredState {
-  const parked = new Map(stored.parked);
-  for (const [id, state] of parked) {
-    const message = messages.get(id);
-    if (message === undefined || state.due === 0) continue;
-    const latest = Math.ceil(clock.now() + categories.of(message.category).delay[1]);
-    if (state.due > latest) parked.set(id, { ...state, due: latest });
-  }
-  return { ...stored, parked };
+  const { messages: inLog, end } = await read(options, stored, parked, runs.running);
+  return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
 }
 
 interface InLog {
-  readonly messages: ReadonlyMap<string, LoggedMessage>;
-  readonly unreadable: ReadonlyMap<string, string>;
+  readonly messages: ReadonlyMap<string, FoundMessage>;
   /** The log goes up to this position. */
   readonly end: number;
 }
@@ -116,34 +71,31 @@ async function read(
   listed: ReadonlyMap<string, ListedMessage>,
   running: ReadonlyMap<string, string>,
 ): Promise<InLog> {
-  const messages = new Map<string, LoggedMessage>();
-  const unreadable = new Map<string, string>();
+  const messages = new Map<string, FoundMessage>();
   const { place } = head;
   const open = new Set(head.open.map(([position]) => position));
   const wanted = new Set([...running.keys(), ...parked.keys()].filter((id) => !listed.has(id)));
   const positions = new Set([...open, ...[...wanted].map((id) => readMessageId(id)!.position)]);
-  if (positions.size === 0 && !unclean) return { messages, unreadable, end: 0 };
+  if (positions.size === 0 && !unclean) return { messages, end: 0 };
   const state = await readAgain({ clock, signal, fault }, () => stream.state());
   const end = state === undefined ? 0 : endOf(state.last);
   // another stream: its positions are those of other messages
-  if (state === undefined || state.created !== place.created) return { messages, unreadable, end };
+  if (state === undefined || state.created !== place.created) return { messages, end };
   const last = state.last;
   const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
   const subject = messagePattern(namespace, stream.name);
-  const take = (message: LoggedMessage, unread?: string) => {
+  const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
     // behind the place another message may have the position since then
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
-    if (!isOpen && !wanted.has(id)) return;
-    messages.set(id, message);
-    if (unread !== undefined) unreadable.set(id, unread);
+    if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
   for (const each of await storedMessages({ stream, clock, subject, sequences, signal, fault })) {
     const group = readGroup(namespace, each);
     if (isReadable(group)) { for (const message of group) take(message); }
     else take(garbageMessage(namespace, each, Object.keys(head.began)), group.reason);
   }
-  return { messages, unreadable, end };
+  return { messages, end };
 }
 
 const WAIT = 1_000; // ms

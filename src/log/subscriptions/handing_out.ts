@@ -3,7 +3,7 @@
  * and what becomes of it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { type Clock, jittered, type Timer } from "../../ports/clock.ts";
+import { jittered, type Timer } from "../../ports/clock.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category } from "./categories.ts";
@@ -51,7 +51,8 @@ export type Outage = NonNullable<SubscriptionHealth["outage"]>;
 /** The messages in the hand of a leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
-  readonly #waiting: Waiting;
+  /** Timers of messages that wait for their next attempt, and when it is due, by the monotonic clock. */
+  readonly #waiting = new Map<Timer, readonly [item: Item, due: number]>();
   #paused = true;
   #closed = false;
   #pumping = false;
@@ -64,10 +65,6 @@ export class HandingOut {
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
-    this.#waiting = new Waiting(options.host.clock, (item) => {
-      options.ledger.again(item);
-      this.pump();
-    });
   }
 
   /** Outage that messages wait for. */
@@ -90,12 +87,12 @@ export class HandingOut {
   /** Parks what has failed and waits here, with its error, for the next leader. */
   putAside(): void {
     const { ledger, now, host: { clock } } = this.#options;
-    for (const [item, due] of this.#waiting.items) {
+    for (const [item, due] of this.#waiting.values()) {
       const { attempts, error } = item;
       if (item.place !== "open" || item.turn === "begun" || error === undefined) continue;
       ledger.failed(item, { attempts, error, due: now() + Math.max(0, due - clock.monotonic()) });
     }
-    this.#waiting.close();
+    this.#waitNoMore();
   }
 
   /** Ends it: answers that come still are ignored. */
@@ -103,7 +100,7 @@ export class HandingOut {
     this.#closed = this.#paused = true;
     for (const timer of this.#filling.values()) timer.cancel();
     this.#filling.clear();
-    this.#waiting.close();
+    this.#waitNoMore();
   }
 
   /** Hands out what may run. */
@@ -266,7 +263,7 @@ export class HandingOut {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
         ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
-        this.#waiting.add(item, REFUSED[0]);
+        this.#wait(item, REFUSED[0]);
       } else if (items.length === 1) this.#failed(item, outcome);
     }
     if (!gone && items.length > 1) this.#failedTogether(items, outcome);
@@ -282,7 +279,24 @@ export class HandingOut {
     this.#options.ledger.refused(item);
     item.node = busy;
     const pause = Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8));
-    this.#waiting.add(item, jittered(this.#options.host.random, pause));
+    this.#wait(item, jittered(this.#options.host.random, pause));
+  }
+
+  /** It is handed out again after `ms`. */
+  #wait(item: Item, ms: number): void {
+    const { ledger, host: { clock } } = this.#options;
+    // not in the background: a process in memory does not end before the next attempt
+    const timer = clock.after(ms, () => {
+      this.#waiting.delete(timer);
+      ledger.again(item);
+      this.pump();
+    });
+    this.#waiting.set(timer, [item, clock.monotonic() + ms]);
+  }
+
+  #waitNoMore(): void {
+    for (const timer of this.#waiting.keys()) timer.cancel();
+    this.#waiting.clear();
   }
 
   /** Messages that the last leader has put aside in an outage wait for its end still. */
@@ -335,7 +349,7 @@ export class HandingOut {
     } else this.#waitsFor(item);
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
-    this.#waiting.add(item, pause);
+    this.#wait(item, pause);
   }
 }
 
@@ -351,40 +365,3 @@ const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put asi
 const REFUSED = [50, 2_000] as const;
 /** How many messages that failed wait in memory at most. */
 const MOST_WAITING = 2_000;
-
-/** The messages that wait. */
-export class Waiting {
-  readonly #clock: Clock;
-  readonly #onDue: (item: Item) => void;
-  readonly #timers = new Map<Timer, readonly [item: Item, due: number]>();
-
-  constructor(clock: Clock, onDue: (item: Item) => void) {
-    this.#clock = clock;
-    this.#onDue = onDue;
-  }
-
-  get size(): number {
-    return this.#timers.size;
-  }
-
-  /** Calls back with a message after `ms`. */
-  add(item: Item, ms: number): void {
-    // not in the background: a process in memory does not end before the next attempt
-    const timer = this.#clock.after(ms, () => {
-      this.#timers.delete(timer);
-      this.#onDue(item);
-    });
-    this.#timers.set(timer, [item, this.#clock.monotonic() + ms]);
-  }
-
-  /** Items that wait, and when their pause ends, by the monotonic clock. */
-  get items(): Iterable<readonly [item: Item, due: number]> {
-    return this.#timers.values();
-  }
-
-  /** Calls back no more. */
-  close(): void {
-    for (const timer of this.#timers.keys()) timer.cancel();
-    this.#timers.clear();
-  }
-}

@@ -1,4 +1,4 @@
-/** A message in its leader's memory, those of its key, and the list of those that are open. */
+/** A message in its leader's memory, and those of its key. */
 import { messageId, type ParkedState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
@@ -8,6 +8,8 @@ export interface LedgerCategory {
   readonly name: string;
   /** How often its messages are tried. */
   readonly attempts: number;
+  /** The first and the longest pause before one is tried again, in ms. */
+  readonly delay: readonly [first: number, longest: number];
   /** By key, those that are open or parked. */
   readonly lines: Map<string, Line>;
   /** How many live nodes handle it. */
@@ -18,14 +20,8 @@ export interface LedgerCategory {
   readonly held: Item[];
 }
 
-/** The messages of a key: those that are open come before those that are parked. */
-export interface Line {
-  first: Item | undefined;
-  last: Item | undefined;
-  /** How many are open. */
-  open: number;
-  readonly parked: Item[];
-}
+/** The messages of a key, in the order of the log: those that are open come before those that are parked. */
+export type Line = Item[];
 
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
@@ -61,11 +57,6 @@ export class Item {
   failedAt: number | undefined = undefined;
   /** The messages of its key, once it is among them. */
   line: Line | undefined = undefined;
-  /** The next message of its key, which waits for this one. */
-  behind: Item | undefined = undefined;
-  /** Neighbours among those that are open. */
-  previous: Item | undefined = undefined;
-  next: Item | undefined = undefined;
   #id: string | undefined;
 
   constructor(message: LoggedMessage, category: LedgerCategory, attempts: number, epoch: number) {
@@ -95,53 +86,5 @@ export class Item {
   /** Returns true if it stands behind another in the log. */
   isBehind({ epoch, position }: Item): boolean {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
-  }
-}
-
-/** Messages in the order of their positions. Any of them is removed at the same small cost. */
-export class OpenList {
-  #first: Item | undefined;
-  #last: Item | undefined;
-  #size = 0;
-  #bytes = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Their size in the log, in bytes. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** The one with the lowest position. */
-  get first(): Item | undefined {
-    return this.#first;
-  }
-
-  /** Adds one; nearly always its position is the greatest. */
-  push(item: Item): void {
-    let before = this.#last;
-    while (before !== undefined && before.position > item.position) before = before.previous;
-    const after = before === undefined ? this.#first : before.next;
-    item.previous = before;
-    item.next = after;
-    if (before === undefined) this.#first = item;
-    else before.next = item;
-    if (after === undefined) this.#last = item;
-    else after.previous = item;
-    this.#size++;
-    this.#bytes += item.size;
-  }
-
-  remove(item: Item): void {
-    const { previous, next } = item;
-    if (previous === undefined) this.#first = next;
-    else previous.next = next;
-    if (next === undefined) this.#last = previous;
-    else next.previous = previous;
-    item.previous = item.next = undefined;
-    this.#size--;
-    this.#bytes = this.#size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 }

@@ -10,8 +10,9 @@ import { type Head, messageId, type ParkedState, type Place, type StoredState } 
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
+import type { ListedMessage } from "./store.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { Item, type LedgerCategory, type Line, OpenList } from "./item.ts";
+import { Item, type LedgerCategory, type Line } from "./item.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
@@ -49,23 +50,27 @@ export interface Draft {
   readonly failed: readonly Item[];
 }
 
+/** A message that a leader finds when it begins: where it was parked, or in the log. */
+export type FoundMessage =
+  | ListedMessage
+  /** `unreadable`: why it cannot be read, and is made up. */
+  | { readonly in: "log"; readonly message: LoggedMessage; readonly unreadable?: string | undefined };
+
 /** State that a leader finds when it begins. */
 export interface Found extends LastEnd {
   readonly stored: StoredState;
-  /**
-   * By ids: the messages that are open, parked or running, as far as they are to be had, and what those failed with
-   * that are parked.
-   */
-  readonly messages: ReadonlyMap<string, LoggedMessage>;
-  readonly errors: ReadonlyMap<string, Failure["error"]>;
+  /** By ids: the messages that are open, parked or running, as far as they are to be had. */
+  readonly messages: ReadonlyMap<string, FoundMessage>;
   /** In ms since 1970. */
   readonly now: number;
 }
 
 /** The messages of a subscription, in its leader. */
 export class Ledger {
-  readonly open = new OpenList();
-  readonly parked: Map<string, Item> = new Map();
+  /** In the order of the log: what is read comes behind what was. */
+  readonly #open = new Set<Item>();
+  readonly #parked = new Map<string, Item>();
+  #bytes = 0;
   readonly #options: LedgerOptions;
   #place: Place;
   #began: Readonly<Record<string, number>>;
@@ -80,10 +85,8 @@ export class Ledger {
   readonly #suspicion = new Suspicion();
   /** Items that begin with the next commit. */
   #beginning: Item[] = [];
-  /**
-   * Ids that run at a node and are still to be read, with their nodes; of their keys, those in front of them are done.
-   */
-  readonly #ahead = new Map<string, string>();
+  /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
+  #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
@@ -102,6 +105,21 @@ export class Ledger {
     this.#place = place;
     this.#began = began;
     this.#upTo = requests;
+  }
+
+  /** Messages in hand, in the order of the log. */
+  get open(): ReadonlySet<Item> {
+    return this.#open;
+  }
+
+  /** Their size in the log, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** By id, messages that are put aside, dead letters included. */
+  get parked(): ReadonlyMap<string, Item> {
+    return this.#parked;
   }
 
   get place(): Place {
@@ -132,26 +150,41 @@ export class Ledger {
   }
 
   /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
-  takeOver({ stored, messages, errors, running, ended, unclean, end, now }: Found): readonly string[] {
+  takeOver({ stored, messages, running, ended, unclean, end, now }: Found): readonly string[] {
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
-      const message = messages.get(id);
-      if (message === undefined) lost.push(id);
-      else this.#restore(state, message, errors.get(id));
+      const found = messages.get(id);
+      if (found === undefined) lost.push(id);
+      else this.#restore(state, found, now);
     }
     for (const id of lost) this.#changed.set(id, undefined);
-    const open = new Map<number, LoggedMessage>();
-    for (const [id, message] of messages) if (!this.parked.has(id)) open.set(message.position, message);
+    const open = new Map<number, FoundMessage>();
+    for (const [id, found] of messages) if (!this.#parked.has(id)) open.set(found.message.position, found);
+    const unreadable: [item: Item, reason: string][] = [];
     for (const [position, attempts] of stored.head.open) {
-      const message = open.get(position);
-      if (message === undefined) lost.push(`${position}`);
-      else this.#open(message, attempts);
+      const found = open.get(position);
+      if (found === undefined) lost.push(`${position}`);
+      else {
+        const item = this.#enter(found.message, attempts);
+        if (found.in === "log" && found.unreadable !== undefined) unreadable.push([item, found.unreadable]);
+      }
     }
-    const known = new Map(this.parked);
-    for (let item = this.open.first; item !== undefined; item = item.next) known.set(item.id, item);
-    for (const [id, node] of running) this.#join(id, node, known.get(id), messages.get(id), running);
-    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, this.#inQuestion(now));
+    const known = new Map([...this.#all()].map((item) => [item.id, item]));
+    this.#joined = running;
+    for (const [id, node] of running) {
+      const [item, message] = [known.get(id), messages.get(id)?.message];
+      if (item !== undefined) this.#join(item, node);
+      else if (message !== undefined && message.position > this.#place.read) this.#joinLater(message, node);
+    }
+    // those that the last leader may have begun
+    const inQuestion = [...this.#all()].filter((item) =>
+      item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
+    );
+    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
     if (alone !== undefined) this.#countDeath(alone);
+    for (const [item, reason] of unreadable) {
+      this.failed(item, { attempts: 0, error: unreadableError(reason), dead: now });
+    }
     return lost;
   }
 
@@ -170,26 +203,26 @@ export class Ledger {
    * parked.
    */
   add(message: LoggedMessage, size = 0): boolean {
-    if (this.parked.size > 0 && this.parked.has(messageId(message))) return false;
+    if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return false;
     if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) {
       return false;
     }
-    const item = this.#open(message, 0, size);
-    if (this.#ahead.size > 0) {
-      const node = this.#ahead.get(item.id);
-      item.joins = node !== undefined;
-      item.node = node;
+    const item = this.#enter(message, 0, size);
+    if (this.#joined.size > 0) {
+      item.node = this.#joined.get(item.id);
+      item.joins = item.node !== undefined;
     }
     if (item.place === "open") this.#suspicion.arrived(item);
     return true;
   }
 
   /** Takes a message that cannot be read: it is a dead letter. */
-  bury(message: LoggedMessage, error: Failure["error"], now: number): void {
-    if (this.parked.has(messageId(message))) return;
+  bury(message: LoggedMessage, reason: string, now: number): void {
+    if (this.#parked.has(messageId(message))) return;
     const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
-    this.open.push(item);
-    this.#park(item, { attempts: 0, error, dead: now });
+    this.#open.add(item);
+    insert(item);
+    this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
   }
 
   /** All that the log had when reading began was read. */
@@ -229,10 +262,9 @@ export class Ledger {
 
   /** Returns true if a batch of this category would be full. */
   isFull(category: LedgerCategory): boolean {
-    let count = 0;
+    let left = category.batch?.max ?? Infinity;
     for (const head of this.#heads.get(category) ?? []) {
-      count += head.place === "parked" ? 1 : head.line?.open ?? 1;
-      if (count >= category.batch!.max) return true; // else it has no heads
+      for (const _ of together(head)) if (--left <= 0) return true;
     }
     return false;
   }
@@ -311,7 +343,7 @@ export class Ledger {
   vanished(item: Item, node: string): void {
     this.#stopped(item);
     if (item.place === "gone") return;
-    if (this.#suspicion.vanished(item, node, this.#begun(), (other) => other.attempts--)) this.#countDeath(item);
+    if (this.#suspicion.vanished(item, node, this.#all(), (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
@@ -328,7 +360,7 @@ export class Ledger {
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
-    const item = this.parked.get(message);
+    const item = this.#parked.get(message);
     if (item === undefined || item.dead === 0 || item.dead !== dead) return;
     if (kind === "discard") return this.#end(item);
     if (payload !== undefined) {
@@ -346,16 +378,6 @@ export class Ledger {
     this.#upTo = Math.max(this.#upTo, sequence);
   }
 
-  /**
-   * The messages of these were read from the log again, because the store has them no longer: they are stored again.
-   */
-  putAgain(ids: Iterable<string>): void {
-    for (const id of ids) {
-      const item = this.parked.get(id);
-      if (item !== undefined) this.#entries.add(item);
-    }
-  }
-
   /** The store has lost what stood behind this sequence: sequences of requests come again. */
   restored(sequence: number): void {
     this.#upTo = Math.min(this.#upTo, sequence);
@@ -364,11 +386,9 @@ export class Ledger {
   /** Position up to which all messages of a category that were read are done, or discarded. */
   settled(name: string): number {
     let { read, epoch } = this.#place;
-    const look = (item: Item) => {
+    for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
-    };
-    for (let item = this.open.first; item !== undefined; item = item.next) look(item);
-    this.parked.forEach(look);
+    }
     return read;
   }
 
@@ -377,11 +397,9 @@ export class Ledger {
     const { created, read, epoch } = this.#place;
     this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
     this.#began = began;
-    for (const item of [...this.parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
-    for (let item = this.open.first; item !== undefined;) {
-      const { next } = item;
+    for (const item of [...this.#parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
+    for (const item of this.#open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
-      item = next;
     }
     this.#suspicion.end();
   }
@@ -391,30 +409,24 @@ export class Ledger {
    * go on. They may take half of the room for what is parked.
    */
   relieve(keep = KEPT_OF_KEY): void {
-    let most: Line | undefined;
-    for (let item = this.open.first; item !== undefined; item = item.next) {
-      if (item.line !== undefined && item.line.open > (most?.open ?? 0)) most = item.line;
+    let [most, open]: [line: Line, open: number] = [[], 0];
+    for (const item of this.#open) {
+      const { line } = item;
+      if (line?.[0] === item && openOf(line) > open) [most, open] = [line, openOf(line)];
     }
-    const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
-    if (most === undefined || 2 * most.open < this.open.size || room <= 0) return;
-    const kept = Math.max(keep, most.open - room);
-    if (kept >= most.open) return;
-    let last = most.first!; // it has some
-    let count = 1;
-    for (; last.behind !== undefined && (count < kept || last.behind.turn === "begun"); count++) last = last.behind;
-    const behind = chain(last.behind);
-    most.last = last;
-    last.behind = undefined;
-    most.open = count;
+    const room = Math.floor(this.#options.mostParked / 2) - this.#parked.size;
+    if (2 * open < this.#open.size || room <= 0) return;
+    let kept = Math.max(keep, open - room);
+    while (kept < open && most[kept].turn === "begun") kept++;
+    if (kept >= open) return;
     this.#relieved.add(most);
-    for (const item of behind) item.behind = undefined;
-    for (const item of behind.reverse()) this.#park(item, undefined);
+    for (const item of most.slice(kept, open)) this.#park(item, undefined);
   }
 
   /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
-    if (this.parked.size < this.#options.mostParked * CROWDED) return false;
-    for (const line of this.#relieved) if (line.parked.length === 0) this.#relieved.delete(line);
+    if (this.#parked.size < this.#options.mostParked * CROWDED) return false;
+    for (const line of this.#relieved) if (line.at(-1)?.place !== "parked") this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
 
@@ -461,101 +473,86 @@ export class Ledger {
 
   /** All that is parked, for a commit that goes on from none. */
   get parkedStates(): ParkedState[] {
-    return [...this.parked.values()].map(({ state }) => state);
+    return [...this.#parked.values()].map(({ state }) => state);
   }
 
   get #head(): Draft["head"] {
-    const open: [number, number][] = [];
-    for (let item = this.open.first; item !== undefined; item = item.next) open.push([item.position, item.attempts]);
     return {
       place: this.#place,
-      open,
+      open: [...this.#open].map(({ position, attempts }) => [position, attempts]),
       began: this.#began,
       requests: this.#upTo,
       doubt: this.#suspicion.stored,
     };
   }
 
-  /** A parked message, as it is stored. */
-  #restore(state: ParkedState, message: LoggedMessage, error: Failure["error"] | undefined): void {
+  /**
+   * A parked message, as it is stored, or to be stored again. It waits for the longest pause of its category at most,
+   * whatever the clock of the leader was that parked it.
+   */
+  #restore(state: ParkedState, found: FoundMessage, now: number): void {
+    const { message } = found;
     const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
-    item.error = error;
+    if (found.in === "log") this.#entries.add(item);
+    else {
+      item.error = found.error;
+      item.loaded = found.loaded;
+    }
     item.place = "parked";
-    item.due = state.due;
+    item.due = Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.#dead++;
-    this.parked.set(item.id, item);
-    if (item.key !== undefined) insert(lineOf(item), item);
+    this.#parked.set(item.id, item);
+    insert(item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
-  #open(message: LoggedMessage, attempts: number, size = 0): Item {
+  #enter(message: LoggedMessage, attempts: number, size = 0): Item {
     const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
     item.size = size;
-    this.open.push(item);
+    this.#open.add(item);
+    this.#bytes += size;
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
     else this.#enqueue(item);
     return item;
   }
 
-  /** Behind the others of its key. */
+  /** It may run if it is the first of its key, and waits where the one before it does. */
   #enqueue(item: Item): void {
-    if (item.key === undefined) return this.#push(item);
-    const line = lineOf(item);
-    const behindParked = line.parked.length > 0 && item.isBehind(line.parked[0]);
-    if (behindParked) return this.#park(item, undefined);
-    item.line = line;
-    line.open++;
-    if (line.last === undefined) line.first = item;
-    else line.last.behind = item;
-    line.last = item;
-    if (line.first === item) this.#push(item);
+    const before = insert(item);
+    if (before === undefined) this.#push(item);
+    else if (before.place === "parked") this.#park(item, undefined);
   }
 
-  /**
-   * It runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. A dead
-   * letter in front of it is being discarded.
-   */
-  #join(
-    id: string,
-    node: string,
-    known: Item | undefined,
-    message: LoggedMessage | undefined,
-    running: Found["running"],
-  ): void {
-    const found = known?.place === "gone" ? undefined : known;
-    if (found === undefined && (message === undefined || message.position <= this.#place.read)) return;
-    if (found !== undefined && found.dead > 0) return;
-    const item = found ?? new Item(message!, this.#options.categoryOf(message!.category), 0, this.#place.epoch);
-    const line = item.key === undefined ? undefined : item.category.lines.get(item.key);
-    const isDone = (each: Item) => item.isBehind(each) && running.get(each.id) !== node;
-    while (line?.first !== undefined && isDone(line.first)) this.#end(line.first);
-    for (const each of [...line?.parked ?? []]) if (each.dead === 0 && isDone(each)) this.#end(each);
-    if (found === undefined) {
-      this.#ahead.set(id, node);
-      if (item.key === undefined) return;
-      const [known = item.position, where] = this.#doneBelow.get(lineId(item.message)) ?? [];
-      const below = where === node ? Math.min(known, item.position) : item.position;
-      this.#doneBelow.set(lineId(item.message), [below, node]);
-      return;
-    }
+  /** It runs at a node. A dead letter that does is being discarded. */
+  #join(item: Item, node: string): void {
+    if (item.place === "gone" || item.dead > 0) return;
+    this.#endBefore(item, node);
     item.node = node;
     item.joins = true;
     this.#offer(item);
   }
 
-  /** Those that the last leader may have begun. */
-  *#inQuestion(now: number): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) yield item;
-    for (const item of this.parked.values()) {
-      if (item.dead === 0 && item.due <= now && this.#isFirst(item)) yield item;
+  /** It runs at a node, and is still to be read. */
+  #joinLater(message: LoggedMessage, node: string): void {
+    const { position, category, key } = message;
+    this.#endBefore(new Item(message, this.#options.categoryOf(category), 0, this.#place.epoch), node);
+    if (key === undefined) return;
+    const [known = position, where] = this.#doneBelow.get(lineId(message)) ?? [];
+    this.#doneBelow.set(lineId(message), [where === node ? Math.min(known, position) : position, node]);
+  }
+
+  /** One runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. */
+  #endBefore(item: Item, node: string): void {
+    const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
+    for (const each of [...line]) {
+      if (each.dead === 0 && item.isBehind(each) && this.#joined.get(each.id) !== node) this.#end(each);
     }
   }
 
-  /** Those that are handed out. */
-  *#begun(): Iterable<Item> {
-    for (let item = this.open.first; item !== undefined; item = item.next) if (item.turn === "begun") yield item;
-    for (const item of this.parked.values()) if (item.turn === "begun") yield item;
+  *#all(): Iterable<Item> {
+    yield* this.#open;
+    yield* this.#parked.values();
   }
 
   /** It ran alone, and the process ended. */
@@ -634,24 +631,25 @@ export class Ledger {
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
     const { line, place } = item;
+    if (place === "open") this.#leave(item);
     item.place = "gone";
     this.#suspicion.cleared(item);
     if (place === "parked") {
       if (item.dead > 0) this.#dead--;
-      this.parked.delete(item.id);
+      this.#parked.delete(item.id);
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
-      line?.parked.splice(line.parked.indexOf(item), 1);
-    } else {
-      this.open.remove(item);
-      if (line !== undefined) this.#unlink(line, item);
     }
-    if (line !== undefined) this.#next(line, item);
+    if (line?.[0] === item) {
+      line.shift();
+      this.#next(line, item);
+    } else line?.splice(line.indexOf(item), 1);
     if (this.#roomless.length > 0) this.#makeRoom();
   }
 
+  /** Without a failure: it waits behind another of its key. */
   #park(item: Item, failure: Failure | undefined): void {
-    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
+    if (item.place !== "parked" && this.#parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       return;
     }
@@ -661,10 +659,10 @@ export class Ledger {
       item.dead = Math.ceil(failure.dead ?? 0);
       if (item.dead > 0) this.#died(item);
     }
-    this.#entries.add(item);
-    this.#changed.set(item.id, item);
-    if (failure === undefined || item.dead > 0) this.#suspicion.cleared(item);
-    if (item.place !== "parked") this.#putAside(item, failure === undefined);
+    this.#putAside(item);
+    if (failure !== undefined) {
+      for (const behind of item.line ?? []) if (behind.place === "open") this.#putAside(behind);
+    }
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
@@ -673,29 +671,21 @@ export class Ledger {
     this.#options.onDead?.(item);
   }
 
-  /** It leaves those that are open; those of its key that wait behind it go with it. */
-  #putAside(item: Item, last: boolean): void {
-    item.place = "parked";
-    this.open.remove(item);
-    this.parked.set(item.id, item);
-    if (item.key === undefined) return;
-    const line = lineOf(item);
-    if (last) return insert(line, item);
-    this.#unlink(line, item);
-    const behind = chain(line.first);
-    line.first = line.last = undefined;
-    line.open = 0;
-    item.line = line;
-    line.parked.unshift(item, ...behind);
-    for (const each of behind) {
-      each.behind = undefined;
-      each.place = "parked";
-      this.open.remove(each);
-      this.parked.set(each.id, each);
-      this.#entries.add(each);
-      this.#changed.set(each.id, each);
-      this.#suspicion.cleared(each);
+  #putAside(item: Item): void {
+    if (item.place === "open") {
+      this.#leave(item);
+      item.place = "parked";
+      this.#parked.set(item.id, item);
     }
+    this.#entries.add(item);
+    this.#changed.set(item.id, item);
+    this.#suspicion.cleared(item);
+  }
+
+  /** It is in hand no more. */
+  #leave(item: Item): void {
+    this.#open.delete(item);
+    this.#bytes = this.#open.size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 
   /** There may be room for those that wait for it. */
@@ -710,37 +700,19 @@ export class Ledger {
     }
   }
 
-  #unlink(line: Line, item: Item): void {
-    if (line.first !== item) return;
-    line.first = item.behind;
-    if (line.first === undefined) line.last = undefined;
-    item.behind = undefined;
-    line.open--;
-  }
-
   /** The first of a key has its turn. */
   #next(line: Line, { category, key }: Item): void {
-    const { first, parked: [parked] } = line;
-    if (first !== undefined) {
-      if (first.turn === "waits") this.#push(first);
-    } else if (parked === undefined) category.lines.delete(key!); // it has a line
-    else if (parked.dead === 0 && parked.turn === "waits") this.#due.push(parked.due, parked);
+    const [first] = line;
+    if (first === undefined) category.lines.delete(key!); // it has a line
+    else if (first.turn !== "waits") return;
+    else if (first.place === "open") this.#push(first);
+    else if (first.dead === 0) this.#due.push(first.due, first);
   }
 
   /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
-    if (item.key === undefined) return true;
-    const { line } = item;
-    if (line === undefined) return false;
-    return item.place === "parked" ? line.first === undefined && line.parked[0] === item : line.first === item;
+    return item.key === undefined || item.line?.[0] === item;
   }
-}
-
-/** The line of an item with a key. */
-function lineOf({ category: { lines }, key, line: known }: Item): Line {
-  let line = known ?? lines.get(key!);
-  if (line === undefined) lines.set(key!, line = { first: undefined, last: undefined, open: 0, parked: [] });
-  return line;
 }
 
 /** A message whose turn it is, and those of its key that may run in one batch with it. */
@@ -750,28 +722,32 @@ function* together(head: Item): Iterable<Item> {
     return !item.alone && item.turn === "waits" && !item.joins && item.loaded && item.dead === 0 &&
       item.attempts < item.category.attempts;
   };
-  if (head.place === "open") {
-    for (let item = head.behind; item !== undefined && fits(item); item = item.behind) yield item;
-  } else {
-    const parked = head.line?.parked ?? [];
-    for (let at = 1; at < parked.length && fits(parked[at]); at++) yield parked[at];
-  }
+  const { line = [], place } = head;
+  for (let at = 1; at < line.length && line[at].place === place && fits(line[at]); at++) yield line[at];
 }
 
-/** Among the parked ones of its key, in the order of the log. */
-function insert(line: Line, item: Item): void {
-  const { parked } = line;
+/** Takes its place among those of its key, in the order of the log. Returns the one before it. */
+function insert(item: Item): Item | undefined {
+  const { key, category: { lines } } = item;
+  if (key === undefined) return undefined;
+  let line = lines.get(key);
+  if (line === undefined) lines.set(key, line = []);
   item.line = line;
-  let at = parked.length;
-  while (at > 0 && parked[at - 1].isBehind(item)) at--;
-  parked.splice(at, 0, item);
+  let at = line.length;
+  while (at > 0 && line[at - 1].isBehind(item)) at--;
+  if (at === line.length) line.push(item);
+  else line.splice(at, 0, item);
+  return line[at - 1];
 }
 
-/** A message and those behind it. */
-function chain(first: Item | undefined): Item[] {
-  const items: Item[] = [];
-  for (let each = first; each !== undefined; each = each.behind) items.push(each);
-  return items;
+/** How many of a line are open. */
+function openOf(line: Line): number {
+  const parked = line.findIndex(({ place }) => place === "parked");
+  return parked < 0 ? line.length : parked;
+}
+
+function unreadableError(message: string): FailedWith {
+  return { code: "INVALID_MESSAGE", message };
 }
 
 function lineId({ category, key }: LoggedMessage): string {

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { chances } from "../../../test/support/chances.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
-import type { Head, StoredState } from "../format/commit.ts";
+import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { Item, LedgerCategory } from "./item.ts";
 import { type Found, Ledger } from "./ledger.ts";
@@ -25,7 +25,7 @@ class Kit {
   readonly ledger: Ledger;
 
   constructor(head: Partial<Head> = {}, { mostParked = 100 } = {}) {
-    this.category = { name: "A", attempts: 3, lines: new Map(), capable: 1, held: [] };
+    this.category = { name: "A", attempts: 3, delay: [1, 9_999], lines: new Map(), capable: 1, held: [] };
     const options = { mostParked, categoryOf: () => this.category };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }
@@ -70,10 +70,14 @@ function keyless(position: number): LoggedMessage {
   return { ...message(position), key: undefined };
 }
 
+function inLog(messages: readonly LoggedMessage[]): Found["messages"] {
+  return new Map(messages.map((message) => [messageId(message), { in: "log", message }]));
+}
+
 function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
   const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map() };
-  const messages = new Map((head.open ?? []).map(([position]) => [`${position}-${position}`, message(position)]));
-  const nothing = { errors: new Map(), running: new Map(), ended: new Set<string>() };
+  const messages = inLog((head.open ?? []).map(([position]) => message(position)));
+  const nothing = { running: new Map(), ended: new Set<string>() };
   return { stored, messages, ...nothing, unclean: true, end: 1_000, now: NOW, ...over };
 }
 
@@ -125,7 +129,7 @@ describe("Ledger", () => {
     assertEquals([kit.open, kit.ledger.parked.size], [[101, 102, 201, 301, 401], 0]);
     kit.add(103, 104, 105, 106);
     kit.ledger.relieve(1);
-    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 103, 104, 201, 301, 401], false]);
+    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 201, 301, 401, 103, 104], false]);
     kit.add(107, 108);
     assertEquals([kit.ledger.parked.size, kit.ledger.crowded], [4, true]);
   });
@@ -190,7 +194,7 @@ describe("Ledger", () => {
 
   it("buries what cannot be read, and with it waits what follows of its key", () => {
     const kit = new Kit();
-    kit.ledger.bury(message(101), FAILED, NOW);
+    kit.ledger.bury(message(101), "no", NOW);
     kit.add(102);
     assertEquals([...kit.begin().keys()], []);
     assertEquals([kit.ledger.dead, kit.ledger.parked.size], [1, 2]);
@@ -268,8 +272,7 @@ describe("Ledger", () => {
     it("returns what the log has no longer, which is given up", () => {
       const head: Partial<Head> = { open: [[1, 0], [2, 0]], place: { ...HEAD.place, read: 2, time: 2 } };
       const kit = new Kit(head);
-      const messages = new Map([["2-2", message(2)]]);
-      assertEquals(kit.ledger.takeOver(found(head, { messages })), ["1"]);
+      assertEquals(kit.ledger.takeOver(found(head, { messages: inLog([message(2)]) })), ["1"]);
       assertEquals(kit.open, [2]);
     });
   });
@@ -282,7 +285,7 @@ describe("Ledger", () => {
         open: positions.map((position) => [position, 0]),
         place: { ...HEAD.place, read: count, time: count },
       };
-      const given = found(head, { running, messages: new Map(positions.map((at) => [`${at}-${at}`, keyless(at)])) });
+      const given = found(head, { running, messages: inLog(positions.map(keyless)) });
       return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
     };
     // eight times as many; the garbage of other tests may be collected in every try

@@ -97,11 +97,11 @@ export class Reading {
     return this.#reader?.fault;
   }
 
-  /** Reads these categories from now on, from a place on; from the present one. */
-  follow(categories: Iterable<string>, from: ReadingPlace = this.place): void {
+  /** Reads these categories from now on, from the present place on. */
+  follow(categories: Iterable<string>): void {
     const { stream, namespace } = this.#options;
+    const from = this.#place;
     this.#reader?.close();
-    this.#place = from;
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
     this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;

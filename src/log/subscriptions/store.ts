@@ -6,15 +6,8 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
-import {
-  type FailedWith,
-  type ParkedMessage,
-  readParked,
-  withoutPayload,
-  writeParked,
-} from "../format/parked_message.ts";
+import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
 import type { Item } from "./item.ts";
@@ -35,6 +28,7 @@ export interface SubscriptionStoreOptions {
 
 /** A parked message as it is listed: without the payload and the cause if it is large. */
 export interface ListedMessage extends ParkedMessage {
+  readonly in: "store";
   readonly loaded: boolean;
 }
 
@@ -173,7 +167,7 @@ export class SubscriptionStore {
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
         else if (data.length > KEPT && item.place === "parked" && item.turn === "waits" && item.message === message) {
-          unload(item);
+          Object.assign(item, withoutLarge(item), { loaded: false });
         }
         return;
       }
@@ -201,10 +195,7 @@ export class SubscriptionStore {
     const read = readParked(id, text(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT;
-    found.set(
-      id,
-      loaded ? { ...read, loaded } : { error: withoutCause(read.error), message: withoutIt(read.message), loaded },
-    );
+    found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 
   /** The messages of a subject from a sequence on. */
@@ -250,20 +241,10 @@ export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(text(message)) };
 }
 
-function unload(item: Item): void {
-  item.message = withoutIt(item.message);
-  item.error = withoutCause(item.error);
-  item.loaded = false;
-}
-
-function withoutCause(error: FailedWith | undefined): FailedWith | undefined {
-  if (error === undefined) return undefined;
-  const { code, message, outage } = error;
-  return outage === undefined ? { code, message } : { code, message, outage };
-}
-
-function withoutIt(message: LoggedMessage): LoggedMessage {
-  return { ...message, payload: undefined, meta: undefined };
+/** What is kept in memory of a large one. */
+function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
+  const { cause: _, ...known } = error ?? { code: "", message: "" };
+  return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };
 }
 
 function text({ data }: StoredMessage): string {

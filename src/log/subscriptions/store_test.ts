@@ -13,7 +13,7 @@ import { Item, type LedgerCategory } from "./item.ts";
 import { SubscriptionStore } from "./store.ts";
 
 const [NAMESPACE, KEY] = ["test", "shop.billing"];
-const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, lines: new Map(), capable: 1, held: [] };
+const CATEGORY: LedgerCategory = { name: "Placed", attempts: 3, delay: [1, 1], lines: new Map(), capable: 1, held: [] };
 
 function item(position: number, payload: unknown, parked = true): Item {
   const message: LoggedMessage = {

@@ -65,10 +65,10 @@ export class Suspicion {
   takeOver(
     before: Doubt | undefined,
     { running, ended, unclean, end }: LastEnd,
-    items: Iterable<Item>,
+    items: readonly Item[],
   ): Item | undefined {
     if (before === undefined && !unclean) return undefined;
-    const known = new Map([...items].map((item) => [item.id, item]));
+    const known = new Map(items.map((item) => [item.id, item]));
     const begun = (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id));
     this.#upTo = before?.upTo ?? end;
     for (const { size, ids } of before?.groups ?? []) {
@@ -98,13 +98,13 @@ export class Suspicion {
   }
 
   /**
-   * The process of a node ended while it ran this message. `running`: those that run elsewhere. Returns whether that is
+   * The process of a node ended while it ran this message. `items`: all. Returns whether that is
    * an attempt: nothing else is known to have run there. One for which it was and is no longer is passed to `spare`.
    */
-  vanished(item: Item, node: string, running: Iterable<Item>, spare: (item: Item) => void): boolean {
+  vanished(item: Item, node: string, items: Iterable<Item>, spare: (item: Item) => void): boolean {
     if (this.#upTo === undefined) {
       this.#upTo = 0;
-      for (const each of running) this.#begun.set(each, -Infinity);
+      for (const each of items) if (each.turn === "begun") this.#begun.set(each, -Infinity);
     }
     let group = this.#groups.find((each) => each.node === node);
     const isFirst = group === undefined;

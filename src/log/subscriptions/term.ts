@@ -19,12 +19,12 @@ import type { Commits } from "./commits.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
 import type { Item } from "./item.ts";
-import { type Draft, Ledger } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
 import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import type { SubscriptionStore } from "./store.ts";
-import { type TakenOver, takeOver } from "./found_state.ts";
+import { takeOver } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** Options of a `Term`. */
@@ -156,9 +156,11 @@ export class Term {
 
   get #oldest(): number | undefined {
     const ledger = this.#led?.ledger;
-    let oldest = ledger?.open.first?.message.time;
+    if (ledger === undefined) return undefined;
+    const [first] = ledger.open;
+    let oldest = first?.message.time;
     // thousands of dead letters, and nothing that waits for another attempt
-    if (ledger === undefined || ledger.parked.size === ledger.dead) return oldest;
+    if (ledger.parked.size === ledger.dead) return oldest;
     for (const { dead, message: { time } } of ledger.parked.values()) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
     }
@@ -219,7 +221,8 @@ export class Term {
     this.#moved();
     this.#flow();
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
-    warnings.check(ledger.open.first?.message, stream.serverTime, categories.all);
+    const [oldest] = ledger.open;
+    warnings.check(oldest?.message, stream.serverTime, categories.all);
     const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
     if (look && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
@@ -294,30 +297,15 @@ export class Term {
     this.#led = { categories, ledger, handing };
     // sequences that are still to come
     ledger.restored(commits.sequence);
-    this.#restore(ledger, taken);
+    const lost = ledger.takeOver({ ...taken.found, now: this.#now });
+    if (lost.length > 0) warnings.missing(lost.length);
+    handing.takeOver();
+    this.#garbage.found(taken.garbage, host.clock.monotonic());
     if (this.#phase !== "runs") return;
     if (!await this.#write()) return;
     if (this.#phase !== "runs") return;
     this.#read(ledger, categories);
     this.tick(host.clock.monotonic());
-  }
-
-  #restore(ledger: Ledger, { found, unloaded, again, unreadable, garbage }: TakenOver): void {
-    const lost = ledger.takeOver({ ...found, now: this.#now });
-    if (lost.length > 0) this.#options.warnings.missing(lost.length);
-    for (const id of unloaded) {
-      const item = ledger.parked.get(id);
-      if (item !== undefined) item.loaded = false;
-    }
-    ledger.putAgain(again);
-    this.#led?.handing.takeOver();
-    for (let item = ledger.open.first; item !== undefined;) {
-      const { id, next } = item;
-      const reason = unreadable.get(id);
-      if (reason !== undefined) ledger.failed(item, { attempts: 0, error: unreadableError(reason), dead: this.#now });
-      item = next;
-    }
-    this.#garbage.found(garbage, this.#options.host.clock.monotonic());
   }
 
   #read(ledger: Ledger, categories: Categories): void {
@@ -330,7 +318,7 @@ export class Term {
       onGarbage: (message, reason) => {
         this.#moved();
         if (!categories.of(message.category).passes(message)) {
-          ledger.bury(message, unreadableError(reason), this.#now);
+          ledger.bury(message, reason, this.#now);
         }
         this.#progress();
       },
@@ -397,8 +385,7 @@ export class Term {
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
     const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
-    const { size, bytes } = ledger.open;
-    const isFull = size >= categories.window * part || bytes >= MOST_BYTES * part;
+    const isFull = ledger.open.size >= categories.window * part || ledger.bytes >= MOST_BYTES * part;
     const full = ledger.full || ledger.crowded || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -442,19 +429,18 @@ export class Term {
     const progress = this.#dirty;
     this.#dirty = false;
     const { sequence } = commits;
-    const drafted: Draft[] = [];
     try {
-      const runs = await store.carryOut(commits.write(ledger, leader, (draft) => drafted.push(draft)));
+      const told = await store.carryOut(commits.write(ledger, leader));
       this.#written = clock.monotonic();
-      if (this.#over) return runs !== undefined;
-      if (runs === undefined) {
+      if (this.#over) return told !== undefined;
+      if (told === undefined) {
         this.#end("deposed");
         return false;
       }
       if (commits.sequence < sequence) this.#garbage.forget();
-      const ended = drafted.flatMap((draft) => draft.ended);
+      const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
-      this.#garbage.stored({ base: commits.base, requests, ended, parked }, this.#written, progress);
+      this.#garbage.stored({ base: commits.base, requests, ended: told.ended, parked }, this.#written, progress);
       if (this.#garbage.due(this.#written)) {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }
@@ -571,10 +557,6 @@ export class Term {
  */
 function looks(now: number): readonly number[] {
   return [now, now + LAG, Infinity];
-}
-
-function unreadableError(message: string) {
-  return { code: "INVALID_MESSAGE", message };
 }
 
 /** A commit is written at most so often, in ms, unless something waits for it. */

@@ -16,8 +16,6 @@ export class Warnings {
   /** When each kind was last reported. */
   readonly #reported = new Map<string, number>();
   #stopped = false;
-  /** How often reading went on elsewhere. */
-  losses = 0;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
     this.#host = host;
@@ -73,7 +71,6 @@ export class Warnings {
   }
 
   loss({ reason, after, next }: LogLoss): void {
-    this.losses++;
     this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });
   }
 
@@ -87,7 +84,6 @@ export class Warnings {
 
   /** Messages that were open are not in the log any more. */
   missing(count: number): void {
-    this.losses++;
     this.#observe({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }
 

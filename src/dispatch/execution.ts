@@ -29,6 +29,8 @@ export class Execution extends Deadlined {
   key: string | undefined = undefined;
   /** The payload before the schema; of an idempotent command. */
   payload: unknown = undefined;
+  /** Decision of a command of an entity that did not fail. */
+  decision: Promise<unknown> | undefined = undefined;
   /** The revision of its claim; of an idempotent command whose handler has begun. */
   fence: number | undefined = undefined;
   /** Its stage on the way to its handler. */

@@ -20,7 +20,7 @@ import type { AnyEntity, LoadedEntity, LoadOptions } from "../contract/entity_de
 import type { HandlerFn } from "../contract/definition.ts";
 import type { StreamingContext } from "../contract/stream.ts";
 import type { StreamOptions } from "../contract/send_options.ts";
-import type { Result } from "../contract/result.ts";
+import { isFailure, type Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
@@ -228,7 +228,16 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
-    return new Promise((resolve, reject) => this.decide(entity, payload, { resolve, reject }));
+    const { execution } = this;
+    // behaviors may call it again, as `retry()` does after one that threw: what was decided is not decided anew
+    const decision = execution.decision ??= new Promise((resolve, reject) =>
+      this.decide(entity, payload, { resolve, reject })
+    );
+    const failed = () => {
+      if (execution.decision === decision) execution.decision = undefined;
+    };
+    decision.then((value) => isFailure(value) && failed(), failed);
+    return decision;
   }
 
   async "~items"(fn: HandlerFn, payload: unknown): Promise<unknown> {

@@ -3,6 +3,7 @@ import { assertEquals, assertLess, assertMatch, assertRejects } from "@std/asser
 import { it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
 import {
+  type Behavior,
   type Catga,
   CatgaError,
   type CatgaOptions,
@@ -14,6 +15,7 @@ import {
   type Result,
   unwrap,
 } from "../../mod.ts";
+import { retry } from "../behaviors/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 /** Nodes around one network, with a namespace of their own. */
@@ -149,6 +151,24 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     }
     const { version, state } = await app.load(Cart, "c-12", { latest: true });
     assertEquals([version, state.paid], [2, true]);
+  });
+
+  // it was applied twice if Catga had made its id
+  it("a command is applied once, although a behavior that throws has retry() run it again", async () => {
+    let runs = 0;
+    const throwsOnce: Behavior = async (_, next) => {
+      const result = await next();
+      if (runs++ % 2 === 0) throw new Error("the audit is down");
+      return result;
+    };
+    const twice: Behavior = async (_, next) => (await Promise.all([next(), next()]))[0];
+    for (const [n, behaviors] of [[retry({ backoff: 0 }), throwsOnce], [twice]].entries()) {
+      await using app = await harness.start({ handlers, behaviors, logger: QUIET });
+      const payload = { cartId: `audited-${n}`, sku: "tea" };
+      assertEquals(unwrap(await app.send(AddItem, payload)), 1);
+      assertEquals(unwrap(await app.send(AddItem, payload, { id: "audited" })), 2);
+      assertEquals((await app.load(Cart, `audited-${n}`, { latest: true })).version, 2);
+    }
   });
 
   it("after a restart of all nodes a command that comes again gets its recorded result", async () => {

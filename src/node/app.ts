@@ -5,7 +5,7 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock, DeadlineWheel, UnderWay } from "../ports/clock.ts";
+import { type AppClock, appClock, type Clock, DeadlineWheel, type Timer, UnderWay } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -387,9 +387,11 @@ export class App implements NodeHost, DrainableNode {
     return log;
   }
 
+  #look: Timer | undefined;
+
   /** A lag that grows is seen, although nobody asks for alarms. */
   #lookNowAndThen(): void {
-    this.clock.after(LOOK, () => {
+    this.#look = this.clock.after(LOOK, () => {
       if (this.#builder.stopped) return;
       void this.alarms;
       this.#lookNowAndThen();
@@ -538,7 +540,10 @@ export class App implements NodeHost, DrainableNode {
         remote: () => this.#remote,
         leaveLog: () => this.#leaveLog(),
         closeLog: () => this.closeLog(),
-        stopSends: () => this.#builder.stop(),
+        stopSends: () => {
+          this.#builder.stop();
+          this.#look?.cancel();
+        },
         heldUp: (ms) => this.#heldUp(ms),
         release: this.#release,
       });

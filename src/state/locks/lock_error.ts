@@ -20,7 +20,7 @@ export interface DeadlockEdge {
 export function lockTimeout(key: string, waited: number, now: number, holder: LockRecord | undefined): CatgaError {
   const time = waited === 0 ? "is taken" : `did not come free within ${ms(waited)}`;
   const held = holder === undefined
-    ? "others wait for it"
+    ? "others wait for it, or the store had not answered yet"
     : `node ${printable(holder.node)} has held it for ${ms(Math.max(0, now - holder.since))}`;
   return new CatgaError(
     "LOCK_TIMEOUT",

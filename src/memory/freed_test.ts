@@ -1,0 +1,40 @@
+import process from "node:process";
+import { describe, it } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { assertEquals } from "@std/assert";
+import { catga, command, event, unwrap } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+
+describe("an app without NATS", () => {
+  // timers of what expires in days kept its log, its results and the app itself
+  it("is freed with all that it stored after its drain", async () => {
+    const Booked = event<string>("Booked", { durable: true });
+    const Close = command("Close", { durable: true });
+    const Pay = command<void, number>("Pay", { idempotent: true });
+    const handlers = [Booked.on(() => {}), Close.handle(() => {}), Pay.handle(() => 1)];
+    const used = async () => {
+      const logger = { debug() {}, info() {}, warn() {}, error() {} };
+      await using app = await catga({ handlers, logger });
+      unwrap(await app.publish(Booked, "7"));
+      unwrap(await app.publish(Booked, "7", { delay: 86_400_000 }));
+      unwrap(await app.enqueue(Close, undefined, { id: "every second", cron: "* * * * * *" }));
+      unwrap(await app.send(Pay));
+      return new WeakRef(logger);
+    };
+    const of = await used();
+    const collect = collector();
+    await eventually("the garbage collection", () => {
+      collect();
+      return of.deref() === undefined;
+    });
+    assertEquals(of.deref(), undefined);
+  });
+});
+
+function collector(): () => void {
+  const { Bun } = globalThis as { Bun?: { gc(now: boolean): void } };
+  if (process.versions.bun !== undefined) return () => Bun?.gc(true);
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc");
+}

@@ -1,4 +1,4 @@
-/** The flags of the command line: declared, parsed and checked here. */
+/** The flags of the command line and their environment variables: declared, parsed and checked here. */
 import { parseArgs } from "node:util";
 import { checkToken } from "../data/checks.ts";
 import type { Terminal } from "./terminal.ts";

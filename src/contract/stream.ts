@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import type { AnyContract, Contract } from "./contract.ts";
 import { contractOptions, type Keyed, type Keyless, type RequestOptions } from "./contract_options.ts";
 import { checkName, type HandlerFn, handlerOf } from "./definition.ts";
+import { WINDOW } from "./defaults.ts";
 import type { Handler, HandlerOptions } from "./handler.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
@@ -101,5 +102,5 @@ export interface Window {
 
 /** The window of a contract. */
 export function windowOf({ options: { window } }: AnyContract): Window {
-  return { items: window?.items ?? 256, bytes: window?.bytes ?? 1_048_576 };
+  return { items: window?.items ?? WINDOW.items, bytes: window?.bytes ?? WINDOW.bytes };
 }

@@ -6,6 +6,7 @@ import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
 import { isToken } from "../data/subject_token.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
+import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { command, entityEvent, event } from "./definition.ts";
 import type { Flow, Signal, WorkflowContract } from "./flow.ts";
@@ -191,7 +192,7 @@ function ofWorkflow(handler: Handler, body: WorkflowBody): Handler {
 function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Payload>): WorkflowDefinition {
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
-  const { input, id, timeout, keep = 7 * DAY, version = 1 } = options;
+  const { input, id, timeout, keep = KEEP, version = 1 } = options;
   // the types of its input are those of its contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);

@@ -195,8 +195,6 @@ export const PASSING: ReadonlySet<string> = new Set([
 ]);
 /** Codes of a schedule, or a start, that is stored when it is tried again. */
 export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
-/** The first and the longest pause after a failed attempt, in ms. */
-export const PAUSES = [1_000, 3_600_000] as const;
 /** How long a run stays on its node while it only waits, in ms; what takes longer is a schedule. */
 export const HOLD = 5_000;
 const MAX_ID = 256;

@@ -13,6 +13,7 @@
  *    outcome, and are undone.
  */
 import type { AnyContract } from "../contract/contract.ts";
+import { STEP_PAUSES } from "../contract/defaults.ts";
 import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flow.ts";
 import { type Failure, isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
@@ -21,7 +22,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
 import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
-import { copyOf, Decided, ownOf, PAUSES, readable, recorded } from "./outcomes.ts";
+import { copyOf, Decided, ownOf, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 
@@ -180,7 +181,7 @@ export class Drive {
   #threw(error: unknown): void {
     if (this.#isPast) return;
     this.#state.work(async () => {
-      await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: PAUSES });
+      await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
       this.#again();
     });

@@ -6,6 +6,7 @@
  * Over 400 lines: what a step performs, and its attempts, pauses and end, decide together whether it goes on.
  */
 import type { AnyContract } from "../contract/contract.ts";
+import { STEP_PAUSES } from "../contract/defaults.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -22,7 +23,6 @@ import {
   HOLD,
   PASSING,
   Passing,
-  PAUSES,
   readable,
   recorded,
   type Retry,
@@ -177,7 +177,7 @@ export class Steps {
     }
     const main = state.phase === "handler";
     const { retry = {}, timeout = state.host.timeout } = options;
-    this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? PAUSES, timeout });
+    this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout });
     if (main && options.undo !== undefined) this.#undos.set(name, options.undo as Undo);
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));

@@ -14,7 +14,7 @@ export interface DrainableNode {
   /** Everything under way that has a deadline. */
   readonly wheel: DeadlineWheel;
   readonly state: Pick<SharedState, "abdicate" | "close">;
-  /** Asynchronous handlers that run, and sends that wait for an answer. */
+  /** What has begun here and has not ended: handlers, sends, publications, runs of workflows. */
   readonly underWay: UnderWay;
 }
 

@@ -10,6 +10,7 @@
  */
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
+import { SEND_ALL_CONCURRENCY } from "../contract/defaults.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -313,7 +314,7 @@ export async function sendAll(
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
   checkSendOptions("sendAll", name, options);
-  const { concurrency = 512, ...rest } = options;
+  const { concurrency = SEND_ALL_CONCURRENCY, ...rest } = options;
   const { id, ...each }: SendOptions = rest;
   checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
   if (id !== undefined) throw new TypeError(`${at}: an id is of one message; got ${show(id)}`);

@@ -1,4 +1,7 @@
-/** The records of locks in the store: one for the holder of a key, one for each waiter. */
+/**
+ * The records of locks in the store: one for the holder of a key, one for each waiter; and the queue of a key, the
+ * oldest waiter first.
+ */
 import { type Bucket, type Change, MAX_KEY_LENGTH } from "../../ports/key_value_store.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";

@@ -170,8 +170,8 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are missing. Waits for a store
- * that is not there, and for servers that lag behind. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are
+ * missing. Waits for a store that is not there, and for servers that lag behind. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & Pick<TakeoverOptions, "stream">,

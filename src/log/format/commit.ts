@@ -193,10 +193,9 @@ export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }
 
-/** The leader's consumer has a filter for each. */
 /**
- * Most categories of a subscription: nats-server 2.15 takes 0.2 s to make a consumer with so many filters, and 3.6 s
- * with four times as many (measured).
+ * Most categories of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes 0.2 s to make
+ * one with so many filters, and 3.6 s with four times as many (measured).
  */
 export const MOST_CATEGORIES = 1_024;
 /** Greatest token: beyond the safe integers every node would refuse the commit. */

@@ -27,6 +27,12 @@ export interface ParkedMessage {
   readonly error: FailedWith | undefined;
 }
 
+/** A parked message as it is listed: without the payload and the cause if it is large. */
+export interface ListedMessage extends ParkedMessage {
+  readonly in: "store";
+  readonly loaded: boolean;
+}
+
 /**
  * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to
  * 200: with a large payload it must fit into the store. With 0 the cause is left out, and what its payload was before

@@ -9,6 +9,7 @@ import { messageId, readMessageId, type StoredState } from "../format/commit.ts"
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { controlName, messagePattern } from "../format/names.ts";
+import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
@@ -17,7 +18,7 @@ import type { Commits } from "./commits.ts";
 import type { Found, FoundMessage } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
-import { type ListedMessage, readAgain, type SubscriptionStore } from "./store.ts";
+import { readAgain, type SubscriptionStore } from "./store.ts";
 
 /** Options of a {@link barrier}. */
 export interface BarrierOptions {
@@ -170,8 +171,8 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are missing. Waits for a store
- * that is not there, and for servers that lag behind. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are
+ * missing. Waits for a store that is not there, and for servers that lag behind. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & Pick<TakeoverOptions, "stream">,

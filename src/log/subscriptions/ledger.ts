@@ -8,9 +8,8 @@
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
-import type { FailedWith } from "../format/parked_message.ts";
+import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
-import type { ListedMessage } from "./store.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
 import { type Category, Item, type Line } from "./categories.ts";
 

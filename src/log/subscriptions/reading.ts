@@ -4,6 +4,7 @@ import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { Place } from "../format/commit.ts";
 import { withoutEvents } from "../format/entity_group.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
@@ -31,16 +32,8 @@ export interface ReadingOptions {
   fault(error: unknown): void;
 }
 
-/** Place of the reading. */
-export interface ReadingPlace {
-  readonly created: string;
-  /** Positions up to this one are read. */
-  readonly read: number;
-  /** The time stamp of the message there, in ms; 0: unknown. */
-  readonly time: number;
-  /** When nothing was behind it, by the server's clock, in ms; `undefined`: unknown. */
-  readonly at?: number | undefined;
-}
+/** Place of the reading, whose leader counts how often it went back. */
+export type ReadingPlace = Omit<Place, "epoch">;
 
 /** A start of the reader. */
 type Start = Parameters<FollowOptions["onStart"]>[0];

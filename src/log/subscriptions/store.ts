@@ -7,7 +7,13 @@ import { type Clock, delay } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
-import { type ParkedMessage, readParked, withoutPayload, writeParked } from "../format/parked_message.ts";
+import {
+  type ListedMessage,
+  type ParkedMessage,
+  readParked,
+  withoutPayload,
+  writeParked,
+} from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
 import type { Item } from "./categories.ts";
@@ -24,12 +30,6 @@ export interface SubscriptionStoreOptions {
   readonly signal: AbortSignal;
   /** Gets errors of what is done again. */
   fault(error: unknown): void;
-}
-
-/** A parked message as it is listed: without the payload and the cause if it is large. */
-export interface ListedMessage extends ParkedMessage {
-  readonly in: "store";
-  readonly loaded: boolean;
 }
 
 /** The store of one subscription. */

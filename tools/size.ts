@@ -18,7 +18,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   "exported names": 70,
   "files of a local send": 11,
   "files of a remote send": 23,
-  "files of a durable event, publish to handler": 43,
+  "files of a durable event, publish to handler": 42,
   "files of a command of an entity": 35,
 };
 

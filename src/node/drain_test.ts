@@ -20,6 +20,7 @@ import "../log/running/worker.ts";
 const Slow = query<void, string>("Slow");
 const Work = command<void, string>("Work");
 const Quick = query<void, string>("Quick");
+const Shared = query<void, string>("Shared");
 const Tick = event("Tick");
 
 function watched<T>(promise: Promise<T>): { settled: boolean } {
@@ -212,25 +213,28 @@ describe("drain", () => {
     assertEquals([ran, app.nodes()], [0, []]);
   });
 
-  it("in a cluster, running handlers may still send to handlers that only this node has", async () => {
+  it("in a cluster, running handlers may still send to handlers that only this node has, or that they name it for", async () => {
     // they once got NO_HANDLER: the node had taken itself out of its own view
     const leaving = Promise.withResolvers<void>();
     const handlers = [
       Slow.handle(async (_, ctx) => {
         await leaving.promise;
         const results = [await ctx.send(Quick), await ctx.send(Quick, undefined, { node: "leaving" })];
+        // both nodes have this one
+        results.push(await ctx.send(Shared, undefined, { node: "leaving" }), await ctx.send(Shared));
         return results.map(({ value }) => value).join();
       }),
       Quick.handle((_, { node }) => `at ${node}`),
+      Shared.handle((_, { node }) => `at ${node}`),
     ];
     const network = new MemoryNetwork();
-    await using other = await catga({ network, id: "other" });
+    await using other = await catga({ network, id: "other", handlers: Shared.handle((_, { node }) => `at ${node}`) });
     const app = await catga({ network, id: "leaving", handlers });
     const result = app.send(Slow);
     const drained = app.drain();
     await eventually("the leave", () => other.nodes().length === 1);
     leaving.resolve();
-    assertEquals(await result, { ok: true, value: "at leaving,at leaving" });
+    assertEquals(await result, { ok: true, value: "at leaving,at leaving,at leaving,at other" });
     await drained;
   });
 

@@ -159,7 +159,7 @@ export class AppWithSendBehaviors extends App {
       // a deadline that had passed before is refused by the send itself, as without behaviors
       if (sends.over === undefined && (left > 0 || timeout <= 0)) {
         const timed = left < timeout && left > 0 && (method !== "publish" || contract.options.durable)
-          ? withTimeout(options, Math.max(1, left))
+          ? { ...options, timeout: Math.max(1, left) } as Options // options without any are those of any kind
           : options;
         return sends.add(send(withHeaders(timed, headers)));
       }
@@ -285,25 +285,18 @@ function withHeaders<Options extends SendOptions>(
   return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } } as Options;
 }
 
-function withTimeout<Options extends SendOptions>(options: Options | undefined, timeout: number): Options {
-  return { ...options, timeout } as Options; // the same
-}
-
 // The `attach` of an app's behaviors: what happens in the app is reported to what they return, until it is detached.
 
 /** The attached behaviors of one app. */
 export class BehaviorHooks {
+  /** True if a behavior observes: only then observations that are not logged are made. */
+  watched = false;
   readonly #log: Observer;
   readonly #attached: Attachment[] = [];
 
   /** `log` gets every observation, and a fault for each behavior that throws. */
   constructor(log: Observer) {
     this.#log = log;
-  }
-
-  /** True if a behavior observes: only then observations that are not logged are made. */
-  get watched(): boolean {
-    return this.#attached.some(({ observe }) => observe !== undefined);
   }
 
   /** The app's observer: to the log, then to each attached behavior. */
@@ -318,12 +311,15 @@ export class BehaviorHooks {
   async attach(behaviors: Iterable<Behavior>, app: Catga): Promise<void> {
     for (const { attach } of behaviors) {
       const attachment = await attach?.(app);
-      if (attachment) this.#attached.push(attachment);
+      if (!attachment) continue;
+      this.#attached.push(attachment);
+      this.watched ||= attachment.observe !== undefined;
     }
   }
 
   /** Detaches all of them. Idempotent. */
   detach(): void {
+    this.watched = false;
     for (const { detach } of this.#attached.splice(0)) {
       this.#call("detaching a behavior", () => detach?.());
     }

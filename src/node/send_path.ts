@@ -153,8 +153,10 @@ export class SendPath {
    * choose it: handlers that still run may send to a handler that no other node has, and must be able to end.
    */
   #isForHere({ contract, route, node }: RemoteRequest): boolean {
-    return this.#alone.has(contract.name) && (node === undefined || node === this.#node) &&
-      (typeof route === "string" || this.#draining);
+    const here = node === undefined
+      ? this.#alone.has(contract.name)
+      : node === this.#node && this.#mediator.find(contract.name) !== undefined;
+    return here && (typeof route === "string" || this.#draining);
   }
 
   /** Here: this node's handler, or none. */

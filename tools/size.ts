@@ -13,7 +13,7 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 316,
+  "files": 315,
   "lines of code": 48_390,
   "exported names": 70,
   "files of a local send": 11,

@@ -10,7 +10,7 @@ import type { Terminal } from "./terminal.ts";
  * unreadable file.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
-  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "namespace" | "json">) =>
+  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json">) =>
     flags.text(name) ?? (terminal.environment[CONNECTION_FLAGS[name].variable] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
   if ((user === undefined) !== (pass === undefined)) throw new UsageError("--user and --password go together");

@@ -123,15 +123,20 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     }
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
-    const required = command.words?.replace(/\[.*?\]/g, "").match(/\S+/g)?.length ?? 0;
-    const allowed = command.words?.includes("…") ? Infinity : command.words?.match(/\S+/g)?.length ?? 0;
+    const { words: usage = "" } = command;
+    const required = countWords(usage.replace(/\[.*?\]/g, "")); // not those in brackets
+    const allowed = usage.includes("…") ? Infinity : countWords(usage);
     if (words.length < required || words.length > allowed) {
-      throw new UsageError(`usage: catga ${command.name}${command.words === undefined ? "" : ` ${command.words}`}`);
+      throw new UsageError(`usage: ${`catga ${command.name} ${usage}`.trimEnd()}`);
     }
     return await command.run(words, flags, terminal);
   } catch (error) {
     return ended(error, running, terminal);
   }
+}
+
+function countWords(text: string): number {
+  return text.match(/\S+/g)?.length ?? 0;
 }
 
 /** Prints an error, and returns its exit code. */

@@ -6,12 +6,11 @@
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
 import { contractsSection, shownTables } from "./tables.ts";
-import { entitiesSection } from "./entities.ts";
+import { entitiesSection, searchSection } from "./asked.ts";
 import { elements, type Section, tableMaker } from "./elements.ts";
 import { eventsSection, lettersSection } from "./letters.ts";
 import { ICON, MARKUP } from "./markup.ts";
 import { runsSection } from "./runs.ts";
-import { searchSection } from "./search.ts";
 import { STYLE } from "./style.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";

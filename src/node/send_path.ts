@@ -316,8 +316,7 @@ export async function sendAll(
 ): Promise<Result<unknown>[]> {
   const at = `sendAll ${name}`;
   checkSendOptions("sendAll", name, options);
-  const { concurrency = SEND_ALL_CONCURRENCY, ...rest } = options;
-  const { id, ...each }: SendOptions = rest;
+  const { concurrency = SEND_ALL_CONCURRENCY, id, ...each }: SendAllOptions & SendOptions = options;
   checkInteger(`${at}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
   if (id !== undefined) throw new TypeError(`${at}: an id is of one message; got ${show(id)}`);
   if (typeof payloads?.[Symbol.iterator] !== "function") {

@@ -137,12 +137,12 @@ export class Subscription {
    * which begin now. Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
    */
   async ensure(signal: AbortSignal, another = true): Promise<void> {
-    const { host: { clock }, kept, stream, spec } = this.#options;
+    const { host: { clock, namespace }, kept, stream, spec } = this.#options;
     for (let begins = false;;) {
       const found = await kept.last(this.#subject, { latest: true });
       const state = await stream.state();
       if (found === undefined) {
-        begins = await this.#begin(firstCommit(this.#termName(), firstHead(spec, state)), 0);
+        begins = await this.#store(this.#subject, firstCommit(this.#termName(), firstHead(spec, state)), 0);
         signal.throwIfAborted();
         continue;
       }
@@ -158,7 +158,10 @@ export class Subscription {
       if (missing.length === 0 || !another) return;
       const now = state === undefined ? 0 : endOf(state.last);
       const began = Object.fromEntries(missing.map((category) => [category, now]));
-      await this.#request(writeRequest({ kind: "join", began }), signal);
+      const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
+      const subject = requestSubject(namespace, this.key, id);
+      const text = writeRequest({ kind: "join", began });
+      while (!await this.#store(subject, text)) signal.throwIfAborted();
       for (let waited = 0; waited < JOIN; waited += STEP) {
         await delay(clock, STEP, signal);
         const known = this.#commit;
@@ -253,29 +256,16 @@ export class Subscription {
     this.#warnings.ignoresFrom(ignored);
   }
 
-  /** Stores the first commit: `true` if this node did. */
-  async #begin(text: string, expect: number): Promise<boolean> {
+  /** Stores a first commit, or a request: `true` if it did. */
+  async #store(subject: string, text: string, expect?: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;
-    const appended = await kept.append(this.#subject, text, { timeout: ANSWER, expect });
+    const appended = await kept.append(subject, text, { timeout: ANSWER, expect });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
     if (appended.type === "not stored" && !appended.passing) throw appended.error;
     this.#warnings.fault("beginning", appended.error);
     await delay(clock, STEP);
     return false;
-  }
-
-  /** Stores a request, once or more often. */
-  async #request(text: string, signal: AbortSignal): Promise<void> {
-    const { host: { namespace, clock }, kept } = this.#options;
-    const subject = requestSubject(namespace, this.key, `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`);
-    for (;;) {
-      const appended = await kept.append(subject, text, { timeout: ANSWER });
-      signal.throwIfAborted();
-      if (appended.type === "stored") return;
-      if (appended.type === "not stored" && !appended.passing) throw appended.error;
-      await delay(clock, STEP, signal);
-    }
   }
 
   /**
@@ -357,7 +347,7 @@ export class Subscription {
       new CatgaError("INVALID_MESSAGE", `it is invalid (${commit}); all that the log has is handled again`),
     );
     const text = firstCommit(this.#termName(), { ...firstHead(spec, undefined), leader: "?" });
-    await this.#begin(text, seen!.message.sequence);
+    await this.#store(this.#subject, text, seen!.message.sequence);
     await this.#look();
   }
 

@@ -1,8 +1,8 @@
 /**
  * Flow control (backpressure): how the items of one stream get from its handler to its reader in another process, over
  * frames that may be lost: two state machines without time. Items are numbered. The sender keeps each until the reader
- * has consumed it, and is at most a window ahead (`WINDOW` in `contract/defaults.ts`); the receiver takes the next number
- * alone, and asks for those that it lacks. Neither has timers: whoever carries the frames calls
+ * has consumed it, and is at most a window ahead (`WINDOW` in `contract/defaults.ts`). The receiver takes the next
+ * number alone, and asks for those that it lacks. Neither has timers: whoever carries the frames calls
  * {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";

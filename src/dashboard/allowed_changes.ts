@@ -131,15 +131,15 @@ async function actOnRun(source: DashboardSource, request: RunRequest): Promise<s
 
 /** Takes back what is scheduled; what fires again and again, too. */
 async function cancel(
-  { namespace, transport: { clock }, stream }: DashboardSource,
+  source: DashboardSource,
   { contract, id }: CancelRequest,
 ): Promise<ChangeAnswer> {
   const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
   if (!isContractName(contract)) return none;
-  const log = await stream("log");
+  const log = await source.stream("log");
   if (log === undefined) return none;
-  const taken = await unschedule(scheduleSubject(namespace, contract, id), {
-    clock,
+  const taken = await unschedule(scheduleSubject(source.namespace, contract, id), {
+    clock: source.transport.clock,
     stream: () => log,
     mark: `dashboard-${randomUUID()}`,
     timeout: CANCEL,

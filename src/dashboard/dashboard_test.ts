@@ -7,7 +7,7 @@ import { type Catga, catga, command, entity, event, fail, unwrap } from "../../m
 import { cli } from "../cli/main.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import type { EntityView, Topic, Topics } from "./view.ts";
+import type { EntityView, SearchView, Topic, Topics } from "./view.ts";
 
 const Placed = event<{ text: string; bad: boolean }>("Placed", { durable: true });
 const Cart = entity("Cart", { initial: () => ({ items: 0 }) });
@@ -41,6 +41,11 @@ class Looker {
   async entity(type: string, id: string): Promise<EntityView> {
     const query = new URLSearchParams({ type, id });
     return await (await fetch(`${this.#page}entity?${query}`, { headers: { cookie: this.#cookie } })).json();
+  }
+
+  async search(text: string): Promise<SearchView> {
+    const query = new URLSearchParams({ text });
+    return await (await fetch(`${this.#page}search?${query}`, { headers: { cookie: this.#cookie } })).json();
   }
 
   async change(body: unknown): Promise<unknown> {
@@ -192,6 +197,22 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     // answers to requests, what is read of each of three streams, and the acknowledgements of what was replayed:
     // however often somebody looked
     assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
+  });
+
+  it("finds an event and an entity by their ids, and takes back what is scheduled", async () => {
+    const looker = await Looker.open(address.trim());
+    const payload = { text: "tea", bad: false };
+    unwrap(await app.publish(Placed, payload, { id: "found" }));
+    unwrap(await app.publish(Placed, payload, { id: "later", delay: 3_600_000 }));
+    unwrap(await app.send(AddItem, { cartId: "c-2", sku: "tea" }));
+    const hits = async (text: string) => (await looker.search(text)).hits.map(({ where, name }) => `${where} ${name}`);
+    assertEquals(await hits("found"), ["event Placed"]);
+    assertEquals(await hits("c-2"), ["entity Cart"]);
+    const cancel = { do: "cancel", contract: "Placed", id: "later" };
+    assertEquals(await looker.change(cancel), { done: 1, failed: 0 });
+    const error = "nothing is scheduled under this id: it has fired, or never was";
+    assertEquals(await looker.change(cancel), { done: 0, failed: 1, error });
+    looker.close();
   });
 });
 

@@ -126,21 +126,21 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
 
 /** What subscriptions have put aside. */
 async function readParkedMessages(
-  { namespace, stream: streamOf }: SearchSource,
+  source: SearchSource,
   administration: Pick<Administration, "stored">,
   found: Found,
 ): Promise<void> {
-  const stream = await streamOf("subscriptions");
+  const stream = await source.stream("subscriptions");
   let [read, all] = [0, 0];
   for (const { key, service, name, state: { parked } } of stream === undefined ? [] : await administration.stored()) {
     all += parked.size;
     for (let from = 0; parked.size > 0 && !found.full;) {
-      const messages = await stream!.read(parkedSubject(namespace, key, "*"), { from, most: PAGE });
+      const messages = await stream!.read(parkedSubject(source.namespace, key, "*"), { from, most: PAGE });
       if (messages.length === 0) break;
       from = messages[messages.length - 1].sequence + 1;
       for (const { subject, data } of messages) {
         found.allowance.take(data.length);
-        const id = readParkedSubject(namespace, subject)?.id ?? "";
+        const id = readParkedSubject(source.namespace, subject)?.id ?? "";
         const state = parked.get(id); // else it was handled since
         const message = state && readParked(id, decoder.decode(data));
         if (message === undefined || typeof message === "string") continue;
@@ -154,9 +154,10 @@ async function readParkedMessages(
 }
 
 /** Entities and runs of this id. */
-async function readRuns({ namespace, stream, runs }: SearchSource, text: string, found: Found): Promise<void> {
+async function readRuns(source: SearchSource, text: string, found: Found): Promise<void> {
   found.searched.push("entities and runs by id");
-  const entities = await stream("entities");
+  const { namespace } = source;
+  const entities = await source.stream("entities");
   if (entities === undefined) return;
   const none = { key: "", correlation: "", causation: "", at: 0, payload: "" };
   for (const subject of (await entities.subjects(entitySubject(namespace, "*", text))).slice(0, MOST_OF_ID)) {
@@ -168,7 +169,7 @@ async function readRuns({ namespace, stream, runs }: SearchSource, text: string,
       found.hits.push({ ...own, where: "entity", place: "see Entities" });
       continue;
     }
-    for await (const { status, startedAt } of runs({ workflow, id: text })) {
+    for await (const { status, startedAt } of source.runs({ workflow, id: text })) {
       found.hits.push({ ...own, where: "run", name: shownText(workflow), place: status, at: startedAt.getTime() });
     }
   }

@@ -1,4 +1,4 @@
-/** What is read when the user asks for it: a search for an id, a key or a correlation id; entities, one with its events. */
+/** What is read when the user asks for it: a search for an id, a key or a correlation id; entities and their events. */
 import type { EntitiesView, EntityRow, EntityView, SearchHit, SearchView } from "../view.ts";
 import type { Elements, Shows, Tables } from "./elements.ts";
 

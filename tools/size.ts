@@ -13,13 +13,13 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 315,
-  "lines of code": 48_390,
+  "files": 310,
+  "lines of code": 47_780,
   "exported names": 70,
   "files of a local send": 11,
   "files of a remote send": 23,
-  "files of a durable event, publish to handler": 42,
-  "files of a command of an entity": 35,
+  "files of a durable event, publish to handler": 41,
+  "files of a command of an entity": 36,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -130,10 +130,7 @@ async function actOnRun(source: DashboardSource, request: RunRequest): Promise<s
 }
 
 /** Takes back what is scheduled; what fires again and again, too. */
-async function cancel(
-  source: DashboardSource,
-  { contract, id }: CancelRequest,
-): Promise<ChangeAnswer> {
+async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
   const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
   if (!isContractName(contract)) return none;
   const log = await source.stream("log");

@@ -103,12 +103,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         const { timeout } = settings;
         const host: LogHost = {
           ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
-          get maxPayload() {
-            return maxPayload();
-          },
-          get watched() {
-            return hooks.watched;
-          },
+          ...{ network, hooks },
           get connected() {
             return transport === undefined || transport.status.state === "connected";
           },
@@ -116,7 +111,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           onNodes: (listener) => app.onNodes(listener),
           gone: (endpoint) => app.gone(endpoint),
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
-          send: (contract, payload, sending) => app.sendInternal(contract, payload, sending),
+          send: app.sendInternal.bind(app),
         };
         return await openLog({ host, handlers: durable, app });
       },
@@ -161,7 +156,6 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
-      draining: () => app.draining,
     });
     const durableLog = durable.length === 0 ? undefined : await app.log();
     await durableLog?.catchUp();

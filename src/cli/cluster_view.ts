@@ -44,6 +44,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
+  readonly #log: NatsEventLog;
   /** Streams that are open, or are being opened. */
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
@@ -52,6 +53,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     this.refused = refused;
     this.transport = opened.transport;
     this.#store = opened.store;
+    this.#log = new NatsEventLog(opened.transport);
     this.namespace = namespace;
     this.address = printable(opened.transport.connection.getServer());
     this.#server = new ServerLook(opened.transport, namespace, this.address);
@@ -140,8 +142,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   async setUpStream(kind: StreamKind, replicas: number): Promise<boolean> {
     const name = streamName(this.namespace, kind);
     const exists = await this.#exists(name);
-    const log = new NatsEventLog(this.transport);
-    await log.open(name, streamOptions(this.namespace, kind, replicas));
+    await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
     return !exists;
   }
 
@@ -183,7 +184,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     try {
       const { config } = await new JetStream(this.transport).info(name, ANSWER);
       const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      return await new NatsEventLog(this.transport).open(name, options);
+      return await this.#log.open(name, options);
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw explained(error, `the stream ${name}`, this.address);

@@ -15,7 +15,6 @@ import {
   TEN_YEARS,
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
-import { KEEP } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import { checkSchema, type Schema } from "./schema.ts";
 
@@ -294,11 +293,6 @@ const DURABLE_OPTIONS = new Set(["keep"]);
  * The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms.
  */
 const LEAST_KEEP = 120_000;
-
-/** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
-export function keepOf({ durable }: ContractOptions): number {
-  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
-}
 
 const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
 const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);

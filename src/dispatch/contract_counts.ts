@@ -243,8 +243,8 @@ const OTHER_CODES = "_OTHER";
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** True if anybody observes what is not logged. */
-  readonly watched: boolean;
+  /** `watched`: anybody observes what is not logged. */
+  readonly hooks: { readonly watched: boolean };
 }
 
 /** The messages of one subscription that this node saw handled. */
@@ -271,7 +271,7 @@ export class HandledCount {
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { watched, observer } = this.#host;
+    const { hooks: { watched }, observer } = this.#host;
     if (watched) {
       for (const [contract, count] of this.#counts) {
         observer({ type: "handled", subscription: this.#subscription, contract, count });

@@ -34,5 +34,5 @@ function start(watched = true) {
   const clock = new VirtualClock();
   const seen: Observation[] = [];
   const observer = (observation: Observation) => void seen.push(observation);
-  return { clock, seen, count: new HandledCount({ clock, observer, watched }, "shop/billing") };
+  return { clock, seen, count: new HandledCount({ clock, observer, hooks: { watched } }, "shop/billing") };
 }

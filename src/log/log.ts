@@ -58,19 +58,16 @@ class NodeLog implements DurableLog {
     const entities = this.#entities = new StreamSource(host, "entities", seen);
     const stream = (again: boolean) => again ? source.again() : source.get();
     const onStored = (contract: string, count: number) => {
-      if (host.watched) observer({ type: "stored", contract, count });
+      if (host.hooks.watched) observer({ type: "stored", contract, count });
     };
     this.#publisher = new Publisher({
       ...{ namespace, endpoint, clock, stream, onStored },
       host: app,
-      maxPayload: () => host.maxPayload,
+      maxPayload: () => host.network.maxPayload,
     });
     this.#overdue = new OverdueSchedules(host, () => source.get());
     this.#readModels = new ReadModels({
-      ...{ host: app, namespace, service, clock, random, observer, timeout, handlers },
-      get watched() {
-        return host.watched;
-      },
+      ...{ host: app, namespace, service, clock, random, observer, timeout, handlers, hooks: host.hooks },
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
     this.#administration = new Administration({

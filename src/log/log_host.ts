@@ -16,15 +16,15 @@ export interface LogHost {
   readonly node: string;
   readonly endpoint: string;
   readonly replicas: number;
-  /** The largest message that the network takes now, in bytes. */
-  readonly maxPayload: number;
+  /** `maxPayload`: the largest message that it takes now, in bytes. */
+  readonly network: { readonly maxPayload: number };
   /** The app's timeout, in ms. */
   readonly timeout: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** True if anybody observes what is not logged: figures of what is stored and handled. */
-  readonly watched: boolean;
+  /** `watched`: anybody observes what is not logged: figures of what is stored and handled. */
+  readonly hooks: { readonly watched: boolean };
   readonly log: EventLog;
   readonly store: KeyValueStore;
   /** True if the node is connected to its network. */

@@ -137,8 +137,7 @@ const PLANTS = {
   }],
   "commit-node": [{
     file: "src/log/subscriptions/ledger.ts",
-    from:
-      "    if (this.#suspicion.vanished(item, node, this.#all(), (other) => other.attempts--)) this.#countDeath(item);",
+    from: "    if (this.#suspicion.vanished(item, node, (other) => other.attempts--)) this.#countDeath(item);",
     to: '    if (node !== "") this.#countDeath(item);',
   }],
   "commit-join": [{

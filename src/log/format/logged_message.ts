@@ -73,3 +73,10 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
 /** Earlier payloads that are kept, and characters of each. */
 const EARLIER = 5;
 const MOST_OF_EARLIER = 16_384;
+
+/** The headers of a message. */
+export function headersOf(meta: LoggedMeta | null | undefined): Readonly<Record<string, string>> {
+  return meta?.h === undefined ? NO_HEADERS : Object.freeze(Object.assign(Object.create(null), meta.h));
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));

@@ -1,9 +1,12 @@
 /**
  * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the
- * internal command `runName(…)`. And barriers, payload and result of `controlName(…)`.
+ * internal command `runName(…)`; the outcome of a run, which follows from them; and barriers, payload and result of
+ * `controlName(…)`.
  */
+import type { Result } from "../../contract/result.ts";
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
+import { isCatgaError } from "../../error.ts";
 import { readMessageId } from "./commit.ts";
 import type { LoggedMeta } from "./logged_message.ts";
 
@@ -164,3 +167,86 @@ function isText(value: unknown): boolean {
 
 /** Characters: what users may give (256), and what a schedule adds. */
 const MAX_ID = 512;
+
+/**
+ * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the
+ * handler of an earlier attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or
+ * failed.
+ */
+export type RunOutcome = "done" | "outvoted" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
+
+/** A failed attempt. */
+export interface RunFailure {
+  readonly code: string;
+  readonly message: string;
+  /** Error that the handler threw. */
+  readonly cause?: string | undefined;
+  /** It is not to be tried again. */
+  readonly final: boolean;
+  /** Time in ms up to which this outage of something that its handler called is no attempt. */
+  readonly outage?: number | undefined;
+  /** The id of the node where it may be running still. */
+  readonly node: string | undefined;
+}
+
+/** Reads a result. What nodes answer is checked: an answer that is none is a failure. */
+export function outcomeOf(result: Result<unknown>): RunOutcome {
+  if (result.ok) {
+    const answer = readRunAnswer(result.value);
+    if (answer === 0) return "done";
+    if (answer === 1) return "outvoted";
+    if (answer !== undefined) return failureOf(answer);
+    return {
+      code: "INVALID_RESPONSE",
+      message: "the node's answer is not that of a run",
+      final: false,
+      node: undefined,
+    };
+  }
+  const { error: { code, message, node, details, final } } = result;
+  if (NOT_RUN.has(code)) return details === STILL_RUNNING ? { busy: node } : "not run";
+  const unknown = code === "OUTCOME_UNKNOWN" || code === "TIMEOUT";
+  return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
+}
+
+/** The outcome of each message of a batch; `undefined`: all of them have that of the result. */
+export function outcomesOf(result: Result<unknown>, count: number): readonly RunOutcome[] | undefined {
+  const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
+  return answers?.map((answer) =>
+    answer === 0 ? "done" : answer === 2 ? "not run" : answer === 3 ? "alone" : failureOf(answer)
+  );
+}
+
+function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
+  const why = typeof cause === "string" ? { cause } : {};
+  return { code, message, ...why, ...(outage === undefined ? {} : { outage }), final: final === 1, node: undefined };
+}
+
+/** The outcome of a request that was not even sent, such as one with an invalid key. */
+export function outcomeOfError(error: unknown): RunOutcome {
+  if (isCatgaError(error)) return outcomeOf({ ok: false, error });
+  return { code: "INVALID_MESSAGE", message: String(error), final: false, node: undefined };
+}
+
+/** Failures of messages that were certainly not run. */
+const NOT_RUN: ReadonlySet<string> = new Set([
+  "NO_HANDLER",
+  "UNAVAILABLE",
+  "OVERLOADED",
+  "DRAINING",
+  "DEADLOCK",
+  "CLOSED",
+]);
+
+/**
+ * A copy of a payload that `JSON.parse` has made, so that what one handler changes in its own reaches no other. Throws a
+ * `RangeError` for one that is nested deeper than the stack.
+ */
+export function copyJson(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyJson);
+  const copy: Record<string, unknown> = { ...value };
+  // a member called __proto__ is the copy's own by now
+  for (const key of Object.keys(copy)) copy[key] = copyJson(copy[key]);
+  return copy;
+}

@@ -7,7 +7,6 @@
  *
  * Over 400 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
  */
-import { keepOf } from "../../contract/contract_options.ts";
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
@@ -100,7 +99,7 @@ export class Publisher implements LaneHost {
     const lane = planned === undefined
       ? this.#laneIn(this.#lanes, contract.name, false)
       : this.#laneIn(this.#schedules, planned.subject, true);
-    const parts = { contract, item, id, key, keep: keepOf(contract.options), planned, timeout, signal, parent };
+    const parts = { contract, item, id, key, keep: keepOf(contract), planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, parts, (ended) => {
       this.#waiting--;
       this.#chars -= ended.item.length;
@@ -226,6 +225,11 @@ function tooLarge(contract: AnyContract, size: number, limit: number): CatgaErro
 
 function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): CatgaError {
   return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
+}
+
+/** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
+function keepOf({ options: { durable } }: AnyContract): number {
+  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
 /** How the format has it: `undefined` for the default, 0 for good. */

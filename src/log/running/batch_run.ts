@@ -7,14 +7,13 @@ import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { show } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
-import { copyJson } from "../../data/freeze_plain.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import type { LoggedMessage, LoggedMeta } from "../format/logged_message.ts";
-import { headersOf } from "./run_envelope.ts";
+import { headersOf, type LoggedMessage, type LoggedMeta } from "../format/logged_message.ts";
+import { copyJson } from "../format/run_request.ts";
 
 /** A message of a batch. */
 export type Member = Batch<unknown>[number];

@@ -1,13 +1,18 @@
-/** The handlers of one category in one subscription: run together, as those of an event are. */
+/**
+ * The handlers of one category in one subscription: run together, as those of an event are; and the envelope of a
+ * message of the log for their context.
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
+import type { Envelope } from "../../dispatch/context_host.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
+import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
 
 /** What runs for the messages of a category. */
@@ -121,3 +126,64 @@ function asFinal(outcome: Outcome): Outcome {
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
   return { ok: false, error };
 }
+
+/** Source of an envelope. */
+export interface Logged {
+  readonly id: string;
+  readonly attempt: number;
+  /** `undefined` for a batch. */
+  readonly position: number | undefined;
+  readonly key: string | undefined;
+  readonly meta: LoggedMeta | null | undefined;
+  /** The leader's token; `undefined` for read models, which have no leader. */
+  readonly fence: number | undefined;
+  /** As `Envelope.storedAt`. */
+  readonly storedAt?: number;
+}
+
+/** The envelope of a message of the log. Small: one is made for each run. */
+export class RunEnvelope implements Envelope {
+  readonly id: string;
+  readonly attempt: number;
+  readonly position: number | undefined;
+  readonly key: string | undefined;
+  readonly fence: number | undefined;
+  readonly storedAt: number | undefined;
+  readonly #meta: LoggedMeta | null | undefined;
+  readonly #run: { readonly call: string };
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** `run`: identifies the run, read when that is first needed. */
+  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: { readonly call: string }) {
+    this.id = id;
+    this.attempt = attempt;
+    this.position = position;
+    this.key = key;
+    this.fence = fence;
+    this.storedAt = storedAt;
+    this.#meta = meta;
+    this.#run = run;
+  }
+
+  get call(): string {
+    return this.#run.call;
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.c;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.a;
+  }
+
+  get ancestry(): readonly string[] {
+    return NO_ANCESTRY;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.#headers ??= headersOf(this.#meta);
+  }
+}
+
+const NO_ANCESTRY: readonly string[] = Object.freeze([]);

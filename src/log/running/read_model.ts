@@ -14,7 +14,6 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
-import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { type Clock, jittered, type Random, type Timer } from "../../ports/clock.ts";
@@ -22,9 +21,9 @@ import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { categoryPatterns } from "../format/names.ts";
+import { copyJson } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
-import { RunEnvelope } from "./run_envelope.ts";
+import { type BatchHandler, type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
 
 /** Options of a read model. */
 export interface ReadModelOptions {

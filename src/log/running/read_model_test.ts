@@ -132,7 +132,7 @@ async function start(run: HandlerRun, random: Random = () => 0) {
   } as const;
   const model = new ReadModel({
     ...{ host: inside, clock, random, observer, namespace: "shop", label: "app/view" },
-    handled: new HandledCount({ clock, observer, watched: false }, "app/view"),
+    handled: new HandledCount({ clock, observer, hooks: { watched: false } }, "app/view"),
     budget: new TurnBudget(clock),
     handlers: new Map([["Counted", categoryHandlers([{ contract: Counted, settings, run, entity: false }], 1_000)]]),
     delay: settings.delay,

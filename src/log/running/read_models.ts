@@ -21,8 +21,8 @@ export interface ReadModelsOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** True if anybody observes what is not logged. */
-  readonly watched: boolean;
+  /** `watched`: anybody observes what is not logged. */
+  readonly hooks: { readonly watched: boolean };
   /** The app's timeout, in ms. */
   readonly timeout: number;
   /** The handlers of durable contracts of this node, read models or not. */

@@ -10,11 +10,11 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { copyJson } from "../../data/freeze_plain.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
   type BatchAnswer,
+  copyJson,
   type FailedRun,
   MAX_ANSWER_CODE,
   MAX_ANSWER_MESSAGE,
@@ -25,21 +25,24 @@ import {
   STILL_RUNNING,
 } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import type { CategoryHandlers } from "./category_handlers.ts";
+import { type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
-import { RunEnvelope } from "./run_envelope.ts";
 import { causeText } from "../../data/cause_text.ts";
 import type { Result } from "../../contract/result.ts";
 
+/** A node, as the runs of its subscriptions see it. */
+export interface DrainingHost extends ContextHost {
+  /** True if it stops, and begins no more runs. */
+  readonly draining: boolean;
+}
+
 /** Options of the runs of a category. */
 export interface SubscriptionRunsOptions {
-  readonly host: ContextHost;
+  readonly host: DrainingHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
   /** True if leaders get what handlers throw. */
   readonly causes: boolean;
-  /** Returns true if this node stops, and begins no more runs. */
-  draining(): boolean;
 }
 
 /** The runs of one category. */
@@ -95,7 +98,9 @@ export class SubscriptionRuns {
     const going = this.#running.size === 0
       ? undefined
       : this.#running.get(messageId({ position: request[1], time: request[7] }));
-    if (going === undefined) return this.#options.draining() ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
+    if (going === undefined) {
+      return this.#options.host.draining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
+    }
     return going.answered ? this.#after(going, request, ctx) : going.answer;
   }
 
@@ -161,7 +166,7 @@ export class SubscriptionRuns {
     const going = requests.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
     // the leader asks for each of them alone then
     if (going) return this.#notRun(ctx, STILL_RUNNING);
-    if (this.#options.draining()) return new Refusal("DRAINING", ctx);
+    if (this.#options.host.draining) return new Refusal("DRAINING", ctx);
     return this.#options.handlers.batch === undefined
       ? this.#oneByOne(requests, ctx)
       : this.#beginTogether(requests, ctx);

@@ -158,12 +158,12 @@ async function start(run?: HandlerRun) {
   });
   await token.check(leader);
   const state = { draining: false };
+  Object.defineProperty(inside, "draining", { get: () => state.draining });
   const runs = new SubscriptionRuns({
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),
     token,
     causes: false,
-    draining: () => state.draining,
   });
   const request = (position: number, { token = 7, attempt = 1, timeout = 1_000 }: Asked = {}): Promise<Outcome> => {
     const sent: RunRequest = [token, position, attempt, "m", null, {}, 0, 1, null];

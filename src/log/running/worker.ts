@@ -14,7 +14,6 @@ import {
 } from "../../contract/send_options.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
@@ -26,11 +25,11 @@ import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
-import { SubscriptionRuns } from "./subscription_runs.ts";
+import { type DrainingHost, SubscriptionRuns } from "./subscription_runs.ts";
 
 /** Options of a worker. */
 export interface WorkerOptions {
-  readonly host: ContextHost;
+  readonly host: DrainingHost;
   readonly mediator: Mediator;
   readonly service: string;
   readonly namespace: string;
@@ -40,8 +39,6 @@ export interface WorkerOptions {
   /** True if leaders get what handlers throw. */
   readonly causes: boolean;
   log(): Promise<EventLog>;
-  /** Returns true if this node stops, and begins no more runs. */
-  draining(): boolean;
 }
 
 /** Entries in the record of a node of this service for these handlers, sorted; `undefined`: none. */
@@ -57,7 +54,7 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
  * one.
  */
 export function serve(options: WorkerOptions): void {
-  const { host, mediator, service, namespace, replicas, timeout, causes, log, draining } = options;
+  const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   let opened: Promise<LogStream> | undefined;
   const kept = () =>
     opened ??= log()
@@ -69,7 +66,7 @@ export function serve(options: WorkerOptions): void {
         opened = undefined;
         throw error;
       });
-  const standstill = new Standstill(host.clock, STOOD_STILL, draining);
+  const standstill = new Standstill(host.clock, STOOD_STILL, () => host.draining);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
     const key = subscriptionKey(owner, name);
@@ -82,7 +79,7 @@ export function serve(options: WorkerOptions): void {
       mediator.serve(internal(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
     }
     const { token, categories } = subscription;
-    const runs = new SubscriptionRuns({ host, token, causes, draining, handlers: categoryHandlers(handlers, timeout) });
+    const runs = new SubscriptionRuns({ host, token, causes, handlers: categoryHandlers(handlers, timeout) });
     categories.push(runs);
     mediator.serve(internal(runName(owner, name, category)), runs.handle);
   }

@@ -393,11 +393,7 @@ async function worker(handlers: Handlers, name = "Placed", timeout = 30_000): Pr
     last: { value: (...args: Parameters<LogStream["last"]>) => (reads++, kept.last(...args)) },
   });
   const host = { host: inside, mediator, service: "app", namespace: "default", replicas: 1, causes: false, timeout };
-  serve({
-    ...host,
-    log: () => Promise.resolve({ open: () => Promise.resolve(counted) }),
-    draining: () => inside.draining,
-  });
+  serve({ ...host, log: () => Promise.resolve({ open: () => Promise.resolve(counted) }) });
   const queued = mediator.requests.some((contract) => contract.name === name);
   const service = queued ? COMMANDS : "app";
   const subject = commitSubject("default", subscriptionKey(service, name));

@@ -5,17 +5,11 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
+import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Category, Item } from "./categories.ts";
-import {
-  afterFailure,
-  outcomeOf,
-  outcomeOfError,
-  outcomesOf,
-  type RunFailure,
-  type RunOutcome,
-} from "./after_failure.ts";
+import { afterFailure } from "./after_failure.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
 import type { Warnings } from "./warnings.ts";
@@ -128,8 +122,8 @@ export class HandingOut {
 
   /** Hands out one batch of a category, which may be short; returns false if nothing waits. */
   #sendBatch(category: Category): boolean {
-    const { ledger, host: { maxPayload } } = this.#options;
-    const items = ledger.batch(category, maxPayload / 2, sizeOf);
+    const { ledger, host: { network } } = this.#options;
+    const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
     if (items.length > 1) this.#sendTogether(category, items);
     else this.send(items);
     return items.length > 0;

@@ -81,7 +81,8 @@ export class Ledger {
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
-  readonly #suspicion = new Suspicion();
+  /** `undefined`: no message is suspected. */
+  #suspicion: Suspicion | undefined;
   /** Items that begin with the next commit. */
   #beginning: Item[] = [];
   /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
@@ -179,7 +180,8 @@ export class Ledger {
     const inQuestion = [...this.#all()].filter((item) =>
       item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
     );
-    const alone = this.#suspicion.takeOver(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
+    this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
+    const alone = this.#suspicion?.alone;
     if (alone !== undefined) this.#countDeath(alone);
     for (const [item, reason] of unreadable) {
       this.failed(item, { attempts: 0, error: unreadableError(reason), dead: now });
@@ -206,7 +208,7 @@ export class Ledger {
       item.node = this.#joined.get(item.id);
       item.joins = item.node !== undefined;
     }
-    if (item.place === "open") this.#suspicion.arrived(item);
+    if (item.place === "open") this.#suspicion?.arrived(item);
   }
 
   /** Takes a message that cannot be read: it is a dead letter. */
@@ -220,7 +222,7 @@ export class Ledger {
 
   /** All that the log had when reading began was read. */
   caughtUp(): void {
-    this.#suspicion.caughtUp();
+    this.#suspicion?.caughtUp();
   }
 
   /** Parked messages become due. */
@@ -237,8 +239,8 @@ export class Ledger {
    */
   begin(now: () => number): readonly Item[] {
     if (this.#due.size > 0) this.#wake(now());
-    this.#suspicion.settle(this.#place.read);
-    if (this.#suspicion.active) return this.#beginInDoubt(now);
+    if (this.#suspicion?.isOver(this.#place.read)) this.#suspicion = undefined;
+    if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
     const runs: Item[] = [];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
@@ -336,7 +338,8 @@ export class Ledger {
   vanished(item: Item, node: string): void {
     this.#stopped(item);
     if (item.place === "gone") return;
-    if (this.#suspicion.vanished(item, node, this.#all(), (other) => other.attempts--)) this.#countDeath(item);
+    this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
+    if (this.#suspicion.vanished(item, node, (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 
@@ -394,7 +397,7 @@ export class Ledger {
     for (const item of this.#open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
     }
-    this.#suspicion.end();
+    this.#suspicion = undefined;
   }
 
   /**
@@ -475,7 +478,7 @@ export class Ledger {
       open: [...this.#open].map(({ position, attempts }) => [position, attempts]),
       began: this.#began,
       requests: this.#upTo,
-      doubt: this.#suspicion.stored,
+      doubt: this.#suspicion?.stored,
     };
   }
 
@@ -557,7 +560,7 @@ export class Ledger {
     this.#entries.add(item);
   }
 
-  #beginInDoubt(now: () => number): readonly Item[] {
+  #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
     // each is committed before it begins: no batches
     for (const item of [...this.#heads.values()].flat()) this.#push(item);
     this.#heads.clear();
@@ -567,7 +570,7 @@ export class Ledger {
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = this.#suspicion.choose(ready, now());
+    const { begins, later } = suspicion.choose(ready, now());
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;
@@ -584,7 +587,7 @@ export class Ledger {
     }
     if (item.category.capable > 0) return true;
     item.category.held.push(item);
-    this.#suspicion.cleared(item);
+    this.#suspicion?.cleared(item);
     return false;
   }
 
@@ -611,13 +614,13 @@ export class Ledger {
       item.turn = "waits";
     }
     item.joins = false;
-    this.#suspicion.stopped(item);
+    this.#suspicion?.stopped(item);
   }
 
   /** Its run has an outcome. Returns whether it is still of this ledger. */
   #ended(item: Item): boolean {
     this.#stopped(item);
-    this.#suspicion.cleared(item);
+    this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }
 
@@ -626,7 +629,7 @@ export class Ledger {
     const { line, place } = item;
     if (place === "open") this.#leave(item);
     item.place = "gone";
-    this.#suspicion.cleared(item);
+    this.#suspicion?.cleared(item);
     if (place === "parked") {
       if (item.dead > 0) this.#dead--;
       this.#parked.delete(item.id);
@@ -671,7 +674,7 @@ export class Ledger {
     }
     this.#entries.add(item);
     this.#changed.set(item.id, item);
-    this.#suspicion.cleared(item);
+    this.#suspicion?.cleared(item);
   }
 
   /** It is in hand no more. */

@@ -331,7 +331,7 @@ export class Subscription {
     this.#term = new Term({
       ...{ host, stream, spec, warnings: this.#warnings, store, ending, commits, fresh, mostParked, nodes },
       unclean: previous !== "" && previous !== host.endpoint,
-      holds: () => leases.holds,
+      leases,
       onEnd: (end) => this.#ended(end),
     });
     if (this.#leaving) await this.#term.handOver(0);

@@ -1,7 +1,8 @@
 /**
  * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that
  * it may have begun is suspected. Until all of them have had an outcome, what begins is committed first; so the next
- * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1.
+ * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1. That a
+ * leader has ended is noticed in `leases.ts`, and who follows it is decided in `leader_election.ts`.
  */
 import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./categories.ts";
@@ -28,11 +29,11 @@ export interface LastEnd {
   readonly end: number;
 }
 
-/** The suspected messages of a subscription, in its leader. */
+/** The suspected messages of a subscription, in its leader. As long as there is one, what begins is committed first. */
 export class Suspicion {
-  /** Positions up to this one may have been begun; `undefined`: nothing is suspected. */
-  #upTo: number | undefined;
-  #groups: Group[] = [];
+  /** Positions up to this one may have been begun. */
+  #upTo: number;
+  readonly #groups: Group[] = [];
   /** Items that have begun, or will with the next commit, and since when. */
   readonly #begun = new Map<Item, number>();
   /** Items that the last leader may have begun and that have had no outcome. */
@@ -40,15 +41,22 @@ export class Suspicion {
   /** How many there were at once, and how many more there may be. */
   #most = 0;
   #left = MOST_READ;
+  /** The one that ran alone when the last leader's process ended, if that is so. */
+  #alone: Item | undefined;
 
-  /** True if what begins is committed first. */
-  get active(): boolean {
-    return this.#upTo !== undefined;
+  /** `upTo`: positions up to this one may have been begun. `begun`: those that run. */
+  constructor(upTo: number, begun: Iterable<Item> = []) {
+    this.#upTo = upTo;
+    for (const item of begun) this.#begun.set(item, -Infinity);
+  }
+
+  /** The one that ran alone when the last leader's process ended, if that is so. */
+  get alone(): Item | undefined {
+    return this.#alone;
   }
 
   /** As it is stored. */
-  get stored(): Doubt | undefined {
-    if (this.#upTo === undefined) return undefined;
+  get stored(): Doubt {
     return {
       upTo: this.#upTo,
       groups: this.#groups.flatMap(({ size, ids, moment }) => {
@@ -58,54 +66,48 @@ export class Suspicion {
     };
   }
 
-  /**
-   * Takes over what the last leader has stored. `items`: those that it may have begun. Returns the one that ran alone
-   * when its process ended, if that is so.
-   */
-  takeOver(
+  /** What follows from what the last leader has stored. `items`: those that it may have begun. */
+  static after(
     before: Doubt | undefined,
     { running, ended, unclean, end }: LastEnd,
     items: readonly Item[],
-  ): Item | undefined {
+  ): Suspicion | undefined {
     if (before === undefined && !unclean) return undefined;
+    const made = new Suspicion(before?.upTo ?? end);
     const known = new Map(items.map((item) => [item.id, item]));
     const begun = (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id));
-    this.#upTo = before?.upTo ?? end;
     for (const { size, ids } of before?.groups ?? []) {
-      this.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
+      made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
     }
-    if (begun.length > 0) this.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
-    for (const item of known.values()) this.#suspects.add(item);
+    if (begun.length > 0) made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
+    for (const item of known.values()) made.#suspects.add(item);
     if (before === undefined && known.size > 0) {
       const size = Math.ceil(known.size / FIRST_PART);
       const moment = Math.max(FIRST_MOMENT, Math.min(LONGEST_MOMENT, ALTOGETHER * size / known.size));
-      this.#groups.push({ size, ids: new Set(known.keys()), moment });
+      made.#groups.push({ size, ids: new Set(known.keys()), moment });
     }
     const [alone] = before?.begun.length === 1 ? begun : [];
-    return alone === undefined || ended.has(alone) ? undefined : known.get(alone);
+    if (alone !== undefined && !ended.has(alone)) made.#alone = known.get(alone);
+    return made;
   }
 
   /** It is read now, and the last leader may have begun it. */
   arrived(item: Item): void {
-    if (this.#upTo === undefined || item.position > this.#upTo) return;
+    if (item.position > this.#upTo) return;
     this.#suspects.add(item);
     if (--this.#left === 0) this.#upTo = 0;
   }
 
   /** All that the log had when reading began was read. */
   caughtUp(): void {
-    if (this.#upTo !== undefined) this.#upTo = 0;
+    this.#upTo = 0;
   }
 
   /**
-   * The process of a node ended while it ran this message. `items`: all. Returns whether that is
-   * an attempt: nothing else is known to have run there. One for which it was and is no longer is passed to `spare`.
+   * The process of a node ended while it ran this message. Returns whether that is an attempt: nothing else is known to
+   * have run there. One for which it was and is no longer is passed to `spare`.
    */
-  vanished(item: Item, node: string, items: Iterable<Item>, spare: (item: Item) => void): boolean {
-    if (this.#upTo === undefined) {
-      this.#upTo = 0;
-      for (const each of items) if (each.turn === "begun") this.#begun.set(each, -Infinity);
-    }
+  vanished(item: Item, node: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.node === node);
     const isFirst = group === undefined;
     if (group === undefined) this.#groups.unshift(group = { size: 1, ids: new Set(), node, alone: item });
@@ -154,25 +156,13 @@ export class Suspicion {
 
   /** It has had an outcome, or cannot run now. */
   cleared(item: Item): void {
-    if (this.#upTo === undefined) return;
     this.#suspects.delete(item);
     for (const { ids } of this.#groups) ids.delete(item.id);
   }
 
-  /** Positions up to this one are read. When all that is suspected has had an outcome, nothing is any more. */
-  settle(read: number): void {
-    if (this.#upTo === undefined || this.#suspects.size > 0 || read < this.#upTo) return;
-    if (this.#groups.every(({ ids }) => ids.size === 0)) this.end();
-  }
-
-  /** Nothing is suspected any more. */
-  end(): void {
-    this.#upTo = undefined;
-    this.#most = 0;
-    this.#left = MOST_READ;
-    this.#groups = [];
-    this.#begun.clear();
-    this.#suspects.clear();
+  /** Returns true if all that is suspected has had an outcome. Positions up to `read` are read. */
+  isOver(read: number): boolean {
+    return this.#suspects.size === 0 && read >= this.#upTo && this.#groups.every(({ ids }) => ids.size === 0);
   }
 }
 

@@ -30,8 +30,8 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly ending: AbortController;
   /** How many messages may be parked. */
   readonly mostParked: number;
-  /** Returns true if nobody else can lead yet. */
-  holds(): boolean;
+  /** `holds`: nobody else can lead yet. */
+  readonly leases: { readonly holds: boolean };
   /** It is over. */
   onEnd(end: TermEnd): void;
 }
@@ -192,10 +192,10 @@ export class Term {
   tick(now: number): void {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
-    const { holds, stream, warnings } = this.#options;
+    const { leases, stream, warnings } = this.#options;
     // the record is its own all the same: a greater token ends that
-    if (holds() && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
-    if (!holds()) handing.pause();
+    if (leases.holds && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
+    if (!leases.holds) handing.pause();
     else if (this.#phase === "runs") handing.resume();
     handing.pump();
     if (this.#reading?.caughtUp) {
@@ -324,9 +324,9 @@ export class Term {
   }
 
   #take(messages: readonly LoggedMessage[], size: number): void {
-    const { holds } = this.#options;
+    const { leases } = this.#options;
     const { categories, ledger, handing } = this.#led!; // it reads
-    if (!holds()) handing.pause();
+    if (!leases.holds) handing.pause();
     this.#moved();
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);

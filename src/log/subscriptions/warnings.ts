@@ -15,27 +15,23 @@ export class Warnings {
   readonly #host: Pick<LogHost, "clock" | "observer">;
   /** When each kind was last reported. */
   readonly #reported = new Map<string, number>();
-  #stopped = false;
+  /** Nothing can be parked; changed by {@link Warnings.stop}. */
+  stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
     this.#host = host;
     this.label = label;
   }
 
-  /** Nothing can be parked. */
-  get stopped(): boolean {
-    return this.#stopped;
-  }
-
   /** Messages cannot be parked, or can again. */
   stop(error: unknown): void {
     if (error === undefined) {
-      if (this.#stopped) this.state("going on");
-      this.#stopped = false;
+      if (this.stopped) this.state("going on");
+      this.stopped = false;
       this.#reported.delete("stopped");
       return;
     }
-    this.#stopped = true;
+    this.stopped = true;
     if (this.#due("stopped", MINUTE)) this.state("stopped", error instanceof Error ? error.message : String(error));
   }
 

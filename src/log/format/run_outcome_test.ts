@@ -1,8 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { STILL_RUNNING } from "../format/run_request.ts";
-import { outcomeOf, outcomeOfError, outcomesOf } from "./after_failure.ts";
+import { outcomeOf, outcomeOfError, outcomesOf, STILL_RUNNING } from "./run_request.ts";
 
 describe("outcomeOf", () => {
   it("reads the answers of nodes", () => {

@@ -1,6 +1,6 @@
 import { assertEquals, assertNotStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { copyJson } from "./freeze_plain.ts";
+import { copyJson } from "./run_request.ts";
 
 describe("copyJson", () => {
   it("equals the value, and shares nothing with it", () => {

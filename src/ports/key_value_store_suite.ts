@@ -58,8 +58,8 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
     }
 
     /**
-     * The first change of each key, once there are so many keys. Each change is told once; a write that a busy server did
-     * not answer at once is repeated, and that is another change.
+     * The first change of each key, once there are so many keys. Each change is told once; a write that a busy server
+     * did not answer at once is repeated, and that is another change.
      */
     async function oneOfEach(told: readonly Change[], keys: number): Promise<Change[]> {
       const first = () => new Map(told.toReversed().map((change) => [change.key, change]));

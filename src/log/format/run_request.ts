@@ -239,8 +239,8 @@ const NOT_RUN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A copy of a payload that `JSON.parse` has made, so that what one handler changes in its own reaches no other. Throws a
- * `RangeError` for one that is nested deeper than the stack.
+ * A copy of a payload that `JSON.parse` has made, so that what one handler changes in its own reaches no other. Throws
+ * a `RangeError` for one that is nested deeper than the stack.
  */
 export function copyJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;

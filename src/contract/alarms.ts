@@ -4,6 +4,7 @@
  */
 import { isErrorCode } from "../error.ts";
 import type { Health, NodeInfo } from "./node_info.ts";
+import { drivenWorkflow } from "./workflow.ts";
 
 /** An alarm. */
 export type Alarm = Health["alarms"][number];
@@ -160,7 +161,7 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
   }
   for (const node of nodes) yield* ofNode(node, now);
-  for (const contract of contracts) yield* ofContract(contract, now);
+  for (const contract of asDeclared(contracts)) yield* ofContract(contract, now);
   for (const subscription of subscriptions) yield* ofSubscription(subscription);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
@@ -199,6 +200,24 @@ function* ofNode(
     const message = `The clock of ${label} is ${off}.`;
     yield { kind: "clocks-apart", about: label, severity: "warning", count: Math.round(Math.abs(ahead)), message };
   }
+}
+
+/** Contracts as programs declare them: those by which a workflow's runs are driven are one, named after it. */
+function asDeclared(contracts: readonly ObservedContract[]): Iterable<ObservedContract> {
+  const declared = new Map<string, ObservedContract>();
+  for (const contract of contracts) {
+    const workflow = drivenWorkflow(contract.name);
+    const name = workflow === undefined ? contract.name : `workflow ${workflow}`;
+    const { waiting, wanted, failures, cause } = declared.get(name) ?? { waiting: 0 };
+    const codes = { ...failures };
+    for (const [code, count] of Object.entries(contract.failures ?? {})) codes[code] = (codes[code] ?? 0) + count;
+    declared.set(name, {
+      ...{ ...contract, name, failures: codes, waiting: contract.waiting + waiting },
+      wanted: wanted || (contract.wanted ?? false),
+      cause: cause ?? contract.cause,
+    });
+  }
+  return declared.values();
 }
 
 function* ofContract(

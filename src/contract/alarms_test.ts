@@ -92,6 +92,28 @@ describe("alarmsOf", () => {
     assertEquals(alarm.count, 426);
   });
 
+  it("names a workflow that nobody handles, once: not the four contracts by which its runs are driven", () => {
+    const contract = { handlers: 0, last: ["shop/a"], since: NOW - 1_000 };
+    const alarms = see({
+      contracts: ["begun", "called", "due", "join"].map((entry, n) => ({
+        ...{ ...contract, name: `shop.Export-run.${entry}`, waiting: n },
+        wanted: entry === "begun",
+      })),
+    });
+    assertEquals(alarms.map(({ kind, about, count, message }) => [kind, about, count, message]), [
+      [
+        "no-node",
+        "workflow shop.Export",
+        6,
+        "Nobody handles workflow shop.Export: shop/a did, and is gone. 6 messages wait.",
+      ],
+    ]);
+    assertEquals(
+      see({ contracts: [{ ...contract, name: "Dry-run.Started", waiting: 1 }] })[0].about,
+      "Dry-run.Started",
+    );
+  });
+
   it("says that there may be more dead letters than were read", () => {
     const [{ message }] = see({ letters: [{ ...letters("HANDLER_FAILED"), count: 750, partial: true }] });
     assertMatch(message, /^At least 750 messages of /);

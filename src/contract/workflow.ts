@@ -110,8 +110,14 @@ export function workflowOf(type: string): string | undefined {
   return type.endsWith(RUN) ? type.slice(0, -RUN.length) : undefined;
 }
 
+/** The workflow whose runs are driven by the contract of this name; `undefined`: none. */
+export function drivenWorkflow(contract: string): string | undefined {
+  const end = contract.lastIndexOf(".");
+  return DRIVING.has(contract.slice(end)) ? workflowOf(contract.slice(0, end)) : undefined;
+}
+
 const RUN = "-run";
-const DUE = ".due";
+const [DUE, JOIN] = [".due", ".join"];
 
 /**
  * Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that
@@ -120,6 +126,8 @@ const DUE = ".due";
 export const BEGUN = "begun";
 export const CALLED = "called";
 export const RECORDED = "recorded";
+
+const DRIVING: ReadonlySet<string> = new Set([`.${BEGUN}`, `.${CALLED}`, DUE, JOIN]);
 
 /** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
 export function startName(run: string): string {
@@ -157,7 +165,7 @@ export function runContracts(type: string): RunContracts {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
     due: event<RunDue>(`${type}${DUE}`, { durable: { keep: 30 * DAY } }),
-    join: command<RunJoin, RunJoined>(`${type}.join`, { timeout: 30_000, retries: 0 }),
+    join: command<RunJoin, RunJoined>(`${type}${JOIN}`, { timeout: 30_000, retries: 0 }),
   };
 }
 

@@ -202,12 +202,17 @@ function* ofNode(
   }
 }
 
-/** Contracts as programs declare them: those by which a workflow's runs are driven are one, named after it. */
+/** A contract as programs declare it: those by which a workflow's runs are driven are named after the workflow. */
+export function declaredName(contract: string): string {
+  const workflow = drivenWorkflow(contract);
+  return workflow === undefined ? contract : `workflow ${workflow}`;
+}
+
+/** Contracts as programs declare them, each once. */
 function asDeclared(contracts: readonly ObservedContract[]): Iterable<ObservedContract> {
   const declared = new Map<string, ObservedContract>();
   for (const contract of contracts) {
-    const workflow = drivenWorkflow(contract.name);
-    const name = workflow === undefined ? contract.name : `workflow ${workflow}`;
+    const name = declaredName(contract.name);
     const { waiting, wanted, failures, cause } = declared.get(name) ?? { waiting: 0 };
     const codes = { ...failures };
     for (const [code, count] of Object.entries(contract.failures ?? {})) codes[code] = (codes[code] ?? 0) + count;

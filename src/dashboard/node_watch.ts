@@ -7,7 +7,7 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import { nodeOfStats, type NodeStats } from "../contract/node_stats.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
-import { type Alarm, nodeLabel, type Observed } from "../contract/alarms.ts";
+import { type Alarm, declaredName, nodeLabel, type Observed } from "../contract/alarms.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, NodeView, SourceAsker } from "./view.ts";
 import type { TrafficNode } from "./traffic.ts";
@@ -92,7 +92,7 @@ export class NodeWatch {
     const there = all.filter(isThere);
     return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
       OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)) &&
-      !(kind === "no-node" && there.some(({ info }) => info.handles.includes(about)))
+      !(kind === "no-node" && there.some(({ info }) => info.handles.some((name) => declaredName(name) === about)))
     );
   }
 

@@ -36,7 +36,16 @@ function stats(up: number, cpu: number): NodeStats {
 
 function record(id: string, nonce = "1", more: object = {}): Extract<Change, { type: "put" }> {
   const load = { inFlight: 0, queued: 0 };
-  const rest = { handles: ["Q"], startedAt: 1, lastSeen: 1, metadata: {}, load, server: "", protocol: 1, version: "1" };
+  const rest = {
+    handles: ["Q", "Export-run.called"],
+    startedAt: 1,
+    lastSeen: 1,
+    metadata: {},
+    load,
+    server: "",
+    protocol: 1,
+    version: "1",
+  };
   const value = JSON.stringify({ id, endpoint: `${id}.${nonce}`, service: "s", ...rest, ...more });
   return { type: "put", key: id, value, revision: 1 };
 }
@@ -77,6 +86,7 @@ describe("NodeWatch", () => {
       return { kind, about, severity: "error", count: 1, message: "", since: 1, docs: "" } as const;
     };
     const alarms = [say("node-gone", "s/b"), say("node-gone", "s/c"), say("no-node", "Q"), say("no-node", "Pay")];
+    alarms.push(say("no-node", "workflow Export"));
     const lagging = say("subscription-lagging", "s/mails"); // which takes longer than a tool looks
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [...alarms, lagging] } };
     await watch.ask(asker, 1);

@@ -713,8 +713,12 @@ describe("the permissions of docs/nats.conf", await requireNatsServer(), () => {
         for (const [feature, asked] of does) {
           const { said, log } = await asked();
           assertEquals([feature, said], [feature, "ok"]);
-          // a handler that is to fail says so
-          assertEquals(log.filter((line) => !/malformed| Kept /.test(line)), [], feature);
+          // a handler that is to fail says so, and a busy server is no refusal, which has a line of its own
+          assertEquals(
+            log.filter((line) => !/malformed| Kept |did not acknowledge a message in time/.test(line)),
+            [],
+            feature,
+          );
         }
       },
     );

@@ -429,7 +429,9 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
 
 /** The stream could not be opened in time; `retryable` when that may work later. */
 export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}`, {
+  // nats-server: replicas > 1 not supported in non-clustered mode
+  const advice = cause.message.endsWith("(10074)") ? ": leave out `replicas`, or make a cluster of three servers" : "";
+  return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}${advice}`, {
     retryable,
     cause,
   });

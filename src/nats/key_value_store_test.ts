@@ -105,6 +105,15 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
 });
 
 describe("NatsKeyValueStore.open", required, () => {
+  it("open: more replicas than a lone server can have: the error says what to do", async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    const error = await assertRejects(() => new NatsKeyValueStore(transport).open("test", { replicas: 3 }), CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", false]);
+    assertStringIncludes(error.message, "(10074): leave out `replicas`, or make a cluster of three servers");
+    await transport.close();
+  });
+
   it("open: a server without JetStream is UNAVAILABLE, and the error says how to enable it", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);

@@ -46,7 +46,7 @@ export function print(terminal: Terminal, json: boolean, value: unknown, text: s
   terminal.write(`${json ? printableJson(value) : printable(text)}\n`);
 }
 
-/** What a command lists: for programs each value as it comes, for people a table at the end. */
+/** The list that a command prints: for programs each value as it comes, for people a table at the end. */
 export class Listing {
   readonly #terminal: Terminal;
   readonly #json: boolean;

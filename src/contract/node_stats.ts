@@ -93,8 +93,8 @@ export interface ContractStats {
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
- * What a process has counted of a contract since an earlier answer; `undefined`: since its start. Counts only grow: one
- * that has become less is of something else, and taken as 0.
+ * Counts of a contract since an earlier answer of its process; `undefined`: since its start. Counts only grow: one that
+ * has become less is of something else, and taken as 0.
  */
 export function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);

@@ -15,12 +15,12 @@ export interface AccessRequest {
 
 /** A refusal. */
 export interface Refusal {
-  /** Of HTTP. */
+  /** Status of the HTTP response. */
   readonly status: number;
   readonly message: string;
 }
 
-/** Of who has not opened the printed address. */
+/** A browser that has not opened the printed address. */
 export const NO_SESSION: Refusal = {
   status: 401,
   message: "open the address that `catga dashboard` printed: it lets this browser in",

@@ -214,22 +214,6 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
     // however often somebody looked
     assertEquals(subscriptions.length <= 5, true, subscriptions.join(" "));
   });
-
-  it("finds an event and an entity by their ids, and takes back what is scheduled", async () => {
-    const looker = await Looker.open(address.trim());
-    const payload = { text: "tea", bad: false };
-    unwrap(await app.publish(Placed, payload, { id: "found" }));
-    unwrap(await app.publish(Placed, payload, { id: "later", delay: 3_600_000 }));
-    unwrap(await app.send(AddItem, { cartId: "c-2", sku: "tea" }));
-    const hits = async (text: string) => (await looker.search(text)).hits.map(({ where, name }) => `${where} ${name}`);
-    assertEquals(await hits("found"), ["event Placed"]);
-    assertEquals(await hits("c-2"), ["entity Cart"]);
-    const cancel = { do: "cancel", contract: "Placed", id: "later" };
-    assertEquals(await looker.change(cancel), { done: 1, failed: 0 });
-    const error = "nothing is scheduled under this id: it has fired, or never was";
-    assertEquals(await looker.change(cancel), { done: 0, failed: 1, error });
-    looker.close();
-  });
 });
 
 interface Connection {

@@ -90,9 +90,12 @@ export class NodeWatch {
     const all = [...this.#nodes.values()];
     const known = new Set(all.filter(({ state }) => state !== "gone").map(({ info }) => nodeLabel(info)));
     const there = all.filter(isThere);
+    // hardly ever needed
+    let handled: ReadonlySet<string> | undefined;
+    const declared = () => handled ??= new Set(there.flatMap(({ info }) => info.handles.map(declaredName)));
     return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
       OF_NODES.has(kind) && !(kind === "node-gone" && known.has(about)) &&
-      !(kind === "no-node" && there.some(({ info }) => info.handles.some((name) => declaredName(name) === about)))
+      !(kind === "no-node" && declared().has(about))
     );
   }
 

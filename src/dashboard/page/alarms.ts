@@ -1,4 +1,4 @@
-/** What is wrong, why, and what to do; what happened; NATS itself. */
+/** Alarms with their causes and advice; the latest events of the cluster; NATS itself. */
 import type { AlarmView, StreamView, TimelineEntry } from "../view.ts";
 import type { Elements, Shows, Tables } from "./elements.ts";
 

@@ -1,4 +1,7 @@
-/** What is read when the user asks for it: a search for an id, a key or a correlation id; entities and their events. */
+/**
+ * Sections that are read when the user asks for them: a search for an id, a key or a correlation id; entities and their
+ * events.
+ */
 import type { EntitiesView, EntityRow, EntityView, SearchHit, SearchView } from "../view.ts";
 import type { Elements, Shows, Tables } from "./elements.ts";
 

@@ -7,7 +7,7 @@ import type { Capped, ChangeAnswer, ChangeRequest, ParkedView, Topic, Topics } f
 /** A section of the page: makes its elements, and returns what shows the topics that it is about. */
 export type Section = (elements: Elements, tables: Tables) => Shows;
 
-/** What shows each topic. */
+/** Functions that show each topic. */
 export type Shows = { readonly [T in Topic]?: (value: Topics[T]) => void };
 
 /** Something that the user enters. */
@@ -366,7 +366,7 @@ export function tableMaker({ button, make, say, count }: Elements) {
     detail?: HTMLElement;
   }
 
-  /** What shows the rows of each table again. */
+  /** Functions that show the rows of each table again. */
   const tables: (() => void)[] = [];
 
   /** Shows the same rows again, for their ages. */

@@ -42,17 +42,12 @@ export class Suspicion {
   #most = 0;
   #left = MOST_READ;
   /** The one that ran alone when the last leader's process ended, if that is so. */
-  #alone: Item | undefined;
+  alone: Item | undefined = undefined;
 
   /** `upTo`: positions up to this one may have been begun. `begun`: those that run. */
   constructor(upTo: number, begun: Iterable<Item> = []) {
     this.#upTo = upTo;
     for (const item of begun) this.#begun.set(item, -Infinity);
-  }
-
-  /** The one that ran alone when the last leader's process ended, if that is so. */
-  get alone(): Item | undefined {
-    return this.#alone;
   }
 
   /** As it is stored. */
@@ -87,7 +82,7 @@ export class Suspicion {
       made.#groups.push({ size, ids: new Set(known.keys()), moment });
     }
     const [alone] = before?.begun.length === 1 ? begun : [];
-    if (alone !== undefined && !ended.has(alone)) made.#alone = known.get(alone);
+    if (alone !== undefined && !ended.has(alone)) made.alone = known.get(alone);
     return made;
   }
 

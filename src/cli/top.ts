@@ -66,15 +66,15 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const answers = new Answers(pinger, flags.duration("timeout") ?? LIMIT);
+    const ask = asking(pinger, flags.duration("timeout") ?? LIMIT);
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // aborted: looked at below
     let next = pause();
-    await answers.ask(nodes.values()); // nothing to compare it with yet
+    await ask(nodes.values()); // nothing to compare it with yet
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
       next = pause();
-      const samples = await answers.ask(nodes.values());
+      const samples = await ask(nodes.values());
       if (signal.aborted) break;
       if (once) await alarms.looked;
       show({ ...clusterRates(samples), alarms: alarms.now }, view, flags, terminal);
@@ -91,33 +91,24 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   }
 }
 
-/** The last answer of each process. */
-class Answers {
-  readonly #pinger: Pinger;
-  readonly #limit: number;
-  #last: ReadonlyMap<string, NodeStats> = new Map();
-
-  /** `limit`: how long a node has to answer, in ms. */
-  constructor(pinger: Pinger, limit: number) {
-    this.#pinger = pinger;
-    this.#limit = limit;
-  }
-
-  /** Asks all of them at once. */
-  async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
-    const before = this.#last;
+/**
+ * Asks nodes all at once, each with its answer of the last time. `limit`: how long a node has to answer, in ms.
+ */
+function asking(pinger: Pinger, limit: number): (nodes: Iterable<NodeInfo>) => Promise<NodeSample[]> {
+  let before: ReadonlyMap<string, NodeStats> = new Map();
+  return async (nodes) => {
     const last = new Map<string, NodeStats>();
     const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
-      const told = await this.#pinger.stats(endpoint, this.#limit);
+      const told = await pinger.stats(endpoint, limit);
       if (told.type === "stats") {
         last.set(endpoint, told.stats);
         return { id, service, before: before.get(endpoint), now: told.stats };
       }
-      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
+      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : pinger.silence) };
     }));
-    this.#last = last;
+    before = last;
     return samples;
-  }
+  };
 }
 
 function show(
@@ -138,10 +129,10 @@ function show(
   const lines = [
     dim(terminal, once ? title : `${title}; Ctrl-C ends this`),
     ...raised,
-    ...table(terminal, NODE_COLUMNS, rates.nodes.slice(0, shownNodes).map(nodeCells)),
+    ...tableOf(terminal, NODE_COLUMNS, rates.nodes.slice(0, shownNodes)),
     ...moreOf(rates.nodes.length - shownNodes, "node", terminal),
     "",
-    ...table(terminal, CONTRACT_COLUMNS, rates.contracts.slice(0, room - shownNodes).map(contractCells)),
+    ...tableOf(terminal, CONTRACT_COLUMNS, rates.contracts.slice(0, room - shownNodes)),
     ...moreOf(rates.contracts.length - (room - shownNodes) + rates.moreContracts, "contract", terminal),
   ];
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
@@ -151,60 +142,47 @@ function moreOf(count: number, what: string, terminal: Terminal): string[] {
   return count > 0 ? [dim(terminal, `… and ${count} more ${what}${count === 1 ? "" : "s"}`)] : [];
 }
 
-const NODE_COLUMNS = [
-  "NODE",
-  "SERVICE",
-  ">HANDLED/S",
-  ">SENT/S",
-  ">FAILED/S",
-  ">BUSY",
-  ">QUEUED",
-  ">CPU",
-  ">MEMORY",
-  ">UP",
-  "NOTE",
-];
+/** Columns of a table: the title of each as in {@link table}, and its cell of a row. */
+type Columns<Row> = readonly (readonly [title: string, cell: (row: Row) => string])[];
 
-function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [], rates }: NodeRates): string[] {
-  return [
-    node,
-    service,
-    ...[rates?.handled, rates?.sent, rates?.failed].map((rate) => rate === undefined ? "-" : showRate(rate)),
-    `${inFlight ?? "-"}`,
-    `${queued ?? "-"}`,
-    rates === undefined ? "-" : `${Math.round(100 * rates.cpu)} %`,
-    rss === undefined ? "-" : `${Math.round(rss / 1e6)} MB`,
-    up === undefined ? "-" : showDuration(up),
-    note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`),
-  ];
+function tableOf<Row>(terminal: Terminal, columns: Columns<Row>, rows: readonly Row[]): string[] {
+  const cells = rows.map((row) => columns.map(([, cell]) => cell(row)));
+  return table(terminal, columns.map(([title]) => title), cells);
 }
 
-const CONTRACT_COLUMNS = [
-  "CONTRACT",
-  "KIND",
-  ">HANDLED/S",
-  ">SENT/S",
-  ">P50",
-  ">P99",
-  ">IN HAND",
-  ">QUEUED",
-  ">NODES",
-  "FAILED/S",
+const NODE_COLUMNS: Columns<NodeRates> = [
+  ["NODE", ({ node }) => node],
+  ["SERVICE", ({ service }) => service],
+  [">HANDLED/S", ({ rates }) => known(rates?.handled, showRate)],
+  [">SENT/S", ({ rates }) => known(rates?.sent, showRate)],
+  [">FAILED/S", ({ rates }) => known(rates?.failed, showRate)],
+  [">BUSY", ({ inFlight }) => known(inFlight, String)],
+  [">QUEUED", ({ queued }) => known(queued, String)],
+  [">CPU", ({ rates }) => known(rates?.cpu, (cpu) => `${Math.round(100 * cpu)} %`)],
+  [">MEMORY", ({ rss }) => known(rss, (bytes) => `${Math.round(bytes / 1e6)} MB`)],
+  [">UP", ({ up }) => known(up, showDuration)],
+  ["NOTE", ({ note, leads = [] }) => note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`)],
 ];
 
-function contractCells({ contract, kind, handled, sent, published, ...rest }: ContractRates): string[] {
-  const { p50, p99, inHand, queued, nodes, failed } = rest;
-  return [
-    contract,
-    kind,
-    showRate(handled),
-    showRate(sent + published),
-    ...[p50, p99].map((ms) => ms === undefined ? "-" : showMillis(ms)),
-    `${inHand}`,
-    `${queued}`,
-    `${nodes}`,
-    Object.entries(failed).map(([code, rate]) => `${printable(code)} ${showRate(rate)}`).join(", "),
-  ];
+const CONTRACT_COLUMNS: Columns<ContractRates> = [
+  ["CONTRACT", ({ contract }) => contract],
+  ["KIND", ({ kind }) => kind],
+  [">HANDLED/S", ({ handled }) => showRate(handled)],
+  [">SENT/S", ({ sent, published }) => showRate(sent + published)],
+  [">P50", ({ p50 }) => known(p50, showMillis)],
+  [">P99", ({ p99 }) => known(p99, showMillis)],
+  [">IN HAND", ({ inHand }) => `${inHand}`],
+  [">QUEUED", ({ queued }) => `${queued}`],
+  [">NODES", ({ nodes }) => `${nodes}`],
+  [
+    "FAILED/S",
+    ({ failed }) => Object.entries(failed).map(([code, rate]) => `${printable(code)} ${showRate(rate)}`).join(", "),
+  ],
+];
+
+/** A figure; `-` for one that is not known. */
+function known(figure: number | undefined, show: (figure: number) => string): string {
+  return figure === undefined ? "-" : show(figure);
 }
 
 /** How often in a second. */

@@ -4,7 +4,7 @@ import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Alarm } from "../contract/alarms.ts";
-import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
@@ -271,14 +271,10 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
     const before = earlier(sample);
     const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
     const rates = { handled: 0, sent: 0, failed: 0 };
-    const earlierContracts = new Map(before?.contracts.map((each) => [each.name, each]));
-    for (const contract of now.contracts) {
-      const since = earlierContracts.get(contract.name);
-      // one that the earlier answer had no room for begins with the next one
-      const isKnown = since !== undefined || before?.moreContracts === 0;
+    for (const [contract, counted] of countedBetween(before, now)) {
       const sum = sums.get(contract.name) ?? new Sum(contract);
       sums.set(contract.name, sum);
-      const more = sum.add(contract, isKnown ? countedSince(contract, since) : undefined, seconds);
+      const more = sum.add(contract, counted, seconds);
       rates.handled += more.handled;
       rates.sent += more.sent;
       rates.failed += more.failed;

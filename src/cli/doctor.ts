@@ -295,7 +295,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   if (flags.has("json")) return terminal.write(`${printableJson({ ok: findings.length === 0, findings, looked })}\n`);
   const lines = looked.map((each) => dim(terminal, printable(each)));
   for (const { severity, message, advice, docs, cause = "" } of findings) {
-    lines.push("", `${bold(terminal, severity === "error" ? "ERROR  " : "WARNING")}  ${printable(message)}`);
+    lines.push("", `${bold(terminal, TITLES[severity])}  ${printable(message)}`);
     for (const line of cause.split("\n").slice(0, 4)) {
       if (line !== "") lines.push(`         ${dim(terminal, printable(line))}`);
     }
@@ -310,9 +310,8 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
 export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
   const width = terminal.columns ?? Infinity;
   const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
-    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
-      showDuration(Math.max(0, Date.now() - since))
-    }; ${docs})`;
+    const lasts = showDuration(Math.max(0, Date.now() - since));
+    const line = `${TITLES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`;
     return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
   });
   const more = alarms.length - lines.length;
@@ -323,6 +322,7 @@ export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Ter
   ];
 }
 
+const TITLES = { error: "ERROR  ", warning: "WARNING" } as const;
 const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";
 const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
 /** Buckets that the permissions of the tool name. */

@@ -92,11 +92,8 @@ class Looking {
       past.contracts.take(stats, before);
       this.#traffic.take(stats, before);
     }, (what, info, more) => {
-      past.alarms.note(
-        source.transport.clock.now(),
-        what,
-        more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`,
-      );
+      const about = more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`;
+      past.alarms.note(source.transport.clock.now(), what, about);
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;

@@ -79,10 +79,10 @@ export function lettersSection(
       button("Edit", () => void edit(place), { class: "change" }),
       button("Discard", () => void settle("discard", place), { class: "change" }),
     ],
-    detail: ({ position, code, error, cause, payload, history }) =>
-      `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}${
-        history === "" ? "" : `\n\nbefore it was edited:\n${history}`
-      }`,
+    detail({ position, code, error, cause, payload, history }) {
+      const before = history === "" ? "" : `\n\nbefore it was edited:\n${history}`;
+      return `position ${position}\n${code}: ${error}\n${cause && `${cause}\n`}\n${payload}${before}`;
+    },
   });
   let all: Topics["letters"] = { shown: [], total: 0 };
   show();
@@ -160,9 +160,9 @@ export function lettersSection(
     const read = await ask<LetterText>("letter", { place }).catch((error: Error) => error);
     if (read instanceof Error) return announce(`not read: ${read.message}`);
     const { payload: value, tagged } = read;
-    const question = `Replay ${contract} ${id} of ${service}/${subscription} with another payload? ${
-      key === undefined ? "" : `It stays in its place of the key ${key}. `
-    }The schema of the contract checks it.`;
+    const inPlace = key === undefined ? "" : ` It stays in its place of the key ${key}.`;
+    const which = `${contract} ${id} of ${service}/${subscription}`;
+    const question = `Replay ${which} with another payload?${inPlace} The schema of the contract checks it.`;
     const field = { name: "payload", title: tagged ? "Payload, as JSON with tags" : "Payload, as JSON", lines: 14 };
     const given = await asked(question, "Replay it so", [{ ...field, value, json: true, most: 200_000 }]);
     if (given !== undefined) await change({ do: "edit", letter: place, payload: given.payload, tagged });

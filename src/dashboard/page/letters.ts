@@ -6,7 +6,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function lettersSection(
-  { age, announce, ask, asked, confirmed, change, button, byId, make, count, some }: Elements,
+  { age, announce, ask, asked, confirmed, change, button, byId, filled, make, count, some }: Elements,
   { table, messageColumns }: Tables,
 ): Shows {
   type What = LettersRequest["do"];
@@ -37,12 +37,9 @@ export function lettersSection(
 
   const bar = byId("letters-bar");
   const selects = (["service", "subscription", "contract", "code"] as const).map((name) => {
-    const label = make("label", `${name} `);
-    const select = make("select", "", { id: `letters-${name}` });
-    select.append(new Option("all", ""));
+    const select = filled(make("select", "", { id: `letters-${name}` }), new Option("all", ""));
     select.addEventListener("change", show);
-    label.append(select);
-    bar.append(label);
+    bar.append(filled(make("label", `${name} `), select));
     return { name, select };
   });
   const buttons = [
@@ -185,15 +182,16 @@ export function lettersSection(
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function eventsSection({ button, byId, make, say, clock, count }: Elements, { table, dim }: Tables): Shows {
+export function eventsSection(
+  { button, byId, filled, make, say, clock, count }: Elements,
+  { table, dim }: Tables,
+): Shows {
   const ROWS = 60;
   const text = make("input", "", { type: "search", id: "events-filter", placeholder: "name, key, id or payload" });
   const kind = make("select", "", { id: "events-kind" });
   kind.append(new Option("all", ""), new Option("durable", "durable"), new Option("not kept", "live"));
   const note = make("span", "", { class: "note" });
-  const [filter, kinds] = [make("label", "filter "), make("label", "kind ")];
-  filter.append(text);
-  kinds.append(kind);
+  const [filter, kinds] = [filled(make("label", "filter "), text), filled(make("label", "kind "), kind)];
   for (const input of [text, kind]) input.addEventListener("input", show);
   let isPaused = false;
   const pause = button("Pause", () => {

@@ -270,9 +270,17 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
-  /** Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. */
-  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
-    return this.#sendPath.internal(contract, payload, options);
+  /**
+   * Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. `sent`: called
+   * with the endpoint of each node that the router sends it to.
+   */
+  sendInternal(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    sent?: (endpoint: string) => void,
+  ): Promise<Result<unknown>> {
+    return this.#sendPath.internal(contract, payload, options, sent);
   }
 
   relay(

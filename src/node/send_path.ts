@@ -110,6 +110,7 @@ export class SendPath {
     contract: AnyContract,
     payload: unknown,
     { timeout, retries, route = "hash", key, node, signal }: SendOptions,
+    sent?: (endpoint: string) => void,
   ): Promise<Result<unknown>> {
     const closed = this.#builder.closed(contract);
     if (closed !== undefined) return Promise.resolve(closed);
@@ -126,6 +127,7 @@ export class SendPath {
       signal,
       meta: undefined,
       parent: undefined,
+      sent,
     });
   }
 

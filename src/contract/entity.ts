@@ -5,8 +5,7 @@
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
-import { checkInteger, checkKnown, show } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { checkInteger, checkKnown, isToken, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
 import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";

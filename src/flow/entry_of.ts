@@ -3,8 +3,7 @@
  * but what is malformed neither ends a node, nor has one spin, nor hides the run from operators. What is no entry is
  * passed over as a whole.
  */
-import { isCount, isRecord } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { isCount, isRecord, isToken } from "../data/checks.ts";
 import type { Entry } from "./journal.ts";
 
 /** The entry that a payload is; `undefined`: it is none, or a member of it is invalid. */

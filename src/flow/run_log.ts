@@ -7,7 +7,6 @@
  */
 import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
 import { decode, encodeValue, exceeds } from "../data/encoding.ts";
-import { isToken } from "../data/subject_token.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,
@@ -23,6 +22,7 @@ import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
 import { entryOf } from "./entry_of.ts";
 import { type CalledEntry, type Entry, Journal, type Started, type Stored } from "./journal.ts";
+import { isToken } from "../data/checks.ts";
 
 /** A run among all. */
 export interface RunRef {

@@ -153,7 +153,7 @@ export class App implements NodeHost, DrainableNode {
     this.#builder.refresh();
     this.#sendPath.refresh(this.#remote, alone);
     this.#fastPaths = this.#drain === undefined
-      ? fastPaths(this, { mediator, builder: this.#builder, alone })
+      ? fastPaths(this, { mediator, builder: this.#builder, alone, refused: this.#sendPath.again })
       : NO_FAST_PATHS;
     for (const listener of this.#nodeListeners) listener();
   }

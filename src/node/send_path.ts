@@ -29,7 +29,7 @@ import { isCatgaError } from "../error.ts";
 import { asResult, noHandler, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
-import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
+import type { RequestBuilder, StoredRequest, TryAgain } from "./request_builder.ts";
 import type { Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
@@ -170,6 +170,12 @@ export class SendPath {
       outcome instanceof Refusal ? this.#refused(request, outcome) : this.#counted(request, outcome)
     );
   }
+
+  /** Tries a send without options again that its handler here has refused, as one with options. */
+  readonly again: TryAgain = (contract, payload, refusal) => {
+    const request = this.#builder.prepare("send", contract, payload, undefined, undefined);
+    return "contract" in request ? this.#refused(request, refusal) : request;
+  };
 
   /** What was refused here is tried again, here or at a node that handles it by then. */
   #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {

@@ -15,11 +15,10 @@ import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
 import type { Journal, Stored } from "./journal.ts";
 import { keyOf } from "./results.ts";
-import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
+import type { RunRef } from "./run_log.ts";
 
 /** What {@link Drives} need of their node. */
 export interface DrivesHost extends DriveHost {
-  readonly log: RunLog;
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
@@ -218,8 +217,7 @@ export class Drives {
     how: { readonly due: readonly Due[]; readonly fresh: boolean },
   ): Promise<DriveEnd> {
     const host = this.#host;
-    const writer = new RunWriter(host.log, ref, journal, host.endpoint);
-    const drive = held.drive = new Drive({ host, ref, body, journal, writer, ...how });
+    const drive = held.drive = new Drive({ host, ref, body, journal, ...how });
     drive.begin();
     if (this.#leaving) drive.leave();
     this.#watch();

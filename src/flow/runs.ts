@@ -45,10 +45,10 @@ import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
-import { entryOf } from "./entry_of.ts";
 import {
   type CalledEntry,
   type Entry,
+  entryOf,
   Journal,
   type Outcome,
   type Parent,
@@ -58,7 +58,7 @@ import {
 import { Results } from "./results.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
-import { Sweep } from "./sweep.ts";
+import { sweeping } from "./sweep.ts";
 import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
@@ -109,7 +109,7 @@ export class Runs implements DrivesHost, NodeRuns {
   readonly #drives: Drives;
   readonly #results: Results;
   readonly #stuck: StuckRuns;
-  readonly #sweeps: readonly Sweep[];
+  readonly #sweeps: readonly (() => void)[];
   readonly #bodies: ReadonlyMap<string, WorkflowBody>;
   readonly #contracts = new Map<string, RunContracts>();
   /** Those who wait for the ends of runs. */
@@ -144,16 +144,12 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#stuck = new StuckRuns(this.log, clock, this.observer);
     this.#drives = new Drives(this);
     this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
-      new Sweep({
+      sweeping({
         ...{ endpoint, clock, log: this.log, nodes: () => host.nodes() },
         fault: (during, error) => this.#fault(during, error),
       }, definition)
     );
     this.#results = new Results({ namespace, clock, transport, soon: this.soon, read: (ref) => this.#outcome(ref) });
-  }
-
-  get mostBytes(): number {
-    return this.log.mostBytes;
   }
 
   // what the internal handlers of a workflow call --------------------------------------------------
@@ -224,7 +220,7 @@ export class Runs implements DrivesHost, NodeRuns {
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
     }
-    if (exceeds(text, this.mostBytes)) {
+    if (exceeds(text, this.log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
     const later = options.at !== undefined && options.at.getTime() > this.#host.clock.now() ? options.at : undefined;
@@ -331,7 +327,7 @@ export class Runs implements DrivesHost, NodeRuns {
   close(): void {
     this.#closed = true;
     this.#drives.close();
-    for (const sweep of this.#sweeps) sweep.close();
+    for (const end of this.#sweeps) end();
     this.#results.close();
     for (const resolve of this.#waits) resolve(failed("CLOSED", `node ${this.#host.node} stops`));
   }
@@ -374,18 +370,14 @@ export class Runs implements DrivesHost, NodeRuns {
     contract: AnyContract,
     id: string,
     input: unknown,
-    parent: RunRef & { readonly step: string },
+    parent: Parent,
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
     try {
       const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
-      return await this.#start(definition, id, given, {
-        workflow: parent.workflow,
-        run: parent.run,
-        step: parent.step,
-      });
+      return await this.#start(definition, id, given, parent);
     } catch (error) {
       return { ok: false, error: asError(error) };
     }

@@ -332,7 +332,7 @@ export class Steps {
     const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
-      return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
+      return { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
     } catch (error) {
       throw new Decided(recorded(error));
     }
@@ -344,7 +344,9 @@ export class Steps {
     // an entity looks for what was sent before
     const again = fresh || !host.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
     const result = await host.send(contract, payload, { id, signal, timeout, ...again });
-    if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.mostBytes) };
+    if (result.ok) {
+      return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.log.mostBytes) };
+    }
     const { error } = result;
     if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
       return { ok: false, error: recorded(error) };

@@ -122,7 +122,7 @@ export function shownTables(
     key: ({ contract, key }) => JSON.stringify([contract, key]),
     actions: (key) => [button("Cancel", () => void cancel(key), { class: "change" })],
     async detail({ contract, key }) {
-      const { runs } = await ask<ScheduleRunsView>("schedule", { contract, id: key });
+      const runs = await ask<ScheduleRunsView>("schedule", { contract, id: key });
       return runs.length === 0 ? "no run of it is in the log" : runs.join("\n");
     },
     unfold: "Last runs",

@@ -124,7 +124,9 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
   const at = `entity ${name}`;
   const workflow = workflowOf(name);
   if (workflow !== undefined) {
-    throw new TypeError(`${at}: that is the type of the runs of the workflow ${workflow}; choose a name without -run at its end`);
+    throw new TypeError(
+      `${at}: that is the type of the runs of the workflow ${workflow}; choose a name without -run at its end`,
+    );
   }
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`${at}: options must be { initial }; got ${show(options)}`);

@@ -9,6 +9,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
+import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
 import { alarmLines } from "./doctor.ts";
@@ -52,9 +53,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const end = new AbortController();
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
-  const pinger = view.asker();
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const alarms = new AlarmWatch(view);
+  const answers = new Answers(view.asker(), flags.duration("timeout") ?? LIMIT);
+  const alarms = new AlarmWatch(view, answers);
   try {
     await bucket.watch("", (change) => {
       const info = change.type === "put" ? readRecord(change.key, change.value) : undefined;
@@ -66,7 +67,6 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const answers = new Answers(pinger, flags.duration("timeout") ?? LIMIT);
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // aborted: looked at below
     let next = pause();
     await answers.ask(nodes.values()); // nothing to compare it with yet
@@ -87,28 +87,40 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   } finally {
     end.abort();
     alarms[Symbol.dispose]();
-    pinger[Symbol.dispose]();
   }
 }
 
-/** The last answer of each process. */
-class Answers {
-  readonly #pinger: Pinger;
+/** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
+export class Answers implements SourceAsker {
+  readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
   readonly #limit: number;
+  /** Answers that were asked for alarms, since {@link Answers.ask}. */
+  #asked = new Map<string, Promise<Told | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
   /** `limit`: how long a node has to answer, in ms. */
-  constructor(pinger: Pinger, limit: number) {
+  constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
     this.#pinger = pinger;
     this.#limit = limit;
   }
 
-  /** Asks all of them at once. */
+  ping(endpoint: string, limit: number): Promise<Pong | NoAnswer> {
+    return this.#pinger.ping(endpoint, limit);
+  }
+
+  stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
+    const told = this.#pinger.stats(endpoint, Math.max(limit, this.#limit));
+    this.#asked.set(endpoint, told);
+    return told;
+  }
+
+  /** Asks all of them at once, but those that were asked since the last time. */
   async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
-    const before = this.#last;
+    const [before, asked] = [this.#last, this.#asked];
+    this.#asked = new Map();
     const last = new Map<string, NodeStats>();
     const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
-      const told = await this.#pinger.stats(endpoint, this.#limit);
+      const told = await (asked.get(endpoint) ?? this.#pinger.stats(endpoint, this.#limit));
       if (told.type === "stats") {
         last.set(endpoint, told.stats);
         return { id, service, before: before.get(endpoint), now: told.stats };
@@ -117,6 +129,10 @@ class Answers {
     }));
     this.#last = last;
     return samples;
+  }
+
+  [Symbol.dispose](): void {
+    this.#pinger[Symbol.dispose]();
   }
 }
 

@@ -16,7 +16,7 @@ import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
+import type { DashboardSource, Problem, ScheduleView, SourceAsker, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
@@ -33,7 +33,6 @@ export class Collector {
   readonly #only: Only;
   #looking: Looking | undefined;
 
-  /** `only`: these parts and no other, each no more once the user turned out to lack a permission. */
   constructor(source: DashboardSource, streams: Sending, only?: Only) {
     this.#source = source;
     this.#streams = streams;
@@ -58,7 +57,13 @@ export class Collector {
   }
 }
 
-type Only = ReadonlySet<string> | undefined;
+/** What is collected for tools without a page. */
+type Only = {
+  /** No others, and each no more once the user turned out to lack a permission. */
+  readonly parts: ReadonlySet<string>;
+  /** Asks the nodes. */
+  readonly asker: SourceAsker;
+} | undefined;
 type Sending = Pick<Streams, "send" | "sendPoints">;
 
 /** What stays while nobody looks. */
@@ -100,7 +105,7 @@ class Looking {
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
-    const asker = source.asker();
+    const asker = only?.asker ?? source.asker();
     const administration = this.#administration = new Administration({
       namespace,
       clock,
@@ -279,7 +284,7 @@ class Looking {
   /** Runs a part, and `pause` ms later again, until the end. */
   #repeat(part: string, pause: number, work: () => Promise<void>): void {
     const { signal } = this.#end;
-    if (this.#only?.has(part) === false) return;
+    if (this.#only?.parts.has(part) === false) return;
     const run = async () => {
       try {
         await work();

@@ -26,7 +26,7 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
       throw new UsageError(`--host takes a name or an address; got ${JSON.stringify(host)}`);
     }
     const { serveDashboard } = await import("../dashboard/dashboard.ts");
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const allowChanges = flags.has("allow-changes");
       const serving = serveDashboard(view, { host, port, allowChanges }).catch(
         (error: NodeJS.ErrnoException) => {

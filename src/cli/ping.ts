@@ -3,7 +3,6 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import type { NoAnswer, Pong } from "../dashboard/view.ts";
@@ -27,7 +26,7 @@ The exit code is 1 if a ping was not answered.`,
   async run([id], flags, terminal) {
     const count = flags.number("count", 1, 1_000) ?? 5;
     const limit = flags.duration("timeout") ?? 1_000;
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const all = await view.nodes();
       const found = id === undefined ? all : all.filter((info) => info.id === id);
       if (found.length === 0) {

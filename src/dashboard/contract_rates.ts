@@ -3,7 +3,7 @@
  * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
 import { isBusiness } from "../contract/alarms.ts";
-import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, ContractPoint, ContractView } from "./view.ts";
@@ -35,17 +35,12 @@ export class ContractRates {
   #ticks = 0;
 
   /** An answer of a node, and the one before, if there was one since somebody looks. */
-  take(
-    { endpoint, contracts }: Pick<NodeStats, "endpoint" | "contracts">,
-    before?: Pick<NodeStats, "contracts">,
-  ): void {
-    const earlier = new Map(before?.contracts.map((each) => [each.name, each]));
-    for (const stats of contracts) {
+  take(now: Pick<NodeStats, "endpoint" | "contracts">, before?: Pick<NodeStats, "contracts" | "moreContracts">): void {
+    for (const [stats, counted] of countedBetween(before, now)) {
       const contract = this.#of(stats);
       if (contract === undefined) continue;
-      contract.inHand.set(endpoint, stats.inHand + stats.queued);
-      // what was counted before the first answer has no time
-      if (before !== undefined) add(contract, countedSince(stats, earlier.get(stats.name)));
+      contract.inHand.set(now.endpoint, stats.inHand + stats.queued);
+      if (counted !== undefined) add(contract, counted);
     }
   }
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import type { ContractStats } from "../contract/node_stats.ts";
+import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { latencyBucket } from "../data/latency_buckets.ts";
 import { ContractRates } from "./contract_rates.ts";
 
@@ -12,10 +12,10 @@ function stats(name: string, more: Partial<ContractStats>): ContractStats {
 /** Rates to which each answer of a process comes with the one before. */
 function answered() {
   const rates = new ContractRates();
-  const before = new Map<string, { readonly contracts: readonly ContractStats[] }>();
-  const take = (endpoint: string, contracts: readonly ContractStats[]) => {
+  const before = new Map<string, Pick<NodeStats, "contracts" | "moreContracts">>();
+  const take = (endpoint: string, contracts: readonly ContractStats[], moreContracts = 0) => {
     rates.take({ endpoint, contracts }, before.get(endpoint));
-    before.set(endpoint, { contracts });
+    before.set(endpoint, { contracts, moreContracts });
   };
   return { rates, take };
 }
@@ -39,6 +39,16 @@ describe("ContractRates", () => {
     take("a.1", [stats("Q", { handled: 40, failed: { X: 0 } })]);
     take("a.2", [stats("Q", { handled: 7 })]);
     assertEquals(rates.view(9).shown[0].rate, 0);
+  });
+
+  it("a contract that the answer before had no room for begins with the next one", () => {
+    const { rates, take } = answered();
+    take("a.1", [stats("P", {})], 1);
+    take("a.1", [stats("Q", { handled: 1_000_000, failed: { HANDLER_FAILED: 5_000 } })], 1);
+    const [{ rate, failing }] = rates.view(9).shown.filter(({ name }) => name === "Q");
+    assertEquals([rate, failing, rates.observed.get("Q")?.failures], [0, 0, {}]);
+    take("a.1", [stats("Q", { handled: 1_000_010, failed: { HANDLER_FAILED: 5_000 } })], 1);
+    assertEquals(rates.view(9).shown[0].rate, 10);
   });
 
   it("latencies are those of the last seconds, and a point comes every 10 s", () => {

@@ -23,9 +23,6 @@ export interface DrivesHost extends DriveHost {
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
   passOn(endpoint: string, call: Call): Promise<boolean>;
-  /** A run begins to be driven here, and ends to be. */
-  begun(): void;
-  over(): void;
 }
 
 /** What is brought to a run. */
@@ -242,10 +239,10 @@ export class Drives {
       },
     };
     this.#held.set(key, held);
-    this.#host.begun();
+    this.#host.app.begun();
     work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
       if (this.#held.get(key) === held) this.#held.delete(key);
-      this.#host.over();
+      this.#host.app.over();
     });
     return held;
   }

@@ -20,13 +20,26 @@ import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 /** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
 export type DriveEnd = "ended" | "suspended" | "lost" | "again" | "left";
 
-/** What a drive needs of its node. */
-export interface DriveHost {
-  readonly endpoint: string;
-  readonly clock: Clock;
-  readonly random: Random;
+/** The app that runs are driven in. */
+export interface DriveApp {
   /** How long an attempt of a step may take without an own timeout, in ms. */
   readonly timeout: number;
+  readonly random: Random;
+  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
+  readonly observer: Observer;
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
+  ofEntity(contract: AnyContract): boolean;
+  /** A run begins to be driven here, and ends to be: a drain waits for it. */
+  begun(): void;
+  over(): void;
+}
+
+/** What a drive needs of its node. */
+export interface DriveHost {
+  readonly app: DriveApp;
+  readonly endpoint: string;
+  readonly clock: Clock;
   readonly log: RunLog;
   /**
    * Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a
@@ -35,9 +48,6 @@ export interface DriveHost {
   wake(ref: RunRef, step: string, at: number): Promise<void>;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
-  ofEntity(contract: AnyContract): boolean;
   /** Starts a run that tells this one its end. */
   startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>>;
   /**
@@ -51,8 +61,6 @@ export interface DriveHost {
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
   /** The run was read, or driven; `undefined`: there is none. */
   read(ref: RunRef, journal: Journal | undefined): void;
-  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
-  readonly observer: Observer;
 }
 
 /** A time that a run waited for has come. */
@@ -267,7 +275,7 @@ export class DriveState {
       this.own = true;
       const { entries: now } = this.journal;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
-        this.host.observer({ type: "run-long", ...this.ref, entries: now });
+        this.host.app.observer({ type: "run-long", ...this.ref, entries: now });
       }
     } catch (error) {
       this.broken(error);

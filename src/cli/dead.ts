@@ -151,14 +151,8 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
 /** A dead letter as `--json` prints it. */
-function plain({ publishedAt, at, key, ...letter }: DeadLetter): Plain {
-  const { replay: _, discard: __, ...rest } = letter;
-  return {
-    ...rest,
-    ...(key === undefined ? {} : { key }),
-    publishedAt: publishedAt.toISOString(),
-    at: at.toISOString(),
-  };
+function plain({ publishedAt, at, replay: _, discard: __, ...letter }: DeadLetter): Plain {
+  return { ...letter, publishedAt: publishedAt.toISOString(), at: at.toISOString() };
 }
 
 async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "replay" | "discard"): Promise<number> {

@@ -74,10 +74,9 @@ async function release(
   const held = showDuration(Date.now() - since);
   const text = `released ${key}: ${node} had it for ${held}, with token ${token}`;
   print(terminal, json, { released: plain(lock) }, text);
+  const within = showDuration(ttl / 3);
   terminal.say(
-    `${printable(node)} notices it within ${
-      showDuration(ttl / 3)
-    } (LOCK_LOST); until then it may work beside the next holder`,
+    `${printable(node)} notices it within ${within} (LOCK_LOST); until then it may work beside the next holder`,
   );
   return DONE;
 }

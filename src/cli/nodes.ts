@@ -74,9 +74,8 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (live) return;
     if (flags.has("json")) return terminal.write(`${printableJson({ type, node })}\n`);
     if (type !== "update") {
-      terminal.write(
-        `${new Date().toISOString()}  ${type.padEnd(5)}  ${printable(node.id)}  ${printable(node.service)}\n`,
-      );
+      const time = new Date().toISOString();
+      terminal.write(`${time}  ${type.padEnd(5)}  ${printable(node.id)}  ${printable(node.service)}\n`);
     }
   };
   const listed = bucket.watch("", (change) => {

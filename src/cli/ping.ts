@@ -31,19 +31,15 @@ The exit code is 1 if a ping was not answered.`,
       const found = id === undefined ? all : all.filter((info) => info.id === id);
       if (found.length === 0) {
         const others = all.map((info) => info.id).join(", ");
-        terminal.say(
-          all.length === 0
-            ? noNodes(view)
-            : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
-        );
+        const none = printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`);
+        terminal.say(all.length === 0 ? noNodes(view) : none);
         return FAILED;
       }
       const pinger = view.asker();
       try {
         await view.transport.flush();
-        const rows = await Promise.all(
-          found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })),
-        );
+        const how = { count, limit, signal: terminal.signal };
+        const rows = await Promise.all(found.map((info) => pings(pinger, info, how)));
         const listing = new Listing(terminal, flags.has("json"), COLUMNS);
         for (const row of rows) listing.add(row, cells(row));
         listing.end();
@@ -97,13 +93,6 @@ const COLUMNS = ["NODE", "SERVICE", ">ANSWERED", ">MIN", ">MEDIAN", ">MAX", ">BU
 
 function cells({ node, service, sent, answered, min, median, max, load, note }: Row): string[] {
   const times = [min, median, max].map((ms) => (ms === undefined ? "-" : showMillis(ms)));
-  return [
-    node,
-    service,
-    `${answered}/${sent}`,
-    ...times,
-    `${load?.inFlight ?? "-"}`,
-    `${load?.queued ?? "-"}`,
-    note ?? "",
-  ];
+  const [busy, queued] = [load?.inFlight ?? "-", load?.queued ?? "-"];
+  return [node, service, `${answered}/${sent}`, ...times, `${busy}`, `${queued}`, note ?? ""];
 }

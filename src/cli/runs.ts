@@ -58,9 +58,7 @@ returned. cancel and skip take --reason, which stays with the run.`,
         show(info, flags, terminal);
         return DONE;
       }
-      terminal.say(
-        printable(`there is no run ${id} of ${workflow} ${view.place}`),
-      );
+      terminal.say(printable(`there is no run ${id} of ${workflow} ${view.place}`));
       return FAILED;
     });
   },

@@ -65,9 +65,7 @@ const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATC
 
 function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
   for (const kind of kinds) {
-    const config = isStream(kind)
-      ? streamConfig(kind, flags.namespace, replicas)
-      : bucketConfig(flags.namespace, kind, replicas);
+    const config = configOf(kind, flags.namespace, replicas);
     if (flags.has("json")) terminal.write(`${JSON.stringify(config)}\n`);
     else {
       const file = `${config.name}.json`;
@@ -80,20 +78,13 @@ function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, termin
   return DONE;
 }
 
-function bucketConfig(namespace: string, kind: BucketKind, replicas: number) {
+function configOf(kind: BucketKind | StreamKind, namespace: string, replicas: number) {
+  if (isStream(kind)) {
+    // for nats-server 2.12 or newer: an older one has no schedules, and is to be set up by a connection
+    const settings = logSettings(streamOptions(namespace, kind, replicas));
+    return { name: streamName(namespace, kind), ...settings, first_seq: Date.now() };
+  }
   const bucket = bucketName(namespace, kind);
-  return {
-    name: bucketStreamName(bucket),
-    ...bucketSettings(bucket, { ...BUCKETS[kind], replicas }),
-    first_seq: Date.now() * 1_000,
-  };
-}
-
-/** For nats-server 2.12 or newer: an older one has no schedules, and is to be set up by a connection. */
-function streamConfig(kind: StreamKind, namespace: string, replicas: number) {
-  return {
-    name: streamName(namespace, kind),
-    ...logSettings(streamOptions(namespace, kind, replicas)),
-    first_seq: Date.now(),
-  };
+  const settings = bucketSettings(bucket, { ...BUCKETS[kind], replicas });
+  return { name: bucketStreamName(bucket), ...settings, first_seq: Date.now() * 1_000 };
 }

@@ -6,11 +6,10 @@
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
-import { show } from "./data/checks.ts";
+import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";
-import { freezePlain } from "./data/freeze_plain.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";

@@ -1,6 +1,5 @@
 /** `entity`: what is stored of one entity. */
 import { printable, printableJson } from "../data/printable.ts";
-import { isToken } from "../data/subject_token.ts";
 import {
   entityEvents,
   type EntityFault,
@@ -12,6 +11,7 @@ import {
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, table, type Terminal } from "./terminal.ts";
+import { isToken } from "../data/checks.ts";
 
 /** The command. */
 export const entity: Command = {

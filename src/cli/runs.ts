@@ -1,10 +1,10 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
 import { RUN_STATUS, type RunEntry, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { isToken } from "../data/subject_token.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, Listing, table, type Terminal } from "./terminal.ts";
+import { isToken } from "../data/checks.ts";
 
 /** The command that lists them. */
 export const runs: Command = {

@@ -9,6 +9,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
+import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
 import { dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
@@ -51,9 +52,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const end = new AbortController();
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
-  const pinger = view.asker();
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const alarms = new AlarmWatch(view);
+  const answers = new Answers(view.asker(), flags.duration("timeout") ?? LIMIT);
+  const alarms = new AlarmWatch(view, answers);
   try {
     await bucket.watch("", (change) => {
       const info = change.type === "put" ? readRecord(change.key, change.value) : undefined;
@@ -65,15 +66,14 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const ask = asking(pinger, flags.duration("timeout") ?? LIMIT);
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // aborted: looked at below
     let next = pause();
-    await ask(nodes.values()); // nothing to compare it with yet
+    await answers.ask(nodes.values()); // nothing to compare it with yet
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
       next = pause();
-      const samples = await ask(nodes.values());
+      const samples = await answers.ask(nodes.values());
       if (signal.aborted) break;
       if (once) await alarms.looked;
       show({ ...clusterRates(samples), alarms: alarms.now }, view, flags, terminal);
@@ -86,28 +86,53 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   } finally {
     end.abort();
     alarms[Symbol.dispose]();
-    pinger[Symbol.dispose]();
   }
 }
 
-/**
- * Asks nodes all at once, each with its answer of the last time. `limit`: how long a node has to answer, in ms.
- */
-function asking(pinger: Pinger, limit: number): (nodes: Iterable<NodeInfo>) => Promise<NodeSample[]> {
-  let before: ReadonlyMap<string, NodeStats> = new Map();
-  return async (nodes) => {
+/** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
+export class Answers implements SourceAsker {
+  readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
+  readonly #limit: number;
+  /** Answers that were asked for alarms, since {@link Answers.ask}. */
+  #asked = new Map<string, Promise<Told | NoAnswer>>();
+  #last: ReadonlyMap<string, NodeStats> = new Map();
+
+  /** `limit`: how long a node has to answer, in ms. */
+  constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
+    this.#pinger = pinger;
+    this.#limit = limit;
+  }
+
+  ping(endpoint: string, limit: number): Promise<Pong | NoAnswer> {
+    return this.#pinger.ping(endpoint, limit);
+  }
+
+  stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
+    const told = this.#pinger.stats(endpoint, Math.max(limit, this.#limit));
+    this.#asked.set(endpoint, told);
+    return told;
+  }
+
+  /** Asks all of them at once, but those that were asked since the last time. */
+  async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
+    const [before, asked] = [this.#last, this.#asked];
+    this.#asked = new Map();
     const last = new Map<string, NodeStats>();
     const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
-      const told = await pinger.stats(endpoint, limit);
+      const told = await (asked.get(endpoint) ?? this.#pinger.stats(endpoint, this.#limit));
       if (told.type === "stats") {
         last.set(endpoint, told.stats);
         return { id, service, before: before.get(endpoint), now: told.stats };
       }
-      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : pinger.silence) };
+      return { id, service, note: told.why ?? (told.type === "bounce" ? "nobody there" : this.#pinger.silence) };
     }));
-    before = last;
+    this.#last = last;
     return samples;
-  };
+  }
+
+  [Symbol.dispose](): void {
+    this.#pinger[Symbol.dispose]();
+  }
 }
 
 function show(

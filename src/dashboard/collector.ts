@@ -16,7 +16,7 @@ import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
+import type { DashboardSource, Problem, ScheduleView, SourceAsker, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
@@ -26,8 +26,7 @@ export class Collector {
   readonly #kept: Kept;
   #looking: Looking | undefined;
 
-  /** `only`: these parts and no other, each no more once the user turned out to lack a permission. */
-  constructor(source: DashboardSource, streams: Kept["streams"], only?: ReadonlySet<string>) {
+  constructor(source: DashboardSource, streams: Kept["streams"], only?: Only) {
     const [subscriptions, contracts, alarms] = [new SubscriptionRates(), new ContractRates(), new AlarmBoard()];
     this.#kept = { source, streams, only, subscriptions, contracts, alarms };
   }
@@ -50,11 +49,19 @@ export class Collector {
   }
 }
 
+/** What is collected for tools without a page. */
+interface Only {
+  /** No others, and each no more once the user turned out to lack a permission. */
+  readonly parts: ReadonlySet<string>;
+  /** Asks the nodes. */
+  readonly asker: SourceAsker;
+}
+
 /** What stays while nobody looks. */
 interface Kept {
   readonly source: DashboardSource;
   readonly streams: Pick<Streams, "send" | "sendPoints">;
-  readonly only: ReadonlySet<string> | undefined;
+  readonly only: Only | undefined;
   readonly subscriptions: SubscriptionRates;
   readonly contracts: ContractRates;
   readonly alarms: AlarmBoard;
@@ -84,13 +91,13 @@ class Looking {
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
-    const asker = source.asker();
+    const asker = only?.asker ?? source.asker();
     const administration = this.#administration = new Administration({
       namespace,
       clock,
-      stream: () => this.#kept.source.stream("log"),
-      entities: () => this.#kept.source.stream("entities"),
-      kept: () => this.#kept.source.stream("subscriptions"),
+      stream: () => source.stream("log"),
+      entities: () => source.stream("entities"),
+      kept: () => source.stream("subscriptions"),
       nodes: () => this.#nodes.present,
       ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
@@ -263,7 +270,7 @@ class Looking {
   /** Runs a part, and `pause` ms later again, until the end. */
   #repeat(part: string, pause: number, work: () => Promise<void>): void {
     const { signal } = this.#end;
-    if (this.#kept.only?.has(part) === false) return;
+    if (this.#kept.only?.parts.has(part) === false) return;
     const run = async () => {
       try {
         await work();

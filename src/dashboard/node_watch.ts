@@ -108,11 +108,12 @@ export class NodeWatch {
     for (const { info, state, since } of this.#nodes.values()) {
       const label = labelOf(info);
       for (const name of info.handles) {
-        const known = found.get(name) ?? { now: [], last: [], since: 0 };
+        const known = found.get(name) ?? { now: [], last: [], since: 0, signedOff: true };
         if (isThere({ state })) known.now.push(label);
         else {
           known.last.push(label);
           known.since = Math.max(known.since, since);
+          known.signedOff &&= state === "drained";
         }
         found.set(name, known);
       }
@@ -329,8 +330,9 @@ function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }:
 interface Handlers {
   readonly now: string[];
   readonly last: string[];
-  /** When the last of those that are away went. */
+  /** When the last of those that are away went, and whether all of them have signed off. */
   since: number;
+  signedOff: boolean;
 }
 
 function loadOf({ load: { inFlight, queued } }: NodeInfo): readonly [number, number] {

@@ -200,6 +200,20 @@ describe("NodeWatch", () => {
     }
   });
 
+  it("a contract has signed off when all of its nodes have", async () => {
+    const { watch, asker } = watching(["a", "b"]);
+    const away = (key: string, note?: string) => {
+      watch.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
+      return watch.handlers.get("Q");
+    };
+    assertEquals(away("a", "signed off")?.now.length, 1);
+    asker.pong = asker.told = BOUNCE;
+    await watch.ask(asker, 1);
+    assertEquals([watch.handlers.get("Q")?.signedOff, away("b", "signed off")?.signedOff], [false, true]);
+    watch.take(record("c"));
+    assertEquals(away("c")?.signedOff, false);
+  });
+
   it("the first node of a service with another version or metadata was deployed, and says what changed", () => {
     const clock = new VirtualClock(1_000);
     const deployed: string[] = [];

@@ -4,8 +4,7 @@
  * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  */
 import type { RunStatus } from "../contract/flow.ts";
-import { isCount, isRecord } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { isCount, isRecord, isToken } from "../data/checks.ts";
 
 /** An error as it is recorded. */
 export interface RecordedError {

@@ -6,8 +6,8 @@
  * Over 400 lines: reading and writing share the format of a message.
  */
 import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
+import { isToken } from "../data/checks.ts";
 import { decode, encodeValue } from "../data/encoding.ts";
-import { isToken } from "../data/subject_token.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,

@@ -6,6 +6,7 @@ import { unwrap } from "../contract/result.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { catga } from "../catga.ts";
 import { Mediator } from "../dispatch/mediator.ts";
+import type { Refusal } from "../dispatch/outcome.ts";
 import { collect } from "../dispatch/registry.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";
@@ -31,7 +32,8 @@ describe("the local fast path", () => {
     const mediator = new Mediator(collect(contracts), [], () => {}, tools);
     const builder = new RequestBuilder(inside, { timeout: 1_000, retries: 0, route: "round-robin" });
     const alone = new Set(mediator.served.filter((name) => name !== shared));
-    return [...fastPaths(inside, { mediator, builder, alone }).keys()].map(({ name }) => name);
+    const refused = (_: unknown, __: unknown, { failure }: Refusal) => failure;
+    return [...fastPaths(inside, { mediator, builder, alone, refused }).keys()].map(({ name }) => name);
   }
 
   it("is there for contracts that need no preparation, and for no others", () => {

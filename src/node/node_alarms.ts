@@ -36,7 +36,7 @@ export class NodeAlarms {
   readonly #seen = new Map<string, NodeInfo>();
   /** Nodes that were lost, by id, and when that was. */
   readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
-  /** By contract, who handled it last, and when that was. */
+  /** By contract, who was lost that handled it, and when that was. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
   /** The lag of subscriptions some time ago, and whether it has grown since. */
   readonly #lags = new Map<string, Lag>();
@@ -137,7 +137,8 @@ export class NodeAlarms {
     if (info === undefined) return;
     if (change === "lost" && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
     for (const name of info.handles) {
-      if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
+      if (change === "leave") this.#last.delete(name); // an ordinary shutdown
+      else if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
   }
 

@@ -17,7 +17,7 @@ import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
-import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/outcome.ts";
+import { asResult, failure, notSent, type Outcome, Refusal, unsent } from "../dispatch/outcome.ts";
 import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
@@ -322,16 +322,24 @@ function withCarried(
  */
 export function fastPaths(
   host: ContextHost,
-  { mediator, builder, alone }: { mediator: Mediator; builder: RequestBuilder; alone: ReadonlySet<string> },
+  { mediator, builder, alone, refused }: {
+    mediator: Mediator;
+    builder: RequestBuilder;
+    alone: ReadonlySet<string>;
+    refused: TryAgain;
+  },
 ): ReadonlyMap<AnyContract, LocalFastPath> {
   const paths = new Map<AnyContract, LocalFastPath>();
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
     if (!builder.needsNothing(dispatch.contract) || !alone.has(name)) continue;
-    paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
+    paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract), refused));
   }
   return paths;
 }
+
+/** Tries a send again that its handler in this process has refused. */
+export type TryAgain = (contract: AnyContract, payload: unknown, refusal: Refusal) => MaybePromise<Result<unknown>>;
 
 /**
  * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of
@@ -348,8 +356,16 @@ export class LocalFastPath {
   /** True for a command of an entity, whose key comes from the payload before the schema. */
   readonly #entity: boolean;
 
+  readonly #refused: TryAgain;
+
   /** `timeout` in ms. */
-  constructor(host: ContextHost, { contract, runs: [run], call, counts, entity }: Dispatch, timeout: number) {
+  constructor(
+    host: ContextHost,
+    { contract, runs: [run], call, counts, entity }: Dispatch,
+    timeout: number,
+    refused: TryAgain,
+  ) {
+    this.#refused = refused;
     this.#host = host;
     this.#contract = contract;
     this.#timeout = timeout;
@@ -367,7 +383,11 @@ export class LocalFastPath {
       ctx.execution.payload = payload;
       if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx, timing);
     }
-    if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts, timing);
+    if (call === undefined) {
+      const outcome = this.#run(payload, ctx);
+      if (outcome instanceof Promise) return this.#ended(outcome, payload, ctx, timing);
+      return settled(outcome, ctx, this.#counts, timing);
+    }
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) {
@@ -382,6 +402,26 @@ export class LocalFastPath {
       timing?.end();
       return Promise.resolve(call.counts.localResult(call.failure(error, ctx)));
     }
+  }
+
+  /** A handler with something around it, which may refuse. */
+  #ended(
+    outcome: Promise<Outcome>,
+    payload: unknown,
+    ctx: MessageContext,
+    timing: Timing | undefined,
+  ): Promise<Result<unknown>> {
+    const counts = this.#counts;
+    return new Promise((resolve) => {
+      counts.localBegun++;
+      ctx.begin((ended) => resolve(ended instanceof Refusal ? this.#refused(this.#contract, payload, ended) : ended));
+      outcome.then((ended) => {
+        if (!(ended instanceof Refusal)) return ctx.end(counts.localEnd(ended, timing));
+        counts.localBegun--;
+        counts.end(ended, timing);
+        ctx.end(ended);
+      });
+    });
   }
 
   /** One `then` and one promise: each further one costs 60 ns. */

@@ -140,6 +140,20 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("count no attempts of messages in the hands of a process that another one has replaced under its id", async () => {
+    const cluster = new Cluster();
+    const stuck = { handles: QUICK, run: () => new Promise<never>(() => {}) };
+    await cluster.node("a", { handles: { billing: { Shipped: {} } } }); // it leads
+    const dies = await cluster.node("b", stuck);
+    await cluster.publish("Placed", [[0, "x"], [1, "y"]]);
+    await cluster.until("both have begun", () => cluster.runs.length === 2);
+    dies.kill();
+    await cluster.node("b", { handles: QUICK });
+    await cluster.until("both are handled", () => cluster.ends.length === 2);
+    assertEquals(cluster.ends.map(({ attempt }) => attempt), [1, 1]);
+    cluster.close();
+  });
+
   it("stop when nothing more can be parked, say so, and go on when there is room: nothing is passed over", async () => {
     const cluster = new Cluster();
     let broken = true;

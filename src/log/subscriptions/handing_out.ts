@@ -131,21 +131,24 @@ export class HandingOut {
 
   #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
-    host.send(category.contract, category.batchRequest(items, token), category.options).then(
+    let at = host.endpoint;
+    host.send(category.contract, category.batchRequest(items, token), category.options, (sent) => at = sent).then(
       (result) => {
         const outcomes = outcomesOf(result, items.length);
-        if (outcomes === undefined) this.#answered(items, outcomeOf(result));
+        if (outcomes === undefined) this.#answered(items, outcomeOf(result), at);
         else this.#eachAnswered(items, outcomes);
       },
-      (error) => this.#answered(items, outcomeOfError(error)),
+      (error) => this.#answered(items, outcomeOfError(error), at),
     );
   }
 
-  /** They have one outcome. */
-  #answered(items: readonly Item[], outcome: RunOutcome): void {
+  /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
+  #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     if (this.#closed) return;
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
-    if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) return void this.#unknown(items, failure);
+    if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
+      return void this.#unknown(items, failure, at);
+    }
     if (failure !== undefined && items.length > 1) this.#failedTogether(items, failure);
     else for (const item of items) this.#settle(item, outcome);
     this.pump();
@@ -207,14 +210,15 @@ export class HandingOut {
 
   #send(item: Item): void {
     const { category } = item;
+    const { host, token } = this.#options;
+    let at = host.endpoint;
     try {
-      this.#options.host.send(category.contract, category.request(item, this.#options.token), category.optionsOf(item))
-        .then(
-          (result) => this.#answered([item], outcomeOf(result)),
-          (error) => this.#answered([item], outcomeOfError(error)),
-        );
+      host.send(category.contract, category.request(item, token), category.optionsOf(item), (sent) => at = sent).then(
+        (result) => this.#answered([item], outcomeOf(result), at),
+        (error) => this.#answered([item], outcomeOfError(error), at),
+      );
     } catch (error) {
-      this.#answered([item], outcomeOfError(error)); // a key that cannot be sent
+      this.#answered([item], outcomeOfError(error), at); // a key that cannot be sent
     }
   }
 
@@ -235,17 +239,16 @@ export class HandingOut {
     }
   }
 
-  /** The process that ran them has ended, or is out of reach. */
-  async #unknown(items: readonly Item[], outcome: RunFailure): Promise<void> {
-    const { ledger, nodes, onProgress } = this.#options;
-    const endpoint = nodes().find(({ id }) => id === outcome.node)?.endpoint;
-    const gone = endpoint === undefined || await this.#hasLeft(endpoint);
+  /** The process that ran them has ended, or is out of reach; another one may have its node's id by now. */
+  async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
+    const { ledger, onProgress } = this.#options;
+    const gone = await this.#hasLeft(endpoint);
     if (this.#closed) return;
     for (const item of items) {
       if (gone) {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
-        ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
+        ledger.vanished(item, endpoint);
         this.#wait(item, REFUSED[0]);
       } else if (items.length === 1) this.#failed(item, outcome);
     }
@@ -261,6 +264,7 @@ export class HandingOut {
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, warnings } = this.#options;
     const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
+    if (isMissing()) return true;
     const left = Promise.withResolvers<void>();
     const unlisten = host.onNodes(() => {
       if (isMissing()) left.resolve();

@@ -357,6 +357,8 @@ export class LocalFastPath {
   readonly #entity: boolean;
 
   readonly #refused: TryAgain;
+  /** True if its key is to be made: that of an entity's command is made where it is decided. */
+  readonly #keyed: boolean;
 
   /** `timeout` in ms. */
   constructor(
@@ -373,9 +375,15 @@ export class LocalFastPath {
     this.#call = call;
     this.#counts = counts;
     this.#entity = entity;
+    this.#keyed = !entity && contract.options.key !== undefined;
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
+    if (this.#keyed) {
+      // nothing follows from it here; but one that cannot be made fails the send, whoever else handles the contract
+      const key = keyOf(this.#contract, payload);
+      if (typeof key === "object") return Promise.resolve(key);
+    }
     const timing = this.#counts.timing(this.#host.clock);
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;

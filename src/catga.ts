@@ -115,10 +115,10 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         return await openLog({ host, handlers: durable, app });
       },
       runs: async (app) => {
-        const [{ openRuns }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
+        const [{ Runs }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
         const { timeout } = settings;
         const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
-        return openRuns({
+        return new Runs({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
           maxPayload,
           nodes: () => app.nodes(),

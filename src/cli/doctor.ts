@@ -31,8 +31,7 @@ page that says more. The exit code is 1 if something is.
 With --json one object: ok, findings (kind, about, severity, message, advice,
 docs), and what was looked at.`,
   async run(_, flags, terminal) {
-    const findings: Finding[] = [];
-    const looked: string[] = [];
+    const seen: Seen = { findings: [], looked: [] };
     const denied: Violation[] = [];
     let opened = false;
     try {
@@ -43,20 +42,20 @@ docs), and what was looked at.`,
         }, () => {}),
         async (view) => {
           opened = true;
-          await examine(view, findings, looked);
+          await examine(view, seen);
         },
       );
     } catch (error) {
-      findings.push({
+      seen.findings.push({
         ...finding(opened ? "unreadable" : "unreachable", "NATS", error),
         advice: opened
           ? READ
           : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
       });
     }
-    for (const violation of denied) findings.push(forbidden(violation));
-    const all = distinct(findings);
-    report(all, looked, flags, terminal);
+    for (const violation of denied) seen.findings.push(forbidden(violation));
+    const all = distinct(seen.findings);
+    report(all, seen.looked, flags, terminal);
     return all.length === 0 ? DONE : FAILED;
   },
 };
@@ -72,6 +71,12 @@ interface Finding {
   readonly cause?: string | undefined;
 }
 
+/** What is wrong, and what was looked at. */
+interface Seen {
+  readonly findings: Finding[];
+  readonly looked: string[];
+}
+
 /** The nodes, and the endpoints of those with a record. */
 interface Nodes {
   readonly nodes: readonly NodeInfo[];
@@ -79,7 +84,8 @@ interface Nodes {
 }
 
 /** Adds what is wrong, and what is well. */
-async function examine(view: ClusterView, findings: Finding[], looked: string[]): Promise<void> {
+async function examine(view: ClusterView, seen: Seen): Promise<void> {
+  const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
   const watch = new AlarmWatch(view);
   try {
@@ -90,13 +96,13 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
-    if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
+    if (watch.server !== undefined) ofServer(watch.server, view, seen);
     if (found === undefined) return; // that they cannot be read is said
     const { nodes } = found;
-    ofNodes(found, findings);
+    ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
-    await ofQueued(view, nodes, findings);
-    await ofSchedules(view, nodes, findings, looked);
+    await ofQueued(view, nodes, seen);
+    await ofSchedules(view, nodes, seen);
   } finally {
     watch[Symbol.dispose]();
   }
@@ -129,12 +135,8 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes |
   return { nodes, listed: new Set(listed.map(({ endpoint }) => endpoint)) };
 }
 
-function ofServer(
-  { name, version, rtt, streams }: ServerView,
-  { namespace }: ClusterView,
-  findings: Finding[],
-  looked: string[],
-): void {
+function ofServer(server: ServerView, { namespace }: ClusterView, { findings, looked }: Seen): void {
+  const { name, version, rtt, streams } = server;
   looked.unshift(
     `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
     streams.length === 1 ? "1 stream or bucket" : `${streams.length} streams and buckets`,
@@ -152,17 +154,16 @@ function ofServer(
   const most = Math.max(...copies.values());
   const fewer = [...copies].filter(([, replicas]) => replicas < most).map(([name]) => name);
   if (fewer.length > 0) {
+    const about = fewer.join(", ");
     findings.push({
-      ...{ kind: "replicas-differ", about: fewer.join(", "), severity: "warning", docs: "docs/deploying.md#nats" },
-      message: `${fewer.join(", ")} ${
-        fewer.length === 1 ? "has" : "have"
-      } fewer copies than the others, which have ${most}.`,
+      ...{ kind: "replicas-differ", about, severity: "warning", docs: "docs/deploying.md#nats" },
+      message: `${about} ${fewer.length === 1 ? "has" : "have"} fewer copies than the others, which have ${most}.`,
       advice: `Run nats stream edit NAME --replicas ${most} for each; give all nodes the same option replicas.`,
     });
   }
 }
 
-function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
+function ofNodes({ nodes, listed }: Nodes, { findings }: Seen): void {
   const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
   if (unlisted !== "") {
     findings.push({
@@ -189,34 +190,26 @@ function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
   }
   for (const [name, of] of kinds) {
     if (of.size < 2) continue;
-    const who = [...of].map(([kind, labels]) => `${KINDS[kind] ?? kind} at ${labels.slice(0, 3).join(", ")}`).join(
-      "; ",
-    );
+    const who = [...of].map(([kind, labels]) => `${KINDS[kind] ?? kind} at ${labels.slice(0, 3).join(", ")}`);
     findings.push({
       ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
-      message: `${name} is handled as different kinds: ${who}.`,
+      message: `${name} is handled as different kinds: ${who.join("; ")}.`,
       advice: "Deploy the same contract everywhere; give one of them another name.",
     });
   }
-  const foreign = nodes.filter(({ protocol }) => protocol !== PROTOCOL);
+  const foreign = nodes.filter(({ protocol }) => protocol !== PROTOCOL).map(nodeLabel);
   if (foreign.length > 0) {
+    const about = foreign.join(", ");
     findings.push({
-      ...{
-        kind: "versions-differ",
-        about: foreign.map(nodeLabel).join(", "),
-        severity: "error",
-        docs: "docs/upgrading.md",
-      },
-      message: `${foreign.map(nodeLabel).join(", ")} ${
-        foreign.length === 1 ? "speaks" : "speak"
-      } another version of the protocol.`,
+      ...{ kind: "versions-differ", about, severity: "error", docs: "docs/upgrading.md" },
+      message: `${about} ${foreign.length === 1 ? "speaks" : "speak"} another version of the protocol.`,
       advice: "Upgrade them, or this tool: nodes of different protocols do not understand each other.",
     });
   }
 }
 
 /** Queued commands that no node has ever handled: of others an alarm says that they wait. */
-async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], findings: Finding[]): Promise<void> {
+async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const stored = await view.administration().stored();
@@ -236,12 +229,7 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], findings:
 }
 
 /** Schedules that fire for nobody, or do not fire. */
-async function ofSchedules(
-  view: ClusterView,
-  nodes: readonly NodeInfo[],
-  findings: Finding[],
-  looked: string[],
-): Promise<void> {
+async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { findings, looked }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const handled = new Set(nodes.flatMap(({ handles }) => handles));

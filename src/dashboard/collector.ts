@@ -28,12 +28,10 @@ export class Collector {
   readonly #past: Past = {
     subscriptions: new SubscriptionRates(),
     contracts: new ContractRates(),
-    traffic: new Traffic(),
     alarms: new AlarmBoard(),
   };
-  #looking: Looking | undefined;
-
   readonly #only: Only;
+  #looking: Looking | undefined;
 
   constructor(source: DashboardSource, streams: Sending, only?: Only) {
     this.#source = source;
@@ -56,8 +54,6 @@ export class Collector {
   stop(): void {
     this.#looking?.stop();
     this.#looking = undefined;
-    this.#past.contracts.pause();
-    this.#past.traffic.pause();
   }
 }
 
@@ -74,7 +70,6 @@ type Sending = Pick<Streams, "send" | "sendPoints">;
 interface Past {
   readonly subscriptions: SubscriptionRates;
   readonly contracts: ContractRates;
-  readonly traffic: Traffic;
   readonly alarms: AlarmBoard;
 }
 
@@ -90,7 +85,7 @@ class Looking {
   readonly #administration: Administration;
   readonly #parked: ParkedViews;
   readonly #tail: EventTail;
-
+  readonly #traffic = new Traffic();
   readonly #only: Only;
 
   constructor(source: DashboardSource, streams: Sending, past: Past, only: Only) {
@@ -98,9 +93,9 @@ class Looking {
     this.#source = source;
     this.#streams = streams;
     this.#past = past;
-    this.#nodes = new NodeWatch(source.transport.clock, (stats) => {
-      past.contracts.take(stats);
-      past.traffic.take(stats);
+    this.#nodes = new NodeWatch(source.transport.clock, (stats, before) => {
+      past.contracts.take(stats, before);
+      this.#traffic.take(stats, before);
     }, (what, info, more) => {
       past.alarms.note(
         source.transport.clock.now(),
@@ -202,12 +197,12 @@ class Looking {
   }
 
   #sendCounts(): void {
-    const { contracts, traffic } = this.#past;
+    const { contracts } = this.#past;
     const circles = this.#nodes.circles;
     const present = new Set(circles.map(({ endpoint }) => endpoint));
     contracts.keep(present);
-    traffic.keep(present);
-    this.#streams.send("traffic", traffic.view(circles));
+    this.#traffic.keep(present);
+    this.#streams.send("traffic", this.#traffic.view(circles));
     const { handlers } = this.#nodes;
     this.#streams.send("contracts", contracts.view(ROWS, (name) => handlers.get(name)?.now ?? []));
     const points = contracts.tick();

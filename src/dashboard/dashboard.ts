@@ -87,11 +87,11 @@ export async function readScheduleRuns(
   id: string,
 ): Promise<ScheduleRunsView> {
   const stream = await source.stream("log");
-  if (stream === undefined) return { runs: [] };
+  if (stream === undefined) return [];
   const { namespace } = source;
   const subscriptions = await administration.stored();
   const runs = await scheduleRuns({ namespace, stream, subscriptions, contract, id }, MOST_RUNS_OF_SCHEDULE);
-  return { runs: await Promise.all(runs.map((run) => lineOf(source, contract, run))) };
+  return await Promise.all(runs.map((run) => lineOf(source, contract, run)));
 }
 
 async function lineOf(

@@ -2,7 +2,7 @@
  * `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays
  * nothing.
  */
-import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
+import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
@@ -99,16 +99,15 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
 
 /** `list.map((one) => app.send(…))` */
 function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.CallExpression | undefined {
-  const { callee, arguments: [fn] } = call;
-  if (callee.type !== "MemberExpression" || memberName(callee) !== "map" || fn === undefined) return undefined;
+  const { arguments: [fn] } = call;
+  if (methodCall(call)?.method !== "map" || fn === undefined) return undefined;
   return isFunction(fn) && fn.body !== null && fn.body.type !== "BlockStatement" ? sendIn(file, fn.body) : undefined;
 }
 
 /** Further methods whose result says what went wrong. */
 const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel"]);
 
-function isPromiseAll(file: CatgaFile, { callee }: Deno.lint.CallExpression): boolean {
-  return callee.type === "MemberExpression" && /^all(Settled)?$/.test(memberName(callee) ?? "") &&
-    callee.object.type === "Identifier" && callee.object.name === "Promise" &&
-    file.scopes.resolve(callee.object) === undefined;
+function isPromiseAll({ scopes }: CatgaFile, call: Deno.lint.CallExpression): boolean {
+  const { object, method = "" } = methodCall(call) ?? {};
+  return object !== undefined && /^all(Settled)?$/.test(method) && scopes.isGlobal(object, "Promise");
 }

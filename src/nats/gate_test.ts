@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { Gate } from "./shared_consumers.ts";
+import { Gate } from "./jetstream.ts";
 
 describe("Gate", () => {
   it("lets as many in as it may, and the next in their order when one leaves", async () => {

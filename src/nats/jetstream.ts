@@ -65,8 +65,10 @@ export interface StreamInfo {
 /** How many consumers a new stream may have: nats-server 2.15 takes no limit as 1,000. */
 const MAX_CONSUMERS = 100_000;
 
-/** Requests to JetStream on one connection. Each takes at most `limit` ms. */
+/** Requests to JetStream on one connection. Each takes at most `limit` ms, from when it is sent. */
 export class JetStream {
+  /** Reads of messages. */
+  readonly reads: Reads = new Reads();
   readonly #transport: NatsTransport;
   #replies: Replies | undefined;
   /** The clock of whichever server answered last. */
@@ -145,11 +147,13 @@ export class JetStream {
 
   /** The message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
-    const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
-    if (answer === undefined) return undefined;
-    const message = fromApi(answer);
-    if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-    return message;
+    return await this.reads.do(async () => {
+      const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
+      if (answer === undefined) return undefined;
+      const message = fromApi(answer);
+      if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+      return message;
+    }, sizeOf);
   }
 
   /** The last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
@@ -198,7 +202,8 @@ export class JetStream {
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
-      const answer = await this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
+      const request = () => this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
+      const answer = await this.reads.do(request, sizeOf);
       const message = DirectMessage.of(answer);
       if (message !== undefined) return message;
       if (answer.headers?.code === 404) return undefined;
@@ -262,6 +267,10 @@ export class JetStream {
   }
 }
 
+function sizeOf(message: Pick<StoredMessage, "data"> | undefined): number {
+  return message?.data.length ?? 0;
+}
+
 /** Gets the messages of a batch. */
 interface ReplyReceiver {
   receive(message: Msg): void;
@@ -307,6 +316,82 @@ export class Replies {
     } catch (thrown) {
       receiver?.failed(new JetStreamRefusal("other", (thrown as Error).message, thrown));
     }
+  }
+}
+
+/**
+ * Limits how many reads are under way at once, by the size of their answers. A server disconnects a client with 64 MiB
+ * on their way to it (`max_pending`), whatever the client asked for: 200 reads of 550 kB at once ended the connection,
+ * were sent again, and ended the next one.
+ */
+export class Reads {
+  readonly #gate = new Gate(MOST_READS);
+  /** The size of an answer, in bytes: the average, or the last one if that is larger. */
+  #size = 1024 * 1024;
+
+  /** Sends a request when there is room for its answer. Settles as that does. */
+  async do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
+    this.#gate.most = Math.max(1, Math.min(MOST_READS, READ_ROOM / this.#size));
+    const leave = await this.#gate.enter();
+    try {
+      const answer = await request();
+      const size = sizeOf(answer);
+      this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
+      return answer;
+    } finally {
+      leave();
+    }
+  }
+}
+
+/**
+ * How many reads are under way at most, and how many bytes of answers. A slow link takes longer for them than a read
+ * waits, and what is asked for again comes besides.
+ */
+const MOST_READS = 64;
+const READ_ROOM = 8 * 1024 * 1024;
+
+/** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */
+export class Gate {
+  /** Limits how many are inside from now on. */
+  most: number;
+  readonly #waiting = new Set<() => void>();
+  #inside = 0;
+
+  constructor(most: number) {
+    this.most = most;
+  }
+
+  /**
+   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
+   * before.
+   */
+  async enter(signal?: AbortSignal): Promise<() => void> {
+    signal?.throwIfAborted();
+    if (this.#inside + 1 > this.most) await this.#turn(signal);
+    else this.#inside++;
+    return () => {
+      this.#inside--;
+      for (const next of this.#waiting) {
+        if (this.#inside + 1 > this.most) break;
+        this.#inside++;
+        next();
+      }
+    };
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        this.#waiting.delete(go);
+        signal?.removeEventListener("abort", abort);
+        settle();
+      };
+      const go = () => end(resolve);
+      const abort = () => end(() => reject(signal!.reason));
+      this.#waiting.add(go);
+      signal?.addEventListener("abort", abort, { once: true });
+    });
   }
 }
 

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import { ServerClock } from "./expiry.ts";
-import { JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { JetStream, JetStreamRefusal, Reads } from "./jetstream.ts";
 import { KeptStream } from "./kept_stream.ts";
 import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
@@ -33,6 +33,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     js: {
       info: () => Promise.resolve(info()),
       message: JetStream.prototype.message,
+      reads: new Reads(),
       api(_: string, { seq }: { seq: number }) {
         const found = sequences.find((sequence) => sequence >= seq);
         if (found === undefined) return Promise.resolve(undefined);

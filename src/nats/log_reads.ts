@@ -36,7 +36,7 @@ export interface BatchRequest {
 
 /** A batch of messages, from a server that may lag behind. */
 export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
-  const direct = () => batchDirect(stream, request, limit);
+  const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   return stream.js.direct(stream.name, direct, async () => {
     const found = await batchOfLeader(stream, request, limit);
     if (request.onMessage !== undefined) found.forEach(request.onMessage);
@@ -126,7 +126,9 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
   const { subject: next_by_subj, from: seq, since, most: batch } = request;
   const begin = since === undefined ? { seq } : { start_time: new Date(since).toISOString() };
   try {
-    connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch }), { reply: box.reply });
+    connection.publish(api, JSON.stringify({ ...begin, next_by_subj, batch, max_bytes: MOST_BYTES }), {
+      reply: box.reply,
+    });
   } catch {
     reject(connectionClosed()); // it is draining, or closed at this moment
   }
@@ -136,6 +138,13 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
     stopViolation();
     box.close();
   });
+}
+
+/** How much one batch may be, in bytes; it has one message at least. */
+const MOST_BYTES = 1024 * 1024;
+
+function bytesOf(messages: readonly StoredMessage[]): number {
+  return messages.reduce((sum, { data }) => sum + data.length, 0);
 }
 
 /** The end of a batch: `undefined` for a regular one. */

@@ -3,13 +3,15 @@ import { errors } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { block } from "../../test/support/block.ts";
 import { CatgaError } from "../error.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import type { TransportMessage } from "../ports/transport.ts";
 import { openTransport } from "./harness_suite.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { KeptStream } from "./kept_stream.ts";
 import { readBatch } from "./log_reads.ts";
-import { textOf } from "./log_harness_suite.ts";
+import { startLogClient, textOf } from "./log_harness_suite.ts";
 
 describe("readBatch", await requireNatsServer(), () => {
   const settings = {
@@ -97,4 +99,35 @@ describe("readBatch", await requireNatsServer(), () => {
     await transport.close();
     await fake.close();
   });
+});
+
+describe("reads of large messages", await requireNatsServer(), () => {
+  // more than the 64 MiB that a server has on their way to a client before it disconnects it
+  const COUNT = 120;
+  const LARGE = "x".repeat(900_000);
+
+  for (
+    const [what, read] of [
+      ["a batch", (log: LogStream) => log.read("log.*", { from: 1 })],
+      ["many at once", (log: LogStream) => {
+        return Promise.all(Array.from({ length: COUNT }, (_, n) => log.last(`log.${n}`, { latest: true })));
+      }],
+    ] as const
+  ) {
+    it(`${what}: the server does not disconnect the reader (a run with many large steps could not be loaded)`, async () => {
+      await using client = await startLogClient();
+      const { transport, stream } = client;
+      for (let n = 0; n < COUNT; n++) await stream.append(`log.${n}`, LARGE, { timeout: 5_000 });
+      let lost = 0;
+      transport.onStatus(({ state }) => state === "connected" || lost++);
+      const reading = read(stream);
+      // the requests have left when it blocks, and all that the server sends in return has to wait
+      await transport.flush();
+      block(1_000);
+      // on a busy machine a read may be too late: the connection is what counts
+      await Promise.allSettled([reading]);
+      await transport.flush();
+      assertEquals(lost, 0);
+    });
+  }
 });

@@ -1,4 +1,5 @@
 /** The consumers that the readers of one stream share in this process: as few as their filters allow. */
+import { Gate } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 
@@ -57,48 +58,5 @@ export class SharedConsumers {
     const made: SharedConsumer = new SharedConsumer(this.stream, () => this.#all.delete(made));
     this.#all.add(made);
     return made;
-  }
-}
-
-// Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late.
-
-/** A gate. */
-export class Gate {
-  readonly #most: number;
-  readonly #waiting = new Set<() => void>();
-  #inside = 0;
-
-  /** Limits how many begin at a time. */
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /**
-   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
-   * before.
-   */
-  async enter(signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted();
-    if (this.#inside < this.#most) this.#inside++;
-    else await this.#turn(signal);
-    return () => {
-      const [next] = this.#waiting;
-      if (next === undefined) this.#inside--;
-      else next();
-    };
-  }
-
-  #turn(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        this.#waiting.delete(go);
-        signal.removeEventListener("abort", abort);
-        settle();
-      };
-      const go = () => end(resolve);
-      const abort = () => end(() => reject(signal.reason));
-      this.#waiting.add(go);
-      signal.addEventListener("abort", abort, { once: true });
-    });
   }
 }

@@ -269,14 +269,8 @@ interface Cell {
   readonly of?: unknown;
 }
 
-/** A column. */
-interface Column<Row> {
-  readonly title: string;
-  readonly number?: boolean;
-  /** A class of its cells. */
-  readonly wide?: boolean;
-  cell(row: Row): string | Cell;
-}
+/** A column, and the class of its cells. */
+type Column<Row> = readonly [title: string, cell: (row: Row) => string | Cell, kind?: "number" | "wide"];
 
 /** What a table is made of. */
 interface TableOptions<Row> {
@@ -389,8 +383,8 @@ export function tableMaker({ button, make, say, count }: Elements) {
     let [total, page] = [0, 0];
 
     const head = make("tr");
-    for (const { title, number } of columns) {
-      head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
+    for (const [title, , kind] of columns) {
+      head.append(make("th", title, { scope: "col", ...(kind === "number" ? { class: kind } : {}) }));
     }
     if (actions || detail) {
       const last = make("th", "", { scope: "col" });
@@ -451,9 +445,8 @@ export function tableMaker({ button, make, say, count }: Elements) {
     /** The elements of a row. */
     function rowOf(key: string): Shown {
       const tr = make("tr");
-      const cells = columns.map(({ title, number, wide }) => {
-        const name = [number ? "number" : "", wide ? "wide" : ""].join(" ").trim();
-        const td = make("td", "", { "data-title": title, ...(name === "" ? {} : { class: name }) });
+      const cells = columns.map(([title, , kind]) => {
+        const td = make("td", "", { "data-title": title, ...(kind === undefined ? {} : { class: kind }) });
         const inner = make("span");
         td.append(inner);
         tr.append(td);
@@ -496,7 +489,8 @@ export function tableMaker({ button, make, say, count }: Elements) {
 
     function update({ cells, now }: Shown, row: Row): void {
       for (let i = 0; i < columns.length; i++) {
-        const cell = columns[i].cell(row);
+        const [, cellOf, kind] = columns[i];
+        const cell = cellOf(row);
         const { text = "", tone = "", title = "", draw, of } = typeof cell === "string" ? { text: cell } : cell;
         const [inner, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
         if (now[i] === has) continue;
@@ -507,7 +501,7 @@ export function tableMaker({ button, make, say, count }: Elements) {
         }
         say(inner, text);
         // a long id shows its beginning, until it has the focus
-        const isLong = text.length > LONG && !columns[i].wide;
+        const isLong = text.length > LONG && kind !== "wide";
         const name = isLong ? `${tone} long`.trim() : tone;
         if (inner.className !== name) inner.className = name;
         if (isLong) inner.tabIndex = 0;
@@ -550,10 +544,10 @@ export function tableMaker({ button, make, say, count }: Elements) {
 
   /** The columns that say which message of a subscription it is. */
   const messageColumns: readonly Column<ParkedView>[] = [
-    { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-    { title: "Contract", cell: ({ contract }) => contract },
-    { title: "Key", cell: ({ key }) => key ?? "-" },
-    { title: "Id", cell: ({ id }) => dim(id) },
+    ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
+    ["Contract", ({ contract }) => contract],
+    ["Key", ({ key }) => key ?? "-"],
+    ["Id", ({ id }) => dim(id)],
   ];
 
   return { table, refresh, sparkline, dim, counted, named, messageColumns };

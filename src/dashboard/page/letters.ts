@@ -17,19 +17,15 @@ export function lettersSection(
       JSON.stringify([service, subscription, contract, code, cause]),
     empty: "",
     columns: [
-      { title: "Letters", number: true, cell: (group) => count(group.count) },
-      { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-      { title: "Contract", cell: ({ contract }) => contract },
-      {
-        title: "Failed with",
-        wide: true,
-        cell: ({ code, cause, business }) => ({
-          text: `${business ? "decided: " : ""}${code}: ${cause}`,
-          tone: business ? "warn" : "bad",
-        }),
-      },
-      { title: "First", number: true, cell: ({ first }) => age(first) },
-      { title: "Last", number: true, cell: ({ last }) => age(last) },
+      ["Letters", (group) => count(group.count), "number"],
+      ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
+      ["Contract", ({ contract }) => contract],
+      ["Failed with", ({ code, cause, business }) => ({
+        text: `${business ? "decided: " : ""}${code}: ${cause}`,
+        tone: business ? "warn" : "bad",
+      }), "wide"],
+      ["First", ({ first }) => age(first), "number"],
+      ["Last", ({ last }) => age(last), "number"],
     ],
     actions: (key) => [
       button("Replay all", () => void settleGroup("replay", key), { class: "change" }),
@@ -63,20 +59,20 @@ export function lettersSection(
     empty: "none",
     columns: [
       ...messageColumns,
-      {
-        title: "Error",
-        wide: true,
-        cell: ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
-      },
-      { title: "Attempts", number: true, cell: ({ attempts }) => count(attempts) },
-      {
-        title: "Dead for",
-        number: true,
-        cell: ({ at, request }) =>
+      [
+        "Error",
+        ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
+        "wide",
+      ],
+      ["Attempts", ({ attempts }) => count(attempts), "number"],
+      [
+        "Dead for",
+        ({ at, request }) =>
           request === undefined
             ? age(at)
             : { text: request === "replay" ? "to be replayed" : "to be discarded", tone: "warn" },
-      },
+        "number",
+      ],
     ],
     actions: (place) => [
       button("Replay", () => void settle("replay", place), { class: "change" }),
@@ -211,11 +207,11 @@ export function eventsSection({ button, byId, make, say, clock, count }: Element
     key: ({ n }) => `${n}`,
     empty: "none yet",
     columns: [
-      { title: "Time", cell: ({ at }) => dim(clock(at)) },
-      { title: "Event", cell: ({ name }) => name },
-      { title: "Key", cell: ({ key }) => key ?? "-" },
-      { title: "Kind", cell: ({ durable, from }) => dim(durable ? "durable" : `from ${from}`) },
-      { title: "Payload", wide: true, cell: ({ payload }) => ({ text: oneLine(payload), tone: "code" }) },
+      ["Time", ({ at }) => dim(clock(at))],
+      ["Event", ({ name }) => name],
+      ["Key", ({ key }) => key ?? "-"],
+      ["Kind", ({ durable, from }) => dim(durable ? "durable" : `from ${from}`)],
+      ["Payload", ({ payload }) => ({ text: oneLine(payload), tone: "code" }), "wide"],
     ],
     detail: ({ id, payload }) => `${id}\n\n${payload}`,
   });

@@ -332,8 +332,8 @@ export class Ledger {
   }
 
   /**
-   * The process at this endpoint ended while it ran it. If nothing else ran there, that is an attempt. Else it may have been any of them:
-   * all of them come into doubt. It stays where it is until {@link Ledger.again}.
+   * The process at this endpoint ended while it ran it. If nothing else ran there, that is an attempt. Else it may have
+   * been any of them: all of them come into doubt. It stays where it is until {@link Ledger.again}.
    */
   vanished(item: Item, endpoint: string): void {
     this.#stopped(item);

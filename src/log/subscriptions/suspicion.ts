@@ -99,8 +99,8 @@ export class Suspicion {
   }
 
   /**
-   * The process at this endpoint ended while it ran this message. Returns whether that is an attempt: nothing else is known to
-   * have run there. One for which it was and is no longer is passed to `spare`.
+   * The process at this endpoint ended while it ran this message. Returns whether that is an attempt: nothing else is
+   * known to have run there. One for which it was and is no longer is passed to `spare`.
    */
   vanished(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.endpoint === endpoint);

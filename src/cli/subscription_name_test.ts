@@ -52,8 +52,8 @@ function found(all: readonly string[], word: string, service?: string): string {
 }
 
 function missing(all: readonly string[], word: string, service?: string): [string, string] {
-  const { constructor: { name }, message } = assertThrows(() => found(all, word, service));
-  return [name, message];
+  const error = assertThrows(() => found(all, word, service), Error);
+  return [error.constructor.name, error.message];
 }
 
 function complaint(all: readonly string[], word: string, service?: string): string {

@@ -200,12 +200,7 @@ function sayError(error: CatgaError, flags: Flags, terminal: Terminal): void {
   if (details !== undefined) terminal.say(printableJson(details, 2)!);
 }
 
-function showAll(
-  answers: readonly BroadcastResult<unknown>[],
-  name: string,
-  flags: Flags,
-  terminal: Terminal,
-): number {
+function showAll(answers: readonly BroadcastResult<unknown>[], name: string, flags: Flags, terminal: Terminal): number {
   if (answers.length === 0) {
     terminal.say(`NO_HANDLER: no live node handles ${name}`);
     return FAILED;

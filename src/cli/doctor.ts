@@ -9,13 +9,13 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, type Alarm, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
+import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
 import { inFlags } from "./help.ts";
-import { bold, dim, type Terminal } from "./terminal.ts";
+import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const doctor: Command = {
@@ -179,18 +179,13 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Seen): void {
       advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
   }
-  const kinds = new Map<string, Map<string, string[]>>();
-  for (const node of nodes) {
-    for (const [i, name] of node.handles.entries()) {
-      const kind = node.kinds?.[i];
-      if (kind === undefined) continue;
-      const known = kinds.get(name) ?? new Map<string, string[]>();
-      kinds.set(name, known.set(kind, [...known.get(kind) ?? [], nodeLabel(node)]));
-    }
-  }
-  for (const [name, of] of kinds) {
-    if (of.size < 2) continue;
-    const who = [...of].map(([kind, labels]) => `${KINDS[kind] ?? kind} at ${labels.slice(0, 3).join(", ")}`);
+  const handled = nodes.flatMap((node) => node.handles.map((name, i) => ({ name, kind: node.kinds?.[i], node })));
+  for (const [name, own] of Map.groupBy(handled, ({ name }) => name)) {
+    const kinds = Map.groupBy(own.filter(({ kind }) => kind !== undefined), ({ kind = "" }) => kind);
+    if (kinds.size < 2) continue;
+    const who = [...kinds].map(([kind, those]) =>
+      `${KINDS[kind] ?? kind} at ${those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ")}`
+    );
     findings.push({
       ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
       message: `${name} is handled as different kinds: ${who.join("; ")}.`,
@@ -295,7 +290,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   if (flags.has("json")) return terminal.write(`${printableJson({ ok: findings.length === 0, findings, looked })}\n`);
   const lines = looked.map((each) => dim(terminal, printable(each)));
   for (const { severity, message, advice, docs, cause = "" } of findings) {
-    lines.push("", `${bold(terminal, severity === "error" ? "ERROR  " : "WARNING")}  ${printable(message)}`);
+    lines.push("", `${bold(terminal, SEVERITIES[severity])}  ${printable(message)}`);
     for (const line of cause.split("\n").slice(0, 4)) {
       if (line !== "") lines.push(`         ${dim(terminal, printable(line))}`);
     }
@@ -304,23 +299,6 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
   terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
-}
-
-/** Alarms as `top` shows them: a line each, the most urgent first. */
-export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
-  const width = terminal.columns ?? Infinity;
-  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
-    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
-      showDuration(Math.max(0, Date.now() - since))
-    }; ${docs})`;
-    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
-  });
-  const more = alarms.length - lines.length;
-  return [
-    ...lines,
-    ...(more > 0 ? [dim(terminal, `… and ${more} more alarm${more === 1 ? "" : "s"}`)] : []),
-    ...(lines.length > 0 ? [""] : []),
-  ];
 }
 
 const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";

@@ -117,11 +117,7 @@ function readPlace(text: string): "start" | number | Date {
  * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
  * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
  */
-export function findSubscription(
-  all: readonly SubscriptionInfo[],
-  word: string,
-  flags: Flags,
-): SubscriptionInfo {
+export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");
   const service = slash < 0 ? flags.text("service") : word.slice(0, slash);
   const name = word.slice(slash + 1);

@@ -12,8 +12,7 @@ import { disposing } from "./connection.ts";
 import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
-import { alarmLines } from "./doctor.ts";
-import { dim, table, type Terminal } from "./terminal.ts";
+import { dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
@@ -161,6 +160,17 @@ function show(
     ...moreOf(rates.contracts.length - (room - shownNodes) + rates.moreContracts, "contract", terminal),
   ];
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
+}
+
+/** Alarms, a line each, the most urgent first. */
+function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
+  const width = terminal.columns ?? Infinity;
+  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
+    const lasts = showDuration(Math.max(0, Date.now() - since));
+    const line = `${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`;
+    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  });
+  return lines.length === 0 ? [] : [...lines, ...moreOf(alarms.length - lines.length, "alarm", terminal), ""];
 }
 
 function moreOf(count: number, what: string, terminal: Terminal): string[] {

@@ -105,15 +105,10 @@ export class AlarmBoard {
       }
       const full = retrying + dead >= MOST_PARKED;
       const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
+      const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
         ...{ label, lag: abandoned ? lag + retrying : lag, abandoned, growing: known.grown >= GROWN },
-        ...(full
-          ? {
-            stopped: `${shownCount(dead)} messages failed for good and ${
-              shownCount(retrying)
-            } wait; there is no room for more.`,
-          }
-          : {}),
+        ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
         // one that is older is kept for longer
         ...(oldest > KEEP * 0.75 && oldest < KEEP ? { ends: KEEP - oldest } : {}),

@@ -192,10 +192,7 @@ export async function settleLetters(
 }
 
 /** Whether the page shows a letter so. */
-function matches(
-  { service, subscription, contract, error }: DeadLetter,
-  filter: LetterFilter,
-): boolean {
+function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
   const own = { service, subscription, contract, code: error.code };
   // of the names that `readChange` lets through
   return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>

@@ -146,12 +146,8 @@ function pointOf(seconds: readonly Window[]): ContractPoint {
     for (const [bucket, count] of each.latency.entries()) latency[bucket] = (latency[bucket] ?? 0) + (count ?? 0);
   }
   const counts = Array.from(latency, (count) => count ?? 0);
-  return [
-    short(sum("handled")),
-    short(sum("failed")),
-    nullable(quantile(counts, 0.5)),
-    nullable(quantile(counts, 0.99)),
-  ];
+  const [p50, p99] = [0.5, 0.99].map((share) => nullable(quantile(counts, share)));
+  return [short(sum("handled")), short(sum("failed")), p50, p99];
 }
 
 function nullable(ms: number | undefined): number | null {

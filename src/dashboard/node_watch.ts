@@ -161,10 +161,8 @@ export class NodeWatch {
       }
     }
     const all = [...this.#nodes.values()];
-    const turn = all.length <= AT_ONCE ? all : Array.from(
-      { length: AT_ONCE },
-      (_, i) => all[(this.#turn + i) % all.length],
-    );
+    const count = Math.min(AT_ONCE, all.length);
+    const turn = Array.from({ length: count }, (_, i) => all[(this.#turn + i) % all.length]);
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }

@@ -10,13 +10,8 @@ import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
 
 /** Tells a run something, without a node. Rejects as {@link TellRun}. */
-export async function tellRun(
-  log: RunLog,
-  ref: RunRef,
-  entry: EntryFor,
-  over: () => boolean,
-): Promise<void> {
-  if (await log.tell(ref, entry, over) !== undefined) return;
+export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
+  if (await log.tell(ref, entry, () => true) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 

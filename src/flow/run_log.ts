@@ -375,12 +375,7 @@ function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessa
 }
 
 function entriesOf({ items }: EntityMessage): readonly Entry[] {
-  const entries: Entry[] = [];
-  for (const item of items) {
-    const entry = entryIn(item);
-    if (entry !== undefined) entries.push(entry);
-  }
-  return entries;
+  return items.flatMap((item) => entryIn(item) ?? []);
 }
 
 function entryIn(item: StoredItem): Entry | undefined {

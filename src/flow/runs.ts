@@ -237,12 +237,8 @@ export class Runs implements DrivesHost, NodeRuns {
         const last = end?.entries.at(-1);
         if (end === undefined || last === undefined) return resolve(noRun(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
-        resolve(
-          failed(
-            "TIMEOUT",
-            `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(name, end.holder, last)}`,
-          ),
-        );
+        const how = goingOn(name, end.holder, last);
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${how}`));
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -338,12 +334,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!stored.ok) throw stored.error;
   }
 
-  async startChild(
-    contract: AnyContract,
-    id: string,
-    input: unknown,
-    parent: Parent,
-  ): Promise<Result<string>> {
+  async startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
@@ -525,12 +516,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return last?.t === "ended" ? last.outcome : undefined;
   }
 
-  async #schedule(
-    workflow: string,
-    id: string,
-    due: RunDue,
-    schedule: Schedule,
-  ): Promise<Result<void, never>> {
+  async #schedule(workflow: string, id: string, due: RunDue, schedule: Schedule): Promise<Result<void, never>> {
     const log = await this.app.durable();
     return await log.publish({
       contract: this.#contractsOf(workflow).due as AnyContract,
@@ -578,9 +564,8 @@ function holderOf(payload: unknown): string | undefined {
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
-  throw new TypeError(
-    `${method}: the first argument must be what workflow(…) gives; got ${describe(workflow as never)}`,
-  );
+  const got = describe(workflow as never);
+  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${got}`);
 }
 
 function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {

@@ -122,8 +122,9 @@ export class CatgaFile {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
     if (binding.id.type !== "Identifier") return undefined;
-    const said = this.#annotated(binding.id);
-    if (said !== undefined) return said;
+    // `x: Catga` and `x: Context`
+    const type = this.#typeOf(binding.id);
+    if (type === "Catga" || type === "Context") return type === "Catga" ? "app" : "context";
     if (binding.kind === "variable") {
       const { id, init } = binding.declarator;
       return id === binding.id && init !== null && this.isCatgaCall(init) ? "app" : undefined;
@@ -144,12 +145,6 @@ export class CatgaFile {
     const { parent } = fn;
     return parent.type === "CallExpression" && parent.arguments[0] === fn &&
       this.handlerCall(parent)?.isWorkflow === false;
-  }
-
-  /** `x: Catga` and `x: Context`, with the types of this package. */
-  #annotated(id: Deno.lint.Identifier): "app" | "context" | undefined {
-    const name = this.#typeOf(id);
-    return name === "Catga" ? "app" : name === "Context" ? "context" : undefined;
   }
 
   /** The name of the type of this package that an identifier is annotated with. */

@@ -88,12 +88,7 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
   if (method === "send" || method === "sendAll" || WITH_RESULT.has(file.awaitedMethod(call) ?? "")) return call;
   if (!isPromiseAll(file, call)) return undefined;
   const [list] = call.arguments;
-  if (list?.type === "ArrayExpression") {
-    for (const element of list.elements) {
-      const send = sendIn(file, element);
-      if (send !== undefined) return send;
-    }
-  }
+  if (list?.type === "ArrayExpression") return list.elements.map((each) => sendIn(file, each)).find(Boolean);
   return list?.type === "CallExpression" ? sendInMap(file, list) : undefined;
 }
 

@@ -103,8 +103,7 @@ export function entitiesSection({ ask, byId, reading, count, time }: Elements, {
   function summary({ type, id, version, created, changed, forgotten, snapshot, events }: EntityView): string {
     const shown = events.length < version ? `, the last ${count(events.length)} are shown` : "";
     const kept = snapshot === "" ? "no snapshot" : `snapshot of version ${snapshot}`;
-    return `${type} ${id}: version ${count(version)}${shown}; created ${time(created)}, changed ${time(changed)}; ${
-      forgotten ? "forgotten; " : ""
-    }${kept}`;
+    const when = `created ${time(created)}, changed ${time(changed)}${forgotten ? "; forgotten" : ""}`;
+    return `${type} ${id}: version ${count(version)}${shown}; ${when}; ${kept}`;
   }
 }

@@ -115,7 +115,7 @@ function readPlace(text: string): "start" | number | Date {
 
 /**
  * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
- * there is no other one of the name. Throws a {@link UsageError} if there is none, or several services have one.
+ * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
  */
 export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");
@@ -130,5 +130,5 @@ export function findSubscription(all: readonly SubscriptionInfo[], word: string,
   if (found.length > 1) {
     throw new UsageError(`several services have a subscription ${name}: give one of ${labels(found)}`);
   }
-  throw new UsageError(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
+  throw new Error(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
 }

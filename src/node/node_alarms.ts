@@ -195,13 +195,17 @@ export class NodeAlarms {
     return letters;
   }
 
-  #letter({ subscription, contract, code, message }: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+  #letter(seen: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+    const { subscription, contract, code, message, cause } = seen;
     const key = `${subscription} ${contract} ${code}`;
     const known = this.#letters.get(key);
     if (known === undefined && this.#letters.size >= MOST) return;
     const { count, first } = known ?? { count: 0, first: now };
-    const cause = `${code}: ${message}`;
-    this.#letters.set(key, { subscription, contract, code, why: cause, cause, count: count + 1, first, last: now });
+    const failure = `${code}: ${message}`;
+    // the failure's own message differs from message to message; what was thrown is not for all who ask this node
+    const why = code === "HANDLER_FAILED" ? "the handler threw" : failure;
+    const group = { subscription, contract, code, why, cause: cause ?? failure };
+    this.#letters.set(key, { ...group, count: count + 1, first, last: now });
   }
 }
 

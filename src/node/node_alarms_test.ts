@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import { CatgaError } from "../error.ts";
@@ -175,6 +175,21 @@ describe("NodeAlarms", () => {
     take();
     assertEquals(see({ subscriptions: [{ ...led, dead: 3 }] }).length, 1);
     assertEquals(see({ subscriptions: [led] }), []);
+  });
+
+  it("dead letters say what their handler threw, alike for each of them", () => {
+    const { alarms } = setUp();
+    const failed = { subscription: "shop/mails", contract: "Placed", attempts: 3, code: "HANDLER_FAILED" };
+    const say = (id: string, cause?: string) => {
+      alarms.take({ type: "dead-letter", ...failed, id, message: `it threw (message ${id})`, cause });
+      return alarms.alarms([{ ...led, dead: 9 }]).map(({ about, message, cause }) => ({ about, message, cause }));
+    };
+    const thrown = "TypeError: no card\n    at pay";
+    const [first] = say("1", thrown);
+    assertEquals(first.about, "shop/mails Placed HANDLER_FAILED the handler threw");
+    assertMatch(first.message, /^1 message of Placed could not be handled by .*: the handler threw$/);
+    assertEquals(say("2", thrown).map(({ about, cause }) => [about, cause]), [[first.about, thrown]]);
+    assertEquals(say("3")[0].cause, "HANDLER_FAILED: it threw (message 3)");
   });
 
   it("a lag that grows for half a minute is one", async () => {

@@ -357,6 +357,8 @@ export class LocalFastPath {
   readonly #entity: boolean;
 
   readonly #refused: TryAgain;
+  /** True if its key is to be made: that of an entity's command is made where it is decided. */
+  readonly #keyed: boolean;
 
   /** `timeout` in ms. */
   constructor(
@@ -373,9 +375,15 @@ export class LocalFastPath {
     this.#call = call;
     this.#counts = counts;
     this.#entity = entity;
+    this.#keyed = !entity && contract.options.key !== undefined;
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
+    if (this.#keyed) {
+      // nothing follows from it here; but one that cannot be made fails the send, whoever else handles the contract
+      const key = keyOf(this.#contract, payload);
+      if (typeof key === "object") return Promise.resolve(key);
+    }
     const timing = this.#counts.timing(this.#host.clock);
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;
@@ -383,11 +391,7 @@ export class LocalFastPath {
       ctx.execution.payload = payload;
       if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx, timing);
     }
-    if (call === undefined) {
-      const outcome = this.#run(payload, ctx);
-      if (outcome instanceof Promise) return this.#ended(outcome, payload, ctx, timing);
-      return settled(outcome, ctx, this.#counts, timing);
-    }
+    if (call === undefined) return this.#ended(this.#run(payload, ctx), payload, ctx, timing);
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) {
@@ -397,21 +401,25 @@ export class LocalFastPath {
       }
       // resolved again: the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call, timing);
-      return settled(call.result(value, ctx), ctx, call.counts, timing);
+      return this.#ended(call.result(value, ctx), payload, ctx, timing);
     } catch (error) {
       timing?.end();
       return Promise.resolve(call.counts.localResult(call.failure(error, ctx)));
     }
   }
 
-  /** A handler with something around it, which may refuse. */
+  /** The outcome of a handler with something around it, which may refuse, or of what is no plain value. */
   #ended(
-    outcome: Promise<Outcome>,
+    outcome: MaybePromise<Outcome>,
     payload: unknown,
     ctx: MessageContext,
     timing: Timing | undefined,
   ): Promise<Result<unknown>> {
     const counts = this.#counts;
+    if (!(outcome instanceof Promise)) {
+      timing?.end();
+      return Promise.resolve(counts.localResult(asResult(outcome)));
+    }
     return new Promise((resolve) => {
       counts.localBegun++;
       ctx.begin((ended) => resolve(ended instanceof Refusal ? this.#refused(this.#contract, payload, ended) : ended));
@@ -440,23 +448,6 @@ export class LocalFastPath {
       );
     });
   }
-}
-
-function settled(
-  outcome: MaybePromise<Outcome>,
-  ctx: MessageContext,
-  counts: ContractCounts,
-  timing: Timing | undefined,
-): Promise<Result<unknown>> {
-  if (!(outcome instanceof Promise)) {
-    timing?.end();
-    return Promise.resolve(counts.localResult(asResult(outcome)));
-  }
-  return new Promise((resolve) => {
-    counts.localBegun++;
-    ctx.begin(resolve as (outcome: Outcome) => void); // no refusal: it ends with a result
-    outcome.then((ended) => ctx.end(counts.localEnd(asResult(ended), timing)));
-  });
 }
 
 /** Returns true if a handler's return value is certainly neither a promise nor a failure. */

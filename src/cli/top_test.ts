@@ -53,9 +53,22 @@ describe("top", await requireNatsServer(), () => {
 
   const run = (...args: string[]) => cliHere(["top", ...args], { NATS_URL: server.url });
 
-  it("--once: nodes and contracts with what they did in a second, on one line for programs", async () => {
+  /** Output of `--once` for a second in which each contract was handled: on a busy machine one may pass without. */
+  const busySecond = async (): Promise<string> => {
     const { code, out, err } = await run("--once", "--timeout", "30s");
     assertEquals([code, err], [0, ""]);
+    const { nodes, contracts } = JSON.parse(out);
+    const isBusy = nodes.every(({ rates }: { rates?: unknown }) => rates !== undefined) && nodes[0].rates.sent > 0 &&
+      contracts.every(({ contract, handled, failed }: { contract: string; handled: number; failed: object }) =>
+        handled > 0 && (contract !== "Price" || Object.keys(failed).length > 0)
+      );
+    return isBusy ? out : await busySecond();
+  };
+
+  it("--once: nodes and contracts with what they did in a second, on one line for programs", {
+    timeout: 120_000,
+  }, async () => {
+    const out = await busySecond();
     const { nodes, contracts, moreContracts } = JSON.parse(out);
     assertEquals(nodes.map(({ node }: { node: string }) => node), ["client", "shop"]);
     assert(nodes[1].rates.handled > 0 && nodes[0].rates.sent > 0, out);

@@ -93,8 +93,8 @@ export interface ContractStats {
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
- * Counts of each contract since an earlier answer of its process; `undefined` if they are not known: there is no earlier
- * answer, or it had no room for the contract, which begins with the next one then.
+ * Counts of each contract since an earlier answer of its process; `undefined` if they are not known: there is no
+ * earlier answer, or it had no room for the contract, which begins with the next one then.
  */
 export function countedBetween(
   before: Pick<NodeStats, "contracts" | "moreContracts"> | undefined,

@@ -1,8 +1,8 @@
 /**
- * Entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and
+ * Two entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and
  * cut off, answers of the stream are lost, it has no leader or no quorum, or it comes back without its last messages.
  * Commands are sent again with their ids; at the end the stream says which were applied, and all nodes load what it
- * says.
+ * says. What a node knows of one of them proves what it has of the other.
  *
  *   … test/simulation/entity_simulation.ts 42
  *
@@ -47,7 +47,7 @@ const STORM = 6_000;
  */
 const OUTAGE = 3_100;
 const COMMANDS = 40;
-const ENTITY = "hot";
+const ENTITIES = ["hot", "warm"] as const;
 /**
  * How long a command that is sent when nothing goes wrong any more may take, in ms: a lost answer of the stream takes 5
  * s.
@@ -77,7 +77,11 @@ export async function simulateEntities(seed: number): Promise<SimulatedEntities>
   const stored = readStored(network);
   await clock.until(run.checkLoads(stored), CALM);
   await clock.until(run.stop(), 10 * CALM);
-  const violations = entityViolations(run.lines, stored, { clocks: 0, losses: run.losses });
+  const violations = ENTITIES.flatMap((entity) => {
+    const lines = run.lines.filter(({ entry }) => entityOf(entry) === entity);
+    const of = stored.filter((each) => each.entity === entity);
+    return entityViolations(lines, of, { clocks: 0, losses: run.losses });
+  });
   return { violations: [...run.wrong, ...violations], sums: entitySums(run.lines, stored) };
 }
 
@@ -179,16 +183,20 @@ class Run {
   }
 
   /** All nodes load what is stored. */
-  async checkLoads(stored: readonly StoredCommand[]): Promise<void> {
-    const state = stored.flatMap(({ entries }) => entries).reduce(
-      (state, entry) => withEntry(state, { entry }),
-      Ledger["~entity"].initial(ENTITY),
-    );
-    for (const [id, app] of this.#live) {
-      const loaded = await app.load(Ledger, ENTITY).catch((error) => void this.wrong.push(`${id} loads: ${error}`));
-      if (loaded === undefined) continue;
-      if (loaded.state.check === state.check && loaded.version === state.count) continue;
-      this.wrong.push(`${id} loads version ${loaded.version}; ${state.count} are stored, or others of as many`);
+  async checkLoads(stored: readonly Stored[]): Promise<void> {
+    for (const entity of ENTITIES) {
+      const state = stored.filter((each) => each.entity === entity).flatMap(({ entries }) => entries).reduce(
+        (state, entry) => withEntry(state, { entry }),
+        Ledger["~entity"].initial(entity),
+      );
+      for (const [id, app] of this.#live) {
+        const loaded = await app.load(Ledger, entity).catch((error) => void this.wrong.push(`${id} loads: ${error}`));
+        if (loaded === undefined) continue;
+        if (loaded.state.check === state.check && loaded.version === state.count) continue;
+        this.wrong.push(
+          `${id} loads version ${loaded.version} of ${entity}; ${state.count} are stored, or others of as many`,
+        );
+      }
     }
   }
 
@@ -219,7 +227,7 @@ class Run {
         ...(left < 30 && random() < 0.5 ? { firstSent } : {}),
       };
       // what a node sends that is killed has no result
-      const sent = app.send(Add, { id: ENTITY, entry, refused }, options);
+      const sent = app.send(Add, { id: entityOf(entry), entry, refused }, options);
       const lost = delay(clock, timeout + 100).then(() => undefined);
       const result = await Promise.race([sent, lost]);
       const how = result === undefined ? "OUTCOME_UNKNOWN" : result.ok ? "ok" : result.error.code;
@@ -264,11 +272,22 @@ function drawFaults(random: Random): Faults {
   };
 }
 
-/** The commands of the entity, as the stream has them, with the sequences of their messages. */
-function readStored(network: MemoryNetwork): (StoredCommand & { readonly sequence: number })[] {
-  return network.log.messages(entitiesName("default")).flatMap((message) =>
-    storedCommands("default", message).map((command) => ({ ...command, sequence: message.sequence }))
-  );
+/** The entity that an entry is for: every third command is for the second one. */
+function entityOf(entry: string): string {
+  return ENTITIES[/^e\d/.test(entry) && Number.parseInt(entry.slice(1)) % 3 === 0 ? 1 : 0];
+}
+
+/** A command as the stream has it, with its entity and the sequence of its message. */
+interface Stored extends StoredCommand {
+  readonly entity: string;
+  readonly sequence: number;
+}
+
+function readStored(network: MemoryNetwork): Stored[] {
+  return network.log.messages(entitiesName("default")).flatMap((message) => {
+    const entity = message.subject.split(".").at(-1)!; // subjects have tokens
+    return storedCommands("default", message).map((command) => ({ ...command, entity, sequence: message.sequence }));
+  });
 }
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

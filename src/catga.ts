@@ -6,11 +6,10 @@
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
-import { show } from "./data/checks.ts";
+import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import { Cluster } from "./cluster/cluster.ts";
-import { freezePlain } from "./data/freeze_plain.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
@@ -116,10 +115,10 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
         return await openLog({ host, handlers: durable, app });
       },
       runs: async (app) => {
-        const [{ openRuns }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
+        const [{ Runs }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
         const { timeout } = settings;
         const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
-        return openRuns({
+        return new Runs({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
           maxPayload,
           nodes: () => app.nodes(),

@@ -556,7 +556,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
             shown: hostile.map((each, n) => ({ type: each, id: each, key: `${n}`, version: n, last: each, at: 1 })),
             searched: shownText(MARKUP),
           }),
-        schedule: () => Promise.resolve({ runs: hostile }),
+        schedule: () => Promise.resolve(hostile),
         letter: () => Promise.resolve({ payload: shownValue(TEXTS), tagged: false }),
         search: () =>
           Promise.resolve({

@@ -13,13 +13,13 @@ import { measureWalks } from "./walks.ts";
 
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
-  "files": 309,
-  "lines of code": 47_770,
+  "files": 306,
+  "lines of code": 47_500,
   "exported names": 70,
   "files of a local send": 11,
-  "files of a remote send": 23,
-  "files of a durable event, publish to handler": 32,
-  "files of a command of an entity": 36,
+  "files of a remote send": 22,
+  "files of a durable event, publish to handler": 30,
+  "files of a command of an entity": 34,
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -8,6 +8,7 @@ import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
+import type { Clock } from "../ports/clock.ts";
 import { VERSION } from "../version.ts";
 
 /**
@@ -44,28 +45,23 @@ import { VERSION } from "../version.ts";
 export function metrics(): Behavior {
   let instruments: Instruments | undefined;
   const outcomes = new Outcomes();
-  const handle: Behavior = async ({ contract, clock }, next) => {
+  const timed = async (
+    duration: "handler" | "send",
+    clock: Pick<Clock, "monotonic">,
+    attributes: Readonly<Record<string, string>>,
+    next: () => Promise<Result<unknown>>,
+  ) => {
     if (instruments === undefined) return await next();
     const start = clock.monotonic();
     const result = await next();
-    instruments.handler.record((clock.monotonic() - start) / 1_000, {
-      "catga.contract": contract.name,
-      "catga.kind": contract.kind,
-      "catga.outcome": outcomes.of(result),
-    });
+    const seconds = (clock.monotonic() - start) / 1_000;
+    instruments[duration].record(seconds, { ...attributes, "catga.outcome": outcomes.of(result) });
     return result;
   };
-  const send: SendBehavior = async ({ method, contract, clock }, next) => {
-    if (instruments === undefined) return await next();
-    const start = clock.monotonic();
-    const result = await next();
-    instruments.send.record((clock.monotonic() - start) / 1_000, {
-      "catga.contract": contract.name,
-      "catga.operation": method,
-      "catga.outcome": outcomes.of(result),
-    });
-    return result;
-  };
+  const handle: Behavior = ({ contract, clock }, next) =>
+    timed("handler", clock, { "catga.contract": contract.name, "catga.kind": contract.kind }, next);
+  const send: SendBehavior = ({ method, contract, clock }, next) =>
+    timed("send", clock, { "catga.contract": contract.name, "catga.operation": method }, next);
   const attach = async (app: Catga): Promise<Attachment | undefined> => {
     const api = await import("@opentelemetry/api");
     const meter = api.metrics.getMeter("@catga/catga", VERSION);

@@ -93,6 +93,9 @@ class Spans {
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
     // it may be days since the message was stored, and it is handled by each subscription: linked, not a child
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
+    const stored = position === undefined
+      ? batch && { "messaging.batch.message_count": batch.length }
+      : { "catga.position": position };
     const span = tracer.startSpan(`process ${contract.name}`, {
       kind: contract.kind === "event" || position !== undefined ? CONSUMER : SERVER,
       links: publishers.flatMap((publisher) => {
@@ -104,14 +107,7 @@ class Spans {
         "messaging.message.id": ctx.id,
         "messaging.message.conversation_id": ctx.correlationId,
         "catga.attempt": ctx.attempt,
-        ...(position === undefined ? {} : {
-          "messaging.destination.subscription.name": subscription,
-          "catga.position": position,
-        }),
-        ...(batch === undefined ? {} : {
-          "messaging.destination.subscription.name": subscription,
-          "messaging.batch.message_count": batch.length,
-        }),
+        ...(stored && { "messaging.destination.subscription.name": subscription, ...stored }),
       },
     }, parent);
     const inside = api.trace.setSpan(parent, span);

@@ -20,7 +20,7 @@ the network, not for a cluster: two processes on two cores do about twice that.`
   async run(_, flags, terminal) {
     const seconds = flags.number("seconds", 1, 60) ?? 1;
     const text = "x".repeat(flags.number("payload", 0, 500_000) ?? 26);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const Echo = query<string, string>(`cli.Echo-${token(view.transport.random, 8)}`);
       return await disposing(joinCluster(view, flags, terminal), async (client) => {
         const handlers = Echo.handle((payload) => payload);

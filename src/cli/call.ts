@@ -55,7 +55,7 @@ one of them failed.`,
     const payload = await readPayload(text, terminal);
     contractOf(name, "command");
     const options: SendOptions = { ...sendOptions(flags), signal: terminal.signal };
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const present = await view.nodes();
       if (present.length === 0) {
         terminal.say(`NO_HANDLER: ${noNodes(view)}`);
@@ -64,11 +64,13 @@ one of them failed.`,
       const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {
-          const each = contract.kind === "command" ? onEach(name) : contract;
+          // an id for each node, for the command may be idempotent, and one id would run it on one node only
+          const each = contract.kind === "command" ? command<unknown, unknown>(name, { idempotent: true }) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
         if (isStream(contract)) {
-          return await showItems(app.stream(contract, payload, withoutId(options)), flags, terminal);
+          const { id: _, ...ofStream } = options;
+          return await showItems(app.stream(contract, payload, ofStream), flags, terminal);
         }
         const result = isRequest(contract)
           ? await app.send(contract, payload, options)
@@ -112,10 +114,6 @@ function isStream(contract: Message): contract is Contract<"stream", unknown, un
   return contract.kind === "stream";
 }
 
-function withoutId({ id: _, ...options }: SendOptions): SendOptions {
-  return options;
-}
-
 /** Prints each item of a stream on a line of its own. */
 async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: Terminal): Promise<number> {
   try {
@@ -150,13 +148,6 @@ function contractOf(name: string, kind: Kind): Message {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-}
-
-/**
- * The command of a broadcast: an id for each node, for it may be idempotent, and one id would run it on one node only.
- */
-function onEach(name: string): Contract<"command", unknown, unknown> {
-  return command<unknown, unknown>(name, { idempotent: true });
 }
 
 async function readPayload(text: string | undefined, terminal: Terminal): Promise<unknown> {
@@ -209,12 +200,7 @@ function sayError(error: CatgaError, flags: Flags, terminal: Terminal): void {
   if (details !== undefined) terminal.say(printableJson(details, 2)!);
 }
 
-function showAll(
-  answers: readonly BroadcastResult<unknown>[],
-  name: string,
-  flags: Flags,
-  terminal: Terminal,
-): number {
+function showAll(answers: readonly BroadcastResult<unknown>[], name: string, flags: Flags, terminal: Terminal): number {
   if (answers.length === 0) {
     terminal.say(`NO_HANDLER: no live node handles ${name}`);
     return FAILED;

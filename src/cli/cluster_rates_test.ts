@@ -1,9 +1,10 @@
 /** Rates of a cluster, of two answers of each node. */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
+import type { NodeInfo } from "../contract/node_info.ts";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { latencyBucket } from "../data/latency_buckets.ts";
-import { clusterRates } from "./top.ts";
+import { Answers, clusterRates } from "./top.ts";
 
 function contract(name: string, more: Partial<ContractStats> = {}): ContractStats {
   const zero = { handled: 0, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0 };
@@ -18,6 +19,11 @@ function stats(id: string, up: number, contracts: readonly ContractStats[], more
   };
 }
 
+const info: NodeInfo = {
+  ...{ id: "", endpoint: "", service: "s", handles: [], subscriptions: [], startedAt: 1, lastSeen: 1, metadata: {} },
+  ...{ load: { inFlight: 0, queued: 0 }, server: "", protocol: 1, version: "0.0.0" },
+};
+
 /** So many requests of each of these durations. */
 function latency(...times: readonly [ms: number, count: number][]): number[] {
   const counts: number[] = [];
@@ -28,6 +34,27 @@ function latency(...times: readonly [ms: number, count: number][]): number[] {
   }
   return counts;
 }
+
+describe("Answers", () => {
+  it("a node that was asked for alarms since the last time is not asked again (it was asked twice a second)", async () => {
+    const asked: string[] = [];
+    const node = { ...info, id: "a", endpoint: "a.1" };
+    const answers = new Answers({
+      silence: "no answer",
+      ping: () => Promise.resolve({ type: "silence" }),
+      stats: (endpoint, limit) => {
+        asked.push(`${endpoint} within ${limit} ms`);
+        return Promise.resolve({ type: "stats", stats: stats("a", 1_000 * asked.length, []) });
+      },
+      [Symbol.dispose]: () => {},
+    }, 900);
+    const told = await answers.stats("a.1", 950);
+    const [first] = await answers.ask([node]);
+    assertEquals([told, asked], [{ type: "stats", stats: first.now! }, ["a.1 within 950 ms"]]);
+    const [second] = await answers.ask([node]);
+    assertEquals([second.before, second.now?.up, asked.slice(1)], [first.now, 2_000, ["a.1 within 900 ms"]]);
+  });
+});
 
 describe("clusterRates", () => {
   it("adds up what all nodes did since their earlier answers, each by its own time", () => {

@@ -21,7 +21,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { type HeldLock, HeldLocks, LOCK_SPACES, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
-import { connectionOptions } from "./connection.ts";
+import { connectionOptions, disposing } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { Pinger } from "./pinger.ts";
 import { explained, ServerLook, shownStreams } from "./server_look.ts";
@@ -34,6 +34,11 @@ export type ShownLock = HeldLock & { readonly record: LockRecord };
 
 /** The kinds, in the order of the table. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
+
+/** Whether it is a stream of messages, and no bucket. */
+export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
+  return STREAM_KINDS.some((each) => each === kind);
+}
 
 /** A passive connection to one namespace. */
 export class ClusterView implements DashboardSource, AsyncDisposable {
@@ -87,6 +92,16 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return new ClusterView(opened, namespace, refused.signal);
   }
 
+  /** Runs `work` with a view, and closes it when `work` has ended, however it ends. */
+  static during<T>(flags: Flags, terminal: Terminal, work: (view: ClusterView) => Promise<T>): Promise<T> {
+    return disposing(ClusterView.open(flags, terminal), work);
+  }
+
+  /** The namespace and the server, for people. */
+  get place(): string {
+    return `in the namespace ${this.namespace} at ${this.address}`;
+  }
+
   /** The `replicas` of the bucket `nodes`; `undefined` before the first node. */
   async replicas(): Promise<number | undefined> {
     return (await this.#settings("nodes"))?.replicas;
@@ -125,11 +140,10 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const bucket = bucketName(this.namespace, kind);
     for (let attempt = 1;; attempt++) {
       try {
-        const { config } = await new JetStream(this.transport).info(bucketStreamName(bucket), ANSWER);
-        return { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
+        const config = await this.#config(bucketStreamName(bucket));
+        return config && { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
-        if (error.refusal === "no stream") return undefined;
         if (error.refusal === "no answer" && attempt < ATTEMPTS) continue;
         // rejects with what is wrong, or waits until the bucket can be opened
         await this.#store.open(bucket, BUCKETS[kind]);
@@ -138,31 +152,27 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     }
   }
 
-  /** Creates a stream: `true`; or checks the existing one. Rejects as `EventLog.open` does. */
-  async setUpStream(kind: StreamKind, replicas: number): Promise<boolean> {
-    const name = streamName(this.namespace, kind);
-    const exists = await this.#exists(name);
-    await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
-    return !exists;
-  }
-
-  /** Creates a bucket: `true`; or checks the existing one. Rejects as `KeyValueStore.open` does. */
-  async setUp(kind: BucketKind, replicas: number): Promise<boolean> {
-    const name = bucketName(this.namespace, kind);
-    const exists = await this.#exists(bucketStreamName(name));
-    await this.#store.open(name, { ...BUCKETS[kind], replicas });
-    return !exists;
-  }
-
   /**
-   * Resolves with false if JetStream says that there is no such stream; other refusals come again when it is opened.
+   * Creates a bucket or stream: `true`; or checks the existing one. Rejects as `KeyValueStore.open` and `EventLog.open`
+   * do.
    */
-  async #exists(stream: string): Promise<boolean> {
+  async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
+    const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
+    const config = await this.#config(isStream(kind) ? name : bucketStreamName(name)).catch((error) => {
+      if (!(error instanceof JetStreamRefusal)) throw error; // a refusal comes again when it is opened
+      return "refused";
+    });
+    if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
+    else await this.#store.open(name, { ...BUCKETS[kind], replicas });
+    return config === undefined;
+  }
+
+  /** The configuration of a stream; `undefined` if there is none. */
+  async #config(stream: string) {
     try {
-      await new JetStream(this.transport).info(stream, ANSWER);
-      return true;
+      return (await new JetStream(this.transport).info(stream, ANSWER)).config;
     } catch (error) {
-      if (error instanceof JetStreamRefusal) return error.refusal !== "no stream";
+      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;
     }
   }
@@ -182,11 +192,9 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   async #open(kind: StreamKind): Promise<LogStream | undefined> {
     const name = streamName(this.namespace, kind);
     try {
-      const { config } = await new JetStream(this.transport).info(name, ANSWER);
-      const options = streamOptions(this.namespace, kind, Number(config.num_replicas));
-      return await this.#log.open(name, options);
+      const config = await this.#config(name);
+      return config && await this.#log.open(name, streamOptions(this.namespace, kind, Number(config.num_replicas)));
     } catch (error) {
-      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw explained(error, `the stream ${name}`, this.address);
     }
   }
@@ -202,13 +210,13 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** Runs of workflows, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
   async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
     const log = await this.#runLog();
-    if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry, () => true));
+    if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry));
   }
 
   async cancelRun(workflow: string, run: string, reason: string): Promise<void> {
     const log = await this.#runLog();
     if (log === undefined) return;
-    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }), () => true);
+    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
   }
 
   /** The runs as they are stored; `undefined`: there have been none. */

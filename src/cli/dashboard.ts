@@ -26,32 +26,23 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
       throw new UsageError(`--host takes a name or an address; got ${JSON.stringify(host)}`);
     }
     const { serveDashboard } = await import("../dashboard/dashboard.ts");
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const allowChanges = flags.has("allow-changes");
-      const serving = serveDashboard(view, { host, port, allowChanges }).catch(
-        (error: NodeJS.ErrnoException) => {
-          const { code = "" } = error;
-          throw new Error(
-            `cannot listen on ${host}, port ${port}: ${code || error.message}; ${
-              OF_PORT.has(code) ? "--port takes another" : "--host takes a name or an address of this machine"
-            }`,
-          );
-        },
-      );
+      const serving = serveDashboard(view, { host, port, allowChanges }).catch((error: NodeJS.ErrnoException) => {
+        const { code = "" } = error;
+        const advice = OF_PORT.has(code) ? "--port takes another" : "--host takes a name or an address of this machine";
+        throw new Error(`cannot listen on ${host}, port ${port}: ${code || error.message}; ${advice}`);
+      });
       return await disposing(serving, async ({ address }) => {
         print(terminal, flags.has("json"), { address }, address);
-        terminal.say(
-          `the dashboard of ${view.namespace} at ${view.address}${
-            allowChanges ? ", which may change dead letters, schedules and runs" : ""
-          }; Ctrl-C ends it`,
-        );
+        const may = allowChanges ? ", which may change dead letters, schedules and runs" : "";
+        terminal.say(`the dashboard of ${view.namespace} at ${view.address}${may}; Ctrl-C ends it`);
         const lost = new AbortController();
         view.transport.onStatus(({ state }) => state === "closed" && lost.abort());
         await aborted(AbortSignal.any([terminal.signal, lost.signal]));
         if (terminal.signal.aborted) return DONE;
-        terminal.say(
-          printable(`catga: the connection is closed: ${view.transport.status.error?.message ?? "by the server"}`),
-        );
+        const why = view.transport.status.error?.message ?? "by the server";
+        terminal.say(printable(`catga: the connection is closed: ${why}`));
         return FAILED;
       });
     });

@@ -5,7 +5,6 @@ import { printable, printableJson } from "../data/printable.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
-import { disposing } from "./connection.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
@@ -35,7 +34,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
     if (verb === "show" && ids.length === 0 && !FILTERS.some((flag) => flags.has(flag))) {
       throw new UsageError(`dead show takes IDs, or one of ${FILTERS.map((flag) => `--${flag}`).join(", ")}`);
     }
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const place = placeOf(flags);
       const unknown = place && noSubscription(place, await view.administration().stored());
       if (unknown !== undefined) {
@@ -104,7 +103,7 @@ function none(run: Run): number {
 
 function where({ view, ids, flags }: Run): string {
   const match = FILTERS.some((flag) => flags.has(flag)) ? (ids.length > 0 ? " matches" : " match") : "";
-  return `${match} in the namespace ${view.namespace} at ${view.address}`;
+  return `${match} ${view.place}`;
 }
 
 async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
@@ -152,14 +151,8 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
 /** A dead letter as `--json` prints it. */
-function plain({ publishedAt, at, key, ...letter }: DeadLetter): Plain {
-  const { replay: _, discard: __, ...rest } = letter;
-  return {
-    ...rest,
-    ...(key === undefined ? {} : { key }),
-    publishedAt: publishedAt.toISOString(),
-    at: at.toISOString(),
-  };
+function plain({ publishedAt, at, replay: _, discard: __, ...letter }: DeadLetter): Plain {
+  return { ...letter, publishedAt: publishedAt.toISOString(), at: at.toISOString() };
 }
 
 async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "replay" | "discard"): Promise<number> {

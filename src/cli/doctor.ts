@@ -9,13 +9,13 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, type Alarm, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration } from "./flags.ts";
+import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
 import { inFlags } from "./help.ts";
-import { bold, dim, type Terminal } from "./terminal.ts";
+import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
 /** The command. */
 export const doctor: Command = {
@@ -31,8 +31,7 @@ page that says more. The exit code is 1 if something is.
 With --json one object: ok, findings (kind, about, severity, message, advice,
 docs), and what was looked at.`,
   async run(_, flags, terminal) {
-    const findings: Finding[] = [];
-    const looked: string[] = [];
+    const seen: Seen = { findings: [], looked: [] };
     const denied: Violation[] = [];
     let opened = false;
     try {
@@ -43,20 +42,20 @@ docs), and what was looked at.`,
         }, () => {}),
         async (view) => {
           opened = true;
-          await examine(view, findings, looked);
+          await examine(view, seen);
         },
       );
     } catch (error) {
-      findings.push({
+      seen.findings.push({
         ...finding(opened ? "unreadable" : "unreachable", "NATS", error),
         advice: opened
           ? READ
           : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
       });
     }
-    for (const violation of denied) findings.push(forbidden(violation));
-    const all = distinct(findings);
-    report(all, looked, flags, terminal);
+    for (const violation of denied) seen.findings.push(forbidden(violation));
+    const all = distinct(seen.findings);
+    report(all, seen.looked, flags, terminal);
     return all.length === 0 ? DONE : FAILED;
   },
 };
@@ -72,6 +71,12 @@ interface Finding {
   readonly cause?: string | undefined;
 }
 
+/** What is wrong, and what was looked at. */
+interface Seen {
+  readonly findings: Finding[];
+  readonly looked: string[];
+}
+
 /** The nodes, and the endpoints of those with a record. */
 interface Nodes {
   readonly nodes: readonly NodeInfo[];
@@ -79,7 +84,8 @@ interface Nodes {
 }
 
 /** Adds what is wrong, and what is well. */
-async function examine(view: ClusterView, findings: Finding[], looked: string[]): Promise<void> {
+async function examine(view: ClusterView, seen: Seen): Promise<void> {
+  const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
   const watch = new AlarmWatch(view);
   try {
@@ -90,13 +96,13 @@ async function examine(view: ClusterView, findings: Finding[], looked: string[])
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
-    if (watch.server !== undefined) ofServer(watch.server, view, findings, looked);
+    if (watch.server !== undefined) ofServer(watch.server, view, seen);
     if (found === undefined) return; // that they cannot be read is said
     const { nodes } = found;
-    ofNodes(found, findings);
+    ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
-    await ofQueued(view, nodes, findings);
-    await ofSchedules(view, nodes, findings, looked);
+    await ofQueued(view, nodes, seen);
+    await ofSchedules(view, nodes, seen);
   } finally {
     watch[Symbol.dispose]();
   }
@@ -129,12 +135,8 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes |
   return { nodes, listed: new Set(listed.map(({ endpoint }) => endpoint)) };
 }
 
-function ofServer(
-  { name, version, rtt, streams }: ServerView,
-  { namespace }: ClusterView,
-  findings: Finding[],
-  looked: string[],
-): void {
+function ofServer(server: ServerView, { namespace }: ClusterView, { findings, looked }: Seen): void {
+  const { name, version, rtt, streams } = server;
   looked.unshift(
     `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
     streams.length === 1 ? "1 stream or bucket" : `${streams.length} streams and buckets`,
@@ -152,17 +154,16 @@ function ofServer(
   const most = Math.max(...copies.values());
   const fewer = [...copies].filter(([, replicas]) => replicas < most).map(([name]) => name);
   if (fewer.length > 0) {
+    const about = fewer.join(", ");
     findings.push({
-      ...{ kind: "replicas-differ", about: fewer.join(", "), severity: "warning", docs: "docs/deploying.md#nats" },
-      message: `${fewer.join(", ")} ${
-        fewer.length === 1 ? "has" : "have"
-      } fewer copies than the others, which have ${most}.`,
+      ...{ kind: "replicas-differ", about, severity: "warning", docs: "docs/deploying.md#nats" },
+      message: `${about} ${fewer.length === 1 ? "has" : "have"} fewer copies than the others, which have ${most}.`,
       advice: `Run nats stream edit NAME --replicas ${most} for each; give all nodes the same option replicas.`,
     });
   }
 }
 
-function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
+function ofNodes({ nodes, listed }: Nodes, { findings }: Seen): void {
   const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
   if (unlisted !== "") {
     findings.push({
@@ -178,45 +179,32 @@ function ofNodes({ nodes, listed }: Nodes, findings: Finding[]): void {
       advice: "Start one; or check --namespace. If nodes do run, the store is full, and took no records of them.",
     });
   }
-  const kinds = new Map<string, Map<string, string[]>>();
-  for (const node of nodes) {
-    for (const [i, name] of node.handles.entries()) {
-      const kind = node.kinds?.[i];
-      if (kind === undefined) continue;
-      const known = kinds.get(name) ?? new Map<string, string[]>();
-      kinds.set(name, known.set(kind, [...known.get(kind) ?? [], nodeLabel(node)]));
-    }
-  }
-  for (const [name, of] of kinds) {
-    if (of.size < 2) continue;
-    const who = [...of].map(([kind, labels]) => `${KINDS[kind] ?? kind} at ${labels.slice(0, 3).join(", ")}`).join(
-      "; ",
+  const handled = nodes.flatMap((node) => node.handles.map((name, i) => ({ name, kind: node.kinds?.[i], node })));
+  for (const [name, own] of Map.groupBy(handled, ({ name }) => name)) {
+    const kinds = Map.groupBy(own.filter(({ kind }) => kind !== undefined), ({ kind = "" }) => kind);
+    if (kinds.size < 2) continue;
+    const who = [...kinds].map(([kind, those]) =>
+      `${KINDS[kind] ?? kind} at ${those.slice(0, 3).map(({ node }) => nodeLabel(node)).join(", ")}`
     );
     findings.push({
       ...{ kind: "kinds-differ", about: name, severity: "error", docs: "docs/errors.md#invalid_message" },
-      message: `${name} is handled as different kinds: ${who}.`,
+      message: `${name} is handled as different kinds: ${who.join("; ")}.`,
       advice: "Deploy the same contract everywhere; give one of them another name.",
     });
   }
-  const foreign = nodes.filter(({ protocol }) => protocol !== PROTOCOL);
+  const foreign = nodes.filter(({ protocol }) => protocol !== PROTOCOL).map(nodeLabel);
   if (foreign.length > 0) {
+    const about = foreign.join(", ");
     findings.push({
-      ...{
-        kind: "versions-differ",
-        about: foreign.map(nodeLabel).join(", "),
-        severity: "error",
-        docs: "docs/upgrading.md",
-      },
-      message: `${foreign.map(nodeLabel).join(", ")} ${
-        foreign.length === 1 ? "speaks" : "speak"
-      } another version of the protocol.`,
+      ...{ kind: "versions-differ", about, severity: "error", docs: "docs/upgrading.md" },
+      message: `${about} ${foreign.length === 1 ? "speaks" : "speak"} another version of the protocol.`,
       advice: "Upgrade them, or this tool: nodes of different protocols do not understand each other.",
     });
   }
 }
 
 /** Queued commands that no node has ever handled: of others an alarm says that they wait. */
-async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], findings: Finding[]): Promise<void> {
+async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const stored = await view.administration().stored();
@@ -236,12 +224,7 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], findings:
 }
 
 /** Schedules that fire for nobody, or do not fire. */
-async function ofSchedules(
-  view: ClusterView,
-  nodes: readonly NodeInfo[],
-  findings: Finding[],
-  looked: string[],
-): Promise<void> {
+async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { findings, looked }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const handled = new Set(nodes.flatMap(({ handles }) => handles));
@@ -307,7 +290,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   if (flags.has("json")) return terminal.write(`${printableJson({ ok: findings.length === 0, findings, looked })}\n`);
   const lines = looked.map((each) => dim(terminal, printable(each)));
   for (const { severity, message, advice, docs, cause = "" } of findings) {
-    lines.push("", `${bold(terminal, severity === "error" ? "ERROR  " : "WARNING")}  ${printable(message)}`);
+    lines.push("", `${bold(terminal, SEVERITIES[severity])}  ${printable(message)}`);
     for (const line of cause.split("\n").slice(0, 4)) {
       if (line !== "") lines.push(`         ${dim(terminal, printable(line))}`);
     }
@@ -316,23 +299,6 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
   terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
-}
-
-/** Alarms as `top` shows them: a line each, the most urgent first. */
-export function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
-  const width = terminal.columns ?? Infinity;
-  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
-    const line = `${severity === "error" ? "ERROR  " : "WARNING"}  ${printable(message)} (for ${
-      showDuration(Math.max(0, Date.now() - since))
-    }; ${docs})`;
-    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
-  });
-  const more = alarms.length - lines.length;
-  return [
-    ...lines,
-    ...(more > 0 ? [dim(terminal, `… and ${more} more alarm${more === 1 ? "" : "s"}`)] : []),
-    ...(lines.length > 0 ? [""] : []),
-  ];
 }
 
 const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";

@@ -1,6 +1,5 @@
 /** `entity`: what is stored of one entity. */
 import { printable, printableJson } from "../data/printable.ts";
-import { isToken } from "../data/subject_token.ts";
 import {
   entityEvents,
   type EntityFault,
@@ -11,8 +10,8 @@ import {
 } from "../log/administration/entity_history.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
-import { disposing } from "./connection.ts";
 import { facts, table, type Terminal } from "./terminal.ts";
+import { isToken } from "../data/checks.ts";
 
 /** The command. */
 export const entity: Command = {
@@ -41,13 +40,13 @@ of the last snapshot is shown, if there is one.`,
     }
     const after = flags.number("after", 0, Number.MAX_SAFE_INTEGER) ?? 0;
     const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const { namespace } = view;
+    return await ClusterView.during(flags, terminal, async (view) => {
       const stream = await view.stream("entities");
-      const place = stream && { namespace, stream, snapshots: await view.bucket("snapshots"), type, id };
+      const place = stream &&
+        { namespace: view.namespace, stream, snapshots: await view.bucket("snapshots"), type, id };
       const info = place && await entityInfo(place);
       if (place === undefined || info === undefined) {
-        terminal.say(printable(`there is no ${type} ${id} in the namespace ${namespace} at ${view.address}`));
+        terminal.say(printable(`there is no ${type} ${id} ${view.place}`));
         return FAILED;
       }
       await show(place, info, { after, limit, flags, terminal });

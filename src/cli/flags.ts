@@ -1,6 +1,6 @@
 /** The flags of the command line and their environment variables: declared, parsed and checked here. */
 import { parseArgs } from "node:util";
-import { checkToken } from "../data/checks.ts";
+import { checkToken, MAX_TIMEOUT } from "../data/checks.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The command line is invalid; exit code 2. */
@@ -74,7 +74,8 @@ export const COMMAND_FLAGS = {
 /** The name of a flag. */
 export type FlagName = keyof typeof CONNECTION_FLAGS | keyof typeof COMMAND_FLAGS;
 
-const ALL: Readonly<Record<string, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
+/** All flags. */
+export const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
 /** The flags that were given, checked. */
 export class Flags {
@@ -100,28 +101,29 @@ export class Flags {
 
   /** A whole number. */
   number(name: FlagName, least: number, most: number): number | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new UsageError(`--${name} takes a whole number from ${least} to ${most}; got ${JSON.stringify(text)}`);
+    return this.#read(name, `a whole number from ${least} to ${most}`, (text) => {
+      const value = Number(text);
+      return /^\d+$/.test(text) && value >= least && value <= most ? value : undefined;
+    });
   }
 
   /** In ms. */
   duration(name: FlagName): number | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    const ms = readDuration(text);
-    if (ms !== undefined && ms >= 1 && ms <= LONGEST) return ms;
-    throw new UsageError(`--${name} takes a time such as 500ms, 5s or 2m; got ${JSON.stringify(text)}`);
+    return this.#read(name, "a time such as 500ms, 5s or 2m", (text) => {
+      const ms = readDuration(text);
+      return ms !== undefined && ms >= 1 && ms <= MAX_TIMEOUT ? ms : undefined;
+    });
   }
 
   choice<Choice extends string>(name: FlagName, choices: readonly Choice[]): Choice | undefined {
+    return this.#read(name, choices.join(", "), (text) => choices.find((choice) => choice === text));
+  }
+
+  #read<T>(name: FlagName, takes: string, read: (text: string) => T | undefined): T | undefined {
     const text = this.text(name);
-    if (text === undefined) return undefined;
-    const found = choices.find((choice) => choice === text);
-    if (found !== undefined) return found;
-    throw new UsageError(`--${name} takes ${choices.join(", ")}; got ${JSON.stringify(text)}`);
+    const value = text === undefined ? undefined : read(text);
+    if (text === undefined || value !== undefined) return value;
+    throw new UsageError(`--${name} takes ${takes}; got ${JSON.stringify(text)}`);
   }
 
   /** The namespace of the cluster. */
@@ -131,8 +133,6 @@ export class Flags {
     return namespace;
   }
 }
-
-const LONGEST = 2_147_483_647; // ms: the longest timeout of a send
 
 /** Throws {@link UsageError} unless the value is valid as an id, namespace or service. */
 export function checkedToken(name: string, value: string): void {
@@ -160,7 +160,7 @@ export function readWords(args: readonly string[]): Words {
     help: { type: "boolean", short: "h" },
     version: { type: "boolean" },
   };
-  for (const [name, { value, short, repeatable }] of Object.entries(ALL)) {
+  for (const [name, { value, short, repeatable }] of Object.entries(FLAGS)) {
     options[name] = {
       type: value === undefined ? "boolean" : "string",
       ...(short === undefined ? {} : { short }),
@@ -192,7 +192,7 @@ function complaint({ message }: Error): string {
   // 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
-  const [long, spec] = Object.entries(ALL).find(([long, { short }]) => long === name || short === name) ?? [name];
+  const [long, spec] = Object.entries(FLAGS).find(([long, { short }]) => long === name || short === name) ?? [name];
   if (spec?.value !== undefined) return `--${long} needs a value: ${spec.value}`;
   if (spec !== undefined || name === "help" || name === "version") return `--${long} takes no value`;
   return message;

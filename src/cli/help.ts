@@ -2,10 +2,8 @@
  * Lays out `--help` (the commands are listed in `main.ts`, their words stand in their own files), and how the tool
  * words errors of the library.
  */
-import { type Command, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagName, type FlagSpec } from "./flags.ts";
+import { type Command, CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
 import { bold, type Terminal } from "./terminal.ts";
-
-const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
 /** The help of the tool. */
 export function helpOfAll(commands: readonly Command[], terminal: Terminal): string {

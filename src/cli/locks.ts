@@ -1,7 +1,6 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
@@ -26,15 +25,16 @@ key of one of these.`,
     const kind = flags.choice("kind", LOCK_KINDS);
     const released = flags.text("release");
     if (released === "") throw new UsageError("--release needs the key of a lock");
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const all = await view.locks();
+    return await ClusterView.during(flags, terminal, async (view) => {
       const json = flags.has("json");
       if (released !== undefined) {
-        return await release(view, all, { kind: kind ?? "lock", key: released, json }, terminal);
+        return await release(view, { kind: kind ?? "lock", key: released }, json, terminal);
       }
       const listing = new Listing(terminal, json, COLUMNS);
-      for (const lock of all) if (kind === undefined || lock.kind === kind) listing.add(plain(lock), cells(lock));
-      listing.end(`no locks are held in the namespace ${view.namespace} at ${view.address}`);
+      for (const lock of await view.locks()) {
+        if (kind === undefined || lock.kind === kind) listing.add(plain(lock), cells(lock));
+      }
+      listing.end(`no locks are held ${view.place}`);
       return DONE;
     });
   },
@@ -54,15 +54,16 @@ function cells({ kind, key, record: { node, since, ttl }, token, waiters }: Show
 
 async function release(
   view: ClusterView,
-  all: readonly ShownLock[],
-  wanted: { kind: ShownLock["kind"]; key: string; json: boolean },
+  wanted: Pick<ShownLock, "kind" | "key">,
+  json: boolean,
   terminal: Terminal,
 ): Promise<number> {
-  let lock = all.find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+  const find = async () => (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+  let lock = await find();
   // a renewal changes the revision, and is still the same holder: tried again
   while (lock !== undefined && !await view.release(lock)) {
     const { token } = lock;
-    const now = (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
+    const now = await find();
     lock = now?.token === token ? now : undefined;
   }
   if (lock === undefined) {
@@ -72,11 +73,10 @@ async function release(
   const { key, record: { node, since, ttl }, token } = lock;
   const held = showDuration(Date.now() - since);
   const text = `released ${key}: ${node} had it for ${held}, with token ${token}`;
-  print(terminal, wanted.json, { released: plain(lock) }, text);
+  print(terminal, json, { released: plain(lock) }, text);
+  const within = showDuration(ttl / 3);
   terminal.say(
-    `${printable(node)} notices it within ${
-      showDuration(ttl / 3)
-    } (LOCK_LOST); until then it may work beside the next holder`,
+    `${printable(node)} notices it within ${within} (LOCK_LOST); until then it may work beside the next holder`,
   );
   return DONE;
 }

@@ -142,20 +142,14 @@ function countWords(text: string): number {
 /** Prints an error, and returns its exit code. */
 function ended(error: unknown, command: Command | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
-    terminal.say(
-      `catga: ${printable(error.message)}\n\`catga ${
-        command === undefined ? "" : `${command.name} `
-      }--help\` says more`,
-    );
+    const about = command === undefined ? "" : `${command.name} `;
+    terminal.say(`catga: ${printable(error.message)}\n\`catga ${about}--help\` says more`);
     return MISUSED;
   }
   // an invalid address, from the command line, is a TypeError of `catga`
   const { message, code } = error as Error & { code?: unknown };
-  terminal.say(
-    printable(
-      typeof code === "string" && (error as Error).name === "CatgaError" ? `${code}: ${message}` : `catga: ${message}`,
-    ),
-  );
+  const isOurs = typeof code === "string" && (error as Error).name === "CatgaError";
+  terminal.say(printable(`${isOurs ? code : "catga"}: ${message}`));
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 

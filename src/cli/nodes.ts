@@ -3,7 +3,6 @@ import type { NodeInfo } from "../../mod.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
 import { type Command, DONE, type Flags, showDuration } from "./flags.ts";
 import { aborted, dim, Listing, table, type Terminal } from "./terminal.ts";
 
@@ -23,7 +22,7 @@ admission. Both, and SEEN, are from the record, which each node writes every
 With --watch the table is updated until Ctrl-C. With --json, or if standard
 output is not a terminal, each change is a line instead: join, update or leave.`,
   async run(_, flags, terminal) {
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       if (flags.has("watch")) return await follow(view, flags, terminal);
       const listing = new Listing(terminal, flags.has("json"), COLUMNS);
       for (const info of await view.nodes()) listing.add(info, cells(info));
@@ -34,8 +33,8 @@ output is not a terminal, each change is a line instead: join, update or leave.`
 };
 
 /** The message for a namespace without nodes. */
-export function noNodes({ namespace, address }: ClusterView): string {
-  return `no nodes in the namespace ${namespace} at ${address}; if some run, catga doctor says why`;
+export function noNodes({ place }: ClusterView): string {
+  return `no nodes ${place}; if some run, catga doctor says why`;
 }
 
 const COLUMNS = ["NODE", "SERVICE", ">BUSY", ">QUEUED", ">SEEN", ">UP", "HANDLES"];
@@ -75,9 +74,8 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (live) return;
     if (flags.has("json")) return terminal.write(`${printableJson({ type, node })}\n`);
     if (type !== "update") {
-      terminal.write(
-        `${new Date().toISOString()}  ${type.padEnd(5)}  ${printable(node.id)}  ${printable(node.service)}\n`,
-      );
+      const time = new Date().toISOString();
+      terminal.write(`${time}  ${type.padEnd(5)}  ${printable(node.id)}  ${printable(node.service)}\n`);
     }
   };
   const listed = bucket.watch("", (change) => {

@@ -3,7 +3,6 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import type { NoAnswer, Pong } from "../dashboard/view.ts";
@@ -27,24 +26,20 @@ The exit code is 1 if a ping was not answered.`,
   async run([id], flags, terminal) {
     const count = flags.number("count", 1, 1_000) ?? 5;
     const limit = flags.duration("timeout") ?? 1_000;
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const all = await view.nodes();
       const found = id === undefined ? all : all.filter((info) => info.id === id);
       if (found.length === 0) {
         const others = all.map((info) => info.id).join(", ");
-        terminal.say(
-          all.length === 0
-            ? noNodes(view)
-            : printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`),
-        );
+        const none = printable(`no node ${id} in the namespace ${view.namespace}; there are ${others}`);
+        terminal.say(all.length === 0 ? noNodes(view) : none);
         return FAILED;
       }
       const pinger = view.asker();
       try {
         await view.transport.flush();
-        const rows = await Promise.all(
-          found.map((info) => pings(pinger, info, { count, limit, signal: terminal.signal })),
-        );
+        const how = { count, limit, signal: terminal.signal };
+        const rows = await Promise.all(found.map((info) => pings(pinger, info, how)));
         const listing = new Listing(terminal, flags.has("json"), COLUMNS);
         for (const row of rows) listing.add(row, cells(row));
         listing.end();
@@ -98,13 +93,6 @@ const COLUMNS = ["NODE", "SERVICE", ">ANSWERED", ">MIN", ">MEDIAN", ">MAX", ">BU
 
 function cells({ node, service, sent, answered, min, median, max, load, note }: Row): string[] {
   const times = [min, median, max].map((ms) => (ms === undefined ? "-" : showMillis(ms)));
-  return [
-    node,
-    service,
-    `${answered}/${sent}`,
-    ...times,
-    `${load?.inFlight ?? "-"}`,
-    `${load?.queued ?? "-"}`,
-    note ?? "",
-  ];
+  const [busy, queued] = [load?.inFlight ?? "-", load?.queued ?? "-"];
+  return [node, service, `${answered}/${sent}`, ...times, `${busy}`, `${queued}`, note ?? ""];
 }

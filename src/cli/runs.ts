@@ -1,12 +1,10 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
 import { RUN_STATUS, type RunEntry, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { isToken } from "../data/subject_token.ts";
-import { isCatgaError } from "../error.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, Listing, table, type Terminal } from "./terminal.ts";
+import { isToken } from "../data/checks.ts";
 
 /** The command that lists them. */
 export const runs: Command = {
@@ -23,7 +21,7 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
     checkWorkflow(workflow);
     const status = flags.choice("status", RUN_STATUS);
     const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const listing = new Listing(terminal, flags.has("json"), COLUMNS);
       let more = false;
       for await (const info of view.runsInOrder({ workflow, status })) {
@@ -32,7 +30,7 @@ undoing, done or failed. PENDING is what a run does or waits for.`,
         listing.add(plain(info), row(info));
       }
       const match = workflow !== undefined || status !== undefined ? " match" : "";
-      listing.end(`no runs${match} in the namespace ${view.namespace} at ${view.address}`);
+      listing.end(`no runs${match} ${view.place}`);
       if (more) terminal.say("there are more: --limit shows them");
       return DONE;
     });
@@ -54,15 +52,13 @@ returned. cancel and skip take --reason, which stays with the run.`,
   async run([workflow, id, verb, ...rest], flags, terminal) {
     checkWorkflow(workflow);
     const change = changeOf(verb, rest, flags);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       for await (const info of view.runs({ workflow, id })) {
         if (change !== undefined) return await changed(view, info, change, terminal);
         show(info, flags, terminal);
         return DONE;
       }
-      terminal.say(
-        printable(`there is no run ${id} of ${workflow} in the namespace ${view.namespace} at ${view.address}`),
-      );
+      terminal.say(printable(`there is no run ${id} of ${workflow} ${view.place}`));
       return FAILED;
     });
   },
@@ -107,17 +103,10 @@ function parsed(text: string | undefined): unknown {
 }
 
 async function changed(view: ClusterView, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
-  const label = printable(`${info.workflow} ${info.id}`);
-  try {
-    if (change.verb === "retry") await info.retry();
-    else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
-    else await view.cancelRun(info.workflow, info.id, change.reason);
-  } catch (error) {
-    if (!isCatgaError(error)) throw error;
-    terminal.say(printable(`${error.code}: ${error.message}`));
-    return FAILED;
-  }
-  terminal.write(`${DID[change.verb]}: ${label}\n`);
+  if (change.verb === "retry") await info.retry();
+  else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
+  else await view.cancelRun(info.workflow, info.id, change.reason);
+  terminal.write(`${DID[change.verb]}: ${printable(`${info.workflow} ${info.id}`)}\n`);
   return DONE;
 }
 

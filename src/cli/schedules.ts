@@ -4,10 +4,8 @@ import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { systemClock, token } from "../ports/clock.ts";
-import type { LogStream } from "../ports/event_log.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
-import { disposing } from "./connection.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
 /** The command. */
@@ -25,20 +23,15 @@ exit code is 1.`,
     if (verb !== undefined && (verb !== "cancel" || id === undefined)) {
       throw new UsageError("usage: catga schedules [cancel NAME ID]");
     }
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
-      const stream = await view.stream("log");
-      if (verb !== undefined) return await cancel(view, stream, { contract, id, flags, terminal });
-      return await list(view, stream, flags, terminal);
+    return await ClusterView.during(flags, terminal, async (view) => {
+      if (verb !== undefined) return await cancel(view, { contract, id }, flags, terminal);
+      return await list(view, flags, terminal);
     });
   },
 };
 
-async function list(
-  view: ClusterView,
-  stream: LogStream | undefined,
-  flags: Flags,
-  terminal: Terminal,
-): Promise<number> {
+async function list(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
+  const stream = await view.stream("log");
   const only = flags.text("contract");
   const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"]);
   for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
@@ -46,15 +39,17 @@ async function list(
     if (only === undefined || contract === only) listing.add(pending, [when, zone, contract, since, id]);
   }
   const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
-  listing.end(`${nothing} in the namespace ${view.namespace} at ${view.address}`);
+  listing.end(`${nothing} ${view.place}`);
   return DONE;
 }
 
 async function cancel(
   view: ClusterView,
-  stream: LogStream | undefined,
-  { contract, id, flags, terminal }: { contract: string; id: string; flags: Flags; terminal: Terminal },
+  { contract, id }: { readonly contract: string; readonly id: string },
+  flags: Flags,
+  terminal: Terminal,
 ): Promise<number> {
+  const stream = await view.stream("log");
   const subject = scheduleSubject(view.namespace, contract, id);
   const taken = stream !== undefined && await unschedule(subject, {
     clock: systemClock,

@@ -37,26 +37,22 @@ export class ServerLook {
    */
   async look(): Promise<ServerView> {
     const { connection } = this.#transport;
-    const jetStream = this.#jetStream;
     const rtt = await connection.rtt();
     const names = shownStreams(this.#namespace).filter((name) => !this.#unseen.has(name));
-    const look = async (name: string) => {
-      const found = await streamView(jetStream, name, this.#behind);
-      if (found !== "forbidden") return [name, found] as const;
-      this.#unseen.add(name); // a refusal is a line in the server's log
-      return [name, undefined] as const;
-    };
-    const [room, ...found] = await Promise.all([this.#room(), ...names.map(look)]).catch((error) => {
+    const [room, ...found] = await Promise.all([
+      this.#room(),
+      ...names.map((name) => this.#stream(name)),
+    ]).catch((error) => {
       throw explained(error, "JetStream", this.#address);
     });
-    const silent = [room, ...found.map(([, stream]) => stream)].filter((one) => one instanceof JetStreamRefusal);
+    const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
     // between two leaders one does not answer; what the others say may be why
     if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
-    const streams = found.map(([name, stream]) => {
-      const last = this.#lastStreams.get(name);
+    const streams = found.map((stream, i) => {
+      const last = this.#lastStreams.get(names[i]);
       if (stream instanceof JetStreamRefusal) return last && { ...last, leader: "" };
-      if (stream !== undefined) this.#lastStreams.set(name, stream);
+      if (stream !== undefined) this.#lastStreams.set(names[i], stream);
       return stream;
     });
     const { server_name = "", server_id, version = "" } = connection.info ?? {};
@@ -82,6 +78,36 @@ export class ServerLook {
       return undefined;
     }
   }
+
+  /** A stream; `undefined` if there is none, or this user may not look at it; a refusal if it does not answer. */
+  async #stream(name: string): Promise<StreamView | JetStreamRefusal | undefined> {
+    try {
+      const { config, state, cluster } = await this.#jetStream.info(name, LOOK);
+      const replicas = Number(config.num_replicas);
+      const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
+        const place = `${name} ${server}`;
+        const looks = current ? 0 : (this.#behind.get(place) ?? 0) + 1;
+        this.#behind.set(place, looks);
+        return offline || active > SILENT || looks >= BEHIND;
+      });
+      return {
+        name,
+        messages: state.messages,
+        bytes: state.bytes,
+        limit: Number(config.max_bytes),
+        replicas,
+        missing: missing.map((each) => printable(each.name)),
+        leader: replicas > 1 ? printable(cluster?.leader ?? "") : "",
+        consumers: state.consumer_count ?? 0,
+      };
+    } catch (error) {
+      if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
+      if (isSilence(error)) return error;
+      if (!(isCatgaError(error) && isForbidden(error))) throw error;
+      this.#unseen.add(name); // a refusal is a line in the server's log
+      return undefined;
+    }
+  }
 }
 
 /** An error that says what to do, for a refusal to read something. */
@@ -104,42 +130,6 @@ export function shownStreams(namespace: string): string[] {
 interface AccountInfo {
   readonly storage: number;
   readonly limits: { readonly max_storage: number };
-}
-
-/**
- * A stream; `undefined` if there is none; a refusal if it does not answer. `behind` counts looks at copies that were
- * not current.
- */
-async function streamView(
-  jetStream: JetStream,
-  name: string,
-  behind: Map<string, number>,
-): Promise<StreamView | "forbidden" | JetStreamRefusal | undefined> {
-  try {
-    const { config, state, cluster } = await jetStream.info(name, LOOK);
-    const replicas = Number(config.num_replicas);
-    const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
-      const place = `${name} ${server}`;
-      const looks = current ? 0 : (behind.get(place) ?? 0) + 1;
-      behind.set(place, looks);
-      return offline || active > SILENT || looks >= BEHIND;
-    });
-    return {
-      name,
-      messages: state.messages,
-      bytes: state.bytes,
-      limit: Number(config.max_bytes),
-      replicas,
-      missing: missing.map((each) => printable(each.name)),
-      leader: replicas > 1 ? printable(cluster?.leader ?? "") : "",
-      consumers: state.consumer_count ?? 0,
-    };
-  } catch (error) {
-    if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
-    if (isSilence(error)) return error;
-    if (isCatgaError(error) && isForbidden(error)) return "forbidden";
-    throw error;
-  }
 }
 
 function isSilence(error: unknown): error is JetStreamRefusal {

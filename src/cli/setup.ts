@@ -7,18 +7,13 @@ import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketSettings } from "../nats/bucket_stream.ts";
 import { logSettings } from "../nats/log_stream.ts";
-import { ClusterView } from "./cluster_view.ts";
-import { disposing } from "./connection.ts";
+import { ClusterView, isStream } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
 import { print, type Terminal } from "./terminal.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
-
-function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
-  return STREAM_KINDS.some((each) => each === kind);
-}
 
 /** The command. */
 export const setup: Command = {
@@ -47,13 +42,12 @@ a bucket that was lost, or its fencing tokens would go down.`,
     const wanted = words.length === 0 ? ALL : ALL.filter((kind) => words.includes(kind));
     const replicas = flags.number("replicas", 1, 5) ?? 1;
     if (flags.has("print")) return printCommands(wanted, replicas, flags, terminal);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       let code = DONE;
       for (const kind of wanted) {
         const name = isStream(kind) ? streamName(view.namespace, kind) : bucketName(view.namespace, kind);
         try {
-          const made = isStream(kind) ? await view.setUpStream(kind, replicas) : await view.setUp(kind, replicas);
-          const done = made ? "made" : "checked";
+          const done = await view.setUp(kind, replicas) ? "made" : "checked";
           const row = isStream(kind) ? { stream: name, done } : { bucket: name, done };
           print(terminal, flags.has("json"), row, `${done} ${name}`);
         } catch (error) {
@@ -71,9 +65,7 @@ const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATC
 
 function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
   for (const kind of kinds) {
-    const config = isStream(kind)
-      ? streamConfig(kind, flags.namespace, replicas)
-      : bucketConfig(flags.namespace, kind, replicas);
+    const config = configOf(kind, flags.namespace, replicas);
     if (flags.has("json")) terminal.write(`${JSON.stringify(config)}\n`);
     else {
       const file = `${config.name}.json`;
@@ -86,20 +78,13 @@ function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, termin
   return DONE;
 }
 
-function bucketConfig(namespace: string, kind: BucketKind, replicas: number) {
+function configOf(kind: BucketKind | StreamKind, namespace: string, replicas: number) {
+  if (isStream(kind)) {
+    // for nats-server 2.12 or newer: an older one has no schedules, and is to be set up by a connection
+    const settings = logSettings(streamOptions(namespace, kind, replicas));
+    return { name: streamName(namespace, kind), ...settings, first_seq: Date.now() };
+  }
   const bucket = bucketName(namespace, kind);
-  return {
-    name: bucketStreamName(bucket),
-    ...bucketSettings(bucket, { ...BUCKETS[kind], replicas }),
-    first_seq: Date.now() * 1_000,
-  };
-}
-
-/** For nats-server 2.12 or newer: an older one has no schedules, and is to be set up by a connection. */
-function streamConfig(kind: StreamKind, namespace: string, replicas: number) {
-  return {
-    name: streamName(namespace, kind),
-    ...logSettings(streamOptions(namespace, kind, replicas)),
-    first_seq: Date.now(),
-  };
+  const settings = bucketSettings(bucket, { ...BUCKETS[kind], replicas });
+  return { name: bucketStreamName(bucket), ...settings, first_seq: Date.now() * 1_000 };
 }

@@ -36,19 +36,24 @@ describe("findSubscription", () => {
     assertEquals(found(["billing/orders", "crm/orders:entities"], "crm/orders"), "crm/orders:entities");
   });
 
-  it("one that does not exist is wrong usage, which lists all that do", () => {
+  it("one that does not exist is no wrong usage, as a node, a run or a lock is not; it lists all that do", () => {
     const all = ["billing/invoices", "crm/contacts"];
     for (const [word, service] of [["invoice"], ["crm/invoices"], ["/invoices"], ["crm/"], ["invoices", "crm"]]) {
       const wanted = `there is no subscription ${word}; there are billing/invoices, crm/contacts`;
-      assertEquals(complaint(all, word, service), wanted);
+      assertEquals(missing(all, word, service), ["Error", wanted]);
     }
-    assertEquals(complaint([], "invoices"), "there is no subscription invoices; there are none");
+    assertEquals(missing([], "invoices"), ["Error", "there is no subscription invoices; there are none"]);
   });
 });
 
 function found(all: readonly string[], word: string, service?: string): string {
   const info = findSubscription(all.map(infoOf), word, new Flags({ service }));
   return `${info.service}/${info.name}`;
+}
+
+function missing(all: readonly string[], word: string, service?: string): [string, string] {
+  const error = assertThrows(() => found(all, word, service), Error);
+  return [error.constructor.name, error.message];
 }
 
 function complaint(all: readonly string[], word: string, service?: string): string {

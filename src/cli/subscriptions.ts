@@ -2,7 +2,6 @@
 import type { SubscriptionInfo } from "../../mod.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, type Flags, readDuration, showDuration, UsageError } from "./flags.ts";
-import { disposing } from "./connection.ts";
 import { Listing, print } from "./terminal.ts";
 import { OF_ENTITIES } from "../contract/send_options.ts";
 
@@ -26,7 +25,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
     if (verb !== undefined && (verb !== "remove" || name === undefined)) {
       throw new UsageError("usage: catga subscriptions [remove NAME]");
     }
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const administration = view.administration();
       const all = await administration.subscriptions();
       const json = flags.has("json");
@@ -41,7 +40,7 @@ its dead letters. NAME is its name, or SERVICE/NAME.`,
       const listing = new Listing(terminal, json, COLUMNS);
       for (const info of all) if (only === undefined || info.service === only) listing.add(info, cells(info));
       const match = only === undefined ? "" : " match";
-      listing.end(`no subscriptions${match} in the namespace ${view.namespace} at ${view.address}`);
+      listing.end(`no subscriptions${match} ${view.place}`);
       return DONE;
     });
   },
@@ -81,7 +80,7 @@ being handled, and begins there. Retries and dead letters behind that place are
 dropped, because their messages are handled anew.`,
   async run([word, to], flags, terminal) {
     const place = readPlace(to);
-    return await disposing(ClusterView.open(flags, terminal), async (view) => {
+    return await ClusterView.during(flags, terminal, async (view) => {
       const administration = view.administration();
       const info = findSubscription(await administration.subscriptions(), word, flags);
       const { service, name, leader } = info;
@@ -116,13 +115,9 @@ function readPlace(text: string): "start" | number | Date {
 
 /**
  * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
- * there is no other one of the name. Throws a {@link UsageError} if there is none, or several services have one.
+ * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
  */
-export function findSubscription(
-  all: readonly SubscriptionInfo[],
-  word: string,
-  flags: Flags,
-): SubscriptionInfo {
+export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");
   const service = slash < 0 ? flags.text("service") : word.slice(0, slash);
   const name = word.slice(slash + 1);
@@ -135,5 +130,5 @@ export function findSubscription(
   if (found.length > 1) {
     throw new UsageError(`several services have a subscription ${name}: give one of ${labels(found)}`);
   }
-  throw new UsageError(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
+  throw new Error(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
 }

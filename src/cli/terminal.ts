@@ -31,6 +31,9 @@ export function dim(terminal: Terminal, text: string): string {
   return terminal.colors ? `\x1b[2m${text}\x1b[22m` : text;
 }
 
+/** Severities of alarms and findings, as wide as each other. */
+export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;
+
 /** Resolves when the signal aborts. */
 export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -4,15 +4,15 @@ import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import type { Alarm } from "../contract/alarms.ts";
-import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
+import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
-import { alarmLines } from "./doctor.ts";
-import { dim, table, type Terminal } from "./terminal.ts";
+import { dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
@@ -52,9 +52,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const end = new AbortController();
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
-  const pinger = view.asker();
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const alarms = new AlarmWatch(view);
+  const answers = new Answers(view.asker(), flags.duration("timeout") ?? LIMIT);
+  const alarms = new AlarmWatch(view, answers);
   try {
     await bucket.watch("", (change) => {
       const info = change.type === "put" ? readRecord(change.key, change.value) : undefined;
@@ -66,7 +66,6 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const answers = new Answers(pinger, flags.duration("timeout") ?? LIMIT);
     const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // aborted: looked at below
     let next = pause();
     await answers.ask(nodes.values()); // nothing to compare it with yet
@@ -87,28 +86,40 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   } finally {
     end.abort();
     alarms[Symbol.dispose]();
-    pinger[Symbol.dispose]();
   }
 }
 
-/** The last answer of each process. */
-class Answers {
-  readonly #pinger: Pinger;
+/** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
+export class Answers implements SourceAsker {
+  readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
   readonly #limit: number;
+  /** Answers that were asked for alarms, since {@link Answers.ask}. */
+  #asked = new Map<string, Promise<Told | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
   /** `limit`: how long a node has to answer, in ms. */
-  constructor(pinger: Pinger, limit: number) {
+  constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
     this.#pinger = pinger;
     this.#limit = limit;
   }
 
-  /** Asks all of them at once. */
+  ping(endpoint: string, limit: number): Promise<Pong | NoAnswer> {
+    return this.#pinger.ping(endpoint, limit);
+  }
+
+  stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
+    const told = this.#pinger.stats(endpoint, Math.max(limit, this.#limit));
+    this.#asked.set(endpoint, told);
+    return told;
+  }
+
+  /** Asks all of them at once, but those that were asked since the last time. */
   async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
-    const before = this.#last;
+    const [before, asked] = [this.#last, this.#asked];
+    this.#asked = new Map();
     const last = new Map<string, NodeStats>();
     const samples = await Promise.all([...nodes].map(async ({ id, service, endpoint }): Promise<NodeSample> => {
-      const told = await this.#pinger.stats(endpoint, this.#limit);
+      const told = await (asked.get(endpoint) ?? this.#pinger.stats(endpoint, this.#limit));
       if (told.type === "stats") {
         last.set(endpoint, told.stats);
         return { id, service, before: before.get(endpoint), now: told.stats };
@@ -117,6 +128,10 @@ class Answers {
     }));
     this.#last = last;
     return samples;
+  }
+
+  [Symbol.dispose](): void {
+    this.#pinger[Symbol.dispose]();
   }
 }
 
@@ -138,73 +153,71 @@ function show(
   const lines = [
     dim(terminal, once ? title : `${title}; Ctrl-C ends this`),
     ...raised,
-    ...table(terminal, NODE_COLUMNS, rates.nodes.slice(0, shownNodes).map(nodeCells)),
+    ...tableOf(terminal, NODE_COLUMNS, rates.nodes.slice(0, shownNodes)),
     ...moreOf(rates.nodes.length - shownNodes, "node", terminal),
     "",
-    ...table(terminal, CONTRACT_COLUMNS, rates.contracts.slice(0, room - shownNodes).map(contractCells)),
+    ...tableOf(terminal, CONTRACT_COLUMNS, rates.contracts.slice(0, room - shownNodes)),
     ...moreOf(rates.contracts.length - (room - shownNodes) + rates.moreContracts, "contract", terminal),
   ];
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
+}
+
+/** Alarms, a line each, the most urgent first. */
+function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
+  const width = terminal.columns ?? Infinity;
+  const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
+    const lasts = showDuration(Math.max(0, Date.now() - since));
+    const line = `${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`;
+    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+  });
+  return lines.length === 0 ? [] : [...lines, ...moreOf(alarms.length - lines.length, "alarm", terminal), ""];
 }
 
 function moreOf(count: number, what: string, terminal: Terminal): string[] {
   return count > 0 ? [dim(terminal, `… and ${count} more ${what}${count === 1 ? "" : "s"}`)] : [];
 }
 
-const NODE_COLUMNS = [
-  "NODE",
-  "SERVICE",
-  ">HANDLED/S",
-  ">SENT/S",
-  ">FAILED/S",
-  ">BUSY",
-  ">QUEUED",
-  ">CPU",
-  ">MEMORY",
-  ">UP",
-  "NOTE",
-];
+/** Columns of a table: the title of each as in {@link table}, and its cell of a row. */
+type Columns<Row> = readonly (readonly [title: string, cell: (row: Row) => string])[];
 
-function nodeCells({ node, service, note, up, inFlight, queued, rss, leads = [], rates }: NodeRates): string[] {
-  return [
-    node,
-    service,
-    ...[rates?.handled, rates?.sent, rates?.failed].map((rate) => rate === undefined ? "-" : showRate(rate)),
-    `${inFlight ?? "-"}`,
-    `${queued ?? "-"}`,
-    rates === undefined ? "-" : `${Math.round(100 * rates.cpu)} %`,
-    rss === undefined ? "-" : `${Math.round(rss / 1e6)} MB`,
-    up === undefined ? "-" : showDuration(up),
-    note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`),
-  ];
+function tableOf<Row>(terminal: Terminal, columns: Columns<Row>, rows: readonly Row[]): string[] {
+  const cells = rows.map((row) => columns.map(([, cell]) => cell(row)));
+  return table(terminal, columns.map(([title]) => title), cells);
 }
 
-const CONTRACT_COLUMNS = [
-  "CONTRACT",
-  "KIND",
-  ">HANDLED/S",
-  ">SENT/S",
-  ">P50",
-  ">P99",
-  ">IN HAND",
-  ">QUEUED",
-  ">NODES",
-  "FAILED/S",
+const NODE_COLUMNS: Columns<NodeRates> = [
+  ["NODE", ({ node }) => node],
+  ["SERVICE", ({ service }) => service],
+  [">HANDLED/S", ({ rates }) => known(rates?.handled, showRate)],
+  [">SENT/S", ({ rates }) => known(rates?.sent, showRate)],
+  [">FAILED/S", ({ rates }) => known(rates?.failed, showRate)],
+  [">BUSY", ({ inFlight }) => known(inFlight, String)],
+  [">QUEUED", ({ queued }) => known(queued, String)],
+  [">CPU", ({ rates }) => known(rates?.cpu, (cpu) => `${Math.round(100 * cpu)} %`)],
+  [">MEMORY", ({ rss }) => known(rss, (bytes) => `${Math.round(bytes / 1e6)} MB`)],
+  [">UP", ({ up }) => known(up, showDuration)],
+  ["NOTE", ({ note, leads = [] }) => note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`)],
 ];
 
-function contractCells({ contract, kind, handled, sent, published, ...rest }: ContractRates): string[] {
-  const { p50, p99, inHand, queued, nodes, failed } = rest;
-  return [
-    contract,
-    kind,
-    showRate(handled),
-    showRate(sent + published),
-    ...[p50, p99].map((ms) => ms === undefined ? "-" : showMillis(ms)),
-    `${inHand}`,
-    `${queued}`,
-    `${nodes}`,
-    Object.entries(failed).map(([code, rate]) => `${printable(code)} ${showRate(rate)}`).join(", "),
-  ];
+const CONTRACT_COLUMNS: Columns<ContractRates> = [
+  ["CONTRACT", ({ contract }) => contract],
+  ["KIND", ({ kind }) => kind],
+  [">HANDLED/S", ({ handled }) => showRate(handled)],
+  [">SENT/S", ({ sent, published }) => showRate(sent + published)],
+  [">P50", ({ p50 }) => known(p50, showMillis)],
+  [">P99", ({ p99 }) => known(p99, showMillis)],
+  [">IN HAND", ({ inHand }) => `${inHand}`],
+  [">QUEUED", ({ queued }) => `${queued}`],
+  [">NODES", ({ nodes }) => `${nodes}`],
+  [
+    "FAILED/S",
+    ({ failed }) => Object.entries(failed).map(([code, rate]) => `${printable(code)} ${showRate(rate)}`).join(", "),
+  ],
+];
+
+/** A figure; `-` for one that is not known. */
+function known(figure: number | undefined, show: (figure: number) => string): string {
+  return figure === undefined ? "-" : show(figure);
 }
 
 /** How often in a second. */
@@ -293,14 +306,10 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
     const before = earlier(sample);
     const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
     const rates = { handled: 0, sent: 0, failed: 0 };
-    const earlierContracts = new Map(before?.contracts.map((each) => [each.name, each]));
-    for (const contract of now.contracts) {
-      const since = earlierContracts.get(contract.name);
-      // one that the earlier answer had no room for begins with the next one
-      const isKnown = since !== undefined || before?.moreContracts === 0;
+    for (const [contract, counted] of countedBetween(before, now)) {
       const sum = sums.get(contract.name) ?? new Sum(contract);
       sums.set(contract.name, sum);
-      const more = sum.add(contract, isKnown ? countedSince(contract, since) : undefined, seconds);
+      const more = sum.add(contract, counted, seconds);
       rates.handled += more.handled;
       rates.sent += more.sent;
       rates.failed += more.failed;

@@ -69,8 +69,9 @@ export interface ObservedContract {
   readonly last: readonly string[];
   /** Messages that wait for a handler. */
   readonly waiting: number;
-  /** Time since which nobody handles it; and whether it is still sent. */
+  /** Time since which nobody handles it, whether all of the last have signed off, and whether it is still sent. */
   readonly since?: number | undefined;
+  readonly signedOff?: boolean;
   readonly wanted?: boolean;
   /** Failures in the last seconds that are no decision of the handler, by code. */
   readonly failures?: Readonly<Record<string, number>>;
@@ -226,15 +227,15 @@ function asDeclared(contracts: readonly ObservedContract[]): Iterable<ObservedCo
 }
 
 function* ofContract(
-  { name, handlers, last, waiting, since, wanted = false, failures = {}, cause }: ObservedContract,
+  { name, handlers, last, waiting, since, signedOff = false, wanted = false, failures = {}, cause }: ObservedContract,
   now: number,
 ): Iterable<Raised> {
   if (handlers === 0) {
     // a contract that was taken out of use
-    if (waiting === 0 && !wanted && now - (since ?? now) > GONE) return;
-    const who = last.length === 0 ? "" : `: ${last.join(", ")} did, and ${last.length === 1 ? "is" : "are"} gone`;
-    const wait = waiting === 0 ? "" : ` ${some(waiting, "message")} ${waiting === 1 ? "waits" : "wait"}.`;
-    const message = `Nobody handles ${name}${who}.${wait}`;
+    if (waiting === 0 && !wanted && (signedOff || now - (since ?? now) > GONE)) return;
+    const [one, more] = signedOff ? ["has signed off", "have signed off"] : ["is gone", "are gone"];
+    const who = last.length === 0 ? "" : `: ${last.join(", ")} did, and ${last.length === 1 ? one : more}`;
+    const message = `Nobody handles ${name}${who}.${waiting === 0 ? "" : ` ${waits(waiting)}`}`;
     yield { kind: "no-node", about: name, severity: "error", count: waiting, message, since };
     return;
   }
@@ -255,9 +256,8 @@ function* ofSubscription(
     const message = `${label} handles nothing any more: ${stopped}`;
     yield { kind: "subscription-stopped", about, severity: "error", count: lag, message, since, cause };
   } else if (abandoned) {
-    const message = `No running program has the subscription ${label}. ${some(lag, "message")} ${
-      lag === 1 ? "is" : "are"
-    } unread.`;
+    if (lag === 0) return; // its program was stopped, or it is not needed any more
+    const message = `No running program has the subscription ${label}. ${waits(lag)}`;
     yield { kind: "subscription-abandoned", about, severity: "warning", count: lag, message };
   } else if (growing) {
     const message = `${label} falls behind: ${some(lag, "message")} ${
@@ -316,6 +316,10 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
     }.`;
     yield { kind: "replica-missing", about: server, severity: "error", count: without.length, message };
   }
+}
+
+function waits(n: number): string {
+  return `${some(n, "message")} ${n === 1 ? "waits" : "wait"}.`;
 }
 
 function some(n: number, what: string): string {

@@ -49,6 +49,10 @@ const QUIET: Readonly<Record<string, Partial<Observed>>> = {
   "a contract without a node that nobody uses since 16 minutes": {
     contracts: [{ name: "C", handlers: 0, last: ["a/1"], waiting: 0, since: NOW - 16 * MINUTE }],
   },
+  "a contract without a node, all of whose nodes have signed off": {
+    contracts: [{ name: "C", handlers: 0, last: ["a/1"], waiting: 0, since: NOW - 1, signedOff: true }],
+  },
+  "a subscription without a node and without a message": { subscriptions: [{ label: "a/b", lag: 0, abandoned: true }] },
   "a stream and a store without a limit": {
     streams: [{ name: "log", bytes: 1e12, limit: -1, replicas: 1, missing: [] }],
     store: { used: 1e12, limit: -1 },
@@ -91,6 +95,21 @@ describe("alarmsOf", () => {
     assertEquals(alarm.message, "Nobody handles bank.Charge: bank/ab12 did, and is gone. 426 messages wait.");
     assertEquals(alarm.count, 426);
   });
+
+  for (
+    const [what, more, rest] of [["sent", { wanted: true }, ""], [
+      "waiting for",
+      { waiting: 1 },
+      " 1 message waits.",
+    ]] as const
+  ) {
+    it(`says that the nodes of a contract that is ${what} have signed off`, () => {
+      const contract = { name: "C", handlers: 0, last: ["a/1", "a/2"], waiting: 0, signedOff: true, ...more };
+      assertEquals(see({ contracts: [contract] }).map(({ message }) => message), [
+        `Nobody handles C: a/1, a/2 did, and have signed off.${rest}`,
+      ]);
+    });
+  }
 
   it("names a workflow that nobody handles, once: not the four contracts by which its runs are driven", () => {
     const contract = { handlers: 0, last: ["shop/a"], since: NOW - 1_000 };

@@ -5,8 +5,7 @@
 import type { AnyCode } from "../error.ts";
 import { checkBehaviors } from "./behavior.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
-import { checkInteger, checkKnown, show } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { checkInteger, checkKnown, isToken, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
 import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
@@ -22,6 +21,7 @@ import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
+import { workflowOf } from "./workflow.ts";
 
 /** Options of {@link entity}. */
 export interface EntityOptions<State> {
@@ -98,7 +98,8 @@ export interface Entity<State> {
 
 /**
  * Defines a type of entity: its state is what its events make of it. The name is one token of letters, digits, `-` and
- * `_`, 64 characters at most. Throws a `TypeError` for an invalid name or option.
+ * `_`, 64 characters at most, and does not end with `-run`: workflow runs are stored so. Throws a `TypeError` for an
+ * invalid name or option.
  *
  * @example
  * ```ts
@@ -121,6 +122,12 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
     throw new TypeError(`an entity's name is 1 to 64 letters, digits, "-" and "_", like "Cart"; got ${show(name)}`);
   }
   const at = `entity ${name}`;
+  const workflow = workflowOf(name);
+  if (workflow !== undefined) {
+    throw new TypeError(
+      `${at}: that is the type of the runs of the workflow ${workflow}; choose a name without -run at its end`,
+    );
+  }
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`${at}: options must be { initial }; got ${show(options)}`);
   }

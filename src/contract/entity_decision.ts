@@ -1,7 +1,6 @@
 /** A command of an entity decided by values, for tests. */
 import { decodeText, encodeValue } from "../data/encoding.ts";
-import { freezePlain } from "../data/freeze_plain.ts";
-import { checkKnown, isRecord, show } from "../data/checks.ts";
+import { checkKnown, freezePlain, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";

@@ -63,6 +63,7 @@ describe("entity", () => {
   it("misuse says what is wrong", async () => {
     const initial = () => 0;
     assertThrows(() => entity("a.b", { initial }), TypeError, "an entity's name");
+    assertThrows(() => entity("Order-run", { initial }), TypeError, "the type of the runs of the workflow Order");
     assertThrows(() => entity("A", { initial: 1 as unknown as () => number }), TypeError, "initial must be a function");
     assertThrows(() => entity("A", { initial, version: 0 }), RangeError, "version");
     assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");

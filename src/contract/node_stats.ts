@@ -93,10 +93,26 @@ export interface ContractStats {
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
+ * What a process has counted of each contract since an earlier answer; `undefined` if that is not known: there is no
+ * earlier answer, or it had no room for the contract, which begins with the next one then.
+ */
+export function countedBetween(
+  before: Pick<NodeStats, "contracts" | "moreContracts"> | undefined,
+  now: Pick<NodeStats, "contracts">,
+): (readonly [ContractStats, Counted | undefined])[] {
+  const earlier = new Map(before?.contracts.map((each) => [each.name, each]));
+  return now.contracts.map((stats) => {
+    const since = earlier.get(stats.name);
+    const isKnown = since !== undefined || before?.moreContracts === 0;
+    return [stats, isKnown ? countedSince(stats, since) : undefined];
+  });
+}
+
+/**
  * Counts of a contract since an earlier answer of its process; `undefined`: since its start. Counts only grow: one that
  * has become less is of something else, and taken as 0.
  */
-export function countedSince(now: ContractStats, before: ContractStats | undefined) {
+function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);
   return {
     handled: grown(now.handled, before?.handled),

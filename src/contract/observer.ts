@@ -141,6 +141,8 @@ export type Observation =
     readonly attempts: number;
     readonly code: string;
     readonly message: string;
+    /** Error that the handler threw, if it is known. */
+    readonly cause?: string | undefined;
   }
   /**
    * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the

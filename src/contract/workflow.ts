@@ -2,8 +2,7 @@
  * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is
  * in `flow/`, which is loaded when a node handles or starts one.
  */
-import { checkInteger, checkKnown, checkNumber, show } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { KEEP } from "./defaults.ts";

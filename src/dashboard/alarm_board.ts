@@ -38,7 +38,7 @@ export class AlarmBoard {
   #groups: readonly LetterGroup[] = [];
   #alarms: readonly Alarm[] = [];
   /** Who handled each contract last, since when nobody does. */
-  readonly #away = new Map<string, { readonly last: readonly string[]; readonly since: number }>();
+  readonly #away = new Map<string, { readonly last: readonly string[]; readonly since: number; signedOff: boolean }>();
   readonly #lags = new Map<string, Lag>();
   /** Who leads what. */
   readonly #leaders = new Map<string, string>();
@@ -61,14 +61,16 @@ export class AlarmBoard {
 
   /** Who handles each contract, and what became of its messages lately. */
   contracts(handlers: NodeWatch["handlers"], rates: ContractRates["observed"]): void {
-    for (const [name, { now, last, since }] of handlers) {
+    for (const [name, { now, last, since, signedOff }] of handlers) {
+      const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
-      else if (!this.#away.has(name) && this.#away.size < MOST_CONTRACTS) this.#away.set(name, { last, since });
+      else if (known !== undefined) known.signedOff ||= signedOff; // a process may end before its record is deleted
+      else if (this.#away.size < MOST_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
     this.#contracts = [...names].flatMap((name): ObservedContract[] => {
       const now = handlers.get(name)?.now.length ?? 0;
-      const { last = [], since } = this.#away.get(name) ?? {};
+      const { last = [], since, signedOff = false } = this.#away.get(name) ?? {};
       const { failures = {}, wanted = false } = rates.get(name) ?? {};
       const waiting = this.#queued.get(name) ?? 0;
       if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // it is only published
@@ -77,6 +79,7 @@ export class AlarmBoard {
         handlers: now,
         last: last.slice(0, NAMED),
         since,
+        signedOff,
         wanted,
         waiting,
         failures,
@@ -102,15 +105,10 @@ export class AlarmBoard {
       }
       const full = retrying + dead >= MOST_PARKED;
       const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
+      const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
-        ...{ label, lag, abandoned, growing: known.grown >= GROWN },
-        ...(full
-          ? {
-            stopped: `${shownCount(dead)} messages failed for good and ${
-              shownCount(retrying)
-            } wait; there is no room for more.`,
-          }
-          : {}),
+        ...{ label, lag: abandoned ? lag + retrying : lag, abandoned, growing: known.grown >= GROWN },
+        ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
         // one that is older is kept for longer
         ...(oldest > KEEP * 0.75 && oldest < KEEP ? { ends: KEEP - oldest } : {}),

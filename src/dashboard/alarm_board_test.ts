@@ -26,6 +26,32 @@ describe("AlarmBoard", () => {
     assertEquals(shown(), ["breaker-open a"]);
   });
 
+  it("a contract whose last nodes have signed off is no alarm, though they were gone before their record was", () => {
+    const board = new AlarmBoard();
+    const raised = (signedOff: boolean, wanted: boolean) => {
+      const handlers = { now: [], last: ["shop/a"], since: 1, signedOff };
+      board.contracts(new Map([["Price", handlers]]), new Map([["Price", { failures: {}, wanted }]]));
+      return board.view(9).map(({ message }) => message);
+    };
+    assertEquals(raised(false, false), ["Nobody handles Price: shop/a did, and is gone."]);
+    assertEquals(raised(true, false), []);
+    assertEquals(raised(true, true), ["Nobody handles Price: shop/a did, and has signed off."]);
+  });
+
+  it("what waits for a subscription that no program has is an alarm, and nothing else of it", () => {
+    const board = new AlarmBoard();
+    const raised = (more: { lag?: number; retrying?: number }) => {
+      const info = { service: "shop", name: "mails", contracts: [], position: 1, lag: 0, retrying: 0, dead: 0 };
+      const known = { ...info, oldest: 0, leader: undefined, abandoned: true, requested: false, ...more };
+      board.subscriptions(9, [known], []);
+      return board.view(9).map(({ message }) => message);
+    };
+    assertEquals(raised({}), []);
+    assertEquals(raised({ lag: 2, retrying: 1 }), [
+      "No running program has the subscription shop/mails. 3 messages wait.",
+    ]);
+  });
+
   it("a message expires after 7 days; one that is older is kept for longer, and does not", () => {
     const board = new AlarmBoard();
     const kinds = (days: number) => {

@@ -2,7 +2,7 @@
  * The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making
  * on.
  */
-import type { AlarmView, DashboardSource, Problem, ServerView, Topic, Topics } from "./view.ts";
+import type { AlarmView, DashboardSource, Problem, ServerView, SourceAsker, Topic, Topics } from "./view.ts";
 import { Collector } from "./collector.ts";
 
 /** Watches a cluster, until it is disposed of. */
@@ -15,7 +15,8 @@ export class AlarmWatch implements Disposable {
   readonly #collector: Collector;
   #now: readonly AlarmView[] = [];
 
-  constructor(source: DashboardSource) {
+  /** `asker`: asks the nodes, until it is disposed of with this watch. */
+  constructor(source: DashboardSource, asker: SourceAsker = source.asker()) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.looked = promise;
     const wanted = new Set<Topic>(["nodes", "contracts", "subscriptions", "server"]);
@@ -33,7 +34,7 @@ export class AlarmWatch implements Disposable {
         if (topic === "alarms" && rounds >= ROUNDS) resolve();
       },
       sendPoints: () => {},
-    }, new Set(["nodes", "pings", "streams", "subscriptions", "runs"]));
+    }, { parts: new Set(["nodes", "pings", "streams", "subscriptions", "runs"]), asker });
     source.transport.clock.after(PATIENCE, () => {
       const late = new Set([...wanted].map((topic) => PARTS[topic] ?? topic));
       const message = `no answer within ${PATIENCE / 1_000} s`;

@@ -174,53 +174,28 @@ export async function settleLetters(
     await settle((letter) => matches(letter, matching));
     return { done, failed, error };
   }
-  const { chosen, invalid } = bySubscription(letters);
-  for (const { service, subscription, ids } of chosen) {
+  const places = letters.flatMap((place) => readPlace(place) ?? []);
+  // a service has no slash
+  for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
+    const [{ service, name: subscription }] = own;
+    const ids = new Set(own.map(({ id }) => id));
     const isChosen = ({ position, publishedAt }: DeadLetter) =>
       ids.delete(messageId({ position, time: publishedAt.getTime() }));
     await settle(isChosen, { service, subscription }, new Set(ids));
     failed += ids.size;
     if (ids.size > 0) error ??= "it is no dead letter any more";
   }
+  const invalid = letters.filter((place) => readPlace(place) === undefined);
   failed += invalid.length;
   if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
   return { done, failed, error };
 }
 
 /** Whether the page shows a letter so. */
-function matches(
-  { service, subscription, contract, error }: DeadLetter,
-  filter: LetterFilter,
-): boolean {
+function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
   const own = { service, subscription, contract, code: error.code };
   // of the names that `readChange` lets through
   return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
     (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
   );
-}
-
-interface Chosen {
-  readonly service: string;
-  readonly subscription: string;
-  /** Identities of messages. */
-  readonly ids: Set<string>;
-}
-
-/** The letters of each subscription, and the places that are none. */
-function bySubscription(places: readonly string[]): { chosen: Iterable<Chosen>; invalid: readonly string[] } {
-  const chosen = new Map<string, Chosen>();
-  const invalid: string[] = [];
-  for (const place of places) {
-    const found = readPlace(place);
-    if (found === undefined) {
-      invalid.push(place);
-      continue;
-    }
-    const { service, name: subscription, id } = found;
-    const label = `${service}/${subscription}`; // a service has no slash
-    const of = chosen.get(label) ?? { service, subscription, ids: new Set() };
-    chosen.set(label, of);
-    of.ids.add(id);
-  }
-  return { chosen: chosen.values(), invalid };
 }

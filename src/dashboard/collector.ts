@@ -16,40 +16,29 @@ import { labelOf, NodeWatch } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { DashboardSource, Problem, ScheduleView, Topics } from "./view.ts";
+import type { DashboardSource, Problem, ScheduleView, SourceAsker, Topics } from "./view.ts";
 import type { Streams } from "./streams.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {
-  readonly #source: DashboardSource;
-  readonly #streams: Sending;
-  readonly #past: Past = {
-    subscriptions: new SubscriptionRates(),
-    contracts: new ContractRates(),
-    traffic: new Traffic(),
-    alarms: new AlarmBoard(),
-  };
+  readonly #kept: Kept;
   #looking: Looking | undefined;
 
-  readonly #only: Only;
-
-  /** `only`: these parts and no other, each no more once the user turned out to lack a permission. */
-  constructor(source: DashboardSource, streams: Sending, only?: Only) {
-    this.#source = source;
-    this.#streams = streams;
-    this.#only = only;
+  constructor(source: DashboardSource, streams: Kept["streams"], only?: Only) {
+    const [subscriptions, contracts, alarms] = [new SubscriptionRates(), new ContractRates(), new AlarmBoard()];
+    this.#kept = { source, streams, only, subscriptions, contracts, alarms };
   }
 
   /** Begins. Idempotent. */
   start(): void {
-    this.#looking ??= new Looking(this.#source, this.#streams, this.#past, this.#only);
+    this.#looking ??= new Looking(this.#kept);
   }
 
   /** The graphs of the contracts. */
   history(): Topics["history"] {
-    const { contracts } = this.#past;
+    const { contracts } = this.#kept;
     return contracts.history(contracts.view(ROWS).shown.map(({ name }) => name));
   }
 
@@ -57,27 +46,30 @@ export class Collector {
   stop(): void {
     this.#looking?.stop();
     this.#looking = undefined;
-    this.#past.contracts.pause();
-    this.#past.traffic.pause();
   }
 }
 
-type Only = ReadonlySet<string> | undefined;
-type Sending = Pick<Streams, "send" | "sendPoints">;
+/** What is collected for tools without a page. */
+interface Only {
+  /** No others, and each no more once the user turned out to lack a permission. */
+  readonly parts: ReadonlySet<string>;
+  /** Asks the nodes. */
+  readonly asker: SourceAsker;
+}
 
 /** What stays while nobody looks. */
-interface Past {
+interface Kept {
+  readonly source: DashboardSource;
+  readonly streams: Pick<Streams, "send" | "sendPoints">;
+  readonly only: Only | undefined;
   readonly subscriptions: SubscriptionRates;
   readonly contracts: ContractRates;
-  readonly traffic: Traffic;
   readonly alarms: AlarmBoard;
 }
 
 /** From the first browser that connects to the last one that leaves. */
 class Looking {
-  readonly #source: DashboardSource;
-  readonly #streams: Sending;
-  readonly #past: Past;
+  readonly #kept: Kept;
   readonly #end = new AbortController();
   readonly #problems = new Map<string, Problem>();
   readonly #nodes: NodeWatch;
@@ -85,33 +77,27 @@ class Looking {
   readonly #administration: Administration;
   readonly #parked: ParkedViews;
   readonly #tail: EventTail;
+  readonly #traffic = new Traffic();
 
-  readonly #only: Only;
-
-  constructor(source: DashboardSource, streams: Sending, past: Past, only: Only) {
-    this.#only = only;
-    this.#source = source;
-    this.#streams = streams;
-    this.#past = past;
-    this.#nodes = new NodeWatch(source.transport.clock, (stats) => {
-      past.contracts.take(stats);
-      past.traffic.take(stats);
+  constructor(kept: Kept) {
+    this.#kept = kept;
+    const { source, streams, only, alarms } = kept;
+    this.#nodes = new NodeWatch(source.transport.clock, (stats, before) => {
+      kept.contracts.take(stats, before);
+      this.#traffic.take(stats, before);
     }, (what, info, more) => {
-      past.alarms.note(
-        source.transport.clock.now(),
-        what,
-        more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`,
-      );
+      const about = more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`;
+      alarms.note(source.transport.clock.now(), what, about);
     });
     this.#tail = new EventTail(source.namespace);
     const { namespace, transport: { clock } } = source;
-    const asker = source.asker();
+    const asker = only?.asker ?? source.asker();
     const administration = this.#administration = new Administration({
       namespace,
       clock,
-      stream: () => this.#source.stream("log"),
-      entities: () => this.#source.stream("entities"),
-      kept: () => this.#source.stream("subscriptions"),
+      stream: () => source.stream("log"),
+      entities: () => source.stream("entities"),
+      kept: () => source.stream("subscriptions"),
       nodes: () => this.#nodes.present,
       ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
@@ -139,20 +125,20 @@ class Looking {
       this.#sendAlarms();
     });
     this.#repeat("streams", SECOND, async () => {
-      const server = past.alarms.server = await source.server();
-      past.alarms.elections(source.transport.clock.now(), server);
+      const server = alarms.server = await source.server();
+      alarms.elections(source.transport.clock.now(), server);
       streams.send("server", server);
       this.#sendAlarms();
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("runs", 2 * SECOND, async () => {
-      const runs = past.alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS);
+      const runs = alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS);
       streams.send("runs", runs);
     });
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
     this.#repeat("events", SECOND, async () => {
       this.#tail.tick();
-      const stream = await this.#source.stream("log");
+      const stream = await this.#kept.source.stream("log");
       if (stream !== undefined) await this.#tail.read(stream);
       streams.send("events", this.#tail.view);
     });
@@ -164,32 +150,32 @@ class Looking {
 
   /** How long a node has to answer, in ms: its way to NATS may be as long as this tool's. */
   get #patience(): number {
-    return PATIENCE + 2 * (this.#past.alarms.server?.rtt ?? 0);
+    return PATIENCE + 2 * (this.#kept.alarms.server?.rtt ?? 0);
   }
 
   /** Says so while there is no connection to NATS. */
   #connection(): void {
-    const { state } = this.#source.transport.status;
+    const { state } = this.#kept.source.transport.status;
     const connected = state === "connected";
     if (!connected) this.#nodes.lost();
     if (connected) this.#problems.delete("NATS");
     else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
-    this.#past.alarms.connected(this.#source.transport.clock.now(), connected);
+    this.#kept.alarms.connected(this.#kept.source.transport.clock.now(), connected);
     this.#sendProblems();
     this.#sendAlarms();
   }
 
   #sendAlarms(): void {
-    const { alarms, contracts } = this.#past;
+    const { alarms, contracts } = this.#kept;
     alarms.contracts(this.#nodes.handlers, contracts.observed);
     alarms.nodes = this.#nodes.observed;
     alarms.others = this.#nodes.alarms;
-    this.#streams.send("alarms", alarms.view(this.#source.transport.clock.now()));
-    this.#streams.send("timeline", alarms.timeline);
+    this.#kept.streams.send("alarms", alarms.view(this.#kept.source.transport.clock.now()));
+    this.#kept.streams.send("timeline", alarms.timeline);
   }
 
   #sendNodes(): void {
-    this.#streams.send("nodes", {
+    this.#kept.streams.send("nodes", {
       ...this.#nodes.view(ROWS),
       counts: this.#nodes.counts(),
       cycles: this.#nodes.cycles,
@@ -197,45 +183,45 @@ class Looking {
   }
 
   #sendCounts(): void {
-    const { contracts, traffic } = this.#past;
+    const { contracts } = this.#kept;
     const circles = this.#nodes.circles;
     const present = new Set(circles.map(({ endpoint }) => endpoint));
     contracts.keep(present);
-    traffic.keep(present);
-    this.#streams.send("traffic", traffic.view(circles));
+    this.#traffic.keep(present);
+    this.#kept.streams.send("traffic", this.#traffic.view(circles));
     const { handlers } = this.#nodes;
-    this.#streams.send("contracts", contracts.view(ROWS, (name) => handlers.get(name)?.now ?? []));
+    this.#kept.streams.send("contracts", contracts.view(ROWS, (name) => handlers.get(name)?.now ?? []));
     const points = contracts.tick();
-    if (points !== undefined) this.#streams.sendPoints(points);
+    if (points !== undefined) this.#kept.streams.sendPoints(points);
   }
 
   async #subscriptions(): Promise<void> {
-    const { clock } = this.#source.transport;
-    const log = await this.#source.stream("log").catch(() => undefined); // whoever reads it says what is wrong
+    const { clock } = this.#kept.source.transport;
+    const log = await this.#kept.source.stream("log").catch(() => undefined); // whoever reads it says what is wrong
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
     const now = clock.monotonic();
     const views = infos.slice(0, ROWS).map((info) =>
-      this.#past.subscriptions.view(info, now, (node) => this.#nodes.label(node))
+      this.#kept.subscriptions.view(info, now, (node) => this.#nodes.label(node))
     );
-    this.#streams.send("subscriptions", { shown: views, total: infos.length });
+    this.#kept.streams.send("subscriptions", { shown: views, total: infos.length });
     const groups = await this.#parked.groups(stored, ROWS);
-    this.#past.alarms.subscriptions(clock.now(), infos, groups.shown);
-    this.#streams.send("groups", groups);
+    this.#kept.alarms.subscriptions(clock.now(), infos, groups.shown);
+    this.#kept.streams.send("groups", groups);
     const { letters, retries } = await this.#parked.of(stored, ROWS);
-    this.#streams.send("letters", letters);
-    this.#streams.send("retries", retries);
-    this.#past.alarms.retries = retries.shown;
+    this.#kept.streams.send("letters", letters);
+    this.#kept.streams.send("retries", retries);
+    this.#kept.alarms.retries = retries.shown;
     this.#sendAlarms();
   }
 
   async #schedules(): Promise<void> {
-    const stream = await this.#source.stream("log");
+    const stream = await this.#kept.source.stream("log");
     const all: ScheduleView[] = [];
     if (stream !== undefined) {
-      const now = this.#source.transport.clock.now();
-      for await (const pending of pendingSchedules(this.#source.namespace, stream)) {
+      const now = this.#kept.source.transport.clock.now();
+      for await (const pending of pendingSchedules(this.#kept.source.namespace, stream)) {
         if (this.#end.signal.aborted) return;
         if (all.length >= MOST_SCHEDULES) break;
         const { contract, id, when, zone, since } = pending;
@@ -246,13 +232,13 @@ class Looking {
     }
     // one whose time is not known is first
     const shown = all.sort((a, b) => (a.next ?? 0) - (b.next ?? 0)).slice(0, ROWS);
-    this.#streams.send("schedules", { shown, total: all.length });
+    this.#kept.streams.send("schedules", { shown, total: all.length });
   }
 
   /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
   #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
     const { signal } = this.#end;
-    const { clock } = this.#source.transport;
+    const { clock } = this.#kept.source.transport;
     let waiting = false;
     const soon = () => {
       if (waiting || signal.aborted) return;
@@ -265,7 +251,7 @@ class Looking {
     let follows = false;
     this.#repeat(kind, SECOND, async () => {
       if (follows) return;
-      const bucket = await this.#source.bucket(kind);
+      const bucket = await this.#kept.source.bucket(kind);
       if (bucket === undefined) return send();
       follows = true;
       try {
@@ -284,7 +270,7 @@ class Looking {
   /** Runs a part, and `pause` ms later again, until the end. */
   #repeat(part: string, pause: number, work: () => Promise<void>): void {
     const { signal } = this.#end;
-    if (this.#only?.has(part) === false) return;
+    if (this.#kept.only?.parts.has(part) === false) return;
     const run = async () => {
       try {
         await work();
@@ -296,9 +282,11 @@ class Looking {
           this.#problems.set(part, { part, message });
           this.#sendProblems();
         }
-        if (this.#only !== undefined && isCatgaError(error) && isForbidden(error)) return;
+        if (this.#kept.only !== undefined && isCatgaError(error) && isForbidden(error)) return;
       }
-      if (!signal.aborted) timer = this.#source.transport.clock.after(pause, () => void run(), { background: true });
+      if (!signal.aborted) {
+        timer = this.#kept.source.transport.clock.after(pause, () => void run(), { background: true });
+      }
     };
     let timer: { cancel(): void } | undefined;
     signal.addEventListener("abort", () => timer?.cancel());
@@ -306,7 +294,7 @@ class Looking {
   }
 
   #sendProblems(): void {
-    if (!this.#end.signal.aborted) this.#streams.send("problems", [...this.#problems.values()]);
+    if (!this.#end.signal.aborted) this.#kept.streams.send("problems", [...this.#problems.values()]);
   }
 }
 

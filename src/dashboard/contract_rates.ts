@@ -3,7 +3,7 @@
  * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
 import { isBusiness } from "../contract/alarms.ts";
-import { type ContractStats, type Counted, countedSince, type NodeStats } from "../contract/node_stats.ts";
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, ContractPoint, ContractView } from "./view.ts";
@@ -29,41 +29,26 @@ interface Contract {
   inHand: Map<string, number>;
 }
 
-interface Before {
-  readonly up: number;
-  readonly contracts: ReadonlyMap<string, ContractStats>;
-}
-
 /** The contracts of a cluster. */
 export class ContractRates {
-  readonly #before = new Map<string, Before>();
   readonly #contracts = new Map<string, Contract>();
   #ticks = 0;
 
-  /** An answer of a node. */
-  take({ endpoint, up, contracts }: Pick<NodeStats, "endpoint" | "up" | "contracts">): void {
-    const before = this.#before.get(endpoint);
-    this.#before.set(endpoint, { up, contracts: new Map(contracts.map((each) => [each.name, each])) });
-    for (const stats of contracts) {
+  /** An answer of a node, and the one before, if there was one since somebody looks. */
+  take(now: Pick<NodeStats, "endpoint" | "contracts">, before?: Pick<NodeStats, "contracts" | "moreContracts">): void {
+    for (const [stats, counted] of countedBetween(before, now)) {
       const contract = this.#of(stats);
       if (contract === undefined) continue;
-      contract.inHand.set(endpoint, stats.inHand + stats.queued);
-      // what was counted before the first answer has no time
-      if (before !== undefined) add(contract, countedSince(stats, before.contracts.get(stats.name)));
+      contract.inHand.set(now.endpoint, stats.inHand + stats.queued);
+      if (counted !== undefined) add(contract, counted);
     }
   }
 
   /** Forgets processes but these. */
   keep(endpoints: ReadonlySet<string>): void {
-    for (const endpoint of this.#before.keys()) if (!endpoints.has(endpoint)) this.#before.delete(endpoint);
     for (const { inHand } of this.#contracts.values()) {
       for (const endpoint of inHand.keys()) if (!endpoints.has(endpoint)) inHand.delete(endpoint);
     }
-  }
-
-  /** Forgets what is not to be compared with the next answers: after a pause in which nobody looked. */
-  pause(): void {
-    this.#before.clear();
   }
 
   /** Ends a second. Returns the new points, if it ends a point of the graphs. */
@@ -161,12 +146,8 @@ function pointOf(seconds: readonly Window[]): ContractPoint {
     for (const [bucket, count] of each.latency.entries()) latency[bucket] = (latency[bucket] ?? 0) + (count ?? 0);
   }
   const counts = Array.from(latency, (count) => count ?? 0);
-  return [
-    short(sum("handled")),
-    short(sum("failed")),
-    nullable(quantile(counts, 0.5)),
-    nullable(quantile(counts, 0.99)),
-  ];
+  const [p50, p99] = [0.5, 0.99].map((share) => nullable(quantile(counts, share)));
+  return [short(sum("handled")), short(sum("failed")), p50, p99];
 }
 
 function nullable(ms: number | undefined): number | null {

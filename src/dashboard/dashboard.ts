@@ -3,7 +3,6 @@
  * node of it.
  */
 import { runOfStart } from "../contract/workflow.ts";
-import { isToken } from "../data/subject_token.ts";
 import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
@@ -18,6 +17,7 @@ import { shownId, shownText } from "./shown.ts";
 import type { DashboardSource, ScheduleRunsView } from "./view.ts";
 import { Streams } from "./streams.ts";
 import { runViews } from "./run_views.ts";
+import { isToken } from "../data/checks.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -87,11 +87,11 @@ export async function readScheduleRuns(
   id: string,
 ): Promise<ScheduleRunsView> {
   const stream = await source.stream("log");
-  if (stream === undefined) return { runs: [] };
+  if (stream === undefined) return [];
   const { namespace } = source;
   const subscriptions = await administration.stored();
   const runs = await scheduleRuns({ namespace, stream, subscriptions, contract, id }, MOST_RUNS_OF_SCHEDULE);
-  return { runs: await Promise.all(runs.map((run) => lineOf(source, contract, run))) };
+  return await Promise.all(runs.map((run) => lineOf(source, contract, run)));
 }
 
 async function lineOf(

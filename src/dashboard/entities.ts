@@ -1,6 +1,5 @@
 /** Entities as the page asks for them: those of a type, and one with its history. */
 import { workflowOf } from "../contract/workflow.ts";
-import { isToken } from "../data/subject_token.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 import { newest } from "../log/administration/newest.ts";
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
@@ -8,6 +7,7 @@ import { entityPattern, readEntitySubject } from "../log/format/names.ts";
 import { Allowance, MOST_MESSAGES, shownPart } from "./search.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, EntitiesView, EntityRow, EntityView } from "./view.ts";
+import { isToken } from "../data/checks.ts";
 
 /**
  * An entity with its last events, oldest first; `undefined`: nothing is stored of it. A string: the type or id is

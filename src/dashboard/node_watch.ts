@@ -38,17 +38,20 @@ interface Watched {
 export class NodeWatch {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
-  readonly #onStats: (stats: NodeStats) => void;
+  readonly #onStats: (stats: NodeStats, before: NodeStats | undefined) => void;
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
   /** When there was no connection last, by the monotonic clock. */
   #lost = -Infinity;
 
-  /** `onStats` gets what nodes have counted, `onChange` what becomes of them, and more about it for people. */
+  /**
+   * `onStats` gets what nodes have counted, and had before, `onChange` what becomes of them, and more about it for
+   * people.
+   */
   constructor(
     clock: Clock,
-    onStats: (stats: NodeStats) => void,
+    onStats: (stats: NodeStats, before: NodeStats | undefined) => void,
     onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void = () => {},
   ) {
     this.#clock = clock;
@@ -105,11 +108,12 @@ export class NodeWatch {
     for (const { info, state, since } of this.#nodes.values()) {
       const label = labelOf(info);
       for (const name of info.handles) {
-        const known = found.get(name) ?? { now: [], last: [], since: 0 };
+        const known = found.get(name) ?? { now: [], last: [], since: 0, signedOff: true };
         if (isThere({ state })) known.now.push(label);
         else {
           known.last.push(label);
           known.since = Math.max(known.since, since);
+          known.signedOff &&= state === "drained";
         }
         found.set(name, known);
       }
@@ -157,10 +161,8 @@ export class NodeWatch {
       }
     }
     const all = [...this.#nodes.values()];
-    const turn = all.length <= AT_ONCE ? all : Array.from(
-      { length: AT_ONCE },
-      (_, i) => all[(this.#turn + i) % all.length],
-    );
+    const count = Math.min(AT_ONCE, all.length);
+    const turn = Array.from({ length: count }, (_, i) => all[(this.#turn + i) % all.length]);
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }
@@ -179,8 +181,7 @@ export class NodeWatch {
   /** Troubled ones first, then by service and id. */
   view(most: number): Capped<NodeView> {
     const order = { suspect: 0, gone: 1, drained: 2, live: 3 } as const;
-    const now = this.#clock.now();
-    const all = [...this.#nodes.values()].filter((node) => isShown(node, now)).sort((a, b) =>
+    const all = this.#shown.sort((a, b) =>
       order[a.state] - order[b.state] || compare(a.info.service, b.info.service) || compare(a.info.id, b.info.id)
     );
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
@@ -188,14 +189,9 @@ export class NodeWatch {
 
   /** Those that are there, for the picture. */
   get circles(): TrafficNode[] {
-    const now = this.#clock.now();
-    return [...this.#nodes.values()].filter((node) => isShown(node, now))
+    return this.#shown
       .map(({ info, state }) => ({
-        id: info.id,
-        label: labelOf(info),
-        endpoint: info.endpoint,
-        service: info.service,
-        state,
+        ...{ id: info.id, label: labelOf(info), endpoint: info.endpoint, service: info.service, state },
       }))
       .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
   }
@@ -214,9 +210,14 @@ export class NodeWatch {
   /** How many are in each state. */
   counts(): Readonly<Record<NodeView["state"], number>> {
     const counts = { live: 0, suspect: 0, gone: 0, drained: 0 };
-    const now = this.#clock.now();
-    for (const node of this.#nodes.values()) if (isShown(node, now)) counts[node.state]++;
+    for (const { state } of this.#shown) counts[state]++;
     return counts;
+  }
+
+  /** Those that are there, or were until a moment ago. */
+  get #shown(): Watched[] {
+    const now = this.#clock.now();
+    return [...this.#nodes.values()].filter((node) => isThere(node) || now - node.since <= SHOWN);
   }
 
   async #ask(node: Watched, asker: SourceAsker, limit: number): Promise<void> {
@@ -251,12 +252,13 @@ export class NodeWatch {
   }
 
   #counted(node: Watched, stats: NodeStats): void {
-    const before = node.stats;
+    // what one that was gone has done meanwhile has no time
+    const before = node.state === "gone" ? undefined : node.stats;
     const passed = before === undefined ? 0 : stats.up - before.up;
     if (before === undefined || passed > 0) {
       node.cpu = before === undefined ? undefined : (stats.process.cpu - before.process.cpu) / passed;
       node.stats = stats;
-      this.#onStats(stats);
+      this.#onStats(stats, before);
     }
     node.load = [stats.inFlight, stats.queued];
   }
@@ -328,8 +330,9 @@ function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }:
 interface Handlers {
   readonly now: string[];
   readonly last: string[];
-  /** When the last of those that are away went. */
+  /** When the last of those that are away went, and whether all of them have signed off. */
   since: number;
+  signedOff: boolean;
 }
 
 function loadOf({ load: { inFlight, queued } }: NodeInfo): readonly [number, number] {
@@ -338,10 +341,6 @@ function loadOf({ load: { inFlight, queued } }: NodeInfo): readonly [number, num
 
 function isThere({ state }: Pick<Watched, "state">): boolean {
   return state === "live" || state === "suspect";
-}
-
-function isShown({ state, since }: Watched, now: number): boolean {
-  return isThere({ state }) || now - since <= SHOWN;
 }
 
 /** The label of a node, safe to show. */

@@ -51,7 +51,10 @@ function record(id: string, nonce = "1", more: object = {}): Extract<Change, { t
 }
 
 /** A watch that has the records of these nodes. */
-function watching(ids: readonly string[], onStats: (stats: NodeStats) => void = () => {}) {
+function watching(
+  ids: readonly string[],
+  onStats: (stats: NodeStats, before: NodeStats | undefined) => void = () => {},
+) {
   const watch = new NodeWatch(systemClock, onStats);
   for (const id of ids) watch.take(record(id));
   return { watch, asker: new Asker() };
@@ -104,6 +107,18 @@ describe("NodeWatch", () => {
     assertEquals([state, busy, queued, memory, cpu], ["live", 5, 6, 50_000_000, 0.25]);
     assertEquals([counted.length, watch.cycles, watch.counts()], [2, 2, { live: 1, suspect: 0, gone: 0, drained: 0 }]);
     assertEquals(asker.asked, ["stats a.1", "ping a.1", "stats a.1"]);
+  });
+
+  it("what a node has counted comes once, with its answer before, and alone after it was gone", async () => {
+    const counted: (readonly [number, number | undefined])[] = [];
+    const { watch, asker } = watching(["a"], ({ up }, before) => counted.push([up, before?.up]));
+    const answers = [1_000, 2_000, 2_000, undefined, 3_000, 4_000];
+    for (const up of answers) {
+      asker.told = up === undefined ? BOUNCE : { type: "stats", stats: stats(up, 100) };
+      asker.pong = BOUNCE;
+      await watch.ask(asker, 1);
+    }
+    assertEquals(counted, [[1_000, undefined], [2_000, 1_000], [3_000, undefined], [4_000, 3_000]]);
   });
 
   it("a node that does not answer what it has counted is pinged", async () => {
@@ -183,6 +198,20 @@ describe("NodeWatch", () => {
       assertEquals(watch.view(9).shown.map(({ id, state }) => `${id} ${state}`), ["a gone", "c gone", "b drained"]);
       for (const key of ["a", "b", "c"]) watch.take(record(key, "2"));
     }
+  });
+
+  it("a contract has signed off when all of its nodes have", async () => {
+    const { watch, asker } = watching(["a", "b"]);
+    const away = (key: string, note?: string) => {
+      watch.take({ type: "delete", key, revision: 2, ...(note === undefined ? {} : { note }) });
+      return watch.handlers.get("Q");
+    };
+    assertEquals(away("a", "signed off")?.now.length, 1);
+    asker.pong = asker.told = BOUNCE;
+    await watch.ask(asker, 1);
+    assertEquals([watch.handlers.get("Q")?.signedOff, away("b", "signed off")?.signedOff], [false, true]);
+    watch.take(record("c"));
+    assertEquals(away("c")?.signedOff, false);
   });
 
   it("the first node of a service with another version or metadata was deployed, and says what changed", () => {

@@ -73,26 +73,18 @@ export class ParkedViews {
     }
     const read = new Set(next);
     const unread = new Set(unknown.filter((each) => !read.has(each)).map(({ stored }) => nameOf(stored)));
-    const groups = new Map<string, LetterGroup>();
-    for (const { at, stack, ...digest } of known.values()) {
-      const key = JSON.stringify(digest);
-      const group = groups.get(key) ??
-        {
-          ...{ ...digest, stack, business: isBusiness(digest.code), count: 0, first: at, last: at },
-          partial: unread.has(`${digest.service}/${digest.subscription}`),
-        };
-      const isNewer = at > group.last;
-      groups.set(key, {
-        ...group,
-        stack: isNewer ? stack : group.stack,
-        count: group.count + 1,
-        first: Math.min(group.first, at),
-        last: Math.max(group.last, at),
-      });
-    }
+    const alike = Map.groupBy(known.values(), ({ at: _, stack: __, ...digest }) => JSON.stringify(digest));
+    const groups = [...alike.values()].map((own): LetterGroup => {
+      const { at: last, ...newest } = own.reduce((a, b) => b.at > a.at ? b : a);
+      return {
+        ...{ ...newest, business: isBusiness(newest.code), count: own.length, last },
+        first: own.reduce((first, { at }) => Math.min(first, at), last),
+        partial: unread.has(`${newest.service}/${newest.subscription}`),
+      };
+    });
     const newer = (a: LetterGroup, b: LetterGroup) => b.last - a.last || b.count - a.count;
-    const all = inTurns([...groups.values()].sort(newer), most, (each) => `${each.service}/${each.subscription}`);
-    return { shown: all.sort(newer), total: groups.size };
+    const all = inTurns(groups.sort(newer), most, (each) => `${each.service}/${each.subscription}`);
+    return { shown: all.sort(newer), total: groups.length };
   }
 
   /** The newest dead letters, of each subscription in turn, and the retries that are due next: `most` of each. */

@@ -33,8 +33,7 @@ async function setUp() {
     ...{ cluster, app },
     fail: () => void (fails = true),
     read: async (contract: string, id: string) => {
-      const { runs } = await readScheduleRuns(source, administration, contract, id);
-      return runs;
+      return await readScheduleRuns(source, administration, contract, id);
     },
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };

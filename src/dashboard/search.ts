@@ -108,9 +108,8 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
   if (state === undefined || state.last < state.first) return;
   const least = Math.max(state.first, state.last - MOST_MESSAGES + 1);
   let end = state.last + 1;
-  for await (
-    const { from, messages } of newest(stream, messagePattern(namespace, stream.name), { last: state.last, least })
-  ) {
+  const pattern = messagePattern(namespace, stream.name);
+  for await (const { from, messages } of newest(stream, pattern, { last: state.last, least })) {
     for (const message of messages) {
       found.allowance.take(message.data.length);
       const group = readGroup(namespace, message);

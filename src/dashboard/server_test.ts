@@ -48,7 +48,7 @@ describe("the server of the dashboard", () => {
     entity: (given) => Promise.resolve(given("type") === "Cart" ? undefined : `not ${given("type")} ${given("id")}`),
     entities: (given) =>
       Promise.resolve(given("type") === "*" ? "no such type" : { shown: [], searched: `all of ${given("type")}` }),
-    schedule: (given) => Promise.resolve({ runs: [`${given("contract")} ${given("id")}`] }),
+    schedule: (given) => Promise.resolve([`${given("contract")} ${given("id")}`]),
   };
   const streams = () =>
     new Streams({
@@ -215,7 +215,7 @@ describe("the server of the dashboard", () => {
     };
     assertEquals(await read("entities?type=Cart"), [200, `{"shown":[],"searched":"all of Cart"}`]);
     assertEquals(await read("entities?type=*"), [400, "no such type\n"]);
-    assertEquals(await read("schedule?contract=a.B&id=%00"), [200, `{"runs":["a.B \\u0000"]}`]);
+    assertEquals(await read("schedule?contract=a.B&id=%00"), [200, `["a.B \\u0000"]`]);
     for (const query of ["entities", "schedule"]) {
       assertEquals((await ask(port, `${folder}${query}`)).status, 401);
     }

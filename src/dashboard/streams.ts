@@ -47,7 +47,8 @@ export class Streams {
     response.write(message("history", JSON.stringify(this.#options.history())));
     for (const [topic, text] of this.#last) response.write(message(topic, text));
     if (this.#open.size === 1) {
-      this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT);
+      // tells the page that the connection is alive
+      this.#heartbeat = setInterval(() => this.#write(message("beat", `${Date.now()}`)), HEARTBEAT);
       this.#options.onLook();
     }
     return true;
@@ -81,11 +82,6 @@ export class Streams {
       this.remove(response);
       response.end();
     }
-  }
-
-  /** Tells the page that the connection is alive. */
-  #beat(): void {
-    this.#write(message("beat", `${Date.now()}`));
   }
 
   #write(text: string): void {

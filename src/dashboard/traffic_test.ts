@@ -14,12 +14,10 @@ const peer = (id: string, sent: number, failed = 0) => ({
 describe("Traffic", () => {
   it("is the difference of two answers by their time, between circles", () => {
     const traffic = new Traffic();
-    traffic.take({ endpoint: "a.1", up: 1_000, peers: [peer("b", 1_000)] });
+    const first = { endpoint: "a.1", up: 1_000, peers: [peer("b", 1_000)] };
+    traffic.take(first);
     assertEquals(traffic.view([node("a"), node("b")]).edges, []);
-    traffic.take({ endpoint: "a.1", up: 3_000, peers: [peer("b", 1_100, 10)] });
-    assertEquals(traffic.view([node("a"), node("b")]).edges, [[0, 1, 50, 5]]);
-    // the same answer again
-    traffic.take({ endpoint: "a.1", up: 3_000, peers: [peer("b", 1_100, 10)] });
+    traffic.take({ endpoint: "a.1", up: 3_000, peers: [peer("b", 1_100, 10)] }, first);
     assertEquals(traffic.view([node("a"), node("b")]).edges, [[0, 1, 50, 5]]);
     traffic.keep(new Set());
     assertEquals(traffic.view([node("a"), node("b")]).edges, []);
@@ -28,9 +26,8 @@ describe("Traffic", () => {
   it("of many nodes is drawn by service, and a peer that is not there is left out", () => {
     const traffic = new Traffic();
     const nodes = Array.from({ length: 100 }, (_, n) => node(`n${n}`, `s${n % 4}`));
-    for (const up of [0, 1_000]) {
-      for (const { endpoint } of nodes) traffic.take({ endpoint, up, peers: [peer("n1", up), peer("gone", up)] });
-    }
+    const answer = (up: number) => ({ up, peers: [peer("n1", up), peer("gone", up)] });
+    for (const { endpoint } of nodes) traffic.take({ endpoint, ...answer(1_000) }, answer(0));
     const view = traffic.view(nodes);
     assertEquals([view.byService, view.nodes.length, view.nodes[0].count], [true, 4, 25]);
     assertEquals(view.edges.map(([from, to, rate]) => [from, to, rate]), [0, 1, 2, 3].map((from) => [from, 1, 25_000]));

@@ -312,9 +312,7 @@ export interface EventView {
 }
 
 /** The last runs of a schedule, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
-export interface ScheduleRunsView {
-  readonly runs: readonly string[];
-}
+export type ScheduleRunsView = readonly string[];
 
 /** Entities that have changed last, in answer to `GET entities?type=…`. */
 export interface EntitiesView {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { freezePlain } from "./freeze_plain.ts";
+import { freezePlain } from "./checks.ts";
 
 describe("freezePlain", () => {
   it("freezes arrays and plain objects in depth, and returns the value", () => {

@@ -108,29 +108,32 @@ describe("a message that was refused", () => {
     await clock.until(app.drain({ timeout: 0 }));
   });
 
-  it("by the only node that handles it is tried again there, while there are retries", async () => {
-    const jobs = new JobHandler();
-    const attempts: number[] = [];
-    const handler = Do.handle((what, ctx) => {
-      attempts.push(ctx.attempt);
-      return jobs.handle(what);
-    }, { concurrency: 1 });
-    await using stage = await serverAndClient(handler);
-    const { clock, server } = stage;
-    const stop = new AbortController();
-    server.send(Do, job("a1"), { timeout: 60_000 });
-    for (let n = 0; n < 10; n++) server.send(Do, job("a2"), { timeout: 60_000, signal: stop.signal });
-    await clock.advance(10_000);
-    const once = server.send(Do, job("b1"), { timeout: 1_000, retries: 0 });
-    assertEquals(codeOf(await clock.until(once, 0)), "OVERLOADED");
-    const again = server.send(Do, job("b2"), { timeout: 1_000 });
-    await clock.advance(0);
-    stop.abort();
-    jobs.end("a1");
-    await clock.advance(100);
-    jobs.end("b2");
-    assertEquals([codeOf(await clock.until(again)), attempts], ["done b2", [1, 2]]);
-  });
+  for (const options of [{ timeout: 1_000 }, undefined]) {
+    it(`by the only node that handles it is tried again there, while there are retries: a send with${options ? "" : "out"} options`, async () => {
+      const jobs = new JobHandler();
+      const attempts: number[] = [];
+      const Quick = command<Job, string>("Do", { timeout: 1_000 });
+      const handler = Quick.handle((what, ctx) => {
+        attempts.push(ctx.attempt);
+        return jobs.handle(what);
+      }, { concurrency: 1 });
+      await using stage = await serverAndClient(handler);
+      const { clock, server } = stage;
+      const stop = new AbortController();
+      server.send(Quick, job("a1"), { timeout: 60_000 });
+      for (let n = 0; n < 10; n++) server.send(Quick, job("a2"), { timeout: 60_000, signal: stop.signal });
+      await clock.advance(10_000);
+      const once = server.send(Quick, job("b1"), { timeout: 1_000, retries: 0 });
+      assertEquals(codeOf(await clock.until(once, 0)), "OVERLOADED");
+      const again = server.send(Quick, job("b2"), options);
+      await clock.advance(0);
+      stop.abort();
+      jobs.end("a1");
+      await clock.advance(100);
+      jobs.end("b2");
+      assertEquals([codeOf(await clock.until(again)), attempts], ["done b2", [1, 2]]);
+    });
+  }
 
   it("a refusal that a handler returns is that handler's answer: it does not run again (its command ran twice)", async () => {
     const Outer = command<void, string>("Outer");

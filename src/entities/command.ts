@@ -8,7 +8,7 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
-import { isThenable } from "../data/checks.ts";
+import { freezePlain, isThenable } from "../data/checks.ts";
 import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
@@ -18,7 +18,6 @@ import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
 import { type Found, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
-import { freezePlain } from "../data/freeze_plain.ts";
 
 /** Options of a {@link Command}. */
 interface CommandOptions {

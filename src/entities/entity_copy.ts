@@ -1,9 +1,9 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import { applied, type EntityDefinition, type Inapplicable } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
-import { freezePlain } from "../data/freeze_plain.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
+import { freezePlain } from "../data/checks.ts";
 
 /** How far an entity has been read. */
 interface CopyParts<State> {

@@ -15,18 +15,14 @@ import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
 import type { Journal, Stored } from "./journal.ts";
 import { keyOf } from "./results.ts";
-import { type RunLog, type RunRef, RunWriter } from "./run_log.ts";
+import type { RunRef } from "./run_log.ts";
 
 /** What {@link Drives} need of their node. */
 export interface DrivesHost extends DriveHost {
-  readonly log: RunLog;
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
   passOn(endpoint: string, call: Call): Promise<boolean>;
-  /** A run begins to be driven here, and ends to be. */
-  begun(): void;
-  over(): void;
 }
 
 /** What is brought to a run. */
@@ -218,8 +214,7 @@ export class Drives {
     how: { readonly due: readonly Due[]; readonly fresh: boolean },
   ): Promise<DriveEnd> {
     const host = this.#host;
-    const writer = new RunWriter(host.log, ref, journal, host.endpoint);
-    const drive = held.drive = new Drive({ host, ref, body, journal, writer, ...how });
+    const drive = held.drive = new Drive({ host, ref, body, journal, ...how });
     drive.begin();
     if (this.#leaving) drive.leave();
     this.#watch();
@@ -244,10 +239,10 @@ export class Drives {
       },
     };
     this.#held.set(key, held);
-    this.#host.begun();
+    this.#host.app.begun();
     work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
       if (this.#held.get(key) === held) this.#held.delete(key);
-      this.#host.over();
+      this.#host.app.over();
     });
     return held;
   }

@@ -70,24 +70,28 @@ function node(
   });
   let endpoint = "a.1";
   const hostOf = (): DrivesHost => ({
-    ...{ endpoint, clock, random: () => 0.5, timeout: 10_000, mostBytes: log.mostBytes, log, ended },
+    ...{ endpoint, clock, log, ended },
+    app: {
+      random: () => 0.5,
+      timeout: 10_000,
+      send: none,
+      ofEntity: () => false,
+      observer() {},
+      begun() {},
+      over() {},
+    },
     ...{
       alive: (other: string) => other === endpoint,
       passOn: none,
       wake,
       soon: (callback: () => void) => clock.soon(callback),
-      send: none,
       startChild,
       cancelChild,
     },
     ...{
-      ofEntity: () => false,
-      begun() {},
-      over() {},
       read() {},
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
-      observer() {},
     },
   });
   const stuck: string[] = [];

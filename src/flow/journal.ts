@@ -2,10 +2,9 @@
  * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its
  * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `replay.ts` has the
  * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
- *
- * Over 300 lines: the entries, and what each of them does.
  */
 import type { RunStatus } from "../contract/flow.ts";
+import { isCount, isRecord, isToken } from "../data/checks.ts";
 
 /** An error as it is recorded. */
 export interface RecordedError {
@@ -336,26 +335,52 @@ export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, c
   return sleeps.size + waits.size + children.size > 0 ? "waiting" : "running";
 }
 
-/** Something that a run does now, or waits for. */
-export interface Pending {
-  readonly name: string;
-  readonly since: number;
-  /** Attempts that failed. */
-  readonly attempts: number;
-  readonly next: number | undefined;
-  readonly error: RecordedError | undefined;
+// Entries as they are read: whoever may write to a run's subject decides what the run does (docs/security.md), but what
+// is malformed neither ends a node, nor has one spin, nor hides the run from operators. What is no entry is passed over
+// as a whole.
+
+/** The entry that a payload is; `undefined`: it is none, or a member of it is invalid. */
+export function entryOf(payload: unknown): Entry | undefined {
+  if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
+  // those of a later version are left to the journal, which ignores them
+  const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as Entry["t"]] : {};
+  for (const [member, isValid] of Object.entries(members)) if (!isValid(payload[member])) return undefined;
+  // each member is checked
+  return payload as unknown as Entry;
 }
 
-/** What a run does now or waits for, as far as it is recorded. */
-export function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): readonly Pending[] {
-  if (ended !== undefined) return [];
-  const pending: Pending[] = [...failures].map(([name, { first, total, next, error }]) => ({
-    ...{ name, since: first, attempts: total, next, error },
-  }));
-  if (failing !== undefined) return pending;
-  for (const [name, one] of [...sleeps, ...waits, ...children]) {
-    const next = "until" in one ? one.until : undefined;
-    pending.push({ name, since: one.since, attempts: 0, next, error: undefined });
-  }
-  return pending;
-}
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string";
+const isTime: Check = Number.isFinite;
+const maybe = (check: Check): Check => (value) => value === undefined || check(value);
+const isError: Check = (error) => isRecord(error) && isText(error.code) && isText(error.message);
+const isOutcome: Check = (outcome) =>
+  isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
+const isParent: Check = (parent) =>
+  isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
+  isText(parent.step);
+const isFlag: Check = (value) => typeof value === "boolean";
+const scheduled = maybe(isFlag);
+const step = isText;
+
+const MEMBERS: { readonly [T in Entry["t"]]: Readonly<Record<string, Check>> } = {
+  started: { by: isText, version: isCount, keep: isTime, timeout: maybe(isTime), parent: maybe(isParent) },
+  signalled: { by: isText, signal: isText, id: maybe(isText) },
+  cancelled: { by: isText, code: isText, reason: isText },
+  told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
+  retried: { by: isText },
+  skipped: { by: isText, step, reason: isText },
+  held: {},
+  done: { step, outcome: isOutcome },
+  failed: { step, error: isError, next: maybe(isTime), scheduled },
+  slept: { step, until: isTime, scheduled },
+  woken: { step },
+  waits: { step, signal: isText, until: maybe(isTime), scheduled },
+  took: { step, n: maybe(isCount) },
+  child: { step, workflow: isText, run: isText },
+  limited: {},
+  failing: { error: isError },
+  undone: { step },
+  ended: { outcome: isOutcome, until: isTime },
+};

@@ -5,6 +5,7 @@
 import type { Step, StepOptions } from "../contract/flow.ts";
 import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { fingerprint } from "../data/fingerprint.ts";
 import { isFailure } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
@@ -72,19 +73,11 @@ export class Attempt implements Step {
   }
 }
 
-/** The id of a step's requests. One that is too long ends with a number that is made of it. */
+/** The id of a step's requests. One that is too long ends with its fingerprint. */
 export function stepId({ workflow, run }: RunRef, name: string): string {
-  return shortened(`${workflow}:${run}:${name}`);
-}
-
-function shortened(id: string): string {
+  const id = `${workflow}:${run}:${name}`;
   if (id.length <= MAX_ID) return id;
-  let [a, b] = [0x811c9dc5, 0x01000193];
-  for (let i = 0; i < id.length; i++) {
-    a = Math.imul(a ^ id.charCodeAt(i), 0x01000193) >>> 0;
-    b = Math.imul(b + id.charCodeAt(i), 0x85ebca6b) >>> 0;
-  }
-  return `${id.slice(0, MAX_ID - 17)}~${a.toString(16).padStart(8, "0")}${b.toString(16).padStart(8, "0")}`;
+  return `${id.slice(0, MAX_ID - 17).toWellFormed()}~${fingerprint(id).slice(0, 16)}`;
 }
 
 /** Value or failure that a step returns to its handler. */

@@ -162,7 +162,7 @@ export class Drive {
     this.#finish = () => {
       let outcome: Outcome;
       try {
-        outcome = { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
+        outcome = { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
       } catch (error) {
         return this.#stuck("", recorded(error));
       }

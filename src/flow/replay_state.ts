@@ -10,24 +10,37 @@ import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
+import { exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
-import type { Entry, Journal, RecordedError } from "./journal.ts";
+import type { Entry, Journal, Parent, RecordedError } from "./journal.ts";
 import { recorded, UNSTORED } from "./outcomes.ts";
-import type { RunRef, RunWriter } from "./run_log.ts";
+import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 
 /** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
 export type DriveEnd = "ended" | "suspended" | "lost" | "again" | "left";
 
-/** What a drive needs of its node. */
-export interface DriveHost {
-  readonly endpoint: string;
-  readonly clock: Clock;
-  readonly random: Random;
+/** The app that runs are driven in. */
+export interface DriveApp {
   /** How long an attempt of a step may take without an own timeout, in ms. */
   readonly timeout: number;
-  /** The largest value that may be recorded, in bytes. */
-  readonly mostBytes: number;
+  readonly random: Random;
+  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
+  readonly observer: Observer;
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
+  ofEntity(contract: AnyContract): boolean;
+  /** A run begins to be driven here, and ends to be: a drain waits for it. */
+  begun(): void;
+  over(): void;
+}
+
+/** What a drive needs of its node. */
+export interface DriveHost {
+  readonly app: DriveApp;
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly log: RunLog;
   /**
    * Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a
    * `CatgaError`.
@@ -35,16 +48,8 @@ export interface DriveHost {
   wake(ref: RunRef, step: string, at: number): Promise<void>;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
-  ofEntity(contract: AnyContract): boolean;
   /** Starts a run that tells this one its end. */
-  startChild(
-    contract: AnyContract,
-    id: string,
-    input: unknown,
-    parent: RunRef & { step: string },
-  ): Promise<Result<string>>;
+  startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>>;
   /**
    * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
    * so that a start that comes later does nothing. Rejects with a `CatgaError`.
@@ -56,8 +61,6 @@ export interface DriveHost {
   stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
   /** The run was read, or driven; `undefined`: there is none. */
   read(ref: RunRef, journal: Journal | undefined): void;
-  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
-  readonly observer: Observer;
 }
 
 /** A time that a run waited for has come. */
@@ -74,7 +77,6 @@ export interface DriveOptions {
   readonly ref: RunRef;
   readonly body: WorkflowBody;
   readonly journal: Journal;
-  readonly writer: RunWriter;
   /** Times that have come. */
   readonly due: readonly Due[];
   /** This node has just started it. */
@@ -127,7 +129,6 @@ export class DriveState {
   error: unknown;
   /** What invalid calls of `flow` have rejected with. */
   readonly misuses = new WeakSet<object>();
-  readonly #writer: RunWriter;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
@@ -142,12 +143,11 @@ export class DriveState {
   /** What was stored is not what this drive did in memory. */
   #contradicted = false;
 
-  constructor({ host, ref, journal, writer, due, fresh = false }: DriveOptions, owner: DriveOwner) {
+  constructor({ host, ref, journal, due, fresh = false }: DriveOptions, owner: DriveOwner) {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
     this.own = fresh;
-    this.#writer = writer;
     this.#owner = owner;
     for (const one of due) this.come(one);
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
@@ -270,13 +270,12 @@ export class DriveState {
           await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error), UNSTORED);
         }
       }
-      const stored = await this.#writer.store(entries, (own) => this.#holding(own), () => this.over);
-      if (!stored) return this.stop("lost");
+      if (!await this.#append(entries)) return this.stop("lost");
       if (this.#contradicted) return this.stop("again");
       this.own = true;
       const { entries: now } = this.journal;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
-        this.host.observer({ type: "run-long", ...this.ref, entries: now });
+        this.host.app.observer({ type: "run-long", ...this.ref, entries: now });
       }
     } catch (error) {
       this.broken(error);
@@ -285,6 +284,47 @@ export class DriveState {
       this.active--;
       this.look();
     }
+  }
+
+  /**
+   * Appends entries behind what the journal has, and applies them. What others have told the run meanwhile is applied
+   * first. Resolves with `false` when another node drives the run, or it is gone. Rejects as {@link RunLog.append}.
+   */
+  async #append(entries: readonly Entry[]): Promise<boolean> {
+    const { host: { log, endpoint: holder }, ref, journal } = this;
+    while (entries.length > 0) {
+      const time = log.now;
+      const message = log.message(ref, entries, { version: journal.entries, holder });
+      if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
+        const half = entries.length >> 1;
+        if (!await this.#append(entries.slice(0, half))) return false;
+        entries = entries.slice(half);
+        continue;
+      }
+      const sequence = await log.append(ref, message, journal.sequence, () => this.over);
+      if (sequence !== "conflict") {
+        journal.apply({ sequence, time, holder, entries });
+        return true;
+      }
+      if (!await this.#readOn()) return false;
+      entries = this.#holding(entries);
+    }
+    return true;
+  }
+
+  /**
+   * Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone.
+   * Rejects with `UNAVAILABLE`.
+   */
+  async #readOn(): Promise<boolean> {
+    const { ref, journal } = this;
+    let lost = false;
+    const found = await this.host.log.readOn(ref, journal.sequence, (stored) => {
+      // also what the one before has stored late: the handler has not seen it
+      lost ||= !stored.entries.every(isCalled);
+      journal.apply(stored);
+    });
+    return found && !lost && journal.ended === undefined;
   }
 
   /** What of these entries holds, now that others have told the run something. */
@@ -309,7 +349,7 @@ export class DriveState {
     this.active++;
     try {
       await this.#storing;
-      if (!this.over && !await this.#writer.readOn()) this.stop("lost");
+      if (!this.over && !await this.#readOn()) this.stop("lost");
       if (this.over) return true;
       this.host.read(this.ref, this.journal);
       this.#owner.told();

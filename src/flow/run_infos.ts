@@ -3,20 +3,15 @@ import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../co
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { type Entry, type Journal, pendingOf, statusOf } from "./journal.ts";
+import { type Entry, type Journal, statusOf } from "./journal.ts";
 import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
 
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
 
 /** Tells a run something, without a node. Rejects as {@link TellRun}. */
-export async function tellRun(
-  log: RunLog,
-  ref: RunRef,
-  entry: EntryFor,
-  over: () => boolean,
-): Promise<void> {
-  if (await log.tell(ref, entry, over) !== undefined) return;
+export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
+  if (await log.tell(ref, entry, () => true) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 
@@ -69,7 +64,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
     ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), version: journal.started!.version },
     startedAt: new Date(journal.startedAt),
     endedAt: journal.ended === undefined ? undefined : new Date(journal.endedAt),
-    pending: pending(journal),
+    pending: pendingOf(journal),
     timeline,
     retry: () => tell(ref, (by) => ({ t: "retried", by })),
     skip: async (step, value, reason) => {
@@ -91,11 +86,22 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
   };
 }
 
-function pending(journal: Journal): RunInfo["pending"] {
-  return pendingOf(journal).map(({ name, since, attempts, next, error }) => ({
-    ...{ name, attempts, since: new Date(since), next: next === undefined ? undefined : new Date(next) },
-    error: error === undefined ? undefined : { code: error.code, message: error.message },
+/** What a run does now or waits for, as far as it is recorded. */
+function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
+  if (ended !== undefined) return [];
+  const failed = [...failures].map(([name, { first, total, next, error: { code, message } }]) => ({
+    ...{ name, attempts: total, since: new Date(first), next: dateOf(next), error: { code, message } },
   }));
+  if (failing !== undefined) return failed;
+  const waiting = [...sleeps, ...waits, ...children].map(([name, one]) => ({
+    ...{ name, attempts: 0, since: new Date(one.since), error: undefined },
+    next: "until" in one ? dateOf(one.until) : undefined,
+  }));
+  return [...failed, ...waiting];
+}
+
+function dateOf(time: number | undefined): Date | undefined {
+  return time === undefined ? undefined : new Date(time);
 }
 
 /** The name and the value of an entry in a timeline. */
@@ -116,7 +122,7 @@ function valueIn(entry: Entry): unknown {
       return entry.error;
     case "slept":
     case "waits":
-      return entry.until === undefined ? undefined : new Date(entry.until);
+      return dateOf(entry.until);
     case "signalled":
       return entry.value;
     case "child":

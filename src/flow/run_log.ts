@@ -6,8 +6,8 @@
  * Over 400 lines: reading and writing share the format of a message.
  */
 import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
-import { decode, encodeValue, exceeds } from "../data/encoding.ts";
-import { isToken } from "../data/subject_token.ts";
+import { isToken } from "../data/checks.ts";
+import { decode, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import {
   commandText,
@@ -21,8 +21,7 @@ import {
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../ports/event_log.ts";
-import { entryOf } from "./entry_of.ts";
-import { type CalledEntry, type Entry, Journal, type Started, type Stored } from "./journal.ts";
+import { type CalledEntry, type Entry, entryOf, Journal, type Started, type Stored } from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -309,7 +308,7 @@ export class RunLog {
         } else if (!appended.passing && !unanswered) throw appended.error;
         error = appended.error;
       } catch (thrown) {
-        if (!(thrown instanceof CatgaError) || !isPassing(thrown)) throw thrown;
+        if (!(thrown instanceof CatgaError) || thrown.code !== "UNAVAILABLE") throw thrown;
         error = thrown;
       }
       if (over()) throw error;
@@ -341,67 +340,6 @@ export class RunLog {
       if (of === mark) found = stored.sequence;
     });
     return found;
-  }
-}
-
-/** Writes one run on behalf of the node that drives it. */
-export class RunWriter {
-  readonly #log: RunLog;
-  readonly #ref: RunRef;
-  readonly #journal: Journal;
-  readonly #endpoint: string;
-
-  constructor(log: RunLog, ref: RunRef, journal: Journal, endpoint: string) {
-    this.#log = log;
-    this.#ref = ref;
-    this.#journal = journal;
-    this.#endpoint = endpoint;
-  }
-
-  /**
-   * Stores entries behind what the journal has, and applies them. What others have told the run meanwhile is applied
-   * first: `told` then returns the entries that still hold. Resolves with `false` when another node drives the run, or
-   * it is gone. Rejects as {@link RunLog.append}.
-   */
-  async store(
-    entries: readonly Entry[],
-    told: (entries: readonly Entry[]) => readonly Entry[],
-    over: () => boolean,
-  ): Promise<boolean> {
-    const journal = this.#journal;
-    while (entries.length > 0) {
-      const time = this.#log.now;
-      const message = this.#log.message(this.#ref, entries, { version: journal.entries, holder: this.#endpoint });
-      if (entries.length > 1 && exceeds(message.text, this.#log.mostBytes)) {
-        const half = entries.length >> 1;
-        if (!await this.store(entries.slice(0, half), told, over)) return false;
-        entries = entries.slice(half);
-        continue;
-      }
-      const sequence = await this.#log.append(this.#ref, message, journal.sequence, over);
-      if (sequence !== "conflict") {
-        journal.apply({ sequence, time, holder: this.#endpoint, entries });
-        return true;
-      }
-      if (!await this.readOn()) return false;
-      entries = told(entries);
-    }
-    return true;
-  }
-
-  /**
-   * Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone.
-   * Rejects with `UNAVAILABLE`.
-   */
-  async readOn(): Promise<boolean> {
-    const journal = this.#journal;
-    let lost = false;
-    const found = await this.#log.readOn(this.#ref, journal.sequence, (stored) => {
-      // also what the one before has stored late: the handler has not seen it
-      lost ||= !stored.entries.every(isCalled);
-      journal.apply(stored);
-    });
-    return found && !lost && journal.ended === undefined;
   }
 }
 
@@ -437,12 +375,7 @@ function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessa
 }
 
 function entriesOf({ items }: EntityMessage): readonly Entry[] {
-  const entries: Entry[] = [];
-  for (const item of items) {
-    const entry = entryIn(item);
-    if (entry !== undefined) entries.push(entry);
-  }
-  return entries;
+  return items.flatMap((item) => entryIn(item) ?? []);
 }
 
 function entryIn(item: StoredItem): Entry | undefined {
@@ -476,10 +409,6 @@ function readRef(data: Uint8Array): RunRef | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isPassing({ code }: CatgaError): boolean {
-  return code === "UNAVAILABLE";
 }
 
 /** The result of the command of a run's last message. */

@@ -17,7 +17,6 @@ import type {
   TellOptions,
 } from "../contract/flow.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import { validate } from "../contract/schema.ts";
@@ -40,15 +39,15 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, type Random, together, token, within } from "../ports/clock.ts";
+import { type Clock, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
-import { entryOf } from "./entry_of.ts";
 import {
   type CalledEntry,
   type Entry,
+  entryOf,
   Journal,
   type Outcome,
   type Parent,
@@ -56,22 +55,19 @@ import {
   type Started,
 } from "./journal.ts";
 import { Results } from "./results.ts";
+import type { DriveApp } from "./replay_state.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
-import { Sweep } from "./sweep.ts";
+import { sweeping } from "./sweep.ts";
 import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
-export interface RunsHost {
+export interface RunsHost extends DriveApp {
   readonly namespace: string;
   readonly node: string;
   readonly endpoint: string;
   readonly replicas: number;
-  /** The app's timeout, in ms. */
-  readonly timeout: number;
   readonly clock: Clock;
-  readonly random: Random;
-  readonly observer: Observer;
   readonly log: EventLog;
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
@@ -82,34 +78,21 @@ export interface RunsHost {
   onNodes(listener: () => void): () => void;
   /** The log of this node, for schedules. */
   durable(): Promise<DurableLog>;
-  ofEntity(contract: AnyContract): boolean;
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** A run begins to be driven here, and ends to be: a drain waits for it. */
-  begun(): void;
-  over(): void;
-}
-
-/** Makes what a node does for runs. */
-export function openRuns(host: RunsHost): Runs {
-  return new Runs(host);
 }
 
 /** The runs of a namespace, as one node sees them. */
 export class Runs implements DrivesHost, NodeRuns {
+  readonly app: RunsHost;
   readonly endpoint: string;
   /** With the stream's wall clock, once it is open: what a run waits for is due at the same time at each node. */
   readonly clock: Clock;
-  readonly random: Random;
-  readonly timeout: number;
-  readonly observer: Observer;
   readonly log: RunLog;
   readonly soon: (callback: () => void) => void;
-  readonly #host: RunsHost;
   readonly #drives: Drives;
   readonly #results: Results;
   readonly #stuck: StuckRuns;
-  readonly #sweeps: readonly Sweep[];
+  readonly #sweeps: readonly (() => void)[];
   readonly #bodies: ReadonlyMap<string, WorkflowBody>;
   readonly #contracts = new Map<string, RunContracts>();
   /** Those who wait for the ends of runs. */
@@ -120,8 +103,8 @@ export class Runs implements DrivesHost, NodeRuns {
   #closed = false;
 
   constructor(host: RunsHost) {
-    this.#host = host;
-    const { endpoint, random, timeout, namespace, transport } = host;
+    this.app = host;
+    const { endpoint, namespace, transport } = host;
     this.endpoint = endpoint;
     const clock = this.clock = {
       now: () => this.#stream?.serverTime ?? host.clock.now(),
@@ -129,9 +112,6 @@ export class Runs implements DrivesHost, NodeRuns {
       after: (ms, callback, options) => host.clock.after(ms, callback, options),
       soon: (callback) => host.clock.soon(callback),
     };
-    this.random = random;
-    this.timeout = timeout;
-    this.observer = host.observer;
     this.soon = together(clock);
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
@@ -141,19 +121,15 @@ export class Runs implements DrivesHost, NodeRuns {
       number: (events) => NUMBERS + (this.#numbers += events) - events,
       maxPayload: () => host.maxPayload(),
     });
-    this.#stuck = new StuckRuns(this.log, clock, this.observer);
+    this.#stuck = new StuckRuns(this.log, clock, this.app.observer);
     this.#drives = new Drives(this);
     this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
-      new Sweep({
+      sweeping({
         ...{ endpoint, clock, log: this.log, nodes: () => host.nodes() },
         fault: (during, error) => this.#fault(during, error),
       }, definition)
     );
     this.#results = new Results({ namespace, clock, transport, soon: this.soon, read: (ref) => this.#outcome(ref) });
-  }
-
-  get mostBytes(): number {
-    return this.log.mostBytes;
   }
 
   // what the internal handlers of a workflow call --------------------------------------------------
@@ -217,17 +193,17 @@ export class Runs implements DrivesHost, NodeRuns {
     let run: string;
     try {
       text = input === undefined ? "" : encodeValue(input, "input");
-      run = options.id ?? (definition.id === undefined ? token(this.random, 16) : definition.id(input as never));
+      run = options.id ?? (definition.id === undefined ? token(this.app.random, 16) : definition.id(input as never));
       checkRun(`${at}: the id that its contract makes of the input`, run);
       if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
     }
-    if (exceeds(text, this.mostBytes)) {
+    if (exceeds(text, this.log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    const later = options.at !== undefined && options.at.getTime() > this.#host.clock.now() ? options.at : undefined;
+    const later = options.at !== undefined && options.at.getTime() > this.app.clock.now() ? options.at : undefined;
     const known = later && await this.log.start({ workflow: definition.name, run }).catch(asError);
     if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
     if (cron !== undefined || (later !== undefined && known === undefined)) {
@@ -245,7 +221,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const at = `result ${name}`;
     checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, RESULT_OPTIONS);
-    const { timeout = this.timeout, signal } = options;
+    const { timeout = this.app.timeout, signal } = options;
     checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal(at, signal);
     const ref = { workflow: name, run };
@@ -261,12 +237,8 @@ export class Runs implements DrivesHost, NodeRuns {
         const last = end?.entries.at(-1);
         if (end === undefined || last === undefined) return resolve(noRun(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
-        resolve(
-          failed(
-            "TIMEOUT",
-            `run ${run} of ${name} has not ended within ${timeout} ms: ${goingOn(name, end.holder, last)}`,
-          ),
-        );
+        const how = goingOn(name, end.holder, last);
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${how}`));
       }, (error) => resolve({ ok: false, error: asError(error) }));
     });
     const abort = () =>
@@ -297,7 +269,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const at = `tell ${name}`;
     checkRun(`${at}: run`, run, MAX_CHILD);
     checkKnown(at, options, TELL_OPTIONS);
-    const { id = `${this.endpoint}.${token(this.random, 12)}` } = options;
+    const { id = `${this.endpoint}.${token(this.app.random, 12)}` } = options;
     checkRun(`${at}: id`, id);
     let value: unknown;
     try {
@@ -331,22 +303,22 @@ export class Runs implements DrivesHost, NodeRuns {
   close(): void {
     this.#closed = true;
     this.#drives.close();
-    for (const sweep of this.#sweeps) sweep.close();
+    for (const end of this.#sweeps) end();
     this.#results.close();
-    for (const resolve of this.#waits) resolve(failed("CLOSED", `node ${this.#host.node} stops`));
+    for (const resolve of this.#waits) resolve(failed("CLOSED", `node ${this.app.node} stops`));
   }
 
   // what drives need --------------------------------------------------------------------------------
 
   alive(endpoint: string): boolean {
-    return endpoint === this.endpoint || this.#host.nodes().some((node) => node.endpoint === endpoint);
+    return endpoint === this.endpoint || this.app.nodes().some((node) => node.endpoint === endpoint);
   }
 
   async passOn(endpoint: string, { ref, sequence, due }: Call): Promise<boolean> {
     const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
-    const off = this.#host.onNodes(() => {
+    const off = this.app.onNodes(() => {
       if (!this.alive(endpoint)) gone.abort();
     });
     try {
@@ -362,30 +334,13 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!stored.ok) throw stored.error;
   }
 
-  ofEntity(contract: AnyContract): boolean {
-    return this.#host.ofEntity(contract);
-  }
-
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
-    return this.#host.send(contract, payload, options);
-  }
-
-  async startChild(
-    contract: AnyContract,
-    id: string,
-    input: unknown,
-    parent: RunRef & { readonly step: string },
-  ): Promise<Result<string>> {
+  async startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
     try {
       const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
-      return await this.#start(definition, id, given, {
-        workflow: parent.workflow,
-        run: parent.run,
-        step: parent.step,
-      });
+      return await this.#start(definition, id, given, parent);
     } catch (error) {
       return { ok: false, error: asError(error) };
     }
@@ -430,14 +385,6 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#stuck.look();
   }
 
-  begun(): void {
-    this.#host.begun();
-  }
-
-  over(): void {
-    this.#host.over();
-  }
-
   // parts -------------------------------------------------------------------------------------------
 
   #over(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {
@@ -462,7 +409,7 @@ export class Runs implements DrivesHost, NodeRuns {
   ): Promise<Result<unknown>> {
     const node = endpoint.slice(0, endpoint.indexOf("."));
     const { join } = this.#contractsOf(workflow);
-    return this.#host.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
+    return this.app.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
   }
 
   /** Why the schema refuses an input; one that never settles does after the app's timeout. */
@@ -473,8 +420,8 @@ export class Runs implements DrivesHost, NodeRuns {
     if (schema === undefined) return undefined;
     let parsed: Result<unknown> | undefined;
     const validated = Promise.resolve(validate(schema, input, "INVALID_MESSAGE", name));
-    await within(this.clock, this.timeout, validated.then((result) => parsed = result));
-    const late = `workflow ${name} was not started: its schema took longer than ${this.timeout} ms`;
+    await within(this.clock, this.app.timeout, validated.then((result) => parsed = result));
+    const late = `workflow ${name} was not started: its schema took longer than ${this.app.timeout} ms`;
     const { ok, error } = parsed ?? failed("UNAVAILABLE", late);
     return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
@@ -569,19 +516,14 @@ export class Runs implements DrivesHost, NodeRuns {
     return last?.t === "ended" ? last.outcome : undefined;
   }
 
-  async #schedule(
-    workflow: string,
-    id: string,
-    due: RunDue,
-    schedule: Schedule,
-  ): Promise<Result<void, never>> {
-    const log = await this.#host.durable();
+  async #schedule(workflow: string, id: string, due: RunDue, schedule: Schedule): Promise<Result<void, never>> {
+    const log = await this.app.durable();
     return await log.publish({
       contract: this.#contractsOf(workflow).due as AnyContract,
       payload: due,
       key: undefined,
       meta: { id },
-      timeout: this.timeout,
+      timeout: this.app.timeout,
       signal: undefined,
       schedule,
       parent: undefined,
@@ -596,12 +538,12 @@ export class Runs implements DrivesHost, NodeRuns {
 
   /** Whether a caller's time is over. */
   #until(): () => boolean {
-    const due = this.clock.monotonic() + this.timeout;
+    const due = this.clock.monotonic() + this.app.timeout;
     return () => this.#closed || this.clock.monotonic() > due;
   }
 
   #open(): LogStream | Promise<LogStream> {
-    const { log, namespace, replicas } = this.#host;
+    const { log, namespace, replicas } = this.app;
     return this.#stream ??
       (this.#opening ??= log.open(streamName(namespace, "entities"), streamOptions(namespace, "entities", replicas))
         .then((stream) => this.#stream = stream)
@@ -609,7 +551,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   #fault(during: string, error: unknown): void {
-    this.observer({ type: "fault", during, error });
+    this.app.observer({ type: "fault", during, error });
   }
 }
 
@@ -622,9 +564,8 @@ function holderOf(payload: unknown): string | undefined {
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
-  throw new TypeError(
-    `${method}: the first argument must be what workflow(…) gives; got ${describe(workflow as never)}`,
-  );
+  const got = describe(workflow as never);
+  throw new TypeError(`${method}: the first argument must be what workflow(…) gives; got ${got}`);
 }
 
 function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {

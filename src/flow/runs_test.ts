@@ -20,7 +20,7 @@ import { PATIENT } from "../../test/support/patient.ts";
 import { ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { openRuns, type RunsHost } from "./runs.ts";
+import { Runs, type RunsHost } from "./runs.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -787,7 +787,7 @@ describe("runs", () => {
       ...{ transport: undefined, log: { open: () => Promise.resolve(stream) }, observer() {}, begun() {}, over() {} },
       ...{ maxPayload: () => 2 ** 20, nodes: () => [] },
     } as unknown as RunsHost;
-    const runs = openRuns(host);
+    const runs = new Runs(host);
     const due = runs.due(body, { run: "x", step: "", at: 0, start: "" }, { id: "start x" } as Context);
     const { code } = await assertRejects(() => clock.until(due), CatgaError);
     assertEquals(code, "OUTCOME_UNKNOWN");

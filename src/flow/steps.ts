@@ -103,7 +103,7 @@ export class Steps {
   }
 
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options: StepOptions<NoInfer<T>>): Promise<T> {
-    const { timeout = this.#state.host.timeout } = options;
+    const { timeout = this.#state.host.app.timeout } = options;
     if (typeof fn !== "function") {
       return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
@@ -121,7 +121,7 @@ export class Steps {
     if (kind === "workflow") {
       return this.#call(name, rest, this.#child(contract, payload), { isSend: true, isChild: true });
     }
-    const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.timeout;
+    const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.app.timeout;
     const perform = (attempt: Attempt) => this.#sent(contract, payload, attempt, timeout);
     // the send has its own end; this one is for a send that has none
     const how = { perform, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) };
@@ -132,7 +132,7 @@ export class Steps {
   async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
     const state = this.#state;
     const error = isFailure(thrown) ? thrown.error : thrown;
-    const { clock, random } = state.host;
+    const { clock, app: { random, observer } } = state.host;
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
@@ -156,7 +156,7 @@ export class Steps {
     if (passing && failures?.error.code === what.code) return;
     const { code, message } = what;
     const attempt = (failures?.total ?? 0) + 1;
-    state.host.observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
+    observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
   }
 
   // a call ------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ export class Steps {
       return state.misused(error);
     }
     const main = state.phase === "handler";
-    const { retry = {}, timeout = state.host.timeout } = options;
+    const { retry = {}, timeout = state.host.app.timeout } = options;
     this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout });
     if (main && options.undo !== undefined) this.#undos.set(name, options.undo as Undo);
     const { promise, resolve } = Promise.withResolvers<unknown>();
@@ -332,7 +332,7 @@ export class Steps {
     const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
     try {
-      return { ok: true, value: copyOf(value, "the result", this.#state.host.mostBytes) };
+      return { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
     } catch (error) {
       throw new Decided(recorded(error));
     }
@@ -342,9 +342,11 @@ export class Steps {
     const { host, journal, leaving } = this.#state;
     const { id, signal, fresh } = attempt;
     // an entity looks for what was sent before
-    const again = fresh || !host.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
-    const result = await host.send(contract, payload, { id, signal, timeout, ...again });
-    if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.mostBytes) };
+    const again = fresh || !host.app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
+    const result = await host.app.send(contract, payload, { id, signal, timeout, ...again });
+    if (result.ok) {
+      return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.log.mostBytes) };
+    }
     const { error } = result;
     if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
       return { ok: false, error: recorded(error) };
@@ -353,7 +355,7 @@ export class Steps {
     if (PASSING.has(error.code) || signal.aborted) throw new Passing(error);
     if (error.code === "OUTCOME_UNKNOWN" || error.code === "CANCELLED") {
       const { kind, options: { idempotent } } = contract;
-      if (kind === "query" || idempotent || host.ofEntity(contract)) throw new Passing(error);
+      if (kind === "query" || idempotent || host.app.ofEntity(contract)) throw new Passing(error);
       throw new Decided(recorded(error));
     }
     if (error.code === "HANDLER_FAILED") throw error;

@@ -8,7 +8,7 @@ import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { RunLog } from "./run_log.ts";
 
-/** What a {@link Sweep} needs of its node. */
+/** What {@link sweeping} needs of its node. */
 export interface SweepHost {
   readonly endpoint: string;
   readonly clock: Clock;
@@ -17,47 +17,34 @@ export interface SweepHost {
   fault(during: string, error: unknown): void;
 }
 
-/** Sweeps the runs of one workflow. */
-export class Sweep {
-  readonly #host: SweepHost;
-  readonly #definition: WorkflowDefinition;
-  #timer: Timer | undefined;
-  #closed = false;
-
-  constructor(host: SweepHost, definition: WorkflowDefinition) {
-    this.#host = host;
-    this.#definition = definition;
-    this.#later();
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
-  }
-
-  #later(): void {
-    if (this.#closed) return;
-    const { keep } = this.#definition;
-    const pause = Math.min(LONGEST_PAUSE, keep / 4);
-    this.#timer = this.#host.clock.after(pause, () => {
-      this.#sweep().catch((error) => this.#host.fault(`forgetting runs of ${this.#definition.name}`, error)).finally(
-        () => this.#later(),
-      );
+/** Sweeps the runs of one workflow, until the function that it returns is called. */
+export function sweeping(
+  { endpoint, clock, log, nodes, fault }: SweepHost,
+  { name, type, keep }: WorkflowDefinition,
+): () => void {
+  let closed = false;
+  let timer: Timer;
+  const later = () => {
+    if (closed) return;
+    timer = clock.after(Math.min(LONGEST_PAUSE, keep / 4), () => {
+      sweep().catch((error) => fault(`forgetting runs of ${name}`, error)).finally(later);
     }, { background: true });
-  }
-
-  async #sweep(): Promise<void> {
-    const { endpoint, log, clock, nodes } = this.#host;
-    const { name, type } = this.#definition;
+  };
+  const sweep = async () => {
     const announced = `${type}/${type}.called`;
     const first = nodes().filter(({ subscriptions }) => subscriptions?.includes(announced))
       .map((node) => node.endpoint).sort()[0];
     if (first !== undefined && first !== endpoint) return;
     for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {
-      if (this.#closed) return;
+      if (closed) return;
       if (until <= clock.now()) await log.forget(ref, sequence);
     }
-  }
+  };
+  later();
+  return () => {
+    closed = true;
+    timer.cancel();
+  };
 }
 
 const LONGEST_PAUSE = 3_600_000; // ms

@@ -80,22 +80,14 @@ export class Waits {
       const wait = journal.waits.get(name);
       if (wait === undefined) {
         const until = timeout === undefined ? undefined : timeOf(timeout, state.now);
-        return this.#begin(
-          call,
-          name,
-          until,
-          (at) => ({ t: "waits", step: name, signal, ...(at === undefined ? {} : { until: at }) }),
-        );
+        const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
+        return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
       }
       if (wait.until !== undefined && this.#isDue(name, wait, call)) this.#note(call, { t: "took", step: name });
     });
   }
 
-  #call<T>(
-    name: string,
-    check: () => void,
-    go: (call: Call, resolve: (value: T) => void) => void,
-  ): Promise<T> {
+  #call<T>(name: string, check: () => void, go: (call: Call, resolve: (value: T) => void) => void): Promise<T> {
     const state = this.#state;
     try {
       check();

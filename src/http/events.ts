@@ -45,9 +45,8 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   checkNumber("events: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
   const headers = new Headers(options.headers);
   for (const [name, value] of HEADERS) if (!headers.has(name)) headers.set(name, value);
-  return new Response(new ReadableStream(new EventSource(stream, { signal, id, keepAlive }), { highWaterMark: 1 }), {
-    headers,
-  });
+  const body = new ReadableStream(bodyOf(stream, signal, id, keepAlive), { highWaterMark: 1 });
+  return new Response(body, { headers });
 }
 
 /** In ms; `Bun.serve` ends a response that is silent for 10 s, and looks every 4 s. */
@@ -64,84 +63,67 @@ const HEADERS = [
   ["x-accel-buffering", "no"], // nginx
 ] as const;
 
-interface SourceOptions<T> {
-  readonly signal: AbortSignal | undefined;
-  readonly keepAlive: number;
-  id(item: T, n: number): string | number;
-}
-
 /** The body of a response of events. */
-class EventSource<T> implements UnderlyingDefaultSource<Uint8Array> {
-  readonly #items: AsyncIterator<T>;
-  readonly #options: SourceOptions<T>;
-  #count = 0;
-  #alive: Timer | undefined;
-  #onAbort: (() => void) | undefined;
-  #over = false;
+function bodyOf<T>(
+  stream: AsyncIterable<T>,
+  signal: AbortSignal | undefined,
+  id: (item: T, n: number) => string | number,
+  keepAlive: number,
+): UnderlyingDefaultSource<Uint8Array> {
+  const items = stream[Symbol.asyncIterator]();
+  let count = 0;
+  let alive: Timer | undefined;
+  let onAbort: (() => void) | undefined;
+  let over = false;
 
-  constructor(
-    stream: AsyncIterable<T>,
-    options: SourceOptions<T>,
-  ) {
-    this.#items = stream[Symbol.asyncIterator]();
-    this.#options = options;
-  }
-
-  start(to: ReadableStreamDefaultController<Uint8Array>): void {
-    const { signal } = this.#options;
-    this.#onAbort = () => {
-      this.#end();
-      to.close();
-    };
-    to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
-    if (signal?.aborted) return this.#onAbort();
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
-  }
-
-  /** Comments come only meanwhile: a response that nobody reads has no timer. */
-  async pull(to: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
-    this.#keepAlive(to);
-    let text: string;
-    let last = true;
-    try {
-      const { done, value } = await this.#items.next();
-      last = done === true;
-      text = last
-        ? "event: end\ndata:\n\n"
-        : `id: ${line(this.#options.id(value, ++this.#count))}\ndata: ${
-          toJson(value, "INVALID_RESPONSE", "an item")
-        }\n\n`;
-    } catch (thrown) {
-      last = true;
-      text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
-    }
-    this.#alive?.cancel();
-    if (this.#over) return;
-    to.enqueue(encoder.encode(text));
-    if (!last) return;
-    this.#end();
-    to.close();
-  }
-
-  cancel(): void {
-    this.#end();
-  }
-
-  #keepAlive(to: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#alive = systemClock.after(this.#options.keepAlive, () => {
+  const end = () => {
+    if (over) return;
+    over = true;
+    alive?.cancel();
+    if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
+    (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
+  };
+  const comment = (to: ReadableStreamDefaultController<Uint8Array>) => {
+    alive = systemClock.after(keepAlive, () => {
       // not while it waits for the client
       if ((to.desiredSize ?? 0) > 0) to.enqueue(encoder.encode(COMMENT));
-      this.#keepAlive(to);
+      comment(to);
     });
-  }
-
-  #end(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#alive?.cancel();
-    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    (async () => await this.#items.return?.())().catch(() => {}); // nobody is left who could be told
-  }
+  };
+  return {
+    start(to) {
+      onAbort = () => {
+        end();
+        to.close();
+      };
+      to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
+      if (signal?.aborted) return onAbort();
+      signal?.addEventListener("abort", onAbort, { once: true });
+    },
+    /** Comments come only meanwhile: a response that nobody reads has no timer. */
+    async pull(to) {
+      comment(to);
+      let text: string;
+      let last = true;
+      try {
+        const { done, value } = await items.next();
+        last = done === true;
+        text = last
+          ? "event: end\ndata:\n\n"
+          : `id: ${line(id(value, ++count))}\ndata: ${toJson(value, "INVALID_RESPONSE", "an item")}\n\n`;
+      } catch (thrown) {
+        last = true;
+        text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
+      }
+      alive?.cancel();
+      if (over) return;
+      to.enqueue(encoder.encode(text));
+      if (!last) return;
+      end();
+      to.close();
+    },
+    cancel: end,
+  };
 }
 
 /** What a stream threw, as problem details. */

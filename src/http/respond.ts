@@ -25,10 +25,7 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
  * console.log(response.status, (await response.json()).code); // 409 SOLD_OUT
  * ```
  */
-export function respond<T, F extends string>(
-  result: Result<T, F>,
-  options: RespondOptions<NoInfer<F>> = {},
-): Response {
+export function respond<T, F extends string>(result: Result<T, F>, options: RespondOptions<NoInfer<F>> = {}): Response {
   if (!(result?.ok === true ? Object.hasOwn(result, "value") : isFailure(result))) {
     throw new TypeError(`respond takes a result; got ${show(result)}`);
   }

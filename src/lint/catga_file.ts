@@ -59,8 +59,7 @@ export class CatgaFile {
 
   /** The call that defines a contract of this file. */
   definition(expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
-    const node = bare(expression);
-    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" || this.contractKind(binding.declarator.init) === undefined) return undefined;
     return bare(binding.declarator.init!) as Deno.lint.CallExpression;
   }
@@ -84,12 +83,10 @@ export class CatgaFile {
   /** The handler that a call makes. */
   handlerCall(call: Deno.lint.CallExpression): HandlerCall | undefined {
     const { arguments: [fn] } = call;
-    const callee = bare(call.callee);
-    if (callee.type !== "MemberExpression" || fn === undefined) return undefined;
-    const method = memberName(callee) ?? "";
-    const contract = callee.object;
+    const { object: contract, method = "" } = methodCall(call) ?? {};
+    if (contract === undefined || fn === undefined || !HANDLING.has(method)) return undefined;
     const isWorkflow = this.#isWorkflow(contract);
-    if (!HANDLING.has(method) || !(isWorkflow || this.contract(contract))) return undefined;
+    if (!isWorkflow && !this.contract(contract)) return undefined;
     if (isFunction(fn)) return { contract, fn, isWorkflow };
     return fn.type === "Identifier" ? { contract, fn: this.#functionOf(fn), isWorkflow } : undefined;
   }
@@ -97,16 +94,14 @@ export class CatgaFile {
   /** The app or the context that a call is made on. */
   senderCall(call: Deno.lint.CallExpression): SenderCall | undefined {
     const { arguments: [first] } = call;
-    const callee = bare(call.callee);
-    if (callee.type !== "MemberExpression") return undefined;
-    const method = memberName(callee);
-    if (method === undefined || !isSenderMethod(method)) return undefined;
-    const is = this.senderKind(callee.object);
-    const sent = { sender: callee.object, is, method };
+    const { object: sender, method = "" } = methodCall(call) ?? {};
+    if (sender === undefined || !isSenderMethod(method)) return undefined;
+    const is = this.senderKind(sender);
+    const sent = { sender, is, method };
     if (is !== undefined) return sent;
     if (method === "lock" || first === undefined) return undefined;
     const contract = this.contract(first);
-    return contract === "own" || (contract === "imported" && isNamedSender(callee.object)) ? sent : undefined;
+    return contract === "own" || (contract === "imported" && isNamedSender(sender)) ? sent : undefined;
   }
 
   /**
@@ -116,22 +111,20 @@ export class CatgaFile {
   awaitedMethod(call: Deno.lint.CallExpression): string | undefined {
     const sent = this.senderCall(call);
     if (sent !== undefined) return sent.method;
-    const callee = bare(call.callee);
-    if (callee.type !== "MemberExpression") return undefined;
-    const method = memberName(callee) ?? "";
-    if (AWAITED.has(method) && this.senderKind(callee.object) !== undefined) return method;
-    return AWAITED_OF_FLOW.has(method) && this.#isFlow(callee.object) ? method : undefined;
+    const { object, method = "" } = methodCall(call) ?? {};
+    if (object === undefined) return undefined;
+    if (AWAITED.has(method) && this.senderKind(object) !== undefined) return method;
+    return AWAITED_OF_FLOW.has(method) && this.#isFlow(object) ? method : undefined;
   }
 
   /** Returns true if an expression is an app or a handler's context. */
   senderKind(expression: Deno.lint.Node): "app" | "context" | undefined {
-    const node = bare(expression);
-    if (node.type !== "Identifier") return undefined;
-    const binding = this.scopes.resolve(node);
+    const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
     if (binding.id.type !== "Identifier") return undefined;
-    const said = this.#annotated(binding.id);
-    if (said !== undefined) return said;
+    // `x: Catga` and `x: Context`
+    const type = this.#typeOf(binding.id);
+    if (type === "Catga" || type === "Context") return type === "Catga" ? "app" : "context";
     if (binding.kind === "variable") {
       const { id, init } = binding.declarator;
       return id === binding.id && init !== null && this.isCatgaCall(init) ? "app" : undefined;
@@ -154,12 +147,6 @@ export class CatgaFile {
       this.handlerCall(parent)?.isWorkflow === false;
   }
 
-  /** `x: Catga` and `x: Context`, with the types of this package. */
-  #annotated(id: Deno.lint.Identifier): "app" | "context" | undefined {
-    const name = this.#typeOf(id);
-    return name === "Catga" ? "app" : name === "Context" ? "context" : undefined;
-  }
-
   /** The name of the type of this package that an identifier is annotated with. */
   #typeOf(id: Deno.lint.Identifier): string | undefined {
     const type = id.typeAnnotation?.typeAnnotation;
@@ -171,8 +158,7 @@ export class CatgaFile {
    * contract if the parameter is named `flow`.
    */
   #isFlow(expression: Deno.lint.Node): boolean {
-    const node = bare(expression);
-    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    const binding = this.#bindingOf(expression);
     if (binding?.kind !== "parameter" || binding.id.type !== "Identifier") return false;
     const { id, fn, index } = binding;
     if (this.#typeOf(id) === "Flow") return true;
@@ -180,17 +166,22 @@ export class CatgaFile {
     if (index !== 0 || fn.params[0] !== id || parent.type !== "CallExpression" || parent.arguments[0] !== fn) {
       return false;
     }
-    const callee = bare(parent.callee);
-    if (callee.type !== "MemberExpression" || memberName(callee) !== "handle") return false;
-    return this.#isWorkflow(callee.object) || (id.name === "flow" && this.contract(callee.object) === "imported");
+    const { object, method } = methodCall(parent) ?? {};
+    if (object === undefined || method !== "handle") return false;
+    return this.#isWorkflow(object) || (id.name === "flow" && this.contract(object) === "imported");
   }
 
   /** Returns true if an expression is a constant of this file that is made by `workflow(…)`. */
   #isWorkflow(expression: Deno.lint.Node): boolean {
-    const node = bare(expression);
-    const binding = node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
+    const binding = this.#bindingOf(expression);
     const init = binding?.kind === "variable" && binding.declarator.init ? bare(binding.declarator.init) : undefined;
     return init?.type === "CallExpression" && this.exportOf(init.callee) === "workflow";
+  }
+
+  /** The declaration of the name that an expression is. */
+  #bindingOf(expression: Deno.lint.Node): Binding | undefined {
+    const node = bare(expression);
+    return node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
   }
 
   #functionOf(identifier: Deno.lint.Identifier): FunctionNode | undefined {
@@ -232,6 +223,15 @@ export function memberName(member: Deno.lint.MemberExpression): string | undefin
   const { computed, property } = member;
   if (!computed) return property.type === "Identifier" ? property.name : undefined;
   return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
+}
+
+/** The parts of `object.method(…)`. */
+export function methodCall(
+  { callee }: Deno.lint.CallExpression,
+): { readonly object: Deno.lint.Node; readonly method: string } | undefined {
+  const member = bare(callee);
+  if (member.type !== "MemberExpression") return undefined;
+  return { object: member.object, method: memberName(member) ?? "" };
 }
 
 const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);

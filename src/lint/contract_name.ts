@@ -1,5 +1,5 @@
 /** `catga/contract-name`: a contract has the name of its constant. */
-import { bare, type CatgaFile, inCatgaFiles } from "./catga_file.ts";
+import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts";
 
 /**
  * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two
@@ -76,8 +76,9 @@ export const idempotentId: Deno.lint.Rule = {
 };
 
 /** Returns true if a call is one of `flow`, as the handlers of workflows call what they get. */
-function isOfFlow({ callee }: Deno.lint.CallExpression): boolean {
-  return callee.type === "MemberExpression" && callee.object.type === "Identifier" && callee.object.name === "flow";
+function isOfFlow(call: Deno.lint.CallExpression): boolean {
+  const object = methodCall(call)?.object;
+  return object?.type === "Identifier" && object.name === "flow";
 }
 
 /** Returns true if an expression is a contract of this file that is idempotent and makes no ids. */

@@ -1,5 +1,5 @@
 /** `catga/no-blocking-handler`: while a handler blocks, its node answers nothing. */
-import { type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
+import { type CatgaFile, inCatgaFiles, memberName, methodCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";
 
@@ -40,32 +40,28 @@ const BLOCKING_MODULES = /^(?:node:)?(?:fs|child_process|crypto|zlib)$/;
 const HARMLESS = new Set(["randomFillSync"]);
 
 /** What to use instead of a call that blocks; `undefined` for one that does not. */
-function insteadOf(file: CatgaFile, { callee }: Deno.lint.CallExpression): string | undefined {
+function insteadOf({ scopes }: CatgaFile, call: Deno.lint.CallExpression): string | undefined {
+  const { callee } = call;
   if (callee.type === "Identifier") {
-    const binding = file.scopes.resolve(callee);
+    const binding = scopes.resolve(callee);
     return binding?.kind === "import" && BLOCKING_MODULES.test(binding.module) ? withoutSync(binding.name) : undefined;
   }
-  if (callee.type !== "MemberExpression") return undefined;
-  const { object } = callee;
-  const name = memberName(callee) ?? "";
+  const { object, method = "" } = methodCall(call) ?? {};
+  if (object === undefined) return undefined;
   if (object.type === "NewExpression") {
     const command = object.callee.type === "MemberExpression" && memberName(object.callee) === "Command" &&
-      isGlobal(file, object.callee.object, "Deno");
-    return command && name === "outputSync" ? "output" : undefined;
+      scopes.isGlobal(object.callee.object, "Deno");
+    return command && method === "outputSync" ? "output" : undefined;
   }
-  if (isGlobal(file, object, "Atomics")) return name === "wait" ? "Atomics.waitAsync" : undefined;
-  if (isGlobal(file, object, "Deno") || isGlobal(file, object, "Bun")) return withoutSync(name);
-  const binding = object.type === "Identifier" ? file.scopes.resolve(object) : undefined;
+  if (scopes.isGlobal(object, "Atomics")) return method === "wait" ? "Atomics.waitAsync" : undefined;
+  if (scopes.isGlobal(object, "Deno", "Bun")) return withoutSync(method);
+  const binding = object.type === "Identifier" ? scopes.resolve(object) : undefined;
   if (binding?.kind !== "import" || !BLOCKING_MODULES.test(binding.module)) return undefined;
-  return binding.name === "*" || binding.name === "default" ? withoutSync(name) : undefined;
+  return binding.name === "*" || binding.name === "default" ? withoutSync(method) : undefined;
 }
 
 function withoutSync(name: string): string | undefined {
   return name.endsWith("Sync") && !HARMLESS.has(name) ? name.slice(0, -"Sync".length) : undefined;
-}
-
-function isGlobal(file: CatgaFile, node: Deno.lint.Node, name: string): boolean {
-  return node.type === "Identifier" && node.name === name && file.scopes.resolve(node) === undefined;
 }
 
 // `catga/no-busy-loop`: a handler that loops without `await` keeps all others from running.
@@ -155,10 +151,7 @@ function isExit(statement: Deno.lint.Statement): boolean {
   return statement.type === "BreakStatement" || statement.type === "ReturnStatement";
 }
 
-function readsClock(file: CatgaFile, { callee }: Deno.lint.CallExpression): boolean {
-  if (callee.type !== "MemberExpression" || memberName(callee) !== "now" || callee.object.type !== "Identifier") {
-    return false;
-  }
-  const { name } = callee.object;
-  return (name === "Date" || name === "performance") && file.scopes.resolve(callee.object) === undefined;
+function readsClock({ scopes }: CatgaFile, call: Deno.lint.CallExpression): boolean {
+  const { object, method } = methodCall(call) ?? {};
+  return object !== undefined && method === "now" && scopes.isGlobal(object, "Date", "performance");
 }

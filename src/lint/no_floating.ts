@@ -2,7 +2,7 @@
  * `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays
  * nothing.
  */
-import { bare, type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
+import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
@@ -88,27 +88,21 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
   if (method === "send" || method === "sendAll" || WITH_RESULT.has(file.awaitedMethod(call) ?? "")) return call;
   if (!isPromiseAll(file, call)) return undefined;
   const [list] = call.arguments;
-  if (list?.type === "ArrayExpression") {
-    for (const element of list.elements) {
-      const send = sendIn(file, element);
-      if (send !== undefined) return send;
-    }
-  }
+  if (list?.type === "ArrayExpression") return list.elements.map((each) => sendIn(file, each)).find(Boolean);
   return list?.type === "CallExpression" ? sendInMap(file, list) : undefined;
 }
 
 /** `list.map((one) => app.send(…))` */
 function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.CallExpression | undefined {
-  const { callee, arguments: [fn] } = call;
-  if (callee.type !== "MemberExpression" || memberName(callee) !== "map" || fn === undefined) return undefined;
+  const { arguments: [fn] } = call;
+  if (methodCall(call)?.method !== "map" || fn === undefined) return undefined;
   return isFunction(fn) && fn.body !== null && fn.body.type !== "BlockStatement" ? sendIn(file, fn.body) : undefined;
 }
 
 /** Further methods whose result says what went wrong. */
 const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel"]);
 
-function isPromiseAll(file: CatgaFile, { callee }: Deno.lint.CallExpression): boolean {
-  return callee.type === "MemberExpression" && /^all(Settled)?$/.test(memberName(callee) ?? "") &&
-    callee.object.type === "Identifier" && callee.object.name === "Promise" &&
-    file.scopes.resolve(callee.object) === undefined;
+function isPromiseAll({ scopes }: CatgaFile, call: Deno.lint.CallExpression): boolean {
+  const { object, method = "" } = methodCall(call) ?? {};
+  return object !== undefined && /^all(Settled)?$/.test(method) && scopes.isGlobal(object, "Promise");
 }

@@ -1,7 +1,7 @@
 /**
  * `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles.
  */
-import { inCatgaFiles, type SenderCall } from "./catga_file.ts";
+import { inCatgaFiles, methodCall, type SenderCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 
@@ -53,9 +53,7 @@ function handlerOf(node: Deno.lint.Node, handlers: HandlerFunctions): FunctionNo
     if (!isFunction(at)) continue;
     if (handlers.has(at)) return at;
     const { parent } = at;
-    const called = parent.type === "CallExpression" && parent.callee.type === "MemberExpression" &&
-      parent.callee.property;
-    if (!called || called.type !== "Identifier" || !IN_PLACE.has(called.name)) return undefined;
+    if (parent.type !== "CallExpression" || !IN_PLACE.has(methodCall(parent)?.method ?? "")) return undefined;
   }
   return undefined;
 }

@@ -23,6 +23,12 @@ export class Scopes {
     return this.lookUp(identifier.name, identifier);
   }
 
+  /** Returns true if an expression is a global of one of these names. */
+  isGlobal(expression: Deno.lint.Node, ...names: readonly string[]): boolean {
+    return expression.type === "Identifier" && names.includes(expression.name) &&
+      this.resolve(expression) === undefined;
+  }
+
   /** The declaration that a name refers to at a node. */
   lookUp(name: string, node: Deno.lint.Node): Binding | undefined {
     let at = parentOf(node);

@@ -6,9 +6,11 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import type { SubscriptionOptions } from "../contract/handler.ts";
+import type { Catga } from "../contract/running_node.ts";
 import { logName } from "./format/names.ts";
 import { sequenceOf } from "./format/group_text.ts";
-import { LogApps, type Order } from "../../test/support/log_apps.ts";
+import { LogApps, type Order, Placed } from "../../test/support/log_apps.ts";
+import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
 const ONE = { retry: { attempts: 1 } } as const;
 const TWO = { retry: { attempts: 2, delay: [10, 20] } } as const;
@@ -208,5 +210,34 @@ describe("a takeover", () => {
     }
     await apps.clock.advance(10_000);
     assertEquals(apps.count(20), 1);
+  });
+});
+
+describe("messages at a node whose process another one replaces under its id", () => {
+  it("count no attempts: their leader knows which process they went to", async () => {
+    await using cluster = new MemoryCluster();
+    const runs: string[] = [];
+    let stuck = true;
+    const publisher = await cluster.start("publisher", { service: "web" });
+    await startService("a"); // it leads
+    await cluster.clock.advance(2_000);
+    await startService("b");
+    for (let n = 0; n < 8; n++) await cluster.clock.until(publisher.publish(Placed, { n, key: `k${n}` }));
+    await cluster.clock.advance(50);
+    const atB = runs.filter((run) => run.startsWith("b "));
+    stuck = false;
+    cluster.kill("b");
+    await startService("b");
+    await cluster.clock.advance(5_000);
+    assertNotEquals(atB, []);
+    assertEquals(runs.slice(8).sort(), atB.sort());
+
+    async function startService(id: string): Promise<Catga> {
+      const handlers = Placed.on(async ({ n }, { attempt }) => {
+        runs.push(`${id} ran ${n}, attempt ${attempt}`);
+        if (stuck) await new Promise<never>(() => {});
+      }, { name: "billing" });
+      return await cluster.start(id, { service: "shop", handlers });
+    }
   });
 });

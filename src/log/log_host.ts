@@ -40,6 +40,14 @@ export interface LogHost {
    * does not answer.
    */
   forgetFailure(contract: string, id: string): Promise<void>;
-  /** Sends an internal command, without behaviors: to this node, or through the router. */
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /**
+   * Sends an internal command, without behaviors: to this node, or through the router, which passes the endpoint of
+   * each node that it sends it to to `sent`.
+   */
+  send(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    sent?: (endpoint: string) => void,
+  ): Promise<Result<unknown>>;
 }

@@ -24,13 +24,13 @@ import {
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
-import { checkPattern, checkSubject } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
 import { messageSize, type NewMessage, newMessage, StreamState } from "./stream_state.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
 import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
+import { checkPattern, checkSubject } from "../data/checks.ts";
 
 /** The server of the streams, which live as long as this object. */
 export class MemoryEventLog implements EventLog {

@@ -1,20 +1,18 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
-import {
-  checkHeader,
-  checkPattern,
-  checkSubject,
-  type PublishOptions,
-  type ServerInfo,
-  type SubscribeOptions,
-  type Subscription,
-  type Transport,
-  type TransportMessage,
-  type TransportStatus,
+import type {
+  PublishOptions,
+  ServerInfo,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportMessage,
+  TransportStatus,
 } from "../ports/transport.ts";
 import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
 import { MemoryProcess, ServerLink } from "./server_link.ts";
+import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** Dependencies of a {@link MemoryTransport} on its network. */
 export interface MemoryTransportOptions {

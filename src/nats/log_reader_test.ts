@@ -58,6 +58,34 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     assertEquals(losses.at(-1)?.reason, "remade");
   });
 
+  for (const sequences of ["lower", "higher"] as const) {
+    it(
+      `a stream of ${sequences} sequences made anew between its look and its consumer: begins at its first message`,
+      slow,
+      async () => {
+        await using client = await startLogClient();
+        const { stream, transport: { connection } } = client;
+        const last = await store(stream, "lost");
+        const { created } = (await stream.state())!;
+        const { config } = await client.ask<{ config: object }>(`STREAM.INFO.${STREAM}`);
+        const request = connection.request.bind(connection);
+        let looked = false;
+        connection.request = async (subject, ...more) => {
+          if (!looked && subject.startsWith(`$JS.API.CONSUMER.CREATE.${STREAM}.`)) {
+            looked = true;
+            await client.ask(`STREAM.DELETE.${STREAM}`);
+            await client.ask(`STREAM.CREATE.${STREAM}`, { ...config, first_seq: sequences === "lower" ? 1 : last + 9 });
+            await request("log.a", "new");
+          }
+          return await request(subject, ...more);
+        };
+        const { texts, losses } = follow(stream, { after: { created, sequence: last } });
+        await eventually("the new one", () => texts.length === 1);
+        assertEquals([looked, texts, losses.map((lost) => lost?.reason)], [true, ["new"], ["remade"]]);
+      },
+    );
+  }
+
   it("makes the stream anew when it was deleted and nobody appends", slow, async () => {
     await using client = await startLogClient();
     const { losses } = follow(client.stream);

@@ -23,7 +23,6 @@ import {
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
-import { checkPattern, checkSubject } from "../ports/transport.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
@@ -34,6 +33,7 @@ import { readBatch, subjectsOf } from "./log_reads.ts";
 import { PendingAppends } from "./pending_appends.ts";
 import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
+import { checkPattern, checkSubject } from "../data/checks.ts";
 
 /** The streams of one NATS. Closing the transport closes them. */
 export class NatsEventLog implements EventLog {

@@ -9,22 +9,20 @@ import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
-import {
-  checkHeader,
-  checkPattern,
-  checkSubject,
-  type PublishOptions,
-  type ServerInfo,
-  type SubscribeOptions,
-  type Subscription,
-  type Transport,
-  type TransportMessage,
-  type TransportStatus,
-  type Violation,
+import type {
+  PublishOptions,
+  ServerInfo,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportMessage,
+  TransportStatus,
+  Violation,
 } from "../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
+import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;

@@ -153,7 +153,7 @@ export class App implements NodeHost, DrainableNode {
     this.#builder.refresh();
     this.#sendPath.refresh(this.#remote, alone);
     this.#fastPaths = this.#drain === undefined
-      ? fastPaths(this, { mediator, builder: this.#builder, alone })
+      ? fastPaths(this, { mediator, builder: this.#builder, alone, refused: this.#sendPath.again })
       : NO_FAST_PATHS;
     for (const listener of this.#nodeListeners) listener();
   }
@@ -270,9 +270,17 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
-  /** Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. */
-  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
-    return this.#sendPath.internal(contract, payload, options);
+  /**
+   * Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. `sent`: called
+   * with the endpoint of each node that the router sends it to.
+   */
+  sendInternal(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    sent?: (endpoint: string) => void,
+  ): Promise<Result<unknown>> {
+    return this.#sendPath.internal(contract, payload, options, sent);
   }
 
   relay(

@@ -6,11 +6,14 @@ import { unwrap } from "../contract/result.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { catga } from "../catga.ts";
 import { Mediator } from "../dispatch/mediator.ts";
+import type { Refusal } from "../dispatch/outcome.ts";
 import { collect } from "../dispatch/registry.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";
 import { systemClock } from "../ports/clock.ts";
 import { fastPaths, RequestBuilder } from "./request_builder.ts";
+
+const INVALID = "INVALID_MESSAGE";
 
 describe("the local fast path", () => {
   const contracts = [
@@ -31,7 +34,8 @@ describe("the local fast path", () => {
     const mediator = new Mediator(collect(contracts), [], () => {}, tools);
     const builder = new RequestBuilder(inside, { timeout: 1_000, retries: 0, route: "round-robin" });
     const alone = new Set(mediator.served.filter((name) => name !== shared));
-    return [...fastPaths(inside, { mediator, builder, alone }).keys()].map(({ name }) => name);
+    const refused = (_: unknown, __: unknown, { failure }: Refusal) => failure;
+    return [...fastPaths(inside, { mediator, builder, alone, refused }).keys()].map(({ name }) => name);
   }
 
   it("is there for contracts that need no preparation, and for no others", () => {
@@ -40,6 +44,26 @@ describe("the local fast path", () => {
 
   it("is not there for a contract that another node handles, too", () => {
     assertEquals(names("Plain"), ["Keyed"]);
+  });
+
+  it("calls the contract's key: one that throws, or gives no text, fails the send (the handler ran while it was alone)", async () => {
+    const keys: readonly ((payload: string) => unknown)[] = [
+      (key) => key,
+      () => {
+        throw new Error("no key");
+      },
+      () => 7,
+    ];
+    for (const [n, key] of keys.entries()) {
+      const ran: string[] = [];
+      const Keyed = command<string, void>(`Keyed${n}`, { key: key as () => string });
+      await using app = await catga({ handlers: Keyed.handle((payload) => void ran.push(payload)) });
+      const codes = [(await app.send(Keyed, "a")).error?.code, (await app.send(Keyed, "b", {})).error?.code];
+      const wanted = n === 0
+        ? { codes: [undefined, undefined], ran: ["a", "b"] }
+        : { codes: [INVALID, INVALID], ran: [] };
+      assertEquals({ codes, ran }, wanted);
+    }
   });
 
   it("ends when another node joins with a handler: sends are routed from then on", async () => {

@@ -36,7 +36,7 @@ export class NodeAlarms {
   readonly #seen = new Map<string, NodeInfo>();
   /** Nodes that were lost, by id, and when that was. */
   readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
-  /** By contract, who handled it last, and when that was. */
+  /** By contract, who was lost that handled it, and when that was. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
   /** The lag of subscriptions some time ago, and whether it has grown since. */
   readonly #lags = new Map<string, Lag>();
@@ -137,7 +137,8 @@ export class NodeAlarms {
     if (info === undefined) return;
     if (change === "lost" && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
     for (const name of info.handles) {
-      if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
+      if (change === "leave") this.#last.delete(name); // an ordinary shutdown
+      else if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
   }
 
@@ -194,13 +195,17 @@ export class NodeAlarms {
     return letters;
   }
 
-  #letter({ subscription, contract, code, message }: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+  #letter(seen: Extract<Observation, { type: "dead-letter" }>, now: number): void {
+    const { subscription, contract, code, message, cause } = seen;
     const key = `${subscription} ${contract} ${code}`;
     const known = this.#letters.get(key);
     if (known === undefined && this.#letters.size >= MOST) return;
     const { count, first } = known ?? { count: 0, first: now };
-    const cause = `${code}: ${message}`;
-    this.#letters.set(key, { subscription, contract, code, why: cause, cause, count: count + 1, first, last: now });
+    const failure = `${code}: ${message}`;
+    // the failure's own message differs from message to message; what was thrown is not for all who ask this node
+    const why = code === "HANDLER_FAILED" ? "the handler threw" : failure;
+    const group = { subscription, contract, code, why, cause: cause ?? failure };
+    this.#letters.set(key, { ...group, count: count + 1, first, last: now });
   }
 }
 

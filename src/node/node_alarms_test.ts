@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import { CatgaError } from "../error.ts";
@@ -50,21 +50,29 @@ describe("NodeAlarms", () => {
     assertEquals(see(), []);
   });
 
-  it("a contract that a node handled which has left is one, until another handles it, for 15 minutes", async () => {
+  it("a contract that a node handled which is lost is one, until another handles it, for 15 minutes", async () => {
     const { clock, alarms, own, see } = setUp();
     const payments = node("YnsfMqdDRv", ["bank.Charge"]);
     assertEquals(see({ nodes: [own, payments] }), []);
-    alarms.take({ type: "node", change: "leave", node: payments.id });
-    assertEquals(see(), ["no-node bank.Charge"]);
-    assertEquals(
-      alarms.alarms([])[0].message,
-      "Nobody handles bank.Charge: bank/Ynsf did, and is gone.",
-    );
-    assertEquals(see({ nodes: [own, node("other", ["bank.Charge"])] }), []);
-    alarms.take({ type: "node", change: "leave", node: "other" });
-    assertEquals(see(), ["no-node bank.Charge"]);
+    alarms.take({ type: "node", change: "lost", node: payments.id });
+    assertEquals(see(), ["no-node bank.Charge", "node-gone bank/Ynsf"]);
+    assertEquals(alarms.alarms([])[0].message, "Nobody handles bank.Charge: bank/Ynsf did, and is gone.");
+    assertEquals(see({ nodes: [own, node("other", ["bank.Charge"])] }), ["node-gone bank/Ynsf"]);
+    alarms.take({ type: "node", change: "lost", node: "other" });
+    assertEquals(see()[0], "no-node bank.Charge");
     await clock.advance(16 * MINUTE);
     assertEquals(see(), []);
+  });
+
+  it("after an ordinary shutdown there is none: those who handled a contract last have signed off", () => {
+    const { own, see, change } = setUp();
+    const [a, b] = [node("a", ["Charge"]), { ...node("b", ["Charge"]), startedAt: 1 }];
+    change("suspect", "a", [a, b]);
+    change("lost", "a", [b]);
+    change("suspect", "b", [b]);
+    change("join", "b", [b]);
+    change("leave", "b", []);
+    assertEquals(see({ nodes: [own] }), []);
   });
 
   it("a node that is lost is gone, until another of its service joins, for 15 minutes", async () => {
@@ -117,9 +125,9 @@ describe("NodeAlarms", () => {
     const nodes = [own, counted(node("a", ["Charge"])), counted(node("b", ["Charge"]))];
     for (let n = 0; n < 3; n++) see({ nodes });
     assertEquals(reads.count, 0);
-    alarms.take({ type: "node", change: "leave", node: "b" });
+    alarms.take({ type: "node", change: "lost", node: "b" });
     reads.count = 0;
-    for (let n = 0; n < 3; n++) assertEquals(see({ nodes: nodes.slice(0, 2) }), []);
+    for (let n = 0; n < 3; n++) assertEquals(see({ nodes: nodes.slice(0, 2) }), ["node-gone bank/b"]);
     assertEquals(reads.count, 1);
   });
 
@@ -167,6 +175,21 @@ describe("NodeAlarms", () => {
     take();
     assertEquals(see({ subscriptions: [{ ...led, dead: 3 }] }).length, 1);
     assertEquals(see({ subscriptions: [led] }), []);
+  });
+
+  it("dead letters say what their handler threw, alike for each of them", () => {
+    const { alarms } = setUp();
+    const failed = { subscription: "shop/mails", contract: "Placed", attempts: 3, code: "HANDLER_FAILED" };
+    const say = (id: string, cause?: string) => {
+      alarms.take({ type: "dead-letter", ...failed, id, message: `it threw (message ${id})`, cause });
+      return alarms.alarms([{ ...led, dead: 9 }]).map(({ about, message, cause }) => ({ about, message, cause }));
+    };
+    const thrown = "TypeError: no card\n    at pay";
+    const [first] = say("1", thrown);
+    assertEquals(first.about, "shop/mails Placed HANDLER_FAILED the handler threw");
+    assertMatch(first.message, /^1 message of Placed could not be handled by .*: the handler threw$/);
+    assertEquals(say("2", thrown).map(({ about, cause }) => [about, cause]), [[first.about, thrown]]);
+    assertEquals(say("3")[0].cause, "HANDLER_FAILED: it threw (message 3)");
   });
 
   it("a lag that grows for half a minute is one", async () => {

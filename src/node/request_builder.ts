@@ -17,7 +17,7 @@ import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
-import { asResult, failure, notSent, type Outcome, unsent } from "../dispatch/outcome.ts";
+import { asResult, failure, notSent, type Outcome, Refusal, unsent } from "../dispatch/outcome.ts";
 import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
 import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
@@ -322,16 +322,24 @@ function withCarried(
  */
 export function fastPaths(
   host: ContextHost,
-  { mediator, builder, alone }: { mediator: Mediator; builder: RequestBuilder; alone: ReadonlySet<string> },
+  { mediator, builder, alone, refused }: {
+    mediator: Mediator;
+    builder: RequestBuilder;
+    alone: ReadonlySet<string>;
+    refused: TryAgain;
+  },
 ): ReadonlyMap<AnyContract, LocalFastPath> {
   const paths = new Map<AnyContract, LocalFastPath>();
   for (const { name } of mediator.requests) {
     const dispatch = mediator.find(name)!;
     if (!builder.needsNothing(dispatch.contract) || !alone.has(name)) continue;
-    paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract)));
+    paths.set(dispatch.contract, new LocalFastPath(host, dispatch, builder.timeoutOf(dispatch.contract), refused));
   }
   return paths;
 }
+
+/** Tries a send again that its handler in this process has refused. */
+export type TryAgain = (contract: AnyContract, payload: unknown, refusal: Refusal) => MaybePromise<Result<unknown>>;
 
 /**
  * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of
@@ -348,8 +356,18 @@ export class LocalFastPath {
   /** True for a command of an entity, whose key comes from the payload before the schema. */
   readonly #entity: boolean;
 
+  readonly #refused: TryAgain;
+  /** True if its key is to be made: that of an entity's command is made where it is decided. */
+  readonly #keyed: boolean;
+
   /** `timeout` in ms. */
-  constructor(host: ContextHost, { contract, runs: [run], call, counts, entity }: Dispatch, timeout: number) {
+  constructor(
+    host: ContextHost,
+    { contract, runs: [run], call, counts, entity }: Dispatch,
+    timeout: number,
+    refused: TryAgain,
+  ) {
+    this.#refused = refused;
     this.#host = host;
     this.#contract = contract;
     this.#timeout = timeout;
@@ -357,9 +375,15 @@ export class LocalFastPath {
     this.#call = call;
     this.#counts = counts;
     this.#entity = entity;
+    this.#keyed = !entity && contract.options.key !== undefined;
   }
 
   send(payload: unknown): Promise<Result<unknown>> {
+    if (this.#keyed) {
+      // nothing follows from it here; but one that cannot be made fails the send, whoever else handles the contract
+      const key = keyOf(this.#contract, payload);
+      if (typeof key === "object") return Promise.resolve(key);
+    }
     const timing = this.#counts.timing(this.#host.clock);
     const ctx = new MessageContext(this.#host, this.#contract, this.#timeout, undefined);
     const call = this.#call;
@@ -367,7 +391,7 @@ export class LocalFastPath {
       ctx.execution.payload = payload;
       if (call?.entity !== undefined) return call.decide(call.entity, payload, ctx, timing);
     }
-    if (call === undefined) return settled(this.#run(payload, ctx), ctx, this.#counts, timing);
+    if (call === undefined) return this.#ended(this.#run(payload, ctx), payload, ctx, timing);
     try {
       const value = call.fn(payload, ctx);
       if (isPlain(value)) {
@@ -377,11 +401,35 @@ export class LocalFastPath {
       }
       // resolved again: the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#later(Promise.resolve(value), ctx, call, timing);
-      return settled(call.result(value, ctx), ctx, call.counts, timing);
+      return this.#ended(call.result(value, ctx), payload, ctx, timing);
     } catch (error) {
       timing?.end();
       return Promise.resolve(call.counts.localResult(call.failure(error, ctx)));
     }
+  }
+
+  /** The outcome of a handler with something around it, which may refuse, or of what is no plain value. */
+  #ended(
+    outcome: MaybePromise<Outcome>,
+    payload: unknown,
+    ctx: MessageContext,
+    timing: Timing | undefined,
+  ): Promise<Result<unknown>> {
+    const counts = this.#counts;
+    if (!(outcome instanceof Promise)) {
+      timing?.end();
+      return Promise.resolve(counts.localResult(asResult(outcome)));
+    }
+    return new Promise((resolve) => {
+      counts.localBegun++;
+      ctx.begin((ended) => resolve(ended instanceof Refusal ? this.#refused(this.#contract, payload, ended) : ended));
+      outcome.then((ended) => {
+        if (!(ended instanceof Refusal)) return ctx.end(counts.localEnd(ended, timing));
+        counts.localBegun--;
+        counts.end(ended, timing);
+        ctx.end(ended);
+      });
+    });
   }
 
   /** One `then` and one promise: each further one costs 60 ns. */
@@ -400,23 +448,6 @@ export class LocalFastPath {
       );
     });
   }
-}
-
-function settled(
-  outcome: MaybePromise<Outcome>,
-  ctx: MessageContext,
-  counts: ContractCounts,
-  timing: Timing | undefined,
-): Promise<Result<unknown>> {
-  if (!(outcome instanceof Promise)) {
-    timing?.end();
-    return Promise.resolve(counts.localResult(asResult(outcome)));
-  }
-  return new Promise((resolve) => {
-    counts.localBegun++;
-    ctx.begin(resolve as (outcome: Outcome) => void); // no refusal: it ends with a result
-    outcome.then((ended) => ctx.end(counts.localEnd(asResult(ended), timing)));
-  });
 }
 
 /** Returns true if a handler's return value is certainly neither a promise nor a failure. */

@@ -7,6 +7,8 @@
  *
  * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for
  * such closures at each call of the method around them, even when it makes none.
+ *
+ * Over 400 lines: each way of a message ends in one of the others.
  */
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
@@ -29,7 +31,7 @@ import { isCatgaError } from "../error.ts";
 import { asResult, noHandler, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
-import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
+import type { RequestBuilder, StoredRequest, TryAgain } from "./request_builder.ts";
 import type { Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
@@ -110,6 +112,7 @@ export class SendPath {
     contract: AnyContract,
     payload: unknown,
     { timeout, retries, route = "hash", key, node, signal }: SendOptions,
+    sent?: (endpoint: string) => void,
   ): Promise<Result<unknown>> {
     const closed = this.#builder.closed(contract);
     if (closed !== undefined) return Promise.resolve(closed);
@@ -126,6 +129,7 @@ export class SendPath {
       signal,
       meta: undefined,
       parent: undefined,
+      sent,
     });
   }
 
@@ -168,6 +172,12 @@ export class SendPath {
       outcome instanceof Refusal ? this.#refused(request, outcome) : this.#counted(request, outcome)
     );
   }
+
+  /** Tries a send without options again that its handler here has refused, as one with options. */
+  readonly again: TryAgain = (contract, payload, refusal) => {
+    const request = this.#builder.prepare("send", contract, payload, undefined, undefined);
+    return "contract" in request ? this.#refused(request, refusal) : request;
+  };
 
   /** What was refused here is tried again, here or at a node that handles it by then. */
   #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {

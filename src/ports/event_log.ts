@@ -3,9 +3,8 @@
  * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
-import { checkInteger, checkNumber, LONGEST_TTL } from "../data/checks.ts";
+import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";
 import { checkBucket } from "./key_value_store.ts";
-import { checkHeader, checkPattern, checkSubject } from "./transport.ts";
 
 /** Streams of a cluster. */
 export interface EventLog {

@@ -2,8 +2,7 @@
  * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
  * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
-import { checkInteger, checkNumber, LONGEST_TTL } from "../data/checks.ts";
-import { isToken } from "../data/subject_token.ts";
+import { checkInteger, checkNumber, isToken, LONGEST_TTL } from "../data/checks.ts";
 
 /** The shared store of a cluster: buckets of entries. */
 export interface KeyValueStore {

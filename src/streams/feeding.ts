@@ -33,10 +33,8 @@ export async function feed(
 ): Promise<unknown> {
   const target = ctx.envelope.items;
   if (target === undefined) {
-    throw new CatgaError(
-      "INVALID_MESSAGE",
-      `stream ${contract.name} did not run: its sender reads no items; use app.stream`,
-    );
+    const why = "its sender reads no items; use app.stream";
+    throw new CatgaError("INVALID_MESSAGE", `stream ${contract.name} did not run: ${why}`);
   }
   const before = target.run;
   const run = async () => {
@@ -86,10 +84,8 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
           break;
         }
         if (items !== undefined) {
-          const checked = ctx.checkedBy(
-            "items",
-            await validate(items, step.value, "INVALID_RESPONSE", contract.name),
-          );
+          const valid = await validate(items, step.value, "INVALID_RESPONSE", contract.name);
+          const checked = ctx.checkedBy("items", valid);
           if (!checked.ok) throw checked.error;
         }
         if (stopped) break;

@@ -137,8 +137,8 @@ const PLANTS = {
   }],
   "commit-node": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    if (this.#suspicion.vanished(item, node, (other) => other.attempts--)) this.#countDeath(item);",
-    to: '    if (node !== "") this.#countDeath(item);',
+    from: "    if (this.#suspicion.vanished(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);",
+    to: '    if (endpoint !== "") this.#countDeath(item);',
   }],
   "commit-join": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -18,7 +18,7 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { Due } from "../../src/flow/replay_state.ts";
+import type { DriveApp, Due } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
 import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
 import { isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
@@ -253,7 +253,6 @@ function before(a: { at: number; order: number }, b: { at: number; order: number
 /** A process: nothing of it goes on when it is dead, and later when it is frozen. */
 class Process implements DrivesHost {
   readonly timeout = 30_000;
-  readonly mostBytes = 100_000;
   readonly simulation: Simulation;
   readonly clock: Clock;
   readonly soon: (callback: () => void) => void;
@@ -439,6 +438,10 @@ class Process implements DrivesHost {
         ),
       );
     });
+  }
+
+  get app(): DriveApp {
+    return this;
   }
 
   read(): void {}

@@ -116,6 +116,7 @@ export class Router implements CallOwner, RequestRouter {
     const chosen = this.#choose(call);
     if (call.done) return;
     if (chosen === undefined) return this.#joined ? this.#waiting.forNode(call) : this.#waiting.forConnection(call);
+    call.request.sent?.(chosen.endpoint);
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });

@@ -14,12 +14,9 @@ export function alarmsSection(
     key: ({ kind, about }) => `${kind} ${about}`,
     empty: "looking",
     columns: [
-      {
-        title: "Alarm",
-        cell: ({ severity }) => ({ text: severity, tone: `state ${severity === "error" ? "bad" : "warn"}` }),
-      },
-      { title: "What", wide: true, cell: ({ message }) => ({ text: message, tone: "whole" }) },
-      { title: "Since", number: true, cell: ({ since }) => ({ text: age(since), title: clock(since) }) },
+      ["Alarm", ({ severity }) => ({ text: severity, tone: `state ${severity === "error" ? "bad" : "warn"}` })],
+      ["What", ({ message }) => ({ text: message, tone: "whole" }), "wide"],
+      ["Since", ({ since }) => ({ text: age(since), title: clock(since) }), "number"],
     ],
     detail: ({ advice, docs, cause = "" }) =>
       `What to do: ${advice}\nMore: ${docs}${cause === "" ? "" : `\n\n${cause}`}`,
@@ -32,9 +29,9 @@ export function alarmsSection(
     key: ({ n }) => `${n}`,
     empty: "nothing since this page was opened",
     columns: [
-      { title: "Time", cell: ({ at }) => dim(clock(at)) },
-      { title: "What", cell: ({ what }) => what },
-      { title: "About", wide: true, cell: ({ about }) => about },
+      ["Time", ({ at }) => dim(clock(at))],
+      ["What", ({ what }) => what],
+      ["About", ({ about }) => about, "wide"],
     ],
   });
 
@@ -43,20 +40,20 @@ export function alarmsSection(
     key: ({ name }) => name,
     empty: "no streams",
     columns: [
-      { title: "Stream", cell: ({ name }) => name },
-      { title: "Messages", number: true, cell: ({ messages }) => count(messages) },
-      { title: "Size", number: true, cell: ({ bytes }) => size(bytes) },
-      { title: "Limit", number: true, cell: ({ limit }) => limit > 0 ? size(limit) : "-" },
-      { title: "Leader", cell: ({ leader }) => leader || "-" },
-      {
-        title: "Copies",
-        number: true,
-        cell: ({ replicas, missing }) =>
+      ["Stream", ({ name }) => name],
+      ["Messages", ({ messages }) => count(messages), "number"],
+      ["Size", ({ bytes }) => size(bytes), "number"],
+      ["Limit", ({ limit }) => limit > 0 ? size(limit) : "-", "number"],
+      ["Leader", ({ leader }) => leader || "-"],
+      [
+        "Copies",
+        ({ replicas, missing }) =>
           missing.length === 0
             ? count(replicas)
             : { text: `${count(replicas - missing.length)} of ${count(replicas)}`, tone: "bad" },
-      },
-      { title: "Consumers", number: true, cell: ({ consumers }) => count(consumers) },
+        "number",
+      ],
+      ["Consumers", ({ consumers }) => count(consumers), "number"],
     ],
   });
 

@@ -15,13 +15,13 @@ export function searchSection({ ask, byId, reading, some, time }: Elements, { ta
     key: (hit) => `${hits.indexOf(hit)}`,
     empty: "",
     columns: [
-      { title: "Found", cell: ({ where }) => where },
-      { title: "Name", cell: ({ name }) => name },
-      { title: "Id", cell: ({ id }) => id },
-      { title: "Key", cell: ({ key }) => key || "-" },
-      { title: "Correlation id", cell: ({ correlation }) => dim(correlation || "-") },
-      { title: "Stored", cell: ({ at }) => at === 0 ? "-" : dim(time(at)) },
-      { title: "Where", wide: true, cell: ({ place }) => place },
+      ["Found", ({ where }) => where],
+      ["Name", ({ name }) => name],
+      ["Id", ({ id }) => id],
+      ["Key", ({ key }) => key || "-"],
+      ["Correlation id", ({ correlation }) => dim(correlation || "-")],
+      ["Stored", ({ at }) => at === 0 ? "-" : dim(time(at))],
+      ["Where", ({ place }) => place, "wide"],
     ],
     detail: ({ causation, payload }) => `${causation === "" ? "" : `caused by ${causation}\n\n`}${payload}`,
   });
@@ -47,11 +47,11 @@ export function entitiesSection({ ask, byId, reading, count, time }: Elements, {
     key: ({ type, key }) => JSON.stringify([type, key]),
     empty: "",
     columns: [
-      { title: "Type", cell: ({ type }) => type },
-      { title: "Id", cell: ({ id }) => id },
-      { title: "Version", number: true, cell: ({ version }) => version === undefined ? "-" : count(version) },
-      { title: "Last event", wide: true, cell: ({ last }) => last },
-      { title: "Stored", cell: ({ at }) => dim(time(at)) },
+      ["Type", ({ type }) => type],
+      ["Id", ({ id }) => id],
+      ["Version", ({ version }) => version === undefined ? "-" : count(version), "number"],
+      ["Last event", ({ last }) => last, "wide"],
+      ["Stored", ({ at }) => dim(time(at))],
     ],
     async detail({ type, key }) {
       const entity = await ask<EntityView>("entity", { type, id: key });
@@ -67,11 +67,11 @@ export function entitiesSection({ ask, byId, reading, count, time }: Elements, {
     key: ({ position }) => `${position}`,
     empty: "",
     columns: [
-      { title: "Version", number: true, cell: ({ version }) => version === undefined ? "-" : count(version) },
-      { title: "Stored", cell: ({ at }) => dim(time(at)) },
-      { title: "Event", cell: ({ event }) => event === "" ? { text: "passed over", tone: "warn" } : event },
-      { title: "Command", cell: ({ command }) => dim(command || "-") },
-      { title: "Payload", wide: true, cell: ({ payload }) => ({ text: oneLine(payload), tone: "code" }) },
+      ["Version", ({ version }) => version === undefined ? "-" : count(version), "number"],
+      ["Stored", ({ at }) => dim(time(at))],
+      ["Event", ({ event }) => event === "" ? { text: "passed over", tone: "warn" } : event],
+      ["Command", ({ command }) => dim(command || "-")],
+      ["Payload", ({ payload }) => ({ text: oneLine(payload), tone: "code" }), "wide"],
     ],
     detail: ({ position, payload }) => `position ${position}\n\n${payload}`,
   });
@@ -103,8 +103,7 @@ export function entitiesSection({ ask, byId, reading, count, time }: Elements, {
   function summary({ type, id, version, created, changed, forgotten, snapshot, events }: EntityView): string {
     const shown = events.length < version ? `, the last ${count(events.length)} are shown` : "";
     const kept = snapshot === "" ? "no snapshot" : `snapshot of version ${snapshot}`;
-    return `${type} ${id}: version ${count(version)}${shown}; created ${time(created)}, changed ${time(changed)}; ${
-      forgotten ? "forgotten; " : ""
-    }${kept}`;
+    const when = `created ${time(created)}, changed ${time(changed)}${forgotten ? "; forgotten" : ""}`;
+    return `${type} ${id}: version ${count(version)}${shown}; ${when}; ${kept}`;
   }
 }

@@ -112,6 +112,12 @@ export function elements() {
     return element;
   }
 
+  /** The element, with these in it. */
+  function filled<E extends Element>(element: E, ...children: readonly (Node | string)[]): E {
+    element.append(...children);
+    return element;
+  }
+
   /** A button. */
   function button(text: string, onClick: () => void, attributes: Readonly<Record<string, string>> = {}) {
     const made = make("button", text, { type: "button", ...attributes });
@@ -160,11 +166,8 @@ export function elements() {
       else input.value = value;
       return input;
     });
-    byId("confirm-fields").replaceChildren(...fields.map(({ title }, i) => {
-      const label = make("label", `${title} `);
-      label.append(inputs[i]);
-      return label;
-    }));
+    const labels = fields.map(({ title }, i) => filled(make("label", `${title} `), inputs[i]));
+    byId("confirm-fields").replaceChildren(...labels);
     const isGood = (input: (typeof inputs)[number], { json = false }: Field) => {
       input.setCustomValidity(json && !isJson(input.value) ? "This is not JSON." : "");
       return input.reportValidity();
@@ -248,7 +251,7 @@ export function elements() {
 
   return {
     ...{ duration, age, until, setClock, time, clock, latency, count, rate, some },
-    ...{ byId, make, button, say, announce, ask, asked, confirmed, change, reading },
+    ...{ byId, make, filled, button, say, announce, ask, asked, confirmed, change, reading },
   };
 }
 
@@ -269,14 +272,8 @@ interface Cell {
   readonly of?: unknown;
 }
 
-/** A column. */
-interface Column<Row> {
-  readonly title: string;
-  readonly number?: boolean;
-  /** A class of its cells. */
-  readonly wide?: boolean;
-  cell(row: Row): string | Cell;
-}
+/** A column, and the class of its cells. */
+type Column<Row> = readonly [title: string, cell: (row: Row) => string | Cell, kind?: "number" | "wide"];
 
 /** What a table is made of. */
 interface TableOptions<Row> {
@@ -302,7 +299,7 @@ export interface Table<Row> {
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function tableMaker({ button, make, say, count }: Elements) {
+export function tableMaker({ button, filled, make, say, count }: Elements) {
   /**
    * Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text
    * for those who see none.
@@ -389,18 +386,13 @@ export function tableMaker({ button, make, say, count }: Elements) {
     let [total, page] = [0, 0];
 
     const head = make("tr");
-    for (const { title, number } of columns) {
-      head.append(make("th", title, { scope: "col", ...(number ? { class: "number" } : {}) }));
+    for (const [title, , kind] of columns) {
+      head.append(make("th", title, { scope: "col", ...(kind === "number" ? { class: kind } : {}) }));
     }
     if (actions || detail) {
-      const last = make("th", "", { scope: "col" });
-      last.append(make("span", "Actions", { class: "unseen" }));
-      head.append(last);
+      head.append(filled(make("th", "", { scope: "col" }), make("span", "Actions", { class: "unseen" })));
     }
-    const [whole, top] = [make("table"), make("thead")];
-    top.append(head);
-    whole.append(top, body);
-    frame.append(whole);
+    frame.append(filled(make("table"), filled(make("thead"), head), body));
     frame.hidden = true;
     const turn = (by: number) => {
       page += by;
@@ -409,9 +401,8 @@ export function tableMaker({ button, make, say, count }: Elements) {
     };
     frame.setAttribute("aria-label", place.querySelector("h2, h3")?.textContent ?? place.id);
     const [previous, next] = [button("Previous", () => turn(-1)), button("Next", () => turn(1))];
-    pager.append(previous, next, where);
     pager.hidden = true;
-    place.append(frame, pager, note);
+    place.append(frame, filled(pager, previous, next, where), note);
 
     /** The rows of the page. */
     function draw(): void {
@@ -451,12 +442,10 @@ export function tableMaker({ button, make, say, count }: Elements) {
     /** The elements of a row. */
     function rowOf(key: string): Shown {
       const tr = make("tr");
-      const cells = columns.map(({ title, number, wide }) => {
-        const name = [number ? "number" : "", wide ? "wide" : ""].join(" ").trim();
-        const td = make("td", "", { "data-title": title, ...(name === "" ? {} : { class: name }) });
+      const cells = columns.map(([title, , kind]) => {
+        const td = make("td", "", { "data-title": title, ...(kind === undefined ? {} : { class: kind }) });
         const inner = make("span");
-        td.append(inner);
-        tr.append(td);
+        tr.append(filled(td, inner));
         return inner;
       });
       const made: Shown = { tr, cells, now: [] };
@@ -479,24 +468,22 @@ export function tableMaker({ button, make, say, count }: Elements) {
           delete of.detail;
           return;
         }
-        const below = make("tr", "", { class: "detail" });
         const cell = make("td", "", { colspan: `${of.tr.children.length}` });
         const text = detail(row);
         const pre = make("pre", typeof text === "string" ? text : "reading", { tabindex: "0" });
         if (typeof text !== "string") {
           text.catch((error: Error) => error.message).then((read) => pre.textContent = read);
         }
-        cell.append(pre);
-        below.append(cell);
-        of.tr.after(below);
-        of.detail = below;
+        of.detail = filled(make("tr", "", { class: "detail" }), filled(cell, pre));
+        of.tr.after(of.detail);
       }, { "aria-expanded": "false" });
       return toggle;
     }
 
     function update({ cells, now }: Shown, row: Row): void {
       for (let i = 0; i < columns.length; i++) {
-        const cell = columns[i].cell(row);
+        const [, cellOf, kind] = columns[i];
+        const cell = cellOf(row);
         const { text = "", tone = "", title = "", draw, of } = typeof cell === "string" ? { text: cell } : cell;
         const [inner, has] = [cells[i], of ?? `${text}\n${tone}\n${title}`];
         if (now[i] === has) continue;
@@ -507,7 +494,7 @@ export function tableMaker({ button, make, say, count }: Elements) {
         }
         say(inner, text);
         // a long id shows its beginning, until it has the focus
-        const isLong = text.length > LONG && !columns[i].wide;
+        const isLong = text.length > LONG && kind !== "wide";
         const name = isLong ? `${tone} long`.trim() : tone;
         if (inner.className !== name) inner.className = name;
         if (isLong) inner.tabIndex = 0;
@@ -550,10 +537,10 @@ export function tableMaker({ button, make, say, count }: Elements) {
 
   /** The columns that say which message of a subscription it is. */
   const messageColumns: readonly Column<ParkedView>[] = [
-    { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-    { title: "Contract", cell: ({ contract }) => contract },
-    { title: "Key", cell: ({ key }) => key ?? "-" },
-    { title: "Id", cell: ({ id }) => dim(id) },
+    ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
+    ["Contract", ({ contract }) => contract],
+    ["Key", ({ key }) => key ?? "-"],
+    ["Id", ({ id }) => dim(id)],
   ];
 
   return { table, refresh, sparkline, dim, counted, named, messageColumns };

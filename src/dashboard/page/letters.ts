@@ -6,7 +6,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
 export function lettersSection(
-  { age, announce, ask, asked, confirmed, change, button, byId, make, count, some }: Elements,
+  { age, announce, ask, asked, confirmed, change, button, byId, filled, make, count, some }: Elements,
   { table, messageColumns }: Tables,
 ): Shows {
   type What = LettersRequest["do"];
@@ -17,19 +17,15 @@ export function lettersSection(
       JSON.stringify([service, subscription, contract, code, cause]),
     empty: "",
     columns: [
-      { title: "Letters", number: true, cell: (group) => count(group.count) },
-      { title: "Subscription", cell: ({ service, subscription }) => `${service}/${subscription}` },
-      { title: "Contract", cell: ({ contract }) => contract },
-      {
-        title: "Failed with",
-        wide: true,
-        cell: ({ code, cause, business }) => ({
-          text: `${business ? "decided: " : ""}${code}: ${cause}`,
-          tone: business ? "warn" : "bad",
-        }),
-      },
-      { title: "First", number: true, cell: ({ first }) => age(first) },
-      { title: "Last", number: true, cell: ({ last }) => age(last) },
+      ["Letters", (group) => count(group.count), "number"],
+      ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
+      ["Contract", ({ contract }) => contract],
+      ["Failed with", ({ code, cause, business }) => ({
+        text: `${business ? "decided: " : ""}${code}: ${cause}`,
+        tone: business ? "warn" : "bad",
+      }), "wide"],
+      ["First", ({ first }) => age(first), "number"],
+      ["Last", ({ last }) => age(last), "number"],
     ],
     actions: (key) => [
       button("Replay all", () => void settleGroup("replay", key), { class: "change" }),
@@ -41,12 +37,9 @@ export function lettersSection(
 
   const bar = byId("letters-bar");
   const selects = (["service", "subscription", "contract", "code"] as const).map((name) => {
-    const label = make("label", `${name} `);
-    const select = make("select", "", { id: `letters-${name}` });
-    select.append(new Option("all", ""));
+    const select = filled(make("select", "", { id: `letters-${name}` }), new Option("all", ""));
     select.addEventListener("change", show);
-    label.append(select);
-    bar.append(label);
+    bar.append(filled(make("label", `${name} `), select));
     return { name, select };
   });
   const buttons = [
@@ -63,30 +56,30 @@ export function lettersSection(
     empty: "none",
     columns: [
       ...messageColumns,
-      {
-        title: "Error",
-        wide: true,
-        cell: ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
-      },
-      { title: "Attempts", number: true, cell: ({ attempts }) => count(attempts) },
-      {
-        title: "Dead for",
-        number: true,
-        cell: ({ at, request }) =>
+      [
+        "Error",
+        ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
+        "wide",
+      ],
+      ["Attempts", ({ attempts }) => count(attempts), "number"],
+      [
+        "Dead for",
+        ({ at, request }) =>
           request === undefined
             ? age(at)
             : { text: request === "replay" ? "to be replayed" : "to be discarded", tone: "warn" },
-      },
+        "number",
+      ],
     ],
     actions: (place) => [
       button("Replay", () => void settle("replay", place), { class: "change" }),
       button("Edit", () => void edit(place), { class: "change" }),
       button("Discard", () => void settle("discard", place), { class: "change" }),
     ],
-    detail: ({ position, code, error, cause, payload, history }) =>
-      `position ${position}\n${code}: ${error}\n${cause === "" ? "" : `${cause}\n`}\n${payload}${
-        history === "" ? "" : `\n\nbefore it was edited:\n${history}`
-      }`,
+    detail({ position, code, error, cause, payload, history }) {
+      const before = history === "" ? "" : `\n\nbefore it was edited:\n${history}`;
+      return `position ${position}\n${code}: ${error}\n${cause && `${cause}\n`}\n${payload}${before}`;
+    },
   });
   let all: Topics["letters"] = { shown: [], total: 0 };
   show();
@@ -164,9 +157,9 @@ export function lettersSection(
     const read = await ask<LetterText>("letter", { place }).catch((error: Error) => error);
     if (read instanceof Error) return announce(`not read: ${read.message}`);
     const { payload: value, tagged } = read;
-    const question = `Replay ${contract} ${id} of ${service}/${subscription} with another payload? ${
-      key === undefined ? "" : `It stays in its place of the key ${key}. `
-    }The schema of the contract checks it.`;
+    const inPlace = key === undefined ? "" : ` It stays in its place of the key ${key}.`;
+    const which = `${contract} ${id} of ${service}/${subscription}`;
+    const question = `Replay ${which} with another payload?${inPlace} The schema of the contract checks it.`;
     const field = { name: "payload", title: tagged ? "Payload, as JSON with tags" : "Payload, as JSON", lines: 14 };
     const given = await asked(question, "Replay it so", [{ ...field, value, json: true, most: 200_000 }]);
     if (given !== undefined) await change({ do: "edit", letter: place, payload: given.payload, tagged });
@@ -189,15 +182,16 @@ export function lettersSection(
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function eventsSection({ button, byId, make, say, clock, count }: Elements, { table, dim }: Tables): Shows {
+export function eventsSection(
+  { button, byId, filled, make, say, clock, count }: Elements,
+  { table, dim }: Tables,
+): Shows {
   const ROWS = 60;
   const text = make("input", "", { type: "search", id: "events-filter", placeholder: "name, key, id or payload" });
   const kind = make("select", "", { id: "events-kind" });
   kind.append(new Option("all", ""), new Option("durable", "durable"), new Option("not kept", "live"));
   const note = make("span", "", { class: "note" });
-  const [filter, kinds] = [make("label", "filter "), make("label", "kind ")];
-  filter.append(text);
-  kinds.append(kind);
+  const [filter, kinds] = [filled(make("label", "filter "), text), filled(make("label", "kind "), kind)];
   for (const input of [text, kind]) input.addEventListener("input", show);
   let isPaused = false;
   const pause = button("Pause", () => {
@@ -211,11 +205,11 @@ export function eventsSection({ button, byId, make, say, clock, count }: Element
     key: ({ n }) => `${n}`,
     empty: "none yet",
     columns: [
-      { title: "Time", cell: ({ at }) => dim(clock(at)) },
-      { title: "Event", cell: ({ name }) => name },
-      { title: "Key", cell: ({ key }) => key ?? "-" },
-      { title: "Kind", cell: ({ durable, from }) => dim(durable ? "durable" : `from ${from}`) },
-      { title: "Payload", wide: true, cell: ({ payload }) => ({ text: oneLine(payload), tone: "code" }) },
+      ["Time", ({ at }) => dim(clock(at))],
+      ["Event", ({ name }) => name],
+      ["Key", ({ key }) => key ?? "-"],
+      ["Kind", ({ durable, from }) => dim(durable ? "durable" : `from ${from}`)],
+      ["Payload", ({ payload }) => ({ text: oneLine(payload), tone: "code" }), "wide"],
     ],
     detail: ({ id, payload }) => `${id}\n\n${payload}`,
   });

@@ -41,15 +41,12 @@ export function runsSection(
     key: ({ workflow, key }) => JSON.stringify([workflow, key]),
     empty: "no run is stuck",
     columns: [
-      { title: "Workflow", cell: ({ workflow }) => workflow },
-      { title: "Id", cell: ({ id }) => id },
-      {
-        title: "Status",
-        cell: ({ status }) => ({ text: status, tone: status === "stuck" || status === "failed" ? "bad" : "" }),
-      },
-      { title: "Started", number: true, cell: ({ startedAt }) => age(startedAt) },
-      { title: "Since", number: true, cell: ({ since }) => age(since) },
-      { title: "Does or waits for", wide: true, cell: ({ pending }) => pending || "-" },
+      ["Workflow", ({ workflow }) => workflow],
+      ["Id", ({ id }) => id],
+      ["Status", ({ status }) => ({ text: status, tone: status === "stuck" || status === "failed" ? "bad" : "" })],
+      ["Started", ({ startedAt }) => age(startedAt), "number"],
+      ["Since", ({ since }) => age(since), "number"],
+      ["Does or waits for", ({ pending }) => pending || "-", "wide"],
     ],
     actions: (key) => [
       button("Retry", () => void act("retry run", key), { class: "change" }),

@@ -232,19 +232,16 @@ pre {
   overflow-y: auto;
 }
 
-thead th {
-  position: sticky;
-  top: 0;
-  background: var(--card);
-}
-
 table {
   width: 100%;
   border-collapse: collapse;
 }
 
 th {
+  position: sticky;
+  top: 0;
   padding: 4px 10px 4px 0;
+  background: var(--card);
   border-bottom: 1px solid var(--line);
   color: var(--dim);
   font-weight: 500;
@@ -292,10 +289,6 @@ td > .long:focus {
 
 #alarms.quiet > .note {
   display: none;
-}
-
-#alarms td.wide {
-  max-width: none;
 }
 
 .unseen:not(:focus) {
@@ -356,6 +349,7 @@ td.actions {
   overflow-wrap: anywhere;
 }
 
+#alarms td.wide,
 .detail td {
   max-width: none;
 }

@@ -5,7 +5,7 @@ import type { Elements, Shows } from "./elements.ts";
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
  */
-export function tilesSection({ byId, make, say, count, latency, rate, some }: Elements): Shows {
+export function tilesSection({ byId, filled, make, say, count, latency, rate, some }: Elements): Shows {
   const nodes = tile("Nodes");
   const runs = tile("Runs/s");
   const failing = tile("Failing/s");
@@ -60,9 +60,8 @@ export function tilesSection({ byId, make, say, count, latency, rate, some }: El
 
   /** Makes a tile, and returns what sets it. */
   function tile(title: string): (value: string, note: string, tone?: string) => void {
-    const [box, value, note] = [make("div"), make("dd", "-"), make("dd", "", { class: "note" })];
-    box.append(make("dt", title), value, note);
-    byId("tiles").append(box);
+    const [value, note] = [make("dd", "-"), make("dd", "", { class: "note" })];
+    byId("tiles").append(filled(make("div"), make("dt", title), value, note));
     return (text, more, tone = "") => {
       say(value, text);
       if (value.className !== tone) value.className = tone;

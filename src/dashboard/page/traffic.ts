@@ -45,12 +45,11 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     const sum = edges.reduce((all, [, , rate]) => all + rate, 0);
     const what = byService ? "services" : "nodes";
     const busiest = edges.slice(0, 5).map(([from, to, n]) => `${nodes[from].label} to ${nodes[to].label} ${rate(n)}/s`);
-    const label = `${rate(sum)} requests a second between ${what}${
-      busiest.length === 0 ? "" : `: ${busiest.join(", ")}`
-    }`;
+    const text = `${rate(sum)} requests a second between ${what}`;
+    const label = busiest.length === 0 ? text : `${text}: ${busiest.join(", ")}`;
     if (canvas.getAttribute("aria-label") !== label) canvas.setAttribute("aria-label", label);
     const more = total > edges.length ? `; ${some(total - edges.length, "line")} not drawn` : "";
-    say(byId("traffic-note"), `${rate(sum)} requests a second between ${what}${more}`);
+    say(byId("traffic-note"), `${text}${more}`);
     draw();
   }
 

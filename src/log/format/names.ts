@@ -1,8 +1,9 @@
 /**
  * Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes.
  */
-import { isToken, token, untoken } from "../../data/subject_token.ts";
 import { OF_ENTITIES } from "../../contract/send_options.ts";
+import { isToken } from "../../data/checks.ts";
+import { token, untoken } from "../../data/encoding.ts";
 
 export {
   announcement,

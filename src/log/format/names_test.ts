@@ -1,4 +1,3 @@
-import { token, untoken } from "../../data/subject_token.ts";
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import {
@@ -25,6 +24,7 @@ import {
   streamOf,
   subscriptionKey,
 } from "./names.ts";
+import { token, untoken } from "../../data/encoding.ts";
 
 /** Texts of users that must not change the subject, or key, that they stand in. */
 const TEXTS = ["", "a.b", "=", "=2E", "*", ">", "a b", "/", "\0", "ü", "\ufeffx", "😀", "__proto__", "Order-7_x"];

@@ -10,8 +10,7 @@
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { token } from "../../data/subject_token.ts";
-import { byteLength, cannotBeSent, encodeValue, exceeds } from "../../data/encoding.ts";
+import { byteLength, cannotBeSent, encodeValue, exceeds, token } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";

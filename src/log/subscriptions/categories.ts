@@ -12,6 +12,7 @@ import { runName } from "../format/names.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { FailedWith } from "../format/parked_message.ts";
 import type { BatchRequest, RunRequest } from "../format/run_request.ts";
+import type { Timer } from "../../ports/clock.ts";
 
 /** The categories of one leader. */
 export class Categories {
@@ -132,6 +133,8 @@ export class Category {
   readonly options: SendOptions;
   /** How long a send may take, in ms. */
   readonly timeout: number;
+  /** Timers of messages that were refused, and the earliest times of their next attempts, by the monotonic clock. */
+  readonly refused: Map<Timer, number> = new Map();
   /** By key, those that are open or parked. */
   readonly lines: Map<string, Line> = new Map();
   /** Messages that wait for a node that handles them. */

@@ -332,7 +332,8 @@ export class Node {
   constructor(cluster: Cluster, id: string, options: NodeOptions) {
     this.#cluster = cluster;
     this.id = id;
-    this.endpoint = `${id}.1`;
+    const starts = cluster.nodes.filter((node) => node.id === id).length;
+    this.endpoint = `${id}.${starts + 1}`;
     this.options = options;
     const subscriptions = [
       ...Object.entries(options.handles).flatMap(([name, categories]) =>
@@ -431,7 +432,7 @@ export class Node {
       forgetFailure: () => this.#cluster.forgetFailure(),
       gone: (endpoint) =>
         Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
-      send: (contract, payload, options) => this.#send(contract, payload, options),
+      send: (contract, payload, options, sent) => this.#send(contract, payload, options, sent),
     };
     const handlers = [
       ...Object.entries(this.options.handles).flatMap(([name, categories]) =>
@@ -458,7 +459,12 @@ export class Node {
     this.#cluster.changed();
   }
 
-  async #send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
+  async #send(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    sent?: (endpoint: string) => void,
+  ): Promise<Result<unknown>> {
     const { clock, nodes, intercept } = this.#cluster;
     await new Promise<void>((resolve) => clock.after(1, resolve));
     const [, subscription, category] = contract.name.split("/");
@@ -476,6 +482,7 @@ export class Node {
       error: new CatgaError(code, `${code} of the test`, { node: chosen?.id }),
     });
     if (chosen === undefined) return failure("NO_HANDLER");
+    sent?.(chosen.endpoint);
     const intercepted = intercept?.(chosen.id, contract, payload);
     if (intercepted !== undefined) return failure(intercepted);
     // a node that lives says that its handler did not end

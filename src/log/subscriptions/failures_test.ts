@@ -108,6 +108,25 @@ describe("Subscriptions, when handlers fail", () => {
     cluster.close();
   });
 
+  it("ask seldom while many are refused, and hand all of them out soon after one has run", async () => {
+    const cluster = new Cluster();
+    let [asked, full] = [0, true];
+    await cluster.node("a", { handles: QUICK });
+    cluster.intercept = (_, contract) => {
+      if (!full || !contract.name.endsWith("/Placed")) return undefined;
+      asked++;
+      return "OVERLOADED";
+    };
+    await cluster.publish("Placed", events(256, 256));
+    await cluster.clock.advance(60_000);
+    asked = 0;
+    await cluster.clock.advance(60_000);
+    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // it was 9,600 times
+    full = false;
+    await cluster.until("all are handled", () => cluster.ends.length === 256, 3_000);
+    cluster.close();
+  });
+
   it("go to the same node after a timeout, and wait there for the run that goes on", async () => {
     const cluster = new Cluster();
     const handles = { billing: { Placed: { attempts: 5, delay: [10, 20] as const, timeout: 1_000 } } };
@@ -137,6 +156,20 @@ describe("Subscriptions, when handlers fail", () => {
     await cluster.publish("Placed", [[0]]);
     await cluster.until("it is handled", () => cluster.ends.length === 1);
     assertEquals(cluster.count("dead-letter"), 0);
+    cluster.close();
+  });
+
+  it("count no attempts of messages in the hands of a process that another one has replaced under its id", async () => {
+    const cluster = new Cluster();
+    const stuck = { handles: QUICK, run: () => new Promise<never>(() => {}) };
+    await cluster.node("a", { handles: { billing: { Shipped: {} } } }); // it leads
+    const dies = await cluster.node("b", stuck);
+    await cluster.publish("Placed", [[0, "x"], [1, "y"]]);
+    await cluster.until("both have begun", () => cluster.runs.length === 2);
+    dies.kill();
+    await cluster.node("b", { handles: QUICK });
+    await cluster.until("both are handled", () => cluster.ends.length === 2);
+    assertEquals(cluster.ends.map(({ attempt }) => attempt), [1, 1]);
     cluster.close();
   });
 

@@ -131,21 +131,24 @@ export class HandingOut {
 
   #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
-    host.send(category.contract, category.batchRequest(items, token), category.options).then(
+    let at = host.endpoint;
+    host.send(category.contract, category.batchRequest(items, token), category.options, (sent) => at = sent).then(
       (result) => {
         const outcomes = outcomesOf(result, items.length);
-        if (outcomes === undefined) this.#answered(items, outcomeOf(result));
+        if (outcomes === undefined) this.#answered(items, outcomeOf(result), at);
         else this.#eachAnswered(items, outcomes);
       },
-      (error) => this.#answered(items, outcomeOfError(error)),
+      (error) => this.#answered(items, outcomeOfError(error), at),
     );
   }
 
-  /** They have one outcome. */
-  #answered(items: readonly Item[], outcome: RunOutcome): void {
+  /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
+  #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     if (this.#closed) return;
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
-    if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) return void this.#unknown(items, failure);
+    if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
+      return void this.#unknown(items, failure, at);
+    }
     if (failure !== undefined && items.length > 1) this.#failedTogether(items, failure);
     else for (const item of items) this.#settle(item, outcome);
     this.pump();
@@ -207,20 +210,22 @@ export class HandingOut {
 
   #send(item: Item): void {
     const { category } = item;
+    const { host, token } = this.#options;
+    let at = host.endpoint;
     try {
-      this.#options.host.send(category.contract, category.request(item, this.#options.token), category.optionsOf(item))
-        .then(
-          (result) => this.#answered([item], outcomeOf(result)),
-          (error) => this.#answered([item], outcomeOfError(error)),
-        );
+      host.send(category.contract, category.request(item, token), category.optionsOf(item), (sent) => at = sent).then(
+        (result) => this.#answered([item], outcomeOf(result), at),
+        (error) => this.#answered([item], outcomeOfError(error), at),
+      );
     } catch (error) {
-      this.#answered([item], outcomeOfError(error)); // a key that cannot be sent
+      this.#answered([item], outcomeOfError(error), at); // a key that cannot be sent
     }
   }
 
   #settle(item: Item, outcome: RunOutcome): void {
     const { ledger, handled, onProgress, outvoted } = this.#options;
     if (outcome === "done") {
+      if (item.category.refused.size > 0) this.#wake(item.category);
       this.#back(item);
       handled.add(item.category.name);
       ledger.done(item);
@@ -235,17 +240,16 @@ export class HandingOut {
     }
   }
 
-  /** The process that ran them has ended, or is out of reach. */
-  async #unknown(items: readonly Item[], outcome: RunFailure): Promise<void> {
-    const { ledger, nodes, onProgress } = this.#options;
-    const endpoint = nodes().find(({ id }) => id === outcome.node)?.endpoint;
-    const gone = endpoint === undefined || await this.#hasLeft(endpoint);
+  /** The process that ran them has ended, or is out of reach; another one may have its node's id by now. */
+  async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
+    const { ledger, onProgress } = this.#options;
+    const gone = await this.#hasLeft(endpoint);
     if (this.#closed) return;
     for (const item of items) {
       if (gone) {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
-        ledger.vanished(item, endpoint ?? outcome.node!); // it names its node
+        ledger.vanished(item, endpoint);
         this.#wait(item, REFUSED[0]);
       } else if (items.length === 1) this.#failed(item, outcome);
     }
@@ -261,6 +265,7 @@ export class HandingOut {
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, warnings } = this.#options;
     const isMissing = () => !nodes().some((node) => node.endpoint === endpoint);
+    if (isMissing()) return true;
     const left = Promise.withResolvers<void>();
     const unlisten = host.onNodes(() => {
       if (isMissing()) left.resolve();
@@ -274,30 +279,55 @@ export class HandingOut {
 
   /**
    * It was certainly not run: that is no attempt. `busy`: where its handler goes on after its time, whose end the next
-   * attempt waits for.
+   * attempt waits for. The more are refused, the longer each waits, but for {@link HandingOut.#wake}: they would ask in
+   * vain for each other's room, and those of idempotent commands write their claims each time.
    */
   #refused(item: Item, busy: string | undefined): void {
-    this.#options.ledger.refused(item);
+    const { ledger, host: { clock, random } } = this.#options;
+    const { category: { refused } } = item;
+    ledger.refused(item);
     item.node = busy;
-    const pause = Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8));
-    this.#wait(item, jittered(this.#options.host.random, pause));
+    const pause = jittered(random, Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8)));
+    const shared = item.refusals < REFUSALS ? 0 : jittered(random, Math.min(REFUSED[2], EACH * refused.size));
+    refused.set(this.#wait(item, Math.max(pause, shared)), clock.monotonic() + pause);
+  }
+
+  /** One has run: there may be room. Two of those that were refused wait no longer than they would alone. */
+  #wake({ refused }: Category): void {
+    const now = this.#options.host.clock.monotonic();
+    let left = 2;
+    for (const [timer, from] of refused) {
+      if (left-- === 0) return;
+      timer.cancel();
+      this.#wait(this.#take(timer), Math.max(0, from - now));
+    }
   }
 
   /** It is handed out again after `ms`. */
-  #wait(item: Item, ms: number): void {
+  #wait(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
     // not in the background: a process in memory does not end before the next attempt
     const timer = clock.after(ms, () => {
-      this.#waiting.delete(timer);
-      ledger.again(item);
+      ledger.again(this.#take(timer));
       this.pump();
     });
     this.#waiting.set(timer, [item, clock.monotonic() + ms]);
+    return timer;
+  }
+
+  /** The message of this timer, which waits no more. */
+  #take(timer: Timer): Item {
+    const [item] = this.#waiting.get(timer)!; // it waits
+    this.#waiting.delete(timer);
+    item.category.refused.delete(timer);
+    return item;
   }
 
   #waitNoMore(): void {
-    for (const timer of this.#waiting.keys()) timer.cancel();
-    this.#waiting.clear();
+    for (const timer of this.#waiting.keys()) {
+      timer.cancel();
+      this.#take(timer);
+    }
   }
 
   /** Messages that the last leader has put aside in an outage wait for its end still. */
@@ -361,7 +391,9 @@ function sizeOf({ size, message: { payload } }: Item): number {
 
 const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
-/** The first and the longest pause after a refusal, in ms. */
-const REFUSED = [50, 2_000] as const;
+/** The first and the longest pause after a refusal, and the longest if many are refused, in ms. */
+const REFUSED = [50, 2_000, 60_000] as const;
+/** From so many refusals on its pause grows with the number of those that are refused, by so many ms for each. */
+const [REFUSALS, EACH] = [6, 60];
 /** How many messages that failed wait in memory at most. */
 const MOST_WAITING = 2_000;

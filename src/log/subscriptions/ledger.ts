@@ -332,14 +332,14 @@ export class Ledger {
   }
 
   /**
-   * The process that ran it ended. If nothing else ran there, that is an attempt. Else it may have been any of them:
-   * all of them come into doubt. It stays where it is until {@link Ledger.again}.
+   * The process at this endpoint ended while it ran it. If nothing else ran there, that is an attempt. Else it may have
+   * been any of them: all of them come into doubt. It stays where it is until {@link Ledger.again}.
    */
-  vanished(item: Item, node: string): void {
+  vanished(item: Item, endpoint: string): void {
     this.#stopped(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
-    if (this.#suspicion.vanished(item, node, (other) => other.attempts--)) this.#countDeath(item);
+    if (this.#suspicion.vanished(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
     this.#uncommitted.add(item);
   }
 

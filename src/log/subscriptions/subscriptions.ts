@@ -2,7 +2,6 @@
  * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the
  * others.
  */
-import { token } from "../../data/subject_token.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -23,6 +22,7 @@ import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
 import type { TermState } from "./term.ts";
+import { token } from "../../data/encoding.ts";
 
 /** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {

@@ -12,8 +12,8 @@ interface Group {
   /** Number that may run at once. */
   size: number;
   readonly ids: Set<string>;
-  /** The node at which they ran when it ended, and the one of them if there is only one. */
-  readonly node?: string;
+  /** The endpoint at which they ran when its process ended, and the one of them if there is only one. */
+  readonly endpoint?: string;
   alone?: Item | undefined;
   /** For a group of all that was open: time for which one that begins keeps the others waiting, in ms. */
   readonly moment?: number;
@@ -99,13 +99,13 @@ export class Suspicion {
   }
 
   /**
-   * The process of a node ended while it ran this message. Returns whether that is an attempt: nothing else is known to
-   * have run there. One for which it was and is no longer is passed to `spare`.
+   * The process at this endpoint ended while it ran this message. Returns whether that is an attempt: nothing else is
+   * known to have run there. One for which it was and is no longer is passed to `spare`.
    */
-  vanished(item: Item, node: string, spare: (item: Item) => void): boolean {
-    let group = this.#groups.find((each) => each.node === node);
+  vanished(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
+    let group = this.#groups.find((each) => each.endpoint === endpoint);
     const isFirst = group === undefined;
-    if (group === undefined) this.#groups.unshift(group = { size: 1, ids: new Set(), node, alone: item });
+    if (group === undefined) this.#groups.unshift(group = { size: 1, ids: new Set(), endpoint, alone: item });
     else if (group.alone !== undefined) {
       spare(group.alone);
       group.alone = undefined;

@@ -10,6 +10,7 @@ import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, nodeLabel } from "../contract/alarms.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
@@ -239,10 +240,18 @@ async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { find
   }
   looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const contract of unhandled) {
+    const workflow = drivenWorkflow(contract);
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
-      message: `${contract} is scheduled, and no node handles it.`,
-      advice: "Start a node that does, or cancel the schedule: catga schedules cancel.",
+      ...workflow === undefined
+        ? {
+          message: `${contract} is scheduled, and no node handles it.`,
+          advice: "Start a node that does, or cancel the schedule: catga schedules cancel.",
+        }
+        : {
+          message: `Runs of workflow ${workflow} wait for a time, or for their start, and no node handles it.`,
+          advice: "Start a node that does, or cancel the runs: catga run.",
+        },
     });
   }
   for (const contract of overdue) {

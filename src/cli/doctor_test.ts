@@ -2,7 +2,7 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, type CatgaOptions, command, event, fail, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, command, event, fail, query, unwrap, workflow } from "../../mod.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -281,6 +281,15 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.enqueue(Charge, { n: 1 }, { id: "monthly", delay: 3_600_000 }));
     const [found] = await doctor("later");
     assertEquals([found.kind, found.about], ["schedule-unhandled", "bank.Charge"]);
+  });
+
+  it("runs that wait while no node handles their workflow: the advice is not to cancel what wakes them", async () => {
+    const app = await start("asleep");
+    unwrap(await app.start(workflow("Order"), undefined, { at: new Date(Date.now() + 3_600_000) }));
+    const [{ kind, message, advice }] = await doctor("asleep");
+    assertEquals(kind, "schedule-unhandled");
+    assertMatch(message, /^Runs of workflow Order wait/);
+    assertEquals(advice, "Start a node that does, or cancel the runs: catga run.");
   });
 
   it("a cron that begins like a date is not overdue", async () => {

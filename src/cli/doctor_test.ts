@@ -30,6 +30,8 @@ const USERS = `
       { user: all, password: p }
       { user: blind, password: p, permissions: { publish: { deny: ["$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"] } } }
       { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_denied_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
+      { user: mute, password: p, permissions: { publish: { deny: ["catga.denied.node.>"] } } }
+      { user: shut, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.INFO.KV_catga_denied_nodes"] } } }
     ] }
     SMALL { jetstream: { max_file: 400000 }, users: [{ user: small, password: p }] }
     NONE { users: [{ user: none, password: p }] }
@@ -145,6 +147,10 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const blind = (await doctor("denied", "blind")).map(({ kind, about }) => [kind, about]);
     assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
     assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);
+    // "there is nothing in the namespace", and "the program does not answer: it is frozen"
+    const denied = async (user: string) => (await doctor("denied", user)).map(({ kind }) => kind);
+    assertEquals(new Set(await denied("mute")), new Set(["forbidden"]));
+    assertEquals(new Set(await denied("shut")), new Set(["forbidden"]));
   });
 
   it("a contract that nobody handles, with how many wait", async () => {

@@ -146,7 +146,7 @@ export function runOfStart(
   return { workflow, run: id.slice(startName("").length) };
 }
 
-/** Why a schedule must not be cancelled by itself: it wakes a run, which would wait for ever. `undefined`: it may be. */
+/** Why a schedule must not be cancelled alone: it wakes a run, which would wait for ever; `undefined`: it may be. */
 export function wakesRun(contract: string, id: string): string | undefined {
   const workflow = contract.endsWith(DUE) ? workflowOf(contract.slice(0, -DUE.length)) : undefined;
   if (workflow === undefined || id.startsWith(startName(""))) return undefined;

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import * as otel from "@opentelemetry/api";
-import { extract, inject, spanIdOf } from "./trace_context.ts";
+import { extract, inject, spanIdOf } from "./tracing.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";

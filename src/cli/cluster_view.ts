@@ -35,7 +35,7 @@ export type ShownLock = HeldLock & { readonly record: LockRecord };
 /** The kinds, in the order of the table. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
-/** Whether it is a stream of messages, and no bucket. */
+/** Returns true for a stream of messages, and false for a bucket. */
 export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
   return STREAM_KINDS.some((each) => each === kind);
 }

@@ -77,7 +77,7 @@ interface Finding {
   readonly cause?: string | undefined;
 }
 
-/** What is wrong, and what was looked at. */
+/** Findings, and the parts that were looked at. */
 interface Seen {
   readonly findings: Finding[];
   readonly looked: string[];

@@ -148,7 +148,8 @@ function show(
   const raised = alarmLines(rates.alarms, once ? Infinity : MOST_ALARMS, terminal);
   const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));
-  const title = `${rates.nodes.length} nodes in ${view.namespace} at ${view.address}, ` +
+  const many = rates.nodes.length;
+  const title = `${many} node${many === 1 ? "" : "s"} in ${view.namespace} at ${view.address}, ` +
     new Date().toLocaleTimeString("en-GB");
   const lines = [
     dim(terminal, once ? title : `${title}; Ctrl-C ends this`),

@@ -53,9 +53,22 @@ describe("top", await requireNatsServer(), () => {
 
   const run = (...args: string[]) => cliHere(["top", ...args], { NATS_URL: server.url });
 
-  it("--once: nodes and contracts with what they did in a second, on one line for programs", async () => {
+  /** Output of `--once` for a second in which each contract was handled: on a busy machine one may pass without. */
+  const busySecond = async (): Promise<string> => {
     const { code, out, err } = await run("--once", "--timeout", "30s");
     assertEquals([code, err], [0, ""]);
+    const { nodes, contracts } = JSON.parse(out);
+    const isBusy = nodes.every(({ rates }: { rates?: unknown }) => rates !== undefined) && nodes[0].rates.sent > 0 &&
+      contracts.every(({ contract, handled, failed }: { contract: string; handled: number; failed: object }) =>
+        handled > 0 && (contract !== "Price" || Object.keys(failed).length > 0)
+      );
+    return isBusy ? out : await busySecond();
+  };
+
+  it("--once: nodes and contracts with what they did in a second, on one line for programs", {
+    timeout: 120_000,
+  }, async () => {
+    const out = await busySecond();
     const { nodes, contracts, moreContracts } = JSON.parse(out);
     assertEquals(nodes.map(({ node }: { node: string }) => node), ["client", "shop"]);
     assert(nodes[1].rates.handled > 0 && nodes[0].rates.sent > 0, out);
@@ -126,7 +139,6 @@ describe("top", await requireNatsServer(), () => {
 
   it("says of a node that it does not answer, is not there, or answers something else; the exit code is 1", async () => {
     const nodes = await other.store.open("catga_default_nodes");
-    for (const id of ["garbled", "gone"]) await nodes.put(id, recordOf(id), { ttl: 60_000 });
     // answers at once, under every number that the tool may have used
     const garbled = other.transport.subscribe("catga.default.node.garbled.1.>", {}, ({ subject, data }) => {
       const asker = subject.split(".").slice(-2).join(".");
@@ -135,19 +147,27 @@ describe("top", await requireNatsServer(), () => {
       const stats = { endpoint: "garbled.1", service: "x", now: 1, up: 1, process: { rss: 1, cpu: -1 } };
       other.transport.publish(`catga.default.node.${asker}.garbled.1`, JSON.stringify([1, seq, 1, ["t", n, stats]]));
     });
-    const notes = (out: string) =>
-      new Map(JSON.parse(out).nodes.map(({ node, note }: Record<string, string>) => [node, note]));
-    const first = await run("--once", "--timeout", "30s");
-    const noted = notes(first.out);
-    assertEquals([first.code, noted.get("garbled"), noted.get("shop")], [1, "process is malformed", undefined]);
-    // the nodes may have noticed that nobody is there, and removed the record
-    assertEquals(noted.get("gone") ?? "nobody there", "nobody there");
+    /** What is noted of each node, with one of this record: the nodes may notice that it is none, and remove it. */
+    const notesWith = async (id: string, timeout: string) => {
+      const noted = await eventually(`a look at ${id}`, async () => {
+        await nodes.put(id, recordOf(id), { ttl: 60_000 });
+        const { code, out } = await run("--once", "--timeout", timeout);
+        const noted = new Map<string, string | undefined>(
+          JSON.parse(out).nodes.map(({ node, note }: Record<string, string>) => [node, note]),
+        );
+        if (!noted.has(id)) return undefined;
+        assertEquals(code, 1);
+        return noted;
+      });
+      return noted!; // it is awaited
+    };
+    const noted = await notesWith("garbled", "30s");
+    assertEquals([noted.get("garbled"), noted.get("shop")], ["process is malformed", undefined]);
+    assertEquals((await notesWith("gone", "30s")).get("gone"), "nobody there");
     garbled.close();
-    await nodes.put("silent", recordOf("silent"), { ttl: 60_000 });
     other.transport.subscribe("catga.default.node.silent.1.>", {}, () => {});
     await other.transport.flush();
-    const second = await run("--once", "--timeout", "100ms");
-    assertEquals([second.code, notes(second.out).get("silent")], [1, "no answer"]);
+    assertEquals((await notesWith("silent", "100ms")).get("silent"), "no answer");
   });
 
   it("a namespace without nodes is reported", async () => {

@@ -93,7 +93,7 @@ export interface ContractStats {
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
- * What a process has counted of each contract since an earlier answer; `undefined` if that is not known: there is no
+ * Counts of each contract since an earlier answer of its process; `undefined` if they are not known: there is no
  * earlier answer, or it had no room for the contract, which begins with the next one then.
  */
 export function countedBetween(

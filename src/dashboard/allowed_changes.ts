@@ -6,6 +6,8 @@
 import { isContractName } from "../contract/contract.ts";
 import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
 import { isRecord } from "../data/checks.ts";
+import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";
+import { printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";
 import { settled } from "../log/administration/dead_letters.ts";
@@ -14,7 +16,6 @@ import { wakesRun } from "../contract/workflow.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
-import { editLetter } from "./letter_edit.ts";
 import { readPlace, shownCause } from "./parked_views.ts";
 import { stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
@@ -23,8 +24,10 @@ import type {
   ChangeAnswer,
   ChangeRequest,
   DashboardSource,
+  EditRequest,
   LetterFilter,
   LettersRequest,
+  LetterText,
   RunRequest,
 } from "./view.ts";
 
@@ -92,7 +95,7 @@ function isText(value: unknown): value is string {
 /** Carries out a change. Rejects with what is no error of a single message. */
 export function carryOut(
   source: DashboardSource,
-  administration: Pick<Administration, "deadLetters">,
+  administration: Letters,
   request: ChangeRequest,
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
@@ -153,7 +156,7 @@ const CANCEL = 10_000; // ms
 
 /** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
 export async function settleLetters(
-  administration: Pick<Administration, "deadLetters">,
+  administration: Letters,
   { do: what, letters, matching = {} }: LettersRequest,
 ): Promise<ChangeAnswer> {
   let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
@@ -202,3 +205,53 @@ function matches({ service, subscription, contract, error }: DeadLetter, filter:
     (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
   );
 }
+
+// A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it
+// with another one. The node that handles it checks the payload by the contract's schema, as that of any message.
+
+type Letters = Pick<Administration, "deadLetters">;
+
+/** The payload of a letter; a string says why it cannot be edited; `undefined`: it is no dead letter any more. */
+export async function letterText(administration: Letters, place: string): Promise<LetterText | string | undefined> {
+  const letter = await letterAt(administration, place);
+  if (letter === undefined) return undefined;
+  let text: string;
+  try {
+    text = encodeValue(letter.payload ?? null, "payload");
+  } catch (error) {
+    return `its payload cannot be shown: ${(error as Error).message}`;
+  }
+  const tagged = isTagged(text);
+  const payload = printableJson(JSON.parse(tagged ? text.slice(1) : text), 2) ?? "";
+  return payload.length <= LONGEST_PAYLOAD
+    ? { payload, tagged }
+    : `its payload has more than ${LONGEST_PAYLOAD} characters`;
+}
+
+/** Has a letter handled again with another payload. Resolves with why it was refused; rejects with a `CatgaError`. */
+async function editLetter(
+  administration: Letters,
+  { letter: place, payload: text, tagged }: EditRequest,
+): Promise<string | undefined> {
+  let payload: unknown;
+  try {
+    payload = tagged ? decodeText(`~${text}`) : JSON.parse(text);
+  } catch (error) {
+    return `it is no payload: ${(error as Error).message}`;
+  }
+  const letter = await letterAt(administration, place);
+  if (letter === undefined) return "it is no dead letter any more";
+  await letter.replay({ payload });
+  return undefined;
+}
+
+async function letterAt(administration: Letters, place: string): Promise<DeadLetter | undefined> {
+  const found = readPlace(place);
+  if (found === undefined) return undefined;
+  const { service, name: subscription, id } = found;
+  for await (const letter of administration.deadLetters({ service, subscription }, new Set([id]))) return letter;
+  return undefined;
+}
+
+/** Characters of a payload that is edited. */
+const LONGEST_PAYLOAD = 200_000;

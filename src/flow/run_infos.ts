@@ -86,7 +86,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
   };
 }
 
-/** What a run does now or waits for, as far as it is recorded. */
+/** Steps, sleeps and waits that a run does now or waits for, as far as they are recorded. */
 function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
   const failed = [...failures].map(([name, { first, total, next, error: { code, message } }]) => ({

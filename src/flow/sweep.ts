@@ -8,7 +8,7 @@ import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { RunLog } from "./run_log.ts";
 
-/** What {@link sweeping} needs of its node. */
+/** Parts of the node that {@link sweeping} needs. */
 export interface SweepHost {
   readonly endpoint: string;
   readonly clock: Clock;

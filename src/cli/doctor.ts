@@ -9,8 +9,7 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, nodeLabel } from "../contract/alarms.ts";
-import { drivenWorkflow } from "../contract/workflow.ts";
+import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
@@ -245,18 +244,12 @@ async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { find
   }
   looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const contract of unhandled) {
-    const workflow = drivenWorkflow(contract);
+    const name = declaredName(contract);
+    const cancel = name === contract ? "the schedule: catga schedules cancel" : "its runs: catga run";
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
-      ...workflow === undefined
-        ? {
-          message: `${contract} is scheduled, and no node handles it.`,
-          advice: "Start a node that does, or cancel the schedule: catga schedules cancel.",
-        }
-        : {
-          message: `Runs of workflow ${workflow} wait for a time, or for their start, and no node handles it.`,
-          advice: "Start a node that does, or cancel the runs: catga run.",
-        },
+      message: `${name} is scheduled, and no node handles it.`,
+      advice: `Start a node that does, or cancel ${cancel}.`,
     });
   }
   for (const contract of overdue) {

@@ -9,7 +9,7 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
@@ -53,8 +53,13 @@ docs), and what was looked at.`,
           : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
       });
     }
-    for (const violation of denied) seen.findings.push(forbidden(violation));
-    const all = distinct(seen.findings);
+    // a node that this user may not ask is not silent, and buckets that it may not see may be there
+    const may = (subject: string) => !denied.some((violation) => violation.subject.includes(subject));
+    const known = seen.findings.filter(({ kind, about }) =>
+      (kind !== "not-set-up" || may(`.INFO.${bucketStreamName(bucketName(about, "nodes"))}`)) &&
+      (kind !== "node-silent" || may(".node."))
+    );
+    const all = distinct([...known, ...Array.from(denied, forbidden)]);
     report(all, seen.looked, flags, terminal);
     return all.length === 0 ? DONE : FAILED;
   },
@@ -239,10 +244,12 @@ async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { find
   }
   looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const contract of unhandled) {
+    const name = declaredName(contract);
+    const cancel = name === contract ? "the schedule: catga schedules cancel" : "its runs: catga run";
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
-      message: `${contract} is scheduled, and no node handles it.`,
-      advice: "Start a node that does, or cancel the schedule: catga schedules cancel.",
+      message: `${name} is scheduled, and no node handles it.`,
+      advice: `Start a node that does, or cancel ${cancel}.`,
     });
   }
   for (const contract of overdue) {

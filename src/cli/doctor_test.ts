@@ -2,7 +2,7 @@
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, type CatgaOptions, command, event, fail, query, unwrap } from "../../mod.ts";
+import { type Catga, catga, type CatgaOptions, command, event, fail, query, unwrap, workflow } from "../../mod.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -30,6 +30,8 @@ const USERS = `
       { user: all, password: p }
       { user: blind, password: p, permissions: { publish: { deny: ["$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"] } } }
       { user: few, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.MSG.GET.catga_denied_subscriptions", "$JS.API.DIRECT.GET.>"] } } }
+      { user: mute, password: p, permissions: { publish: { deny: ["catga.denied.node.>"] } } }
+      { user: shut, password: p, permissions: { publish: { deny: ["$JS.API.STREAM.INFO.KV_catga_denied_nodes"] } } }
     ] }
     SMALL { jetstream: { max_file: 400000 }, users: [{ user: small, password: p }] }
     NONE { users: [{ user: none, password: p }] }
@@ -145,6 +147,10 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     const blind = (await doctor("denied", "blind")).map(({ kind, about }) => [kind, about]);
     assertEquals(blind[0], ["forbidden", "$JS.API.CONSUMER.CREATE.KV_catga_denied_nodes.>"]);
     assertEquals(blind.filter(([kind]) => kind === "no-nodes"), []);
+    // "there is nothing in the namespace", and "the program does not answer: it is frozen"
+    const denied = async (user: string) => (await doctor("denied", user)).map(({ kind }) => kind);
+    assertEquals(new Set(await denied("mute")), new Set(["forbidden"]));
+    assertEquals(new Set(await denied("shut")), new Set(["forbidden"]));
   });
 
   it("a contract that nobody handles, with how many wait", async () => {
@@ -281,6 +287,15 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.enqueue(Charge, { n: 1 }, { id: "monthly", delay: 3_600_000 }));
     const [found] = await doctor("later");
     assertEquals([found.kind, found.about], ["schedule-unhandled", "bank.Charge"]);
+  });
+
+  it("runs that wait while no node handles their workflow: the advice is not to cancel what wakes them", async () => {
+    const app = await start("asleep");
+    unwrap(await app.start(workflow("Order"), undefined, { at: new Date(Date.now() + 3_600_000) }));
+    const [{ kind, message, advice }] = await doctor("asleep");
+    assertEquals(kind, "schedule-unhandled");
+    assertEquals(message, "workflow Order is scheduled, and no node handles it.");
+    assertEquals(advice, "Start a node that does, or cancel its runs: catga run.");
   });
 
   it("a cron that begins like a date is not overdue", async () => {

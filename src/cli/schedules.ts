@@ -1,4 +1,5 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
+import { wakesRun } from "../contract/workflow.ts";
 import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -49,6 +50,11 @@ async function cancel(
   flags: Flags,
   terminal: Terminal,
 ): Promise<number> {
+  const refused = wakesRun(contract, id);
+  if (refused !== undefined) {
+    terminal.say(printable(`${refused}, catga run --help`));
+    return FAILED;
+  }
   const stream = await view.stream("log");
   const subject = scheduleSubject(view.namespace, contract, id);
   const taken = stream !== undefined && await unschedule(subject, {

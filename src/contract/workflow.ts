@@ -146,6 +146,13 @@ export function runOfStart(
   return { workflow, run: id.slice(startName("").length) };
 }
 
+/** Why a schedule must not be cancelled alone: it wakes a run, which would wait for ever; `undefined`: it may be. */
+export function wakesRun(contract: string, id: string): string | undefined {
+  const workflow = contract.endsWith(DUE) ? workflowOf(contract.slice(0, -DUE.length)) : undefined;
+  if (workflow === undefined || id.startsWith(startName(""))) return undefined;
+  return `${id} wakes a run of workflow ${workflow}, which would wait for ever without it: cancel the run`;
+}
+
 /** The events and the command that a workflow's runs are driven by. */
 export interface RunContracts {
   /** Event of starts that their node drives. */

@@ -12,6 +12,7 @@ import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { messageId } from "../log/format/commit.ts";
+import { wakesRun } from "../contract/workflow.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
@@ -136,6 +137,8 @@ async function actOnRun(source: DashboardSource, request: RunRequest): Promise<s
 async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
   const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
   if (!isContractName(contract)) return none;
+  const refused = wakesRun(contract, id);
+  if (refused !== undefined) return { ...none, error: refused };
   const log = await source.stream("log");
   if (log === undefined) return none;
   const taken = await unschedule(scheduleSubject(source.namespace, contract, id), {

@@ -673,6 +673,25 @@ describe("workflow", () => {
     });
   }
 
+  it("what an operator has tried again, and no node does yet, is pending now (it was until the year 1970)", async () => {
+    const handlers = Export.handle((flow) =>
+      flow.step("upload", () => {
+        throw new Error("the disk is full");
+      }, { retry: { attempts: 1 } })
+    );
+    const node = (id: string) => id === "worker" ? { handlers, logger: QUIET } : {};
+    await using cluster = await testCluster(["worker", "client"], { node });
+    const client = cluster.app("client");
+    const run = unwrap(await client.start(Export));
+    await cluster.advance(1_000);
+    const stuck = await infoOf(client, run);
+    assertEquals(stuck.status, "stuck");
+    cluster.kill("worker");
+    await stuck.retry();
+    const { status, pending: [{ name, next }] } = await infoOf(client, run);
+    assertEquals([status, name, next], ["retrying", "upload", undefined]);
+  });
+
   it("a node that was frozen while another went on with its stuck run does not report it", async () => {
     let works = false;
     const handlers = Export.handle((flow) =>

@@ -90,7 +90,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
 function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
   const failed = [...failures].map(([name, { first, total, next, error: { code, message } }]) => ({
-    ...{ name, attempts: total, since: new Date(first), next: dateOf(next), error: { code, message } },
+    ...{ name, attempts: total, since: new Date(first), next: dateOf(next || undefined), error: { code, message } },
   }));
   if (failing !== undefined) return failed;
   const waiting = [...sleeps, ...waits, ...children].map(([name, one]) => ({

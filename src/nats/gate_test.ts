@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { Gate } from "./jetstream.ts";
+import { Gate, JetStreamRefusal, Reads } from "./jetstream.ts";
 
 describe("Gate", () => {
   it("lets as many in as it may, and the next in their order when one leaves", async () => {
@@ -34,3 +34,45 @@ describe("Gate", () => {
     (await last)();
   });
 });
+
+describe("Reads", () => {
+  /** How many of 200 reads, which `end` ends one after the other, are under way at once. */
+  async function underWay(reads: Reads, end: (settle: PromiseWithResolvers<number>) => void): Promise<number> {
+    const open: PromiseWithResolvers<number>[] = [];
+    const all = Array.from({ length: 200 }, () =>
+      reads.do(() => {
+        const settle = Promise.withResolvers<number>();
+        open.push(settle);
+        return settle.promise;
+      }, (size) => size));
+    await delay();
+    const first = open.length;
+    const ended = Promise.allSettled(all);
+    while (open.length > 0) {
+      end(open.shift()!);
+      await delay();
+    }
+    await ended;
+    return first;
+  }
+
+  it("as many are under way as their answers have room, by the size of the last ones", async () => {
+    const reads = new Reads();
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // their size is not known yet
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(1_000_000)), 64);
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
+  });
+
+  it("fewer are under way while the server is late (it did again and again what nobody waited for any more)", async () => {
+    const reads = new Reads();
+    await underWay(reads, ({ resolve }) => resolve(100));
+    assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no answer", "late"))), 64);
+    assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no responders", "none"))), 4);
+    await underWay(reads, ({ resolve }) => resolve(100));
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 54);
+  });
+});
+
+function delay(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}

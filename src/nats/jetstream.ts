@@ -320,24 +320,34 @@ export class Replies {
 }
 
 /**
- * Limits how many reads are under way at once, by the size of their answers. A server disconnects a client with 64 MiB
- * on their way to it (`max_pending`), whatever the client asked for: 200 reads of 550 kB at once ended the connection,
- * were sent again, and ended the next one.
+ * Limits how many reads are under way at once, by the size of their answers, and to what the server answers in time.
+ *
+ * - A server disconnects a client with 64 MiB on their way to it (`max_pending`), whatever the client asked for: 200
+ *   reads of 550 kB at once ended the connection, were sent again, and ended the next one.
+ * - A server does what it was asked, also when nobody waits for it any more: 2,000 runs that were loaded at once took
+ *   it 90 s, because most of their reads were sent several times; now 3 s.
  */
 export class Reads {
   readonly #gate = new Gate(MOST_READS);
   /** The size of an answer, in bytes: the average, or the last one if that is larger. */
   #size = 1024 * 1024;
+  /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
+  #timely = MOST_READS;
 
-  /** Sends a request when there is room for its answer. Settles as that does. */
+  /** Sends a request when its turn comes. Settles as that does. */
   async do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
-    this.#gate.most = Math.max(1, Math.min(MOST_READS, READ_ROOM / this.#size));
+    this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
     const leave = await this.#gate.enter();
     try {
       const answer = await request();
       const size = sizeOf(answer);
       this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
+      this.#timely = Math.min(MOST_READS, this.#timely + 1 / 4);
       return answer;
+    } catch (error) {
+      const late = error instanceof JetStreamRefusal && error.refusal === "no answer";
+      if (late) this.#timely = Math.max(FEWEST_READS, this.#timely / 2);
+      throw error;
     } finally {
       leave();
     }
@@ -349,6 +359,7 @@ export class Reads {
  * waits, and what is asked for again comes besides.
  */
 const MOST_READS = 64;
+const FEWEST_READS = 4;
 const READ_ROOM = 8 * 1024 * 1024;
 
 /** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */

@@ -1,8 +1,8 @@
 /**
- * Two entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen and
- * cut off, answers of the stream are lost, it has no leader or no quorum, or it comes back without its last messages.
- * Commands are sent again with their ids; at the end the stream says which were applied, and all nodes load what it
- * says. What a node knows of one of them proves what it has of the other.
+ * Two entities under faults for some seconds of virtual time, all of it drawn from one seed: nodes are killed, frozen
+ * and cut off, answers of the stream are lost, it has no leader or no quorum, or it comes back without its last
+ * messages. Commands are sent again with their ids; at the end the stream says which were applied, and all nodes load
+ * what it says.
  *
  *   … test/simulation/entity_simulation.ts 42
  *

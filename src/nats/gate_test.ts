@@ -1,5 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { systemClock } from "../ports/clock.ts";
 import { Gate, JetStreamRefusal, Reads } from "./jetstream.ts";
 
 describe("Gate", () => {
@@ -57,19 +59,34 @@ describe("Reads", () => {
   }
 
   it("as many are under way as their answers have room, by the size of the last ones", async () => {
-    const reads = new Reads();
+    const reads = new Reads(systemClock);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // their size is not known yet
     assertEquals(await underWay(reads, ({ resolve }) => resolve(1_000_000)), 64);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
   });
 
   it("fewer are under way while the server is late (it did again and again what nobody waited for any more)", async () => {
-    const reads = new Reads();
+    const reads = new Reads(systemClock);
     await underWay(reads, ({ resolve }) => resolve(100));
     assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no answer", "late"))), 64);
     assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no responders", "none"))), 4);
     await underWay(reads, ({ resolve }) => resolve(100));
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 54);
+  });
+
+  it("one whose turn does not come within 5 s has no answer, and is not sent", async () => {
+    const clock = new VirtualClock();
+    const reads = new Reads(clock);
+    let sent = 0;
+    const silent = () => {
+      sent++;
+      return new Promise<number>(() => {});
+    };
+    for (let n = 0; n < 8; n++) void reads.do(silent, (size) => size);
+    const last = assertRejects(() => reads.do(silent, (size) => size), JetStreamRefusal, "no turn within 5000 ms");
+    await clock.advance(5_000);
+    await last;
+    assertEquals(sent, 8);
   });
 });
 

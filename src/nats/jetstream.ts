@@ -6,6 +6,7 @@
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
@@ -65,10 +66,10 @@ export interface StreamInfo {
 /** How many consumers a new stream may have: nats-server 2.15 takes no limit as 1,000. */
 const MAX_CONSUMERS = 100_000;
 
-/** Requests to JetStream on one connection. Each takes at most `limit` ms, from when it is sent. */
+/** Requests to JetStream on one connection. Each takes at most `limit` ms; a read may wait for its turn before. */
 export class JetStream {
   /** Reads of messages. */
-  readonly reads: Reads = new Reads();
+  readonly reads: Reads;
   readonly #transport: NatsTransport;
   #replies: Replies | undefined;
   /** The clock of whichever server answered last. */
@@ -78,6 +79,7 @@ export class JetStream {
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
+    this.reads = new Reads(transport.clock);
     this.#time = new ServerClock(transport.clock);
     // the user may have other permissions then
     transport.onStatus(() => this.#forbidden.clear());
@@ -328,16 +330,21 @@ export class Replies {
  *   it 90 s, because most of their reads were sent several times; now 3 s.
  */
 export class Reads {
+  readonly #clock: Clock;
   readonly #gate = new Gate(MOST_READS);
   /** The size of an answer, in bytes: the average, or the last one if that is larger. */
   #size = 1024 * 1024;
   /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
   #timely = MOST_READS;
 
-  /** Sends a request when its turn comes. Settles as that does. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Sends a request when its turn comes. Settles as that does, or has no answer if it waits too long for its turn. */
   async do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
-    const leave = await this.#gate.enter();
+    const leave = this.#gate.isFull ? await this.#turn() : await this.#gate.enter();
     try {
       const answer = await request();
       const size = sizeOf(answer);
@@ -352,7 +359,21 @@ export class Reads {
       leave();
     }
   }
+
+  async #turn(): Promise<() => void> {
+    const patience = new AbortController();
+    const late = () => patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
+    const timer = this.#clock.after(LONGEST_WAIT, late, { background: true });
+    try {
+      return await this.#gate.enter(patience.signal);
+    } finally {
+      timer.cancel();
+    }
+  }
 }
+
+/** How long a read waits for its turn, in ms: while no server answers, all that wait learn it. */
+const LONGEST_WAIT = 5_000;
 
 /**
  * How many reads are under way at most, and how many bytes of answers. A slow link takes longer for them than a read
@@ -373,18 +394,23 @@ export class Gate {
     this.most = most;
   }
 
+  /** True if one more has to wait. */
+  get isFull(): boolean {
+    return this.#inside + 1 > this.most;
+  }
+
   /**
    * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
    * before.
    */
   async enter(signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();
-    if (this.#inside + 1 > this.most) await this.#turn(signal);
+    if (this.isFull) await this.#turn(signal);
     else this.#inside++;
     return () => {
       this.#inside--;
       for (const next of this.#waiting) {
-        if (this.#inside + 1 > this.most) break;
+        if (this.isFull) break;
         this.#inside++;
         next();
       }

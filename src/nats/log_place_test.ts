@@ -33,7 +33,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
     js: {
       info: () => Promise.resolve(info()),
       message: JetStream.prototype.message,
-      reads: new Reads(),
+      reads: new Reads(clock),
       api(_: string, { seq }: { seq: number }) {
         const found = sequences.find((sequence) => sequence >= seq);
         if (found === undefined) return Promise.resolve(undefined);

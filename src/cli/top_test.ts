@@ -147,7 +147,7 @@ describe("top", await requireNatsServer(), () => {
       const stats = { endpoint: "garbled.1", service: "x", now: 1, up: 1, process: { rss: 1, cpu: -1 } };
       other.transport.publish(`catga.default.node.${asker}.garbled.1`, JSON.stringify([1, seq, 1, ["t", n, stats]]));
     });
-    /** What is noted of each node, with one of this record: the nodes may notice that it is none, and remove it. */
+    /** The notes on nodes, with one of this record: the nodes may notice that it is none, and remove it. */
     const notesWith = async (id: string, timeout: string) => {
       const noted = await eventually(`a look at ${id}`, async () => {
         await nodes.put(id, recordOf(id), { ttl: 60_000 });

@@ -49,7 +49,7 @@ export class Collector {
   }
 }
 
-/** What is collected for tools without a page. */
+/** The parts that tools without a page read. */
 interface Only {
   /** No others, and each no more once the user turned out to lack a permission. */
   readonly parts: ReadonlySet<string>;

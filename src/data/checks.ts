@@ -205,7 +205,7 @@ export function disown(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }
 
-// What a program passes in and several owners share: nobody can change it.
+// Values that a program passes in and several owners share: nobody can change them.
 
 /**
  * Freezes a value and all that it holds, as far as these are arrays and plain objects: instances of classes, `Map`,

@@ -28,7 +28,7 @@ export interface DriveApp {
   /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
   readonly observer: Observer;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** Whether a contract is a command of an entity: one that may be sent again when nobody knows whether it ran. */
+  /** True for a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
   /** A run begins to be driven here, and ends to be: a drain waits for it. */
   begun(): void;

@@ -141,14 +141,14 @@ export function runOfStart(
   contract: string,
   id: string,
 ): { readonly workflow: string; readonly run: string } | undefined {
-  const workflow = contract.endsWith(DUE) ? workflowOf(contract.slice(0, -DUE.length)) : undefined;
+  const workflow = contract.endsWith(DUE) ? drivenWorkflow(contract) : undefined;
   if (workflow === undefined || !id.startsWith(startName(""))) return undefined;
   return { workflow, run: id.slice(startName("").length) };
 }
 
 /** Why a schedule must not be cancelled alone: it wakes a run, which would wait for ever; `undefined`: it may be. */
 export function wakesRun(contract: string, id: string): string | undefined {
-  const workflow = contract.endsWith(DUE) ? workflowOf(contract.slice(0, -DUE.length)) : undefined;
+  const workflow = contract.endsWith(DUE) ? drivenWorkflow(contract) : undefined;
   if (workflow === undefined || id.startsWith(startName(""))) return undefined;
   return `${id} wakes a run of workflow ${workflow}, which would wait for ever without it: cancel the run`;
 }

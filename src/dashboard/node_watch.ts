@@ -214,7 +214,7 @@ export class NodeWatch {
     return counts;
   }
 
-  /** Those that are there, or were until a moment ago. */
+  /** The nodes that are there, or were until a moment ago. */
   get #shown(): Watched[] {
     const now = this.#clock.now();
     return [...this.#nodes.values()].filter((node) => isThere(node) || now - node.since <= SHOWN);

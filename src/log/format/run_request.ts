@@ -169,7 +169,7 @@ function isText(value: unknown): boolean {
 const MAX_ID = 512;
 
 /**
- * What became of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the
+ * The outcome of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the
  * handler of an earlier attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or
  * failed.
  */

@@ -1,5 +1,5 @@
 /**
- * What follows a failed run. When a message becomes a dead letter: when it failed for good, or for the last time. So
+ * The consequence of a failed run. A message becomes a dead letter when it failed for good, or for the last time. So
  * does one that has no attempt left when it is its turn (`Ledger.begin`), because its leader or node ended, or fewer
  * attempts are deployed; and one that nobody can read (`Ledger.bury`).
  */

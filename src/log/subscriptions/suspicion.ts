@@ -61,7 +61,7 @@ export class Suspicion {
     };
   }
 
-  /** What follows from what the last leader has stored. `items`: those that it may have begun. */
+  /** The suspicion that the last leader has left in the store. `items`: messages that it may have begun. */
   static after(
     before: Doubt | undefined,
     { running, ended, unclean, end }: LastEnd,

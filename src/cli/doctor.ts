@@ -1,4 +1,7 @@
-/** `doctor`: looks at a cluster once, and says what is wrong and what to do. */
+/**
+ * `doctor`: looks at a cluster once, and says what is wrong and what to do. Over 300 lines: one report, section by
+ * section.
+ */
 import type { NodeInfo } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";

@@ -1,4 +1,7 @@
-/** `top`: what each node and each contract does in a second, as it changes. */
+/**
+ * `top`: what each node and each contract does in a second, as it changes. Over 300 lines: the screen, and the samples
+ * and rates that nobody else needs.
+ */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";

@@ -1,6 +1,7 @@
 /**
  * Alarms for operators: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor`
- * and the dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind.
+ * and the dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind. Over
+ * 300 lines: each kind of alarm, and what it is concluded from.
  */
 import { isErrorCode } from "../error.ts";
 import type { Health, NodeInfo } from "./node_info.ts";

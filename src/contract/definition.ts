@@ -1,4 +1,7 @@
-/** Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
+/**
+ * Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. Over 300 lines:
+ * the types of contracts beside the functions whose inference they serve.
+ */
 import type { Context } from "./context.ts";
 import { checkBehaviors } from "./behavior.ts";
 import {

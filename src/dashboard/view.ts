@@ -2,7 +2,7 @@
  * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
  *
- * Over 400 lines: all that server and page say to each other, and nothing else.
+ * Over 300 lines: all that server and page say to each other, and nothing else.
  */
 import type { Alarm, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";

@@ -3,7 +3,7 @@
  * JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never searched for
  * tags.
  *
- * Over 400 lines: one format, from a value to its bytes and back.
+ * Over 300 lines: one format, from a value to its bytes and back.
  */
 import { CatgaError } from "../error.ts";
 import { isPlain, PLAIN_TOKEN } from "./checks.ts";

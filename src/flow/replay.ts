@@ -11,6 +11,8 @@
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first.
  * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an
  *    outcome, and are undone.
+ *
+ * Over 300 lines: these rules hold together.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";

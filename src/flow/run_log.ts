@@ -3,7 +3,7 @@
  * expects the last message that its writer has read, so that of two who drive a run one loses. Whether the run has
  * ended, and who drives it, stand in each message, so that its last message alone says so.
  *
- * Over 400 lines: reading and writing share the format of a message.
+ * Over 300 lines: reading and writing share the format of a message.
  */
 import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";

@@ -1,6 +1,7 @@
 /**
  * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
- * connection, and `faults.ts` says what goes wrong on the way.
+ * connection, and `faults.ts` says what goes wrong on the way. Over 300 lines: each fault that a test can ask for, and
+ * what it does to whom.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";

@@ -1,5 +1,5 @@
 /**
- * The messages of one stream in memory: what the server stores, without clients. Over 400 lines: a stream with its
+ * The messages of one stream in memory: what the server stores, without clients. Over 300 lines: a stream with its
  * schedules is one state.
  */
 import { CatgaError } from "../error.ts";

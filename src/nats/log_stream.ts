@@ -1,4 +1,7 @@
-/** The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log. */
+/**
+ * The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log. Over 300 lines: one
+ * implementation of a port.
+ */
 import { CatgaError } from "../error.ts";
 import {
   type Appended,

@@ -1,6 +1,6 @@
 /**
  * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for
- * them at each send.
+ * them at each send. Over 300 lines: each method of an app that sends, with behaviors around it.
  */
 import { App, type AppParts } from "./app.ts";
 import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";

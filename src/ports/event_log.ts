@@ -1,6 +1,7 @@
 /**
  * The third of the ports: streams of messages that stay, as in JetStream. `memory/` and `nats/` implement it, and
- * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
+ * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`. Over 300 lines: the
+ * whole of a port, which is mostly what it promises.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
 import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";

@@ -7,7 +7,7 @@
  * died. A record that expired or vanished does not, because the store may have been away: the node stays as long as it
  * answers pings.
  *
- * Over 400 lines: the view of the cluster and what is asked before it is trusted change together.
+ * Over 300 lines: the view of the cluster and what is asked before it is trusted change together.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";

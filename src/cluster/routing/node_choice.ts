@@ -3,7 +3,7 @@
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
  *
- * Over 400 lines: the candidates, the strategies that choose among them, and the breakers that leave some out.
+ * Over 300 lines: the candidates, the strategies that choose among them, and the breakers that leave some out.
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";

@@ -3,7 +3,7 @@
  * (`node_choice.ts`), lets it wait where it cannot be sent now (`WaitingCalls`), and when an attempt fails does what
  * `decideRetry` says: another attempt, or an error.
  *
- * Over 400 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
+ * Over 300 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";

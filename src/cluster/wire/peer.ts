@@ -3,7 +3,7 @@
  * as one frame when the turn of the event loop ends. Requests on their way to it are in its ledger,
  * and the processes that are known in a table.
  *
- * Over 400 lines: a process, the requests that it still owes an answer, and the answers that it may not have got have
+ * Over 300 lines: a process, the requests that it still owes an answer, and the answers that it may not have got have
  * one life.
  */
 import { isCatgaError } from "../../error.ts";

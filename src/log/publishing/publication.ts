@@ -3,7 +3,7 @@
  * the message of the stream that it travels in, written again until it is stored, unchanged once it may be, or until
  * nobody waits for it any more.
  *
- * Over 400 lines: when each of the two ends depends on the other.
+ * Over 300 lines: when each of the two ends depends on the other.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";

@@ -5,7 +5,7 @@
  * because the stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing
  * is under way.
  *
- * Over 400 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
+ * Over 300 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
  */
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";

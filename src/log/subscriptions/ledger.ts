@@ -3,7 +3,7 @@
  * which fill a batch. It decides, and neither waits nor sends: what it was told is in its next commit, all at once, and
  * what must not happen before that is handed out when the commit is stored.
  *
- * Over 400 lines: the order of a key's messages and where each of them stands change together.
+ * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";

@@ -3,7 +3,7 @@
  * handle it the first by rendezvous hashing takes the lead first, the others a little later, each when those in front
  * of it have not.
  *
- * Over 400 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
+ * Over 300 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";

@@ -1,4 +1,7 @@
-/** Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. */
+/**
+ * Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. Over
+ * 300 lines: what a key's readers, loads and writes ask of each other.
+ */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";

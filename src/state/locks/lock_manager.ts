@@ -7,7 +7,7 @@
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
  * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
  *
- * Over 400 lines: the way of one call, from its request to the lock that is held.
+ * Over 300 lines: the way of one call, from its request to the lock that is held.
  */
 import { delay, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";

@@ -319,6 +319,26 @@ describe("runs", () => {
     assertEquals((await app.result(Large, run, { timeout: 20 })).error?.code, "TIMEOUT");
   });
 
+  it("a command whose answer cannot be recorded does not run again: the run is stuck", async () => {
+    const Draw = command<void, unknown>("Draw");
+    let drawn = 0;
+    let answer: unknown;
+    const Lottery = workflow("Lottery");
+    const lottery = Lottery.handle(async (flow) => {
+      await flow.send(Draw, undefined, { retry: { attempts: 3, delay: [1, 1] } });
+    });
+    const handlers = [Draw.handle(() => (drawn++, answer)), lottery];
+    await using app = await catga({ handlers, logger: quiet });
+    for (const [gave, code] of [["x".repeat(1_045_000), "TOO_LARGE"], [() => 7, "INVALID_RESPONSE"]] as const) {
+      [drawn, answer] = [0, gave];
+      const run = unwrap(await app.start(Lottery));
+      await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+      const { pending } = await infoOf(app, run);
+      assertEquals(pending.map(({ name, attempts, error }) => [name, attempts, error?.code]), [["Draw", 1, code]]);
+      assertEquals(drawn, 1);
+    }
+  });
+
   it("outcomes that are ready together and too large for one message are stored one after the other", async () => {
     const Wide = workflow<void, number[]>("Wide");
     let runs = 0;

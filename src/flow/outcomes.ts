@@ -73,9 +73,17 @@ export class Attempt implements Step {
   }
 }
 
-/** The id of a step's requests. One that is too long ends with its fingerprint. */
+/** The id of a step's requests. Ids that are too long end with their fingerprint. */
 export function stepId({ workflow, run }: RunRef, name: string): string {
-  const id = `${workflow}:${run}:${name}`;
+  return idOf(`${workflow}:${run}:${name}`);
+}
+
+/** The name of the schedule that wakes a run: no other run has it, nor a start. */
+export function wakeId({ run }: RunRef, step: string): string {
+  return idOf(`${step.length} ${run}:${step}`);
+}
+
+function idOf(id: string): string {
   if (id.length <= MAX_ID) return id;
   return `${id.slice(0, MAX_ID - 17).toWellFormed()}~${fingerprint(id).slice(0, 16)}`;
 }

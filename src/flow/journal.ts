@@ -27,6 +27,8 @@ export interface Parent {
   readonly workflow: string;
   readonly run: string;
   readonly step: string;
+  /** How many runs wait for the end of this one, one for the other; 1. */
+  readonly depth?: number;
 }
 
 /**
@@ -360,7 +362,7 @@ const isOutcome: Check = (outcome) =>
   isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
 const isParent: Check = (parent) =>
   isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
-  isText(parent.step);
+  isText(parent.step) && maybe(isCount)(parent.depth);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;

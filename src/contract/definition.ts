@@ -254,7 +254,7 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
   return eventContract(checkName(name), contractOptions("event", name, options));
 }
 
-/** Defines an event of an entity, of a valid name, for `entity(…).event`: durable for good, the entity's id is its key. */
+/** Defines an event of an entity, of a valid name: durable for good, with the entity's id as its key. */
 export function entityEvent<In, Payload>(
   name: string,
   entity: string,

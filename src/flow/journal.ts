@@ -189,11 +189,6 @@ export class Journal {
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
   }
 
-  #taken(n: number): void {
-    const { signal } = this.#signals[n] ?? {};
-    if (signal !== undefined) this.signals.get(signal)?.delete(n);
-  }
-
   #entry(entry: Entry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
     switch (entry.t) {
@@ -239,7 +234,7 @@ export class Journal {
       case "took":
         this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
-        if (entry.n !== undefined) this.#taken(entry.n);
+        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
         return;
       case "signalled": {
         const { signal, id, value } = entry;

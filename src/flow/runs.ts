@@ -342,8 +342,7 @@ export class Runs implements DrivesHost, NodeRuns {
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     if (parent.depth >= MOST_WITHIN) {
-      const why = `${MOST_WITHIN} runs wait within each other for one of ${contract.name}: do they ever end?`;
-      return failed("INVALID_MESSAGE", why);
+      return failed("INVALID_MESSAGE", `${MOST_WITHIN} runs wait within each other for it: do they ever end?`);
     }
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;

@@ -18,7 +18,7 @@ const nats = await requireNatsServer();
 describe(`${PAYLOADS.length} payloads, as payloads, answers, results, details, cached values, broadcasts and events`, () => {
   it("arrive in one process, and a payload is the sender's own object", async () => {
     const ways = new PayloadWays();
-    await using app = await catga({ handlers: [...answering(), ...ways.handlers] });
+    await using app = await catga({ timeout: 60_000, handlers: [...answering(), ...ways.handlers] });
     assertEquals(await ways.differences(app), []);
     const payload = { at: new Date(0) };
     const Same = query<{ at: Date }, { at: Date }>("Same");
@@ -28,9 +28,9 @@ describe(`${PAYLOADS.length} payloads, as payloads, answers, results, details, c
 
   it("arrive in a memory network", async () => {
     const ways = new PayloadWays();
-    const network = new MemoryNetwork();
-    await using _other = await catga({ network, id: "other", service: "other", handlers: answering() });
-    await using app = await catga({ network, id: "app", service: "app", handlers: ways.handlers });
+    const options = { network: new MemoryNetwork(), timeout: 60_000 } as const;
+    await using _other = await catga({ ...options, id: "other", service: "other", handlers: answering() });
+    await using app = await catga({ ...options, id: "app", service: "app", handlers: ways.handlers });
     assertEquals(await ways.differences(app), []);
   });
 

@@ -319,17 +319,17 @@ describe("the tool and the log", await requireNatsServer(), () => {
 
   it("schedules cancel: what wakes a run of a workflow stays (the run waited for ever); a start is cancelled", async () => {
     const target = categorySubject("default", "Order-run.due");
-    for (const id of ["7:nap", "start 8"]) {
+    for (const id of ["3 7:nap", "start 8"]) {
       const schedule = { at: Date.now() + HOUR, target };
       const subject = scheduleSubject("default", "Order-run.due", id);
       assertEquals((await stream.append(subject, "[1]", { timeout: 5_000, schedule })).type, "stored");
     }
-    const { code, err } = await run("schedules", "cancel", "Order-run.due", "7:nap");
+    const { code, err } = await run("schedules", "cancel", "Order-run.due", "3 7:nap");
     assertEquals(code, 1);
-    assertMatch(err, /7:nap wakes a run of workflow Order, .* cancel the run, catga run --help/);
+    assertMatch(err, /3 7:nap wakes a run of workflow Order, .* cancel the run, catga run --help/);
     assertEquals((await run("schedules", "cancel", "Order-run.due", "start 8")).code, 0);
     const { out } = await run("schedules", "--json", "--contract", "Order-run.due");
-    assertEquals(json(out).map(({ id }) => id), ["7:nap"]);
+    assertEquals(json(out).map(({ id }) => id), ["3 7:nap"]);
   });
 
   it("what others wrote is printed on one line each, without hidden characters; JSON has its values", async () => {

@@ -1,8 +1,9 @@
 import { describe, it } from "node:test";
-import { assertThrows } from "@std/assert";
-import { checkContract, command, event } from "./definition.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { checkContract, command, event, query } from "./definition.ts";
 import type { AnyContract } from "./contract.ts";
-import { workflow } from "./workflow.ts";
+import { stream } from "./stream.ts";
+import { runContracts, workflow } from "./workflow.ts";
 
 describe("checkContract", () => {
   const Buy = command("Buy");
@@ -29,6 +30,31 @@ describe("checkContract", () => {
   it("refuses any other value, and shows it", () => {
     for (const [value, shown] of [[undefined, "undefined"], ["Buy", '"Buy"'], [{}, "an object"]] as const) {
       assertThrows(() => checkContract("send", value as unknown as AnyContract, "command"), TypeError, `got ${shown}`);
+    }
+  });
+});
+
+describe("names of contracts", () => {
+  const kinds: ((name: string) => AnyContract)[] = [
+    command,
+    query,
+    event,
+    (name) => event(name, { durable: true }),
+    stream,
+  ];
+
+  it("those of the messages that drive the runs of a workflow are refused: a handler would get these", () => {
+    const names = Object.values(runContracts("Order-run")).map(({ name }) => name);
+    for (const make of kinds) {
+      for (const name of [...names, "Order-run.ended"]) {
+        assertThrows(() => make(name), TypeError, `${name} is a message of the runs of a workflow`);
+      }
+    }
+  });
+
+  it("others that end with -run, or have it before a dot, are not", () => {
+    for (const name of ["Order-run", "Order-run.Started", "shop.Order-run.due", "Order-runs.due", "-run.due"]) {
+      for (const make of kinds) assertEquals(make(name).name, name);
     }
   });
 });

@@ -190,7 +190,7 @@ export function command<In, Out, F extends string, Payload, Returned>(
   name: string,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned> {
-  return requestContract("command", name, options);
+  return requestContract("command", checkName(name), options);
 }
 
 /**
@@ -212,13 +212,14 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
   name: SendableName<In, Returned>,
   options?: QueryOptions<In, Out, F, Payload, Returned>,
 ): Query<In, Out, F, Payload, Returned> {
-  return requestContract("query", name, options);
+  return requestContract("query", checkName(name), options);
 }
 
-function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
+/** A command or a query of a name that is valid. */
+export function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
   const contract = Object.freeze({
     kind,
-    name: checkName(name),
+    name,
     options: contractOptions(kind, name, options),
     handle: (fn: HandlerFn, options?: CommandHandlerOptions): Handler => handlerOf(contract, "handle", fn, options),
   });
@@ -253,17 +254,18 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
   return eventContract(checkName(name), contractOptions("event", name, options));
 }
 
-/** Defines an event of an entity, for `entity(…).event`: durable for good, with the entity's id as its key. */
+/** Defines an event of an entity, of a valid name: durable for good, with the entity's id as its key. */
 export function entityEvent<In, Payload>(
   name: string,
   entity: string,
   input: Schema<In, Payload> | undefined,
 ): EmittedEvent<In, Payload> {
-  const options = { ...contractOptions("event", checkName(name), { input }), durable: FOR_GOOD, entity };
+  const options = { ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity };
   return eventContract(name, Object.freeze(options));
 }
 
-function eventContract<Options extends ContractOptions>(name: string, options: Options) {
+/** An event of a name that is valid. */
+export function eventContract<Options extends ContractOptions>(name: string, options: Options) {
   const contract = Object.freeze({
     kind: "event" as const,
     name,
@@ -285,12 +287,18 @@ const HANDLER_OPTIONS = {
 
 /** Returns the name of a contract; throws a `TypeError` for an invalid one. */
 export function checkName(name: string): string {
-  if (typeof name === "string" && isContractName(name)) return name;
+  if (typeof name === "string" && isContractName(name)) {
+    if (!RUN_MESSAGE.test(name)) return name;
+    throw new TypeError(`${name} is a message of the runs of a workflow: a contract cannot have its name`);
+  }
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
       `characters at most, like "orders.Create"; got ${show(name)}`,
   );
 }
+
+/** Names of `runContracts` in `workflow.ts`, and of the event by which the ends of runs are announced. */
+const RUN_MESSAGE = /^[\w-]{1,48}-run\.(begun|called|recorded|due|join|ended)$/;
 
 /** The handler of a contract. */
 export function handlerOf(

@@ -7,7 +7,7 @@ import { checkBehaviors } from "./behavior.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
 import { checkInteger, checkKnown, isToken, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
-import { type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
+import { checkName, type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
 import {
   type CommandHandlerOptions,
@@ -153,7 +153,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       }
       if (event === "forgotten") throw new TypeError(`${at}: forgotten is the event that every entity has`);
       if (definition.events.has(`${name}.${event}`)) throw new TypeError(`${at} has an event ${event} already`);
-      const contract = entityEvent<In, Payload>(`${name}.${event}`, name, options.input);
+      const contract = entityEvent<In, Payload>(checkName(`${name}.${event}`), name, options.input);
       const full: EntityEvent<State, In, Payload> = Object.freeze({
         ...contract,
         "~state": (state: State) => state,

@@ -7,7 +7,7 @@ import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
-import { command, entityEvent, event } from "./definition.ts";
+import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
 import type { Flow, Signal, WorkflowContract } from "./flow.ts";
 import type { Handler } from "./handler.ts";
 import type { RunContext, RunDue, RunJoin, RunJoined, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
@@ -162,7 +162,7 @@ export interface RunContracts {
   /** Of times that have come. */
   readonly due: DurableEvent<RunDue>;
   /** A message for the node that holds a run. */
-  readonly join: ReturnType<typeof command<RunJoin, RunJoined>>;
+  readonly join: Command<RunJoin, RunJoined>;
 }
 
 /** Those of the workflow with this type of runs. */
@@ -170,8 +170,8 @@ export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
-    due: event<RunDue>(`${type}${DUE}`, { durable: { keep: 30 * DAY } }),
-    join: command<RunJoin, RunJoined>(`${type}${JOIN}`, { timeout: 30_000, retries: 0 }),
+    due: eventContract(`${type}${DUE}`, DUE_OPTIONS),
+    join: requestContract("command", `${type}${JOIN}`, { timeout: 30_000, retries: 0 }),
   };
 }
 
@@ -220,5 +220,6 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
 }
 
 const DAY = 86_400_000;
+const DUE_OPTIONS = Object.freeze({ durable: Object.freeze({ keep: 30 * DAY }) });
 const LONGEST = 3_660 * DAY;
 const OPTIONS = new Set(["input", "id", "timeout", "keep", "version"]);

@@ -40,9 +40,9 @@ describe("changes of the dashboard", () => {
   });
 
   it("a schedule that wakes a run of a workflow is not cancelled", async () => {
-    const request = { do: "cancel", contract: "Order-run.due", id: "7:nap" } as const;
+    const request = { do: "cancel", contract: "Order-run.due", id: "3 7:nap" } as const;
     const { error } = await carryOut({} as DashboardSource, { async *deadLetters() {} }, request);
-    assertEquals(error, "7:nap wakes a run of workflow Order, which would wait for ever without it: cancel the run");
+    assertEquals(error, "3 7:nap wakes a run of workflow Order, which would wait for ever without it: cancel the run");
   });
 
   it("a run is asked for by its id, and a step is skipped that it does or waits for", async () => {

@@ -520,6 +520,30 @@ describe("workflow", () => {
     assert(cluster.clock.monotonic() - began < 20_000);
   });
 
+  it("each of the runs wakes whose ids and steps read the same together, and one with the longest id", async () => {
+    const Nap = workflow<string, string>("Nap");
+    const Watch = workflow<string, string>("Watch".repeat(9), { id: () => "🍵".repeat(64) });
+    const handlers = [
+      Nap.handle(async (flow, step) => {
+        await flow.sleep(step, 10_000);
+        return flow.id;
+      }),
+      Watch.handle(async (flow, step) => unwrap(await flow.send(Nap, step, { name: "n".repeat(64) }))),
+    ];
+    await using cluster = await testCluster(2, { handlers });
+    const app = cluster.app("node-1");
+    const naps = [["a", "b:c"], ["a:b", "c"], ["start a", "d"]];
+    for (const [id, step] of naps) unwrap(await app.start(Nap, step, { id }));
+    const at = new Date(cluster.clock.now() + 10_000);
+    unwrap(await app.start(Nap, "e", { id: "a:d", at })); // a start has a schedule, too
+    const watch = unwrap(await app.start(Watch, "s".repeat(64)));
+    await cluster.advance(40_000);
+    const ends = await Promise.all(naps.map(([id]) => app.result(Nap, id, { timeout: 1 })));
+    assertEquals(ends.map((end) => end.value), ["a", "a:b", "start a"]);
+    assertEquals((await app.result(Nap, "a:d", { timeout: 1 })).value, "a:d");
+    assertEquals((await app.result(Watch, watch, { timeout: 1 })).value?.length, 239);
+  });
+
   it("a run goes on at another node when its own is killed", async () => {
     const began: string[] = [];
     const Order = workflow<void, string>("Order");

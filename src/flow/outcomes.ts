@@ -73,9 +73,17 @@ export class Attempt implements Step {
   }
 }
 
-/** The id of a step's requests. One that is too long ends with its fingerprint. */
+/** The id of a step's requests. Ids that are too long end with their fingerprint. */
 export function stepId({ workflow, run }: RunRef, name: string): string {
-  const id = `${workflow}:${run}:${name}`;
+  return idOf(`${workflow}:${run}:${name}`);
+}
+
+/** The name of the schedule that wakes a run: no other run has it, nor a start. */
+export function wakeId({ run }: RunRef, step: string): string {
+  return idOf(`${step.length} ${run}:${step}`);
+}
+
+function idOf(id: string): string {
   if (id.length <= MAX_ID) return id;
   return `${id.slice(0, MAX_ID - 17).toWellFormed()}~${fingerprint(id).slice(0, 16)}`;
 }
@@ -91,17 +99,19 @@ export function ownOf(value: unknown): unknown {
   return typeof value === "object" && value !== null ? decodeText(encodeValue(value, "value")) : value;
 }
 
-/** A value as it is read back. Throws a `CatgaError` for one that cannot be recorded. */
+/** A value as it is read back. Throws {@link Decided} for one that cannot be recorded: what gave it has run. */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;
   let text: string;
   try {
     text = encodeValue(value, what);
   } catch (error) {
-    throw new CatgaError("INVALID_RESPONSE", `${what} cannot be recorded: ${(error as Error).message}`);
+    const message = `${what} cannot be recorded: ${(error as Error).message}`;
+    throw new Decided({ code: "INVALID_RESPONSE", message });
   }
   if (exceeds(text, mostBytes)) {
-    throw new CatgaError("TOO_LARGE", `${what} has ${text.length} characters: record where it is, not what it is`);
+    const message = `${what} has ${text.length} characters: record where it is, not what it is`;
+    throw new Decided({ code: "TOO_LARGE", message });
   }
   return decodeText(text);
 }

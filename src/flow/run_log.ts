@@ -296,7 +296,7 @@ export class RunLog {
   /**
    * Appends one message behind `expect`, however often that takes. `conflict`: another message came before. Rejects
    * with a `CatgaError` when it certainly is not stored and trying again does not help, and when `over` says that
-   * nobody wants it any more: it may be stored then.
+   * nobody wants it any more: with `OUTCOME_UNKNOWN` if it may be stored.
    */
   async append(
     ref: RunRef,
@@ -306,7 +306,7 @@ export class RunLog {
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
     const subject = this.subject(ref);
-    let unanswered = false;
+    let unanswered: CatgaError | undefined;
     for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       let error: CatgaError;
       try {
@@ -320,7 +320,7 @@ export class RunLog {
             : "conflict";
         }
         if (appended.type === "unknown") {
-          unanswered = true;
+          unanswered = appended.error;
           timeout = Math.min(ATTEMPT, timeout * 2);
         } else if (!appended.passing && !unanswered) throw appended.error;
         error = appended.error;
@@ -328,9 +328,9 @@ export class RunLog {
         if (!(thrown instanceof CatgaError) || thrown.code !== "UNAVAILABLE") throw thrown;
         error = thrown;
       }
-      if (over()) throw error;
+      if (over()) throw unanswered ?? error;
       await delay(clock, pause);
-      if (over()) throw error;
+      if (over()) throw unanswered ?? error;
     }
   }
 

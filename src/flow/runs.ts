@@ -42,7 +42,7 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { type Clock, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, ownOf, recorded, UNSTORED } from "./outcomes.ts";
+import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import {
   type CalledEntry,
@@ -328,9 +328,9 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async wake({ workflow, run }: RunRef, step: string, at: number): Promise<void> {
+  async wake(ref: RunRef, step: string, at: number): Promise<void> {
     const delay = Math.max(0, Math.min(at, LATEST) - this.clock.now());
-    const stored = await this.#schedule(workflow, `${run}:${step}`, { run, step, at }, { delay });
+    const stored = await this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at }, { delay });
     if (!stored.ok) throw stored.error;
   }
 

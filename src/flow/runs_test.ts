@@ -17,7 +17,7 @@ import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
-import { ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
+import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Runs, type RunsHost } from "./runs.ts";
@@ -317,6 +317,26 @@ describe("runs", () => {
     const { pending } = await infoOf(app, run);
     assertEquals(pending.map(({ name, error }) => [name, error?.code]), [["read", "TOO_LARGE"]]);
     assertEquals((await app.result(Large, run, { timeout: 20 })).error?.code, "TIMEOUT");
+  });
+
+  it("a command whose answer cannot be recorded does not run again: the run is stuck", async () => {
+    const Draw = command<void, unknown>("Draw");
+    let drawn = 0;
+    let answer: unknown;
+    const Lottery = workflow("Lottery");
+    const lottery = Lottery.handle(async (flow) => {
+      await flow.send(Draw, undefined, { retry: { attempts: 3, delay: [1, 1] } });
+    });
+    const handlers = [Draw.handle(() => (drawn++, answer)), lottery];
+    await using app = await catga({ handlers, logger: quiet });
+    for (const [gave, code] of [["x".repeat(1_045_000), "TOO_LARGE"], [() => 7, "INVALID_RESPONSE"]] as const) {
+      [drawn, answer] = [0, gave];
+      const run = unwrap(await app.start(Lottery));
+      await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+      const { pending } = await infoOf(app, run);
+      assertEquals(pending.map(({ name, attempts, error }) => [name, attempts, error?.code]), [["Draw", 1, code]]);
+      assertEquals(drawn, 1);
+    }
   });
 
   it("outcomes that are ready together and too large for one message are stored one after the other", async () => {
@@ -777,7 +797,6 @@ describe("runs", () => {
   it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
     const clock = new VirtualClock();
     const stream = new ScriptedStream();
-    stream.reply = () => SILENCE;
     const { "~handler": { workflow: body } } = workflow<void, string>("Later").handle(() => "late") as unknown as {
       "~handler": { workflow: WorkflowBody };
     };
@@ -788,9 +807,16 @@ describe("runs", () => {
       ...{ maxPayload: () => 2 ** 20, nodes: () => [] },
     } as unknown as RunsHost;
     const runs = new Runs(host);
-    const due = runs.due(body, { run: "x", step: "", at: 0, start: "" }, { id: "start x" } as Context);
-    const { code } = await assertRejects(() => clock.until(due), CatgaError);
-    assertEquals(code, "OUTCOME_UNKNOWN");
+    // it may be stored at the first attempt, however often others are refused
+    for (const later of [SILENCE, NO_LEADER]) {
+      stream.reply = () => {
+        stream.reply = () => later;
+        return SILENCE;
+      };
+      const due = runs.due(body, { run: "x", step: "", at: 0, start: "" }, { id: "start x" } as Context);
+      const { code } = await assertRejects(() => clock.until(due), CatgaError);
+      assertEquals(code, "OUTCOME_UNKNOWN");
+    }
     runs.close();
   });
 });

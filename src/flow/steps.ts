@@ -331,11 +331,7 @@ export class Steps {
   async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
     const value = await fn(attempt);
     if (isFailure(value)) return { ok: false, error: recorded(value.error) };
-    try {
-      return { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
-    } catch (error) {
-      throw new Decided(recorded(error));
-    }
+    return { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
   }
 
   async #sent(contract: AnyContract, payload: unknown, attempt: Attempt, timeout: number): Promise<Outcome> {

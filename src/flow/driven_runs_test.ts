@@ -59,10 +59,14 @@ function node(
       return Promise.resolve({ type: "stored", sequence, duplicate: false });
     },
     last: () => late(messages.at(-1)),
-    read: (_, options) => late(messages.filter(({ sequence }) => sequence >= ("from" in options ? options.from : 0))),
+    read: (_, options) => {
+      batches++;
+      return late(messages.filter(({ sequence }) => sequence >= ("from" in options ? options.from : 0)));
+    },
     purge: () => Promise.resolve(0),
     lasts: () => Promise.resolve(),
   };
+  let batches = 0;
   let numbers = 0;
   const log = new RunLog({
     ...{ namespace: "test", endpoint: "a.1", clock, stream: () => stream, maxPayload: () => 2 ** 20 },
@@ -129,7 +133,8 @@ function node(
   };
   const cancel = () => tell((by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }));
   const leave = () => drives.leave();
-  return { clock, run, retry, die, bring, tell, cancel, leave, stuck, ended: async () => (await log.end(REF))?.ended };
+  const isOver = async () => (await log.end(REF))?.ended;
+  return { clock, run, retry, die, bring, tell, cancel, leave, stuck, batches: () => batches, ended: isOver };
 }
 
 describe("drives", () => {
@@ -234,6 +239,22 @@ describe("drives", () => {
     await one.clock.until(Promise.all([one.cancel(), run]));
     assertLess(one.clock.monotonic(), 1_000);
     assertEquals(await one.clock.until(one.ended()), true);
+  });
+
+  it("one new message is read alone (a server that looks for it passes over those of all other runs)", async () => {
+    const one = node((flow) => flow.step("long", () => new Promise(() => {})));
+    one.run().catch(() => {}); // its process dies
+    await one.clock.advance(10);
+    one.die("a.2");
+    one.bring();
+    await one.clock.advance(10);
+    await one.tell((by) => ({ t: "signalled", signal: "Other", by }));
+    await one.clock.advance(10);
+    assertEquals(one.batches(), 0);
+    one.die("a.3");
+    one.bring();
+    await one.clock.advance(10);
+    assertEquals(one.batches(), 1);
   });
 
   it("a cancelled run ends with the one that it started, though it is told so before it has recorded that one", async () => {

@@ -208,10 +208,11 @@ describe("announcements that a run has ended", () => {
           return { close() {}, drain: () => Promise.resolve() };
         },
       },
+      drives: () => false,
       read: () => new Promise((resolve) => reads.push(resolve)),
     });
     const told: unknown[] = [];
-    results.wait({ workflow: "Order", run: "7" }, false, (outcome) => told.push(outcome));
+    results.wait({ workflow: "Order", run: "7" }, (outcome) => told.push(outcome));
     for (let i = 0; i < 1_000; i++) announce();
     assertEquals(reads.length, 1);
     reads[0](undefined);

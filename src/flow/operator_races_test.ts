@@ -1,9 +1,12 @@
 /** What operators do to a run (retry, skip, cancel) while a node drives it. */
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { type Catga, type CatgaError, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
-import { delay } from "../ports/clock.ts";
+import { delay, systemClock } from "../ports/clock.ts";
+import { Journal } from "./journal.ts";
+import { runInfos } from "./run_infos.ts";
+import type { RunLog, RunRef } from "./run_log.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Job = workflow<void, string>("Job");
@@ -122,5 +125,34 @@ describe("a run that an operator has tried again while an attempt of a step runs
     await using run = await race((info) => info.retry(), gives, LAST);
     assertEquals(run.calls, ["work 1", "later own"]);
     assertEquals(await run.result(), "own");
+  });
+});
+
+describe("a list of runs", () => {
+  it("loads four at once, in order; a rejection counts in its turn, and not for a reader that has stopped", async () => {
+    const loaded: string[] = [];
+    const log = {
+      all: () => Promise.resolve(["1", "2", "3", "4", "5", "6"].map((run) => ({ ref: { workflow: "Job", run } }))),
+      load: ({ run }: RunRef) => {
+        loaded.push(run);
+        if (run === "3") return Promise.reject(new Error("unreadable"));
+        const journal = new Journal();
+        const entries = [{ t: "started", version: 1, keep: 0, by: "" }] as const;
+        journal.apply({ sequence: 1, time: 0, holder: "", entries });
+        return Promise.resolve(journal);
+      },
+    } as unknown as RunLog; // what it calls
+    const unused = () => Promise.resolve();
+    const stops = runInfos(log, {}, unused);
+    assertEquals((await stops.next()).value?.id, "1");
+    await stops.return?.();
+    await delay(systemClock, 1); // an unhandled rejection would end the process
+    assertEquals(loaded.splice(0), ["1", "2", "3", "4"]);
+    const given: string[] = [];
+    const all = async () => {
+      for await (const { id } of runInfos(log, {}, unused)) given.push(id);
+    };
+    await assertRejects(all, Error, "unreadable");
+    assertEquals([given, loaded.length], [["1", "2"], 6]);
   });
 });

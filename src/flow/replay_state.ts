@@ -319,7 +319,7 @@ export class DriveState {
   async #readOn(): Promise<boolean> {
     const { ref, journal } = this;
     let lost = false;
-    const found = await this.host.log.readOn(ref, journal.sequence, (stored) => {
+    const found = await this.host.log.readOn(ref, journal, (stored) => {
       // also what the one before has stored late: the handler has not seen it
       lost ||= !stored.entries.every(isCalled);
       journal.apply(stored);

@@ -1,7 +1,8 @@
 /**
  * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of
  * that workflow; what an announcement misses is found in the stream: when the waiting begins, a second later, after a
- * reconnect, and once a minute.
+ * reconnect, and once a minute. Runs that this node drives tell it their end: they are read once a minute alone, for
+ * 10,000 that were waited for when they were started were all read a second later, in the way of what they did.
  */
 import { decode } from "../data/encoding.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
@@ -20,6 +21,8 @@ export interface ResultsHost {
   soon(callback: () => void): void;
   /** `undefined`: there are no other nodes. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
+  /** Whether this node drives a run now, as far as it knows. */
+  drives(ref: RunRef): boolean;
   /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
   read(ref: RunRef): Promise<Outcome | "no run" | undefined>;
 }
@@ -33,14 +36,18 @@ interface Waited {
   readonly waiters: Set<Waiter>;
   /** It is being read; "again": and announced meanwhile. */
   reading: boolean | "again";
-  /** When it is read again, by the monotonic clock. */
+  /** When it is looked at again, and when it was read last, by the monotonic clock. */
   look: number;
+  read: number;
 }
 
 /** Those who wait. */
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
+  /** Those that are to be read, and how many are being read. */
+  readonly #due = new Set<Waited>();
+  #reads = 0;
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ends that are to be announced. */
   readonly #ended = new Map<string, string[]>();
@@ -51,20 +58,18 @@ export class Results {
     this.#host = host;
   }
 
-  /**
-   * Calls back once when the run has ended. `goesOn`: this node drives it, and tells. Returns a function that ends the
-   * waiting.
-   */
-  wait(ref: RunRef, goesOn: boolean, waiter: Waiter): () => void {
+  /** Calls back once when the run has ended. Returns a function that ends the waiting. */
+  wait(ref: RunRef, waiter: Waiter): () => void {
     const key = keyOf(ref);
+    const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, look: Infinity });
+      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, look: Infinity, read: now });
     }
     entry.waiters.add(waiter);
-    entry.look = Math.min(entry.look, this.#host.clock.monotonic() + FIRST_LOOK);
     this.#listen(ref.workflow);
-    if (!goesOn) this.#check(ref);
+    this.#look(entry, now);
+    entry.look = now + FIRST_LOOK;
     this.#watch();
     return () => {
       entry.waiters.delete(waiter);
@@ -111,12 +116,14 @@ export class Results {
     const { transport } = this.#host;
     if (transport === undefined || this.#subscriptions.has(workflow)) return;
     this.#offStatus ??= transport.onStatus(({ state }) => {
-      if (state === "connected") { for (const { ref } of this.#waiting.values()) this.#check(ref); }
+      const now = this.#host.clock.monotonic();
+      if (state === "connected") { for (const entry of this.#waiting.values()) this.#look(entry, now); }
     });
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
       if (this.#waiting.size === 0) return;
       for (const run of readEnds(data)) {
-        if (this.#waiting.has(keyOf({ workflow, run }))) this.#check({ workflow, run });
+        const entry = this.#waiting.get(keyOf({ workflow, run }));
+        if (entry !== undefined) this.#check(entry);
       }
     });
     this.#subscriptions.set(workflow, subscription);
@@ -128,29 +135,44 @@ export class Results {
       this.#timer = undefined;
       if (this.#waiting.size === 0) return;
       const now = this.#host.clock.monotonic();
-      for (const entry of this.#waiting.values()) {
-        if (entry.look > now) continue;
-        entry.look = now + LOOK;
-        this.#check(entry.ref);
-      }
+      for (const entry of this.#waiting.values()) if (entry.look <= now) this.#look(entry, now);
       this.#watch();
     }, { background: true });
   }
 
-  #check(ref: RunRef): void {
-    const entry = this.#waiting.get(keyOf(ref));
-    if (entry === undefined) return;
+  #look(entry: Waited, now: number): void {
+    const tells = this.#host.drives(entry.ref) && now < entry.read + LOOK;
+    entry.look = now + (tells ? FIRST_LOOK : LOOK);
+    if (!tells) this.#check(entry);
+  }
+
+  #check(entry: Waited): void {
     // anybody may announce what he likes
     if (entry.reading !== false) return void (entry.reading = "again");
     entry.reading = true;
-    const read = () => {
-      const { reading } = entry;
-      entry.reading = false;
-      if (reading === "again") this.#check(ref);
-    };
-    this.#host.read(ref).then((outcome) => {
-      if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => entry.look = 0).then(read);
+    this.#due.add(entry);
+    this.#readDue();
+  }
+
+  /** Few at once: reads that wait for each other are late, and are sent again. */
+  #readDue(): void {
+    for (const entry of this.#due) {
+      if (this.#reads >= MOST_READS) return;
+      this.#due.delete(entry);
+      const { ref } = entry;
+      if (this.#waiting.get(keyOf(ref)) !== entry) continue;
+      this.#reads++;
+      entry.read = this.#host.clock.monotonic();
+      this.#host.read(ref).then((outcome) => {
+        if (outcome !== undefined) this.#settle(ref, outcome);
+      }, () => entry.look = 0).then(() => {
+        this.#reads--;
+        const { reading } = entry;
+        entry.reading = false;
+        if (reading === "again") this.#check(entry);
+        this.#readDue();
+      });
+    }
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {
@@ -179,6 +201,8 @@ function readEnds(data: Uint8Array): readonly string[] {
 
 /** The most ends in a message: each has an id of up to 128 characters. */
 const MOST_ENDS = 100;
+/** How many runs are read at once. */
+const MOST_READS = 32;
 const FIRST_LOOK = 1_000; // ms
 const LOOK = 60_000; // ms
 const TICK = 500; // ms

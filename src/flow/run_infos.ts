@@ -30,20 +30,36 @@ export async function* runInfos(
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
     return;
   }
+  const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell);
   if (status === "stuck") {
-    for (const noted of inOrder(await log.noted())) {
-      const info = await runInfo(log, noted.ref, tell);
+    for await (const [noted, info] of ahead(inOrder(await log.noted()), load)) {
       if (info?.status !== status) await passed(log, noted);
       else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
     }
     return;
   }
   const isEnd = status === "done" || status === "failed";
-  for (const { ref, ended } of inOrder(await log.all(workflow))) {
-    if (id !== undefined && ref.run !== id) continue;
-    if (status !== undefined && ended !== isEnd) continue;
-    const info = await runInfo(log, ref, tell);
+  const all = inOrder(await log.all(workflow)).filter(({ ref, ended }) =>
+    (id === undefined || ref.run === id) && (status === undefined || ended === isEnd)
+  );
+  for await (const [, info] of ahead(all, load)) {
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
+  }
+}
+
+/**
+ * What `load` gives for each of these, in their order. A few are loaded ahead: each answer would else wait for the last
+ * one, and for all that the node does meanwhile.
+ */
+async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): AsyncGenerator<readonly [T, R]> {
+  const loading: Promise<R>[] = [];
+  for (const [i, one] of all.entries()) {
+    while (loading.length < AHEAD && i + loading.length < all.length) {
+      const loaded = load(all[i + loading.length]);
+      loaded.catch(() => {}); // rejects in its turn, if that comes
+      loading.push(loaded);
+    }
+    yield [one, await loading.shift()!];
   }
 }
 
@@ -147,4 +163,6 @@ export function checkRunsOptions(options: RunsOptions): void {
 
 /** How long after it was noted a run is stored as stuck, in ms, at most. */
 const SETTLING = 600_000;
+/** How many runs are loaded at once. */
+const AHEAD = 4;
 const RUNS_OPTIONS = new Set(["workflow", "status", "id"]);

@@ -49,6 +49,8 @@ export type RunStream = Pick<LogStream, "append" | "last" | "lasts" | "read" | "
 interface RunMessage {
   readonly text: string;
   readonly mark: string;
+  /** How many entries come before it. */
+  readonly version: number;
 }
 
 /** The last message of a run, in short. */
@@ -143,15 +145,28 @@ export class RunLog {
   }
 
   /**
-   * Reads on, up to the last message that the leader has. Resolves with what was new, `undefined` if the run is gone:
-   * it was forgotten, or the store has lost it. Rejects with `UNAVAILABLE`.
+   * Reads on, up to the last message that the leader has. Resolves with `false` if the run is gone: it was forgotten,
+   * or the store has lost it. Rejects with `UNAVAILABLE`.
+   *
+   * Mostly the last message is the next one, as the number of entries before it says, and the only read: a server that
+   * looks for the messages of a run passes over those of the others, one after the other, which takes it a ms with
+   * 10,000 runs under way.
    */
-  async readOn(ref: RunRef, sequence: number, take: (stored: Stored, mark: string) => void): Promise<boolean> {
+  async readOn(
+    ref: RunRef,
+    { sequence, entries }: Pick<Journal, "sequence" | "entries">,
+    take: (stored: Stored, mark: string) => void,
+  ): Promise<boolean> {
     const stream = await this.#host.stream();
     const subject = this.subject(ref);
     const last = await stream.last(subject, { latest: true });
     if (last === undefined || last.sequence < sequence) return false;
     if (last.sequence === sequence) return true;
+    const next = readMessage(ref, last);
+    if (next?.version === entries) {
+      take(toStored(last, next), next.mark);
+      return true;
+    }
     let at = sequence;
     for (let pause = 1; at < last.sequence;) {
       const messages = await stream.read(subject, { from: at + 1, most: PART });
@@ -174,7 +189,7 @@ export class RunLog {
   /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
   async load(ref: RunRef, each?: (stored: Stored, mark: string) => void): Promise<Journal | undefined> {
     const journal = new Journal();
-    const found = await this.readOn(ref, 0, (stored, mark) => {
+    const found = await this.readOn(ref, journal, (stored, mark) => {
       journal.apply(stored);
       each?.(stored, mark);
     });
@@ -275,7 +290,7 @@ export class RunLog {
     const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
     const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
-    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
+    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}`, version };
   }
 
   /**
@@ -285,7 +300,7 @@ export class RunLog {
    */
   async append(
     ref: RunRef,
-    { text, mark }: RunMessage,
+    { text, mark, version }: RunMessage,
     expect: number,
     over: () => boolean,
   ): Promise<number | "conflict"> {
@@ -300,7 +315,9 @@ export class RunLog {
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
           // an earlier attempt may have been stored
-          return unanswered ? await this.#find(ref, mark, expect) ?? "conflict" : "conflict";
+          return unanswered
+            ? await this.#find(ref, mark, { sequence: expect, entries: version }) ?? "conflict"
+            : "conflict";
         }
         if (appended.type === "unknown") {
           unanswered = appended.error;
@@ -334,7 +351,11 @@ export class RunLog {
   }
 
   /** The sequence of a message behind another one. */
-  async #find(ref: RunRef, mark: string, after: number): Promise<number | undefined> {
+  async #find(
+    ref: RunRef,
+    mark: string,
+    after: Pick<Journal, "sequence" | "entries">,
+  ): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored, of) => {
       if (of === mark) found = stored.sequence;

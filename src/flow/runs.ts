@@ -129,7 +129,11 @@ export class Runs implements DrivesHost, NodeRuns {
         fault: (during, error) => this.#fault(during, error),
       }, definition)
     );
-    this.#results = new Results({ namespace, clock, transport, soon: this.soon, read: (ref) => this.#outcome(ref) });
+    this.#results = new Results({
+      ...{ namespace, clock, transport, soon: this.soon },
+      drives: (ref) => this.#drives.drives(ref),
+      read: (ref) => this.#outcome(ref),
+    });
   }
 
   // what the internal handlers of a workflow call --------------------------------------------------
@@ -226,11 +230,7 @@ export class Runs implements DrivesHost, NodeRuns {
     checkSignal(at, signal);
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const off = this.#results.wait(
-      ref,
-      this.#drives.drives(ref),
-      (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)),
-    );
+    const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
     const timer = this.clock.after(timeout, () => {
       // what was announced while nobody could hear it
       this.log.end(ref).then((end) => {

@@ -16,6 +16,8 @@ export class ServerLook {
   readonly #namespace: string;
   readonly #address: string;
   #mayNotAsk = false;
+  /** How long an answer may take, in ms. */
+  #patience = FIRST_LOOK;
   /** How many looks in a row copies were not current. */
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not look at. */
@@ -45,6 +47,7 @@ export class ServerLook {
     ]).catch((error) => {
       throw explained(error, "JetStream", this.#address);
     });
+    this.#patience = LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
     // between two leaders one does not answer; what the others say may be why
@@ -69,7 +72,7 @@ export class ServerLook {
   async #room(): Promise<ServerView["store"] | JetStreamRefusal> {
     if (this.#mayNotAsk) return undefined;
     try {
-      const { storage, limits } = await this.#jetStream.api("INFO", undefined, LOOK) as AccountInfo;
+      const { storage, limits } = await this.#jetStream.api("INFO", undefined, this.#patience) as AccountInfo;
       return { used: storage, limit: limits.max_storage };
     } catch (error) {
       if (isSilence(error)) return error;
@@ -82,7 +85,7 @@ export class ServerLook {
   /** A stream; `undefined` if there is none, or this user may not look at it; a refusal if it does not answer. */
   async #stream(name: string): Promise<StreamView | JetStreamRefusal | undefined> {
     try {
-      const { config, state, cluster } = await this.#jetStream.info(name, LOOK);
+      const { config, state, cluster } = await this.#jetStream.info(name, this.#patience);
       const replicas = Number(config.num_replicas);
       const missing = (cluster?.replicas ?? []).filter(({ name: server, offline, current, active }) => {
         const place = `${name} ${server}`;
@@ -140,5 +143,9 @@ function isSilence(error: unknown): error is JetStreamRefusal {
 const SILENT = 2.5e9;
 /** How many looks in a row a copy is not current that is behind. */
 const BEHIND = 3;
-/** How long a stream, and the account, may take to answer how it stands, in ms. */
+/**
+ * How long a stream, and the account, may take to answer how it stands, in ms: the first time, after which `doctor`
+ * concludes, and later, when what it has answered before is shown meanwhile.
+ */
+const FIRST_LOOK = 5_000;
 const LOOK = 1_000;

@@ -287,10 +287,9 @@ const HANDLER_OPTIONS = {
 
 /** Returns the name of a contract; throws a `TypeError` for an invalid one. */
 export function checkName(name: string): string {
-  if (typeof name === "string" && isContractName(name)) {
-    if (!RUN_MESSAGE.test(name)) return name;
-    throw new TypeError(`${name} is a message of the runs of a workflow: a contract cannot have its name`);
-  }
+  const isName = typeof name === "string" && isContractName(name);
+  if (isName && RUN_MESSAGE.test(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
+  if (isName) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
       `characters at most, like "orders.Create"; got ${show(name)}`,

@@ -170,7 +170,7 @@ export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
-    due: eventContract(`${type}${DUE}`, DUE_OPTIONS),
+    due: eventContract(`${type}${DUE}`, Object.freeze({ durable: { keep: 30 * DAY } })),
     join: requestContract("command", `${type}${JOIN}`, { timeout: 30_000, retries: 0 }),
   };
 }
@@ -187,15 +187,14 @@ function workflowHandler(body: WorkflowBody): Handler {
     retry: { attempts: 1_000, delay: [100, 2_000] },
     timeout: 30_000,
   } as const;
-  const comes = [
+  const others = [
     // most of them have ended by then
     begun.onBatch(async (batch, ctx) => await (await runs(ctx)).started(body, batch), { ...options, within: 100 }),
     due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload, ctx), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
-  ];
+  ].map((handler) => ofWorkflow(handler, body));
   const first = called.on(async (entry, ctx) => await (await runs(ctx)).called(body, entry, ctx), options);
   const { contract, "~handler": inside } = ofWorkflow(first, body);
-  const others = comes.map((handler) => ofWorkflow(handler, body));
   return Object.freeze({ contract, "~handler": Object.freeze({ ...inside, with: others }) });
 }
 
@@ -220,6 +219,5 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
 }
 
 const DAY = 86_400_000;
-const DUE_OPTIONS = Object.freeze({ durable: Object.freeze({ keep: 30 * DAY }) });
 const LONGEST = 3_660 * DAY;
 const OPTIONS = new Set(["input", "id", "timeout", "keep", "version"]);

@@ -125,7 +125,7 @@ export class Drives {
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
-        if (this.#leaving) throw leaving(call.ref);
+        if (this.#leaving) throw unavailable(call.ref, "goes on at another node", ALONE);
         held = this.#load(body, call.ref, due);
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
@@ -139,7 +139,7 @@ export class Drives {
         await pause();
         continue;
       }
-      if (end === "left") throw leaving(call.ref);
+      if (end === "left") throw unavailable(call.ref, "goes on at another node", ALONE);
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
         await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
@@ -283,10 +283,6 @@ export class Drives {
       held.renew = clock.monotonic() + length / 2;
     }, () => held.renew = clock.monotonic() + TICK);
   }
-}
-
-function leaving(ref: RunRef): CatgaError {
-  return unavailable(ref, "goes on at another node", ALONE);
 }
 
 function unavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
 import type { Flow, Step } from "../contract/flow.ts";
 import { testCluster } from "@catga/catga/testing";
+import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { counting } from "../../test/support/schemas.ts";
 
@@ -353,6 +354,43 @@ describe("workflow", () => {
     unwrap(await app.cancel(Parent, run, "stop"));
     assertEquals((await app.result(Parent, run)).error?.code, "CANCELLED");
     assertEquals(events, ["child undone", "parent undone"]);
+  });
+
+  it("a cancel ends a run that is stuck at a child whose input is refused", async () => {
+    const Child = workflow<{ n: number }>("Child", {
+      input: counting(() => Promise.reject(new Error("not this one"))),
+    });
+    const Parent = workflow<void>("Parent");
+    const undone: string[] = [];
+    const handlers = Parent.handle(async (flow) => {
+      await flow.step("first", () => 1, { undo: () => void undone.push("first") });
+      await flow.send(Child, { n: 1 });
+    });
+    await using app = await catga({ handlers, logger: QUIET });
+    const run = unwrap(await app.start(Parent));
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    unwrap(await app.cancel(Parent, run, "enough"));
+    assertEquals((await app.result(Parent, run)).error?.code, "CANCELLED");
+    assertEquals(undone, ["first"]);
+  });
+
+  it("workflows that wait for each other without end are stuck at the thousandth, and can be cancelled", async () => {
+    const Ping = workflow<number, number>("Ping");
+    const Pong = workflow<number, number>("Pong");
+    let last = 0;
+    const handlers = [
+      Ping.handle(async (flow, n) => unwrap(await flow.send(Pong, last = n + 1))),
+      Pong.handle(async (flow, n) => unwrap(await flow.send(Ping, last = n + 1))),
+    ];
+    await using app = await catga({ handlers, logger: QUIET });
+    const run = unwrap(await app.start(Ping, 0));
+    const stuck = async () => (await Array.fromAsync(app.runs({ status: "stuck" })))[0];
+    await eventually("a run is stuck", async () => await stuck() !== undefined);
+    const { name, error } = (await stuck()).pending[0];
+    assertEquals([name, error?.code], ["Ping", "INVALID_MESSAGE"]);
+    assertEquals(last, 1_000);
+    unwrap(await app.cancel(Ping, run, "enough"));
+    assertEquals((await app.result(Ping, run, { timeout: 60_000 })).error?.code, "CANCELLED");
   });
 
   it("a child does not run when its start comes after its parent was cancelled elsewhere", async () => {

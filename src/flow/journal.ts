@@ -27,6 +27,8 @@ export interface Parent {
   readonly workflow: string;
   readonly run: string;
   readonly step: string;
+  /** How many runs wait for the end of this one, one for the other; 1. */
+  readonly depth?: number;
 }
 
 /**
@@ -187,11 +189,6 @@ export class Journal {
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
   }
 
-  #taken(n: number): void {
-    const { signal } = this.#signals[n] ?? {};
-    if (signal !== undefined) this.signals.get(signal)?.delete(n);
-  }
-
   #entry(entry: Entry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
     switch (entry.t) {
@@ -237,7 +234,7 @@ export class Journal {
       case "took":
         this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
-        if (entry.n !== undefined) this.#taken(entry.n);
+        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
         return;
       case "signalled": {
         const { signal, id, value } = entry;
@@ -360,7 +357,7 @@ const isOutcome: Check = (outcome) =>
   isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
 const isParent: Check = (parent) =>
   isRecord(parent) && isToken(parent.workflow) && isText(parent.run) &&
-  isText(parent.step);
+  isText(parent.step) && maybe(isCount)(parent.depth);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;

@@ -106,8 +106,7 @@ export function copyOf(value: unknown, what: string, mostBytes: number): unknown
   try {
     text = encodeValue(value, what);
   } catch (error) {
-    const message = `${what} cannot be recorded: ${(error as Error).message}`;
-    throw new Decided({ code: "INVALID_RESPONSE", message });
+    throw new Decided({ code: "INVALID_RESPONSE", message: `${what} cannot be recorded: ${(error as Error).message}` });
   }
   if (exceeds(text, mostBytes)) {
     const message = `${what} has ${text.length} characters: record where it is, not what it is`;

@@ -162,13 +162,11 @@ export class Drive {
     if (this.#isPast) return;
     this.#succeeds = true;
     this.#finish = () => {
-      let outcome: Outcome;
       try {
-        outcome = { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
+        this.#endWith({ ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) });
       } catch (error) {
-        return this.#stuck("", recorded(error));
+        this.#stuck("", recorded(error));
       }
-      this.#endWith(outcome);
     };
     this.#state.look();
   }

@@ -49,7 +49,7 @@ export interface DriveHost {
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
   /** Starts a run that tells this one its end. */
-  startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>>;
+  startChild(contract: AnyContract, id: string, input: unknown, parent: Required<Parent>): Promise<Result<string>>;
   /**
    * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
    * so that a start that comes later does nothing. Rejects with a `CatgaError`.

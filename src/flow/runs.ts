@@ -334,8 +334,16 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!stored.ok) throw stored.error;
   }
 
-  async startChild(contract: AnyContract, id: string, input: unknown, parent: Parent): Promise<Result<string>> {
+  async startChild(
+    contract: AnyContract,
+    id: string,
+    input: unknown,
+    parent: Required<Parent>,
+  ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+    if (parent.depth >= MOST_WITHIN) {
+      return failed("INVALID_MESSAGE", `${MOST_WITHIN} runs wait within each other for it: do they ever end?`);
+    }
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
     try {
@@ -611,6 +619,8 @@ const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
+/** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
+const MOST_WITHIN = 1_000;
 /** A child has the id of its step. */
 const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */

@@ -325,7 +325,7 @@ describe("runs", () => {
     let answer: unknown;
     const Lottery = workflow("Lottery");
     const lottery = Lottery.handle(async (flow) => {
-      await flow.send(Draw, undefined, { retry: { attempts: 3, delay: [1, 1] } });
+      void await flow.send(Draw, undefined, { retry: { attempts: 3, delay: [1, 1] } });
     });
     const handlers = [Draw.handle(() => (drawn++, answer)), lottery];
     await using app = await catga({ handlers, logger: quiet });

@@ -366,9 +366,10 @@ export class Steps {
     return (step) => {
       const { name, main } = step;
       const child = { workflow: contract.name, run: stepId(ref, name) };
+      const parent = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
       const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
       if (step.busy || (journal.children.has(name) && !isCancelling())) return;
-      if (state.isStuck(name)) return;
+      if (state.isStuck(name) && !isCancelling() && !journal.wasTold(name, child)) return;
       step.busy = true;
       state.work(async () => {
         try {
@@ -383,7 +384,7 @@ export class Steps {
           }
           const started = journal.wasTold(name, child)
             ? { ok: true, value: child.run } as const
-            : await host.startChild(contract, child.run, input, { ...ref, step: name });
+            : await host.startChild(contract, child.run, input, parent);
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
           if (started.ok) {
             state.record({ t: "child", step: name, ...child });

@@ -5,6 +5,7 @@ import { CatgaError } from "../error.ts";
 import { type Bucket, type BucketOptions, type Change, type KeyValueStore, MAX_KEY_LENGTH } from "./key_value_store.ts";
 import { seededRandom } from "../memory/network.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { patiently } from "../../test/support/patient.ts";
 
 /** A store that the suite runs on. */
 export interface KeyValueHarness extends AsyncDisposable {
@@ -14,17 +15,6 @@ export interface KeyValueHarness extends AsyncDisposable {
   pass(ms: number): Promise<void>;
   /** Its time, in ms. */
   now(): number;
-}
-
-/** Does what a busy machine may answer too late, until it does not. */
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
-  while (true) {
-    try {
-      return await work();
-    } catch (error) {
-      if ((error as Partial<CatgaError>).code !== "UNAVAILABLE") throw error;
-    }
-  }
 }
 
 /** Declares the tests; they share one store, and each has a bucket of its own. */

@@ -111,7 +111,8 @@ const PLANTS = {
   }],
   "flow-signal": [{
     file: "src/flow/journal.ts",
-    from: "        if (entry.n !== undefined) this.#taken(entry.n);\n",
+    from:
+      '        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);\n',
     to: "",
   }],
   "commit-entries": [{

@@ -1,5 +1,19 @@
+/** What waits for a server on a busy machine. */
+import type { CatgaError } from "../../src/error.ts";
+
 /**
  * For requests of plain NATS clients to which the answer is certain: nats.js gives up after 1 s, which a busy machine
  * may take.
  */
 export const PATIENT = { timeout: 60_000 };
+
+/** Does what such a machine may answer too late, again until it has answered. */
+export async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  while (true) {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as Partial<CatgaError>).code !== "UNAVAILABLE") throw error;
+    }
+  }
+}

@@ -4,6 +4,7 @@
  */
 import { type Catga, command, event, fail, type Handler, query, type Result, unwrap } from "../../mod.ts";
 import { eventually } from "./eventually.ts";
+import { patiently } from "./patient.ts";
 import { difference, PAYLOADS } from "./payloads.ts";
 
 const Echo = query<unknown, unknown>("Echo");
@@ -54,8 +55,8 @@ export class PayloadWays {
       compare("recorded result", name, valueOf(await app.send(Once, make(), { headers, id })));
       const { error } = await app.send(Refuse, make(), { headers });
       compare("details", name, error?.message === "as it was sent" ? error.details : error?.message);
-      await app.cache.set(name, make());
-      compare("own cache", name, await app.cache.get(name));
+      await patiently(() => app.cache.set(name, make()));
+      compare("own cache", name, await patiently(() => app.cache.get(name)));
       compare("cache", name, valueOf(await app.send(Read, name, { headers })));
       for (const { result } of await app.broadcast(Echo, make(), { headers })) {
         compare("broadcast", name, valueOf(result));

@@ -4,6 +4,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsKeyValueStore } from "../../src/nats/key_value_store.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
+import { chances } from "./chances.ts";
 import { lastingViolations, OVERDUE, readStore, type StoredEntry, storeViolations } from "./store_check.ts";
 
 describe("the check of the store", () => {
@@ -65,10 +66,14 @@ describe("reading the store", await requireNatsServer(), () => {
       await bucket.put("short", "1", { ttl: 20_000 });
       await bucket.put("day", "2", { ttl: 86_400_000 });
       await bucket.put("forever", "3");
-      await bucket.put("deleted", "4");
-      await bucket.delete("deleted");
       await others.put("other", "5");
-      const view = await readStore(server.url, "x");
+      const look = async () => {
+        await bucket.put("deleted", "4");
+        await bucket.delete("deleted");
+        return await readStore(server.url, "x");
+      };
+      // a marker goes after 1 s
+      const view = await chances(20, look, ({ entries }) => entries.some(({ marker }) => marker));
       const { now, entries } = view;
       const seen = entries.map(({ key, ttl, marker }) => ({ key, ttl, marker }));
       assertEquals(seen, [

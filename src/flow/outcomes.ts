@@ -109,8 +109,7 @@ export function copyOf(value: unknown, what: string, mostBytes: number): unknown
     throw new Decided({ code: "INVALID_RESPONSE", message: `${what} cannot be recorded: ${(error as Error).message}` });
   }
   if (exceeds(text, mostBytes)) {
-    const message = `${what} has ${text.length} characters: record where it is, not what it is`;
-    throw new Decided({ code: "TOO_LARGE", message });
+    throw new Decided({ code: "TOO_LARGE", message: `${what} has ${text.length} characters: record where it is` });
   }
   return decodeText(text);
 }

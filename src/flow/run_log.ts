@@ -421,9 +421,8 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
 function readRef(data: Uint8Array): RunRef | undefined {
   try {
     const ref = JSON.parse(decode(data));
-    if (typeof ref?.workflow !== "string" || typeof ref.run !== "string") return undefined;
     // each is a part of a subject
-    return isToken(ref.workflow) && ref.run.isWellFormed() ? ref : undefined;
+    return isToken(ref?.workflow) && typeof ref.run === "string" && ref.run.isWellFormed() ? ref : undefined;
   } catch {
     return undefined;
   }

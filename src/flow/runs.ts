@@ -232,14 +232,16 @@ export class Runs implements DrivesHost, NodeRuns {
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
     const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
     const timer = this.clock.after(timeout, () => {
+      const late = (how: string) =>
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
       // what was announced while nobody could hear it
-      this.log.end(ref).then((end) => {
+      const look = this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
         if (end === undefined || last === undefined) return resolve(noRun(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
-        const how = goingOn(name, end.holder, last);
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms: ${how}`));
+        late(`: ${goingOn(name, end.holder, last)}`);
       }, (error) => resolve({ ok: false, error: asError(error) }));
+      within(this.clock, LAST_LOOK, look).then(() => late(", as far as is known here"));
     });
     const abort = () =>
       resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`));
@@ -619,6 +621,8 @@ const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
+/** How much later than its timeout a result may come: a frozen server answers nobody, in ms. */
+const LAST_LOOK = 1_000;
 /** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
 const MOST_WITHIN = 1_000;
 /** A child has the id of its step. */

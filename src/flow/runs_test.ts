@@ -794,19 +794,25 @@ describe("runs", () => {
     await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
   });
 
-  it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
+  /** The runs of a node with a workflow, over a stream whose answers a test gives. */
+  function scripted() {
     const clock = new VirtualClock();
     const stream = new ScriptedStream();
-    const { "~handler": { workflow: body } } = workflow<void, string>("Later").handle(() => "late") as unknown as {
+    const Later = workflow<void, string>("Later");
+    const { "~handler": { workflow: body } } = Later.handle(() => "late") as unknown as {
       "~handler": { workflow: WorkflowBody };
     };
-    // a start takes no more of its node
+    // runs take no more of their node
     const host = {
       ...{ namespace: "default", node: "a", endpoint: "a.1", replicas: 1, timeout: 1_000, clock, handled: [body] },
       ...{ transport: undefined, log: { open: () => Promise.resolve(stream) }, observer() {}, begun() {}, over() {} },
       ...{ maxPayload: () => 2 ** 20, nodes: () => [] },
     } as unknown as RunsHost;
-    const runs = new Runs(host);
+    return { clock, stream, Later, body, runs: new Runs(host) };
+  }
+
+  it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
+    const { clock, stream, body, runs } = scripted();
     // it may be stored at the first attempt, however often others are refused
     for (const later of [SILENCE, NO_LEADER]) {
       stream.reply = () => {
@@ -817,6 +823,15 @@ describe("runs", () => {
       const { code } = await assertRejects(() => clock.until(due), CatgaError);
       assertEquals(code, "OUTCOME_UNKNOWN");
     }
+    runs.close();
+  });
+
+  it("a result is TIMEOUT a second after its timeout while a server answers nothing (it came 5 s later)", async () => {
+    const { clock, stream, Later, runs } = scripted();
+    stream.last = () => new Promise(() => {});
+    const began = clock.monotonic();
+    const { error } = await clock.until(runs.result(Later as never, "x", { timeout: 2_000 }));
+    assertEquals([error?.code, clock.monotonic() - began], ["TIMEOUT", 3_000]);
     runs.close();
   });
 });

@@ -31,8 +31,7 @@ export function sweeping(
     }, { background: true });
   };
   const sweep = async () => {
-    const announced = `${type}/${type}.called`;
-    const first = nodes().filter(({ subscriptions }) => subscriptions?.includes(announced))
+    const first = nodes().filter(({ subscriptions }) => subscriptions?.includes(`${type}/${type}.called`))
       .map((node) => node.endpoint).sort()[0];
     if (first !== undefined && first !== endpoint) return;
     for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {

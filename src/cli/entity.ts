@@ -32,9 +32,7 @@ shown with the reason.
 The state is what the program makes of the events, so it is not known here; that
 of the last snapshot is shown, if there is one.`,
   async run([type, id], flags, terminal) {
-    if (!isToken(type, 64)) {
-      throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
-    }
+    if (!isToken(type, 64)) throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
     if (id === "" || id.length > 256 || !id.isWellFormed()) {
       throw new UsageError(`the id of an entity is a string of 1 to 256 characters; got ${JSON.stringify(id)}`);
     }

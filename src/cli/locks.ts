@@ -27,9 +27,7 @@ key of one of these.`,
     if (released === "") throw new UsageError("--release needs the key of a lock");
     return await ClusterView.during(flags, terminal, async (view) => {
       const json = flags.has("json");
-      if (released !== undefined) {
-        return await release(view, { kind: kind ?? "lock", key: released }, json, terminal);
-      }
+      if (released !== undefined) return await release(view, { kind: kind ?? "lock", key: released }, json, terminal);
       const listing = new Listing(terminal, json, COLUMNS);
       for (const lock of await view.locks()) {
         if (kind === undefined || lock.kind === kind) listing.add(plain(lock), cells(lock));

@@ -64,9 +64,7 @@ export function checkSendOptions(method: string, name: string, options: SendOpti
   const at = `${method} ${name}`;
   const known = OPTIONS_OF[method] ?? SEND_OPTIONS;
   const later = method === "publish" && LATER.find((option) => Object.hasOwn(options, option));
-  if (later) {
-    throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
-  }
+  if (later) throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
   checkKnown(at, options, known);
   checkSending(at, options);
 }

@@ -14,9 +14,7 @@ export const LATEST = Date.UTC(2262, 0) - 1;
 
 /** Throws if `options` is not a plain object, or has an option that is not known. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
-  if (!isPlain(options)) {
-    throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
-  }
+  if (!isPlain(options)) throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
   for (const key of Object.keys(options)) {
     if (!known.has(key)) throw new TypeError(`${at}: unknown option ${key}; it takes ${[...known].join(", ")}`);
   }
@@ -84,9 +82,7 @@ export function checkHeader(name: string, value: string): void {
 
 /** Throws if the value is not a plain object whose values are strings. */
 export function checkStrings(name: string, value: Readonly<Record<string, string>>): void {
-  if (!isPlain(value)) {
-    throw new TypeError(`${name} must be an object of strings; got ${show(value)}`);
-  }
+  if (!isPlain(value)) throw new TypeError(`${name} must be an object of strings; got ${show(value)}`);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") throw new TypeError(`${name}.${key} must be a string; got ${show(text)}`);
   }

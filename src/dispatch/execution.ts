@@ -279,9 +279,7 @@ export class Execution extends Deadlined {
 
   #abandoned(reason: CatgaError): Failure {
     if (this.waiting || this.stage === "turn") return notBegun(this.#contract, reason, "its turn had not come");
-    if (this.stage === "preparing") {
-      return notBegun(this.#contract, reason, NOT_PREPARED);
-    }
+    if (this.stage === "preparing") return notBegun(this.#contract, reason, NOT_PREPARED);
     return abandoned(this.#contract, reason);
   }
 }

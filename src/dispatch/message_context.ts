@@ -98,9 +98,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   get envelope(): Envelope {
-    if (this.#envelope === undefined) {
-      this.#envelope = new OwnEnvelope(this.#host.nextCall());
-    }
+    if (this.#envelope === undefined) this.#envelope = new OwnEnvelope(this.#host.nextCall());
     return this.#envelope;
   }
 

@@ -75,6 +75,11 @@ export interface Told {
   readonly sequence: number;
 }
 
+/** How far a run has been read. */
+type Place = Pick<Journal, "sequence" | "entries">;
+/** Gets a message of a run, and what names it. */
+type Take = (stored: Stored, mark: string) => void;
+
 /** The note that a run is about to be stuck. */
 export interface NotedRun {
   readonly ref: RunRef;
@@ -152,11 +157,7 @@ export class RunLog {
    * looks for the messages of a run passes over those of the others, one after the other, which takes it a ms with
    * 10,000 runs under way.
    */
-  async readOn(
-    ref: RunRef,
-    { sequence, entries }: Pick<Journal, "sequence" | "entries">,
-    take: (stored: Stored, mark: string) => void,
-  ): Promise<boolean> {
+  async readOn(ref: RunRef, { sequence, entries }: Place, take: Take): Promise<boolean> {
     const stream = await this.#host.stream();
     const subject = this.subject(ref);
     const last = await stream.last(subject, { latest: true });
@@ -187,7 +188,7 @@ export class RunLog {
   }
 
   /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
-  async load(ref: RunRef, each?: (stored: Stored, mark: string) => void): Promise<Journal | undefined> {
+  async load(ref: RunRef, each?: Take): Promise<Journal | undefined> {
     const journal = new Journal();
     const found = await this.readOn(ref, journal, (stored, mark) => {
       journal.apply(stored);
@@ -351,11 +352,7 @@ export class RunLog {
   }
 
   /** The sequence of a message behind another one. */
-  async #find(
-    ref: RunRef,
-    mark: string,
-    after: Pick<Journal, "sequence" | "entries">,
-  ): Promise<number | undefined> {
+  async #find(ref: RunRef, mark: string, after: Place): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored, of) => {
       if (of === mark) found = stored.sequence;

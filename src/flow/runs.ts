@@ -377,9 +377,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async ended(ref: RunRef, { ended, started }: Journal): Promise<void> {
     if (ended === undefined) return;
     this.#results.ended(ref, ended);
-    const parent = started?.parent;
-    if (parent === undefined) return;
-    await this.#tellParent(parent, ref, ended, () => this.#closed);
+    if (started?.parent !== undefined) await this.#tellParent(started.parent, ref, ended, () => this.#closed);
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {

@@ -266,9 +266,7 @@ export class BucketState {
     }
     this.#stored.delete(key);
     this.#notify({ type, key, revision: this.#next++, ...(note ? { note } : {}) });
-    if (type === "delete" && line !== undefined && this.#faults?.hits("revival")) {
-      this.#revive(stored, stored.end);
-    }
+    if (type === "delete" && line !== undefined && this.#faults?.hits("revival")) this.#revive(stored, stored.end);
     return true;
   }
 

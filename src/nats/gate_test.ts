@@ -88,6 +88,24 @@ describe("Reads", () => {
     await last;
     assertEquals(sent, 8);
   });
+
+  it("one waits on while others are answered (a list of runs was given up behind 3,000 busy ones)", async () => {
+    const clock = new VirtualClock();
+    const reads = new Reads(clock);
+    const open: ((size: number) => void)[] = [];
+    const read = () => reads.do(() => new Promise<number>((resolve) => open.push(resolve)), (size) => size);
+    for (let n = 0; n < 20; n++) read().catch(() => {}); // the last of them wait as this one does
+    let over = false;
+    const last = assertRejects(read, JetStreamRefusal, "no turn within 5000 ms").finally(() => over = true);
+    for (let n = 0; n < 3; n++) {
+      await clock.advance(4_000);
+      open.shift()!(1024 * 1024);
+    }
+    await clock.advance(4_000);
+    assertEquals(over, false);
+    await clock.advance(1_000);
+    await last;
+  });
 });
 
 function delay(): Promise<void> {

@@ -6,7 +6,7 @@
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
@@ -336,18 +336,21 @@ export class Reads {
   #size = 1024 * 1024;
   /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
   #timely = MOST_READS;
+  /** When the last answer came, by the monotonic clock. */
+  #answered = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Sends a request when its turn comes. Settles as that does, or has no answer if it waits too long for its turn. */
+  /** Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits. */
   async do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
     const leave = this.#gate.isFull ? await this.#turn() : await this.#gate.enter();
     try {
       const answer = await request();
       const size = sizeOf(answer);
+      this.#answered = this.#clock.monotonic();
       this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
       this.#timely = Math.min(MOST_READS, this.#timely + 1 / 4);
       return answer;
@@ -362,17 +365,22 @@ export class Reads {
 
   async #turn(): Promise<() => void> {
     const patience = new AbortController();
-    const late = () => patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
-    const timer = this.#clock.after(LONGEST_WAIT, late, { background: true });
-    try {
-      return await this.#gate.enter(patience.signal);
-    } finally {
-      timer.cancel();
-    }
+    const since = this.#clock.monotonic();
+    let timer: Timer | undefined;
+    const look = () => {
+      const left = Math.max(since, this.#answered) + LONGEST_WAIT - this.#clock.monotonic();
+      if (left > 0) timer = this.#clock.after(left, look, { background: true });
+      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
+    };
+    look();
+    return await this.#gate.enter(patience.signal).finally(() => timer?.cancel());
   }
 }
 
-/** How long a read waits for its turn, in ms: while no server answers, all that wait learn it. */
+/**
+ * How long a read waits for its turn while no other is answered, in ms: that the server hangs, all that wait learn. One
+ * that is slow has them wait: behind 3,000 busy runs a list of runs was given up.
+ */
 const LONGEST_WAIT = 5_000;
 
 /**

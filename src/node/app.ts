@@ -442,9 +442,7 @@ export class App implements NodeHost, DrainableNode {
   #ofRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;
   #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>>;
   async #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>> {
-    if (this.#builder.stopped) {
-      return { ok: false, error: new CatgaError("CLOSED", `node ${this.node} has stopped`) };
-    }
+    if (this.#builder.stopped) return { ok: false, error: new CatgaError("CLOSED", `node ${this.node} has stopped`) };
     let runs: NodeRuns;
     try {
       runs = this.#ownRuns ?? await this.nodeRuns();

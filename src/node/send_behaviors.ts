@@ -320,9 +320,7 @@ export class BehaviorHooks {
   /** Detaches all of them. Idempotent. */
   detach(): void {
     this.watched = false;
-    for (const { detach } of this.#attached.splice(0)) {
-      this.#call("detaching a behavior", () => detach?.());
-    }
+    for (const { detach } of this.#attached.splice(0)) this.#call("detaching a behavior", () => detach?.());
   }
 
   /** Logs what it throws, and what it rejects with: the type accepts `async` functions. */

@@ -96,9 +96,7 @@ export class FailureDetector {
     const { membership } = this.#options;
     const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
     const member = membership.view.find(endpoint);
-    if (state === "alive") {
-      return member === undefined ? membership.alive(endpoint) : membership.view.trust(member);
-    }
+    if (state === "alive") return member === undefined ? membership.alive(endpoint) : membership.view.trust(member);
     if (member === undefined) return;
     membership.view.suspect(member);
     if (state === "bounced") this.#bounced(member, pinged);

@@ -122,9 +122,7 @@ export class Router implements CallOwner, RequestRouter {
     if (error !== undefined) return this.#settle(call, { ok: false, error });
     if (!endpoint.connected) return this.disconnected(call);
     const peer = endpoint.peer(chosen.endpoint);
-    if (!this.#breakers.passes(peer)) {
-      return this.failed(call, { how: "undelivered", code: "BREAKER_OPEN" }, chosen.id);
-    }
+    if (!this.#breakers.passes(peer)) return this.failed(call, { how: "undelivered", code: "BREAKER_OPEN" }, chosen.id);
     endpoint.send(call, peer, Math.max(1, left));
   }
 
@@ -199,9 +197,7 @@ export class Router implements CallOwner, RequestRouter {
     peer.release((call) => {
       const { request, retriesLeft } = call;
       const { contract, ofEntity } = request;
-      if (decideRetry(contract, { how: "silent" }, retriesLeft, peer.node, { ofEntity }) !== "again") {
-        return false;
-      }
+      if (decideRetry(contract, { how: "silent" }, retriesLeft, peer.node, { ofEntity }) !== "again") return false;
       return request.node === undefined && this.#candidates.trustedBesides(request.contract.name, peer.node);
     });
   }
@@ -239,9 +235,7 @@ export class Router implements CallOwner, RequestRouter {
     const left = stuck ? 0 : returning || moves ? 1 : call.retriesLeft;
     const next = decideRetry(contract, failed, left, node, { ofEntity, fate: call.fate });
     if (next === "wait") return; // for an answer, or the deadline
-    if (next !== "again") {
-      return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
-    }
+    if (next !== "again") return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     if (!undelivered) {
       call.fate = "was not answered";
       if (contract.kind === "command") call.ran = node;

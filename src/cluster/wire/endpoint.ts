@@ -285,9 +285,7 @@ export class Endpoint implements PeerHost {
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own 503 counts
     if (!message.noResponders || message.data.length > 0) return;
-    if (!message.subject.startsWith(this.#bouncePrefix)) {
-      return this.#options.malformed.add(message.subject, ELSEWHERE);
-    }
+    if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
     if (place === PROBE) return this.#bounceProbe.returned();
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));

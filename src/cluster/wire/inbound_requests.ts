@@ -114,9 +114,7 @@ export class InboundRequests implements AdmissionWatcher {
     counts.queued(contract, 1);
     if (this.#aside < MAX_ASIDE && this.#queue.enter(waiting)) {
       wheel.add(waiting);
-      if (this.#admitted !== undefined) {
-        watchForDeadlock(clock, waiting, ancestry, () => this.#heldBy(ancestry));
-      }
+      if (this.#admitted !== undefined) watchForDeadlock(clock, waiting, ancestry, () => this.#heldBy(ancestry));
       return;
     }
     counts.queued(contract, -1);

@@ -751,9 +751,7 @@ export class ResendBuffer {
     const now = clock.monotonic();
     this.#due = this.#due.filter(({ peer, until }) => now < until && isCurrent(peer));
     if (connected()) {
-      for (const { peer, frame, until } of this.#due.splice(0)) {
-        peer.resend(answersIn(frame), until);
-      }
+      for (const { peer, frame, until } of this.#due.splice(0)) peer.resend(answersIn(frame), until);
     } else if (this.#due.length > 0) this.#wait();
   }
 }

@@ -185,9 +185,7 @@ function whyMalformed(item: unknown): string | undefined {
     const { c, a, h } = meta;
     if (c !== undefined && typeof c !== "string") return "its correlation is not a string";
     if (a !== undefined && typeof a !== "string") return "its causation is not a string";
-    if (h !== undefined && !isStrings(h)) {
-      return "its headers are not strings";
-    }
+    if (h !== undefined && !isStrings(h)) return "its headers are not strings";
   }
   return whyNoPayload(payload, form);
 }

@@ -82,9 +82,7 @@ export class LeaderToken {
 
   /** The token in the record, by a read that begins from now on: one read for all who ask meanwhile. */
   #read(): Promise<number | CatgaError> {
-    if (this.#reading === undefined) {
-      return this.#reading = this.#get().finally(() => this.#reading = undefined);
-    }
+    if (this.#reading === undefined) return this.#reading = this.#get().finally(() => this.#reading = undefined);
     return this.#next ??= this.#reading.then(() => {
       this.#next = undefined;
       return this.#read();

@@ -294,9 +294,7 @@ export class Term {
       onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => {
         this.#moved();
-        if (!categories.passes(message)) {
-          ledger.bury(message, reason, this.#now);
-        }
+        if (!categories.passes(message)) ledger.bury(message, reason, this.#now);
         this.#progress();
       },
       onEnd: (end, read) => {

@@ -21,7 +21,7 @@ export interface ResultsHost {
   soon(callback: () => void): void;
   /** `undefined`: there are no other nodes. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
-  /** Whether this node drives a run now, as far as it knows. */
+  /** True if this node drives the run now, as far as it knows. */
   drives(ref: RunRef): boolean;
   /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
   read(ref: RunRef): Promise<Outcome | "no run" | undefined>;
@@ -45,7 +45,7 @@ interface Waited {
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
-  /** Those that are to be read, and how many are being read. */
+  /** Runs that are to be read, and how many are being read. */
   readonly #due = new Set<Waited>();
   #reads = 0;
   readonly #subscriptions = new Map<string, Subscription>();

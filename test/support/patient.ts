@@ -1,4 +1,4 @@
-/** What waits for a server on a busy machine. */
+/** Waiting for a server on a busy machine. */
 import type { CatgaError } from "../../src/error.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** More subscriptions and read models than a stream of nats-server 2.15 has consumers by default: 1,000. */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, event } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -26,7 +26,8 @@ describe("more subscriptions than consumers", await requireNatsServer(), () => {
     await using admin = await administrator(server);
     await eventually("few consumers", async () => await admin.consumers("catga_default_log") === 24, LIMIT);
     for (const stream of ["catga_default_subscriptions", "KV_catga_default_nodes"]) {
-      assertEquals(await admin.consumers(stream), 1, stream);
+      // a busy machine takes one for lost, and makes it anew
+      await eventually(`one consumer of ${stream}`, async () => await admin.consumers(stream) === 1, LIMIT);
     }
   });
 

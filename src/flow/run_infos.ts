@@ -48,8 +48,8 @@ export async function* runInfos(
 }
 
 /**
- * What `load` gives for each of these, in their order. A few are loaded ahead: each answer would else wait for the last
- * one, and for all that the node does meanwhile.
+ * Loads each of them, in their order, a few ahead: else each answer would wait for the one before, and for all that the
+ * node does meanwhile.
  */
 async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): AsyncGenerator<readonly [T, R]> {
   const loading: Promise<R>[] = [];

@@ -378,8 +378,8 @@ export class Reads {
 }
 
 /**
- * How long a read waits for its turn while no other is answered, in ms: that the server hangs, all that wait learn. One
- * that is slow has them wait: behind 3,000 busy runs a list of runs was given up.
+ * How long a read waits for its turn while no other is answered, in ms: a server that hangs fails all that wait. Behind
+ * one that is slow they wait on: a list of runs was given up behind 3,000 busy ones.
  */
 const LONGEST_WAIT = 5_000;
 

@@ -303,6 +303,36 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals(advice, "Start a node that does, or cancel its runs: catga run.");
   });
 
+  it("a run whose wake-up schedule was removed, once it was due; retry has it go on", async () => {
+    const Nap = workflow<void, string>("Nap");
+    const handlers = Nap.handle(async (flow) => {
+      await flow.sleep("night", 3_600_000);
+      return "awake";
+    });
+    const app = await start("removed", { handlers });
+    unwrap(await app.start(Nap, undefined, { id: "n-1" }));
+    const subject = "catga.removed.entity.Nap-run.n-1";
+    const text = await eventually("the sleep to be stored", async () => {
+      const body = JSON.stringify({ last_by_subj: subject });
+      const answer = await admin.request("$JS.API.STREAM.MSG.GET.catga_removed_entities", body, PATIENT);
+      const data = atob(answer.json<{ message?: { data: string } }>().message?.data ?? "");
+      return data.includes('"slept"') ? data : undefined;
+    });
+    await api("STREAM.PURGE.catga_removed_log", { filter: "catga.removed.at.>" });
+    assertEquals(await doctor("removed"), []); // it is not due
+    // as it reads an hour later
+    admin.publish(subject, text!.replace(/("until":)\d+/, `$1${Date.now() - 120_000}`));
+    await admin.flush();
+    const [{ kind, about, message, advice }, ...more] = await doctor("removed");
+    assertEquals([kind, about, more], ["run-late", "Nap n-1", []]);
+    assertEquals(message, "Runs were due over a minute ago, and nothing woke them: Nap n-1.");
+    assertEquals(advice, "Have each go on: catga run WORKFLOW ID retry.");
+    const args = ["--nats", server.url, "--namespace", "removed", "--user", "all", "--password", "p"];
+    assertEquals((await cliHere(["run", "Nap", "n-1", "retry", ...args])).code, 0);
+    assertEquals(unwrap(await app.result(Nap, "n-1")), "awake");
+    assertEquals(await doctor("removed"), []);
+  });
+
   it("a cron that begins like a date is not overdue", async () => {
     const app = await start("often", { handlers: Charge.handle(() => {}) });
     unwrap(await app.enqueue(Charge, { n: 1 }, { id: "often", cron: "*/5 * * * * *" }));

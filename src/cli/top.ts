@@ -15,7 +15,7 @@ import { disposing } from "./connection.ts";
 import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
-import { dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
+import { cut, dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
@@ -82,14 +82,13 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       show({ ...clusterRates(samples), alarms: alarms.now }, view, flags, terminal);
       if (once) return samples.every(({ now }) => now !== undefined) ? DONE : FAILED;
     }
-    return view.refused.aborted ? FAILED : DONE;
   } catch (error) {
     if (!signal.aborted) throw error;
-    return view.refused.aborted ? FAILED : DONE;
   } finally {
     end.abort();
     alarms[Symbol.dispose]();
   }
+  return view.refused.aborted ? FAILED : DONE;
 }
 
 /** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
@@ -168,11 +167,9 @@ function show(
 
 /** Alarms, a line each, the most urgent first. */
 function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
-  const width = terminal.columns ?? Infinity;
   const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
     const lasts = showDuration(Math.max(0, Date.now() - since));
-    const line = `${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`;
-    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+    return cut(`${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`, terminal.columns);
   });
   return lines.length === 0 ? [] : [...lines, ...moreOf(alarms.length - lines.length, "alarm", terminal), ""];
 }

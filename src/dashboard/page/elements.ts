@@ -543,7 +543,12 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     ["Id", ({ id }) => dim(id)],
   ];
 
-  return { table, refresh, sparkline, dim, counted, named, messageColumns };
+  /** A failure in a line: what a handler threw, not where. */
+  function failure({ code, error, cause }: ParkedView): string {
+    return `${code}: ${/^(?!CatgaError ).+/.exec(cause)?.[0] ?? error}`;
+  }
+
+  return { table, refresh, sparkline, dim, counted, named, messageColumns, failure };
 }
 
 /** Its return type. */

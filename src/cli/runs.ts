@@ -90,12 +90,11 @@ function changeOf(
   if (reason === undefined || reason === "") {
     throw new UsageError(`${verb} takes --reason TEXT, which stays with the run`);
   }
-  return verb === "cancel"
-    ? { verb, reason }
-    : { verb, reason, step, value: value === undefined ? undefined : parsed(value) };
+  return verb === "cancel" ? { verb, reason } : { verb, reason, step, value: parsed(value) };
 }
 
-function parsed(text: string): unknown {
+function parsed(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch {
@@ -110,8 +109,9 @@ async function changed(view: ClusterView, info: RunInfo, change: Change, termina
   terminal.write(`${DID[change.verb]}: ${printable(`${info.workflow} ${info.id}`)}\n`);
   // it may run for the first time, or be a slip
   if (change.verb !== "skip" || info.pending.some(({ name }) => name === change.step)) return DONE;
-  const about = `${change.step} is not pending, and has its value once it is called`;
-  terminal.say(printable(`${about}; pending: ${showShort(pendingText(info))}`));
+  terminal.say(
+    printable(`${change.step} is not pending, and has its value once called; pending: ${pendingText(info)}`),
+  );
   return DONE;
 }
 

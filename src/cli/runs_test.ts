@@ -102,7 +102,7 @@ describe("the tool and runs", await requireNatsServer(), () => {
     }
     const typo = await run("run", "Export", "retried", "skip", "uplaod", "7", "--reason", "a slip");
     assertEquals([typo.code, typo.out], [0, "step skipped: Export retried\n"]);
-    assertMatch(typo.err, /^uplaod is not pending, and has its value once it is called; pending: upload, 1 failed, /);
+    assertMatch(typo.err, /^uplaod is not pending, and has its value once called; pending: upload, 1 failed, /);
     const skipped = await run(
       "run",
       "Export",

@@ -11,7 +11,7 @@ import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { type FrameWriter, numberItem } from "./frame.ts";
 import type { Peer } from "./peer.ts";
-import { RECONNECT_GRACE } from "./watchdog.ts";
+import { MAY_RETURN } from "./watchdog.ts";
 
 /** The request that a stream answers. */
 interface StreamRequest {
@@ -127,7 +127,7 @@ export class OpenStreams {
     const question = ++this.#ticks % QUESTION === 0;
     const pinged = new Set<Peer>();
     for (const { peer, line, ctx } of this.#open) {
-      if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
+      if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process is gone"));
       } else if (question && line.asked === MOST_QUESTIONS) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));

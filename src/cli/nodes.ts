@@ -57,7 +57,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const { signal } = terminal;
   const bucket = await view.bucket("nodes");
   if (bucket === undefined) {
-    terminal.say(`${noNodes(view)}, and there has been none`);
+    terminal.say(`no node has run ${view.place}; catga doctor says more`);
     return DONE;
   }
   const found = new Map<string, NodeInfo>();

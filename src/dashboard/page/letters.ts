@@ -78,7 +78,7 @@ export function lettersSection(
     },
   });
   let all: Topics["letters"] = { shown: [], total: 0 };
-  show();
+  for (const each of buttons) each.disabled = true;
 
   return {
     groups: groups.show,

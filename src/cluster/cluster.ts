@@ -160,7 +160,7 @@ export class Cluster implements Remote {
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
-      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).ask(name),
+      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).add(["h", name]),
       gapFound: (name) => this.router.gapFound(name),
     });
     this.#failureDetector = new FailureDetector({
@@ -174,7 +174,7 @@ export class Cluster implements Remote {
       server: () => transport.server,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
       patience: (endpoint) => this.#endpoint.peer(endpoint).patience,
-      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
+      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).add(["b", endpoint, server]),
     });
     this.router = new Router({
       app: host,

@@ -88,6 +88,22 @@ export class DueHeap<T> {
   }
 }
 
+/**
+ * Does something with each value, `most` at once: the next ones begin when all of a part are done. Resolves with the
+ * outcomes, in order.
+ */
+export async function inParts<T, R>(
+  values: readonly T[],
+  most: number,
+  work: (value: T) => Promise<R> | R,
+): Promise<R[]> {
+  const outcomes: R[] = [];
+  for (let i = 0; i < values.length; i += most) {
+    outcomes.push(...await Promise.all(values.slice(i, i + most).map(work)));
+  }
+  return outcomes;
+}
+
 /** The first of `count` indexes that is not before something, by binary search: those before it come first. */
 export function firstIndex(count: number, isBefore: (index: number) => boolean): number {
   let [low, high] = [0, count];

@@ -4,7 +4,7 @@
  * reconnect, and once a minute. Runs that this node drives tell it their end: they are read once a minute alone, for
  * 10,000 that were waited for when they were started were all read a second later, in the way of what they did.
  */
-import { decode } from "../data/encoding.ts";
+import { parsedJson } from "../data/encoding.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -191,12 +191,8 @@ export function keyOf({ workflow, run }: RunRef): string {
 
 /** The runs that an announcement is about; none for what is no announcement. */
 function readEnds(data: Uint8Array): readonly string[] {
-  try {
-    const said = JSON.parse(decode(data));
-    return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
-  } catch {
-    return [];
-  }
+  const said = parsedJson(data);
+  return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
 }
 
 /** The most ends in a message: each has an id of up to 128 characters. */

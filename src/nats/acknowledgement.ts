@@ -1,6 +1,5 @@
 /** Acknowledgements of JetStream for messages to a stream. */
-import { Buffer } from "node:buffer";
-import { encode } from "../data/encoding.ts";
+import { encode, parsedJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";
@@ -31,12 +30,8 @@ export class AcknowledgementReader {
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };
-    let answer: Answer | null;
-    try {
-      answer = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString()) as Answer | null;
-    } catch {
-      return "an answer that is not JSON";
-    }
+    const answer = parsedJson(data) as Answer | null | undefined;
+    if (answer === undefined) return "an answer that is not JSON";
     if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
     const { error, stream, seq, duplicate } = answer;
     if (typeof error === "object" && error !== null) return refused(refusalOf(error), error.err_code, this.#what);

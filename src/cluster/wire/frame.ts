@@ -8,12 +8,11 @@
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
-import { byteLength, decode, encode, exceeds, isTagged, untag } from "../../data/encoding.ts";
+import { byteLength, encode, exceeds, isTagged, parsedJson, untag } from "../../data/encoding.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
-import type { Dropped } from "../../dispatch/admission_queue.ts";
 
 /** In place of the version: a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
@@ -183,12 +182,8 @@ const MAX_VERSIONS = 16;
 
 /** The first item of the array is one of the `versions`. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(decode(data));
-  } catch {
-    throw new Malformed("it is not JSON");
-  }
+  const value = parsedJson(data);
+  if (value === undefined) throw new Malformed("it is not JSON");
   if (!Array.isArray(value)) throw new Malformed("it is not an array");
   if (!versions.includes(value[0])) {
     throw isCount(value[0])

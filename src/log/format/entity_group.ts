@@ -17,6 +17,7 @@ import {
   GROUP_VERSION,
   KnownNames,
   MOST_IN_GROUP,
+  orNull,
   parseGroup,
   PLAIN,
   positionOf,
@@ -101,10 +102,6 @@ export function commandText({ name, id, events, result, fingerprint, correlation
   if (last > 2) text += `,${orNull(correlation)}`;
   if (last > 3) text += `,${JSON.stringify(headers)}`;
   return `${text}]`;
-}
-
-function orNull(text: string | undefined): string {
-  return text === undefined ? "null" : JSON.stringify(text);
 }
 
 /**

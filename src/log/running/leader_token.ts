@@ -6,7 +6,7 @@
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { StoredMessage } from "../../ports/event_log.ts";
+import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
 /** Result of the check of a token: the leader's, an earlier one's, or an error if that is unknown now. */
@@ -98,7 +98,7 @@ export class LeaderToken {
       if (isCatgaError(error)) return error;
       throw error;
     }
-    const read = message === undefined ? "there is none" : readCommit(new TextDecoder().decode(message.data));
+    const read = message === undefined ? "there is none" : readCommit(textOf(message));
     if (typeof read !== "string") return read.head.token;
     const text = `the record of subscription ${service}/${name} cannot be read: ${read}`;
     return new CatgaError("UNAVAILABLE", text, { retryable: true });

@@ -1,4 +1,4 @@
-/** Queues: by age, and by the time at which an entry is due. */
+/** Queues: by age, and by the time at which an entry is due; and those who wait for their turn. */
 
 /**
  * A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that
@@ -85,6 +85,66 @@ export class DueHeap<T> {
   #set(at: number, time: number, value: T): void {
     this.#times[at] = time;
     this.#values[at] = value;
+  }
+}
+
+/** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */
+export class Gate {
+  /** Limits how many are inside from now on. */
+  most: number;
+  readonly #waiting = new Set<(leave: () => void) => void>();
+  #inside = 0;
+  #opening = false;
+
+  constructor(most: number) {
+    this.most = most;
+  }
+
+  /** True if one more has to wait. */
+  get isFull(): boolean {
+    return this.#inside + 1 > this.most;
+  }
+
+  /** Lets it in when its turn comes, at once if that is now: `go`, which must not throw, gets the way out. */
+  pass(go: (leave: () => void) => void): void {
+    this.#waiting.add(go);
+    this.#open();
+  }
+
+  /**
+   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
+   * before.
+   */
+  enter(signal?: AbortSignal): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const go = (leave: () => void) => {
+        signal?.removeEventListener("abort", abort);
+        resolve(leave);
+      };
+      const abort = () => {
+        this.#waiting.delete(go);
+        reject(signal!.reason);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.pass(go);
+    });
+  }
+
+  /** Not within itself: of thousands that leave as they come, each would let in the next. */
+  #open(): void {
+    if (this.#opening) return;
+    this.#opening = true;
+    for (const go of this.#waiting) {
+      if (this.isFull) break;
+      this.#waiting.delete(go);
+      this.#inside++;
+      go(() => {
+        this.#inside--;
+        this.#open();
+      });
+    }
+    this.#opening = false;
   }
 }
 

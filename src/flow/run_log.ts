@@ -5,7 +5,8 @@
  *
  * Over 300 lines: reading and writing share the format of a message.
  */
-import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
+import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
 import { encodeValue, parsedJson } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";

@@ -75,8 +75,6 @@ export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1
 
 /** A message as subscribers get it. */
 export interface EntityGroup extends Omit<EntityMessage, "items"> {
-  readonly type: string;
-  readonly id: string;
   readonly messages: readonly LoggedMessage[];
 }
 
@@ -203,7 +201,7 @@ export function readEntityGroup(
       });
     }
   }
-  return { type, id, mark, endpoint, first, version, commands, messages };
+  return { mark, endpoint, first, version, commands, messages };
 }
 
 /**

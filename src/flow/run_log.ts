@@ -9,7 +9,7 @@ import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
 import { encodeValue, parsedJson } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,
   entityGroupText,
@@ -181,7 +181,7 @@ export class RunLog {
       if (at >= last.sequence) break;
       if (messages.length > 0) continue;
       if (pause > MOST_PAUSES) {
-        throw new CatgaError("UNAVAILABLE", `${subject} could not be read to its end`, { retryable: true });
+        throw unavailable(`${subject} could not be read to its end`);
       }
       await delay(this.#host.clock, pause *= 2);
     }

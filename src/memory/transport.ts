@@ -1,6 +1,6 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type {
   PublishOptions,
   ServerInfo,
@@ -95,7 +95,7 @@ export class MemoryTransport implements Transport, BrokerClient {
       this.roundTrip(() => {
         if (this.#status.state === "closed") reject(closedError());
         else if (this.link.has(epoch)) resolve();
-        else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
+        else reject(unavailable("the connection to the network was lost"));
       });
     });
   }

@@ -1,6 +1,6 @@
 /** Acknowledgements of JetStream for messages to a stream. */
 import { encode, parsedJson } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";
 import { storeFull } from "./kept_stream.ts";
@@ -81,7 +81,7 @@ export function refused(error: JetStreamRefusal, code: number | undefined, what:
   switch (error.refusal) {
     case "lost race":
       if (code !== CONCURRENT) return { type: "conflict" };
-      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+      return fail(true, unavailable(because, { cause: error }));
     case "full":
       return fail(true, storeFull(what, error));
     case "too large":
@@ -89,7 +89,7 @@ export function refused(error: JetStreamRefusal, code: number | undefined, what:
     case "busy":
     case "no stream":
     case "no responders":
-      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+      return fail(true, unavailable(because, { cause: error }));
   }
   if (code === SCHEDULES_DISABLED) return fail(false, new CatgaError("UNSUPPORTED", because, { cause: error }));
   if (INVALID.has(code ?? 0)) return fail(false, new CatgaError("INVALID_MESSAGE", because, { cause: error }));

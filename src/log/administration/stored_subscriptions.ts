@@ -3,7 +3,7 @@
  * it has parked.
  */
 import { inParts } from "../../data/queues.ts";
-import { CatgaError } from "../../error.ts";
+import { unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { type Commit, type ParkedState, readCommit, stateOf, type StoredState } from "../format/commit.ts";
@@ -94,9 +94,7 @@ export async function storedSubscription(
       from = earlier < from ? earlier : 0;
     }
   }
-  throw new CatgaError("UNAVAILABLE", `the server lags behind with what is stored of ${subject}; try again`, {
-    retryable: true,
-  });
+  throw unavailable(`the server lags behind with what is stored of ${subject}; try again`);
 }
 
 /** A message that a subscription has parked; `undefined`: it is gone, or cannot be read. */

@@ -9,7 +9,7 @@ import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { CatgaError } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
@@ -119,7 +119,7 @@ export class SubscriptionRuns {
     const { host, handlers: { contract } } = this.#options;
     const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
       `when its time was over, still goes on at node ${ctx.node}`;
-    const error = new CatgaError("UNAVAILABLE", message, { retryable: true, node: ctx.node, details: STILL_RUNNING });
+    const error = unavailable(message, { node: ctx.node, details: STILL_RUNNING });
     if (!going.reported) host.fault(`handling ${contract.name}`, error);
     going.reported = true;
     return { ok: false, error };
@@ -175,7 +175,7 @@ export class SubscriptionRuns {
   #notRun({ node }: MessageContext, details?: string): Outcome {
     const { contract: { name } } = this.#options.handlers;
     const message = `a batch of ${name} did not run, or failed, at node ${node}`;
-    return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, node, details }) };
+    return { ok: false, error: unavailable(message, { node, details }) };
   }
 
   /** This node handles single messages, unlike its leader. */

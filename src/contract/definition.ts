@@ -299,14 +299,14 @@ export function checkName(name: string): string {
 /** Names of `runContracts` in `workflow.ts`, and of the event by which the ends of runs are announced. */
 const RUN_MESSAGE = /^[\w-]{1,48}-run\.(begun|called|recorded|due|join|ended)$/;
 
-/** The handler of a contract. */
+/** The handler of a contract. `at`: how errors begin. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
   fn: HandlerFn,
   options: SubscriptionOptions & Partial<BatchSettings> = {},
+  at = `${contract.name}.${method}`,
 ): Handler {
-  const at = `${contract.name}.${method}`;
   if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
   checkKnown(at, options, HANDLER_OPTIONS[method]);
   const { behaviors = [], concurrency, each = "service" } = options;

@@ -34,14 +34,6 @@ export function dim(terminal: Terminal, text: string): string {
 /** Severities of alarms and findings, as wide as each other. */
 export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;
 
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
-
 // Results: for programs JSON, a value a line; for people text and tables.
 
 /** Prints a result: its value for programs, its text for people. */

@@ -263,17 +263,9 @@ function* ofLetters(
   } of ${contract} could not be handled by ${subscription}, and ${
     count === 1 ? "waits" : "wait"
   } for you to decide: ${why}`;
-  yield {
-    ...{
-      kind: "dead-letters",
-      about: `${subscription} ${contract} ${code} ${why}`,
-      count,
-      message,
-      cause,
-      since: first,
-    },
-    severity: isBusiness(code) ? "warning" : "error",
-  };
+  const about = `${subscription} ${contract} ${code} ${why}`;
+  const severity = isBusiness(code) ? "warning" : "error";
+  yield { kind: "dead-letters", about, severity, count, message, cause, since: first };
 }
 
 function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {

@@ -23,8 +23,6 @@ import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } fr
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
-/** How far the shared consumer may be: one that is idle says where it is with each heartbeat. */
-const SHARED_LAG = 2_500;
 /** How long a feed is kept, in ms: many a watch is over soon. */
 const SETTLED = 2_000;
 /** How long the first feed may take to open, in ms. */
@@ -237,7 +235,8 @@ class Watch {
       // there is nothing that could have gone, and other watches ask the same
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
-      await delay(clock, SHARED_LAG, signal);
+      // a heartbeat says where an idle consumer was at the one before (nats-server 2.15)
+      await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
       return;
     }

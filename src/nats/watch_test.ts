@@ -1,11 +1,14 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { reached, startClient, type StoreClient } from "./harness_suite.ts";
+import { chances } from "../../test/support/chances.ts";
+import { openTransport, reached, startClient, type StoreClient } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Bun ends a test after 5 s. */
@@ -128,6 +131,34 @@ describe("watchBucket", await requireNatsServer(), () => {
     await eventually("the deletion", () => changes.length === 2);
     assertEquals(summary(changes), ["put a", "vanish a"]);
   });
+
+  it(
+    "watch: of keys of which there are none it is not begun anew while others are written (again and again)",
+    slow,
+    async () => {
+      await using server = await startNatsServer();
+      const begunAnew = async () => {
+        await using other = await startClient({ server });
+        const notices: string[] = [];
+        const end = new AbortController();
+        const transports = await Promise.all(Array.from({ length: 8 }, () => openTransport(server.url)));
+        for (const transport of transports) {
+          const bucket = await new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) }).open(
+            "test",
+          );
+          await bucket.watch("none/", () => {}, { signal: end.signal });
+        }
+        // each compares itself with the leader twice, and waits for the server's heartbeats
+        for (const until = performance.now() + 17_000; performance.now() < until; await wait(20)) {
+          await other.bucket.put("other", "");
+        }
+        end.abort();
+        await Promise.all(transports.map((transport) => transport.close()));
+        return notices;
+      };
+      assertEquals(await chances(2, begunAnew, (notices) => notices.length === 0), []);
+    },
+  );
 });
 
 async function follow(client: StoreClient): Promise<Change[]> {

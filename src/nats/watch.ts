@@ -231,7 +231,9 @@ class Watch {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    if (reader?.caughtUp && this.#entries.highestPresent === 0) {
+    // what comes while the leader is asked may be newer than its answer
+    const before = this.#entries.highestPresent;
+    if (reader?.caughtUp && before === 0) {
       // there is nothing that could have gone, and other watches ask the same
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
@@ -254,7 +256,7 @@ class Watch {
       if (revision > this.#entries.lastRevision) throw new Error(`revision ${revision} did not come`);
     } else if (revision < this.#entries.lastRevision) {
       // the last message was a marker that has expired, or else the store has lost an entry
-      const highest = this.#entries.highestPresent;
+      const highest = Math.min(before, this.#entries.highestPresent);
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }
   }

@@ -132,3 +132,8 @@ export function isCatgaError(error: unknown): error is CatgaError {
   return error instanceof CatgaError ||
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
 }
+
+/** An error that may pass: what is needed is out of reach now. */
+export function unavailable(message: string, options?: Omit<CatgaErrorOptions, "retryable" | "final">): CatgaError {
+  return new CatgaError("UNAVAILABLE", message, { ...options, retryable: true });
+}

@@ -446,6 +446,12 @@ describe(
       streams.send("contracts", { shown: contracts(n), total: 100 });
     };
 
+    it("says that nothing is there of no part that was not read, as of one that the NATS user may not read", async () => {
+      for (const part of ["runs", "letters", "retries", "schedules", "subscriptions", "locks", "events"]) {
+        assertMatch(await browser.evaluate(text(`#${part}`)), /\nlooking$/, part);
+      }
+    });
+
     it("the row of a dead letter says what its handler threw", async () => {
       second(0);
       await browser.until("the letter", has("#letters > .frame", /HANDLER_FAILED: TypeError: no card/));

@@ -47,12 +47,15 @@ await runLogged({
     const { group } = options;
     const js = jetstream(await open(options));
     return {
-      publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored)),
+      publish: (stored) => js.publish(`${group}.placed`, JSON.stringify(stored), PATIENT),
       store: (stored, id) =>
-        js.publish(`${group}.noted`, JSON.stringify(stored), id === undefined ? {} : { msgID: id }),
+        js.publish(`${group}.noted`, JSON.stringify(stored), id === undefined ? PATIENT : { ...PATIENT, msgID: id }),
     };
   },
 });
+
+/** The server of a busy machine may take longer than the 5 s that nats.js waits by default. */
+const PATIENT = { timeout: 60_000 };
 
 async function open({ url, transport }: RemoteOptions) {
   const { connect } = transport === "deno"

@@ -31,8 +31,8 @@ unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
 that ended at their sender, both for each second. P50 and P99 are how long runs
 took, from arrival (or the send in the same process) to their handler's end.
 FAILED is failures and refusals, with their codes; IN HAND and QUEUED are now.
-Alarms stand above: what is wrong, since when, and the page that says what to
-do.
+NODES have handled or sent it. Alarms stand above: what is wrong, since when,
+and the page that says what to do.
 
 A node has --timeout (900ms) to answer; what takes longer delays the next
 update. With --once one second is measured and shown. With --json, or if
@@ -48,7 +48,7 @@ standard output is not a terminal, each update is one line. The exit code with
 async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
   const bucket = await view.bucket("nodes");
   if (bucket === undefined) {
-    terminal.say(`${noNodes(view)}, and there has been none`);
+    terminal.say(`no node has run ${view.place}; catga doctor says more`);
     return FAILED;
   }
   const once = flags.has("once");

@@ -10,6 +10,7 @@ import {
   type ContractOptions,
   type DurableContractOptions,
   isContractName,
+  isRunMessage,
   type Kind,
   MAX_CONCURRENCY,
   MAX_NAME_LENGTH,
@@ -288,7 +289,7 @@ const HANDLER_OPTIONS = {
 /** Returns the name of a contract; throws a `TypeError` for an invalid one. */
 export function checkName(name: string): string {
   const isName = typeof name === "string" && isContractName(name);
-  if (isName && RUN_MESSAGE.test(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
+  if (isName && isRunMessage(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
   if (isName) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
@@ -296,17 +297,14 @@ export function checkName(name: string): string {
   );
 }
 
-/** Names of `runContracts` in `workflow.ts`, and of the event by which the ends of runs are announced. */
-const RUN_MESSAGE = /^[\w-]{1,48}-run\.(begun|called|recorded|due|join|ended)$/;
-
-/** The handler of a contract. */
+/** The handler of a contract. `at`: how errors begin. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
   fn: HandlerFn,
   options: SubscriptionOptions & Partial<BatchSettings> = {},
+  at = `${contract.name}.${method}`,
 ): Handler {
-  const at = `${contract.name}.${method}`;
   if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
   checkKnown(at, options, HANDLER_OPTIONS[method]);
   const { behaviors = [], concurrency, each = "service" } = options;

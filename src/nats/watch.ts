@@ -7,7 +7,7 @@
  * s it compares what has come with the last message that the stream's leader has. Entries that have expired by
  * `expiry.ts` are removed (`watched_entries.ts`).
  */
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -107,7 +107,7 @@ class Watch {
         if (!listed && (error instanceof CatgaError || clock.monotonic() > this.#openBy)) {
           if (error instanceof CatgaError) throw error;
           const text = `${this.#filter} cannot be watched: ${message}`;
-          throw new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
+          throw unavailable(text, { cause: error });
         }
         const notice = `watching ${this.#filter} anew: ${message}`;
         const { state } = this.#stream.transport.status;

@@ -3,6 +3,7 @@
  * revisions that grow, whichever server delivers it and however late. And when an entry expires. Over 300 lines:
  * changes and expiry of the same entries.
  */
+import { inParts } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type Stored } from "./expiry.ts";
@@ -121,17 +122,13 @@ export class WatchedEntries {
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
-    for (let i = 0; i < subjects.length; i += LOOKUPS) {
-      await Promise.all(
-        subjects.slice(i, i + LOOKUPS).map(async (subject) => {
-          const entry = this.#present.get(subject);
-          const record = await js.last(name, subject, LOOKUP_LIMIT);
-          if (record !== undefined) return this.apply(record, true);
-          // its marker has expired, or the bucket was made anew: the next write has a higher revision
-          if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
-        }),
-      );
-    }
+    await inParts(subjects, LOOKUPS, async (subject) => {
+      const entry = this.#present.get(subject);
+      const record = await js.last(name, subject, LOOKUP_LIMIT);
+      if (record !== undefined) return this.apply(record, true);
+      // its marker has expired, or the bucket was made anew: the next write has a higher revision
+      if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
+    });
   }
 
   /** Returns true if an entry is present, at this revision. */
@@ -330,9 +327,7 @@ export class WatchExpiry {
       return;
     }
     this.#shuffle(over);
-    for (let i = 0; i < over.length && !this.#options.signal.aborted; i += LOOKUPS) {
-      await Promise.all(over.slice(i, i + LOOKUPS).map((entry) => this.#remove(entry)));
-    }
+    await inParts(over, LOOKUPS, (entry) => this.#remove(entry));
   }
 
   /** Several watches of a bucket begin with different entries. */
@@ -345,7 +340,7 @@ export class WatchExpiry {
   }
 
   async #remove(entry: WatchedEntry): Promise<void> {
-    if (!this.#entries.has(entry)) return;
+    if (this.#options.signal.aborted || !this.#entries.has(entry)) return;
     const { subject, key, revision } = entry;
     try {
       const below = subject.slice(this.#stream.prefix.length);

@@ -78,7 +78,7 @@ export function lettersSection(
     },
   });
   let all: Topics["letters"] = { shown: [], total: 0 };
-  show();
+  for (const each of buttons) each.disabled = true;
 
   return {
     groups: groups.show,
@@ -183,7 +183,7 @@ export function eventsSection(
   { table, dim }: Tables,
 ): Shows {
   const ROWS = 60;
-  const text = make("input", "", { type: "search", id: "events-filter", placeholder: "name, key, id or payload" });
+  const text = make("input", "", { type: "search", id: "events-filter", placeholder: "name, key, id, payload" });
   const kind = make("select", "", { id: "events-kind" });
   kind.append(new Option("all", ""), new Option("durable", "durable"), new Option("not kept", "live"));
   const note = make("span", "", { class: "note" });

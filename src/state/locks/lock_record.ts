@@ -6,6 +6,7 @@ import { type Bucket, type Change, MAX_LOCK_KEY } from "../../ports/key_value_st
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import { isStringArray } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 
 /** The record of a holder, or of a waiter. */
 export interface LockRecord {
@@ -33,14 +34,8 @@ export function writeLockRecord(record: LockRecord): string {
 
 /** Parses a record; `undefined` if the text is not one. */
 export function readLockRecord(text: string): LockRecord | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
   // every member is checked below
-  const record = parsed as Partial<LockRecord> | null;
+  const record = parsedJson(text) as Partial<LockRecord> | null | undefined;
   const strings = [record?.nonce, record?.node, record?.endpoint, record?.call];
   const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
   if (!strings.every((each) => typeof each === "string") || !numbers.every(Number.isFinite)) return undefined;
@@ -55,12 +50,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
  * JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
-  try {
-    const { nonce } = (JSON.parse(text) ?? {}) as { nonce?: unknown };
-    return typeof nonce !== "string";
-  } catch {
-    return true;
-  }
+  const { nonce } = (parsedJson(text) ?? {}) as { nonce?: unknown };
+  return typeof nonce !== "string";
 }
 
 /** The keys of the records: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no `/`. */

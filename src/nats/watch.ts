@@ -23,8 +23,6 @@ import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } fr
 const AUDIT = 5_000;
 /** How far a feed may be behind the leader, in ms. */
 const LAG = 1_000;
-/** How far the shared consumer may be: one that is idle says where it is with each heartbeat. */
-const SHARED_LAG = 2_500;
 /** How long a feed is kept, in ms: many a watch is over soon. */
 const SETTLED = 2_000;
 /** How long the first feed may take to open, in ms. */
@@ -233,11 +231,14 @@ class Watch {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    if (reader?.caughtUp && this.#entries.highestPresent === 0) {
+    // what comes while the leader is asked may be newer than its answer
+    const before = this.#entries.highestPresent;
+    if (reader?.caughtUp && before === 0) {
       // there is nothing that could have gone, and other watches ask the same
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
-      await delay(clock, SHARED_LAG, signal);
+      // a heartbeat says where an idle consumer was at the one before (nats-server 2.15)
+      await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
       return;
     }
@@ -255,7 +256,7 @@ class Watch {
       if (revision > this.#entries.lastRevision) throw new Error(`revision ${revision} did not come`);
     } else if (revision < this.#entries.lastRevision) {
       // the last message was a marker that has expired, or else the store has lost an entry
-      const highest = this.#entries.highestPresent;
+      const highest = Math.min(before, this.#entries.highestPresent);
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }
   }

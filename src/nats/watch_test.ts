@@ -1,11 +1,14 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { reached, startClient, type StoreClient } from "./harness_suite.ts";
+import { chances } from "../../test/support/chances.ts";
+import { openTransport, reached, startClient, type StoreClient } from "./harness_suite.ts";
+import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** Bun ends a test after 5 s. */
@@ -127,6 +130,60 @@ describe("watchBucket", await requireNatsServer(), () => {
     await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
     await eventually("the deletion", () => changes.length === 2);
     assertEquals(summary(changes), ["put a", "vanish a"]);
+  });
+
+  it(
+    "watch: of keys of which there are none it is not begun anew while others are written (again and again)",
+    slow,
+    async () => {
+      await using server = await startNatsServer();
+      const begunAnew = async () => {
+        await using other = await startClient({ server });
+        const notices: string[] = [];
+        const end = new AbortController();
+        const transports = await Promise.all(Array.from({ length: 8 }, () => openTransport(server.url)));
+        for (const transport of transports) {
+          const bucket = await new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) }).open(
+            "test",
+          );
+          await bucket.watch("none/", () => {}, { signal: end.signal });
+        }
+        // each compares itself with the leader twice, and waits for the server's heartbeats
+        for (const until = performance.now() + 17_000; performance.now() < until; await wait(20)) {
+          await other.bucket.put("other", "");
+        }
+        end.abort();
+        await Promise.all(transports.map((transport) => transport.close()));
+        return notices;
+      };
+      assertEquals(await chances(2, begunAnew, (notices) => notices.length === 0), []);
+    },
+  );
+
+  it("watch: what comes while the leader answers is not taken for gone", slow, async () => {
+    await using server = await startNatsServer();
+    await using other = await startClient({ server });
+    const transport = await openTransport(server.url);
+    const notices: string[] = [];
+    const bucket = await new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) }).open("test");
+    const end = new AbortController();
+    const changes: Change[] = [];
+    await other.bucket.put("a", "0");
+    await bucket.watch("", (change) => changes.push(change), { signal: end.signal });
+    const { connection } = transport;
+    const request = connection.request.bind(connection);
+    let answers = 0;
+    connection.request = async (subject, data, options) => {
+      const answer = await request(subject, data, options);
+      if (subject !== "$JS.API.STREAM.MSG.GET.KV_test") return answer;
+      const written = await other.bucket.put("a", `${++answers}`);
+      await eventually("the change", () => changes.at(-1)?.revision === written);
+      return answer;
+    };
+    await eventually("two comparisons", () => answers > 1);
+    assertEquals(notices, []);
+    end.abort();
+    await transport.close();
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { App, type AppParts } from "./app.ts";
 import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";
-import { isThenable, show } from "../data/checks.ts";
+import { checkStrings, isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, untilDeadline } from "../dispatch/execution.ts";
@@ -30,14 +30,14 @@ export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
   const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
   if (around.length === 0) return undefined;
   return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
-    const result = await behavior(
-      message,
-      (headers) => inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more })),
-    );
+    const sending = `${message.method} ${message.contract.name}`;
+    const result = await behavior(message, async (headers) => {
+      if (headers !== undefined) checkStrings(`${sending}: headers`, headers);
+      return await inner(message, (more) => go(headers === undefined ? more : { ...headers, ...more }));
+    });
     if (typeof result?.ok === "boolean") return result;
-    const { method, contract: { name } } = message;
     throw new TypeError(
-      `a behavior around ${method} ${name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+      `a behavior around ${sending} must return a result, what next() gives or fail(…); got ${show(result)}`,
     );
   }, async (_, go) => await go(undefined));
 }

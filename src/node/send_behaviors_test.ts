@@ -73,6 +73,18 @@ describe("a behavior around sends", () => {
     assertEquals([result.value, ids.length, ids[2].endsWith(`@${node}`)], [7, 3, true]);
   });
 
+  it("rejects for headers that are none (those of an instance of Headers were left out, an array's taken by its indices)", async () => {
+    for (
+      const [wrong, got] of [[new Headers({ by: "web" }), "an instance of Headers"], [["by"], "an array"], [5, "5"]]
+    ) {
+      const behaviors = [around((_, next) => next(wrong as never))];
+      await using app = await catga({ handlers: [inner, Told.on(() => {})], behaviors });
+      const message = (what: string) => `${what}: headers must be an object of strings; got ${got}`;
+      await assertRejects(() => app.send(Inner, 1), TypeError, message("send Inner"));
+      await assertRejects(() => app.publish(Told, 1), TypeError, message("publish Told"));
+    }
+  });
+
   it("adds headers, which replace those of the sender and of behaviors outside of it", async () => {
     await using app = await catga({
       handlers: inner,

@@ -152,7 +152,9 @@ export class Candidates {
       known = { route, strategy: strategyOf(route, this.#host) };
       this.#strategies.set(contract.name, known);
     }
-    const chosen = known!.strategy(candidates, key === undefined ? { self, attempt } : { key, self, attempt });
+    // a program's own may sort or shorten the array, which is that of all requests
+    const nodes = typeof route === "function" ? [...candidates] : candidates;
+    const chosen = known!.strategy(nodes, key === undefined ? { self, attempt } : { key, self, attempt });
     if (chosen === undefined || candidates.includes(chosen)) return chosen;
     disown(chosen);
     throw new TypeError(

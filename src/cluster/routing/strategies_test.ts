@@ -1,6 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { query } from "../../contract/definition.ts";
 import { seededRandom } from "../../memory/network.ts";
+import { testCluster } from "../../testing/mod.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
 import { type StrategyHost, strategyOf } from "./node_choice.ts";
 
@@ -181,5 +183,19 @@ describe("strategyOf", () => {
   it("returns a function as it is", () => {
     const own: Strategy = (candidates) => candidates[0];
     assertEquals(strategyOf(own, new Host()), own);
+  });
+});
+
+describe("a strategy of the program", () => {
+  it("may change the array of its candidates: the next request has them all (no node was left, for good)", async () => {
+    const Where = query<void, string>("Where");
+    const handlers = Where.handle((_, ctx) => ctx.node);
+    await using cluster = await testCluster(["client", "a", "b"], {
+      node: (id) => id === "client" ? {} : { handlers },
+    });
+    const client = cluster.app("client");
+    const route: Strategy = (candidates) => (candidates as NodeInfo[]).splice(0).find(({ id }) => id === "b");
+    for (let i = 0; i < 3; i++) assertEquals((await client.send(Where, undefined, { route })).value, "b");
+    assertEquals((await client.broadcast(Where)).map(({ node }) => node).sort(), ["a", "b"]);
   });
 });

@@ -10,7 +10,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/encoding.ts";
 import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
-import type { Call, RefusalCode, SentFrame } from "./call.ts";
+import { type Call, isRefusal, type SentFrame } from "./call.ts";
 import {
   type Frame,
   frameLimit,
@@ -213,12 +213,12 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed: so they
-   * know it before a frame bounces, however late they learn that its record is gone.
+   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed, by a refusal of
+   * no request: so they know it before a frame bounces, however late they learn that its record is gone.
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
-    for (const other of others) if (other !== this.endpoint) this.peer(other).leave();
+    for (const other of others) if (other !== this.endpoint) this.peer(other).add(["n", 0, 0, "DRAINING"]);
   }
 
   /** Sends everything that is gathered, and ends the subscriptions. */
@@ -551,13 +551,7 @@ export class FrameReceiver {
 /** Items whose place in the frame matters. */
 type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
 
-/** The codes of a node's refusals; one with another code did not run there either. */
-const REFUSALS: ReadonlySet<string> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
-
-function isRefusal(code: string): code is RefusalCode {
-  return REFUSALS.has(code);
-}
 
 // Malformed messages from the network: counted, and reported at once and then once a minute at most.
 

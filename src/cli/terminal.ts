@@ -1,4 +1,5 @@
 /** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
+import { once } from "node:events";
 import { printable, printableJson } from "../data/printable.ts";
 
 /** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
@@ -35,11 +36,8 @@ export function dim(terminal: Terminal, text: string): string {
 export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;
 
 /** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, "abort");
 }
 
 // Results: for programs JSON, a value a line; for people text and tables.
@@ -108,7 +106,7 @@ export function table(terminal: Terminal, columns: readonly string[], cells: rea
 }
 
 /** The line, cut off with `…` if it is too long. */
-function cut(text: string, columns: number | undefined): string {
+export function cut(text: string, columns: number | undefined): string {
   if (columns === undefined || width(text) <= columns) return text;
   let [kept, taken] = ["", 0];
   for (const character of text) {

@@ -199,10 +199,10 @@ export class RunLog {
   }
 
   /**
-   * The runs that are stored, of a workflow or of all, with whether they have ended; those that have changed longest
-   * ago first. Reads the last message of each. Rejects with `UNAVAILABLE`.
+   * The last message of each run that is stored, of a workflow or of all; those that have changed longest ago first.
+   * Rejects with `UNAVAILABLE`.
    */
-  async all(workflow: string | undefined): Promise<{ readonly ref: RunRef; readonly ended: boolean }[]> {
+  async all(workflow: string | undefined): Promise<(RunEnd & { readonly ref: RunRef })[]> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
     const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
@@ -213,9 +213,9 @@ export class RunLog {
       const ref = { workflow: named, run: id };
       found.set(message.subject, { ref, end: endOf(ref, message) });
     });
-    const runs: { readonly ref: RunRef; readonly ended: boolean }[] = [];
+    const runs: (RunEnd & { readonly ref: RunRef })[] = [];
     for (const { ref, end = await this.end(ref) } of found.values()) {
-      if (end !== undefined) runs.push({ ref, ended: end.ended });
+      if (end !== undefined) runs.push({ ref, ...end });
     }
     return runs;
   }

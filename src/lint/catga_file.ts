@@ -147,6 +147,14 @@ export class CatgaFile {
       this.handlerCall(parent)?.isWorkflow === false;
   }
 
+  /** Returns true if a reference is one to what a declarator declares. */
+  refersTo(reference: Deno.lint.Identifier, declarator: Deno.lint.VariableDeclarator): boolean {
+    const { id } = declarator;
+    if (id.type !== "Identifier" || reference.name !== id.name) return false;
+    const binding = this.scopes.resolve(reference);
+    return binding?.kind === "variable" && binding.declarator === declarator;
+  }
+
   /** The name of the type of this package that an identifier is annotated with. */
   #typeOf(id: Deno.lint.Identifier): string | undefined {
     const type = id.typeAnnotation?.typeAnnotation;
@@ -193,15 +201,18 @@ export class CatgaFile {
   }
 }
 
-/** The visitor of a rule; an empty one for a file that imports nothing from `@catga/catga`. */
-export function inCatgaFiles(
-  context: Deno.lint.RuleContext,
-  visitor: (file: CatgaFile) => Deno.lint.LintVisitor,
-): Deno.lint.LintVisitor {
-  const imports = context.sourceCode.ast.body.some((one) =>
-    one.type === "ImportDeclaration" && isCatga(one.source.value)
-  );
-  return imports ? visitor(new CatgaFile()) : {};
+/** A rule; it visits nothing in a file that imports nothing from `@catga/catga`. */
+export function rule(
+  visitor: (file: CatgaFile, context: Deno.lint.RuleContext) => Deno.lint.LintVisitor,
+): Deno.lint.Rule {
+  return {
+    create(context) {
+      const imports = context.sourceCode.ast.body.some((one) =>
+        one.type === "ImportDeclaration" && isCatga(one.source.value)
+      );
+      return imports ? visitor(new CatgaFile(), context) : {};
+    },
+  };
 }
 
 /** An expression without the wrappers that do not change which value it is: `as`, `satisfies`, `!`, `?.`. */

@@ -1,5 +1,5 @@
 /** `catga/contract-name`: a contract has the name of its constant. */
-import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts";
+import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 
 /**
  * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two
@@ -9,25 +9,21 @@ import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts"
  * constant's name has to contain the last token. A constant named `contract`, `command`, `query` or `event` may have
  * any. There is no fix: either name may be the right one, and other code may use it.
  */
-export const contractName: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => ({
-      VariableDeclarator({ id, init }): void {
-        const kind = file.contractKind(init);
-        if (id.type !== "Identifier" || init === null || kind === undefined) return;
-        const call = bare(init) as Deno.lint.CallExpression; // contractKind has checked that
-        const [name] = call.arguments;
-        if (name?.type !== "Literal" || typeof name.value !== "string" || agree(id.name, name.value)) return;
-        context.report({
-          node: name,
-          message: `The ${kind} of the constant ${id.name} is called "${name.value}"`,
-          hint:
-            `Call it "${id.name}", or rename the constant; nodes agree on the name in quotes, so keep that one if it is in use`,
-        });
-      },
-    }));
+export const contractName: Deno.lint.Rule = rule((file, context) => ({
+  VariableDeclarator({ id, init }): void {
+    const kind = file.contractKind(init);
+    if (id.type !== "Identifier" || init === null || kind === undefined) return;
+    const call = bare(init) as Deno.lint.CallExpression; // contractKind has checked that
+    const [name] = call.arguments;
+    if (name?.type !== "Literal" || typeof name.value !== "string" || agree(id.name, name.value)) return;
+    context.report({
+      node: name,
+      message: `The ${kind} of the constant ${id.name} is called "${name.value}"`,
+      hint:
+        `Call it "${id.name}", or rename the constant; nodes agree on the name in quotes, so keep that one if it is in use`,
+    });
   },
-};
+}));
 
 function agree(constant: string, name: string): boolean {
   if (/^(?:command|query|event|contract)$/.test(constant)) return true;
@@ -52,28 +48,23 @@ function withoutKind(name: string): string {
  * Reports a send of a command that is `idempotent` without an `id`, neither in the contract nor in the options: each
  * such send has a new id, and the command runs for each. Contracts of other files are not reported.
  */
-export const idempotentId: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => ({
-      CallExpression(call): void {
-        const method = file.senderCall(call)?.method;
-        const [contract, , options] = call.arguments;
-        if (method === undefined || contract === undefined || !needsId(file, contract)) return;
-        // the step of a workflow gives it one
-        if (isOfFlow(call)) return;
-        if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
-        if (method !== "sendAll" && mayHave("id", options)) return;
-        const name = context.sourceCode.getText(contract);
-        context.report({
-          node: call,
-          message: `${name} is idempotent, and this ${method} gives it a new id each time`,
-          hint:
-            "Give the contract an `id` function, or the send an `id`, so that the same command has the same id again",
-        });
-      },
-    }));
+export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
+  CallExpression(call): void {
+    const method = file.senderCall(call)?.method;
+    const [contract, , options] = call.arguments;
+    if (method === undefined || contract === undefined || !needsId(file, contract)) return;
+    // the step of a workflow gives it one
+    if (isOfFlow(call)) return;
+    if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
+    if (method !== "sendAll" && mayHave("id", options)) return;
+    const name = context.sourceCode.getText(contract);
+    context.report({
+      node: call,
+      message: `${name} is idempotent, and this ${method} gives it a new id each time`,
+      hint: "Give the contract an `id` function, or the send an `id`, so that the same command has the same id again",
+    });
   },
-};
+}));
 
 /** Returns true if a call is one of `flow`, as the handlers of workflows call what they get. */
 function isOfFlow(call: Deno.lint.CallExpression): boolean {

@@ -1,5 +1,5 @@
 /** The functions of a file that run as handlers, and the nodes inside of them. */
-import { bare, type CatgaFile, inCatgaFiles } from "./catga_file.ts";
+import { bare, type CatgaFile, rule } from "./catga_file.ts";
 import { type FunctionNode, functionsAround, isReference, parentOf } from "./scopes.ts";
 
 /** Collects handlers while a file is visited; complete at the end of the file. */
@@ -34,49 +34,41 @@ export class HandlerFunctions {
  * Reports a handler that cannot be registered: it is not assigned at all, or assigned to a constant that is neither
  * exported nor used. There is no fix: an export would start it.
  */
-export const handlerRegistered: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const kept: Deno.lint.VariableDeclarator[] = [];
-      const references: Deno.lint.Identifier[] = [];
-      return {
-        ExpressionStatement({ expression }): void {
-          const call = bare(expression);
-          if (call.type !== "CallExpression") return;
-          const handler = file.handlerCall(call);
-          if (handler === undefined) return;
-          const contract = context.sourceCode.getText(handler.contract);
-          context.report({
-            node: call,
-            message: `This handler of ${contract} is dropped, so that it never runs`,
-            hint: "Export it, and pass its module to catga({ handlers })",
-          });
-        },
-        VariableDeclarator(declarator): void {
-          const { id, init, parent } = declarator;
-          const call = init && bare(init);
-          if (id.type !== "Identifier" || call?.type !== "CallExpression" || id.name.startsWith("_")) return;
-          if (file.handlerCall(call) && parentOf(parent)?.type !== "ExportNamedDeclaration") kept.push(declarator);
-        },
-        Identifier(identifier): void {
-          if (isReference(identifier)) references.push(identifier);
-        },
-        "Program:exit"(): void {
-          for (const declarator of kept) {
-            const id = declarator.id as Deno.lint.Identifier; // only these are kept
-            const used = references.some((reference) => {
-              const binding = reference.name === id.name ? file.scopes.resolve(reference) : undefined;
-              return binding?.kind === "variable" && binding.declarator === declarator;
-            });
-            if (used) continue;
-            context.report({
-              node: id,
-              message: `The handler ${id.name} is not exported and not used, so that it never runs`,
-              hint: "Export it, and pass its module to catga({ handlers })",
-            });
-          }
-        },
-      };
-    });
-  },
-};
+export const handlerRegistered: Deno.lint.Rule = rule((file, context) => {
+  const kept: Deno.lint.VariableDeclarator[] = [];
+  const references: Deno.lint.Identifier[] = [];
+  return {
+    ExpressionStatement({ expression }): void {
+      const call = bare(expression);
+      if (call.type !== "CallExpression") return;
+      const handler = file.handlerCall(call);
+      if (handler === undefined) return;
+      const contract = context.sourceCode.getText(handler.contract);
+      context.report({
+        node: call,
+        message: `This handler of ${contract} is dropped, so that it never runs`,
+        hint: "Export it, and pass its module to catga({ handlers })",
+      });
+    },
+    VariableDeclarator(declarator): void {
+      const { id, init, parent } = declarator;
+      const call = init && bare(init);
+      if (id.type !== "Identifier" || call?.type !== "CallExpression" || id.name.startsWith("_")) return;
+      if (file.handlerCall(call) && parentOf(parent)?.type !== "ExportNamedDeclaration") kept.push(declarator);
+    },
+    Identifier(identifier): void {
+      if (isReference(identifier)) references.push(identifier);
+    },
+    "Program:exit"(): void {
+      for (const declarator of kept) {
+        if (references.some((reference) => file.refersTo(reference, declarator))) continue;
+        const id = declarator.id as Deno.lint.Identifier; // only these are kept
+        context.report({
+          node: id,
+          message: `The handler ${id.name} is not exported and not used, so that it never runs`,
+          hint: "Export it, and pass its module to catga({ handlers })",
+        });
+      }
+    },
+  };
+});

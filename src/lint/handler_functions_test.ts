@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { inCatgaFiles } from "./catga_file.ts";
+import { rule } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { IN_DENO, lint } from "./rule_suite.ts";
 import { isFunction, parentOf } from "./scopes.ts";
@@ -9,29 +9,25 @@ import { isFunction, parentOf } from "./scopes.ts";
  * Which of the names `here` are inside of a handler, and whether the function directly around each is one, in order.
  */
 function handlersAround(source: string): string[] {
-  const rule: Deno.lint.Rule = {
-    create(context) {
-      return inCatgaFiles(context, (file) => {
-        const handlers = new HandlerFunctions(file);
-        const found: Deno.lint.Identifier[] = [];
-        return {
-          CallExpression: (call) => handlers.visit(call),
-          Identifier: (node) => void (node.name === "here" && found.push(node)),
-          "Program:exit"() {
-            for (const node of found) {
-              let at = parentOf(node);
-              while (at !== undefined && !isFunction(at)) at = parentOf(at);
-              const direct = at !== undefined && handlers.has(at);
-              context.report({ node, message: direct ? "handler" : handlers.contain(node) ? "inside" : "outside" });
-            }
-          },
-        };
-      });
-    },
-  };
+  const handlers = rule((file, context) => {
+    const handlers = new HandlerFunctions(file);
+    const found: Deno.lint.Identifier[] = [];
+    return {
+      CallExpression: (call) => handlers.visit(call),
+      Identifier: (node) => void (node.name === "here" && found.push(node)),
+      "Program:exit"() {
+        for (const node of found) {
+          let at = parentOf(node);
+          while (at !== undefined && !isFunction(at)) at = parentOf(at);
+          const direct = at !== undefined && handlers.has(at);
+          context.report({ node, message: direct ? "handler" : handlers.contain(node) ? "inside" : "outside" });
+        }
+      },
+    };
+  });
   const head =
     `import { command, event, workflow } from "@catga/catga"; const Trip = workflow("Trip"); const Do = command("Do"); const Told = event("Told");`;
-  return lint("handlers", rule, `${head}\n${source}`).map(({ message }) => message);
+  return lint("handlers", handlers, `${head}\n${source}`).map(({ message }) => message);
 }
 
 describe("HandlerFunctions", IN_DENO, () => {

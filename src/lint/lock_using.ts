@@ -1,5 +1,5 @@
 /** `catga/lock-using`: a lock is released at the end of a block, by `await using`. */
-import { type CatgaFile, inCatgaFiles, memberName } from "./catga_file.ts";
+import { type CatgaFile, memberName, rule } from "./catga_file.ts";
 import { functionsAround, isFunction, isReference, parentOf } from "./scopes.ts";
 
 /**
@@ -10,44 +10,37 @@ import { functionsAround, isFunction, isReference, parentOf } from "./scopes.ts"
  * The fix writes `await using` for a constant at the top level of a function or of the module: there the lock is held
  * as long as any code can use it.
  */
-export const lockUsing: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const kept: Deno.lint.VariableDeclarator[] = [];
-      const references: Deno.lint.Identifier[] = [];
-      const hint = "Write `await using lock = await …`: it is released at the end of the block, also when that throws";
-      return {
-        CallExpression(call): void {
-          const sent = file.senderCall(call);
-          if (sent?.method !== "lock" || call.parent.type !== "AwaitExpression") return;
-          const { parent } = call.parent;
-          if (parent.type === "ExpressionStatement") {
-            const until = sent.is === "app" ? "the app stops" : "the handler ends";
-            context.report({ node: call, message: `This lock is dropped, and held until ${until}`, hint });
-          } else if (parent.type === "VariableDeclarator" && parent.id.type === "Identifier") {
-            if (!parent.parent.kind.endsWith("using")) kept.push(parent);
-          }
-        },
-        Identifier(identifier): void {
-          if (isReference(identifier)) references.push(identifier);
-        },
-        "Program:exit"(): void {
-          for (const declarator of kept) {
-            const id = declarator.id as Deno.lint.Identifier; // only these are kept
-            const uses = references.filter((reference) => {
-              const binding = reference.name === id.name ? file.scopes.resolve(reference) : undefined;
-              return binding?.kind === "variable" && binding.declarator === declarator;
-            });
-            if (!uses.every(isLook)) continue;
-            const message = `Nothing releases the lock ${id.name}`;
-            const fix = usingInstead(declarator);
-            context.report({ node: declarator, message, hint, ...(fix && { fix }) });
-          }
-        },
-      };
-    });
-  },
-};
+export const lockUsing: Deno.lint.Rule = rule((file, context) => {
+  const kept: Deno.lint.VariableDeclarator[] = [];
+  const references: Deno.lint.Identifier[] = [];
+  const hint = "Write `await using lock = await …`: it is released at the end of the block, also when that throws";
+  return {
+    CallExpression(call): void {
+      const sent = file.senderCall(call);
+      if (sent?.method !== "lock" || call.parent.type !== "AwaitExpression") return;
+      const { parent } = call.parent;
+      if (parent.type === "ExpressionStatement") {
+        const until = sent.is === "app" ? "the app stops" : "the handler ends";
+        context.report({ node: call, message: `This lock is dropped, and held until ${until}`, hint });
+      } else if (parent.type === "VariableDeclarator" && parent.id.type === "Identifier") {
+        if (!parent.parent.kind.endsWith("using")) kept.push(parent);
+      }
+    },
+    Identifier(identifier): void {
+      if (isReference(identifier)) references.push(identifier);
+    },
+    "Program:exit"(): void {
+      for (const declarator of kept) {
+        const id = declarator.id as Deno.lint.Identifier; // only these are kept
+        const uses = references.filter((reference) => file.refersTo(reference, declarator));
+        if (!uses.every(isLook)) continue;
+        const message = `Nothing releases the lock ${id.name}`;
+        const fix = usingInstead(declarator);
+        context.report({ node: declarator, message, hint, ...(fix && { fix }) });
+      }
+    },
+  };
+});
 
 /** `lock.token`, `lock.signal` */
 function isLook(identifier: Deno.lint.Identifier): boolean {
@@ -74,49 +67,45 @@ function usingInstead(declarator: Deno.lint.VariableDeclarator): Deno.lint.Repor
  *
  * The fix writes `const`.
  */
-export const noTopLevelUsing: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const apps: { declaration: Deno.lint.VariableDeclaration; signals: boolean }[] = [];
-      /** Where the module awaits something; `own`: a send of its own app. */
-      const waits: { at: number; own: boolean }[] = [];
-      const wait = (node: Deno.lint.Node, own: boolean) => {
-        if (functionsAround(node).length === 0) waits.push({ at: node.range[0], own });
-      };
-      return {
-        VariableDeclaration(declaration): void {
-          if (declaration.kind !== "await using") return;
-          const options = declaration.declarations.map(({ init }) => init && optionsOf(file, init)).find(Boolean);
-          if (declaration.parent.type === "Program" && options && (has(options, "nats") || has(options, "signals"))) {
-            apps.push({ declaration, signals: has(options, "signals") });
-          }
-        },
-        AwaitExpression(node): void {
-          const { argument } = node;
-          wait(node, argument.type === "CallExpression" && file.senderCall(argument) !== undefined);
-        },
-        ForOfStatement(node): void {
-          if (node.await) wait(node, false);
-        },
-        "Program:exit"(): void {
-          for (const { declaration, signals } of apps) {
-            const { range: [start, end] } = declaration;
-            if (waits.some(({ at, own }) => at >= end && !(own && signals))) continue;
-            const [words] = context.sourceCode.getText(declaration).match(/^await\s+using/) ?? [];
-            context.report({
-              node: declaration,
-              message: "This app drains as soon as its module has run",
-              hint: "Keep a server's app in a const; `signals: true` drains it when the process is told to stop",
-              ...(words !== undefined && {
-                fix: (fixer: Deno.lint.Fixer) => fixer.replaceTextRange([start, start + words.length], "const"),
-              }),
-            });
-          }
-        },
-      };
-    });
-  },
-};
+export const noTopLevelUsing: Deno.lint.Rule = rule((file, context) => {
+  const apps: { declaration: Deno.lint.VariableDeclaration; signals: boolean }[] = [];
+  /** Where the module awaits something; `own`: a send of its own app. */
+  const waits: { at: number; own: boolean }[] = [];
+  const wait = (node: Deno.lint.Node, own: boolean) => {
+    if (functionsAround(node).length === 0) waits.push({ at: node.range[0], own });
+  };
+  return {
+    VariableDeclaration(declaration): void {
+      if (declaration.kind !== "await using") return;
+      const options = declaration.declarations.map(({ init }) => init && optionsOf(file, init)).find(Boolean);
+      if (declaration.parent.type === "Program" && options && (has(options, "nats") || has(options, "signals"))) {
+        apps.push({ declaration, signals: has(options, "signals") });
+      }
+    },
+    AwaitExpression(node): void {
+      const { argument } = node;
+      wait(node, argument.type === "CallExpression" && file.senderCall(argument) !== undefined);
+    },
+    ForOfStatement(node): void {
+      if (node.await) wait(node, false);
+    },
+    "Program:exit"(): void {
+      for (const { declaration, signals } of apps) {
+        const { range: [start, end] } = declaration;
+        if (waits.some(({ at, own }) => at >= end && !(own && signals))) continue;
+        const [words] = context.sourceCode.getText(declaration).match(/^await\s+using/) ?? [];
+        context.report({
+          node: declaration,
+          message: "This app drains as soon as its module has run",
+          hint: "Keep a server's app in a const; `signals: true` drains it when the process is told to stop",
+          ...(words !== undefined && {
+            fix: (fixer: Deno.lint.Fixer) => fixer.replaceTextRange([start, start + words.length], "const"),
+          }),
+        });
+      }
+    },
+  };
+});
 
 /** The options of `await catga({ … })`. */
 function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.ObjectExpression | undefined {

@@ -1,5 +1,5 @@
 /** `catga/no-blocking-handler`: while a handler blocks, its node answers nothing. */
-import { type CatgaFile, inCatgaFiles, memberName, methodCall } from "./catga_file.ts";
+import { type CatgaFile, memberName, methodCall, rule } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";
 
@@ -8,31 +8,27 @@ import { isFunction, parentOf } from "./scopes.ts";
  * `outputSync` of a `Deno.Command`, and `Atomics.wait`. Meanwhile the node answers no ping, renews no lock and reads no
  * cancellation; after half a second other nodes treat it as frozen.
  */
-export const noBlockingHandler: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const handlers = new HandlerFunctions(file);
-      const found: { call: Deno.lint.CallExpression; instead: string }[] = [];
-      return {
-        CallExpression(call): void {
-          handlers.visit(call);
-          const instead = insteadOf(file, call);
-          if (instead !== undefined) found.push({ call, instead });
-        },
-        "Program:exit"(): void {
-          for (const { call, instead } of found) {
-            if (!handlers.contain(call)) continue;
-            context.report({
-              node: call,
-              message: `${context.sourceCode.getText(call.callee)} stops the event loop in a handler`,
-              hint: `Use ${instead}, and await it; what takes the processor itself belongs into a worker`,
-            });
-          }
-        },
-      };
-    });
-  },
-};
+export const noBlockingHandler: Deno.lint.Rule = rule((file, context) => {
+  const handlers = new HandlerFunctions(file);
+  const found: { call: Deno.lint.CallExpression; instead: string }[] = [];
+  return {
+    CallExpression(call): void {
+      handlers.visit(call);
+      const instead = insteadOf(file, call);
+      if (instead !== undefined) found.push({ call, instead });
+    },
+    "Program:exit"(): void {
+      for (const { call, instead } of found) {
+        if (!handlers.contain(call)) continue;
+        context.report({
+          node: call,
+          message: `${context.sourceCode.getText(call.callee)} stops the event loop in a handler`,
+          hint: `Use ${instead}, and await it; what takes the processor itself belongs into a worker`,
+        });
+      }
+    },
+  };
+});
 
 /** Modules of Node with functions that block. */
 const BLOCKING_MODULES = /^(?:node:)?(?:fs|child_process|crypto|zlib)$/;
@@ -72,53 +68,49 @@ type Loop = Deno.lint.WhileStatement | Deno.lint.DoWhileStatement | Deno.lint.Fo
  * Reports loops in a handler that stop the event loop: without `await`, and either endless (`while (true)` without
  * `break`, `return` or `throw`) or until a certain time (`while (Date.now() < end)`).
  */
-export const noBusyLoop: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const handlers = new HandlerFunctions(file);
-      const endless: Loop[] = [];
-      const clocked: Loop[] = [];
-      const waits = new Set<Loop>();
-      const ends = new Set<Loop>();
-      const mark = (loops: Set<Loop>) => (node: Deno.lint.Node) => loopsAround(node).forEach((loop) => loops.add(loop));
-      const loop = (node: Loop): void => {
-        if (isEndless(node)) endless.push(node);
-      };
-      return {
-        CallExpression(call): void {
-          handlers.visit(call);
-          const loop = readsClock(file, call) ? decidedBy(call) : undefined;
-          if (loop !== undefined) clocked.push(loop);
-        },
-        WhileStatement: loop,
-        DoWhileStatement: loop,
-        ForStatement: loop,
-        AwaitExpression: mark(waits),
-        YieldExpression: mark(waits),
-        ForOfStatement(node): void {
-          if (node.await) mark(waits)(node);
-        },
-        VariableDeclaration(node): void {
-          if (node.kind === "await using") mark(waits)(node);
-        },
-        BreakStatement: mark(ends),
-        ReturnStatement: mark(ends),
-        ThrowStatement: mark(ends),
-        "Program:exit"(): void {
-          const busy = new Set([...clocked, ...endless.filter((loop) => !ends.has(loop))]);
-          for (const node of busy) {
-            if (waits.has(node) || !handlers.contain(node)) continue;
-            context.report({
-              node,
-              message: "This loop stops the event loop in a handler: there is no await in it",
-              hint: "Await the thing that it waits for, or a timer",
-            });
-          }
-        },
-      };
-    });
-  },
-};
+export const noBusyLoop: Deno.lint.Rule = rule((file, context) => {
+  const handlers = new HandlerFunctions(file);
+  const endless: Loop[] = [];
+  const clocked: Loop[] = [];
+  const waits = new Set<Loop>();
+  const ends = new Set<Loop>();
+  const mark = (loops: Set<Loop>) => (node: Deno.lint.Node) => loopsAround(node).forEach((loop) => loops.add(loop));
+  const loop = (node: Loop): void => {
+    if (isEndless(node)) endless.push(node);
+  };
+  return {
+    CallExpression(call): void {
+      handlers.visit(call);
+      const loop = readsClock(file, call) ? decidedBy(call) : undefined;
+      if (loop !== undefined) clocked.push(loop);
+    },
+    WhileStatement: loop,
+    DoWhileStatement: loop,
+    ForStatement: loop,
+    AwaitExpression: mark(waits),
+    YieldExpression: mark(waits),
+    ForOfStatement(node): void {
+      if (node.await) mark(waits)(node);
+    },
+    VariableDeclaration(node): void {
+      if (node.kind === "await using") mark(waits)(node);
+    },
+    BreakStatement: mark(ends),
+    ReturnStatement: mark(ends),
+    ThrowStatement: mark(ends),
+    "Program:exit"(): void {
+      const busy = new Set([...clocked, ...endless.filter((loop) => !ends.has(loop))]);
+      for (const node of busy) {
+        if (waits.has(node) || !handlers.contain(node)) continue;
+        context.report({
+          node,
+          message: "This loop stops the event loop in a handler: there is no await in it",
+          hint: "Await the thing that it waits for, or a timer",
+        });
+      }
+    },
+  };
+});
 
 /** The loops around a node, within its function. */
 function loopsAround(node: Deno.lint.Node): Loop[] {

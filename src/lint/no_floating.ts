@@ -2,7 +2,7 @@
  * `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays
  * nothing.
  */
-import { bare, type CatgaFile, inCatgaFiles, methodCall } from "./catga_file.ts";
+import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
@@ -13,25 +13,21 @@ import { isFunction, mayAwait } from "./scopes.ts";
  * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look
  * at.
  */
-export const noFloating: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => ({
-      ExpressionStatement({ expression }): void {
-        for (const call of callsIn(expression)) {
-          const method = file.awaitedMethod(call);
-          if (method === undefined) continue;
-          const fixable = (method === "publish" || method === "sleep") && bare(expression) === call && mayAwait(call);
-          context.report({
-            node: call,
-            message: `Nobody waits for this ${context.sourceCode.getText(call.callee)}`,
-            hint: "Await it or return it; write `void …` when it may be cut off",
-            ...(fixable && { fix: (fixer: Deno.lint.Fixer) => fixer.insertTextBefore(expression, "await ") }),
-          });
-        }
-      },
-    }));
+export const noFloating: Deno.lint.Rule = rule((file, context) => ({
+  ExpressionStatement({ expression }): void {
+    for (const call of callsIn(expression)) {
+      const method = file.awaitedMethod(call);
+      if (method === undefined) continue;
+      const fixable = (method === "publish" || method === "sleep") && bare(expression) === call && mayAwait(call);
+      context.report({
+        node: call,
+        message: `Nobody waits for this ${context.sourceCode.getText(call.callee)}`,
+        hint: "Await it or return it; write `void …` when it may be cut off",
+        ...(fixable && { fix: (fixer: Deno.lint.Fixer) => fixer.insertTextBefore(expression, "await ") }),
+      });
+    }
   },
-};
+}));
 
 /** The calls whose value may be that of an expression. */
 function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
@@ -58,27 +54,23 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
  * before `await` says that this is meant. Also reports a `fail` that is a statement: it ends nothing, and the handler
  * succeeds.
  */
-export const noIgnoredResult: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => ({
-      ExpressionStatement({ expression }): void {
-        const waiting = bare(expression);
-        if (waiting.type === "CallExpression" && file.exportOf(waiting.callee) === "fail") {
-          const message = "This fail is not returned: it ends nothing, and its sender does not get it";
-          context.report({ node: waiting, message, hint: "Write `return fail(…)`" });
-        }
-        if (waiting.type !== "AwaitExpression") return;
-        const send = sendIn(file, waiting.argument);
-        if (send === undefined) return;
-        context.report({
-          node: waiting,
-          message: `The result of ${context.sourceCode.getText(send.callee)} is dropped, and with it what went wrong`,
-          hint: "Look at result.ok, let unwrap(…) throw the error, or write `void await …` when it does not matter",
-        });
-      },
-    }));
+export const noIgnoredResult: Deno.lint.Rule = rule((file, context) => ({
+  ExpressionStatement({ expression }): void {
+    const waiting = bare(expression);
+    if (waiting.type === "CallExpression" && file.exportOf(waiting.callee) === "fail") {
+      const message = "This fail is not returned: it ends nothing, and its sender does not get it";
+      context.report({ node: waiting, message, hint: "Write `return fail(…)`" });
+    }
+    if (waiting.type !== "AwaitExpression") return;
+    const send = sendIn(file, waiting.argument);
+    if (send === undefined) return;
+    context.report({
+      node: waiting,
+      message: `The result of ${context.sourceCode.getText(send.callee)} is dropped, and with it what went wrong`,
+      hint: "Look at result.ok, let unwrap(…) throw the error, or write `void await …` when it does not matter",
+    });
   },
-};
+}));
 
 /** The send whose result is the value of an expression, alone or in `Promise.all`. */
 function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {

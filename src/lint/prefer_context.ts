@@ -1,7 +1,7 @@
 /**
  * `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles.
  */
-import { inCatgaFiles, methodCall, type SenderCall } from "./catga_file.ts";
+import { methodCall, rule, type SenderCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 
@@ -12,38 +12,34 @@ import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
  *
  * The fix replaces the app by the context, if the handler has a parameter for it.
  */
-export const preferContext: Deno.lint.Rule = {
-  create(context): Deno.lint.LintVisitor {
-    return inCatgaFiles(context, (file) => {
-      const handlers = new HandlerFunctions(file);
-      const found: { call: Deno.lint.CallExpression; sent: SenderCall }[] = [];
-      return {
-        CallExpression(call): void {
-          if (!file.handlerCall(call)?.isWorkflow) handlers.visit(call);
-          const sent = file.senderCall(call);
-          if (sent?.is === "app") found.push({ call, sent });
-        },
-        "Program:exit"(): void {
-          for (const { call, sent: { sender, method } } of found) {
-            const handler = handlerOf(call, handlers);
-            if (handler === undefined) continue;
-            const [, own] = handler.params;
-            const name = own?.type === "Identifier" ? own.name : undefined;
-            const read = name === undefined ? undefined : file.scopes.lookUp(name, call);
-            const fixable = read?.kind === "parameter" && read.id === own;
-            context.report({
-              node: call,
-              message: `${context.sourceCode.getText(sender)}.${method} in a handler loses its deadline and its trace`,
-              hint: `Use ${method} of the handler's context, its second parameter`,
-              ...(name !== undefined && fixable &&
-                { fix: (fixer: Deno.lint.Fixer) => fixer.replaceText(sender, name) }),
-            });
-          }
-        },
-      };
-    });
-  },
-};
+export const preferContext: Deno.lint.Rule = rule((file, context) => {
+  const handlers = new HandlerFunctions(file);
+  const found: { call: Deno.lint.CallExpression; sent: SenderCall }[] = [];
+  return {
+    CallExpression(call): void {
+      if (!file.handlerCall(call)?.isWorkflow) handlers.visit(call);
+      const sent = file.senderCall(call);
+      if (sent?.is === "app") found.push({ call, sent });
+    },
+    "Program:exit"(): void {
+      for (const { call, sent: { sender, method } } of found) {
+        const handler = handlerOf(call, handlers);
+        if (handler === undefined) continue;
+        const [, own] = handler.params;
+        const name = own?.type === "Identifier" ? own.name : undefined;
+        const read = name === undefined ? undefined : file.scopes.lookUp(name, call);
+        const fixable = read?.kind === "parameter" && read.id === own;
+        context.report({
+          node: call,
+          message: `${context.sourceCode.getText(sender)}.${method} in a handler loses its deadline and its trace`,
+          hint: `Use ${method} of the handler's context, its second parameter`,
+          ...(name !== undefined && fixable &&
+            { fix: (fixer: Deno.lint.Fixer) => fixer.replaceText(sender, name) }),
+        });
+      }
+    },
+  };
+});
 
 const IN_PLACE = new Set(["map", "flatMap", "forEach", "filter", "find", "reduce", "some", "every"]);
 

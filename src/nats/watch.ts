@@ -111,18 +111,13 @@ class Watch {
           const text = `${this.#filter} cannot be watched: ${message}`;
           throw unavailable(text, { cause: error });
         }
-        // a lost connection is reported by the transport
-        if (this.#stream.transport.status.state === "connected") {
-          this.#notice(`watching ${this.#filter} anew: ${message}`);
-        }
+        const notice = `watching ${this.#filter} anew: ${message}`;
+        const { state } = this.#stream.transport.status;
+        // a lost connection is reported by the transport; a bucket stays wrong until an operator mends it
+        if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
       await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
     }
-  }
-
-  /** Gives a notice; the same one once a minute, because a bucket stays wrong until an operator mends it. */
-  #notice(text: string): void {
-    if (this.#notices.due(text)) this.#request.onNotice(text);
   }
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */

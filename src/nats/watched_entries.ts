@@ -11,7 +11,7 @@ import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import { remove } from "./sweeper.ts";
 
 /** Missing keys that are looked up at once. */
@@ -138,9 +138,7 @@ export class WatchedEntries {
 
   /** The entries whose `end` has come. */
   due(now: number): WatchedEntry[] {
-    const due: WatchedEntry[] = [];
-    for (const entry of this.#present.values()) if (entry.end <= now) due.push(entry);
-    return due;
+    return [...this.#present.values()].filter(({ end }) => end <= now);
   }
 
   /** The first `end` that is still to come; `Infinity` without any. */
@@ -252,6 +250,7 @@ export class WatchExpiry {
   readonly #stream: BucketStream;
   readonly #entries: WatchedEntries;
   readonly #options: WatchExpiryOptions;
+  readonly #notices: OnceAMinute;
   /** When the next sweep is due, by the monotonic clock. */
   #next = Infinity;
   #timer: Timer | undefined;
@@ -262,6 +261,7 @@ export class WatchExpiry {
     this.#stream = stream;
     this.#entries = entries;
     this.#options = options;
+    this.#notices = new OnceAMinute(stream.transport.clock);
   }
 
   /** Sweeps soon after `end`, by the monotonic clock, unless a sweep is due before. */
@@ -274,12 +274,7 @@ export class WatchExpiry {
     const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {
-        if (!this.#options.signal.aborted) {
-          this.#options.onNotice(
-            `cannot read the time of the server of ${this.#stream.name}, retrying in ${FIRST_RETRY} ms: ` +
-              (error as Error).message,
-          );
-        }
+        this.#notice("cannot read the time of the server", error);
         this.schedule(clock.monotonic() + FIRST_RETRY);
       });
     }, { background: true });
@@ -353,13 +348,17 @@ export class WatchExpiry {
       // the feed delivers a marker; without one, or when another client was faster, the leader is asked
       if (removed?.marker === undefined) await this.#entries.confirmMissing([subject]);
     } catch (error) {
-      if (this.#options.signal.aborted) return;
-      if (entry.failures === 0) {
-        this.#options.onNotice(`cannot remove the expired entry ${key}, retrying: ${(error as Error).message}`);
-      }
+      this.#notice("cannot remove expired entries", error);
     }
     if (!this.#entries.has(entry)) return;
     entry.end = this.#stream.transport.clock.monotonic() + Math.min(LAST_RETRY, FIRST_RETRY * 2 ** entry.failures++);
     this.schedule(entry.end);
+  }
+
+  /** Once a minute: thousands of entries may expire while the store does not answer. */
+  #notice(what: string, error: unknown): void {
+    const { signal, onNotice } = this.#options;
+    if (signal.aborted || !this.#notices.due(what)) return;
+    onNotice(`${what} of ${this.#stream.name}, retrying: ${(error as Error).message}`);
   }
 }

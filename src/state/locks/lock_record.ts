@@ -2,7 +2,7 @@
  * The records of locks in the store: one for the holder of a key, one for each waiter; and the queue of a key, the
  * oldest waiter first.
  */
-import { type Bucket, type Change, MAX_KEY_LENGTH } from "../../ports/key_value_store.ts";
+import { type Bucket, type Change, MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import { isStringArray } from "../../data/checks.ts";
@@ -95,8 +95,6 @@ export class LockKeys {
 
 /** Number of letters and digits of a nonce. */
 export const NONCE_LENGTH = 20;
-/** The longest key of a lock, in UTF-16 code units. */
-export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
 // The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a
 // view that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to

@@ -1,40 +1,65 @@
 /** Errors, with a `code` for programs and a `message` for people. Every failure of Catga is a {@link CatgaError}. */
 
-const OWN_CODES = [
-  "NO_HANDLER",
-  "UNAVAILABLE",
-  "TIMEOUT",
-  "OUTCOME_UNKNOWN",
-  "CANCELLED",
-  "OVERLOADED",
-  "DRAINING",
-  "INVALID_MESSAGE",
-  "INVALID_RESPONSE",
-  "TOO_LARGE",
-  "HANDLER_FAILED",
-  "ID_REUSED",
-  "CONFLICT",
-  "FORGOTTEN",
-  "NO_RUN",
-  "DEADLOCK",
-  "LOCK_TIMEOUT",
-  "LOCK_LOST",
-  "BUCKET_MISMATCH",
-  "LOG_MISMATCH",
-  "CONSUMER_LIMIT",
-  "STREAM_BROKEN",
-  "UNSUPPORTED",
-  "ID_TAKEN",
-  "CLOSED",
-] as const;
-
 /** The codes of Catga's own errors. */
-export type ErrorCode = typeof OWN_CODES[number];
+export type ErrorCode =
+  | "NO_HANDLER"
+  | "UNAVAILABLE"
+  | "TIMEOUT"
+  | "OUTCOME_UNKNOWN"
+  | "CANCELLED"
+  | "OVERLOADED"
+  | "DRAINING"
+  | "INVALID_MESSAGE"
+  | "INVALID_RESPONSE"
+  | "TOO_LARGE"
+  | "HANDLER_FAILED"
+  | "ID_REUSED"
+  | "CONFLICT"
+  | "FORGOTTEN"
+  | "NO_RUN"
+  | "DEADLOCK"
+  | "LOCK_TIMEOUT"
+  | "LOCK_LOST"
+  | "BUCKET_MISMATCH"
+  | "LOG_MISMATCH"
+  | "CONSUMER_LIMIT"
+  | "STREAM_BROKEN"
+  | "UNSUPPORTED"
+  | "ID_TAKEN"
+  | "CLOSED";
 
 /** Returns true if a code is one of Catga's own. */
 export function isErrorCode(code: string): code is ErrorCode {
-  return (OWN_CODES as readonly string[]).includes(code);
+  return Object.hasOwn(OWN_CODES, code);
 }
+
+const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
+  NO_HANDLER: true,
+  UNAVAILABLE: true,
+  TIMEOUT: true,
+  OUTCOME_UNKNOWN: true,
+  CANCELLED: true,
+  OVERLOADED: true,
+  DRAINING: true,
+  INVALID_MESSAGE: true,
+  INVALID_RESPONSE: true,
+  TOO_LARGE: true,
+  HANDLER_FAILED: true,
+  ID_REUSED: true,
+  CONFLICT: true,
+  FORGOTTEN: true,
+  NO_RUN: true,
+  DEADLOCK: true,
+  LOCK_TIMEOUT: true,
+  LOCK_LOST: true,
+  BUCKET_MISMATCH: true,
+  LOG_MISMATCH: true,
+  CONSUMER_LIMIT: true,
+  STREAM_BROKEN: true,
+  UNSUPPORTED: true,
+  ID_TAKEN: true,
+  CLOSED: true,
+};
 
 /** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
 export type Code = ErrorCode | AnyCode;

@@ -23,7 +23,10 @@ import { readAnnouncement } from "../contract/send_options.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
-type Message = Contract<Kind, unknown, unknown>;
+type Message =
+  | Contract<"command" | "query", unknown, unknown>
+  | Contract<"stream", unknown, unknown>
+  | Contract<"event", unknown, void>;
 
 /** The command. */
 export const call: Command = {
@@ -68,13 +71,13 @@ one of them failed.`,
           const each = contract.kind === "command" ? command<unknown, unknown>(name, { idempotent: true }) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
-        if (isStream(contract)) {
+        if (contract.kind === "stream") {
           const { id: _, ...ofStream } = options;
           return await showItems(app.stream(contract, payload, ofStream), flags, terminal);
         }
-        const result = isRequest(contract)
-          ? await app.send(contract, payload, options)
-          : await sendEvent(app, contract, payload, options);
+        const result = contract.kind === "event"
+          ? await sendEvent(app, contract, payload, options)
+          : await app.send(contract, payload, options);
         if (result.ok) {
           terminal.write(answer(result.value, flags));
           return DONE;
@@ -104,14 +107,6 @@ function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
     if (letter !== undefined) return letters[letter] ?? "command";
   }
   return "command";
-}
-
-function isRequest(contract: Message): contract is Contract<"command" | "query", unknown, unknown> {
-  return contract.kind === "command" || contract.kind === "query";
-}
-
-function isStream(contract: Message): contract is Contract<"stream", unknown, unknown> {
-  return contract.kind === "stream";
 }
 
 /** Prints each item of a stream on a line of its own. */

@@ -3,7 +3,8 @@ import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import { aborted, print } from "./terminal.ts";
+import { print } from "./terminal.ts";
+import { aborted } from "../ports/clock.ts";
 
 /** The command. */
 export const dashboard: Command = {

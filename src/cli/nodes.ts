@@ -4,7 +4,8 @@ import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, type Flags, showDuration } from "./flags.ts";
-import { aborted, dim, Listing, table, type Terminal } from "./terminal.ts";
+import { dim, Listing, table, type Terminal } from "./terminal.ts";
+import { aborted } from "../ports/clock.ts";
 
 /** The command. */
 export const nodes: Command = {

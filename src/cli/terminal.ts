@@ -1,5 +1,4 @@
 /** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
-import { once } from "node:events";
 import { printable, printableJson } from "../data/printable.ts";
 
 /** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
@@ -34,11 +33,6 @@ export function dim(terminal: Terminal, text: string): string {
 
 /** Severities of alarms and findings, as wide as each other. */
 export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;
-
-/** Resolves when the signal aborts. */
-export async function aborted(signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await once(signal, "abort");
-}
 
 // Results: for programs JSON, a value a line; for people text and tables.
 

@@ -8,7 +8,8 @@ import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
-import { aborted, bold, dim, type Terminal } from "./terminal.ts";
+import { bold, dim, type Terminal } from "./terminal.ts";
+import { aborted } from "../ports/clock.ts";
 
 /** The command. */
 export const watch: Command = {

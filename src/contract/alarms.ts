@@ -10,26 +10,6 @@ import { drivenWorkflow } from "./workflow.ts";
 /** An alarm. */
 export type Alarm = Health["alarms"][number];
 
-/** All kinds; `docs/alarms.md` has a section of each name. */
-export const ALARM_KINDS = [
-  "disconnected",
-  "no-node",
-  "subscription-stopped",
-  "replica-missing",
-  "store-full",
-  "stream-full",
-  "message-expiring",
-  "node-gone",
-  "node-silent",
-  "dead-letters",
-  "handler-failing",
-  "subscription-abandoned",
-  "subscription-lagging",
-  "run-stuck",
-  "breaker-open",
-  "clocks-apart",
-] as const satisfies readonly Alarm["kind"][];
-
 /** Observations, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
 export interface Observed {
   readonly now: number;
@@ -283,17 +263,9 @@ function* ofLetters(
   } of ${contract} could not be handled by ${subscription}, and ${
     count === 1 ? "waits" : "wait"
   } for you to decide: ${why}`;
-  yield {
-    ...{
-      kind: "dead-letters",
-      about: `${subscription} ${contract} ${code} ${why}`,
-      count,
-      message,
-      cause,
-      since: first,
-    },
-    severity: isBusiness(code) ? "warning" : "error",
-  };
+  const about = `${subscription} ${contract} ${code} ${why}`;
+  const severity = isBusiness(code) ? "warning" : "error";
+  yield { kind: "dead-letters", about, severity, count, message, cause, since: first };
 }
 
 function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
@@ -349,7 +321,7 @@ const APART = 2_000;
 /** Share of a limit from which on it is an alarm. */
 export const NEARLY_FULL = 0.85;
 
-/** Advice for each kind, in a sentence; `docs/alarms.md` says more. */
+/** Advice for each kind, the most urgent first, in a sentence; `docs/alarms.md` has a section of each name. */
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
   "no-node": "Start a program that handles it. What waits is handled then.",
@@ -368,6 +340,9 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };
+
+/** All kinds, the most urgent first. */
+export const ALARM_KINDS = Object.keys(ADVICE) as readonly Alarm["kind"][]; // its keys are all kinds
 
 /**
  * A label of a node for people: an id that names its service, or else the service, and the beginning of an id that was

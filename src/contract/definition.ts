@@ -297,14 +297,14 @@ export function checkName(name: string): string {
   );
 }
 
-/** The handler of a contract. */
+/** The handler of a contract. `at`: how errors begin. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
   fn: HandlerFn,
   options: SubscriptionOptions & Partial<BatchSettings> = {},
+  at = `${contract.name}.${method}`,
 ): Handler {
-  const at = `${contract.name}.${method}`;
   if (typeof fn !== "function") throw new TypeError(`${at} takes a function; got ${show(fn)}`);
   checkKnown(at, options, HANDLER_OPTIONS[method]);
   const { behaviors = [], concurrency, each = "service" } = options;

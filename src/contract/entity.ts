@@ -3,20 +3,19 @@
  * program declares; how one is loaded and stored is in `entities/`.
  */
 import type { AnyCode } from "../error.ts";
-import { checkBehaviors } from "./behavior.ts";
-import { type AnyContract, MAX_CONCURRENCY } from "./contract.ts";
+import type { AnyContract } from "./contract.ts";
 import { checkInteger, checkKnown, isToken, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
-import { checkName, type EmittedEvent, entityEvent, type KeyedCommand } from "./definition.ts";
-import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
 import {
-  type CommandHandlerOptions,
-  type EntityBody,
-  type EntityContext,
-  type Handler,
-  type HandlerBody,
-  subscriptionSettings,
-} from "./handler.ts";
+  checkName,
+  type EmittedEvent,
+  entityEvent,
+  type HandlerFn,
+  handlerOf,
+  type KeyedCommand,
+} from "./definition.ts";
+import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
+import type { CommandHandlerOptions, EntityBody, EntityContext, Handler } from "./handler.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
@@ -178,7 +177,7 @@ function entityHandler(
   definition: EntityDefinition<unknown>,
   contract: AnyContract,
   decide: EntityBody["decide"],
-  options: CommandHandlerOptions = {},
+  options: CommandHandlerOptions | undefined,
 ): Handler {
   const at = `${definition.name}.handle`;
   if (contract?.kind !== "command") throw new TypeError(`${at} takes a command; got ${show(contract)}`);
@@ -194,23 +193,12 @@ function entityHandler(
     );
   }
   if (typeof decide !== "function") throw new TypeError(`${at} ${name} takes a function; got ${show(decide)}`);
-  checkKnown(`${at} ${name}`, options, HANDLE_OPTIONS);
-  const { behaviors = [], concurrency } = options;
-  checkBehaviors(`${at} ${name}: behaviors`, behaviors);
-  if (concurrency !== undefined) checkInteger(`${at} ${name}: concurrency`, concurrency, 1, MAX_CONCURRENCY);
   const entity: EntityBody = Object.freeze({ definition, decide });
-  const body: HandlerBody = {
-    // the context is that of a running app, which loads and stores
-    fn: (payload, ctx) => (ctx as EntityContext)["~decide"](entity, payload),
-    behaviors: Object.freeze([...behaviors]),
-    concurrency,
-    each: "service",
-    subscription: subscriptionSettings(`${at} ${name}`, contract, options),
-    entity,
-  };
-  return Object.freeze({ contract, "~handler": Object.freeze(body) });
+  // the context is that of a running app, which loads and stores
+  const fn: HandlerFn = (payload, ctx) => (ctx as EntityContext)["~decide"](entity, payload);
+  const { "~handler": body } = handlerOf(contract, "handle", fn, options, `${at} ${name}`);
+  return Object.freeze({ contract, "~handler": Object.freeze({ ...body, entity }) });
 }
 
 const ENTITY_OPTIONS = new Set(["initial", "version"]);
 const EVENT_OPTIONS = new Set(["input"]);
-const HANDLE_OPTIONS = new Set(["behaviors", "concurrency", "retry"]);

@@ -7,11 +7,11 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
-import { CatgaError, isCatgaError, unavailable } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage, Stage } from "./context_host.ts";
 import { Deadlined } from "../ports/clock.ts";
-import type { Later, Outcome } from "./outcome.ts";
+import { failure, type Later, type Outcome } from "./outcome.ts";
 
 /** Notified when a message begins to wait for admission. */
 export interface AdmissionWatcher {
@@ -330,7 +330,7 @@ export const NOT_PREPARED = "a schema or behavior before it had not ended";
 export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${kind} ${name} did not run: ${why} in time`;
-  return { ok: false, error: unavailable(message, { cause: reason }) };
+  return failure("UNAVAILABLE", message, { retryable: true, cause: reason });
 }
 
 /** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
@@ -338,14 +338,8 @@ export function abandoned(contract: AnyContract, reason: CatgaError, when = "was
   if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
     return { ok: false, error: reason };
   }
-  return {
-    ok: false,
-    error: new CatgaError(
-      "OUTCOME_UNKNOWN",
-      `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`,
-      { cause: reason },
-    ),
-  };
+  const message = `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`;
+  return failure("OUTCOME_UNKNOWN", message, { cause: reason });
 }
 
 // Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor a

@@ -17,10 +17,10 @@ import type { Registration } from "./registry.ts";
 import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { asResult, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
+import { asResult, failure, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
-import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import { isCatgaError, isErrorCode } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
 import { isThenable, show } from "../data/checks.ts";
 
@@ -461,10 +461,7 @@ export class HandlerCall {
     const { code, message, final } = failed.error;
     if (failures === undefined || isErrorCode(code) || failures.includes(code)) return failed;
     const what = `the handler of ${name} failed with ${code}, which is none of its failures (${failures.join(", ")})`;
-    return {
-      ok: false,
-      error: new CatgaError("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error, final }),
-    };
+    return failure("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error, final });
   }
 
   /**

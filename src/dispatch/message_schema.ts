@@ -4,8 +4,8 @@ import type { Result } from "../contract/result.ts";
 import { type MaybePromise, validate } from "../contract/schema.ts";
 import { abandoned, NOT_PREPARED, notBegun } from "./execution.ts";
 import type { MessageContext } from "./message_context.ts";
-import { type Outcome, Refusal } from "./outcome.ts";
-import { CatgaError } from "../error.ts";
+import { failure, type Outcome, Refusal } from "./outcome.ts";
+import type { CatgaError } from "../error.ts";
 
 /** The payload as the handler receives it, or `INVALID_MESSAGE`. */
 export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
@@ -111,7 +111,7 @@ export function refusalOf(ctx: MessageContext, reason: CatgaError): Outcome {
     const { kind, name } = contract;
     const message =
       `${kind} ${name} did not run on node ${node}: a schema or behavior before its handler did not end within its timeout`;
-    return { ok: false, error: new CatgaError("TIMEOUT", message, { node }) };
+    return failure("TIMEOUT", message, { node });
   }
   if (reason.code === "TIMEOUT" && ctx.remaining(clock.monotonic()) > 0) {
     return notBegun(contract, reason, NOT_PREPARED);

@@ -6,9 +6,9 @@
 import type { Observer } from "../contract/observer.ts";
 import type { Failure } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
-import { CatgaError } from "../error.ts";
+import { onAbort } from "../ports/clock.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
-import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
+import { asResult, failure, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Decision, Dispatch, HandlerRun, Mediator } from "./mediator.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
@@ -222,12 +222,10 @@ export class Runner {
 function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest): (() => void) | undefined {
   if (signal === undefined && parent === undefined) return undefined;
   const { execution } = ctx;
-  const abort = () => ctx.abort(cancelled(contract));
   parent?.execution.adopt(execution);
-  if (signal?.aborted) abort();
-  else signal?.addEventListener("abort", abort, { once: true });
+  const off = onAbort(signal, () => ctx.abort(cancelled(contract)));
   return () => {
-    signal?.removeEventListener("abort", abort);
+    off();
     parent?.execution.release(execution);
   };
 }
@@ -340,7 +338,7 @@ export function orderKeyOf({ contract, envelope, node }: MessageContext, payload
   if (typeof key === "string") return key;
   const message = key?.error.message ??
     `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`;
-  return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause: key?.error.cause, node }) };
+  return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
 }
 
 // The message id that the `id` function of an idempotent command makes of a payload.
@@ -362,5 +360,5 @@ export function idOf({ name, options: { id } }: AnyContract, payload: unknown): 
 
 function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
   const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
-  return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { cause }) };
+  return failure("INVALID_MESSAGE", message, { cause });
 }

@@ -39,7 +39,7 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, together, token, within } from "../ports/clock.ts";
+import { type Clock, onAbort, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
@@ -243,10 +243,10 @@ export class Runs implements DrivesHost, NodeRuns {
       }, (error) => resolve({ ok: false, error: asError(error) }));
       within(this.clock, LAST_LOOK, look).then(() => late(", as far as is known here"));
     });
-    const abort = () =>
-      resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`));
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort, { once: true });
+    const offAbort = onAbort(
+      signal,
+      () => resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
+    );
     this.#waits.add(resolve);
     try {
       return await promise;
@@ -254,7 +254,7 @@ export class Runs implements DrivesHost, NodeRuns {
       this.#waits.delete(resolve);
       off();
       timer.cancel();
-      signal?.removeEventListener("abort", abort);
+      offAbort();
     }
   }
 

@@ -2,7 +2,7 @@
 import { checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { systemClock, type Timer } from "../ports/clock.ts";
+import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { httpStatus, problem } from "./respond.ts";
 
 /** Options of {@link events}. */
@@ -73,14 +73,14 @@ function bodyOf<T>(
   const items = stream[Symbol.asyncIterator]();
   let count = 0;
   let alive: Timer | undefined;
-  let onAbort: (() => void) | undefined;
+  let off: (() => void) | undefined;
   let over = false;
 
   const end = () => {
     if (over) return;
     over = true;
     alive?.cancel();
-    if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
+    off?.();
     (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
   };
   const comment = (to: ReadableStreamDefaultController<Uint8Array>) => {
@@ -92,13 +92,11 @@ function bodyOf<T>(
   };
   return {
     start(to) {
-      onAbort = () => {
+      to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
+      off = onAbort(signal, () => {
         end();
         to.close();
-      };
-      to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
-      if (signal?.aborted) return onAbort();
-      signal?.addEventListener("abort", onAbort, { once: true });
+      });
     },
     /** Comments come only meanwhile: a response that nobody reads has no timer. */
     async pull(to) {

@@ -78,7 +78,6 @@ export function isReference(identifier: Deno.lint.Identifier): boolean {
     case "MemberExpression":
       return parent.object === identifier || parent.computed;
     case "Property":
-      return parent.value === identifier || parent.computed;
     case "PropertyDefinition":
       return parent.value === identifier || parent.computed;
     case "MethodDefinition":

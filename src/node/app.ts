@@ -5,7 +5,8 @@
  * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
  * it.
  */
-import { type AppClock, appClock, type Clock, DeadlineWheel, type Timer, UnderWay } from "../ports/clock.ts";
+import { failure } from "../dispatch/outcome.ts";
+import { aborted, type AppClock, appClock, type Clock, DeadlineWheel, type Timer, UnderWay } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -442,7 +443,7 @@ export class App implements NodeHost, DrainableNode {
   #ofRuns<T>(call: (runs: NodeRuns) => Promise<Result<T, never>>): Promise<Result<T, never>>;
   #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>>;
   async #ofRuns(call: (runs: NodeRuns) => Promise<Result<unknown>>): Promise<Result<unknown>> {
-    if (this.#builder.stopped) return { ok: false, error: new CatgaError("CLOSED", `node ${this.node} has stopped`) };
+    if (this.#builder.stopped) return failure("CLOSED", `node ${this.node} has stopped`);
     let runs: NodeRuns;
     try {
       runs = this.#ownRuns ?? await this.nodeRuns();
@@ -583,11 +584,7 @@ export class App implements NodeHost, DrainableNode {
   /** An app in memory is its only node. */
   // deno-lint-ignore require-yield
   async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
-    const aborted = new Promise<void>((resolve) => {
-      if (signal?.aborted) resolve();
-      else signal?.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await Promise.race([aborted, this.closed.catch(() => {})]);
+    await Promise.race([aborted(signal), this.closed.catch(() => {})]);
   }
 }
 

@@ -47,56 +47,56 @@ function fieldsOf(seen: Observation, node: string): LogFields {
   return { node, peer, ...rest };
 }
 
-function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [level: keyof Logger, text: string] {
+type Line = readonly [level: keyof Logger, text: string];
+const debug = (text: string): Line => ["debug", text];
+const info = (text: string): Line => ["info", text];
+const warn = (text: string): Line => ["warn", text];
+const error = (text: string): Line => ["error", text];
+
+function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Line {
   switch (seen.type) {
     case "handler-failed":
-      return [
-        "error",
+      return error(
         `the ${seen.schema === undefined ? "handler" : `${seen.schema} schema`} of ${seen.contract} threw (${
           messageLabel(seen.id, seen.correlationId)
         })`,
-      ];
+      );
     case "fault":
       // where Catga noticed an outage helps nobody: a line without a stack
       return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)
-        ? ["warn", `${seen.during} failed (${seen.error.code}: ${seen.error.message})`]
-        : ["error", `${seen.during} failed`];
+        ? warn(`${seen.during} failed (${seen.error.code}: ${seen.error.message})`)
+        : error(`${seen.during} failed`);
     case "malformed":
-      return ["warn", `dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`];
+      return warn(`dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`);
     case "connection":
-      if (seen.state === "connected") return ["warn", "connected to the network again"]; // at the level of the loss
-      return [
-        "warn",
+      if (seen.state === "connected") return warn("connected to the network again"); // at the level of the loss
+      return warn(
         seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",
-      ];
+      );
     case "unreachable":
-      return ["warn", `waiting for NATS at ${seen.address}: ${seen.reason}`];
+      return warn(`waiting for NATS at ${seen.address}: ${seen.reason}`);
     case "no-bounces":
-      return [
-        "warn",
+      return warn(
         "a message to nobody does not come back: something subscribes to all subjects of this namespace (a tap, a stream). " +
-        "Dead nodes are noticed later; let it subscribe to the event subjects only",
-      ];
+          "Dead nodes are noticed later; let it subscribe to the event subjects only",
+      );
     case "island":
-      return [
-        "warn",
+      return warn(
         "nats is undefined: this node runs alone, in memory. Set what `nats` is read from, or leave `nats` out to run in memory",
-      ];
+      );
     case "forbidden":
-      return [
-        "warn",
+      return warn(
         `NATS does not let this node ${seen.operation} to ${seen.subject}: give its user the permissions in docs/security.md`,
-      ];
+      );
     case "crowded":
-      return [
-        "warn",
+      return warn(
         seen.members > 0
           ? `passed over ${seen.members} node(s): the view is full`
           : `passed over ${seen.unproven} record(s) of nodes: too many nodes have not answered a ping yet. Check who may write to ` +
             "the bucket of the nodes (docs/security.md)",
-      ];
+      );
     case "event-dropped":
-      return ["warn", `dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`];
+      return warn(`dropped ${seen.count} event(s) ${seen.contract}: too many wait for their handlers`);
     case "subscription": {
       const advice = ADVICE[seen.state];
       const reason = seen.reason === undefined ? "" : `: ${seen.reason}`;
@@ -106,8 +106,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
       ];
     }
     case "log-lost":
-      return [
-        "error",
+      return error(
         seen.count === undefined
           ? `${
             LOSSES[seen.reason]
@@ -119,72 +118,66 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): [le
             }`
           : `${seen.count} message(s) of subscription ${seen.subscription} that were not handled are no longer in the log: publish ` +
             "again what has to be handled",
-      ];
+      );
     case "run-stuck":
-      return [
-        "error",
+      return error(
         `run ${seen.run} of ${seen.workflow} is stuck: ${
           seen.step === "" ? "its handler" : seen.step
         } failed with ${seen.code}: ` +
-        `${seen.message}. Mend that, then retry the run, or skip the step`,
-      ];
+          `${seen.message}. Mend that, then retry the run, or skip the step`,
+      );
     case "run-resumed":
-      return ["info", `run ${seen.run} of ${seen.workflow} is stuck no more`];
+      return info(`run ${seen.run} of ${seen.workflow} is stuck no more`);
     case "run-failed": {
       const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
       const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
       // what a CatgaError comes from is in the log of the node where it happened
       return isCatgaError(seen.error)
-        ? ["warn", `${what} failed (${seen.code}: ${seen.message}), ${then}`]
-        : ["error", `${what} threw, ${then}`];
+        ? warn(`${what} failed (${seen.code}: ${seen.message}), ${then}`)
+        : error(`${what} threw, ${then}`);
     }
     case "near-expiry":
-      return [
-        "error",
+      return error(
         `the oldest message of subscription ${seen.subscription} (${seen.contract} ${seen.id}) is removed from the log in ` +
-        `${Math.max(0, Math.round(seen.left / 60_000))} min, unhandled: mend its handlers, or let them catch up`,
-      ];
+          `${Math.max(0, Math.round(seen.left / 60_000))} min, unhandled: mend its handlers, or let them catch up`,
+      );
     case "log-filling":
-      if (seen.bytes < NEARLY_FULL * seen.maxBytes) return ["info", `stream ${seen.stream} has room again`];
-      return [
-        "error",
+      if (seen.bytes < NEARLY_FULL * seen.maxBytes) return info(`stream ${seen.stream} has room again`);
+      return error(
         `stream ${seen.stream} has ${seen.bytes} of ${seen.maxBytes} bytes: it drops its oldest messages when it is full, unhandled ` +
-        "ones too. Raise its max_bytes",
-      ];
+          "ones too. Raise its max_bytes",
+      );
     case "message-failed":
-      return [
-        "warn",
+      return warn(
         `${seen.contract} ${seen.id} failed (${seen.code}) in subscription ${seen.subscription}, attempt ${seen.attempt}; ` +
-        `again in ${duration(seen.pause)}`,
-      ];
+          `again in ${duration(seen.pause)}`,
+      );
     case "dead-letter":
-      return [
-        "error",
+      return error(
         `${seen.contract} ${seen.id} is a dead letter of subscription ${seen.subscription} after ${seen.attempts} attempt(s): ` +
-        `${seen.code} ${seen.message}. Mend what it failed at, then replay or discard it (catga dead)`,
-      ];
+          `${seen.code} ${seen.message}. Mend what it failed at, then replay or discard it (catga dead)`,
+      );
     case "gone":
-      return ["info", `process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`];
+      return info(`process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`);
     case "held-up":
-      return ["warn", `the drain goes on after ${duration(seen.ms)} without the end of ${seen.by.join(", ")}`];
+      return warn(`the drain goes on after ${duration(seen.ms)} without the end of ${seen.by.join(", ")}`);
     case "node":
-      return ["info", `node ${seen.node}: ${seen.change}`];
+      return info(`node ${seen.node}: ${seen.change}`);
     case "breaker":
-      return ["info", `the breaker for node ${seen.node} is ${seen.state}`];
+      return info(`the breaker for node ${seen.node} is ${seen.state}`);
     case "run-long":
-      return [
-        "warn",
+      return warn(
         `run ${seen.run} of ${seen.workflow} has ${seen.entries} entries: a run may have 10,000; start the next one as its last step`,
-      ];
+      );
     case "notice":
-      return ["info", seen.text];
+      return info(seen.text);
     case "retry":
-      return ["debug", `retrying ${seen.contract}: node ${seen.node} failed (${seen.reason}), attempt ${seen.attempt}`];
+      return debug(`retrying ${seen.contract}: node ${seen.node} failed (${seen.reason}), attempt ${seen.attempt}`);
     case "bounce":
-      return ["debug", `a frame to ${seen.endpoint} bounced: no process is there`];
+      return debug(`a frame to ${seen.endpoint} bounced: no process is there`);
     case "lock-wait": {
       const result = seen.code === undefined ? "acquired" : `failed (${seen.code})`;
-      return ["debug", `lock ${seen.key} ${result} after ${Math.round(seen.ms)} ms`];
+      return debug(`lock ${seen.key} ${result} after ${Math.round(seen.ms)} ms`);
     }
   }
 }

@@ -9,7 +9,7 @@ import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned, untilDeadline } from "../dispatch/execution.ts";
 import { CatgaError } from "../error.ts";
-import { notSent } from "../dispatch/outcome.ts";
+import { failure, notSent } from "../dispatch/outcome.ts";
 import type { ItemSink } from "../dispatch/item_ports.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../contract/durable_messages.ts";
@@ -62,12 +62,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<unknown>> {
     checkContract("send", contract, "command", "query");
     const message = this.#message("send", contract, payload, options, parent);
-    return this.#through(
-      message,
-      parent,
-      this.#named(contract, options),
-      (ready) => super.send(contract, payload, ready, parent),
-    );
+    return this.#through(message, options, (ready) => super.send(contract, payload, ready, parent));
   }
 
   /** Behaviors see how a stream ended, and cannot change what its reader has. */
@@ -79,7 +74,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<Result<unknown>> {
     const message = this.#message("stream", contract, input, options, to.parent);
     let ended: Result<unknown> | undefined;
-    const result = await this.#through(message, to.parent, options, async (ready) => {
+    const result = await this.#through(message, options, async (ready) => {
       if (ended !== undefined && to.items.received > 0) return ended;
       return ended = await super.openStream(contract, input, ready ?? options, to);
     });
@@ -93,11 +88,9 @@ export class AppWithSendBehaviors extends App {
     parent?: ParentMessage,
   ): Promise<Result<void>> {
     checkContract("publish", contract, "event");
-    return this.#throughToNobody(
-      this.#message("publish", contract, payload, options, parent),
-      parent,
-      options,
-      (ready) => super.publish(contract, payload, ready, parent),
+    const message = this.#message("publish", contract, payload, options, parent);
+    return this.#through(message, options, (ready) => super.publish(contract, payload, ready, parent)).then(
+      withoutValue,
     );
   }
 
@@ -108,23 +101,10 @@ export class AppWithSendBehaviors extends App {
     parent?: ParentMessage,
   ): Promise<Result<void>> {
     checkContract("enqueue", contract, "command");
-    return await this.#throughToNobody(
-      this.#message("enqueue", contract, payload, options, parent),
-      parent,
-      this.#named(contract, options),
-      (ready) => super.enqueue(contract, payload, ready, parent),
+    const message = this.#message("enqueue", contract, payload, options, parent);
+    return await this.#through(message, options, (ready) => super.enqueue(contract, payload, ready, parent)).then(
+      withoutValue,
     );
-  }
-
-  /** A message that nobody answers: a behavior may have given another value. */
-  async #throughToNobody<Options extends SendOptions>(
-    message: OutgoingMessage,
-    parent: ParentMessage | undefined,
-    options: Options | undefined,
-    send: (options: Options | undefined) => Promise<Result<unknown>>,
-  ): Promise<Result<void>> {
-    const result = await this.#through(message, parent, options, send);
-    return result.ok ? { ok: true, value: undefined } : result;
   }
 
   override async broadcast(
@@ -135,7 +115,7 @@ export class AppWithSendBehaviors extends App {
   ): Promise<BroadcastResult<unknown>[]> {
     checkContract("broadcast", contract, "command", "query", "event");
     const message = this.#message("broadcast", contract, payload, options, parent);
-    const result = await this.#through(message, parent, this.#named(contract, options), async (ready) => {
+    const result = await this.#through(message, options, async (ready) => {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
@@ -145,12 +125,12 @@ export class AppWithSendBehaviors extends App {
 
   /** Passes a message through the behaviors, whose time ends with that of the message. */
   #through<Options extends SendOptions>(
-    message: OutgoingMessage,
-    parent: ParentMessage | undefined,
-    options: Options | undefined,
+    message: Outgoing,
+    given: Options | undefined,
     send: (options: Options | undefined) => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
-    const { contract, method } = message;
+    const { contract, method, ctx: parent } = message;
+    const options = this.#named(contract, given);
     const timeout = this.timeLeft(contract, options, parent);
     const due = this.wheel.now() + timeout;
     const sends = new Sends(message);
@@ -193,7 +173,7 @@ export class AppWithSendBehaviors extends App {
     payload: unknown,
     options: SendOptions & EnqueueOptions | undefined,
     ctx: ParentMessage | undefined,
-  ): OutgoingMessage {
+  ): Outgoing {
     if (options !== undefined) {
       if (method === "enqueue" || (method === "publish" && contract.options.durable)) {
         checkKeepOptions(method, contract.name, options);
@@ -201,6 +181,14 @@ export class AppWithSendBehaviors extends App {
     }
     return { method, contract, payload, options: options ?? {}, ctx, node: this.node, clock: this.clock };
   }
+}
+
+/** A message that behaviors pass on, with the context of the handler that sends it. */
+type Outgoing = OutgoingMessage & { readonly ctx: ParentMessage | undefined };
+
+/** The result of a message that nobody answers: a behavior may have given another value. */
+function withoutValue(result: Result<unknown>): Result<void> {
+  return result.ok ? { ok: true, value: undefined } : result;
 }
 
 /** The app as the host of behaviors around sends: a drain waits for them, and they do not count as in flight. */
@@ -270,7 +258,7 @@ class Sends {
       const { kind, name } = this.#contract;
       const message =
         `${kind} ${name} may have been stored: a behavior around sends had not ended when ${reason.message}`;
-      return { ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { cause: reason }) };
+      return failure("OUTCOME_UNKNOWN", message, { cause: reason });
     }
     if (this.#contract.kind === "event") return { ok: false, error: reason };
     return abandoned(this.#contract, reason, "was sent, and a behavior around sends had not ended when");

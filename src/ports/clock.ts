@@ -190,6 +190,20 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /**
+ * Calls back once when the signal aborts, at once if it has; never without one. Returns a function that ends that.
+ */
+export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
+  if (signal?.aborted) callback();
+  else signal?.addEventListener("abort", callback, { once: true });
+  return () => signal?.removeEventListener("abort", callback);
+}
+
+/** Resolves when the signal aborts; never without one. */
+export function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => void onAbort(signal, () => resolve()));
+}
+
+/**
  * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after
  * the first failure and `longest` after many. `failures`: those before the last one.
  */

@@ -10,7 +10,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { appClock, backoff, delay, systemClock, systemRandom, token } from "./clock.ts";
+import { aborted, appClock, backoff, delay, systemClock, systemRandom, token } from "./clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 describe("delay", () => {
@@ -155,5 +155,22 @@ describe("backoff", () => {
     const limits = [0, 1, 2, 3, 60].map((failures) => backoff(() => 1, failures, 20, 150));
     assertEquals(limits, [20, 40, 80, 150, 150]);
     assertEquals([0, 0.5].map((drawn) => backoff(() => drawn, 1, 20, 150)), [0, 20]);
+  });
+});
+
+describe("aborted", () => {
+  it("resolves when the signal aborts, and not before", async () => {
+    const stop = new AbortController();
+    const order: string[] = [];
+    const waiting = aborted(stop.signal).then(() => order.push("resolved"));
+    await Promise.resolve();
+    order.push("abort");
+    stop.abort();
+    await waiting;
+    assertEquals(order, ["abort", "resolved"]);
+  });
+
+  it("resolves if the signal has aborted before", { timeout: 5_000 }, async () => {
+    assertEquals(await aborted(AbortSignal.abort("Ctrl-C")), undefined);
   });
 });

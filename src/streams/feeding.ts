@@ -2,6 +2,7 @@
  * The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody
  * reads any more.
  */
+import { onAbort } from "../ports/clock.ts";
 import type { HandlerFn } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { isFailure } from "../contract/result.ts";
@@ -56,15 +57,13 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   // not a plain call: what it throws where a signal aborts would end the process
   const end = async () => await iterator.return?.();
   let stopped = false;
-  const stop = () => {
+  const off = onAbort(signal, () => {
     stopped = true;
     outlet.close();
     if (!open) return;
     returned = end();
     returned.catch(() => {}); // awaited below
-  };
-  if (signal.aborted) stop();
-  else signal.addEventListener("abort", stop, { once: true });
+  });
   let count = 0;
   let failure: unknown;
   let threw = false;
@@ -106,7 +105,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     if (threw) throw failure;
     return isFailure(failure) ? failure : count;
   } finally {
-    signal.removeEventListener("abort", stop);
+    off();
   }
 }
 

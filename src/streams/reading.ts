@@ -8,7 +8,7 @@ import { IDLE } from "../contract/defaults.ts";
 import { windowOf } from "../contract/stream.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
-import { delay, type Timer } from "../ports/clock.ts";
+import { delay, onAbort, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
 import { ItemReceiver, Waiting } from "./flow_control.ts";
 
@@ -37,11 +37,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
   /** Since when an item is waited for, by the monotonic clock; -1: none is. */
   #waitingSince = -1;
   readonly #stop = new AbortController();
-  readonly #onAbort = () => {
-    this.#plain = false;
-    this.#stop.abort();
-    this.#attempt?.wake();
-  };
+  readonly #offAbort: () => void;
 
   constructor(opening: StreamOpening) {
     const { contract: { options }, input, options: { idle, signal } } = opening;
@@ -49,8 +45,11 @@ export class Reading implements AsyncIterableIterator<unknown> {
     this.#input = input;
     this.#plain = options.items === undefined;
     this.#idle = idle ?? options.idle ?? IDLE;
-    if (signal?.aborted) this.#onAbort();
-    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#offAbort = onAbort(signal, () => {
+      this.#plain = false;
+      this.#stop.abort();
+      this.#attempt?.wake();
+    });
   }
 
   [Symbol.asyncIterator](): this {
@@ -199,7 +198,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
     if (this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
-    this.#opening.options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#offAbort();
     if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // a pause, too
     this.#attempt?.wake();
   }

@@ -2,7 +2,7 @@
  * Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. Over
  * 300 lines: what a key's readers, loads and writes ask of each other.
  */
-import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
+import { type Clock, delay, onAbort, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";
 import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
@@ -378,12 +378,11 @@ class Loads {
   #wait(key: string, value: Promise<string>, { timeout = Infinity, signal }: LoadLimits): Promise<string> {
     if (timeout === Infinity && signal === undefined) return value;
     return new Promise((resolve, reject) => {
-      const onAbort = () => reject(cancelled(key, signal!));
+      const off = onAbort(signal, () => reject(cancelled(key, signal!)));
       const timer = timeout === Infinity ? undefined : this.#clock.after(timeout, () => reject(timedOut(key, timeout)));
-      signal?.addEventListener("abort", onAbort, { once: true });
       value.then(resolve, reject).finally(() => {
         timer?.cancel();
-        signal?.removeEventListener("abort", onAbort);
+        off();
       });
     });
   }

@@ -9,7 +9,7 @@
  *
  * Over 300 lines: the way of one call, from its request to the lock that is held.
  */
-import { delay, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
+import { delay, onAbort, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
@@ -161,9 +161,7 @@ export class LockManager implements Locks {
       if (trying === 0) this.#trying.delete(key);
       else this.#trying.set(key, trying);
     }
-    const giveUp = () => waiter.giveUp(request.error(key));
-    signal.addEventListener("abort", giveUp, { once: true });
-    if (signal.aborted) giveUp();
+    const off = onAbort(signal, () => waiter.giveUp(request.error(key)));
     const since = clock.monotonic();
     const observeWait = (code: string | undefined) => {
       const ms = clock.monotonic() - since;
@@ -177,7 +175,7 @@ export class LockManager implements Locks {
       observeWait(isCatgaError(error) ? error.code : "UNAVAILABLE");
       throw error;
     } finally {
-      signal.removeEventListener("abort", giveUp);
+      off();
     }
   }
 
@@ -329,10 +327,7 @@ export class LockRequest implements Disposable {
   /** Why it waits no longer, as an error that names a key. */
   #why: ((key: string) => CatgaError) | undefined;
   readonly #timer: Timer | undefined;
-  readonly #caller: AbortSignal | undefined;
-  readonly #onAbort = () => {
-    this.giveUp((key) => lockCancelled(key, this.#host.clock.monotonic() - this.#started, this.#caller?.reason));
-  };
+  readonly #offAbort: () => void;
 
   /** Throws a `TypeError` or `RangeError` for invalid keys and options. */
   constructor(host: LockRequestHost, keys: string | readonly string[], options: LockOptions, asker: Asker) {
@@ -348,14 +343,14 @@ export class LockRequest implements Disposable {
     checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
     checkSignal("lock", signal);
     this.#host = host;
-    this.#caller = signal;
     this.asker = asker;
     this.mayWait = timeout > 0;
-    this.#started = host.clock.monotonic();
-    if (signal?.aborted) this.#onAbort();
-    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const { clock } = host;
+    this.#started = clock.monotonic();
+    const cancelled = (key: string) => lockCancelled(key, clock.monotonic() - this.#started, signal?.reason);
+    this.#offAbort = onAbort(signal, () => this.giveUp(cancelled));
     if (this.mayWait && timeout !== Infinity) {
-      this.#timer = host.clock.after(timeout, () => this.giveUp((key) => this.timedOut(key)));
+      this.#timer = clock.after(timeout, () => this.giveUp((key) => this.timedOut(key)));
     }
   }
 
@@ -388,7 +383,7 @@ export class LockRequest implements Disposable {
 
   [Symbol.dispose](): void {
     this.#timer?.cancel();
-    this.#caller?.removeEventListener("abort", this.#onAbort);
+    this.#offAbort();
   }
 }
 

@@ -109,11 +109,7 @@ export class Drives {
      * stored.
      */
     const pause = async () => {
-<<<<<<< HEAD
-      if (++vain > MOST_TURNS) throw ofRun(call.ref, `cannot be read up to ${call.sequence}`);
-=======
       if (++vain > MOST_TURNS) throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
->>>>>>> main
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
     };
     for (let turn = 0;; turn++) {
@@ -129,11 +125,7 @@ export class Drives {
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
-<<<<<<< HEAD
-        if (this.#leaving) throw ofRun(call.ref, "goes on at another node", ALONE);
-=======
         if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
->>>>>>> main
         held = this.#load(body, call.ref, due);
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
@@ -147,11 +139,7 @@ export class Drives {
         await pause();
         continue;
       }
-<<<<<<< HEAD
-      if (end === "left") throw ofRun(call.ref, "goes on at another node", ALONE);
-=======
       if (end === "left") throw runUnavailable(call.ref, "goes on at another node", ALONE);
->>>>>>> main
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
         await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
@@ -297,11 +285,7 @@ export class Drives {
   }
 }
 
-<<<<<<< HEAD
-function ofRun({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
-=======
 function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
->>>>>>> main
   return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 

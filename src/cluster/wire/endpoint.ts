@@ -287,7 +287,7 @@ export class Endpoint implements PeerHost {
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
-    if (place === PROBE) return this.#bounceProbe.returned();
+    if (place === PROBE) return this.#bounceProbe.stop(); // messages to nobody bounce
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
@@ -316,7 +316,7 @@ interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject that nobody of Catga subscribes to. */
   readonly subject: string;
-  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
+  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
   /** Messages to nobody do not bounce. Called once at most. */
   noBounces(): void;
@@ -333,11 +333,6 @@ class BounceProbe {
   constructor(options: BounceProbeOptions) {
     this.#options = options;
     this.#publish();
-  }
-
-  /** The message bounced. */
-  returned(): void {
-    this.stop();
   }
 
   stop(): void {

@@ -232,12 +232,8 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["t", ([, n]) => isCount(n)],
 ]);
 
-<<<<<<< HEAD
-// by index: a frame has many of these, and to take an array apart costs as much as the check
-=======
 // by place: taking an array apart costs a fifth of the reading
 
->>>>>>> main
 function isRequest(item: readonly unknown[]): boolean {
   return isName(item[1]) && typeof item[2] === "number";
 }

@@ -98,7 +98,7 @@ export class Cluster implements Remote {
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
       reconnected: () => this.#onReconnect(),
-      unread: (stream) => this.#interop.unread(stream),
+      unread: (stream) => this.#interop.calls.unread(stream),
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({

@@ -45,11 +45,8 @@ export function checkToken(name: string, value: string): void {
 /** Throws a `TypeError` for a subject that cannot be published to. */
 export function checkSubject(subject: string): void {
   if (TOKENS.test(subject) && !/(?:^|\.)[*>](?:\.|$)/.test(subject)) return;
-  throw new TypeError(
-    `a subject is tokens without spaces or wildcards, joined by dots, as "orders.created"; got ${
-      JSON.stringify(subject)
-    }`,
-  );
+  const wanted = 'a subject is tokens without spaces or wildcards, joined by dots, as "orders.created"';
+  throw new TypeError(`${wanted}; got ${JSON.stringify(subject)}`);
 }
 
 /**
@@ -61,11 +58,8 @@ export function checkPattern(subject: string, queue?: string): void {
     throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);
   }
   if (TOKENS.test(subject) && !/(?:^|\.)>\./.test(subject)) return;
-  throw new TypeError(
-    `a subscription's subject is tokens without spaces, joined by dots, ">" only at the end; got ${
-      JSON.stringify(subject)
-    }`,
-  );
+  const wanted = `a subscription's subject is tokens without spaces, joined by dots, ">" only at the end`;
+  throw new TypeError(`${wanted}; got ${JSON.stringify(subject)}`);
 }
 
 /** Throws a `TypeError` for a header that NATS cannot carry. */

@@ -6,7 +6,6 @@ import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
-import type { KeyValueStore } from "../ports/key_value_store.ts";
 
 /** A node, as its log sees it. */
 export interface LogHost {
@@ -26,7 +25,6 @@ export interface LogHost {
   /** `watched`: anybody observes what is not logged: figures of what is stored and handled. */
   readonly hooks: { readonly watched: boolean };
   readonly log: EventLog;
-  readonly store: KeyValueStore;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
   /** The live nodes, this one included. Each says in `subscriptions` what it handles. */

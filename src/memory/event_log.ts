@@ -112,9 +112,7 @@ export class MemoryEventLog implements EventLog {
       throw new CatgaError(
         "LOG_MISMATCH",
         `the stream ${name} cannot be made: the stream ${other} has its subjects, ${both}`,
-        {
-          details: { stream: name, setting: "subjects", is: other, wanted: name },
-        },
+        { details: { stream: name, setting: "subjects", is: other, wanted: name } },
       );
     }
     const least = (this.#greatest.get(name) ?? 0) + 1;

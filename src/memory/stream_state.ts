@@ -42,9 +42,10 @@ export class StreamState {
   readonly settings: Readonly<LogOptions>;
   /** When it was created. */
   readonly created: string;
+  /** Returns true if a subject is one of its own. */
+  readonly takes: (subject: string) => boolean;
   readonly #clock: Clock;
   readonly #log: MessageList;
-  readonly #takes: (subject: string) => boolean;
   readonly #schedules: StreamSchedules;
   readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
   /** Messages that expire, by their ttl in seconds: in the order of their ends. */
@@ -61,7 +62,7 @@ export class StreamState {
     this.settings = settings;
     this.created = created;
     this.#log = new MessageList(Math.max(Math.floor(clock.now()), least));
-    this.#takes = matcher(settings.subjects);
+    this.takes = matcher(settings.subjects);
     this.#schedules = new StreamSchedules(clock, {
       ready,
       lag,
@@ -83,10 +84,6 @@ export class StreamState {
   /** The sequence of the next message. */
   get next(): number {
     return this.#log.next;
-  }
-
-  takes(subject: string): boolean {
-    return this.#takes(subject);
   }
 
   state(): LogState {
@@ -212,7 +209,7 @@ export class StreamState {
   #refuse(subject: string, { target, invalid }: Scheduled): CatgaError | undefined {
     if (invalid) return new CatgaError("INVALID_MESSAGE", invalid);
     if (!this.settings.schedules) return new CatgaError("UNSUPPORTED", "the stream takes no schedules");
-    if (target !== subject && !isPattern(target) && this.#takes(target)) return undefined;
+    if (target !== subject && !isPattern(target) && this.takes(target)) return undefined;
     return new CatgaError(
       "INVALID_MESSAGE",
       `a schedule's target is another subject of its stream, without wildcards; got ${JSON.stringify(target)}`,

@@ -160,20 +160,17 @@ function mismatch(bucket: string, details: WrongSetting): CatgaError {
 }
 
 function adviceOn(bucket: string, { setting, is, wanted }: WrongSetting): string {
+  const [found, needed] = [JSON.stringify(is), JSON.stringify(wanted)];
   if (setting === "num_replicas") {
-    return `Catga needs ${JSON.stringify(wanted)}: give \`replicas: ${
-      JSON.stringify(is)
-    }\`, or change it, which keeps all entries ` +
-      `(\`nats stream edit ${bucketStreamName(bucket)} --replicas ${JSON.stringify(wanted)}\`)`;
+    return `Catga needs ${needed}: give \`replicas: ${found}\`, or change it, which keeps all entries ` +
+      `(\`nats stream edit ${bucketStreamName(bucket)} --replicas ${needed}\`)`;
   }
   const lost = LOST[bucket.slice(bucket.lastIndexOf("_") + 1)];
   const command = `(\`nats kv rm ${bucket}\`${lost === undefined ? "" : `, which loses ${lost}`})`;
-  return wanted === null
-    ? `${
-      neededOff(setting, HARM)
-    }: find out who set it, delete the bucket ${command} and make it anew (\`catga setup\`)`
-    : `Catga needs ${
-      JSON.stringify(wanted)
-    }: open it with the options that it was made with, or delete it ${command} ` +
-      "and make it anew (`catga setup`, or let Catga do it)";
+  if (wanted === null) {
+    const off = neededOff(setting, HARM);
+    return `${off}: find out who set it, delete the bucket ${command} and make it anew (\`catga setup\`)`;
+  }
+  return `Catga needs ${needed}: open it with the options that it was made with, or delete it ${command} and make it ` +
+    "anew (`catga setup`, or let Catga do it)";
 }

@@ -245,11 +245,12 @@ export class JetStream {
   request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
     if (status.state !== "connected") return Promise.reject(notConnected(status.state));
-    const { promise, resolve, reject } = Promise.withResolvers<Msg>();
-    const stop = this.#transport.onStatus(({ state }) => reject(notConnected(state)));
     const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
-    connection.request(subject, data, options).then(resolve, (error) => reject(this.#refusal(subject, error)));
-    return promise.finally(stop);
+    return this.#transport.unlessLost(
+      connection.request(subject, data, options).catch((error) => {
+        throw this.#refusal(subject, error);
+      }),
+    );
   }
 
   #refusal(subject: string, error: unknown): Error {

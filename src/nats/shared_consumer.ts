@@ -102,10 +102,7 @@ export class SharedConsumer implements Progress {
     this.#stream = stream;
     this.#onEnd = onEnd;
     const { transport } = stream;
-    const stops = [
-      transport.onStatus(() => this.#interrupt()),
-      stream.onRecreated(() => this.#interrupt()),
-    ];
+    const stops = [transport.onStatus(() => this.#interrupt()), stream.onRecreated(() => this.#interrupt())];
     // it waits for its first reader
     queueMicrotask(() =>
       this.#run().finally(() => {

@@ -7,7 +7,6 @@
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import type {
   PublishOptions,
@@ -238,21 +237,19 @@ export class NatsTransport implements Transport {
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     if (this.#status.current.state === "disconnected") throw connectionLost();
     this.#texts?.flush();
-    let stop = () => {};
-    // nats.js rejects a flush at its next dial only
-    const broken = new Promise<never>((_, reject) => {
-      stop = this.onStatus((status) => {
-        if (status.state !== "connected") reject(notConnected(status.state));
-      });
-    });
-    try {
-      await Promise.race([this.connection.flush(), broken]);
-    } catch (error) {
-      if (error instanceof CatgaError) throw error;
-      throw failure(error) === "closed" ? connectionClosed() : connectionLost(error);
-    } finally {
-      stop();
-    }
+    await this.unlessLost(
+      this.connection.flush().catch((error) => {
+        throw failure(error) === "closed" ? connectionClosed() : connectionLost(error);
+      }),
+    );
+  }
+
+  /** Settles as `work` does, or rejects when the connection is lost: nats.js rejects it at its next dial only. */
+  unlessLost<T>(work: Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const stop = this.onStatus(({ state }) => state !== "connected" && reject(notConnected(state)));
+    work.then(resolve, reject);
+    return promise.finally(stop);
   }
 
   close(): Promise<void> {

@@ -130,12 +130,11 @@ class Watch {
       beginning = false;
     };
     const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#end.signal]);
     const breakOff = (why: string) => over.abort(new Error(why));
-    const end = () => over.abort(this.#end.signal.reason);
-    this.#end.signal.addEventListener("abort", end, { once: true });
     const stopRecreated = this.#stream.onRecreated(() => breakOff("the bucket was lost and made anew"));
     const broken = new Promise<never>((_, reject) => {
-      over.signal.addEventListener("abort", () => reject(over.signal.reason), { once: true });
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
     // it may reject while nothing waits for it
     broken.catch(() => {});
@@ -152,7 +151,7 @@ class Watch {
       const opening = this.#stream.attempt((limit) =>
         Feed.open(this.#stream, this.#filter, limit, {
           onMessage: (message) => {
-            if (over.signal.aborted) return;
+            if (signal.aborted) return;
             if (missing === undefined) present.add(message.subject);
             // a removal from before the watch began is not reported
             const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
@@ -166,25 +165,24 @@ class Watch {
         })
       );
       // a feed that opens after the end is closed at once
-      opening.then((opened) => over.signal.aborted && opened.close(), () => {});
+      opening.then((opened) => signal.aborted && opened.close(), () => {});
       feed = await unlessBroken(opening);
       await unlessBroken(listed.promise);
       await unlessBroken(this.#entries.confirmMissing(missing ?? []));
       await unlessBroken(this.#expiry.sweep());
       onListed();
       begun();
-      await delay(clock, SETTLED, over.signal);
+      await delay(clock, SETTLED, signal);
       while (true) {
         reader ??= this.#readBehind(feed, breakOff);
-        await delay(clock, AUDIT, over.signal);
-        await unlessBroken(this.#audit(over.signal, reader));
+        await delay(clock, AUDIT, signal);
+        await unlessBroken(this.#audit(signal, reader));
       }
     } finally {
       begun();
       over.abort();
       stopRecreated();
       stopStatus();
-      this.#end.signal.removeEventListener("abort", end);
       reader?.close();
       feed?.close();
     }

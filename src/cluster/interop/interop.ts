@@ -30,7 +30,7 @@ interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
 
 /** One node as plain clients see it. */
 export class Interop {
-  readonly #calls: PlainCalls;
+  readonly calls: PlainCalls;
   readonly #directory: Directory;
   readonly #transport: Transport;
   /** A node without contracts has nothing to call, and is not listed. */
@@ -45,27 +45,22 @@ export class Interop {
       stats: new CallStats(),
     }));
     this.#serves = served.length > 0;
-    this.#calls = new PlainCalls({ ...options, served });
+    this.calls = new PlainCalls({ ...options, served });
     this.#directory = new Directory({ ...options, served });
   }
 
   /** Takes requests from now on. Resolves when the server has the subscriptions. */
   async start(): Promise<void> {
     if (!this.#serves) return;
-    this.#calls.start();
+    this.calls.start();
     this.#directory.start();
     // if the connection is lost just now, the subscriptions are made with the next one
     await this.#transport.flush().catch(() => {});
   }
 
-  /** Nobody reads the items of this stream any more. */
-  unread(stream: number): void {
-    this.#calls.unread(stream);
-  }
-
   /** Takes no more requests. Resolves when all those that have been delivered have begun. Idempotent. */
   async close(): Promise<void> {
-    await Promise.all([this.#calls.close(), this.#directory.close()]);
+    await Promise.all([this.calls.close(), this.#directory.close()]);
   }
 }
 
@@ -95,7 +90,8 @@ class Directory {
   /** Answers from now on. */
   start(): void {
     const { transport, malformed, info: { service, id } } = this.#options;
-    const verbs = { PING: () => this.#ping(), INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
+    const ping = () => JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
+    const verbs = { PING: ping, INFO: () => this.#info ??= this.#describe(), STATS: () => this.#stats() };
     for (const [verb, describe] of Object.entries(verbs)) {
       for (const scope of ["", `.${service}`, `.${service}.${id}`]) {
         this.#subscriptions.push(
@@ -112,10 +108,6 @@ class Directory {
   /** Stops answering. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
-  }
-
-  #ping(): string {
-    return JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
   }
 
   /** With the schemas, if they all fit into one message. */

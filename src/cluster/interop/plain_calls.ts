@@ -10,7 +10,7 @@ import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
-import { byteLength, exceeds, toJson } from "../../data/encoding.ts";
+import { exceeds, toJson } from "../../data/encoding.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
@@ -18,6 +18,7 @@ import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { MalformedCount } from "../wire/endpoint.ts";
+import { tooLarge } from "../wire/frame.ts";
 import { printable } from "../../data/printable.ts";
 
 /** The queue group of all nodes: the default one of NATS services. */
@@ -113,10 +114,9 @@ export class PlainCalls {
       if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is observed
       if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
       const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
-      const limit = transport.maxPayload;
-      if (!exceeds(text, limit)) return { ok: true, value: text };
-      const size = `the answer of ${contract.name} is ${byteLength(text)} bytes; the server takes ${limit} at most`;
-      throw new CatgaError("TOO_LARGE", size);
+      const error = tooLarge("the answer", contract.name, text, transport.maxPayload);
+      if (error !== undefined) throw error;
+      return { ok: true, value: text };
     } catch (error) {
       return { ok: false, error: this.#known(contract, error) };
     }

@@ -7,7 +7,7 @@ describe("handled lists", () => {
     const lists = new HandledLists();
     const first = lists.retain({ handles: ["Add", "Get"] });
     assertStrictEquals(lists.retain({ handles: ["Add", "Get"] }), first);
-    assertEquals([first.names, first.has("Get"), first.has("Gone")], [["Add", "Get"], true, false]);
+    assertEquals([first.names, first.kinds.has("Get"), first.kinds.has("Gone")], [["Add", "Get"], true, false]);
   });
 
   it("nodes that handle a contract are counted over all lists, until they release theirs", () => {

@@ -55,7 +55,7 @@ export class MembershipView {
 
   /** Returns true if no node other than this one handles a contract. */
   alone(name: string): boolean {
-    const own = this.#byId.get(this.#options.self)?.handled.has(name) ? 1 : 0;
+    const own = this.#byId.get(this.#options.self)?.handled.kinds.has(name) ? 1 : 0;
     return this.#handled.count(name) === own;
   }
 
@@ -278,6 +278,9 @@ class HandledList {
   readonly text: string;
   /** How many nodes. */
   nodes = 0;
+  /**
+   * Contracts, the internal ones of subscriptions too, and their kinds; `undefined` where the record does not say.
+   */
   readonly kinds: ReadonlyMap<string, Kind | undefined>;
 
   constructor({ handles, kinds = "", service = "", subscriptions, entities }: Handling, text: string) {
@@ -290,16 +293,6 @@ class HandledList {
       for (const name of internalNames(service, subscription)) known.set(name, undefined);
     }
     this.kinds = known;
-  }
-
-  /** Returns true if a contract is among them, or an internal one of a subscription. */
-  has(name: string): boolean {
-    return this.kinds.has(name);
-  }
-
-  /** Kind of a contract; `undefined` if the record does not say, or the contract is not among them. */
-  kindOf(name: string): Kind | undefined {
-    return this.kinds.get(name);
   }
 }
 

@@ -23,8 +23,8 @@ export interface KnownNode {
   readonly info: NodeInfo;
   /** It did not answer lately: others are preferred. */
   readonly suspect: boolean;
-  /** The contracts that it handles. */
-  readonly handled: { has(name: string): boolean; kindOf(name: string): Kind | undefined };
+  /** The contracts that it handles, with their kinds as far as they are known. */
+  readonly handled: { readonly kinds: ReadonlyMap<string, Kind | undefined> };
 }
 
 /** Dependencies of the choice. */
@@ -126,7 +126,7 @@ export class Candidates {
   /** Why a call has no candidates although nodes handle its contract's name: there it is another kind of message. */
   otherKind({ request: { contract: { name, kind }, node } }: Call): CatgaError | undefined {
     for (const { info, handled } of this.#options.members()) {
-      const other = handled.kindOf(name);
+      const other = handled.kinds.get(name);
       if (other === undefined || other === kind || (node !== undefined && info.id !== node)) continue;
       return wrongKind(kind, name, other, info.id);
     }
@@ -180,8 +180,8 @@ export class Candidates {
     const allowed: NodeInfo[] = [];
     const trusted: NodeInfo[] = [];
     for (const { info, suspect, handled } of this.#options.members()) {
-      if (!handled.has(name)) continue;
-      const kind = handled.kindOf(name);
+      if (!handled.kinds.has(name)) continue;
+      const kind = handled.kinds.get(name);
       if (wanted !== undefined && kind !== undefined && kind !== wanted) continue;
       kinds.add(kind);
       all.push(info);

@@ -13,9 +13,9 @@ import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
 import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
-import { CatgaError, type ErrorCode, unavailable } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
-import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
+import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
@@ -566,18 +566,11 @@ export function decideRetry(
     case "undelivered": {
       if (failed.code === "TOO_LARGE") return new CatgaError("TOO_LARGE", `${what} is too large for the server`);
       if (attempts > 0) return "again";
-      const code: ErrorCode =
-        failed.code === "OVERLOADED" || failed.code === "DRAINING" || failed.code === "NO_HANDLER" ||
-          failed.code === "DEADLOCK"
-          ? failed.code
-          : "UNAVAILABLE";
+      const code = isRefusal(failed.code) ? failed.code : "UNAVAILABLE";
       return new CatgaError(
         code,
         `${what} ${fate}: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
-        {
-          retryable: code !== "NO_HANDLER" && code !== "DEADLOCK",
-          node,
-        },
+        { retryable: code !== "NO_HANDLER" && code !== "DEADLOCK", node },
       );
     }
     case "lost":

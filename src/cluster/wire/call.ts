@@ -87,6 +87,14 @@ export type RefusalCode =
   | "TOO_LARGE"
   | "BREAKER_OPEN";
 
+/** The codes of a node's refusals; one with another code did not run there either. */
+const REFUSALS = ["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"] as const;
+
+/** Returns true if a code is that of a node's refusal. */
+export function isRefusal(code: string): code is typeof REFUSALS[number] {
+  return REFUSALS.some((each) => each === code);
+}
+
 /** A request on its way. */
 export class Call extends Deadlined {
   readonly request: RemoteRequest;

@@ -10,7 +10,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/encoding.ts";
 import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
-import type { Call, RefusalCode, SentFrame } from "./call.ts";
+import { type Call, isRefusal, type SentFrame } from "./call.ts";
 import {
   type Frame,
   frameLimit,
@@ -213,12 +213,12 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed: so they
-   * know it before a frame bounces, however late they learn that its record is gone.
+   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed, by a refusal of
+   * no request: so they know it before a frame bounces, however late they learn that its record is gone.
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
-    for (const other of others) if (other !== this.endpoint) this.peer(other).leave();
+    for (const other of others) if (other !== this.endpoint) this.peer(other).add(["n", 0, 0, "DRAINING"]);
   }
 
   /** Sends everything that is gathered, and ends the subscriptions. */
@@ -287,7 +287,7 @@ export class Endpoint implements PeerHost {
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
-    if (place === PROBE) return this.#bounceProbe.returned();
+    if (place === PROBE) return this.#bounceProbe.stop(); // messages to nobody bounce
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
@@ -316,7 +316,7 @@ interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject that nobody of Catga subscribes to. */
   readonly subject: string;
-  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.returned}. */
+  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
   /** Messages to nobody do not bounce. Called once at most. */
   noBounces(): void;
@@ -333,11 +333,6 @@ class BounceProbe {
   constructor(options: BounceProbeOptions) {
     this.#options = options;
     this.#publish();
-  }
-
-  /** The message bounced. */
-  returned(): void {
-    this.stop();
   }
 
   stop(): void {
@@ -551,13 +546,7 @@ export class FrameReceiver {
 /** Items whose place in the frame matters. */
 type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
 
-/** The codes of a node's refusals; one with another code did not run there either. */
-const REFUSALS: ReadonlySet<string> = new Set<RefusalCode>(["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"]);
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
-
-function isRefusal(code: string): code is RefusalCode {
-  return REFUSALS.has(code);
-}
 
 // Malformed messages from the network: counted, and reported at once and then once a minute at most.
 

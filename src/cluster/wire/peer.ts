@@ -242,11 +242,6 @@ export class Peer {
     this.add(["n", seq, index, code], true);
   }
 
-  /** Says that this process leaves: a refusal of no request, which older versions ignore. */
-  leave(): void {
-    this.add(["n", 0, 0, "DRAINING"]);
-  }
-
   /**
    * Asks whether it is alive and which frames it has received, and for its last answers `again`; lists the frames of it
    * that are missing here, with the answers in them. Returns the sequence of the frame that is open.

@@ -91,10 +91,7 @@ export class Administration {
     if (kept === undefined) return [];
     const { namespace, clock } = this.#options;
     const needed = [...new Set(stored.map(({ name }) => streamOf(namespace, name)))];
-    const [nodes, ...streams] = await Promise.all([
-      this.nodes(stored),
-      ...needed.map((name) => this.#stream(name)),
-    ]);
+    const [nodes, ...streams] = await Promise.all([this.nodes(stored), ...needed.map((name) => this.#stream(name))]);
     return await subscriptionInfos({ namespace, clock, kept, streams, nodes, stored });
   }
 
@@ -135,12 +132,9 @@ export class Administration {
     const { kept, key, sequence, state } = stored;
     const handlers = (await this.nodes([stored])).filter((node) => handles(node, stored));
     if (handlers.length > 0) {
-      throw new TypeError(
-        `the subscription ${label(service, name)} is handled by ${
-          handlers.map(({ id }) => id).join(", ")
-        }: only one that no live ` +
-          "node handles can be removed",
-      );
+      const nodes = handlers.map(({ id }) => id).join(", ");
+      const why = "only one that no live node handles can be removed";
+      throw new TypeError(`the subscription ${label(service, name)} is handled by ${nodes}: ${why}`);
     }
     const found = await storedSubscription(kept, key);
     if (found !== undefined && found.sequence !== sequence) {

@@ -115,9 +115,4 @@ export function sequenceOf(position: number): number {
   return Math.floor(position / SCALE);
 }
 
-/** The index of an event in its message. */
-export function indexOf(position: number): number {
-  return position % SCALE;
-}
-
 const SCALE = 1_024;

@@ -147,10 +147,7 @@ export class Publication extends Deadlined {
         ok: false,
         error: new CatgaError("OUTCOME_UNKNOWN", `${this.#name} may have been stored: ${why}${last}`, { cause: error }),
       }
-      : {
-        ok: false,
-        error: unavailable(`${this.#name} was not stored: ${why}${last}`, { cause: error }),
-      };
+      : { ok: false, error: unavailable(`${this.#name} was not stored: ${why}${last}`, { cause: error }) };
   }
 }
 

@@ -377,7 +377,7 @@ export class Node {
   async start(): Promise<void> {
     const { clock, network } = this.#cluster;
     const connection = network.connect();
-    const { store, log } = connection;
+    const { log } = connection;
     const [kept, opened] = await Promise.all([
       log.open(streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)),
       log.open(logName(NAMESPACE), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
@@ -420,7 +420,6 @@ export class Node {
       observer: (seen) => this.#cluster.seen.push(seen),
       hooks: { watched: true },
       log,
-      store,
       get connected() {
         return node.alive;
       },

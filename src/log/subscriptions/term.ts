@@ -522,7 +522,7 @@ export class Term {
       ledger.rewind(read, Object.fromEntries(began));
     });
     if (!stored || this.#over) return;
-    warnings.rewound(to);
+    warnings.state("rewound", `to ${to}`);
     this.#end("rewound");
   }
 }

@@ -62,10 +62,6 @@ export class Warnings {
     this.state("waiting", `${contract} failed (${code}: ${printable(message)}); attempts do not count meanwhile`);
   }
 
-  rewound(to: number): void {
-    this.state("rewound", `to ${to}`);
-  }
-
   loss({ reason, after, next }: LogLoss): void {
     this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });
   }

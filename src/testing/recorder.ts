@@ -112,6 +112,11 @@ export function recorder(): Recorder {
 /** The implementation of {@link Recorder}. */
 export class MessageRecorder implements Recorder {
   readonly behavior: Behavior;
+  readonly sent: Recorder["sent"] = (contract) => this.#of("sent", contract);
+  readonly published: Recorder["published"] = (contract) => this.#of("published", contract);
+  readonly enqueued: Recorder["enqueued"] = (contract) => this.#of("enqueued", contract);
+  readonly broadcast: Recorder["broadcast"] = (contract) => this.#of("broadcast", contract);
+  readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
   readonly #waiting: Waiting;
   readonly #running = new Map<string, Set<symbol>>();
   readonly #queues = new Map<string, RecordQueue>();
@@ -160,30 +165,6 @@ export class MessageRecorder implements Recorder {
   /** The node was killed: handlers that run there do not count any more. */
   forget(node: string): void {
     this.#running.delete(node);
-  }
-
-  sent<In, Out, F extends string>(
-    contract: Contract<"command" | "query", In, Out, F>,
-  ): readonly Recorded<In, Out, F>[] {
-    return this.#of("sent", contract);
-  }
-
-  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[] {
-    return this.#of("published", contract);
-  }
-
-  enqueued<In, Out, F extends string>(contract: Contract<"command", In, Out, F>): readonly Recorded<In, void, never>[] {
-    return this.#of("enqueued", contract);
-  }
-
-  broadcast<In, Out, F extends string>(
-    contract: Contract<Kind, In, Out, F>,
-  ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[] {
-    return this.#of("broadcast", contract);
-  }
-
-  handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[] {
-    return this.#of("handled", contract);
   }
 
   next<In, Out, F extends string>(

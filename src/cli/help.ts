@@ -87,12 +87,8 @@ export function worded(terminal: Terminal): Terminal {
     get rows() {
       return terminal.rows;
     },
-    get colors() {
-      return terminal.colors;
-    },
-    get environment() {
-      return terminal.environment;
-    },
+    colors: terminal.colors,
+    environment: terminal.environment,
     get signal() {
       return terminal.signal;
     },

@@ -203,10 +203,7 @@ export class MessageRecorder implements Recorder {
     for (const queue of this.#queues.values()) queue.ready.length = 0;
   }
 
-  #of<In, Out, F extends string>(
-    type: RecordType,
-    contract: AnyContract,
-  ): readonly Recorded<In, Out, F>[] {
+  #of<In, Out, F extends string>(type: RecordType, contract: AnyContract): readonly Recorded<In, Out, F>[] {
     checkContract(`recorder.${type}`, contract);
     const { name } = contract;
     // records of this contract have its types

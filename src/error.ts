@@ -1,65 +1,40 @@
 /** Errors, with a `code` for programs and a `message` for people. Every failure of Catga is a {@link CatgaError}. */
 
+const OWN_CODES = [
+  "NO_HANDLER",
+  "UNAVAILABLE",
+  "TIMEOUT",
+  "OUTCOME_UNKNOWN",
+  "CANCELLED",
+  "OVERLOADED",
+  "DRAINING",
+  "INVALID_MESSAGE",
+  "INVALID_RESPONSE",
+  "TOO_LARGE",
+  "HANDLER_FAILED",
+  "ID_REUSED",
+  "CONFLICT",
+  "FORGOTTEN",
+  "NO_RUN",
+  "DEADLOCK",
+  "LOCK_TIMEOUT",
+  "LOCK_LOST",
+  "BUCKET_MISMATCH",
+  "LOG_MISMATCH",
+  "CONSUMER_LIMIT",
+  "STREAM_BROKEN",
+  "UNSUPPORTED",
+  "ID_TAKEN",
+  "CLOSED",
+] as const;
+
 /** The codes of Catga's own errors. */
-export type ErrorCode =
-  | "NO_HANDLER"
-  | "UNAVAILABLE"
-  | "TIMEOUT"
-  | "OUTCOME_UNKNOWN"
-  | "CANCELLED"
-  | "OVERLOADED"
-  | "DRAINING"
-  | "INVALID_MESSAGE"
-  | "INVALID_RESPONSE"
-  | "TOO_LARGE"
-  | "HANDLER_FAILED"
-  | "ID_REUSED"
-  | "CONFLICT"
-  | "FORGOTTEN"
-  | "NO_RUN"
-  | "DEADLOCK"
-  | "LOCK_TIMEOUT"
-  | "LOCK_LOST"
-  | "BUCKET_MISMATCH"
-  | "LOG_MISMATCH"
-  | "CONSUMER_LIMIT"
-  | "STREAM_BROKEN"
-  | "UNSUPPORTED"
-  | "ID_TAKEN"
-  | "CLOSED";
+export type ErrorCode = typeof OWN_CODES[number];
 
 /** Returns true if a code is one of Catga's own. */
 export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(OWN_CODES, code);
+  return (OWN_CODES as readonly string[]).includes(code);
 }
-
-const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
-  NO_HANDLER: true,
-  UNAVAILABLE: true,
-  TIMEOUT: true,
-  OUTCOME_UNKNOWN: true,
-  CANCELLED: true,
-  OVERLOADED: true,
-  DRAINING: true,
-  INVALID_MESSAGE: true,
-  INVALID_RESPONSE: true,
-  TOO_LARGE: true,
-  HANDLER_FAILED: true,
-  ID_REUSED: true,
-  CONFLICT: true,
-  FORGOTTEN: true,
-  NO_RUN: true,
-  DEADLOCK: true,
-  LOCK_TIMEOUT: true,
-  LOCK_LOST: true,
-  BUCKET_MISMATCH: true,
-  LOG_MISMATCH: true,
-  CONSUMER_LIMIT: true,
-  STREAM_BROKEN: true,
-  UNSUPPORTED: true,
-  ID_TAKEN: true,
-  CLOSED: true,
-};
 
 /** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
 export type Code = ErrorCode | AnyCode;
@@ -131,4 +106,9 @@ export class CatgaError<F extends string = AnyCode> extends Error {
 export function isCatgaError(error: unknown): error is CatgaError {
   return error instanceof CatgaError ||
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
+}
+
+/** An error that may pass: what is needed is out of reach now. */
+export function unavailable(message: string, options?: Omit<CatgaErrorOptions, "retryable" | "final">): CatgaError {
+  return new CatgaError("UNAVAILABLE", message, { ...options, retryable: true });
 }

@@ -446,6 +446,32 @@ describe(
       streams.send("contracts", { shown: contracts(n), total: 100 });
     };
 
+    it("says that nothing is there of no part that was not read, as of one that the NATS user may not read", async () => {
+      for (const part of ["runs", "letters", "retries", "schedules", "subscriptions", "locks", "events"]) {
+        assertMatch(await browser.evaluate(text(`#${part}`)), /\nlooking$/, part);
+      }
+    });
+
+    it("the row of a dead letter says what its handler threw", async () => {
+      second(0);
+      await browser.until("the letter", has("#letters > .frame", /HANDLER_FAILED: TypeError: no card/));
+    });
+
+    it("a long name of a contract stays in its tile, and no screen scrolls sideways", async () => {
+      const name = `customs.${"DocumentsForPerishableGoods".repeat(4)}`;
+      streams.send("contracts", { shown: [{ ...contracts(0)[0], name }], total: 1 });
+      await browser.until("the tile", has("#tiles", /Slowest p99[\s\S]*DocumentsForPerishableGoods/));
+      for (const width of [1280, 400]) {
+        await browser.show(width, 800, "light");
+        const [wide, widest] = await browser.evaluate<number[]>(
+          `[document.documentElement.scrollWidth, Math.max(...[...document.querySelectorAll("#tiles > div")]
+            .map((tile) => tile.scrollWidth - tile.clientWidth))]`,
+        );
+        assertEquals([wide, widest], [width, 0]);
+      }
+      await browser.show(1280, 1000, "light");
+    });
+
     it("spends little of each second on what changes in it", async () => {
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));

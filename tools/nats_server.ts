@@ -50,6 +50,13 @@ export interface NatsServerOptions {
   args?: readonly string[];
 }
 
+/** Where a machine is busy, the 2 s that a client has by default to sign in, and for TLS, are too few. */
+function patient(config: string): string {
+  const block = /^(\s*authorization\s*:?\s*\{)/m;
+  const own = block.test(config) ? config : `${config}\nauthorization {\n}\n`;
+  return own.replace(block, "$1 timeout: 60\n").replace(/^(\s*tls\s*:?\s*\{)/m, "$1 timeout: 60\n");
+}
+
 /** Starts a nats-server on 127.0.0.1; resolves when it accepts connections. Rejects where none can be had. */
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const binary = await findNatsServer();
@@ -60,9 +67,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const args = ["-a", "127.0.0.1", "-p", `${options.port ?? -1}`, "--ports_file_dir", folder, "-l", log];
   if (options.jetstream ?? true) args.push("-js", "-sd", storeDir);
   const file = join(folder, "nats.conf");
-  // where a machine is busy, the 2 s that a client has by default to sign in are too few
-  const writeConfig = (config: string) =>
-    writeFile(file, config.replace(/^(\s*authorization\s*:?\s*\{)/m, "$1 timeout: 60\n"));
+  const writeConfig = (config: string) => writeFile(file, patient(config));
   if (options.config !== undefined) {
     await writeConfig(options.config);
     args.push("-c", file);

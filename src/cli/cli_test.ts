@@ -125,7 +125,7 @@ describe("cli", await requireNatsServer(), () => {
     }
     const { code, err } = await run("nodes", "--namespace", "empty", "--watch");
     assertEquals(code, 0);
-    assertStringIncludes(err, "and there has been none");
+    assertStringIncludes(err, "no node has run in the namespace");
   });
 
   it("nodes --watch: prints a line for each join and leave, until Ctrl-C", async () => {

@@ -209,18 +209,18 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
 
   /** Runs of workflows, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
   async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
-    const log = await this.#runLog();
+    const log = await this.runLog();
     if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry));
   }
 
   async cancelRun(workflow: string, run: string, reason: string): Promise<void> {
-    const log = await this.#runLog();
+    const log = await this.runLog();
     if (log === undefined) return;
     await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
   }
 
   /** The runs as they are stored; `undefined`: there have been none. */
-  async #runLog(): Promise<RunLog | undefined> {
+  async runLog(): Promise<RunLog | undefined> {
     const stream = await this.stream("entities");
     if (stream === undefined) return undefined;
     const { namespace, transport } = this;

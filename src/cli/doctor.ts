@@ -13,7 +13,9 @@ import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
+import { runType } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
+import type { Entry } from "../flow/journal.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
@@ -27,9 +29,9 @@ export const doctor: Command = {
   flags: [],
   more: `
 Looks at the server, the streams and buckets and their settings, what this user
-may not do, the nodes, contracts, subscriptions, dead letters and schedules, for
-some seconds; changes nothing. What is wrong is printed with what to do and the
-page that says more. The exit code is 1 if something is.
+may not do, the nodes, contracts, subscriptions, dead letters, schedules and
+runs, for some seconds; changes nothing. What is wrong is printed with what to
+do and the page that says more. The exit code is 1 if something is.
 
 With --json one object: ok, findings (kind, about, severity, message, advice,
 docs), and what was looked at.`,
@@ -110,7 +112,9 @@ async function examine(view: ClusterView, seen: Seen): Promise<void> {
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
     await ofQueued(view, nodes, seen);
-    await ofSchedules(view, nodes, seen);
+    const handled = new Set(nodes.flatMap(({ handles }) => handles));
+    await ofSchedules(view, handled, seen);
+    await ofRuns(view, handled, seen);
   } finally {
     watch[Symbol.dispose]();
   }
@@ -151,12 +155,11 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
   );
   const nodes = streams.find((each) => each.name === bucketStreamName(bucketName(namespace, "nodes")));
   if (nodes === undefined) {
-    findings.push({
+    return void findings.push({
       ...{ kind: "not-set-up", about: namespace, severity: "error", docs: "docs/cli.md#setup" },
       message: `There is nothing in the namespace ${namespace}: no node has run there.`,
       advice: "Check --namespace and --nats; start a node, or run catga setup.",
     });
-    return;
   }
   const copies = new Map(streams.map(({ name, replicas }) => [name, replicas]));
   const most = Math.max(...copies.values());
@@ -232,10 +235,9 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
 }
 
 /** Schedules that fire for nobody, or do not fire. */
-async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { findings, looked }: Seen): Promise<void> {
+async function ofSchedules(view: ClusterView, handled: ReadonlySet<string>, { findings, looked }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
-  const handled = new Set(nodes.flatMap(({ handles }) => handles));
   const [unhandled, overdue] = [new Set<string>(), new Set<string>()];
   let count = 0;
   for await (const pending of pendingSchedules(view.namespace, stream)) {
@@ -266,11 +268,28 @@ async function ofSchedules(view: ClusterView, nodes: readonly NodeInfo[], { find
   }
 }
 
+/** Runs that no schedule woke when they were due. */
+async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Seen): Promise<void> {
+  const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
+  const until = (entry: Entry) =>
+    entry.t === "failed" ? entry.next : entry.t === "slept" || entry.t === "waits" ? entry.until : undefined;
+  const isLate = (entry: Entry) => (until(entry) ?? latest) < latest;
+  const late = (await (await view.runLog())?.all(undefined) ?? [])
+    .filter(({ ref, entries }) => handled.has(`${runType(ref.workflow)}.due`) && entries.some(isLate))
+    .map(({ ref }) => `${ref.workflow} ${ref.run}`);
+  if (late.length === 0) return;
+  const more = late.length > 3 ? ` and ${late.length - 3} more` : "";
+  findings.push({
+    ...{ kind: "run-late", about: late[0], severity: "error", docs: "docs/workflows.md#failures" },
+    message: `Runs were due over a minute ago, and nothing woke them: ${late.slice(0, 3).join(", ")}${more}.`,
+    advice: "Have each go on: catga run WORKFLOW ID retry.",
+  });
+}
+
 function forbidden(violation: Violation): Finding {
   const { code, message } = mayNot(violation);
-  const about = violation.subject;
   return {
-    ...{ kind: "forbidden", about, severity: "error", message: `${code}: ${message}` },
+    ...{ kind: "forbidden", about: violation.subject, severity: "error", message: `${code}: ${message}` },
     ...{ advice: "Give this user the permission, or use another one.", docs: "docs/cli.md#what-it-may-do" },
   };
 }
@@ -311,7 +330,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
   terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
 }
 
-const READ = "It may be on its way to another leader: try again; then look at nats-server and its log.";
+const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
 const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
 /** Buckets that the permissions of the tool name. */
 const SEEN: ReadonlySet<BucketKind> = new Set<BucketKind>(["nodes", "locks"]);
@@ -320,3 +339,5 @@ const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATC
 const MOST = 10_000;
 /** A schedule that is due for so long does not fire, in ms. */
 const LATE = 10_000;
+/** The same of a run, whose node may have more to do. */
+const LATE_RUN = 60_000;

@@ -164,10 +164,12 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     unwrap(await app.enqueue(Charge, { n: 0 }));
     await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
     await worker.drain();
-    for (const n of [1, 2, 3]) unwrap(await app.enqueue(Charge, { n }));
+    unwrap(await app.enqueue(Charge, { n: 1 }));
+    unwrap(await app.publish(Placed, { n: 2 })); // not for it, but before the last one that is
+    unwrap(await app.enqueue(Charge, { n: 3 }));
     const [found, ...more] = await doctor("away");
     assertEquals([found.kind, found.about, more.length], ["no-node", "bank.Charge", 0]);
-    assertMatch(found.message, /^Nobody handles bank\.Charge\. 3 messages wait\.$/);
+    assertMatch(found.message, /^Nobody handles bank\.Charge\. Up to 3 messages wait\.$/);
   });
 
   it("a queued command that no node ever handled, and no event without a subscription", async () => {
@@ -301,6 +303,36 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     assertEquals(kind, "schedule-unhandled");
     assertEquals(message, "workflow Order is scheduled, and no node handles it.");
     assertEquals(advice, "Start a node that does, or cancel its runs: catga run.");
+  });
+
+  it("a run whose wake-up schedule was removed, once it was due; retry has it go on", async () => {
+    const Nap = workflow<void, string>("Nap");
+    const handlers = Nap.handle(async (flow) => {
+      await flow.sleep("night", 3_600_000);
+      return "awake";
+    });
+    const app = await start("removed", { handlers });
+    unwrap(await app.start(Nap, undefined, { id: "n-1" }));
+    const subject = "catga.removed.entity.Nap-run.n-1";
+    const text = await eventually("the sleep to be stored", async () => {
+      const body = JSON.stringify({ last_by_subj: subject });
+      const answer = await admin.request("$JS.API.STREAM.MSG.GET.catga_removed_entities", body, PATIENT);
+      const data = atob(answer.json<{ message?: { data: string } }>().message?.data ?? "");
+      return data.includes('"slept"') ? data : undefined;
+    });
+    await api("STREAM.PURGE.catga_removed_log", { filter: "catga.removed.at.>" });
+    assertEquals(await doctor("removed"), []); // it is not due
+    // as it reads an hour later
+    admin.publish(subject, text!.replace(/("until":)\d+/, `$1${Date.now() - 120_000}`));
+    await admin.flush();
+    const [{ kind, about, message, advice }, ...more] = await doctor("removed");
+    assertEquals([kind, about, more], ["run-late", "Nap n-1", []]);
+    assertEquals(message, "Runs were due over a minute ago, and nothing woke them: Nap n-1.");
+    assertEquals(advice, "Have each go on: catga run WORKFLOW ID retry.");
+    const args = ["--nats", server.url, "--namespace", "removed", "--user", "all", "--password", "p"];
+    assertEquals((await cliHere(["run", "Nap", "n-1", "retry", ...args])).code, 0);
+    assertEquals(unwrap(await app.result(Nap, "n-1")), "awake");
+    assertEquals(await doctor("removed"), []);
   });
 
   it("a cron that begins like a date is not overdue", async () => {

@@ -58,7 +58,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const { signal } = terminal;
   const bucket = await view.bucket("nodes");
   if (bucket === undefined) {
-    terminal.say(`${noNodes(view)}, and there has been none`);
+    terminal.say(`no node has run ${view.place}; catga doctor says more`);
     return DONE;
   }
   const found = new Map<string, NodeInfo>();
@@ -85,11 +85,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     const info = readRecord(change.key, change.value);
     if (typeof info !== "string") show(before?.endpoint === info.endpoint ? "update" : "join", info);
   }, { signal });
-  try {
-    await listed;
-  } catch (error) {
+  await listed.catch((error) => {
     if (!signal.aborted) throw error;
-  }
+  });
   if (live) draw();
   // redrawn every second: for the ages, and for changes
   const timer = live ? setInterval(draw, 1_000) : undefined;

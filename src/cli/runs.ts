@@ -107,6 +107,11 @@ async function changed(view: ClusterView, info: RunInfo, change: Change, termina
   else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
   else await view.cancelRun(info.workflow, info.id, change.reason);
   terminal.write(`${DID[change.verb]}: ${printable(`${info.workflow} ${info.id}`)}\n`);
+  // it may run for the first time, or be a slip
+  if (change.verb !== "skip" || info.pending.some(({ name }) => name === change.step)) return DONE;
+  terminal.say(
+    printable(`${change.step} is not pending, and has its value once called; pending: ${pendingIn(info)}`),
+  );
   return DONE;
 }
 
@@ -149,8 +154,7 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     ...[showTime(at), type, name === "" ? "-" : name, by],
     value === undefined ? "-" : showShort(printableJson(value) ?? "-"),
   ]);
-  const columns = ["STORED", "ENTRY", "NAME", "BY", "VALUE"];
-  terminal.write(`\n${table(terminal, columns, rows).join("\n")}\n`);
+  terminal.write(`\n${table(terminal, ["STORED", "ENTRY", "NAME", "BY", "VALUE"], rows).join("\n")}\n`);
 }
 
 /** A run as `--json` prints it. */

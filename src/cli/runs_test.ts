@@ -100,6 +100,9 @@ describe("the tool and runs", await requireNatsServer(), () => {
     for (const usage of usages) {
       assertEquals((await run("run", "Export", "skipped", ...usage)).code, 2, usage.join(" "));
     }
+    const typo = await run("run", "Export", "retried", "skip", "uplaod", "7", "--reason", "a slip");
+    assertEquals([typo.code, typo.out], [0, "step skipped: Export retried\n"]);
+    assertMatch(typo.err, /^uplaod is not pending, and has its value once called; pending: upload, 1 failed, /);
     const skipped = await run(
       "run",
       "Export",

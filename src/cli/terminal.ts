@@ -100,7 +100,7 @@ export function table(terminal: Terminal, columns: readonly string[], cells: rea
 }
 
 /** The line, cut off with `…` if it is too long. */
-function cut(text: string, columns: number | undefined): string {
+export function cut(text: string, columns: number | undefined): string {
   if (columns === undefined || width(text) <= columns) return text;
   let [kept, taken] = ["", 0];
   for (const character of text) {

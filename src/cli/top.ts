@@ -15,7 +15,7 @@ import { disposing } from "./connection.ts";
 import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
-import { dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
+import { cut, dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
 import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
@@ -31,8 +31,8 @@ unless they are asked. HANDLED counts runs of handlers that ended, SENT requests
 that ended at their sender, both for each second. P50 and P99 are how long runs
 took, from arrival (or the send in the same process) to their handler's end.
 FAILED is failures and refusals, with their codes; IN HAND and QUEUED are now.
-Alarms stand above: what is wrong, since when, and the page that says what to
-do.
+NODES have handled or sent it. Alarms stand above: what is wrong, since when,
+and the page that says what to do.
 
 A node has --timeout (900ms) to answer; what takes longer delays the next
 update. With --once one second is measured and shown. With --json, or if
@@ -48,7 +48,7 @@ standard output is not a terminal, each update is one line. The exit code with
 async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
   const bucket = await view.bucket("nodes");
   if (bucket === undefined) {
-    terminal.say(`${noNodes(view)}, and there has been none`);
+    terminal.say(`no node has run ${view.place}; catga doctor says more`);
     return FAILED;
   }
   const once = flags.has("once");
@@ -82,14 +82,13 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       show({ ...clusterRates(samples), alarms: alarms.now }, view, flags, terminal);
       if (once) return samples.every(({ now }) => now !== undefined) ? DONE : FAILED;
     }
-    return view.refused.aborted ? FAILED : DONE;
   } catch (error) {
     if (!signal.aborted) throw error;
-    return view.refused.aborted ? FAILED : DONE;
   } finally {
     end.abort();
     alarms[Symbol.dispose]();
   }
+  return view.refused.aborted ? FAILED : DONE;
 }
 
 /** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
@@ -168,11 +167,9 @@ function show(
 
 /** Alarms, a line each, the most urgent first. */
 function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
-  const width = terminal.columns ?? Infinity;
   const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
     const lasts = showDuration(Math.max(0, Date.now() - since));
-    const line = `${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`;
-    return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
+    return cut(`${SEVERITIES[severity]}  ${printable(message)} (for ${lasts}; ${docs})`, terminal.columns);
   });
   return lines.length === 0 ? [] : [...lines, ...moreOf(alarms.length - lines.length, "alarm", terminal), ""];
 }

@@ -173,7 +173,7 @@ describe("top", await requireNatsServer(), () => {
   it("a namespace without nodes is reported", async () => {
     const { code, err } = await run("--once", "-n", "empty");
     assertEquals(code, 1);
-    assertStringIncludes(err, "no nodes in the namespace empty");
+    assertStringIncludes(err, "no node has run in the namespace empty");
   });
 });
 

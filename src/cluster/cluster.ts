@@ -78,6 +78,9 @@ export class Cluster implements Remote {
     const { host, transport, namespace, observer, info, info: { service, endpoint }, heartbeat } = options;
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
+    // of all that send and receive, and of all that follow the other nodes
+    const wire = { transport, namespace, endpoint, observer, malformed };
+    const view = { clock, random, observer, connected: () => this.#endpoint.connected, server: () => transport.server };
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
     this.#absence = new Absence({
       clock,
@@ -86,13 +89,8 @@ export class Cluster implements Remote {
     });
     this.#probe = new ProcessProbe({ transport, ping: (endpoint) => this.#endpoint.peer(endpoint).ping() });
     this.#endpoint = new Endpoint({
-      transport,
-      namespace,
-      endpoint,
-      observer,
-      malformed,
+      ...{ ...wire, host },
       concurrency: options.concurrency,
-      host,
       runner: host.runner,
       observed: (peer, news) => this.#onPeer(peer, news),
       accused: (endpoint, server) => this.#failureDetector.accused(endpoint, server),
@@ -104,7 +102,7 @@ export class Cluster implements Remote {
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
     this.#events = new EventChannel({
-      ...{ transport, namespace, service, endpoint, observer, malformed },
+      ...{ ...wire, service },
       counts: host.runner.counts,
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
@@ -116,13 +114,8 @@ export class Cluster implements Remote {
       if (nodeRuns.length > 0) this.#events.subscribe(contract.name, "node");
     }
     this.#interop = new Interop({
-      transport,
-      namespace,
-      info,
+      ...{ ...wire, info, host },
       requests: options.requests,
-      observer,
-      malformed,
-      host,
       carried: host.carried,
       keyed: (contract) => host.keyed(contract),
       timeLeft: (contract) => host.timeLeft(contract),
@@ -132,24 +125,14 @@ export class Cluster implements Remote {
       bounces: this.#endpoint.plainBounces,
     });
     this.#prover = new Prover({
-      transport,
-      namespace,
-      endpoint,
-      malformed,
+      ...wire,
       alive: (endpoint) => this.#failureDetector.report(endpoint, "alive"),
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
     const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
     this.#membership = new Membership({
-      bucket,
-      clock,
-      random,
-      observer,
-      malformed,
-      heartbeat,
+      ...{ ...view, bucket, malformed, heartbeat },
       self: () => this.self,
-      connected: () => this.#endpoint.connected,
-      server: () => transport.server,
       probe: (endpoint) => this.#probe.isAlive(endpoint),
       isAlive: (endpoint) => isAlive(endpoint) || isAlive(proverOf(endpoint)),
       ping: (endpoint, n) => this.#prover.ping(endpoint, n),
@@ -160,28 +143,20 @@ export class Cluster implements Remote {
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
-      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).ask(name),
+      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).add(["h", name]),
       gapFound: (name) => this.router.gapFound(name),
     });
     this.#failureDetector = new FailureDetector({
       membership: this.#membership,
+      ...view,
       grace: this.#endpoint.grace,
-      clock,
-      random,
-      observer,
       self: info.id,
-      connected: () => this.#endpoint.connected,
-      server: () => transport.server,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
       patience: (endpoint) => this.#endpoint.peer(endpoint).patience,
-      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).accuse(endpoint, server),
+      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).add(["b", endpoint, server]),
     });
     this.router = new Router({
-      app: host,
-      endpoint: this.#endpoint,
-      clock,
-      random,
-      observer,
+      ...{ app: host, endpoint: this.#endpoint, clock, random, observer },
       breaker: options.breaker,
       members: () => this.#membership.view.members,
       gaps: this.#membership.gaps,

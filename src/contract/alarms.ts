@@ -291,8 +291,9 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   }
 }
 
+/** Of a lag, which counts messages for others between them, too. */
 function waits(n: number): string {
-  return `${some(n, "message")} ${n === 1 ? "waits" : "wait"}.`;
+  return n === 1 ? "1 message waits." : `Up to ${some(n, "message")} wait.`;
 }
 
 function some(n: number, what: string): string {
@@ -335,7 +336,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "handler-failing": "Read the cause; roll the last deploy back if it came with it.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
-  "run-stuck": "Read why, mend it, and let it go on: retry, skip the step, or cancel.",
+  "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };

@@ -92,7 +92,7 @@ describe("alarmsOf", () => {
 
   it("says who is missing and how many messages wait", () => {
     const [alarm] = see(CASES[1][2]);
-    assertEquals(alarm.message, "Nobody handles bank.Charge: bank/ab12 did, and is gone. 426 messages wait.");
+    assertEquals(alarm.message, "Nobody handles bank.Charge: bank/ab12 did, and is gone. Up to 426 messages wait.");
     assertEquals(alarm.count, 426);
   });
 
@@ -124,7 +124,7 @@ describe("alarmsOf", () => {
         "no-node",
         "workflow shop.Export",
         6,
-        "Nobody handles workflow shop.Export: shop/a did, and is gone. 6 messages wait.",
+        "Nobody handles workflow shop.Export: shop/a did, and is gone. Up to 6 messages wait.",
       ],
     ]);
     assertEquals(

@@ -106,6 +106,26 @@ export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;
 }
 
+/** Returns true if a name is that of a message of a workflow's runs. */
+export function isRunMessage(name: string): boolean {
+  return RUN_MESSAGE.test(name);
+}
+
+/** The end of the type of a workflow's runs. */
+export const RUN = "-run";
+/**
+ * What the names of their messages have behind it: starts that their node drives, other entries that call for somebody
+ * to go on, and those that do not; a time that has come, a message for who holds a run, and what says that runs ended.
+ */
+export const BEGUN = "begun";
+export const CALLED = "called";
+export const RECORDED = "recorded";
+export const DUE = "due";
+export const JOIN = "join";
+export const ENDED = "ended";
+
+const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${[BEGUN, CALLED, RECORDED, DUE, JOIN, ENDED].join("|")})$`);
+
 /** The longest name of a contract, in characters. */
 export const MAX_NAME_LENGTH = 256;
 

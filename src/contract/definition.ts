@@ -10,6 +10,7 @@ import {
   type ContractOptions,
   type DurableContractOptions,
   isContractName,
+  isRunMessage,
   type Kind,
   MAX_CONCURRENCY,
   MAX_NAME_LENGTH,
@@ -288,16 +289,13 @@ const HANDLER_OPTIONS = {
 /** Returns the name of a contract; throws a `TypeError` for an invalid one. */
 export function checkName(name: string): string {
   const isName = typeof name === "string" && isContractName(name);
-  if (isName && RUN_MESSAGE.test(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
+  if (isName && isRunMessage(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
   if (isName) return name;
   throw new TypeError(
     `a contract's name is one or more tokens of letters, digits, "-" and "_", joined by dots, ${MAX_NAME_LENGTH} ` +
       `characters at most, like "orders.Create"; got ${show(name)}`,
   );
 }
-
-/** Names of `runContracts` in `workflow.ts`, and of the event by which the ends of runs are announced. */
-const RUN_MESSAGE = /^[\w-]{1,48}-run\.(begun|called|recorded|due|join|ended)$/;
 
 /** The handler of a contract. `at`: how errors begin. */
 export function handlerOf(

@@ -126,7 +126,7 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (when !== undefined && when.getTime() > LATEST) {
     throw new RangeError(`${at}: at must be before the year 2262; got ${when.toISOString()}`);
   }
-  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@(?!every)|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
+  if (cron !== undefined && !(typeof cron === "string" && /^\s*(?:@(?!every|at\b)|(?:\S+\s+){5}\S+\s*$)/.test(cron))) {
     throw new TypeError(`${at}: cron must be six fields, seconds first, like "0 0 5 * * *"; got ${show(cron)}`);
   }
   if (zone !== undefined && (typeof zone !== "string" || zone === "Local")) {

@@ -65,10 +65,15 @@ describe("checkKeepOptions", () => {
         { cron: ["@hourly"], id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got an array',
       ],
-      // nats-server takes both, and means its own start and its own zone
+      // nats-server takes them, and means its own start, a single time, and its own zone
       [
         { cron: "@every 1s", id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got "@every 1s"',
+      ],
+      [
+        { cron: " @at 2030-01-01T00:00:00Z", id: "m" },
+        'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; ' +
+        'got " @at 2030-01-01T00:00:00Z"',
       ],
       [
         { cron: "@hourly", zone: "Local", id: "m" },

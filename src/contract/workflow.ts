@@ -5,6 +5,7 @@
 import { checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
+import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
@@ -112,21 +113,10 @@ export function workflowOf(type: string): string | undefined {
 /** The workflow whose runs are driven by the contract of this name; `undefined`: none. */
 export function drivenWorkflow(contract: string): string | undefined {
   const end = contract.lastIndexOf(".");
-  return DRIVING.has(contract.slice(end)) ? workflowOf(contract.slice(0, end)) : undefined;
+  return DRIVING.has(contract.slice(end + 1)) ? workflowOf(contract.slice(0, end)) : undefined;
 }
 
-const RUN = "-run";
-const [DUE, JOIN] = [".due", ".join"];
-
-/**
- * Names of a workflow's entries: starts that their node drives, others that call for somebody to go on, and those that
- * do not.
- */
-export const BEGUN = "begun";
-export const CALLED = "called";
-export const RECORDED = "recorded";
-
-const DRIVING: ReadonlySet<string> = new Set([`.${BEGUN}`, `.${CALLED}`, DUE, JOIN]);
+const DRIVING: ReadonlySet<string> = new Set([BEGUN, CALLED, DUE, JOIN]);
 
 /** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
 export function startName(run: string): string {
@@ -141,14 +131,14 @@ export function runOfStart(
   contract: string,
   id: string,
 ): { readonly workflow: string; readonly run: string } | undefined {
-  const workflow = contract.endsWith(DUE) ? drivenWorkflow(contract) : undefined;
+  const workflow = contract.endsWith(`.${DUE}`) ? drivenWorkflow(contract) : undefined;
   if (workflow === undefined || !id.startsWith(startName(""))) return undefined;
   return { workflow, run: id.slice(startName("").length) };
 }
 
 /** Why a schedule must not be cancelled alone: it wakes a run, which would wait for ever; `undefined`: it may be. */
 export function wakesRun(contract: string, id: string): string | undefined {
-  const workflow = contract.endsWith(DUE) ? drivenWorkflow(contract) : undefined;
+  const workflow = contract.endsWith(`.${DUE}`) ? drivenWorkflow(contract) : undefined;
   if (workflow === undefined || id.startsWith(startName(""))) return undefined;
   return `${id} wakes a run of workflow ${workflow}, which would wait for ever without it: cancel the run`;
 }
@@ -170,8 +160,8 @@ export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
     called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
-    due: eventContract(`${type}${DUE}`, Object.freeze({ durable: { keep: 30 * DAY } })),
-    join: requestContract("command", `${type}${JOIN}`, { timeout: 30_000, retries: 0 }),
+    due: eventContract(`${type}.${DUE}`, Object.freeze({ durable: { keep: 30 * DAY } })),
+    join: requestContract("command", `${type}.${JOIN}`, { timeout: 30_000, retries: 0 }),
   };
 }
 

@@ -48,7 +48,7 @@ describe("AlarmBoard", () => {
     };
     assertEquals(raised({}), []);
     assertEquals(raised({ lag: 2, retrying: 1 }), [
-      "No running program has the subscription shop/mails. 3 messages wait.",
+      "No running program has the subscription shop/mails. Up to 3 messages wait.",
     ]);
   });
 

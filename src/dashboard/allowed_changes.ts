@@ -6,7 +6,7 @@
 import { isContractName } from "../contract/contract.ts";
 import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
 import { isRecord } from "../data/checks.ts";
-import { decodeText, encodeValue, isTagged } from "../data/encoding.ts";
+import { decodeText, encodeValue, isTagged, parsedJson } from "../data/encoding.ts";
 import { printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import type { Administration } from "../log/administration/administration.ts";
@@ -33,12 +33,8 @@ import type {
 
 /** Parses it; a string says what is wrong with it. */
 export function readChange(body: string): ChangeRequest | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return "the body is not JSON";
-  }
+  const value = parsedJson(body);
+  if (value === undefined) return "the body is not JSON";
   if (!isRecord(value)) return "the body is not an object";
   const { do: what, letters, matching, contract, id } = value;
   if (what === "cancel") {

@@ -30,6 +30,15 @@ export function decodeText(text: string): unknown {
   return isTagged(text) ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);
 }
 
+/** What a text, or bytes in UTF-8, say as JSON; `undefined` for what is no JSON. */
+export function parsedJson(data: string | Uint8Array): unknown {
+  try {
+    return JSON.parse(typeof data === "string" ? data : decode(data));
+  } catch {
+    return undefined; // whoever asks reports it
+  }
+}
+
 /**
  * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent.
  * Its message begins with `what`, and the name of what it is `of`; `root` is how the path of a part begins.

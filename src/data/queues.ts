@@ -1,4 +1,4 @@
-/** Queues: by age, and by the time at which an entry is due. */
+/** Queues: by age, and by the time at which an entry is due; and those who wait for their turn. */
 
 /**
  * A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that
@@ -86,6 +86,82 @@ export class DueHeap<T> {
     this.#times[at] = time;
     this.#values[at] = value;
   }
+}
+
+/** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */
+export class Gate {
+  /** Limits how many are inside from now on. */
+  most: number;
+  readonly #waiting = new Set<(leave: () => void) => void>();
+  #inside = 0;
+  #opening = false;
+
+  constructor(most: number) {
+    this.most = most;
+  }
+
+  /** True if one more has to wait. */
+  get isFull(): boolean {
+    return this.#inside + 1 > this.most;
+  }
+
+  /** Lets it in when its turn comes, at once if that is now: `go`, which must not throw, gets the way out. */
+  pass(go: (leave: () => void) => void): void {
+    this.#waiting.add(go);
+    this.#open();
+  }
+
+  /**
+   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
+   * before.
+   */
+  enter(signal?: AbortSignal): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const go = (leave: () => void) => {
+        signal?.removeEventListener("abort", abort);
+        resolve(leave);
+      };
+      const abort = () => {
+        this.#waiting.delete(go);
+        reject(signal!.reason);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.pass(go);
+    });
+  }
+
+  /** Not within itself: of thousands that leave as they come, each would let in the next. */
+  #open(): void {
+    if (this.#opening) return;
+    this.#opening = true;
+    for (const go of this.#waiting) {
+      if (this.isFull) break;
+      this.#waiting.delete(go);
+      this.#inside++;
+      go(() => {
+        this.#inside--;
+        this.#open();
+      });
+    }
+    this.#opening = false;
+  }
+}
+
+/**
+ * Does something with each value, `most` at once: the next ones begin when all of a part are done. Resolves with the
+ * outcomes, in order.
+ */
+export async function inParts<T, R>(
+  values: readonly T[],
+  most: number,
+  work: (value: T) => Promise<R> | R,
+): Promise<R[]> {
+  const outcomes: R[] = [];
+  for (let i = 0; i < values.length; i += most) {
+    outcomes.push(...await Promise.all(values.slice(i, i + most).map(work)));
+  }
+  return outcomes;
 }
 
 /** The first of `count` indexes that is not before something, by binary search: those before it come first. */

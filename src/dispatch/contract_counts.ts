@@ -125,7 +125,8 @@ export class ContractCounts {
     if (this.#failed !== undefined) answer.failed = Object.fromEntries(this.#failed);
     if (inHand > 0) answer.inHand = inHand;
     if (queued > 0) answer.queued = queued;
-    if (this.#latency !== undefined) answer.latency = cut(this.#latency);
+    // without the zeros at the end
+    if (this.#latency !== undefined) answer.latency = this.#latency.slice(0, this.#latency.findLastIndex(Boolean) + 1);
     if (sent > 0) answer.sent = sent;
     if (this.#sendFailed !== undefined) answer.sendFailed = Object.fromEntries(this.#sendFailed);
     if (heard > 0) answer.heard = heard;
@@ -223,11 +224,6 @@ function count(codes: Map<string, number>, code: string): void {
   const known = codes.get(code);
   const key = known === undefined && codes.size >= MAX_CODES ? OTHER_CODES : code;
   codes.set(key, (codes.get(key) ?? 0) + 1);
-}
-
-/** Without the zeros at the end. */
-function cut(counts: readonly number[]): readonly number[] {
-  return counts.slice(0, counts.findLastIndex((count) => count > 0) + 1);
 }
 
 const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients

@@ -60,16 +60,12 @@ export function readError(wire: unknown, node: string): CatgaError {
       retryable: retryable === true,
       final: final === true,
       details,
-      node: [origin, node].find(isId),
+      node: [origin, node].find((id): id is string => typeof id === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(id)),
     },
   );
 }
 
 const MAX_CODE = 128;
-
-function isId(value: unknown): value is string {
-  return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
-}
 
 // Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw.
 

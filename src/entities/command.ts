@@ -12,7 +12,7 @@ import { freezePlain, isThenable } from "../data/checks.ts";
 import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
@@ -283,7 +283,7 @@ export class Command implements Asking, Sought {
     }
     if (aborted !== undefined && aborted.code !== "TIMEOUT") return this.reject(aborted);
     const message = `${this.what} was not applied: its deadline has passed${last}`;
-    this.reject(new CatgaError("UNAVAILABLE", message, { retryable: true, cause }));
+    this.reject(unavailable(message, { cause }));
   }
 
   /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
@@ -360,7 +360,7 @@ function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): C
     return new CatgaError("DEADLOCK", message);
   }
   const message = `${what} was not applied: its turn had not come when its deadline passed`;
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, cause });
+  return unavailable(message, { cause });
 }
 
 function printOf({ contract: { name }, execution: { payload } }: DecidingMessage): string {

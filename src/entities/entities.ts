@@ -4,7 +4,7 @@ import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { DecidingMessage, Entities, Settling } from "../dispatch/context_host.ts";
 import { keyOf } from "../dispatch/runner.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,
   entityGroupText,
@@ -96,10 +96,7 @@ class NodeEntities implements Entities {
       const left = due - clock.monotonic();
       if (left <= 0) {
         const last = error === undefined ? "" : `; last error: ${error.message}`;
-        throw new CatgaError("UNAVAILABLE", `${name} ${id} may be forgotten in part: forget it again${last}`, {
-          retryable: true,
-          cause: error,
-        });
+        throw unavailable(`${name} ${id} may be forgotten in part: forget it again${last}`, { cause: error });
       }
       const last = await stream.last(subject, { latest: true });
       if (last !== undefined && this.#isForgotten(last)) {

@@ -1,7 +1,7 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import { applied, type EntityDefinition, type Inapplicable } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 import { freezePlain } from "../data/checks.ts";
 
@@ -170,7 +170,7 @@ export class EntityCopy<State> {
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    return new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
+    return unavailable(text, { cause: error });
   }
 
   /** Takes the changes by commands. */

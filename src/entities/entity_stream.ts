@@ -11,7 +11,7 @@
  * Over 300 lines: opening, epochs and reading share the copies that are read.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
@@ -258,7 +258,7 @@ export class EntityStream {
   }
 
   #unread(subject: string): CatgaError {
-    return new CatgaError("UNAVAILABLE", `${subject} could not be read up to its last message`, { retryable: true });
+    return unavailable(`${subject} could not be read up to its last message`);
   }
 
   #reading(subject: string, noted: boolean): Reading {
@@ -315,7 +315,7 @@ export class EntityStream {
 
   async #askCreated(): Promise<string> {
     const state = await (await this.get()).state();
-    if (state === undefined) throw new CatgaError("UNAVAILABLE", "there is no stream of entities", { retryable: true });
+    if (state === undefined) throw unavailable("there is no stream of entities");
     return state.created;
   }
 }

@@ -12,7 +12,7 @@
  * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
  */
 import type { EntityBody } from "../contract/handler.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { MOST_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
@@ -400,7 +400,7 @@ export class Rounds {
       const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
       if (read === undefined) {
         reading.catch(() => {}); // nobody waits for it
-        const silent = new CatgaError("UNAVAILABLE", "the stream of entities did not answer", { retryable: true });
+        const silent = unavailable("the stream of entities did not answer");
         return { failed: before ?? silent };
       }
       if (read.sequence !== copy.sequence || read.mark !== copy.mark) return read;

@@ -9,7 +9,7 @@
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
@@ -286,7 +286,7 @@ export class Drives {
 }
 
 function unavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
-  return new CatgaError("UNAVAILABLE", `run ${run} of ${workflow} ${why}`, { retryable: true, details });
+  return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 
 /** In place of a step: the lease of a run that takes long. */

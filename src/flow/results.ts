@@ -4,11 +4,13 @@
  * reconnect, and once a minute. Runs that this node drives tell it their end: they are read once a minute alone, for
  * 10,000 that were waited for when they were started were all read a second later, in the way of what they did.
  */
-import { decode } from "../data/encoding.ts";
+import { parsedJson } from "../data/encoding.ts";
+import { Gate } from "../data/queues.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
+import { ENDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
 import type { Outcome } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
@@ -45,9 +47,8 @@ interface Waited {
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
-  /** Runs that are to be read, and how many are being read. */
-  readonly #due = new Set<Waited>();
-  #reads = 0;
+  /** Few at once: reads that wait for each other are late, and are sent again. */
+  readonly #reads = new Gate(MOST_READS);
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ends that are to be announced. */
   readonly #ended = new Map<string, string[]>();
@@ -109,7 +110,7 @@ export class Results {
   }
 
   #subject(workflow: string): string {
-    return eventSubject(this.#host.namespace, `${runType(workflow)}.ended`);
+    return eventSubject(this.#host.namespace, `${runType(workflow)}.${ENDED}`);
   }
 
   #listen(workflow: string): void {
@@ -150,29 +151,21 @@ export class Results {
     // anybody may announce what he likes
     if (entry.reading !== false) return void (entry.reading = "again");
     entry.reading = true;
-    this.#due.add(entry);
-    this.#readDue();
+    this.#reads.pass((leave) => this.#read(entry, leave));
   }
 
-  /** Few at once: reads that wait for each other are late, and are sent again. */
-  #readDue(): void {
-    for (const entry of this.#due) {
-      if (this.#reads >= MOST_READS) return;
-      this.#due.delete(entry);
-      const { ref } = entry;
-      if (this.#waiting.get(keyOf(ref)) !== entry) continue;
-      this.#reads++;
-      entry.read = this.#host.clock.monotonic();
-      this.#host.read(ref).then((outcome) => {
-        if (outcome !== undefined) this.#settle(ref, outcome);
-      }, () => entry.look = 0).then(() => {
-        this.#reads--;
-        const { reading } = entry;
-        entry.reading = false;
-        if (reading === "again") this.#check(entry);
-        this.#readDue();
-      });
-    }
+  #read(entry: Waited, leave: () => void): void {
+    const { ref } = entry;
+    if (this.#waiting.get(keyOf(ref)) !== entry) return leave();
+    entry.read = this.#host.clock.monotonic();
+    this.#host.read(ref).then((outcome) => {
+      if (outcome !== undefined) this.#settle(ref, outcome);
+    }, () => entry.look = 0).then(() => {
+      const { reading } = entry;
+      entry.reading = false;
+      if (reading === "again") this.#check(entry);
+      leave();
+    });
   }
 
   #settle(ref: RunRef, outcome: Outcome | "no run"): void {
@@ -191,12 +184,8 @@ export function keyOf({ workflow, run }: RunRef): string {
 
 /** The runs that an announcement is about; none for what is no announcement. */
 function readEnds(data: Uint8Array): readonly string[] {
-  try {
-    const said = JSON.parse(decode(data));
-    return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
-  } catch {
-    return [];
-  }
+  const said = parsedJson(data);
+  return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
 }
 
 /** The most ends in a message: each has an id of up to 128 characters. */

@@ -5,10 +5,11 @@
  *
  * Over 300 lines: reading and writing share the format of a message.
  */
-import { BEGUN, CALLED, RECORDED, runType, workflowOf } from "../contract/workflow.ts";
+import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
+import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
-import { decode, encodeValue } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
+import { encodeValue, parsedJson } from "../data/encoding.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,
   entityGroupText,
@@ -20,7 +21,7 @@ import {
 } from "../log/format/entity_group.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { type Clock, delay } from "../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage } from "../ports/event_log.ts";
 import { type CalledEntry, type Entry, entryOf, Journal, type Started, type Stored } from "./journal.ts";
 
 /** A run among all. */
@@ -180,7 +181,7 @@ export class RunLog {
       if (at >= last.sequence) break;
       if (messages.length > 0) continue;
       if (pause > MOST_PAUSES) {
-        throw new CatgaError("UNAVAILABLE", `${subject} could not be read to its end`, { retryable: true });
+        throw unavailable(`${subject} could not be read to its end`);
       }
       await delay(this.#host.clock, pause *= 2);
     }
@@ -198,10 +199,10 @@ export class RunLog {
   }
 
   /**
-   * The runs that are stored, of a workflow or of all, with whether they have ended; those that have changed longest
-   * ago first. Reads the last message of each. Rejects with `UNAVAILABLE`.
+   * The last message of each run that is stored, of a workflow or of all; those that have changed longest ago first.
+   * Rejects with `UNAVAILABLE`.
    */
-  async all(workflow: string | undefined): Promise<{ readonly ref: RunRef; readonly ended: boolean }[]> {
+  async all(workflow: string | undefined): Promise<(RunEnd & { readonly ref: RunRef })[]> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
     const found = new Map<string, { readonly ref: RunRef; readonly end: RunEnd | undefined }>();
@@ -212,9 +213,9 @@ export class RunLog {
       const ref = { workflow: named, run: id };
       found.set(message.subject, { ref, end: endOf(ref, message) });
     });
-    const runs: { readonly ref: RunRef; readonly ended: boolean }[] = [];
+    const runs: (RunEnd & { readonly ref: RunRef })[] = [];
     for (const { ref, end = await this.end(ref) } of found.values()) {
-      if (end !== undefined) runs.push({ ref, ended: end.ended });
+      if (end !== undefined) runs.push({ ref, ...end });
     }
     return runs;
   }
@@ -259,17 +260,12 @@ export class RunLog {
   ): AsyncIterableIterator<{ readonly ref: RunRef; readonly sequence: number; readonly until: number }> {
     const { namespace } = this.#host;
     const stream = await this.#host.stream();
-    for (let from = 0;;) {
-      const messages = await stream.read(entityPattern(namespace, runType(workflow)), { from, most: PART });
-      if (messages.length === 0) return;
-      for (const message of messages) {
-        if (message.time > before) return;
-        from = message.sequence + 1;
-        const run = readEntitySubject(namespace, message.subject)?.id;
-        if (run === undefined) continue;
-        const last = endOf({ workflow, run }, message)?.entries.at(-1);
-        if (last?.t === "ended") yield { ref: { workflow, run }, sequence: message.sequence, until: last.until };
-      }
+    for await (const message of messagesFrom(stream, entityPattern(namespace, runType(workflow)), 0, PART)) {
+      if (message.time > before) return;
+      const run = readEntitySubject(namespace, message.subject)?.id;
+      if (run === undefined) continue;
+      const last = endOf({ workflow, run }, message)?.entries.at(-1);
+      if (last?.t === "ended") yield { ref: { workflow, run }, sequence: message.sequence, until: last.until };
     }
   }
 
@@ -419,13 +415,9 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
 }
 
 function readRef(data: Uint8Array): RunRef | undefined {
-  try {
-    const ref = JSON.parse(decode(data));
-    // each is a part of a subject
-    return isToken(ref?.workflow) && typeof ref.run === "string" && ref.run.isWellFormed() ? ref : undefined;
-  } catch {
-    return undefined;
-  }
+  const { workflow, run } = (parsedJson(data) ?? {}) as Partial<RunRef>;
+  // each is a part of a subject
+  return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
 }
 
 /** The result of the command of a run's last message. */

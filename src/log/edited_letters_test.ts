@@ -1,5 +1,5 @@
 /** A dead letter that is replayed with another payload: what handles it, and what is kept of the one before. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { event } from "../contract/definition.ts";
@@ -79,5 +79,24 @@ describe("a dead letter that is edited", () => {
     await until((await letterOf(other, "8")).replay());
     await cluster.clock.advance(10_000);
     assertEquals((await letterOf(other, "8")).history.map(({ payload }) => payload), ['{"room":"7"}']);
+  });
+
+  it("is not replayed with an option that there is not (it was, with the payload that had failed)", async () => {
+    await using cluster = new MemoryCluster();
+    let runs = 0;
+    const handlers = Booked.on(() => {
+      runs++;
+      throw new Error("no");
+    }, { name: "billing", retry: { attempts: 1 } });
+    const app = await cluster.start("a", { service: "shop", handlers });
+    const until = <T>(promise: Promise<T>) => cluster.clock.until(promise);
+    await until(app.publish(Booked, { room: "7" }));
+    await cluster.clock.advance(5_000);
+    const [letter] = await until(Array.fromAsync(app.deadLetters()));
+    const wrong = { payloads: { room: "8" } } as Parameters<typeof letter.replay>[0];
+    await assertRejects(() => letter.replay(wrong), TypeError, "replay: unknown option payloads; it takes payload");
+    await assertRejects(() => letter.replay(null as never), TypeError, "replay takes an object of options; got null");
+    await cluster.clock.advance(5_000);
+    assertEquals(runs, 1);
   });
 });

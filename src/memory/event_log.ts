@@ -2,7 +2,7 @@
  * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. First their
  * server, then a stream as a client reaches it. Over 300 lines: one implementation of a port.
  */
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
   type Appended,
@@ -77,7 +77,7 @@ export class MemoryEventLog implements EventLog {
 
   /** Throws `UNAVAILABLE` if the streams have no leader. */
   checkLed(): void {
-    if (!this.led) throw new CatgaError("UNAVAILABLE", "the streams have no leader now", { retryable: true });
+    if (!this.led) throw unavailable("the streams have no leader now");
   }
 
   /** Performs a write: at once, or when there is a quorum again, in the order of the calls. */

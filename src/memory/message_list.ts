@@ -8,27 +8,29 @@ export type Unnumbered = Omit<StoredMessage, "sequence">;
 
 /** Messages in the order of their sequences, which grow by one. */
 export class MessageList {
-  readonly #slots = new Slots<StoredMessage>();
+  readonly #messages = new Map<number, StoredMessage>();
   readonly #subjects = new Map<string, number[]>();
+  #first: number;
+  #next: number;
   #bytes = 0;
 
   /** Empty; the first message gets the sequence `first`. */
   constructor(first: number) {
-    this.#slots.begin(first);
+    this.#first = this.#next = first;
   }
 
   /** The sequence of the first message, or of the next one. */
   get first(): number {
-    return this.#slots.first;
+    return this.#first;
   }
 
   /** The sequence of the next message. */
   get next(): number {
-    return this.#slots.next;
+    return this.#next;
   }
 
   get messages(): number {
-    return this.#slots.size;
+    return this.#messages.size;
   }
 
   get bytes(): number {
@@ -36,9 +38,9 @@ export class MessageList {
   }
 
   push({ subject, data, headers, time }: Unnumbered): number {
-    const sequence = this.next;
+    const sequence = this.#next++;
     const message = Object.freeze({ sequence, subject, time, data, headers });
-    this.#slots.push(message);
+    this.#messages.set(sequence, message);
     this.#bytes += sizeOf(message);
     const sequences = this.#subjects.get(subject);
     if (sequences) sequences.push(sequence);
@@ -47,7 +49,7 @@ export class MessageList {
   }
 
   at(sequence: number): StoredMessage | undefined {
-    return this.#slots.at(sequence);
+    return this.#messages.get(sequence);
   }
 
   last(subject: string): StoredMessage | undefined {
@@ -84,8 +86,10 @@ export class MessageList {
   }
 
   remove(sequence: number): StoredMessage | undefined {
-    const message = this.#slots.remove(sequence);
+    const message = this.at(sequence);
     if (!message) return undefined;
+    this.#messages.delete(sequence);
+    while (this.#first < this.#next && !this.#messages.has(this.#first)) this.#first++;
     this.#bytes -= sizeOf(message);
     const sequences = this.#subjects.get(message.subject)!;
     while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
@@ -99,65 +103,8 @@ export class MessageList {
 
   /** The next message gets the sequence behind `last`. Those behind it were removed. */
   truncate(last: number): void {
-    this.#slots.truncate(last);
-  }
-}
-
-/** Values by number, from a first to a last; both ends move. */
-class Slots<T> {
-  #values: (T | undefined)[] = [];
-  /** The number of the first slot, and the index of the first value. */
-  #base = 0;
-  #head = 0;
-  #size = 0;
-
-  get first(): number {
-    return this.#base + this.#head;
-  }
-
-  get next(): number {
-    return this.#base + this.#values.length;
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  begin(first: number): void {
-    this.#base = first;
-  }
-
-  push(value: T): void {
-    this.#values.push(value);
-    this.#size++;
-  }
-
-  at(number: number): T | undefined {
-    return this.#values[number - this.#base];
-  }
-
-  remove(number: number): T | undefined {
-    const index = number - this.#base;
-    const value = this.#values[index];
-    if (value === undefined) return undefined;
-    this.#values[index] = undefined;
-    this.#size--;
-    while (this.#head < this.#values.length && this.#values[this.#head] === undefined) this.#head++;
-    if (this.#head > 1_024 && 2 * this.#head > this.#values.length) {
-      this.#values = this.#values.slice(this.#head);
-      this.#base += this.#head;
-      this.#head = 0;
-    }
-    return value;
-  }
-
-  truncate(last: number): void {
-    if (last + 1 >= this.next) return;
-    if (last + 1 < this.first) {
-      this.#values = [];
-      this.#base = last + 1;
-      this.#head = 0;
-    } else this.#values.length = last + 1 - this.#base;
+    this.#next = Math.min(this.#next, last + 1);
+    this.#first = Math.min(this.#first, this.#next);
   }
 }
 

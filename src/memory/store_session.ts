@@ -3,7 +3,7 @@
  * loop, in order, and are lost when the connection is cut. All of them pass through {@link StoreSession.call}.
  */
 import type { Clock } from "../ports/clock.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import type { ServerLink } from "./server_link.ts";
@@ -150,7 +150,7 @@ export class StoreSession {
   failure(): CatgaError {
     return this.#client?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
-      : new CatgaError("UNAVAILABLE", "the connection to the store is cut", { retryable: true });
+      : unavailable("the connection to the store is cut");
   }
 }
 
@@ -158,7 +158,5 @@ export class StoreSession {
 const ANSWER_LIMIT = 5_000;
 
 function silence(limit: number): CatgaError {
-  return new CatgaError("UNAVAILABLE", `no answer from the store in ${limit} ms; a write may have happened`, {
-    retryable: true,
-  });
+  return unavailable(`no answer from the store in ${limit} ms; a write may have happened`);
 }

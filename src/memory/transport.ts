@@ -1,6 +1,6 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type {
   PublishOptions,
   ServerInfo,
@@ -12,6 +12,7 @@ import type {
 } from "../ports/transport.ts";
 import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
 import { MemoryProcess, ServerLink } from "./server_link.ts";
+import { messageSize } from "./stream_state.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** Dependencies of a {@link MemoryTransport} on its network. */
@@ -70,7 +71,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     if (reply !== undefined) checkSubject(reply);
     const headers = options.headers && copyHeaders(options.headers);
     const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
-    const size = bytes.length + (headers ? headersSize(headers) : 0);
+    const size = messageSize({ data: bytes, headers });
     if (size > this.maxPayload) {
       throw new CatgaError(
         "TOO_LARGE",
@@ -94,7 +95,7 @@ export class MemoryTransport implements Transport, BrokerClient {
       this.roundTrip(() => {
         if (this.#status.state === "closed") reject(closedError());
         else if (this.link.has(epoch)) resolve();
-        else reject(new CatgaError("UNAVAILABLE", "the connection to the network was lost", { retryable: true }));
+        else reject(unavailable("the connection to the network was lost"));
       });
     });
   }
@@ -258,12 +259,6 @@ function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record
   if (names.length === 0) return undefined;
   for (const name of names) checkHeader(name, headers[name]);
   return Object.freeze(Object.fromEntries(names.map((name) => [name, headers[name].trim()])));
-}
-
-/** The size in bytes of a header block as NATS writes it. */
-function headersSize(headers: Readonly<Record<string, string>>): number {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return encoder.encode(`NATS/1.0\r\n${lines.join("")}\r\n`).length;
 }
 
 function closedError(): CatgaError {

@@ -1,7 +1,6 @@
 /** Acknowledgements of JetStream for messages to a stream. */
-import { Buffer } from "node:buffer";
-import { encode } from "../data/encoding.ts";
-import { CatgaError } from "../error.ts";
+import { encode, parsedJson } from "../data/encoding.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";
 import { storeFull } from "./kept_stream.ts";
@@ -31,12 +30,8 @@ export class AcknowledgementReader {
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };
-    let answer: Answer | null;
-    try {
-      answer = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.length).toString()) as Answer | null;
-    } catch {
-      return "an answer that is not JSON";
-    }
+    const answer = parsedJson(data) as Answer | null | undefined;
+    if (answer === undefined) return "an answer that is not JSON";
     if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
     const { error, stream, seq, duplicate } = answer;
     if (typeof error === "object" && error !== null) return refused(refusalOf(error), error.err_code, this.#what);
@@ -86,7 +81,7 @@ export function refused(error: JetStreamRefusal, code: number | undefined, what:
   switch (error.refusal) {
     case "lost race":
       if (code !== CONCURRENT) return { type: "conflict" };
-      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+      return fail(true, unavailable(because, { cause: error }));
     case "full":
       return fail(true, storeFull(what, error));
     case "too large":
@@ -94,7 +89,7 @@ export function refused(error: JetStreamRefusal, code: number | undefined, what:
     case "busy":
     case "no stream":
     case "no responders":
-      return fail(true, new CatgaError("UNAVAILABLE", because, { retryable: true, cause: error }));
+      return fail(true, unavailable(because, { cause: error }));
   }
   if (code === SCHEDULES_DISABLED) return fail(false, new CatgaError("UNSUPPORTED", because, { cause: error }));
   if (INVALID.has(code ?? 0)) return fail(false, new CatgaError("INVALID_MESSAGE", because, { cause: error }));

@@ -151,16 +151,13 @@ function parse(server: unknown): URL {
 function malformed(value: unknown): TypeError {
   return new TypeError(
     `nats must be an address such as "nats://localhost:4222" (nats: or tls:), an array of these, nats.js ConnectionOptions ` +
-      `or an open NatsConnection; got ${typeof value === "string" ? JSON.stringify(hidden(value)) : describe(value)}`,
+      `or an open NatsConnection; got ${describe(value)}`,
   );
 }
 
-/** An address, or what was to be one or more, without credentials: a password may have any character. */
-function hidden(address: string): string {
-  return address.replace(/^.*@/s, "…@");
-}
-
 function describe(value: unknown): string {
+  // without credentials: a password may have any character
+  if (typeof value === "string") return JSON.stringify(value.replace(/^.*@/s, "…@"));
   if (Array.isArray(value)) {
     return value.length === 0 ? "an empty array" : "an array with a value that is not an address";
   }

@@ -2,7 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { systemClock } from "../ports/clock.ts";
-import { Gate, JetStreamRefusal, Reads } from "./jetstream.ts";
+import { Gate } from "../data/queues.ts";
+import { JetStreamRefusal, Reads } from "./jetstream.ts";
 
 describe("Gate", () => {
   it("lets as many in as it may, and the next in their order when one leaves", async () => {
@@ -21,6 +22,22 @@ describe("Gate", () => {
     (await leave[1])();
     (await leave[3])();
     await Promise.all([gate.enter(signal), gate.enter(signal)]);
+  });
+
+  it("lets in at once while there is room, and of thousands that leave as they come each in its turn", () => {
+    const gate = new Gate(1);
+    const came: number[] = [];
+    const ways: (() => void)[] = [];
+    gate.pass((leave) => ways.push(leave));
+    for (let i = 0; i < 20_000; i++) {
+      gate.pass((leave) => {
+        came.push(i);
+        leave();
+      });
+    }
+    assertEquals([ways.length, came.length], [1, 0]);
+    ways[0]();
+    assertEquals(came, Array.from({ length: 20_000 }, (_, i) => i));
   });
 
   it("one that gives up while it waits takes no place", async () => {

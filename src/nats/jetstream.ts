@@ -4,6 +4,7 @@
  * errors by `instanceof` (wrong with a connection from another copy of nats.js), drops the ttl at an update, and whose
  * consumers may be silent for a minute. Over 300 lines: requests to JetStream and what its refusals mean.
  */
+import { Gate } from "../data/queues.ts";
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -390,55 +391,6 @@ const LONGEST_WAIT = 5_000;
 const MOST_READS = 64;
 const FEWEST_READS = 4;
 const READ_ROOM = 8 * 1024 * 1024;
-
-/** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */
-export class Gate {
-  /** Limits how many are inside from now on. */
-  most: number;
-  readonly #waiting = new Set<() => void>();
-  #inside = 0;
-
-  constructor(most: number) {
-    this.most = most;
-  }
-
-  /** True if one more has to wait. */
-  get isFull(): boolean {
-    return this.#inside + 1 > this.most;
-  }
-
-  /**
-   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
-   * before.
-   */
-  async enter(signal?: AbortSignal): Promise<() => void> {
-    signal?.throwIfAborted();
-    if (this.isFull) await this.#turn(signal);
-    else this.#inside++;
-    return () => {
-      this.#inside--;
-      for (const next of this.#waiting) {
-        if (this.isFull) break;
-        this.#inside++;
-        next();
-      }
-    };
-  }
-
-  #turn(signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        this.#waiting.delete(go);
-        signal?.removeEventListener("abort", abort);
-        settle();
-      };
-      const go = () => end(resolve);
-      const abort = () => end(() => reject(signal!.reason));
-      this.#waiting.add(go);
-      signal?.addEventListener("abort", abort, { once: true });
-    });
-  }
-}
 
 // Why JetStream did not do what was asked. A refusal says whether the operation was certainly not done; callers decide
 // by it whether to try again (`bucket_stream.ts`), so that an operation that may have been done is never repeated

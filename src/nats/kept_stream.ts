@@ -4,7 +4,7 @@
  * not been done. Over 300 lines: a stream that is kept as it should be, how its settings are judged (their values:
  * `log_stream.ts`, `bucket_stream.ts`), and what goes wrong with it.
  */
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
@@ -399,11 +399,10 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
 
 /** The server, the account or the stream has no room for a write. */
 export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError(
-    "UNAVAILABLE",
+  return unavailable(
     `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
       "the server, the limits of the account, or max_bytes of the stream, or remove something",
-    { retryable: true, cause },
+    { cause },
   );
 }
 
@@ -439,10 +438,7 @@ export function cannotOpen(what: string, server: string, retryable: boolean, cau
 
 /** An operation was not done in time, or was not answered. */
 export function noAnswer(what: string, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError("UNAVAILABLE", `${what} does not answer: ${cause.message}`, {
-    retryable: true,
-    cause,
-  });
+  return unavailable(`${what} does not answer: ${cause.message}`, { cause });
 }
 
 /** A value is over `max_payload` of the server, or over a limit of the stream. */

@@ -12,7 +12,7 @@ import {
   type WriteOptions,
 } from "../ports/key_value_store.ts";
 import { BucketStream } from "./bucket_stream.ts";
-import { CatgaError } from "../error.ts";
+import { unavailable } from "../error.ts";
 import { Feed } from "./feed.ts";
 import { JetStream, JetStreamRefusal } from "./jetstream.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
@@ -104,7 +104,7 @@ class NatsBucket implements Bucket {
     checkKey(key);
     const revision = await this.#write(encodeKey(key), key, value, options ?? {});
     if (revision === undefined) {
-      throw new CatgaError("UNAVAILABLE", `another write to ${key} is under way`, { retryable: true });
+      throw unavailable(`another write to ${key} is under way`);
     }
     return revision;
   }

@@ -36,6 +36,7 @@ export interface BatchRequest {
 
 /** A batch of messages, from a server that may lag behind. */
 export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+  const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   return stream.js.direct(stream.name, direct, async () => {
     const found = await batchOfLeader(stream, request, limit);
@@ -142,10 +143,6 @@ function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): 
 
 /** How much one batch may be, in bytes; it has one message at least. */
 const MOST_BYTES = 1024 * 1024;
-
-function bytesOf(messages: readonly StoredMessage[]): number {
-  return messages.reduce((sum, { data }) => sum + data.length, 0);
-}
 
 /** The end of a batch: `undefined` for a regular one. */
 function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {

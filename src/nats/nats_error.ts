@@ -2,7 +2,7 @@
  * Errors of nats.js, recognised by `name` and `message`: `instanceof` fails for a connection that comes from another
  * copy of the library.
  */
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type { TransportStatus, Violation } from "../ports/transport.ts";
 
 /** How a request failed. */
@@ -67,7 +67,7 @@ export function connectionClosed(): CatgaError {
 
 /** The error for operations on a connection that is lost and will be back. */
 export function connectionLost(cause?: unknown): CatgaError {
-  return new CatgaError("UNAVAILABLE", "the connection to NATS is lost; reconnecting", { retryable: true, cause });
+  return unavailable("the connection to NATS is lost; reconnecting", { cause });
 }
 
 /** The error for operations in this state of the connection, which is not `connected`. */

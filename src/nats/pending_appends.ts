@@ -3,7 +3,7 @@
  * which makes a message several times as cheap as a request of nats.js; each has a number, and its place in a ring.
  */
 import type { Msg } from "@nats-io/nats-core";
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Appended, AppendReceiver } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -152,11 +152,8 @@ export class PendingAppends {
     if (pending?.number !== number) return;
     const { data } = message;
     if (data.length === 0 && message.headers?.code === 503) {
-      const error = this.#onSilence() ?? new CatgaError(
-        "UNAVAILABLE",
-        `${this.#what} did not store a message: no responders: the stream is lost, or has no leader`,
-        { retryable: true },
-      );
+      const error = this.#onSilence() ??
+        unavailable(`${this.#what} did not store a message: no responders: the stream is lost, or has no leader`);
       return this.#settle(pending, notStored(true, error));
     }
     const appended = this.#reader.read(data);

@@ -8,6 +8,7 @@
  * broken off by its client's death: it begins anew.
  */
 import { OnceAMinute, type Timer } from "../ports/clock.ts";
+import { inParts } from "../data/queues.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
@@ -110,15 +111,11 @@ export class Sweeper {
     if (turn > 0 && transport.status.state !== "closed") this.#endTurnLater(turn, seconds * 1_000 + MARGIN);
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
-    for (let i = 0; i < over.length; i += REMOVALS) {
-      await Promise.all(
-        over.slice(i, i + REMOVALS).map(({ subject, revision, type }) => {
-          if (type !== "put") return this.#erase(revision);
-          const below = subjectBelow(prefix, subject);
-          return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });
-        }),
-      );
-    }
+    await inParts(over, REMOVALS, ({ subject, revision, type }): unknown => {
+      if (type !== "put") return this.#erase(revision);
+      const below = subjectBelow(prefix, subject);
+      return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });
+    });
     let next = Infinity;
     for (const record of left) next = Math.min(next, serverClock.endOf(record) - transport.clock.monotonic());
     if (next === Infinity && turn > 0) {

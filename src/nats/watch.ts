@@ -7,7 +7,7 @@
  * s it compares what has come with the last message that the stream's leader has. Entries that have expired by
  * `expiry.ts` are removed (`watched_entries.ts`).
  */
-import { CatgaError } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -109,20 +109,15 @@ class Watch {
         if (!listed && (error instanceof CatgaError || clock.monotonic() > this.#openBy)) {
           if (error instanceof CatgaError) throw error;
           const text = `${this.#filter} cannot be watched: ${message}`;
-          throw new CatgaError("UNAVAILABLE", text, { retryable: true, cause: error });
+          throw unavailable(text, { cause: error });
         }
-        // a lost connection is reported by the transport
-        if (this.#stream.transport.status.state === "connected") {
-          this.#notice(`watching ${this.#filter} anew: ${message}`);
-        }
+        const notice = `watching ${this.#filter} anew: ${message}`;
+        const { state } = this.#stream.transport.status;
+        // a lost connection is reported by the transport; a bucket stays wrong until an operator mends it
+        if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
       await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
     }
-  }
-
-  /** Gives a notice; the same one once a minute, because a bucket stays wrong until an operator mends it. */
-  #notice(text: string): void {
-    if (this.#notices.due(text)) this.#request.onNotice(text);
   }
 
   /** Follows one feed, from its opening to its end. Rejects with what ended it. */

@@ -60,6 +60,32 @@ describe("WatchExpiry: servers whose clock is wrong", await requireNatsServer(),
       return true;
     });
   });
+
+  it("removals that fail are a single notice, not one for each entry", slow, async () => {
+    await using server = await startNatsServer();
+    const transport = await openTransport(server.url);
+    falsify(transport, HOUR); // all has expired
+    const notices: string[] = [];
+    const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
+    const bucket = await store.open("test");
+    await Promise.all(Array.from({ length: 40 }, (_, i) => bucket.put(`${i}`, "", { ttl: 60_000 })));
+    const { connection } = transport;
+    const request = connection.request.bind(connection);
+    const removals: string[] = [];
+    connection.request = (subject, data, options) => {
+      if (!subject.startsWith("$KV.test.")) return request(subject, data, options);
+      removals.push(subject);
+      return Promise.reject(new Error("the disk is on fire"));
+    };
+    const end = new AbortController();
+    await bucket.watch("", () => {}, { signal: end.signal });
+    // a second attempt follows when all first ones have failed
+    await eventually("a second attempt", () => removals.length > 40 && new Set(removals).size === 40);
+    const about = notices.filter((notice) => notice.startsWith("cannot remove expired entries of KV_test"));
+    assertEquals([about.length, about[0]?.endsWith("the disk is on fire")], [1, true], notices.join("\n"));
+    end.abort();
+    await transport.close();
+  });
 });
 
 /** Makes the server's time, as this transport reads it, wrong by `ahead` ms. */

@@ -3,6 +3,7 @@
  * revisions that grow, whichever server delivers it and however late. And when an entry expires. Over 300 lines:
  * changes and expiry of the same entries.
  */
+import { inParts } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type Stored } from "./expiry.ts";
@@ -10,7 +11,7 @@ import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
-import type { Timer } from "../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../ports/clock.ts";
 import { remove } from "./sweeper.ts";
 
 /** Missing keys that are looked up at once. */
@@ -121,17 +122,13 @@ export class WatchedEntries {
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
-    for (let i = 0; i < subjects.length; i += LOOKUPS) {
-      await Promise.all(
-        subjects.slice(i, i + LOOKUPS).map(async (subject) => {
-          const entry = this.#present.get(subject);
-          const record = await js.last(name, subject, LOOKUP_LIMIT);
-          if (record !== undefined) return this.apply(record, true);
-          // its marker has expired, or the bucket was made anew: the next write has a higher revision
-          if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
-        }),
-      );
-    }
+    await inParts(subjects, LOOKUPS, async (subject) => {
+      const entry = this.#present.get(subject);
+      const record = await js.last(name, subject, LOOKUP_LIMIT);
+      if (record !== undefined) return this.apply(record, true);
+      // its marker has expired, or the bucket was made anew: the next write has a higher revision
+      if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
+    });
   }
 
   /** Returns true if an entry is present, at this revision. */
@@ -141,9 +138,7 @@ export class WatchedEntries {
 
   /** The entries whose `end` has come. */
   due(now: number): WatchedEntry[] {
-    const due: WatchedEntry[] = [];
-    for (const entry of this.#present.values()) if (entry.end <= now) due.push(entry);
-    return due;
+    return [...this.#present.values()].filter(({ end }) => end <= now);
   }
 
   /** The first `end` that is still to come; `Infinity` without any. */
@@ -255,6 +250,7 @@ export class WatchExpiry {
   readonly #stream: BucketStream;
   readonly #entries: WatchedEntries;
   readonly #options: WatchExpiryOptions;
+  readonly #notices: OnceAMinute;
   /** When the next sweep is due, by the monotonic clock. */
   #next = Infinity;
   #timer: Timer | undefined;
@@ -265,6 +261,7 @@ export class WatchExpiry {
     this.#stream = stream;
     this.#entries = entries;
     this.#options = options;
+    this.#notices = new OnceAMinute(stream.transport.clock);
   }
 
   /** Sweeps soon after `end`, by the monotonic clock, unless a sweep is due before. */
@@ -277,12 +274,7 @@ export class WatchExpiry {
     const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {
-        if (!this.#options.signal.aborted) {
-          this.#options.onNotice(
-            `cannot read the time of the server of ${this.#stream.name}, retrying in ${FIRST_RETRY} ms: ` +
-              (error as Error).message,
-          );
-        }
+        this.#notice("cannot read the time of the server", error);
         this.schedule(clock.monotonic() + FIRST_RETRY);
       });
     }, { background: true });
@@ -335,9 +327,7 @@ export class WatchExpiry {
       return;
     }
     this.#shuffle(over);
-    for (let i = 0; i < over.length && !this.#options.signal.aborted; i += LOOKUPS) {
-      await Promise.all(over.slice(i, i + LOOKUPS).map((entry) => this.#remove(entry)));
-    }
+    await inParts(over, LOOKUPS, (entry) => this.#remove(entry));
   }
 
   /** Several watches of a bucket begin with different entries. */
@@ -350,7 +340,7 @@ export class WatchExpiry {
   }
 
   async #remove(entry: WatchedEntry): Promise<void> {
-    if (!this.#entries.has(entry)) return;
+    if (this.#options.signal.aborted || !this.#entries.has(entry)) return;
     const { subject, key, revision } = entry;
     try {
       const below = subject.slice(this.#stream.prefix.length);
@@ -358,13 +348,17 @@ export class WatchExpiry {
       // the feed delivers a marker; without one, or when another client was faster, the leader is asked
       if (removed?.marker === undefined) await this.#entries.confirmMissing([subject]);
     } catch (error) {
-      if (this.#options.signal.aborted) return;
-      if (entry.failures === 0) {
-        this.#options.onNotice(`cannot remove the expired entry ${key}, retrying: ${(error as Error).message}`);
-      }
+      this.#notice("cannot remove expired entries", error);
     }
     if (!this.#entries.has(entry)) return;
     entry.end = this.#stream.transport.clock.monotonic() + Math.min(LAST_RETRY, FIRST_RETRY * 2 ** entry.failures++);
     this.schedule(entry.end);
+  }
+
+  /** Once a minute: thousands of entries may expire while the store does not answer. */
+  #notice(what: string, error: unknown): void {
+    const { signal, onNotice } = this.#options;
+    if (signal.aborted || !this.#notices.due(what)) return;
+    onNotice(`${what} of ${this.#stream.name}, retrying: ${(error as Error).message}`);
   }
 }

@@ -132,6 +132,29 @@ export type ReadOptions = ({ readonly from: number } | { readonly since: number 
   readonly onMessage?: (message: StoredMessage) => void;
 };
 
+/**
+ * The messages of a subject (a pattern) from a sequence on, `most` of them read at a time. Rejects as {@link
+ * LogStream.read}.
+ */
+export async function* messagesFrom(
+  stream: Pick<LogStream, "read">,
+  subject: string,
+  from: number,
+  most: number = MOST_READ,
+): AsyncGenerator<StoredMessage> {
+  for (let next = from;;) {
+    const messages = await stream.read(subject, { from: next, most });
+    if (messages.length === 0) return;
+    yield* messages;
+    next = messages[messages.length - 1].sequence + 1;
+  }
+}
+
+/** The data of a message as text. */
+export function textOf({ data }: Pick<StoredMessage, "data">): string {
+  return new TextDecoder().decode(data);
+}
+
 /** Abilities of a server. */
 export interface LogAbilities {
   /** Messages may be scheduled for a time: nats-server 2.12. */

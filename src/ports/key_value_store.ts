@@ -96,8 +96,9 @@ export type Change =
   | { readonly type: "delete"; readonly key: string; readonly revision: number; readonly note?: string }
   | { readonly type: "expire" | "vanish"; readonly key: string; readonly revision: number };
 
-/** The longest key, in UTF-16 code units. */
+/** The longest key, in UTF-16 code units; and that of a lock, whose records have more in their keys. */
 export const MAX_KEY_LENGTH = 4_096;
+export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
 /** Throws if the key is invalid for a bucket. */
 export function checkKey(key: string): void {

@@ -16,14 +16,14 @@
  * 5. Its idempotency claims are freed when it is certainly gone, its locks and leaderships when their ttl ends.
  *
  * A node whose record has expired, because the store was away or the node was frozen, is pinged as well, and leaves the
- * view at the first bounce or silence. After a reconnect of this node, bounces and silence remove nobody for 3 s. Over
- * 300 lines: how soon a ping without an answer means a death, for each of those who have to know: views, claims and
- * callers.
+ * view at the first bounce or silence. For 2.5 s after a reconnect of this node, bounces and silence remove nobody.
+ * Over 300 lines: how soon a ping without an answer means a death, for each of those who have to know: views, claims
+ * and callers.
  */
 import { type Clock, type Random, type Timer, within } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo, Transport } from "../../ports/transport.ts";
-import type { ReconnectGrace } from "../wire/watchdog.ts";
+import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/watchdog.ts";
 import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
 
@@ -60,6 +60,8 @@ export class FailureDetector {
   /** Ids whose records are being removed. */
   readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
+  /** At the end of the grace. */
+  #lastLook: Timer | undefined;
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
@@ -78,11 +80,17 @@ export class FailureDetector {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#lastLook?.cancel();
   }
 
-  /** This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. */
+  /**
+   * This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. Who still
+   * bounces then is dead.
+   */
   resume(): void {
     this.#unanswered.clear();
+    this.#lastLook?.cancel();
+    this.#lastLook = this.#options.clock.after(RECONNECT_GRACE, () => this.#pingRound(), { background: true });
     for (const member of this.#options.membership.view.members) member.clearBounces();
   }
 

@@ -230,6 +230,25 @@ describe("a node that is cut off from NATS", () => {
   });
 });
 
+describe("a server that goes and comes back", () => {
+  for (const away of [100, 300, 500, 700, 900, 3_000]) {
+    it(`after ${away} ms: who died meanwhile leaves every view within 3 s of its return, and nobody else`, async () => {
+      await using stage = await open("a", "b", "c", "d", "e", "f");
+      const { cluster } = stage;
+      const left = ["a", "b", "e", "f"];
+      for (const id of ["a", "b", "c", "d", "e", "f"]) cluster.network.cut(id);
+      for (const id of ["c", "d"]) cluster.kill(id);
+      await cluster.clock.advance(away);
+      for (const id of left) cluster.network.restore(id);
+      await cluster.clock.advance(3_000);
+      assertEquals([new Set(cluster.views()), stage.moves().toSorted()], [
+        new Set([left.join(" ")]),
+        ["leave c", "leave d"],
+      ]);
+    });
+  }
+});
+
 describe("a wall clock that jumps", () => {
   for (const jump of [3_600_000, -3_600_000]) {
     // docs/cluster.md, crash semantics, "its wall clock is wrong": new requests, the node leaves every view

@@ -319,8 +319,12 @@ export class NodeWatch implements AsyncIterableIterator<NodeChange> {
   constructor(watch: (onEvent: (event: NodeChange) => void) => () => void, signal: AbortSignal) {
     const off = watch((event) => {
       const next = this.#waiting.shift();
-      if (next === undefined) this.#events.push(event);
-      else next({ done: false, value: event });
+      if (next !== undefined) return next({ done: false, value: event });
+      // the latest record replaces one that was not read: renewals must not pile up for a reader that is slow
+      const place = event.type === "update" ? this.#events.findLastIndex(({ node }) => node.id === event.node.id) : -1;
+      const unread = this.#events[place];
+      if (unread === undefined || unread.type === "leave") this.#events.push(event);
+      else this.#events[place] = { type: unread.type, node: event.node };
     });
     this.#end = () => {
       this.#ended = true;

@@ -5,7 +5,8 @@
 import { isAnnounced } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { isNotNegative, isStrings } from "../../data/checks.ts";
+import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
 /** Note of a node that deletes its own record; one that another deletes has none. */
@@ -18,58 +19,31 @@ export function writeRecord(info: NodeInfo): string {
 
 /** Parses the record under this key. Returns a string that says what is wrong with it if it is invalid. */
 export function readRecord(key: string, text: string): NodeInfo | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
-  if (typeof value !== "object" || value === null) return "no object";
-  const {
-    id,
-    endpoint,
-    service,
-    handles,
-    kinds,
-    subscriptions,
-    entities,
-    startedAt,
-    lastSeen,
-    metadata,
-    load,
-    server,
-    protocol,
-    version,
-  } = value as Record<
-    string,
-    unknown
-  >;
+  const value = parsedJson(text);
+  if (value === undefined) return "no JSON";
+  if (!isRecord(value)) return "no object";
+  const { id, endpoint, service, handles, kinds, subscriptions, entities } = value;
+  const { startedAt, lastSeen, metadata, load, server, protocol, version } = value;
   if (id !== key) return "its id is not its key";
   if (typeof endpoint !== "string" || !isEndpoint(endpoint) || nodeOf(endpoint) !== id) return "no endpoint of this id";
   if (typeof service !== "string" || typeof server !== "string" || typeof version !== "string") {
     return "no service, server or version";
   }
-  if (!Array.isArray(handles) || !handles.every((name) => typeof name === "string" && isContractName(name))) {
-    return "no contract names";
-  }
-  if (kinds !== undefined && !(typeof kinds === "string" && kinds.length === handles.length && isKinds(kinds))) {
+  if (!isStringArray(handles) || !handles.every(isContractName)) return "no contract names";
+  if (
+    kinds !== undefined && !(typeof kinds === "string" && kinds.length === handles.length && /^[cqes]*$/.test(kinds))
+  ) {
     return "no kinds of its contracts";
   }
-  if (
-    subscriptions !== undefined &&
-    !(Array.isArray(subscriptions) && subscriptions.every((text) => typeof text === "string" && isAnnounced(text)))
-  ) {
+  if (subscriptions !== undefined && !(isStringArray(subscriptions) && subscriptions.every(isAnnounced))) {
     return "no subscriptions";
   }
-  if (
-    entities !== undefined &&
-    !(Array.isArray(entities) && entities.every((name) => typeof name === "string" && handles.includes(name)))
-  ) {
+  if (entities !== undefined && !(isStringArray(entities) && entities.every((name) => handles.includes(name)))) {
     return "no commands of entities";
   }
   if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
   if (!isStrings(metadata)) return "no metadata";
-  const { inFlight, queued } = (load ?? {}) as Record<string, unknown>;
+  const { inFlight, queued } = isRecord(load) ? load : {};
   if (!isNotNegative(inFlight) || !isNotNegative(queued)) return "no load";
   return freeze({
     id: key,
@@ -97,8 +71,4 @@ export function freeze(info: NodeInfo): NodeInfo {
   Object.freeze(info.metadata);
   Object.freeze(info.load);
   return Object.freeze(info);
-}
-
-function isKinds(text: string): boolean {
-  return /^[cqes]*$/.test(text);
 }

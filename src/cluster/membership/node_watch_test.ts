@@ -54,4 +54,21 @@ describe("watchNodes", () => {
     assertEquals(ids, ["b", "c", "d"]);
     await changes.return!();
   });
+
+  it("keeps one update of a node until it is read, the latest (each was kept, as long as nobody read)", async () => {
+    await using cluster = await Cluster.of("a");
+    const changes = cluster.apps.get("a")!.watchNodes();
+    await cluster.start("b", { heartbeat: 3_000 });
+    await cluster.start("c", { heartbeat: 3_000 });
+    await changes.next(); // the join of b
+    await cluster.clock.advance(60_000);
+    const latest = cluster.apps.get("a")!.nodes().find(({ id }) => id === "c");
+    for (const id of ["b", "c"]) await cluster.clock.until(cluster.apps.get(id)!.drain());
+    const read = [];
+    for (let i = 0; i < 5; i++) read.push((await changes.next()).value);
+    const told = read.map(({ type, node }) => `${type} ${node.id}`);
+    assertEquals(told, ["join c", "update b", "update a", "leave b", "leave c"]);
+    assertEquals(read[0].node, latest);
+    await changes.return!();
+  });
 });

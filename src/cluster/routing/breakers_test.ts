@@ -152,7 +152,7 @@ describe("the breaker of a node", () => {
     assertEquals(moves(stage), []);
   });
 
-  it("does not open within 3 s after this node's own reconnect: the others may be reconnecting, too", async () => {
+  it("does not open within 2.5 s after this node's own reconnect: the others may be reconnecting, too", async () => {
     await using stage = await openStage({ handles: HANDLES, breaker: { failures: 1, cooldown: 600 } });
     const { clock, network, other, app } = stage;
     network.cut("node");

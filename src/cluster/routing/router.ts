@@ -13,7 +13,7 @@ import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
 import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
-import { CatgaError, type ErrorCode } from "../../error.ts";
+import { CatgaError, type ErrorCode, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner, type RefusalCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
@@ -468,7 +468,7 @@ export class WaitingCalls {
 
   #refuse(call: Call, why: string): void {
     const message = `${why}, and ${MAX_WAITING} requests wait already`;
-    this.#options.fail(call, new CatgaError("UNAVAILABLE", message, { retryable: true }));
+    this.#options.fail(call, unavailable(message));
   }
 
   /** Returns true if any node may have the call, and none handles its contract. */
@@ -488,7 +488,7 @@ export class WaitingCalls {
     if (!inGap) return (candidates.of(call).length > 0 ? noneChosen(contract) : noHandler(contract, node)).error;
     const message =
       `${contract.kind} ${contract.name} ${call.fate}: no node that handles it is there, and this one stops`;
-    return new CatgaError("UNAVAILABLE", message, { retryable: true });
+    return unavailable(message);
   }
 
   #leave(call: Call): void {
@@ -589,14 +589,9 @@ export function decideRetry(
       if (contract.kind !== "query") {
         return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
       }
-      return new CatgaError(
-        "UNAVAILABLE",
-        `${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`,
-        {
-          retryable: true,
-          node,
-        },
-      );
+      return unavailable(`${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`, {
+        node,
+      });
     case "silent":
       return repeatable && attempts > 0 ? "again" : "wait";
     case "expired":
@@ -604,7 +599,7 @@ export function decideRetry(
         const why = failed.away
           ? "no node that handles it was there before its deadline, though one was before"
           : "it could not be delivered before its deadline";
-        return new CatgaError("UNAVAILABLE", `${what} ${fate}: ${why}`, { retryable: true });
+        return unavailable(`${what} ${fate}: ${why}`);
       }
       return contract.kind === "query" || contract.kind === "stream"
         ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })

@@ -508,7 +508,7 @@ export class FrameReceiver {
       case "z": {
         const call = peer.ledger.find(item[1], item[2]);
         const sink = call?.request.items;
-        if (call === undefined) peer.unread(item[1], item[2]);
+        if (call === undefined) peer.add(["c", item[1], item[2]]); // its handler is to end
         else if (item[0] === "i") sink?.items(call, item[3], item, 4);
         else if (item[0] === "a") sink?.report(call, item[3]);
         else sink?.end(call, item[3]);
@@ -536,7 +536,7 @@ export class FrameReceiver {
         return index;
       case "h": {
         const left = this.#options.asked(item[1]);
-        if (left > 0) peer.reportGap(item[1], left);
+        if (left > 0) peer.add(["g", item[1], left]);
         return index;
       }
       case "g":

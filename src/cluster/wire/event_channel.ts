@@ -7,7 +7,7 @@ import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
-import { CatgaError } from "../../error.ts";
+import { type CatgaError, unavailable } from "../../error.ts";
 import { isTagged, toText } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
@@ -87,7 +87,7 @@ export class EventChannel {
     const { transport } = this.#options;
     if (transport.status.state !== "connected") {
       const message = `event ${contract.name} was not published: the network is not connected`;
-      return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true }) };
+      return { ok: false, error: unavailable(message) };
     }
     let text = "";
     try {

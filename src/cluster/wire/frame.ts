@@ -8,12 +8,11 @@
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
-import { byteLength, decode, encode, exceeds, isTagged, untag } from "../../data/encoding.ts";
+import { byteLength, encode, exceeds, isTagged, parsedJson, untag } from "../../data/encoding.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
-import type { Dropped } from "../../dispatch/admission_queue.ts";
 
 /** In place of the version: a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
@@ -183,12 +182,8 @@ const MAX_VERSIONS = 16;
 
 /** The first item of the array is one of the `versions`. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(decode(data));
-  } catch {
-    throw new Malformed("it is not JSON");
-  }
+  const value = parsedJson(data);
+  if (value === undefined) throw new Malformed("it is not JSON");
   if (!Array.isArray(value)) throw new Malformed("it is not an array");
   if (!versions.includes(value[0])) {
     throw isCount(value[0])
@@ -201,66 +196,60 @@ function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[]
 /** `false` for an item of an unknown kind; throws for a known one with the wrong shape. */
 function isItem(item: unknown): item is Item {
   if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
-  switch (item[0]) {
-    case "q":
-    case "Q":
-      checkRequest(item);
-      return true;
-    case "m":
-    case "M":
-      checkRequest(item);
-      checkMeta(item[3]);
-      if (item.length > 5) throw new Malformed("an m item with more than one payload");
-      return true;
-    case "r":
-    case "R":
-    case "e":
-    case "E":
-    case "c":
-      checkPlace(item);
-      return true;
-    case "i":
-    case "I":
-    case "a":
-    case "z":
-    case "w":
-      checkPlace(item);
-      if (!isCount(item[3])) throw new Malformed(`an ${item[0]} item without a number`);
-      if (item[0] === "w" && !isCount(item[4])) throw new Malformed("a w item without a second number");
-      return true;
-    case "n":
-      checkPlace(item);
-      if (typeof item[3] !== "string") throw new Malformed("a refusal without a code");
-      return true;
-    case "p":
-      if (!isCount(item[1])) throw new Malformed("a ping without a number");
-      if (item[3] !== undefined && !isPairs(item[3])) throw new Malformed("a ping without ranges");
-      return true;
-    case "o":
-      if (!isCount(item[1]) || !isCount(item[2])) throw new Malformed("a pong without numbers");
-      if (!isPairs(item[3])) throw new Malformed("a pong without ranges");
-      if (!isCounts(item[4]) || item[4].length !== 2) throw new Malformed("a pong without a load");
-      if (item[5] !== undefined && !isPairs(item[5])) throw new Malformed("a pong without places");
-      return true;
-    case "v":
-      if (!isCounts(item.slice(1)) || item.length > 1 + MAX_VERSIONS) throw new Malformed("invalid versions");
-      return true;
-    case "b":
-      if (typeof item[1] !== "string" || !isEndpoint(item[1])) throw new Malformed("bounces without an endpoint");
-      if (typeof item[2] !== "string") throw new Malformed("bounces without a server");
-      return true;
-    case "h":
-    case "g":
-      checkName(item);
-      if (item[0] === "g" && !isCount(item[2])) throw new Malformed("a gap without a time");
-      return true;
-    case "s":
-    case "t":
-      if (!isCount(item[1])) throw new Malformed(`an ${item[0]} item without a number`);
-      return true;
-    default:
-      return false;
-  }
+  const fits = SHAPES.get(item[0]);
+  if (fits === undefined) return false;
+  if (!fits(item)) throw new Malformed(`an item of the kind ${item[0]} has the wrong shape`);
+  if (item[0] === "m" || item[0] === "M") checkMeta(item[3]);
+  return true;
+}
+
+/** By kind: returns true if an item has the shape that its type says; meta apart. */
+const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new Map([
+  ["q", isRequest],
+  ["Q", isRequest],
+  ["m", isSingleRequest],
+  ["M", isSingleRequest],
+  ["r", isPlace],
+  ["R", isPlace],
+  ["e", isPlace],
+  ["E", isPlace],
+  ["c", isPlace],
+  ["i", isNumbered],
+  ["I", isNumbered],
+  ["a", isNumbered],
+  ["z", isNumbered],
+  ["w", (item) => isNumbered(item) && isCount(item[4])],
+  ["n", (item) => isPlace(item) && typeof item[3] === "string"],
+  ["p", ([, n, , missing = []]) => isCount(n) && isPairs(missing)],
+  ["o", ([, n, upTo, missing, load, inHand = []]) => {
+    return isCounts([n, upTo]) && isPairs(missing) && isCounts(load) && load.length === 2 && isPairs(inHand);
+  }],
+  ["v", (item) => isCounts(item.slice(1)) && item.length <= 1 + MAX_VERSIONS],
+  ["b", ([, endpoint, server]) => typeof endpoint === "string" && isEndpoint(endpoint) && typeof server === "string"],
+  ["h", ([, name]) => isName(name)],
+  ["g", ([, name, left]) => isName(name) && isCount(left)],
+  ["s", ([, n]) => isCount(n)],
+  ["t", ([, n]) => isCount(n)],
+]);
+
+function isRequest([, name, ttl]: readonly unknown[]): boolean {
+  return isName(name) && typeof ttl === "number";
+}
+
+function isSingleRequest(item: readonly unknown[]): boolean {
+  return isRequest(item) && item.length <= 5;
+}
+
+function isName(name: unknown): boolean {
+  return typeof name === "string" && (isContractName(name) || isInternalContract(name));
+}
+
+function isPlace([, seq, index]: readonly unknown[]): boolean {
+  return isCount(seq) && isCount(index);
+}
+
+function isNumbered(item: readonly unknown[]): boolean {
+  return isPlace(item) && isCount(item[3]);
 }
 
 /** Puts the values in place of their tags: the item becomes one of the kind without tags. */
@@ -280,23 +269,6 @@ function readTagsFrom(values: unknown[], first: number): void {
     if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) throw error;
     throw new Malformed(`invalid tags: ${error.message}`);
   }
-}
-
-function checkName(item: unknown[]): void {
-  if (typeof item[1] !== "string" || !(isContractName(item[1]) || isInternalContract(item[1]))) {
-    throw new Malformed(`an ${item[0]} item without a contract's name`);
-  }
-}
-
-function checkRequest(item: unknown[]): void {
-  if (typeof item[1] !== "string" || !(isContractName(item[1]) || isInternalContract(item[1]))) {
-    throw new Malformed("a request without a contract's name");
-  }
-  if (typeof item[2] !== "number") throw new Malformed("a request without a ttl");
-}
-
-function checkPlace(item: unknown[]): void {
-  if (!isCount(item[1]) || !isCount(item[2])) throw new Malformed(`an ${item[0]} item without the place of a request`);
 }
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {
@@ -543,7 +515,12 @@ export class FrameWriter {
     }
   }
 
-  /** Adds an item. */
+  /** Adds an item without a payload, a value or an error. */
+  add(item: Item, answering = false): void {
+    this.item(JSON.stringify(item), answering);
+  }
+
+  /** Adds the text of an item. */
   item(text: string, answering = false): void {
     if (this.length + text.length > this.#frame.frameLimit) this.#send();
     if (answering) this.#answering = true;
@@ -605,79 +582,6 @@ export function eventFrameText(
 /** The item of an error as text. */
 export function failureItem(seq: number, index: number, error: string): string {
   return isTagged(error) ? `["E",${seq},${index},${error.slice(1)}]` : `["e",${seq},${index},${error}]`;
-}
-
-/** The item of a request that will not run. */
-export function refusalItem(
-  seq: number,
-  index: number,
-  code: Dropped | "NO_HANDLER",
-): string {
-  return `["n",${seq},${index},"${code}"]`;
-}
-
-/** The item that cancels a request: its caller has given up. */
-export function cancelItem(seq: number, index: number): string {
-  return `["c",${seq},${index}]`;
-}
-
-/** The item of an idempotent command that has moved to another node: a run with its claim may go on. */
-export function movedItem(seq: number, index: number): string {
-  return `["c",${seq},${index},1]`;
-}
-
-/** The item that asks a stream's reader to say when it has consumed `n` items; `"z"`: says that there are no more. */
-export function numberItem(kind: "a" | "z", seq: number, index: number, n: number): string {
-  return `["${kind}",${seq},${index},${n}]`;
-}
-
-/** The item of a stream's reader: what it has consumed and received; `again`: it may lack what was sent since. */
-export function wordItem(seq: number, index: number, consumed: number, received: number, again: boolean): string {
-  return `["w",${seq},${index},${consumed},${received}${again ? ",1" : ""}]`;
-}
-
-/** The item of a ping; `missing`: the receiver's frames that have not arrived, as ranges. */
-export function pingItem(n: number, again = false, missing: readonly number[] = []): string {
-  if (missing.length > 0) return `["p",${n},${again ? 1 : 0},[${missing}]]`;
-  return again ? `["p",${n},1]` : `["p",${n}]`;
-}
-
-/**
- * The item that answers a ping: which frames have been received, the load, and the pinger's requests that are in hand.
- */
-export function pongItem(
-  n: number,
-  received: { readonly upTo: number; report(): number[] },
-  load: readonly [number, number],
-  inHand?: readonly number[],
-): string {
-  const item: PongItem = ["o", n, received.upTo, received.report(), [load[0], load[1]]];
-  return JSON.stringify(inHand === undefined ? item : [...item, inHand]);
-}
-
-/** The item that says that frames to a process bounce on a server. */
-export function bouncesItem(endpoint: string, server: string): string {
-  return JSON.stringify(["b", endpoint, server]);
-}
-
-/** The item that asks whether a contract was handled lately. */
-export function handledItem(name: string): string {
-  return `["h","${name}"]`;
-}
-
-/** The item that says that a contract was handled lately. `left`: how long that is still remembered, in ms. */
-export function gapItem(name: string, left: number): string {
-  return `["g","${name}",${left}]`;
-}
-
-/** The item that answers what was counted. `stats`: as JSON. */
-export function statsItem(n: number, stats: string): string {
-  return `["t",${n},${stats}]`;
-}
-
-/** The item with the versions of the protocol that are spoken here. */
-export function versionsItem(versions: readonly number[]): string {
-  return JSON.stringify(["v", ...versions]);
 }
 
 /** Rounds a ttl down, so that requests of one turn stand in one group. */

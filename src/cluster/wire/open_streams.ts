@@ -9,9 +9,9 @@ import { asResult, type Outcome } from "../../dispatch/outcome.ts";
 import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import { type FrameWriter, numberItem } from "./frame.ts";
+import type { FrameWriter } from "./frame.ts";
 import type { Peer } from "./peer.ts";
-import { RECONNECT_GRACE } from "./watchdog.ts";
+import { MAY_RETURN } from "./watchdog.ts";
 
 /** The request that a stream answers. */
 interface StreamRequest {
@@ -62,12 +62,12 @@ export class ReaderLine implements ItemLine {
   write(writer: FrameWriter): void {
     const { seq, index } = this.#request;
     this.#waits = false;
-    if (this.#questions) writer.item(numberItem("a", seq, index, 0));
+    if (this.#questions) writer.add(["a", seq, index, 0]);
     this.#questions = false;
     this.sender?.write({
       items: (n, list, first, strings) => writer.streamItems(seq, index, n, list, first, strings),
-      ask: (n) => writer.item(numberItem("a", seq, index, n)),
-      end: (n) => writer.item(numberItem("z", seq, index, n)),
+      ask: (n) => writer.add(["a", seq, index, n]),
+      end: (n) => writer.add(["z", seq, index, n]),
     });
   }
 
@@ -127,7 +127,7 @@ export class OpenStreams {
     const question = ++this.#ticks % QUESTION === 0;
     const pinged = new Set<Peer>();
     for (const { peer, line, ctx } of this.#open) {
-      if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
+      if (peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process is gone"));
       } else if (question && line.asked === MOST_QUESTIONS) {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));

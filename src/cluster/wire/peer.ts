@@ -13,21 +13,14 @@ import { type AttemptFailure, type Call, callPrefix, type RefusalCode, SentFrame
 import {
   answersIn,
   type AnswersItem,
-  bouncesItem,
-  cancelItem,
   failureItem,
   FrameWriter,
-  gapItem,
-  handledItem,
-  movedItem,
+  type Item,
   nodeOf,
   type OpenFrame,
-  pingItem,
-  pongItem,
-  refusalItem,
-  statsItem,
-  versionsItem,
-  wordItem,
+  type PingItem,
+  type PongItem,
+  type WordItem,
 } from "./frame.ts";
 import { FrameRing, isWithin, Lateness, MAX_GAPS, ReceivedFrames, RunningRequests } from "./received_frames.ts";
 import type { Clock, Random } from "../../ports/clock.ts";
@@ -183,6 +176,12 @@ export class Peer {
     else this.#schedule();
   }
 
+  /** Puts an item without a payload, a value or an error into the next frame. */
+  add(item: Item, answering = false): void {
+    this.#writer.add(item, answering);
+    this.#schedule();
+  }
+
   /** No answer to this call is awaited any more. */
   settle(call: Call): void {
     this.ledger.settle(call);
@@ -190,23 +189,21 @@ export class Peer {
 
   /** Sends a cancellation: the caller has given up. That of a call that is gathered follows when its frame is sent. */
   cancel({ frame, index }: Call): void {
-    if (frame !== undefined) this.#item(cancelItem(frame.seq, index));
+    if (frame !== undefined) this.add(["c", frame.seq, index]);
   }
 
   /** The reader of a stream says how far it is. */
   word({ frame, index }: Call, consumed: number, received: number, again: boolean): void {
-    if (frame !== undefined) this.#item(wordItem(frame.seq, index, consumed, received, again));
+    if (frame === undefined) return;
+    const word: WordItem = ["w", frame.seq, index, consumed, received];
+    if (again) word.push(1);
+    this.add(word);
   }
 
   /** Has this written into the next frame, when the turn ends. */
   gather(later: LateWriter): void {
     this.#late.push(later);
     this.#schedule();
-  }
-
-  /** Nobody reads the stream at this place of a frame to it: its handler is to end. */
-  unread(seq: number, index: number): void {
-    this.#item(cancelItem(seq, index));
   }
 
   /** Frames were lost, in either direction: the readers of its streams say where they stand. */
@@ -223,7 +220,7 @@ export class Peer {
       if (!may(call)) return false;
       // a run of an idempotent command that has the claim goes on: the other node waits for its result
       if (!call.request.contract.options.idempotent) this.cancel(call);
-      else if (call.frame !== undefined) this.#item(movedItem(call.frame.seq, call.index));
+      else if (call.frame !== undefined) this.add(["c", call.frame.seq, call.index, 1]);
       return true;
     });
   }
@@ -236,17 +233,18 @@ export class Peer {
 
   /** Answers the request at this place with an error as JSON. */
   failure(seq: number, index: number, text: string): void {
-    this.#item(failureItem(seq, index, text), true);
+    this.#writer.item(failureItem(seq, index, text), true);
+    this.#schedule();
   }
 
   /** Refuses the request at this place: it will not run here. */
   refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
-    this.#item(refusalItem(seq, index, code), true);
+    this.add(["n", seq, index, code], true);
   }
 
   /** Says that this process leaves: a refusal of no request, which older versions ignore. */
   leave(): void {
-    this.#item(refusalItem(0, 0, "DRAINING"));
+    this.add(["n", 0, 0, "DRAINING"]);
   }
 
   /**
@@ -260,7 +258,11 @@ export class Peer {
     const { seq } = this;
     const n = ++this.#pings;
     if (this.#timed === undefined || now - this.#timed.at > LONGEST_SILENCE) this.#timed = { n, at: now };
-    this.#item(pingItem(n, again, this.received.ask(n)));
+    const missing = this.received.ask(n);
+    const ping: PingItem = ["p", n];
+    if (again || missing.length > 0) ping.push(again ? 1 : 0);
+    if (missing.length > 0) ping.push(missing);
+    this.add(ping);
     return seq;
   }
 
@@ -282,30 +284,17 @@ export class Peer {
    * hand.
    */
   pong(n: number, load: readonly [number, number], lacking = false): void {
+    const pong: PongItem = ["o", n, this.received.upTo, this.received.report(), [...load]];
     const inHand = lacking ? this.running.places : undefined;
     // too many for a frame: the answers that were lost are then noticed at their deadlines
-    const fits = inHand !== undefined && inHand.length * LONGEST_PLACE <= this.#host.frameLimit;
-    this.#item(pongItem(n, this.received, load, fits ? inHand : undefined));
-  }
-
-  /** Asks it to check whether frames to another process bounce on its server, too. */
-  accuse(endpoint: string, server: string): void {
-    this.#item(bouncesItem(endpoint, server));
-  }
-
-  /** Asks it whether it has seen a node that handles this contract. */
-  ask(name: string): void {
-    this.#item(handledItem(name));
-  }
-
-  /** Answers that a node handled this contract, which this process remembers for `left` ms more. */
-  reportGap(name: string, left: number): void {
-    this.#item(gapItem(name, left));
+    if (inHand !== undefined && inHand.length * LONGEST_PLACE <= this.#host.frameLimit) pong.push(inHand);
+    this.add(pong);
   }
 
   /** Answers what was counted, as JSON. */
   tellStats(n: number, stats: string): void {
-    this.#item(statsItem(n, stats));
+    this.#writer.item(`["t",${n},${stats}]`);
+    this.#schedule();
   }
 
   /**
@@ -315,7 +304,7 @@ export class Peer {
   versions(versions: readonly number[]): void {
     if (this.#versionsSent) return;
     this.#versionsSent = true;
-    this.#item(versionsItem(versions));
+    this.add(["v", ...versions]);
   }
 
   /**
@@ -366,12 +355,7 @@ export class Peer {
       return;
     }
     // their callers gave up after they were gathered
-    for (const { done, index } of calls) if (done) this.#item(cancelItem(seq, index));
-  }
-
-  #item(text: string, answering = false): void {
-    this.#writer.item(text, answering);
-    this.#schedule();
+    for (const { done, index } of calls) if (done) this.add(["c", seq, index]);
   }
 
   #schedule(): void {

@@ -9,7 +9,7 @@ describe("ReconnectGrace", () => {
     assertEquals(new ReconnectGrace(clock).running, false);
   });
 
-  it("runs for 3 s from a reconnect, and 3 s from the next one", () => {
+  it("runs for 2.5 s from a reconnect, and 2.5 s from the next one", () => {
     const grace = new ReconnectGrace(clock);
     grace.begin();
     clock.now += RECONNECT_GRACE - 1;

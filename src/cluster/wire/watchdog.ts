@@ -76,7 +76,7 @@ export class Watchdog {
     for (const peer of connected() ? owing : []) {
       // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
       const mayAnswer = clustered() || peer.leaving;
-      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= RECONNECT_GRACE) {
+      if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         this.#gone(peer, peer.bouncedSeq);
       }
       if (onTime && peer.pingedAt >= 0 && now - peer.pingedAt > peer.patience) this.#options.observed(peer, "silent");
@@ -122,8 +122,7 @@ export class ReconnectGrace {
   }
 }
 
-/**
- * ms that a live process may need to come back, to the same server or to another one, or for its last answers to
- * arrive; it took up to 1.7 s (docs/internals/measurements.md).
- */
-export const RECONNECT_GRACE = 3_000;
+/** ms in which all live processes come back to one server. It took up to 1.7 s (docs/internals/measurements.md). */
+export const RECONNECT_GRACE = 2_500;
+/** ms that a live process may need to move to another server, or for its last answers to arrive. */
+export const MAY_RETURN = 3_000;

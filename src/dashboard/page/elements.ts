@@ -375,7 +375,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   function table<Row>(options: TableOptions<Row>): Table<Row> {
     const { place, columns, key: keyOf, empty, actions, detail, unfold = "Show" } = options;
     const body = make("tbody");
-    const note = make("p", empty, { class: "note" });
+    const note = make("p", empty && "looking", { class: "note" }); // nothing is known yet
     // who has no mouse scrolls it with the keyboard
     const frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     const shown = new Map<string, Shown>();
@@ -543,7 +543,12 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     ["Id", ({ id }) => dim(id)],
   ];
 
-  return { table, refresh, sparkline, dim, counted, named, messageColumns };
+  /** A failure in a line: what a handler threw, not where. */
+  function failure({ code, error, cause }: ParkedView): string {
+    return `${code}: ${/^(?!CatgaError ).+/.exec(cause)?.[0] ?? error}`;
+  }
+
+  return { table, refresh, sparkline, dim, counted, named, messageColumns, failure };
 }
 
 /** Its return type. */

@@ -7,7 +7,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  */
 export function lettersSection(
   { age, announce, ask, asked, confirmed, change, button, byId, filled, make, count, some }: Elements,
-  { table, messageColumns }: Tables,
+  { table, failure, messageColumns }: Tables,
 ): Shows {
   type What = LettersRequest["do"];
 
@@ -56,11 +56,7 @@ export function lettersSection(
     empty: "none",
     columns: [
       ...messageColumns,
-      [
-        "Error",
-        ({ code, error, business }) => ({ text: `${code}: ${error}`, tone: business ? "warn" : "bad" }),
-        "wide",
-      ],
+      ["Error", (letter) => ({ text: failure(letter), tone: letter.business ? "warn" : "bad" }), "wide"],
       ["Attempts", ({ attempts }) => count(attempts), "number"],
       [
         "Dead for",
@@ -82,7 +78,7 @@ export function lettersSection(
     },
   });
   let all: Topics["letters"] = { shown: [], total: 0 };
-  show();
+  for (const each of buttons) each.disabled = true;
 
   return {
     groups: groups.show,

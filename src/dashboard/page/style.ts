@@ -188,6 +188,7 @@ section,
   font-weight: 400;
   line-height: 1.25;
   white-space: normal;
+  overflow-wrap: anywhere;
 }
 
 .good {
@@ -287,10 +288,6 @@ td > .long:focus {
   border-color: var(--bad);
 }
 
-#alarms.quiet > .note {
-  display: none;
-}
-
 .unseen:not(:focus) {
   position: absolute;
   width: 1px;
@@ -298,10 +295,6 @@ td > .long:focus {
   margin: 0;
   overflow: hidden;
   clip-path: inset(50%);
-}
-
-#groups:not(:has(tbody > tr)) {
-  display: none;
 }
 
 #groups {
@@ -397,7 +390,10 @@ button[aria-pressed="true"] {
 }
 
 .read-only .change,
-body:not(.read-only) .no-change {
+body:not(.read-only) .no-change,
+#alarms.quiet > .note,
+#groups:not(:has(tbody > tr)),
+#said:empty {
   display: none;
 }
 
@@ -473,10 +469,6 @@ dialog::backdrop {
   border-radius: 8px;
   background: var(--card);
   overflow-wrap: anywhere;
-}
-
-#said:empty {
-  display: none;
 }
 
 /* Narrow and wide screens. */

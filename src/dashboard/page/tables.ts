@@ -17,7 +17,7 @@ import type { Elements, Shows, Tables } from "./elements.ts";
  */
 export function shownTables(
   { age, ask, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,
-  { table, counted, dim, messageColumns, named, sparkline }: Tables,
+  { table, counted, dim, failure, messageColumns, named, sparkline }: Tables,
 ): Shows {
   const STATES = { live: "good", suspect: "warn", gone: "bad", drained: "dim" } as const;
 
@@ -69,8 +69,7 @@ export function shownTables(
       ...messageColumns,
       [
         "Error",
-        ({ code, error }) =>
-          code === "" ? dim("waits behind another of its key") : { text: `${code}: ${error}`, tone: "warn" },
+        (retry) => retry.code === "" ? dim("waits behind another of its key") : { text: failure(retry), tone: "warn" },
         "wide",
       ],
       ["Attempts", ({ attempts }) => count(attempts), "number"],

@@ -1,6 +1,7 @@
 /** Dead letters, as programs see them. */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
+import { checkKnown } from "../../data/checks.ts";
 import { toText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
@@ -125,14 +126,19 @@ function letterOf(
     at: dateOf(dead),
     heldBehind,
     history: Object.freeze((message.earlier ?? []).map(([at, payload]) => Object.freeze({ at: dateOf(at), payload }))),
-    replay: async ({ payload } = {}) =>
+    replay: async (options = {}) => {
+      checkKnown("replay", options, REPLAY_OPTIONS);
+      const { payload } = options;
       await request(
         "replay",
         payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", message.category),
-      ),
+      );
+    },
     discard: () => request("discard"),
   });
 }
+
+const REPLAY_OPTIONS = new Set(["payload"]);
 
 interface LetterPlace {
   readonly key: string;

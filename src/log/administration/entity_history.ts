@@ -4,7 +4,7 @@
  * may stand in the stream: what nodes pass over is reported as such, with the reason.
  */
 import { decodeText } from "../../data/encoding.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import { type EntityGroup, readEntityGroup, saysForgotten } from "../format/entity_group.ts";
 import { type LoggedMessage, payloadOf } from "../format/logged_message.ts";
@@ -141,31 +141,25 @@ interface Step {
 async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<Step> {
   let [version, forgotten] = [0, false];
   const subject = entitySubject(namespace, type, id);
-  for (let from = 1;;) {
-    const messages = await stream.read(subject, { from, most: AT_ONCE });
-    for (const message of messages) {
-      const group = readEntityGroup(namespace, message);
-      if ("reason" in group) {
-        yield { message, group: undefined, events: [], fault: group.reason, version, forgotten };
-        continue;
-      }
-      const { messages: all } = group;
-      let [events, fault]: [readonly LoggedMessage[], string?] = [all];
-      if (saysForgotten(group)) {
-        [version, forgotten] = [group.version, true];
-        events = all.slice(0, 1);
-      } else if (forgotten || group.version < version) {
-        fault = `it continues version ${group.version}; the entity ${forgotten ? "was forgotten" : `is at ${version}`}`;
-        events = [];
-      } else {
-        if (group.version > version) fault = `events ${version + 1} to ${group.version} are missing`;
-        version = group.version + all.length;
-      }
-      yield { message, group, events, fault, version, forgotten };
+  for await (const message of messagesFrom(stream, subject, 1, AT_ONCE)) {
+    const group = readEntityGroup(namespace, message);
+    if ("reason" in group) {
+      yield { message, group: undefined, events: [], fault: group.reason, version, forgotten };
+      continue;
     }
-    const last = messages.at(-1);
-    if (last === undefined) return;
-    from = last.sequence + 1;
+    const { messages: all } = group;
+    let [events, fault]: [readonly LoggedMessage[], string?] = [all];
+    if (saysForgotten(group)) {
+      [version, forgotten] = [group.version, true];
+      events = all.slice(0, 1);
+    } else if (forgotten || group.version < version) {
+      fault = `it continues version ${group.version}; the entity ${forgotten ? "was forgotten" : `is at ${version}`}`;
+      events = [];
+    } else {
+      if (group.version > version) fault = `events ${version + 1} to ${group.version} are missing`;
+      version = group.version + all.length;
+    }
+    yield { message, group, events, fault, version, forgotten };
   }
 }
 

@@ -2,9 +2,10 @@
  * The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what
  * it has parked.
  */
-import { CatgaError } from "../../error.ts";
+import { inParts } from "../../data/queues.ts";
+import { unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { type Commit, type ParkedState, readCommit, stateOf, type StoredState } from "../format/commit.ts";
 import {
   commitSubject,
@@ -47,14 +48,10 @@ export async function storedSubscriptions(
   const { stream, namespace } = kept;
   const subjects = await stream.subjects(commitSubject(namespace, ">"));
   const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
-  const found: StoredSubscription[] = [];
-  for (let i = 0; i < keys.length; i += AT_ONCE) {
-    const some = await Promise.all(
-      keys.slice(i, i + AT_ONCE).map((key) => storedSubscription(kept, key, known.get(key))),
-    );
-    found.push(...some.filter((each) => each !== undefined));
-  }
-  return found.sort((a, b) => compare(a.service, b.service) || compare(a.name, b.name));
+  const found = await inParts(keys, AT_ONCE, (key) => storedSubscription(kept, key, known.get(key)));
+  return found.filter((each) => each !== undefined).sort((a, b) =>
+    compare(a.service, b.service) || compare(a.name, b.name)
+  );
 }
 
 /** The greatest sequence that any of them has read of a log; 0: none. */
@@ -81,7 +78,11 @@ export async function storedSubscription(
     const newest = commitOf(last);
     let from = Math.min(newest?.base ?? 0, last.sequence);
     for (;;) {
-      const messages = await Array.fromAsync(all(stream, subject, from, last.sequence));
+      const messages: StoredMessage[] = [];
+      for await (const message of messagesFrom(stream, subject, from, PAGE)) {
+        messages.push(message);
+        if (message.sequence >= last.sequence) break; // more may come faster than they are read
+      }
       // the server that was asked lags behind
       if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;
       const commits = messages.flatMap((message) => commitOf(message) ?? []);
@@ -93,9 +94,7 @@ export async function storedSubscription(
       from = earlier < from ? earlier : 0;
     }
   }
-  throw new CatgaError("UNAVAILABLE", `the server lags behind with what is stored of ${subject}; try again`, {
-    retryable: true,
-  });
+  throw unavailable(`the server lags behind with what is stored of ${subject}; try again`);
 }
 
 /** A message that a subscription has parked; `undefined`: it is gone, or cannot be read. */
@@ -124,7 +123,7 @@ export async function parkedLines(kept: Kept, { key, state }: StoredSubscription
     if (key !== undefined) lines.set(id, `${category}/${key}`);
   };
   if (missing.size === 0) return lines;
-  for await (const stored of all(stream, parkedSubject(namespace, key, "*"))) {
+  for await (const stored of messagesFrom(stream, parkedSubject(namespace, key, "*"), 0, PAGE)) {
     const id = readParkedSubject(namespace, stored.subject)?.id;
     if (id === undefined || !state.parked.has(id)) continue;
     const parked = readParked(id, textOf(stored));
@@ -163,7 +162,7 @@ export async function requestedLetters(
   { key, state: { head, parked } }: StoredSubscription,
 ): Promise<Map<string, "replay" | "discard">> {
   const requested = new Map<string, "replay" | "discard">();
-  for await (const message of all(stream, requestSubject(namespace, key, "*"), head.requests + 1)) {
+  for await (const message of messagesFrom(stream, requestSubject(namespace, key, "*"), head.requests + 1, PAGE)) {
     const request = readRequest(textOf(message));
     if (typeof request === "string" || !("message" in request)) continue;
     if (request.dead > 0 && parked.get(request.message)?.dead === request.dead) {
@@ -173,24 +172,9 @@ export async function requestedLetters(
   return requested;
 }
 
-/** The messages of a subject from a sequence on, up to another at least: more may come faster than they are read. */
-async function* all(stream: LogStream, subject: string, from = 0, to = Infinity): AsyncGenerator<StoredMessage> {
-  for (let next = from;;) {
-    const some = await stream.read(subject, { from: next, most: PAGE });
-    if (some.length === 0) return;
-    yield* some;
-    next = some[some.length - 1].sequence + 1;
-    if (next > to) return;
-  }
-}
-
 function commitOf(message: StoredMessage): Commit | undefined {
   const commit = readCommit(textOf(message));
   return typeof commit === "string" ? undefined : commit;
-}
-
-function textOf({ data }: StoredMessage): string {
-  return new TextDecoder().decode(data);
 }
 
 function compare(a: string, b: string): number {

@@ -2,6 +2,7 @@
 import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
+import { inParts } from "../../data/queues.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
@@ -28,16 +29,8 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
     const state = await stream?.state();
     if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
   }
-  const infos: SubscriptionInfo[] = [];
-  for (let i = 0; i < sources.stored.length; i += AT_ONCE) {
-    const some = sources.stored.slice(i, i + AT_ONCE);
-    infos.push(
-      ...await Promise.all(
-        some.map((each) => infoOf(each, sources, logs.get(streamOf(namespace, each.name)))),
-      ),
-    );
-  }
-  return Object.freeze(infos);
+  const view = ({ name }: StoredSubscription) => logs.get(streamOf(namespace, name));
+  return Object.freeze(await inParts(sources.stored, AT_ONCE, (each) => infoOf(each, sources, view(each))));
 }
 
 /** Returns true if a node has a subscription: it says so, or led it last. */

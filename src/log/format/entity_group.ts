@@ -17,6 +17,7 @@ import {
   GROUP_VERSION,
   KnownNames,
   MOST_IN_GROUP,
+  orNull,
   parseGroup,
   PLAIN,
   positionOf,
@@ -74,8 +75,6 @@ export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1
 
 /** A message as subscribers get it. */
 export interface EntityGroup extends Omit<EntityMessage, "items"> {
-  readonly type: string;
-  readonly id: string;
   readonly messages: readonly LoggedMessage[];
 }
 
@@ -101,10 +100,6 @@ export function commandText({ name, id, events, result, fingerprint, correlation
   if (last > 2) text += `,${orNull(correlation)}`;
   if (last > 3) text += `,${JSON.stringify(headers)}`;
   return `${text}]`;
-}
-
-function orNull(text: string | undefined): string {
-  return text === undefined ? "null" : JSON.stringify(text);
 }
 
 /**
@@ -206,7 +201,7 @@ export function readEntityGroup(
       });
     }
   }
-  return { type, id, mark, endpoint, first, version, commands, messages };
+  return { mark, endpoint, first, version, commands, messages };
 }
 
 /**

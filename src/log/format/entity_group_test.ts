@@ -50,8 +50,8 @@ describe("entityGroupText and readEntityGroup", () => {
     ]);
     const group = read(text);
     assert("messages" in group, JSON.stringify(group));
-    const { type, id, mark, version, commands } = group;
-    assertEquals({ type, id, mark, version }, { type: "Cart", id: "a.b", mark: "n.1.7", version: 3 });
+    const { mark, version, commands } = group;
+    assertEquals({ mark, version }, { mark: "n.1.7", version: 3 });
     assertEquals(commands, [ADD, NOTE, withoutName("s")]);
     const add = { c: "r", a: "c", h: { traceparent: "t" }, k: 0 } as const;
     const of = (index: number, event: string, payload: unknown, meta: LoggedMeta, tagged = false) => ({

@@ -6,13 +6,14 @@
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
-import { isCount, isRecord, isStrings } from "../../data/checks.ts";
+import { isCount, isRecord } from "../../data/checks.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readEntityGroup } from "./entity_group.ts";
 import {
   formOf,
   GROUP_VERSION,
   MOST_IN_GROUP,
+  orNull,
   parseGroup,
   PLAIN,
   positionOf,
@@ -22,7 +23,7 @@ import {
   type UnreadableGroup,
   whyNoPayload,
 } from "./group_text.ts";
-import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
+import { type LoggedMessage, type LoggedMeta, whyNoMeta } from "./logged_message.ts";
 import { categoryOf } from "./names.ts";
 
 export { GROUP_VERSION };
@@ -180,14 +181,7 @@ function whyMalformed(item: unknown): string | undefined {
   const [payload, key, id, meta, form] = item;
   if (key !== null && typeof key !== "string") return "its key is not a string";
   if (id != null && !isId(id)) return "its id is not a string of 1 to 300 characters";
-  if (meta != null) {
-    if (!isRecord(meta)) return "its meta is not an object";
-    const { c, a, h } = meta;
-    if (c !== undefined && typeof c !== "string") return "its correlation is not a string";
-    if (a !== undefined && typeof a !== "string") return "its causation is not a string";
-    if (h !== undefined && !isStrings(h)) return "its headers are not strings";
-  }
-  return whyNoPayload(payload, form);
+  return (meta == null ? undefined : whyNoMeta(meta)) ?? whyNoPayload(payload, form);
 }
 
 /** Members that are not known are left out. */
@@ -198,10 +192,6 @@ function readMeta({ c, a, h }: Omit<LoggedMeta, "k">, keep: number | undefined):
     ...(h === undefined ? {} : { h }),
     ...(keep === undefined ? {} : { k: keep }),
   };
-}
-
-function orNull(text: string | undefined): string {
-  return text === undefined ? "null" : JSON.stringify(text);
 }
 
 function isId(value: unknown): value is string {

@@ -3,7 +3,7 @@
  * positions: which item of which message. A message holds up to 512 items, so a position is its sequence and, in the
  * lowest 10 bits, the index in it. Sequences begin with a time in ms (41 bits): a position is a safe integer.
  */
-import { decode, isTagged, isTooDeep, MAX_DEPTH } from "../../data/encoding.ts";
+import { isTagged, isTooDeep, MAX_DEPTH, parsedJson } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
 /** The version of the format that is written and read here. */
@@ -36,7 +36,7 @@ export class KnownNames {
 
 /** Parses a message. Never throws. */
 export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
-  const value = parse(data);
+  const value = parsedJson(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
   // a level takes two bytes
   if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
@@ -67,6 +67,11 @@ export function formOf(text: string | undefined): typeof PLAIN | typeof TAGGED |
   return text === undefined ? UNDEFINED : isTagged(text) ? TAGGED : PLAIN;
 }
 
+/** A text in such a message; `null` for none. */
+export function orNull(text: string | undefined): string {
+  return text === undefined ? "null" : JSON.stringify(text);
+}
+
 /** Reason why the payload and form of an item are invalid; `undefined`: they are valid. */
 export function whyNoPayload(payload: unknown, form: unknown): string | undefined {
   if (form === undefined || form === PLAIN || form === UNDEFINED) return undefined;
@@ -90,15 +95,6 @@ const HEADERS = 5;
 /** A message that nobody can read. */
 export function unreadable(reason: string): UnreadableGroup {
   return { reason, version: undefined };
-}
-
-/** `undefined` for what is no JSON. */
-function parse(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(decode(data));
-  } catch {
-    return undefined; // reported as unreadable
-  }
 }
 
 /** Events in one message, at most. */

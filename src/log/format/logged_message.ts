@@ -1,4 +1,5 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
+import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText, isTagged } from "../../data/encoding.ts";
 
 /** A message of the log, as it is stored. */
@@ -40,6 +41,15 @@ export interface LoggedMeta {
   readonly h?: Readonly<Record<string, string>>;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
+}
+
+/** Why a value is no {@link LoggedMeta}; `undefined` if it is one. */
+export function whyNoMeta(value: unknown): string | undefined {
+  if (!isRecord(value)) return "no meta";
+  const { c = "", a = "", h = {}, k = 0 } = value;
+  if (typeof c !== "string" || typeof a !== "string") return "no correlation or causation";
+  if (!isStrings(h)) return "no headers";
+  return isNotNegative(k) ? undefined : "no time for which it is kept";
 }
 
 /**

@@ -5,10 +5,10 @@
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
-import { type LoggedMessage, type LoggedMeta, unusable } from "./logged_message.ts";
+import { type LoggedMessage, type LoggedMeta, unusable, whyNoMeta } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
 /** Failure of an attempt; `cause` is what its handler threw, if that is kept. */
@@ -99,18 +99,13 @@ function readMessage(value: unknown): LoggedMessage | string {
   }
   if (key !== undefined && typeof key !== "string") return "no key";
   if (typeof tagged !== "boolean" || (tagged && typeof payload !== "string")) return "no payload";
-  if (meta !== undefined && !isMeta(meta)) return "no headers";
-  if (earlier === undefined) return { position, category, id, key, payload, tagged, meta, time };
+  const wrong = meta === undefined ? undefined : whyNoMeta(meta);
+  if (wrong !== undefined) return wrong;
+  if (earlier === undefined) {
+    return { position, category, id, key, payload, tagged, meta: meta as LoggedMeta | undefined, time };
+  }
   if (!Array.isArray(earlier) || !earlier.every(isEarlier)) return "no earlier payloads";
-  return { position, category, id, key, payload, tagged, meta, time, earlier };
-}
-
-function isMeta(value: unknown): value is LoggedMeta {
-  if (!isRecord(value)) return false;
-  const { c, a, h, k } = value;
-  return (c === undefined || typeof c === "string") && (a === undefined || typeof a === "string") &&
-    (h === undefined || isStrings(h)) &&
-    (k === undefined || isNotNegative(k));
+  return { position, category, id, key, payload, tagged, meta: meta as LoggedMeta | undefined, time, earlier };
 }
 
 function isEarlier(value: unknown): value is readonly [number, string] {

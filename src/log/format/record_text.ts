@@ -3,15 +3,12 @@
  * because a commit holds thousands of them, and most are small. Anybody with access can write one, so it is validated.
  */
 import { isRecord } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 
 /** Parses the text of a record. Returns a string that says what is wrong with it if it is invalid. */
 export function readRecord(text: string): Readonly<Record<string, unknown>> | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return "no JSON";
-  }
+  const value = parsedJson(text);
+  if (value === undefined) return "no JSON";
   if (!isRecord(value)) return "no object";
   return value.v === 1 ? value : "of another version";
 }

@@ -8,7 +8,7 @@ import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
 import { isCatgaError } from "../../error.ts";
 import { readMessageId } from "./commit.ts";
-import type { LoggedMeta } from "./logged_message.ts";
+import { type LoggedMeta, whyNoMeta } from "./logged_message.ts";
 
 /** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */
 export type RunRequest = readonly [
@@ -85,14 +85,8 @@ export function readRunRequest(value: unknown): RunRequest | string {
   if (key !== null && typeof key !== "string") return "no key";
   if (tagged !== 0 && !(tagged === 1 && typeof payload === "string")) return "no payload";
   if (typeof time !== "number" || !Number.isFinite(time)) return "no time";
-  if (meta !== null) {
-    if (!isRecord(meta)) return "no meta";
-    const { c, a, h } = meta;
-    if (!isText(c) || !isText(a)) return "no correlation or causation";
-    if (h !== undefined && !(isRecord(h) && Object.values(h).every((text) => typeof text === "string"))) {
-      return "no headers";
-    }
-  }
+  const wrong = meta === null ? undefined : whyNoMeta(meta);
+  if (wrong !== undefined) return wrong;
   // each of its elements has been checked
   return value as unknown as RunRequest;
 }
@@ -159,10 +153,6 @@ function areIds(value: unknown): value is string[] {
 
 function isPositive(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0;
-}
-
-function isText(value: unknown): boolean {
-  return value === undefined || typeof value === "string";
 }
 
 /** Characters: what users may give (256), and what a schedule adds. */

@@ -3,6 +3,7 @@
  * the other one is; `entities/` and the command line tool read that.
  */
 import { isCount } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 
 /** Origin of a snapshot. */
 export interface SnapshotHead {
@@ -37,7 +38,7 @@ export function writeSnapshotText(
 export function readSnapshotText(text: string): SnapshotText | undefined {
   const end = text.indexOf("\n");
   if (end < 0) return undefined;
-  const head = parsed(text.slice(0, end));
+  const head = parsedJson(text.slice(0, end));
   if (!Array.isArray(head)) return undefined;
   const [format, definition, created, sequence, mark, version, id] = head;
   if (format !== FORMAT || typeof created !== "string" || typeof id !== "string" || typeof mark !== "string") {
@@ -48,11 +49,3 @@ export function readSnapshotText(text: string): SnapshotText | undefined {
 }
 
 const FORMAT = 3;
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // not a snapshot
-  }
-}

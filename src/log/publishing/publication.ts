@@ -11,7 +11,7 @@ import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts"
 import { type Clock, Deadlined, type Timer } from "../../ports/clock.ts";
 import type { Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
-import { CatgaError } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import type { Appended, AppendOptions, LogAbilities, LogStream } from "../../ports/event_log.ts";
 import type { Replacement } from "./schedule_write.ts";
 
@@ -149,10 +149,7 @@ export class Publication extends Deadlined {
       }
       : {
         ok: false,
-        error: new CatgaError("UNAVAILABLE", `${this.#name} was not stored: ${why}${last}`, {
-          retryable: true,
-          cause: error,
-        }),
+        error: unavailable(`${this.#name} was not stored: ${why}${last}`, { cause: error }),
       };
   }
 }

@@ -98,7 +98,9 @@ export class Publisher implements LaneHost {
     const lane = planned === undefined
       ? this.#laneIn(this.#lanes, contract.name, false)
       : this.#laneIn(this.#schedules, planned.subject, true);
-    const parts = { contract, item, id, key, keep: keepOf(contract), planned, timeout, signal, parent };
+    const { durable } = contract.options;
+    const keep = (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
+    const parts = { contract, item, id, key, keep, planned, timeout, signal, parent };
     const publication = new Publication(this.#options.host, parts, (ended) => {
       this.#waiting--;
       this.#chars -= ended.item.length;
@@ -224,11 +226,6 @@ function tooLarge(contract: AnyContract, size: number, limit: number): CatgaErro
 
 function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): CatgaError {
   return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
-}
-
-/** Retention of the messages of a durable contract, in ms; `Infinity`: for good. */
-function keepOf({ options: { durable } }: AnyContract): number {
-  return (typeof durable === "object" ? durable.keep : undefined) ?? KEEP;
 }
 
 /** How the format has it: `undefined` for the default, 0 for good. */

@@ -1,5 +1,5 @@
 /** Lists the schedules that still fire: the messages under their subjects. */
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { nextOfCron } from "../../data/cron.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
 import { header, markOf } from "./schedule_write.ts";
@@ -23,15 +23,9 @@ export function nextOf({ when, zone }: Pick<PendingSchedule, "when" | "zone">, n
 
 /** Reads them in the order in which they were made. */
 export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
-  for (let from = 1;;) {
-    const messages = await stream.read(schedulePattern(namespace), { from });
-    for (const message of messages) {
-      const pending = pendingOf(namespace, message);
-      if (pending !== undefined) yield pending;
-    }
-    const last = messages.at(-1);
-    if (last === undefined) return;
-    from = last.sequence + 1;
+  for await (const message of messagesFrom(stream, schedulePattern(namespace), 1)) {
+    const pending = pendingOf(namespace, message);
+    if (pending !== undefined) yield pending;
   }
 }
 

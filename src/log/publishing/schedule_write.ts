@@ -13,7 +13,7 @@
  * lines: the steps of one write, in their order.
  */
 import { nextOfCron } from "../../data/cron.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
@@ -303,7 +303,7 @@ export async function passFence(
     await delay(clock, pause, signal);
     if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
     if (clock.monotonic() < until) continue;
-    throw new CatgaError("UNAVAILABLE", "the server does not fire what is due", { retryable: true });
+    throw unavailable("the server does not fire what is due");
   }
 }
 
@@ -337,7 +337,7 @@ export function header({ headers = {} }: StoredMessage, name: string): string | 
 /** An error after which another attempt follows. */
 function passing(error: CatgaError): CatgaError {
   if (error.code === "UNAVAILABLE") return error;
-  return new CatgaError("UNAVAILABLE", error.message, { retryable: true, cause: error });
+  return unavailable(error.message, { cause: error });
 }
 
 /** A refusal that does not pass. */

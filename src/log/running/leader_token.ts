@@ -4,9 +4,9 @@
  * own messages out. So is the known one after this process stood still: others may have taken over meanwhile, and
  * handled what was handed out before.
  */
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { StoredMessage } from "../../ports/event_log.ts";
+import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
 /** Result of the check of a token: the leader's, an earlier one's, or an error if that is unknown now. */
@@ -54,13 +54,7 @@ export class LeaderToken {
     if (token === this.#known) return "leader";
     if (token < this.#known) return "earlier";
     const { service, name } = this.#options;
-    return new CatgaError(
-      "UNAVAILABLE",
-      `the record of subscription ${service}/${name} has no leader with this token`,
-      {
-        retryable: true,
-      },
-    );
+    return unavailable(`the record of subscription ${service}/${name} has no leader with this token`);
   }
 
   #learn(current: number): void {
@@ -98,10 +92,10 @@ export class LeaderToken {
       if (isCatgaError(error)) return error;
       throw error;
     }
-    const read = message === undefined ? "there is none" : readCommit(new TextDecoder().decode(message.data));
+    const read = message === undefined ? "there is none" : readCommit(textOf(message));
     if (typeof read !== "string") return read.head.token;
     const text = `the record of subscription ${service}/${name} cannot be read: ${read}`;
-    return new CatgaError("UNAVAILABLE", text, { retryable: true });
+    return unavailable(text);
   }
 }
 

@@ -9,7 +9,7 @@ import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { CatgaError } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
 import {
@@ -49,7 +49,7 @@ export interface SubscriptionRunsOptions {
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by the identities of their messages. */
-  readonly #running: Map<string, Run | MemberRun> = new Map();
+  readonly #running: Map<string, Running> = new Map();
   /** The last ones that have ended, and when, by the clock of deadlines. */
   readonly #ended: { position: number; time: number; at: number }[] = [];
   #next = 0;
@@ -101,25 +101,25 @@ export class SubscriptionRuns {
     if (going === undefined) {
       return this.#options.host.draining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
-    return going.answered ? this.#after(going, request, ctx) : going.answer;
+    return going.run.answered ? this.#after(going, request, ctx) : going.answer();
   }
 
   /** Waits until the handler of an earlier attempt has ended, and runs then. */
-  async #after(going: Run | MemberRun, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
+  async #after(going: Running, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
-    const ended = await going.ended(host, left - Math.min(MARGIN, left / 10));
+    const ended = await going.run.ended(host, left - Math.min(MARGIN, left / 10));
     return await this.#ofLeader(
       request,
       () => ended ? this.#admitted(request, ctx) : this.#stillRuns(going, request, ctx),
     );
   }
 
-  #stillRuns(going: Run | MemberRun, request: RunRequest, ctx: MessageContext): Outcome {
+  #stillRuns(going: Running, request: RunRequest, ctx: MessageContext): Outcome {
     const { host, handlers: { contract } } = this.#options;
     const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
       `when its time was over, still goes on at node ${ctx.node}`;
-    const error = new CatgaError("UNAVAILABLE", message, { retryable: true, node: ctx.node, details: STILL_RUNNING });
+    const error = unavailable(message, { node: ctx.node, details: STILL_RUNNING });
     if (!going.reported) host.fault(`handling ${contract.name}`, error);
     going.reported = true;
     return { ok: false, error };
@@ -154,7 +154,7 @@ export class SubscriptionRuns {
     }
     const run = new Run(ctx, handlers, causes);
     const own = messageId({ position, time });
-    this.#running.set(own, run);
+    this.#running.set(own, { run, answer: () => run.answer, reported: false });
     run.watch(outcome, () => {
       this.#running.delete(own);
       this.#onEnded(position, time);
@@ -175,7 +175,7 @@ export class SubscriptionRuns {
   #notRun({ node }: MessageContext, details?: string): Outcome {
     const { contract: { name } } = this.#options.handlers;
     const message = `a batch of ${name} did not run, or failed, at node ${node}`;
-    return { ok: false, error: new CatgaError("UNAVAILABLE", message, { retryable: true, node, details }) };
+    return { ok: false, error: unavailable(message, { node, details }) };
   }
 
   /** This node handles single messages, unlike its leader. */
@@ -238,10 +238,7 @@ export class SubscriptionRuns {
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
     for (const [i, id] of ids.entries()) {
-      this.#running.set(
-        id,
-        new MemberRun(run, () => this.#answerOf(answer, i, ctx)),
-      );
+      this.#running.set(id, { run, answer: () => this.#answerOf(answer, i, ctx), reported: false });
     }
     run.watch(outcome, () => {
       for (const id of ids) this.#running.delete(id);
@@ -271,13 +268,20 @@ export class SubscriptionRuns {
 const MOST_ENDED = 256;
 const LATELY = 10_000;
 
+/** A message that runs, alone or in a batch. */
+interface Running {
+  readonly run: Run;
+  /** What its leader is told. */
+  answer(): Promise<Outcome>;
+  /** True if it was reported that it goes on after its time. */
+  reported: boolean;
+}
+
 /** A handler that did not return at once. */
 class Run {
   /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
   readonly answer: Promise<Outcome>;
   answered = false;
-  /** True if it was reported that it goes on after its time. */
-  reported = false;
   readonly #ctx: MessageContext;
   readonly #handlers: CategoryHandlers;
   readonly #causes: boolean;
@@ -338,31 +342,6 @@ class Run {
     }
     const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;
     this.#resolve({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: aborted }) });
-  }
-}
-
-/** A message of a batch that runs. */
-class MemberRun {
-  /** True if it was reported that it goes on after its time. */
-  reported = false;
-  readonly #run: Run;
-  readonly #answer: () => Promise<Outcome>;
-
-  constructor(run: Run, answer: () => Promise<Outcome>) {
-    this.#run = run;
-    this.#answer = answer;
-  }
-
-  get answered(): boolean {
-    return this.#run.answered;
-  }
-
-  get answer(): Promise<Outcome> {
-    return this.#answer();
-  }
-
-  ended(host: ContextHost, ms: number): Promise<boolean> {
-    return this.#run.ended(host, ms);
   }
 }
 

@@ -3,12 +3,13 @@
  * what is stored; and the messages of the log that its predecessor left open.
  */
 import type { AnyContract } from "../../contract/contract.ts";
+import { inParts } from "../../data/queues.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { controlName, messagePattern } from "../format/names.ts";
+import { controlName } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
@@ -154,15 +155,14 @@ async function read(
   // another stream: its positions are those of other messages
   if (state === undefined || state.created !== place.created) return { messages, end };
   const last = state.last;
-  const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
-  const subject = messagePattern(namespace, stream.name);
+  const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))];
   const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
     // behind the place another message may have the position since then
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
-  for (const each of await storedMessages({ stream, clock, signal, fault }, subject, sequences)) {
+  for (const each of await storedMessages({ stream, clock, signal, fault }, sequences)) {
     const group = readGroup(namespace, each);
     if (isReadable(group)) { for (const message of group) take(message); }
     else take(garbageMessage(namespace, each, Object.keys(head.began)), group.reason);
@@ -171,53 +171,19 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences, which are in order, each once; those that the stream has no longer are
- * missing. Waits for a store that is not there, and for servers that lag behind. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences, from the stream's leader; those that the stream has no longer are
+ * missing. Waits for a store that is not there. Rejects when the signal aborts.
  */
 export async function storedMessages(
-  options: Parameters<typeof readAgain>[0] & Pick<TakeoverOptions, "stream">,
-  subject: string,
+  options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at"> },
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
-  const { stream, clock, signal } = options;
-  const found: StoredMessage[] = [];
-  let empty = 0;
-  for (let at = 0; at < sequences.length;) {
-    const from = sequences[at];
-    const most = near(sequences, at);
-    const read = await readAgain(options, () => stream.read(subject, { from, most }));
-    const last = read.at(-1);
-    if (last === undefined) {
-      // the end of the stream, or a server that has not got so far
-      if (++empty > TRIES && await readAgain(options, () => stream.state()) !== undefined) break;
-      await delay(clock, PAUSE, signal);
-      continue;
-    }
-    empty = 0;
-    const wanted = new Set(sequences.slice(at, at + most));
-    found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
-    while (at < sequences.length && sequences[at] <= last.sequence) at++;
-  }
-  return found;
-}
-
-/** How many messages are read at once from here: those up to the last sequence that is near. */
-function near(sequences: readonly number[], at: number): number {
-  let last = at;
-  while (
-    last + 1 < sequences.length && sequences[last + 1] - sequences[last] <= GAP &&
-    sequences[last + 1] - sequences[at] < MOST_READ
-  ) last++;
-  return sequences[last] - sequences[at] + 1;
+  const found = await inParts(sequences, AT_ONCE, (each) => readAgain(options, () => options.stream.at(each)));
+  return found.filter((message) => message !== undefined);
 }
 
 /** How often a new leader waits for what runs still, and for how long, in ms. */
 const WAITS = 60;
 const WAIT = 1_000;
-
-/** Pause before a server that has nothing is asked again, in ms, and how often that is done before it is believed. */
-const PAUSE = 200;
-const TRIES = 10;
-/** Sequences that are read at once: the distance between two of them, and between all of them. */
-const GAP = 16;
-const MOST_READ = 200;
+/** Messages of the log that are read at once. */
+const AT_ONCE = 64;

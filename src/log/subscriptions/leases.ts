@@ -4,7 +4,7 @@
  * finds out, and ends its terms, before it writes or hands out anything more.
  */
 import type { Clock } from "../../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type LogStream, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 import { readRecord } from "../format/record_text.ts";
 
@@ -152,7 +152,7 @@ export class Leases {
 
 /** Holder of a lease. */
 function holderOf(data: Uint8Array): string | undefined {
-  const value = readRecord(new TextDecoder().decode(data));
+  const value = readRecord(textOf({ data }));
   return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
 }
 

@@ -4,7 +4,7 @@
  */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
-import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
 import {
@@ -83,7 +83,7 @@ export class SubscriptionStore {
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
-    const read = message && readParked(item.id, text(message));
+    const read = message && readParked(item.id, textOf(message));
     if (item.loaded) return true; // by somebody else: it may have changed since
     if (read === undefined || typeof read === "string") return false;
     item.message = read.message;
@@ -97,7 +97,7 @@ export class SubscriptionStore {
   async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
     const { namespace, key } = this.#options;
     const found = await Array.fromAsync(this.#all(requestSubject(namespace, key, "*"), behind + 1));
-    return found.map((message) => [message.sequence, readRequest(text(message))] as const);
+    return found.map((message) => [message.sequence, readRequest(textOf(message))] as const);
   }
 
   /** Erases commits before a sequence. */
@@ -187,20 +187,17 @@ export class SubscriptionStore {
 
   #list(found: Map<string, ListedMessage>, id: string, message: StoredMessage): void {
     const { fault } = this.#options;
-    const read = readParked(id, text(message));
+    const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
     const loaded = message.data.length <= KEPT;
     found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 
   /** The messages of a subject from a sequence on. */
-  async *#all(subject: string, from = 0): AsyncIterableIterator<StoredMessage> {
-    for (let next = from;;) {
-      const batch = await this.#again(() => this.#options.stream.read(subject, { from: next }));
-      if (batch.length === 0) return;
-      yield* batch;
-      next = batch[batch.length - 1].sequence + 1;
-    }
+  #all(subject: string, from = 0): AsyncIterable<StoredMessage> {
+    const { stream } = this.#options;
+    const read: LogStream["read"] = (subject, options) => this.#again(() => stream.read(subject, options));
+    return messagesFrom({ read }, subject, from);
   }
 
   #again<T>(read: () => Promise<T>): Promise<T> {
@@ -233,17 +230,13 @@ export async function readAgain<T>(
 
 /** A commit as it is stored. */
 export function stored(message: StoredMessage): StoredCommit {
-  return { sequence: message.sequence, commit: readCommit(text(message)) };
+  return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }
 
 /** What is kept in memory of a large one. */
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };
-}
-
-function text({ data }: StoredMessage): string {
-  return new TextDecoder().decode(data);
 }
 
 /** How long the store may take to answer a write, in ms. */

@@ -5,7 +5,7 @@
  *
  * Over 300 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
-import { CatgaError } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
@@ -171,7 +171,7 @@ export class Subscription {
       }
       const { service, name } = spec;
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
-      throw new CatgaError("UNAVAILABLE", message, { retryable: true });
+      throw unavailable(message);
     }
   }
 

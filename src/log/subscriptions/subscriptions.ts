@@ -5,7 +5,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import type { Timer } from "../../ports/clock.ts";
+import { OnceAMinute, type Timer } from "../../ports/clock.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
   commitSubject,
@@ -63,14 +63,14 @@ export class Subscriptions {
   readonly #measuring = new Map<LogStream, Measuring>();
   #reader: LogReader | undefined;
   #looked = -Infinity;
-  /** When each kind of fault was last reported, by the monotonic clock. */
-  readonly #reported = new Map<string, number>();
+  readonly #reports: OnceAMinute;
   #offDoubt: (() => void) | undefined;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
     const { host, kept, sources, mostParked = 10_000 } = options;
     const { namespace, endpoint, clock, observer } = host;
+    this.#reports = new OnceAMinute(clock);
     const leases = this.#leases = new Leases({
       ...{ stream: kept, namespace, endpoint, clock },
       onLost: () => {
@@ -208,10 +208,7 @@ export class Subscriptions {
   }
 
   #fault(during: string, error: unknown): void {
-    const now = this.#options.host.clock.monotonic();
-    if (now - (this.#reported.get(during) ?? -Infinity) < MINUTE) return;
-    this.#reported.set(during, now);
-    this.#options.host.observer({ type: "fault", during, error });
+    if (this.#reports.due(during)) this.#options.host.observer({ type: "fault", during, error });
   }
 
   #tick(): void {
@@ -275,7 +272,6 @@ export class Subscriptions {
 }
 
 const TICK = 100; // ms
-const MINUTE = 60_000; // ms
 /** How many subjects are followed one by one. */
 const MOST_FOLLOWED = 32;
 /** Records that are made at once. */

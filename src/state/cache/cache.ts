@@ -3,9 +3,10 @@
  * 300 lines: what a key's readers, loads and writes ask of each other.
  */
 import { type Clock, delay, onAbort, type Random, token } from "../../ports/clock.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";
-import { type Bucket, type Entry, ttlSeconds, type WriteOptions } from "../../ports/key_value_store.ts";
+import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
+import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
@@ -54,17 +55,20 @@ export class SharedCache implements Cache {
   }
 
   async get<T>(key: string): Promise<T | undefined> {
+    checkKey("cache.get", key);
     const text = (await this.#entry(key))?.text;
     // that it is a T is the caller's claim
     return text === undefined ? undefined : decode(key, text) as T;
   }
 
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<boolean> {
+    checkKey("cache.set", key);
     check("cache.set", options, SET_OPTIONS);
     return await this.#write(key, encode(key, value), options);
   }
 
   async delete(key: string): Promise<void> {
+    checkKey("cache.delete", key);
     await this.#loads.supersede(key);
     const bucket = await this.#bucket();
     await this.#retry(() => bucket.delete(key));
@@ -75,6 +79,7 @@ export class SharedCache implements Cache {
     check("cache.getOrSet", options, GET_OR_SET_OPTIONS);
     const { once = false, timeout, signal, ...writing } = options;
     checkBoolean("cache.getOrSet: once", once);
+    checkKey("cache.getOrSet", key, once);
     if (timeout !== undefined) checkNumber("cache.getOrSet: timeout", timeout, 1, MAX_TIMEOUT, "ms");
     checkSignal("cache.getOrSet", signal);
     const name = () => `cache.${token(this.#options.random, 12)}`;
@@ -89,7 +94,7 @@ export class SharedCache implements Cache {
 
   /** Loads under a lock, so that no other node loads the same key. */
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
-    const lock = await this.#options.locks.lock(`catga.cache/${key}`, { signal }, asker);
+    const lock = await this.#options.locks.lock(LOCK + key, { signal }, asker);
     try {
       // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
@@ -151,6 +156,17 @@ export class SharedCache implements Cache {
   }
 }
 
+function checkKey(method: string, key: string, once = false): void {
+  const most = once ? MAX_LOCK_KEY - LOCK.length : MAX_KEY_LENGTH;
+  const isText = typeof key === "string" && key.isWellFormed();
+  if (isText && key.length <= most) return;
+  const wanted = `a key must be well-formed Unicode of at most ${most} characters${once ? " with once" : ""}`;
+  throw new (isText ? RangeError : TypeError)(`${method}: ${wanted}; got ${show(key)}`);
+}
+
+/** Prefix of the keys of locks of loads with `once`. */
+const LOCK = "catga.cache/";
+
 /** Throws for invalid options, before anything is read or loaded. */
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
@@ -182,9 +198,7 @@ async function writeFenced(
       : await bucket.update(key, stored, entry.revision, options);
     if (revision !== undefined) return true;
   }
-  throw new CatgaError("UNAVAILABLE", `cache: other writes to ${JSON.stringify(key)} are under way`, {
-    retryable: true,
-  });
+  throw unavailable(`cache: other writes to ${JSON.stringify(key)} are under way`);
 }
 
 /** Parses an entry: nonce and fence in the first line, the value's text below. */
@@ -228,8 +242,7 @@ function checkSize(key: string, text: string, maxPayload: number): void {
   const limit = maxPayload - Math.max(2_048, byteLength(JSON.stringify(key)) + 512);
   if (!exceeds(text, limit)) return;
   const size = byteLength(text);
-  const message =
-    `cache: the value for ${quote(key)} has ${size} bytes; the limit is ${limit} bytes: keep less, or a ` +
+  const message = `cache: the value for ${show(key)} has ${size} bytes; the limit is ${limit} bytes: keep less, or a ` +
     "reference, or raise max_payload in the configuration of nats-server";
   throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
 }
@@ -374,24 +387,20 @@ class Loads {
 function deadlock(key: string, within: Load): CatgaError {
   const why = within.key === key
     ? "its own load waits for it"
-    : `the load of ${quote(within.key)}, which it waits for, waits for it`;
-  return new CatgaError("DEADLOCK", `cache.getOrSet: waiting for ${quote(key)} would never end: ${why}`, {
+    : `the load of ${show(within.key)}, which it waits for, waits for it`;
+  return new CatgaError("DEADLOCK", `cache.getOrSet: waiting for ${show(key)} would never end: ${why}`, {
     details: { key },
   });
 }
 
 function timedOut(key: string, waited: number): CatgaError {
-  const message = `cache.getOrSet: the load of ${quote(key)} did not end within ${waited} ms`;
+  const message = `cache.getOrSet: the load of ${show(key)} did not end within ${waited} ms`;
   return new CatgaError("TIMEOUT", message, { retryable: true, details: { key, waited } });
 }
 
 /** The signal's own `CatgaError`, if it has one: it says why the message was given up. */
 function cancelled(key: string, { reason }: AbortSignal): CatgaError {
   if (isCatgaError(reason)) return reason;
-  const message = `cache.getOrSet: the caller gave up waiting for the load of ${quote(key)}`;
+  const message = `cache.getOrSet: the caller gave up waiting for the load of ${show(key)}`;
   return new CatgaError("CANCELLED", message, { details: { key }, cause: reason });
-}
-
-function quote(key: string): string {
-  return JSON.stringify(key.length > 80 ? `${key.slice(0, 80)}…` : key);
 }

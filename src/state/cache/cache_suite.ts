@@ -236,6 +236,32 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(Promise.all(keys.map((key) => yours.get(key)))), keys);
       await assertRejects(() => harness.until(mine.set("k".repeat(5_000), 1)), RangeError);
     });
+
+    it("keys: an invalid one is refused with the call, the key and what is expected, before anything is loaded", async () => {
+      const [mine] = caches();
+      const load = () => assert(false, "it loads");
+      const refusal = (call: (key: string) => Promise<unknown>, key: unknown) =>
+        // keys of the wrong type are what is refused
+        call(key as string).then(() => "taken", (error) => `${error.name}: ${error.message}`);
+      const calls = {
+        "cache.get": (key: string) => mine.get(key),
+        "cache.set": (key: string) => mine.set(key, 1),
+        "cache.delete": (key: string) => mine.delete(key),
+        "cache.getOrSet": (key: string) => mine.getOrSet(key, load),
+      };
+      for (const [name, call] of Object.entries(calls)) {
+        const text = (got: string) =>
+          `${name}: a key must be well-formed Unicode of at most 4096 characters; got ${got}`;
+        assertEquals(await refusal(call, undefined), `TypeError: ${text("undefined")}`);
+        assertEquals(await refusal(call, "\ud800"), `TypeError: ${text('"\\ud800"')}`);
+        assertEquals(await refusal(call, "k".repeat(4_097)), `RangeError: ${text(`"${"k".repeat(80)}…"`)}`);
+      }
+      const once = await refusal((key) => mine.getOrSet(key, load, { once: true }), "k".repeat(4_021));
+      assertStringIncludes(
+        once,
+        "RangeError: cache.getOrSet: a key must be well-formed Unicode of at most 4020 characters",
+      );
+    });
   });
 }
 

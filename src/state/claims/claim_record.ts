@@ -1,7 +1,7 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
-import { decodeText, isTagged, toText } from "../../data/encoding.ts";
+import { decodeText, isTagged, parsedJson, toText } from "../../data/encoding.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
@@ -36,12 +36,7 @@ export type ClaimRecord = RunningClaim | DoneClaim;
 
 /** Parses a record; `undefined` if the text is not one. */
 export function readClaim(text: string): ClaimRecord | undefined {
-  let record: (Partial<ClaimRecord> & Tagged) | null;
-  try {
-    record = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const record = parsedJson(text) as (Partial<ClaimRecord> & Tagged) | null | undefined;
   if (typeof record !== "object" || record === null) return undefined;
   const { state, fingerprint, nonce, endpoint } = record;
   if (state !== "running" && state !== "done") return undefined;

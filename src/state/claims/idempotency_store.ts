@@ -8,7 +8,7 @@
 import { backoff, DeadlineWheel, delay, elapsed, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
@@ -285,7 +285,7 @@ export async function forgetFailure(bucket: Bucket, contract: string, id: string
     if (record?.state !== "done" || record.error === undefined) return;
     if (await bucket.delete(key, { revision: found!.revision })) return; // it has a record
   }
-  throw new CatgaError("UNAVAILABLE", `the recorded result of ${contract} changes all the time`, { retryable: true });
+  throw unavailable(`the recorded result of ${contract} changes all the time`);
 }
 
 const TRIES = 5;

@@ -1,5 +1,5 @@
 /** The failures of locks. */
-import { CatgaError } from "../../error.ts";
+import { CatgaError, unavailable } from "../../error.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import type { LockKeys, LockRecord, SeenWaiter } from "./lock_record.ts";
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
@@ -53,7 +53,7 @@ export function lockLost(key: string, why: string, node: string): CatgaError {
 export function lockUnavailable(key: string, waited: number, cause: unknown): CatgaError {
   const why = cause instanceof Error ? cause.message : cause;
   const message = `the lock ${quote(key)} could not be taken within ${ms(waited)}: ${why}`;
-  return new CatgaError("UNAVAILABLE", message, { retryable: true, details: { key, waited }, cause });
+  return unavailable(message, { details: { key, waited }, cause });
 }
 
 /** `CLOSED`: this node stops. */

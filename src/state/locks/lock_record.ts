@@ -2,10 +2,11 @@
  * The records of locks in the store: one for the holder of a key, one for each waiter; and the queue of a key, the
  * oldest waiter first.
  */
-import { type Bucket, type Change, MAX_KEY_LENGTH } from "../../ports/key_value_store.ts";
+import { type Bucket, type Change, MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import { isStringArray } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 
 /** The record of a holder, or of a waiter. */
 export interface LockRecord {
@@ -33,14 +34,8 @@ export function writeLockRecord(record: LockRecord): string {
 
 /** Parses a record; `undefined` if the text is not one. */
 export function readLockRecord(text: string): LockRecord | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
   // every member is checked below
-  const record = parsed as Partial<LockRecord> | null;
+  const record = parsedJson(text) as Partial<LockRecord> | null | undefined;
   const strings = [record?.nonce, record?.node, record?.endpoint, record?.call];
   const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
   if (!strings.every((each) => typeof each === "string") || !numbers.every(Number.isFinite)) return undefined;
@@ -55,12 +50,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
  * JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
-  try {
-    const { nonce } = (JSON.parse(text) ?? {}) as { nonce?: unknown };
-    return typeof nonce !== "string";
-  } catch {
-    return true;
-  }
+  const { nonce } = (parsedJson(text) ?? {}) as { nonce?: unknown };
+  return typeof nonce !== "string";
 }
 
 /** The keys of the records: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no `/`. */
@@ -104,8 +95,6 @@ export class LockKeys {
 
 /** Number of letters and digits of a nonce. */
 export const NONCE_LENGTH = 20;
-/** The longest key of a lock, in UTF-16 code units. */
-export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
 // The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a
 // view that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to

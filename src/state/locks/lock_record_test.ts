@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { isJunk, LockKeys, type LockRecord, MAX_LOCK_KEY, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { isJunk, LockKeys, type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
+import { MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 
 const record: LockRecord = {
   nonce: "n1",

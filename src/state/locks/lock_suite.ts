@@ -13,7 +13,7 @@ import { systemClock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { asker, assertWithin, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
-import { MAX_LOCK_KEY } from "./lock_record.ts";
+import { MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 
 /** Declares the tests; they share nodes. */
 export function lockSuite(name: string, start: () => Promise<LockHarness>): void {

@@ -4,7 +4,7 @@
  * the store.
  */
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
-import { CatgaError, isCatgaError } from "../../error.ts";
+import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
@@ -92,7 +92,7 @@ export class AnswerTimeouts {
         due: this.#clock.monotonic() + limit,
         timeOut: () => {
           const message = `no answer from the store in ${limit} ms; a write may have happened`;
-          reject(new CatgaError("UNAVAILABLE", message, { retryable: true }));
+          reject(unavailable(message));
         },
       };
       this.#pending.add(pending);
@@ -247,7 +247,7 @@ export interface Gone {
 
 /** The failure of a read that contradicts the write before it: another try may reach the stream's leader. */
 export function staleAnswer(): CatgaError {
-  return new CatgaError("UNAVAILABLE", "the store's answer came from a server that lags behind", { retryable: true });
+  return unavailable("the store's answer came from a server that lags behind");
 }
 
 // Opens a bucket on first use and keeps it; a failure is not kept, so that the next call tries again.

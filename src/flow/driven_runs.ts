@@ -109,7 +109,7 @@ export class Drives {
      * stored.
      */
     const pause = async () => {
-      if (++vain > MOST_TURNS) throw unavailable(call.ref, `cannot be read up to ${call.sequence}`);
+      if (++vain > MOST_TURNS) throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
     };
     for (let turn = 0;; turn++) {
@@ -125,7 +125,7 @@ export class Drives {
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
-        if (this.#leaving) throw unavailable(call.ref, "goes on at another node", ALONE);
+        if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
         held = this.#load(body, call.ref, due);
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
@@ -139,7 +139,7 @@ export class Drives {
         await pause();
         continue;
       }
-      if (end === "left") throw unavailable(call.ref, "goes on at another node", ALONE);
+      if (end === "left") throw runUnavailable(call.ref, "goes on at another node", ALONE);
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
         await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
@@ -285,7 +285,7 @@ export class Drives {
   }
 }
 
-function unavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
+function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {
   return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 

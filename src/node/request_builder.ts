@@ -8,7 +8,6 @@ import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/co
 import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { unavailable } from "../error.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
@@ -218,7 +217,7 @@ export class RequestBuilder {
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) {
-      return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
+      return failure("UNAVAILABLE", `${unsent(contract)}: its deadline had passed`, { retryable: true });
     }
     // a handler that was given up on may still publish what it has done
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;

@@ -232,8 +232,10 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["t", ([, n]) => isCount(n)],
 ]);
 
-function isRequest([, name, ttl]: readonly unknown[]): boolean {
-  return isName(name) && typeof ttl === "number";
+// by place: taking an array apart costs a fifth of the reading
+
+function isRequest(item: readonly unknown[]): boolean {
+  return isName(item[1]) && typeof item[2] === "number";
 }
 
 function isSingleRequest(item: readonly unknown[]): boolean {
@@ -244,8 +246,8 @@ function isName(name: unknown): boolean {
   return typeof name === "string" && (isContractName(name) || isInternalContract(name));
 }
 
-function isPlace([, seq, index]: readonly unknown[]): boolean {
-  return isCount(seq) && isCount(index);
+function isPlace(item: readonly unknown[]): boolean {
+  return isCount(item[1]) && isCount(item[2]);
 }
 
 function isNumbered(item: readonly unknown[]): boolean {

@@ -31,7 +31,9 @@ the network, not for a cluster: two processes on two cores do about twice that.`
             if (terminal.signal.aborted) break;
             await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
             const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
-            listing.add(row, cells(row));
+            const { perSecond, p50, p99 } = row;
+            const figures = [atOnce, perSecond].map((figure) => figure.toLocaleString("en"));
+            listing.add(row, [...figures, showMillis(p50), showMillis(p99)]);
           }
           listing.end("stopped before the first row");
           return DONE;
@@ -74,7 +76,3 @@ async function measure(
 }
 
 const COLUMNS = [">AT ONCE", ">SENDS A SECOND", ">P50", ">P99"];
-
-function cells({ atOnce, perSecond, p50, p99 }: Row): string[] {
-  return [atOnce.toLocaleString("en"), perSecond.toLocaleString("en"), showMillis(p50), showMillis(p99)];
-}

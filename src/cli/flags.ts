@@ -79,9 +79,9 @@ export const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS
 
 /** The flags that were given, checked. */
 export class Flags {
-  readonly #given: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+  readonly #given: ReturnType<typeof parseArgs>["values"];
 
-  constructor(given: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>) {
+  constructor(given: ReturnType<typeof parseArgs>["values"]) {
     this.#given = given;
   }
 

@@ -40,7 +40,9 @@ export class Pinger implements SourceAsker {
           const answered = item[0] === "o" || item[0] === "t" ? this.#waiting.get(`${from} ${item[1]}`) : undefined;
           if (answered === undefined) continue;
           if (item[0] === "o") answered({ type: "pong", ms: 0, load: item[4] });
-          if (item[0] === "t") answered(toldIn(from, item[2]));
+          if (item[0] !== "t") continue;
+          const stats = readNodeStats(from, item[2]);
+          answered(typeof stats === "string" ? { type: "silence", why: stats } : { type: "stats", stats });
         }
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
@@ -100,11 +102,6 @@ export class Pinger implements SourceAsker {
 
 // Reads what a node answers when it is asked what it has counted. Anything may come: each field is checked, and nothing
 // else is kept.
-
-function toldIn(endpoint: string, answer: unknown): Told | NoAnswer {
-  const stats = readNodeStats(endpoint, answer);
-  return typeof stats === "string" ? { type: "silence", why: stats } : { type: "stats", stats };
-}
 
 /**
  * The statistics of the process at this endpoint, or why the answer is malformed. What an answer leaves out is 0 or

@@ -1,5 +1,5 @@
 /** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import { RUN_STATUS, type RunEntry, type RunInfo } from "../contract/flow.ts";
+import { pendingText, RUN_STATUS, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
@@ -110,7 +110,7 @@ async function changed(view: ClusterView, info: RunInfo, change: Change, termina
   // it may run for the first time, or be a slip
   if (change.verb !== "skip" || info.pending.some(({ name }) => name === change.step)) return DONE;
   terminal.say(
-    printable(`${change.step} is not pending, and has its value once called; pending: ${pendingText(info)}`),
+    printable(`${change.step} is not pending, and has its value once called; pending: ${pendingIn(info)}`),
   );
   return DONE;
 }
@@ -126,25 +126,20 @@ const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 
 function row(info: RunInfo): string[] {
   const { workflow, id, status, startedAt, timeline } = info;
-  return [workflow, id, status, ago(startedAt), ago(timeline.at(-1)?.at ?? startedAt), showShort(pendingText(info))];
+  const changed = timeline.at(-1)?.at ?? startedAt;
+  return [workflow, id, status, ago(startedAt), ago(changed), showShort(pendingIn(info))];
 }
 
-function pendingText({ pending }: RunInfo): string {
-  return pending.map(({ name, attempts, next, error }) => {
-    const parts = [
-      name === "" ? "(handler)" : name,
-      attempts > 0 ? `${attempts} failed` : "",
-      next === undefined ? "" : `until ${showTime(next)}`,
-      error === undefined ? "" : `${error.code}: ${error.message}`,
-    ];
-    return parts.filter((part) => part !== "").join(", ");
-  }).join("; ") || "-";
+function pendingIn({ pending }: RunInfo): string {
+  return pending.map(pendingText).join("; ") || "-";
 }
 
 function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
   if (flags.has("json")) {
     terminal.write(`${printableJson(plain(info))}\n`);
-    for (const entry of info.timeline) terminal.write(`${printableJson(plainEntry(entry))}\n`);
+    for (const { at, type, ...entry } of info.timeline) {
+      terminal.write(`${printableJson({ type: "entry", entry: type, ...entry, at: showTime(at) })}\n`);
+    }
     return;
   }
   const { workflow, id, status, version, startedAt, endedAt } = info;
@@ -153,7 +148,7 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     ["version", `${version}`],
     ["started", showTime(startedAt)],
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
-    ["pending", pendingText(info)],
+    ["pending", pendingIn(info)],
   ]);
   const rows = info.timeline.map(({ at, by, type, name, value }) => [
     ...[showTime(at), type, name === "" ? "-" : name, by],
@@ -175,10 +170,6 @@ function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___,
       next: next && showTime(next),
     })),
   };
-}
-
-function plainEntry({ at, type, ...entry }: RunEntry) {
-  return { type: "entry", entry: type, ...entry, at: showTime(at) };
 }
 
 function ago(time: Date): string {

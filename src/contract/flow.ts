@@ -170,6 +170,17 @@ export interface PendingStep {
   readonly error: { readonly code: string; readonly message: string } | undefined;
 }
 
+/** Such a thing for people. */
+export function pendingText({ name, attempts, next, error }: PendingStep): string {
+  const parts = [
+    name === "" ? "the handler" : name,
+    attempts > 0 ? `${attempts} failed` : "",
+    next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
+    error === undefined ? "" : `${error.code}: ${error.message}`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
 /** Something that is recorded of a run. */
 export interface RunEntry {
   /** Time of its storing, by the server's clock. */

@@ -72,7 +72,11 @@ export class ParkedViews {
       );
     }
     const read = new Set(next);
-    const unread = new Set(unknown.filter((each) => !read.has(each)).map(({ stored }) => nameOf(stored)));
+    const unread = new Set(
+      unknown.filter((each) => !read.has(each)).map(({ stored: { service, name } }) =>
+        `${shownText(service)}/${shownText(name)}`
+      ),
+    );
     const alike = Map.groupBy(known.values(), ({ at: _, stack: __, ...digest }) => JSON.stringify(digest));
     const groups = [...alike.values()].map((own): LetterGroup => {
       const { at: last, ...newest } = own.reduce((a, b) => b.at > a.at ? b : a);
@@ -161,10 +165,6 @@ function timeOf(ms: number): string {
 
 interface Digest extends Pick<LetterGroup, "service" | "subscription" | "contract" | "code" | "cause" | "stack"> {
   readonly at: number;
-}
-
-function nameOf({ service, name }: StoredSubscription): string {
-  return `${shownText(service)}/${shownText(name)}`;
 }
 
 function digestOf({ service, name }: StoredSubscription, { dead }: ParkedState, message: ParkedMessage): Digest {

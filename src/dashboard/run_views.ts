@@ -1,5 +1,5 @@
 /** Runs of workflows as the page shows them. */
-import type { RunInfo } from "../contract/flow.ts";
+import { pendingText, type RunInfo } from "../contract/flow.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { RunView } from "./view.ts";
@@ -18,15 +18,7 @@ function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo)
   // not by spreading: a run may have stored that it waits for very much
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
-  const shown = pending.slice(0, LINES).map(({ name, attempts, next, error }) => {
-    const parts = [
-      name === "" ? "the handler" : name,
-      attempts > 0 ? `${attempts} failed` : "",
-      next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
-      error === undefined ? "" : `${error.code}: ${error.message}`,
-    ];
-    return parts.filter((part) => part !== "").join(", ");
-  });
+  const shown = pending.slice(0, LINES).map(pendingText);
   const lines = timeline.slice(-LINES).map(({ at, type, name, value }) => {
     const time = Number.isNaN(at.getTime()) ? "-" : at.toISOString();
     const text = value === undefined ? "" : ` ${shownText(printableJson(value) ?? "", LINE)}`;

@@ -187,22 +187,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out, F>[]>;
   }
 
-  publish<In>(
-    contract: Contract<"event", In, void>,
-    ...args: SendArgs<In, KeepOptions>
-  ): Promise<Result<void, never>> {
-    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
-      Result<void, never>
-    >;
+  publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, KeepOptions>): Unanswered {
+    return this.#host.publish(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
   }
 
-  enqueue<In>(
-    contract: Contract<"command", In, unknown>,
-    ...args: SendArgs<In, EnqueueOptions>
-  ): Promise<Result<void, never>> {
-    return this.#host.enqueue(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
-      Result<void, never>
-    >;
+  enqueue<In>(contract: Contract<"command", In, unknown>, ...args: SendArgs<In, EnqueueOptions>): Unanswered {
+    return this.#host.enqueue(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Unanswered;
   }
 
   unschedule(contract: Contract<"event" | "command", never, unknown> | AnyWorkflow, id: string): Promise<boolean> {
@@ -278,15 +268,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
-  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>> {
+  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Unanswered {
     return this.#host.tell(signal, run, args[0], args[1]);
   }
 
-  cancel(
-    contract: WorkflowContract<never, unknown>,
-    run: string,
-    reason: string,
-  ): Promise<Result<void, never>> {
+  cancel(contract: WorkflowContract<never, unknown>, run: string, reason: string): Unanswered {
     return this.#host.cancel(contract, run, reason);
   }
 
@@ -427,6 +413,9 @@ class OwnEnvelope implements Envelope {
     return this.call;
   }
 }
+
+/** What comes of a message that no handler answers. */
+type Unanswered = Promise<Result<void, never>>;
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 

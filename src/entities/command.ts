@@ -220,9 +220,7 @@ export class Command implements Asking, Sought {
   answer(found: Found): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
-      return this.reject(
-        new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }),
-      );
+      return this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
     }
     const { fingerprint, result } = found.command;
     try {

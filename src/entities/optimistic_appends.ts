@@ -170,12 +170,7 @@ export class Rounds {
   }
 
   /** Takes commands out of `open`, and those that wait, as long as they can be stored together. */
-  async #decideAll(
-    subject: string,
-    copy: EntityCopy<unknown>,
-    open: Command[],
-    entries: Entry[],
-  ): Promise<void> {
+  async #decideAll(subject: string, copy: EntityCopy<unknown>, open: Command[], entries: Entry[]): Promise<void> {
     let on: Standing = { version: copy.version, state: copy.state };
     const room = { events: MOST_IN_GROUP, length: MOST_TOGETHER, names: new Set<string>() };
     while (true) {

@@ -56,7 +56,7 @@ export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
     // the step of a workflow gives it one
     if (isOfFlow(call)) return;
     if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
-    if (method !== "sendAll" && mayHave("id", options)) return;
+    if (method !== "sendAll" && mayHaveId(options)) return;
     const name = context.sourceCode.getText(contract);
     context.report({
       node: call,
@@ -75,7 +75,7 @@ function isOfFlow(call: Deno.lint.CallExpression): boolean {
 /** Returns true if an expression is a contract of this file that is idempotent and makes no ids. */
 function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   const options = file.definition(expression)?.arguments[1];
-  if (options?.type !== "ObjectExpression" || mayHave("id", options)) return false;
+  if (options?.type !== "ObjectExpression" || mayHaveId(options)) return false;
   return options.properties.some((one) => {
     if (one.type !== "Property" || keyOf(one) !== "idempotent") return false;
     const value = bare(one.value);
@@ -83,13 +83,13 @@ function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   });
 }
 
-/** Returns true if options may have a property: an object that is not written out may. */
-function mayHave(name: string, given: Deno.lint.Node | undefined): boolean {
+/** Returns true if options may have an `id`: an object that is not written out may. */
+function mayHaveId(given: Deno.lint.Node | undefined): boolean {
   if (given === undefined) return false;
   const options = bare(given);
   if (options.type === "Identifier" && options.name === "undefined") return false;
   if (options.type !== "ObjectExpression") return true;
-  return options.properties.some((one) => one.type !== "Property" || one.computed || keyOf(one) === name);
+  return options.properties.some((one) => one.type !== "Property" || one.computed || keyOf(one) === "id");
 }
 
 function keyOf({ key }: Deno.lint.Property): string | undefined {

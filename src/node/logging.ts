@@ -70,9 +70,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Lin
       return warn(`dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`);
     case "connection":
       if (seen.state === "connected") return warn("connected to the network again"); // at the level of the loss
-      return warn(
-        seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting",
-      );
+      return warn(seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting");
     case "unreachable":
       return warn(`waiting for NATS at ${seen.address}: ${seen.reason}`);
     case "no-bounces":

@@ -110,7 +110,10 @@ export class NodeAlarms {
       letters: this.#lettersOf(subscriptions),
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
       others: this.#full === undefined ? [] : [this.#full.alarm],
-      breakers: [...this.#breakers].map(([node, since]) => ({ node: this.#labelOf(node), since })),
+      breakers: [...this.#breakers].map(([id, since]) => {
+        const info = this.#seen.get(id);
+        return { node: info === undefined ? id : nodeLabel(info), since };
+      }),
       runs: [...this.#runs.values()],
     }, this.#alarms);
   }
@@ -147,11 +150,6 @@ export class NodeAlarms {
     const nodes = this.#nodes();
     for (const info of nodes) this.#seen.set(info.id, info);
     return nodes;
-  }
-
-  #labelOf(id: string): string {
-    const info = this.#seen.get(id);
-    return info === undefined ? id : nodeLabel(info);
   }
 
   #subscription({ service, name, state, error, lag, oldest, lastFailure }: SubscriptionHealth): ObservedSubscription {

@@ -112,6 +112,11 @@ export function recorder(): Recorder {
 /** The implementation of {@link Recorder}. */
 export class MessageRecorder implements Recorder {
   readonly behavior: Behavior;
+  readonly sent: Recorder["sent"] = (contract) => this.#of("sent", contract);
+  readonly published: Recorder["published"] = (contract) => this.#of("published", contract);
+  readonly enqueued: Recorder["enqueued"] = (contract) => this.#of("enqueued", contract);
+  readonly broadcast: Recorder["broadcast"] = (contract) => this.#of("broadcast", contract);
+  readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
   readonly #waiting: Waiting;
   readonly #running = new Map<string, Set<symbol>>();
   readonly #queues = new Map<string, RecordQueue>();
@@ -162,30 +167,6 @@ export class MessageRecorder implements Recorder {
     this.#running.delete(node);
   }
 
-  sent<In, Out, F extends string>(
-    contract: Contract<"command" | "query", In, Out, F>,
-  ): readonly Recorded<In, Out, F>[] {
-    return this.#of("sent", contract);
-  }
-
-  published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[] {
-    return this.#of("published", contract);
-  }
-
-  enqueued<In, Out, F extends string>(contract: Contract<"command", In, Out, F>): readonly Recorded<In, void, never>[] {
-    return this.#of("enqueued", contract);
-  }
-
-  broadcast<In, Out, F extends string>(
-    contract: Contract<Kind, In, Out, F>,
-  ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[] {
-    return this.#of("broadcast", contract);
-  }
-
-  handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[] {
-    return this.#of("handled", contract);
-  }
-
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
     options: NextOptions = {},
@@ -222,10 +203,7 @@ export class MessageRecorder implements Recorder {
     for (const queue of this.#queues.values()) queue.ready.length = 0;
   }
 
-  #of<In, Out, F extends string>(
-    type: RecordType,
-    contract: AnyContract,
-  ): readonly Recorded<In, Out, F>[] {
+  #of<In, Out, F extends string>(type: RecordType, contract: AnyContract): readonly Recorded<In, Out, F>[] {
     checkContract(`recorder.${type}`, contract);
     const { name } = contract;
     // records of this contract have its types

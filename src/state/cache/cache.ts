@@ -74,11 +74,7 @@ export class SharedCache implements Cache {
     await this.#retry(() => bucket.delete(key));
   }
 
-  async getOrSet<T>(
-    key: string,
-    load: () => MaybePromise<T>,
-    options: CacheLoadOptions = {},
-  ): Promise<T> {
+  async getOrSet<T>(key: string, load: () => MaybePromise<T>, options: CacheLoadOptions = {}): Promise<T> {
     if (typeof load !== "function") throw new TypeError(`cache.getOrSet: load must be a function; got ${show(load)}`);
     check("cache.getOrSet", options, GET_OR_SET_OPTIONS);
     const { once = false, timeout, signal, ...writing } = options;

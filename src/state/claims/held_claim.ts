@@ -77,13 +77,7 @@ export class HeldClaim extends Deadlined implements Leased {
   #ended = false;
 
   /** `onLost` is called at most once, and not after `keep` or `free`: another attempt may run from then on. */
-  constructor(
-    store: ClaimStore,
-    key: string,
-    claim: RunningClaim,
-    acquired: Acquired,
-    onLost: (why: string) => void,
-  ) {
+  constructor(store: ClaimStore, key: string, claim: RunningClaim, acquired: Acquired, onLost: (why: string) => void) {
     super(0);
     this.#store = store;
     this.#claim = claim;

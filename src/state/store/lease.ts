@@ -97,13 +97,9 @@ export class AnswerTimeouts {
       };
       this.#pending.add(pending);
       if (!this.#ticking) this.#tick();
-      call.then((value) => {
-        this.#pending.delete(pending);
-        resolve(value);
-      }, (error) => {
-        this.#pending.delete(pending);
-        reject(error);
-      });
+      const settled = () => void this.#pending.delete(pending);
+      call.then(settled, settled);
+      call.then(resolve, reject);
     });
   }
 

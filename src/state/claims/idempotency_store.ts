@@ -203,7 +203,10 @@ export class IdempotencyStore implements Claims {
     const writing = write();
     const answer = this.#store.answers.within(answerLimit(attempt.failures), writing);
     const revision = await deadline.wait(answer).catch((error) => {
-      if (deadline.over !== undefined) removeLater(bucket, key, writing);
+      if (deadline.over !== undefined) {
+        // its acknowledgement may still come; if the removal fails, its lease ends
+        writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
+      }
       throw error;
     });
     // too old if this process, or the store, stood still
@@ -261,11 +264,6 @@ export class IdempotencyStore implements Claims {
     // the result as other attempts will read it: the text is that of a DoneClaim
     return { result: resultOf(readClaim(text) as DoneClaim) };
   }
-}
-
-/** Removes a claim whose acknowledgement comes after the caller gave up. If that fails, its lease ends. */
-function removeLater(bucket: Bucket, key: string, writing: Promise<number | undefined>): void {
-  writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
 }
 
 /** How much of an error's details is kept when the store finds the whole too large, in bytes. */

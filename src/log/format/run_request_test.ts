@@ -73,11 +73,8 @@ describe("readBatchAnswer", () => {
   it("takes one answer for each member, no more and no fewer", () => {
     const failed = ["GONE", "none", 0];
     assertEquals<unknown>(readBatchAnswer({ of: [0, 2, 3, failed] }, 4), [0, 2, 3, failed]);
-    for (
-      const  of of[[], [0], [0, 0, 0], [0, 1], [0, 4], [0, null], [0, []], [0, { of: [] }], { length: 2 }, "00", 2]
-    ) {
-      assertEquals(readBatchAnswer({ of }, 2), undefined, JSON.stringify(of));
-    }
+    const wrong = [[], [0], [0, 0, 0], [0, 1], [0, 4], [0, null], [0, []], [0, { of: [] }], { length: 2 }, "00", 2];
+    for (const each of wrong) assertEquals(readBatchAnswer({ of: each }, 2), undefined, JSON.stringify(each));
     for (const value of [undefined, null, 0, [0, 0], "of"]) assertEquals(readBatchAnswer(value, 2), undefined);
   });
 });

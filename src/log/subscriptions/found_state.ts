@@ -9,7 +9,7 @@ import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { controlName } from "../format/names.ts";
+import { controlName, messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
@@ -155,14 +155,15 @@ async function read(
   // another stream: its positions are those of other messages
   if (state === undefined || state.created !== place.created) return { messages, end };
   const last = state.last;
-  const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))];
+  const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
+  const subject = messagePattern(namespace, stream.name);
   const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
     // behind the place another message may have the position since then
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
-  for (const each of await storedMessages({ stream, clock, signal, fault }, sequences)) {
+  for (const each of await storedMessages({ stream, clock, signal, fault }, subject, sequences)) {
     const group = readGroup(namespace, each);
     if (isReadable(group)) { for (const message of group) take(message); }
     else take(garbageMessage(namespace, each, Object.keys(head.began)), group.reason);
@@ -171,19 +172,45 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences, from the stream's leader; those that the stream has no longer are
- * missing. Waits for a store that is not there. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences, which are in order; those that the stream has no longer are missing.
+ * What is near to each other is read at once, from any server; what a server did not have, from the leader. Waits for a
+ * store that is not there. Rejects when the signal aborts.
  */
 export async function storedMessages(
-  options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at"> },
+  options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
+  subject: string,
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
-  const found = await inParts(sequences, AT_ONCE, (each) => readAgain(options, () => options.stream.at(each)));
-  return found.filter((message) => message !== undefined);
+  const { stream } = options;
+  const found = new Map<number, StoredMessage | undefined>(sequences.map((each) => [each, undefined]));
+  for (let at = 0; at < sequences.length;) {
+    const [from, most] = [sequences[at], near(sequences, at)];
+    const read = await readAgain(options, () => stream.read(subject, { from, most }));
+    for (const message of read) if (found.has(message.sequence)) found.set(message.sequence, message);
+    const end = read.at(-1)?.sequence ?? from + most - 1; // a server that has none may lag behind
+    while (at < sequences.length && sequences[at] <= end) at++;
+  }
+  await inParts(sequences.filter((each) => found.get(each) === undefined), AT_ONCE, async (each) => {
+    found.set(each, await readAgain(options, () => stream.at(each)));
+  });
+  return [...found.values()].filter((message) => message !== undefined);
+}
+
+/** How many messages are read at once from here: those up to the last sequence that is near. */
+function near(sequences: readonly number[], at: number): number {
+  let last = at;
+  while (
+    last + 1 < sequences.length && sequences[last + 1] - sequences[last] <= GAP &&
+    sequences[last + 1] - sequences[at] < MOST_READ
+  ) last++;
+  return sequences[last] - sequences[at] + 1;
 }
 
 /** How often a new leader waits for what runs still, and for how long, in ms. */
 const WAITS = 60;
 const WAIT = 1_000;
-/** Messages of the log that are read at once. */
+/** Sequences that are read at once: the distance between two of them, and between all of them. */
+const GAP = 16;
+const MOST_READ = 200;
+/** Messages of the log that the leader is asked for at once. */
 const AT_ONCE = 64;

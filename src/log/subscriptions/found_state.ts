@@ -173,8 +173,8 @@ async function read(
 
 /**
  * Resolves with the messages of these sequences, which are in order; those that the stream has no longer are missing.
- * What is near to each other is read at once, from any server; what a server did not have, from the leader. Waits for a
- * store that is not there. Rejects when the signal aborts.
+ * Neighbours are read at once, from any server: it has all that come before one that it has. What comes behind is asked
+ * of the leader. Waits for a store that is not there. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
@@ -182,18 +182,20 @@ export async function storedMessages(
   sequences: readonly number[],
 ): Promise<StoredMessage[]> {
   const { stream } = options;
-  const found = new Map<number, StoredMessage | undefined>(sequences.map((each) => [each, undefined]));
-  for (let at = 0; at < sequences.length;) {
-    const [from, most] = [sequences[at], near(sequences, at)];
+  const wanted = new Set(sequences);
+  const found: StoredMessage[] = [];
+  let at = 0;
+  while (at < sequences.length) {
+    const from = sequences[at];
+    const most = near(sequences, at);
     const read = await readAgain(options, () => stream.read(subject, { from, most }));
-    for (const message of read) if (found.has(message.sequence)) found.set(message.sequence, message);
-    const end = read.at(-1)?.sequence ?? from + most - 1; // a server that has none may lag behind
-    while (at < sequences.length && sequences[at] <= end) at++;
+    const last = read.at(-1);
+    if (last === undefined) break; // the end of the stream, or a server that has not got so far
+    found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
+    while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
-  await inParts(sequences.filter((each) => found.get(each) === undefined), AT_ONCE, async (each) => {
-    found.set(each, await readAgain(options, () => stream.at(each)));
-  });
-  return [...found.values()].filter((message) => message !== undefined);
+  const rest = await inParts(sequences.slice(at), AT_ONCE, (each) => readAgain(options, () => stream.at(each)));
+  return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
 /** How many messages are read at once from here: those up to the last sequence that is near. */

@@ -224,14 +224,20 @@ describe("streams under faults", await requireNatsServer(), () => {
         await eventually("the generators to end", async () => (await holds()).open === 0);
       };
       await round(10_000); // the process has its size after as many
-      const [before, subscribed] = [await holds(), (await subscriptions(server, "catga d1")).length];
-      await round(10_000);
-      const after = await holds();
-      console.log(`heap ${mb(after.heap - before.heap)} MB, rss ${mb(after.rss - before.rss)} MB after 10,000 more`);
-      assertEquals([after.opened - before.opened, after.open], [10_000, 0]);
-      assertLess(after.handles, 3);
-      assertLess(after.heap - before.heap, 4_000_000);
-      assertLess(after.rss - before.rss, 40_000_000);
+      const subscribed = (await subscriptions(server, "catga d1")).length;
+      // what stays behind grows in each round; a process may take memory in any one, when it collects garbage late
+      let [before, rounds, grown] = [await holds(), 0, Infinity];
+      while (grown >= 40_000_000 && rounds++ < 4) {
+        await round(10_000);
+        const after = await holds();
+        grown = after.rss - before.rss;
+        console.log(`heap ${mb(after.heap - before.heap)} MB, rss ${mb(grown)} MB after 10,000 more`);
+        assertEquals([after.opened - before.opened, after.open], [10_000, 0]);
+        assertLess(after.handles, 3);
+        assertLess(after.heap - before.heap, 4_000_000);
+        before = after;
+      }
+      assertLess(grown, 40_000_000);
       assertEquals((await subscriptions(server, "catga d1")).length, subscribed);
       assertEquals(reader.health().inFlight, 0);
     } finally {

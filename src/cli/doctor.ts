@@ -339,5 +339,5 @@ const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATC
 const MOST = 10_000;
 /** A schedule that is due for so long does not fire, in ms. */
 const LATE = 10_000;
-/** The same of a run, whose node may have more to do. */
+/** A run that is due for so long was not woken, in ms: its node may be busy for a while. */
 const LATE_RUN = 60_000;

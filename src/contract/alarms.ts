@@ -291,7 +291,7 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   }
 }
 
-/** Of a lag, which counts messages for others between them, too. */
+/** A lag in words: an upper bound, because it also counts messages for other handlers. */
 function waits(n: number): string {
   return n === 1 ? "1 message waits." : `Up to ${some(n, "message")} wait.`;
 }

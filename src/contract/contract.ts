@@ -114,8 +114,8 @@ export function isRunMessage(name: string): boolean {
 /** The end of the type of a workflow's runs. */
 export const RUN = "-run";
 /**
- * What the names of their messages have behind it: starts that their node drives, other entries that call for somebody
- * to go on, and those that do not; a time that has come, a message for who holds a run, and what says that runs ended.
+ * The last tokens of the names of their messages: starts that their node drives, other entries that call for somebody
+ * to go on, and those that do not; a time that has come, a message for who holds a run, and the announcement of ends.
  */
 export const BEGUN = "begun";
 export const CALLED = "called";

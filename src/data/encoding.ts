@@ -30,7 +30,7 @@ export function decodeText(text: string): unknown {
   return isTagged(text) ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);
 }
 
-/** What a text, or bytes in UTF-8, say as JSON; `undefined` for what is no JSON. */
+/** Parses a text, or bytes in UTF-8, as JSON; `undefined` if it is not valid. */
 export function parsedJson(data: string | Uint8Array): unknown {
   try {
     return JSON.parse(typeof data === "string" ? data : decode(data));

@@ -414,7 +414,7 @@ class OwnEnvelope implements Envelope {
   }
 }
 
-/** What comes of a message that no handler answers. */
+/** The result of a message that no handler answers. */
 type Unanswered = Promise<Result<void, never>>;
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);

@@ -271,7 +271,7 @@ const LATELY = 10_000;
 /** A message that runs, alone or in a batch. */
 interface Running {
   readonly run: Run;
-  /** What its leader is told. */
+  /** The answer to its leader. */
   answer(): Promise<Outcome>;
   /** True if it was reported that it goes on after its time. */
   reported: boolean;

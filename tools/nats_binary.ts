@@ -17,7 +17,7 @@ const OLDEST = [2, 11] as const;
 /** The release that is fetched where there is none. */
 const RELEASE = "2.15.1";
 /** The name of its file. */
-export const EXECUTABLE = process.platform === "win32" ? "nats-server.exe" : "nats-server";
+const EXECUTABLE = process.platform === "win32" ? "nats-server.exe" : "nats-server";
 const CACHE = join(dirname(dirname(fileURLToPath(import.meta.url))), ".cache", "nats-server");
 
 /** The error where none can be had. */

@@ -10,7 +10,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { EXECUTABLE, findNatsServer, MISSING } from "./nats_binary.ts";
+import { findNatsServer, MISSING } from "./nats_binary.ts";
 
 /** How long a server may take to start, in ms. */
 const START_LIMIT = 60_000;
@@ -64,7 +64,8 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const folder = await mkdtemp(join(tmpdir(), "catga-nats-"));
   const storeDir = options.storeDir ?? join(folder, "store");
   const log = join(folder, "log");
-  const args = ["-a", "127.0.0.1", "-p", `${options.port ?? -1}`, "--ports_file_dir", folder, "-l", log];
+  const port = options.port ?? (await freePorts(1))[0];
+  const args = ["-a", "127.0.0.1", "-p", `${port}`, "-l", log];
   if (options.jetstream ?? true) args.push("-js", "-sd", storeDir);
   const file = join(folder, "nats.conf");
   const writeConfig = (config: string) => writeFile(file, patient(config));
@@ -118,7 +119,6 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     })();
 
   try {
-    const port = options.port ?? await announcedPort(folder, pid, () => gone);
     const says = async () => (await readFile(log, "utf8")).includes("Server is ready");
     await until(async () => gone || await (options.silent ? says() : greets(port)), START_LIMIT);
     if (gone) throw new Error("the process ended");
@@ -163,7 +163,6 @@ export async function startNatsCluster(size: number): Promise<NatsCluster> {
 
 async function tryToStartCluster(size: number): Promise<NatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), "catga-nats-cluster-"));
-  // all at once: one that is free again may be given a second time
   const ports = await freePorts(3 * size);
   const [clients, routes, monitors] = [0, 1, 2].map((part) => ports.slice(part * size, (part + 1) * size));
   const start = (index: number) =>
@@ -267,18 +266,6 @@ export async function stopped(pid: number): Promise<boolean> {
   return states.every((state) => state === "T" || state === "Z" || state === "X");
 }
 
-/** With `-p -1` the server takes a free port and writes it to a file. */
-async function announcedPort(folder: string, pid: number, gone: () => boolean): Promise<number> {
-  let port = 0;
-  await until(async () => {
-    if (gone()) return true;
-    const text = await readFile(join(folder, `${EXECUTABLE}_${pid}.ports`), "utf8").catch(() => "");
-    port = Number(/"(?:nats|tls):\/\/[^"]*:(\d+)"/.exec(text)?.[1] ?? 0);
-    return port !== 0;
-  }, START_LIMIT);
-  return port;
-}
-
 /** Whether a server on this port sends its INFO. */
 function greets(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -320,18 +307,31 @@ interface MetaCluster {
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
-/** Ports of 127.0.0.1 that nobody listens on now. */
+/** Where {@link freePorts} goes on: it begins elsewhere in each test file, so that two do not find the same at once. */
+let tried = Math.floor(Math.random() * 22_000);
+
+/**
+ * Ports of 127.0.0.1 that nobody listens on now. They lie below those that systems give to a connection or a listener
+ * that names none (32768 and up on Linux, 49152 elsewhere): what is free stays so while a server is down.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () =>
-      new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-        const server = createServer().once("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve(server));
-      })),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = 10_000 + tried++ % 22_000;
+    if (await isFree(port)) ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once(
+      "error",
+      (error: NodeJS.ErrnoException) => error.code === "EADDRINUSE" ? resolve(false) : reject(error),
+    );
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 async function until(done: () => boolean | Promise<boolean>, limit: number): Promise<void> {

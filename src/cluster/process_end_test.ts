@@ -2,13 +2,12 @@
  * Processes that join, leave and end: nothing keeps them alive afterwards, and a join waits for nothing but answers.
  */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga } from "../../mod.ts";
 import type { JoinTimes } from "../../tools/join_times.ts";
 import type { AppsLine } from "../../test/processes/many_apps.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { DRAINED, OWN_RUNTIMES, type Program, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { type Runtime, Who } from "../../test/processes/node_messages.ts";
 import { assertEndsSoon, type Run } from "../../test/support/ends_soon.ts";
@@ -57,7 +56,7 @@ describe("a process with NATS", await requireNatsServer(), () => {
   let monitor: string;
 
   before(async () => {
-    const port = await freePort();
+    const [port] = await freePorts(1);
     server = await startNatsServer({ args: ["-m", `${port}`] });
     monitor = `http://127.0.0.1:${port}`;
   });
@@ -152,17 +151,6 @@ describe("a process with NATS", await requireNatsServer(), () => {
 
 async function ask(url: string): Promise<Record<string, unknown>> {
   return await (await fetch(url)).json();
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const socket = createServer().once("error", reject);
-    socket.listen(0, "127.0.0.1", () => {
-      // a TCP server's address is an object
-      const { port } = socket.address() as { port: number };
-      socket.close(() => resolve(port));
-    });
-  });
 }
 
 function round(ms: number): number {

@@ -7,7 +7,7 @@ import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { catga, CatgaError, type CatgaOptions, type Logger } from "../../mod.ts";
-import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { OWN_RUNTIMES, startNode } from "../../test/processes/node_process.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
@@ -29,8 +29,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   }
 
   it("names an address without a server, and says how to start one or to wait for one", async () => {
-    const { port, close } = await listen("");
-    await close();
+    const [port] = await freePorts(1);
     assertEquals(await refusal({ nats: `nats://127.0.0.1:${port}` }), {
       code: "UNAVAILABLE",
       message: `cannot connect to NATS at 127.0.0.1:${port}: connection refused. Is a server running there ` +

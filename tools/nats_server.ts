@@ -119,7 +119,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     })();
 
   try {
-    const says = async () => (await readFile(log, "utf8")).includes("Server is ready");
+    const says = async () => (await readFile(log, "utf8").catch(() => "")).includes("Server is ready");
     await until(async () => gone || await (options.silent ? says() : greets(port)), START_LIMIT);
     if (gone) throw new Error("the process ended");
     return {

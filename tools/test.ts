@@ -26,7 +26,7 @@ const MINUTES = 60_000;
 /** What hangs is ended after this; a machine that is busy with other work takes many times as long as an idle one. */
 const LIMIT = 60 * MINUTES;
 /** Files of the fault suite that run at once: each has a cluster of processes, which wait two thirds of the time. */
-const FAULT_JOBS = 4;
+const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
 const flags = Deno.args.filter((word) => word.startsWith("--"));

@@ -10,8 +10,8 @@ import { fail } from "../contract/result.ts";
 export interface RetryOptions {
   /** Greatest number of runs of the handler, including the first: 2 to 1,000; 3. */
   attempts?: number | undefined;
-  /** After which failures it runs again: codes, or a function. `HANDLER_FAILED`, and whatever is `retryable`. */
-  on?: readonly Code[] | ((error: CatgaError) => boolean) | undefined;
+  /** After which failures it runs again: codes, or a function, which may be async; `HANDLER_FAILED` and `retryable`. */
+  on?: readonly Code[] | ((error: CatgaError) => boolean | Promise<boolean>) | undefined;
   /**
    * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from
    * twice as much. 10.
@@ -50,14 +50,14 @@ export function retry(options: RetryOptions = {}): Behavior {
   if (typeof on !== "function" && !isStringArray(on)) {
     throw new TypeError(`retry: on must be an array of codes, or a function; got ${show(on)}`);
   }
-  const retries = (error: CatgaError): boolean =>
+  const retries = (error: CatgaError): boolean | Promise<boolean> =>
     !error.final && (typeof on === "function" ? on(error) : on.includes(error.code));
   return async ({ ctx, clock, random }, next) => {
     for (let attempt = 1;; attempt++) {
       // every context of a handler is Abortable
       const releaseLocks = (ctx as typeof ctx & Abortable).lockScope();
       const result = await next();
-      if (result.ok || attempt === attempts || !retries(result.error)) return result;
+      if (result.ok || attempt === attempts || !await retries(result.error)) return result;
       const pause = random() * Math.min(MAX_TIMEOUT, backoff * 2 ** (attempt - 1));
       if (clock.now() + pause >= ctx.deadline) return result;
       try {

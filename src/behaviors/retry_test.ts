@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Behavior, catga, command, fail, type SendOptions } from "../../mod.ts";
+import { type Behavior, catga, type CatgaError, command, fail, type SendOptions } from "../../mod.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
@@ -45,6 +45,20 @@ describe("retry", () => {
     assertEquals((await tried({ on: ["LOCKED", "BUSY"] }, 1)).end, "done");
     assertEquals((await tried({ on: ["LOCKED"] }, 1, { retryable: true })).end, "failure 1");
     assertEquals((await tried({ on: ({ message }) => message === "failure 1" }, 9)).end, "failure 2");
+  });
+
+  it("on: what an async function resolves with counts; its rejection ends the attempts as a handler's does", async () => {
+    const asked: string[] = [];
+    const on = ({ message }: CatgaError) => {
+      asked.push(message);
+      return message === "failure 3"
+        ? Promise.reject(new Error("no answer"))
+        : Promise.resolve(message === "failure 1");
+    };
+    assertEquals((await tried({ on }, 9)).end, "failure 2");
+    const { runs, end } = await tried({ on: (error) => on(error).then(() => true), attempts: 9 }, 9);
+    assertEquals({ runs, threw: end?.startsWith("the handler of Do threw on node here") }, { runs: 3, threw: true });
+    assertEquals(asked, ["failure 1", "failure 2", "failure 1", "failure 2", "failure 3"]);
   });
 
   it("pauses, at random, up to twice as long before each further attempt", async () => {

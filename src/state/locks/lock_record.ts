@@ -46,12 +46,13 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Returns true if a text is no record of any version: those are objects with a nonce. Such a text may be an answer of
- * JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
+ * Returns true if a text is no record of any version: those say who holds the lock, and for how long. Such a text may
+ * be an answer of JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
  */
 export function isJunk(text: string): boolean {
-  const { nonce } = (parsedJson(text) ?? {}) as { nonce?: unknown };
-  return typeof nonce !== "string";
+  const { nonce, node, endpoint, ttl } = (parsedJson(text) ?? {}) as Record<string, unknown>;
+  return ![nonce, node, endpoint].every((each) => typeof each === "string" && each !== "") ||
+    typeof ttl !== "number" || !(ttl > 0);
 }
 
 /** The keys of the records: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no `/`. */

@@ -28,11 +28,18 @@ describe("a lock's record", () => {
     assertEquals(readLockRecord(JSON.stringify({ ...record, ancestry: [1] })), undefined);
   });
 
-  it("is junk without a nonce; an object with a nonce may be of another version", () => {
-    for (const text of ["", "{", "7", "null", '{"type":"io.nats.x"}', '{"nonce":7}']) {
+  it("is junk unless it says who holds the lock and for how long; the rest may be of another version", () => {
+    for (const text of ["", "{", "7", "null", "[]", '{"type":"io.nats.x"}', '{"nonce":"n1"}']) {
       assertEquals(isJunk(text), true, text);
     }
-    assertEquals(isJunk('{"nonce":"n1","version":9}'), false);
+    const { nonce, node, endpoint, ttl } = record;
+    const least = { nonce, node, endpoint, ttl };
+    assertEquals(isJunk(JSON.stringify({ ...least, version: 9 })), false);
+    for (const member of Object.keys(least)) {
+      for (const wrong of [undefined, null, [], "", 0]) {
+        assertEquals(isJunk(JSON.stringify({ ...least, [member]: wrong })), true, `${member}: ${wrong}`);
+      }
+    }
   });
 });
 

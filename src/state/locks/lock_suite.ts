@@ -67,7 +67,8 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await h.run(bucket.put("h/junk", "no JSON"));
       await h.run((await h.run(waits.lock)).release());
       await h.run(lock.release());
-      await h.run((await take(green, "junk")).release());
+      await h.run(bucket.put("h/junk", '{"nonce":"n1"}'));
+      await h.run((await take(green, "junk", { timeout: 0 })).release());
       await empty();
     });
 

@@ -74,7 +74,7 @@ describe("LockView", () => {
   it("distinguishes junk from a record of another version, and ignores waiters that it cannot read", async () => {
     const { h, open, put } = await setUp();
     await put(keys.holder("a"), "no JSON");
-    await put(keys.holder("b"), '{"nonce":"1","version":9}');
+    await put(keys.holder("b"), '{"nonce":"1","node":"n","endpoint":"n.0","ttl":10000,"version":9}');
     await put(keys.waiter("c", "2"), record("3"));
     const view = open();
     await h.run(view.ready);

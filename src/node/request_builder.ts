@@ -217,9 +217,7 @@ export class RequestBuilder {
     const closed = this.closed(contract);
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
-    if (timeout <= 0) {
-      return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
-    }
+    if (timeout <= 0) return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
     // a handler that was given up on may still publish what it has done
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };

@@ -14,7 +14,7 @@ function contract(name: string, more: Partial<ContractStats> = {}): ContractStat
 function stats(id: string, up: number, contracts: readonly ContractStats[], more: Partial<NodeStats> = {}): NodeStats {
   return {
     ...{ id, endpoint: `${id}.1`, service: "s", now: up, up, inFlight: 0, queued: 0, locks: 0, cycles: 0 },
-    ...{ moreContracts: 0, morePeers: 0, contracts, peers: [], leads: [], process: { rss: 1e6, cpu: up / 10 } },
+    ...{ moreContracts: 0, contracts, peers: [], leads: [], process: { rss: 1e6, cpu: up / 10 } },
     ...more,
   };
 }

@@ -13,9 +13,8 @@ import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
-import { runType } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
-import type { Entry } from "../flow/journal.ts";
+import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
@@ -271,12 +270,7 @@ async function ofSchedules(view: ClusterView, handled: ReadonlySet<string>, { fi
 /** Runs that no schedule woke when they were due. */
 async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Seen): Promise<void> {
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
-  const until = (entry: Entry) =>
-    entry.t === "failed" ? entry.next : entry.t === "slept" || entry.t === "waits" ? entry.until : undefined;
-  const isLate = (entry: Entry) => (until(entry) ?? latest) < latest;
-  const late = (await (await view.runLog())?.all(undefined) ?? [])
-    .filter(({ ref, entries }) => handled.has(`${runType(ref.workflow)}.due`) && entries.some(isLate))
-    .map(({ ref }) => `${ref.workflow} ${ref.run}`);
+  const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
   if (late.length === 0) return;
   const more = late.length > 3 ? ` and ${late.length - 3} more` : "";
   findings.push({

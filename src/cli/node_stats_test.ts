@@ -20,7 +20,6 @@ describe("readNodeStats", () => {
       locks: 0,
       cycles: 0,
       moreContracts: 0,
-      morePeers: 0,
       contracts: [{
         name: "Price",
         kind: "query",
@@ -62,7 +61,7 @@ describe("readNodeStats", () => {
       ...[-1, NaN, Infinity, "1", null].map((up) => ({ ...LEAST, up })),
       { ...LEAST, service: 1 },
       ...[{}, { rss: -1, cpu: 1 }, { rss: 1, cpu: "1" }, []].map((process) => ({ ...LEAST, process })),
-      ...["inFlight", "queued", "locks", "cycles", "moreContracts", "morePeers"].flatMap((name) =>
+      ...["inFlight", "queued", "locks", "cycles", "moreContracts"].flatMap((name) =>
         [-1, 1.5, "1", {}, true].map((count) => ({ ...LEAST, [name]: count }))
       ),
       ...[1, {}, [1], [null], ["Price"]].map((contracts) => ({ ...LEAST, contracts })),

@@ -122,7 +122,7 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
   if (leads === undefined) return "leads are malformed";
   const alarms = readList(answer.alarms, readAlarm, MAX_ALARMS);
   if (alarms === undefined) return "alarms are malformed";
-  const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts", "morePeers"]);
+  const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts"]);
   if (counts === undefined) return "a count is malformed";
   return {
     ...{ id: nodeOf(endpoint), endpoint, service, now, up },

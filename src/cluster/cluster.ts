@@ -340,9 +340,8 @@ function cut(
   const led = fitting(leads, room / 4);
   const known = fitting(peers, room / 2 - led.size);
   const counted = fitting(contracts, room - led.size - known.size);
-  const left = { morePeers: peers.length - known.count, moreContracts: contracts.length - counted.count };
   return JSON.stringify({
-    ...{ ...head, ...left },
+    ...{ ...head, moreContracts: contracts.length - counted.count },
     leads: leads.slice(0, led.count),
     peers: peers.slice(0, known.count),
     contracts: contracts.slice(0, counted.count),

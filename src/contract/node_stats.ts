@@ -28,8 +28,6 @@ export interface NodeStats {
   readonly moreContracts: number;
   /** The processes that it has sent requests to, those with the most first. */
   readonly peers: readonly PeerStats[];
-  /** Number of processes that the answer has no room for. */
-  readonly morePeers: number;
   /** Names of its leaderships. */
   readonly leads: readonly string[];
   /** Locks that it holds. */

@@ -29,7 +29,7 @@ class Asker implements SourceAsker {
 }
 
 function stats(up: number, cpu: number): NodeStats {
-  const counts = { inFlight: 5, queued: 6, moreContracts: 0, morePeers: 0, locks: 0, cycles: 2 };
+  const counts = { inFlight: 5, queued: 6, moreContracts: 0, locks: 0, cycles: 2 };
   const lists = { contracts: [], peers: [], leads: [] };
   return { id: "a", endpoint: "a.1", service: "s", now: 1, up, ...counts, ...lists, process: { rss: 50_400_000, cpu } };
 }

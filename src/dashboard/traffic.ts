@@ -50,7 +50,6 @@ export class Traffic {
     const groupOf = new Map(groups.flatMap(([, own], place) => own.map(({ id }) => [id, place])));
     const circles = groups.map(([key, [{ label = key, service, state }, ...more]]) => ({
       label: shownText(byService ? service : label, 40),
-      service: shownText(service, 40),
       state: more.some((other) => other.state === "live") ? "live" : state,
       count: 1 + more.length,
     }));

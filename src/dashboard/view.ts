@@ -181,7 +181,6 @@ export interface TrafficView {
 /** A node, or the nodes of a service. */
 export interface TrafficCircle {
   readonly label: string;
-  readonly service: string;
   readonly state: NodeView["state"];
   /** How many nodes it stands for. */
   readonly count: number;

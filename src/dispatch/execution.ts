@@ -7,7 +7,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import type { Asker, ContextHost, ParentMessage, Stage } from "./context_host.ts";
 import { Deadlined } from "../ports/clock.ts";
@@ -330,7 +330,7 @@ export const NOT_PREPARED = "a schema or behavior before it had not ended";
 export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${kind} ${name} did not run: ${why} in time`;
-  return failure("UNAVAILABLE", message, { retryable: true, cause: reason });
+  return { ok: false, error: unavailable(message, { cause: reason }) };
 }
 
 /** The failure of a message that was aborted while its handler ran: a command may have had its effect. */

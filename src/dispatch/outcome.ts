@@ -4,7 +4,7 @@
  */
 import type { AnyContract, Kind } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
-import { CatgaError, type CatgaErrorOptions, type ErrorCode } from "../error.ts";
+import { CatgaError, type CatgaErrorOptions, type ErrorCode, unavailable } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
 
 /** The outcome of a message at a handler. */
@@ -101,7 +101,7 @@ export function wrongKind(kind: Kind, name: string, handled: Kind, node: string)
 export function notSent(contract: AnyContract, reason: CatgaError): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${unsent(contract)}: its schema, or a behavior around sends, had not ended at its deadline`;
-  return failure("UNAVAILABLE", message, { retryable: true, cause: reason });
+  return { ok: false, error: unavailable(message, { cause: reason }) };
 }
 
 /** For error messages: what was not sent. */

@@ -1,5 +1,6 @@
 /** Runs as operators see them, and what operators do to them. */
 import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
@@ -45,6 +46,19 @@ export async function* runInfos(
   for await (const [, info] of ahead(all, load)) {
     if (info !== undefined && (status === undefined || info.status === status)) yield info;
   }
+}
+
+/** The runs whose time came before this, in ms since 1970, and that have not gone on, of workflows that are `handled`. */
+export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before: number): Promise<string[]> {
+  const workflows = new Set([...handled].map(drivenWorkflow));
+  const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));
+  const late: string[] = [];
+  for await (const [{ ref }, journal] of ahead(open, ({ ref }) => log.load(ref))) {
+    if (journal !== undefined && pendingOf(journal).some(({ next }) => Number(next) < before)) {
+      late.push(`${ref.workflow} ${ref.run}`);
+    }
+  }
+  return late;
 }
 
 /**

@@ -15,6 +15,7 @@ import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
+import { unavailable } from "../error.ts";
 import { cancelled, untilDeadline } from "../dispatch/execution.ts";
 import { asResult, failure, notSent, type Outcome, Refusal, unsent } from "../dispatch/outcome.ts";
 import { idOf, keyOf } from "../dispatch/runner.ts";
@@ -216,9 +217,7 @@ export class RequestBuilder {
     const closed = this.closed(contract);
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
-    if (timeout <= 0) {
-      return failure("UNAVAILABLE", `${unsent(contract)}: its deadline had passed`, { retryable: true });
-    }
+    if (timeout <= 0) return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
     // a handler that was given up on may still publish what it has done
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };

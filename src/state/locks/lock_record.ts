@@ -40,9 +40,7 @@ export function readLockRecord(text: string): LockRecord | undefined {
   const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
   if (!strings.every((each) => typeof each === "string") || !numbers.every(Number.isFinite)) return undefined;
   const { ancestry, ttl } = record as LockRecord;
-  if (ttl < 1_000) return undefined;
-  if (!isStringArray(ancestry)) return undefined;
-  return record as LockRecord;
+  return ttl >= 1_000 && isStringArray(ancestry) ? record as LockRecord : undefined;
 }
 
 /**

@@ -48,7 +48,7 @@ export async function* runInfos(
   }
 }
 
-/** The runs whose time came before this, in ms since 1970, and that have not gone on, of workflows that are `handled`. */
+/** The runs of `handled` workflows whose time came before this, in ms since 1970, and that have not gone on. */
 export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before: number): Promise<string[]> {
   const workflows = new Set([...handled].map(drivenWorkflow));
   const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));

@@ -79,7 +79,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   let healed = false;
   const stop = new AbortController();
   let address = "";
-  let ended: Promise<number>;
+  let ended: Promise<number> | undefined;
 
   before(async () => {
     [monitored] = await freePorts(1);
@@ -111,7 +111,8 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
   after(async () => {
     stop.abort();
-    assertEquals(await ended, 0);
+    // nothing began where the server did not: the error that counts is that of `before`
+    if (ended !== undefined) assertEquals(await ended, 0);
     await app?.drain();
     await server?.stop();
   });

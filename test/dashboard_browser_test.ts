@@ -701,7 +701,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     );
     await browser.until("what the schedules did", has("#schedules .detail pre", /onerror/));
     await browser.until("that there is no history", has("#entity-list .detail pre", /nothing is stored of it/));
-    const circle = (label: string) => ({ label, service: MARKUP, state: "live", count: 1 }) as const;
+    const circle = (label: string) => ({ label, state: "live", count: 1 }) as const;
     const nodes = [circle(hostile[0]), circle("b")];
     streams.send("traffic", { byService: false, nodes, edges: [[0, 1, 9, 0]], total: 1 });
     const moves = `(async () => {

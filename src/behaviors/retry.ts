@@ -10,7 +10,10 @@ import { fail } from "../contract/result.ts";
 export interface RetryOptions {
   /** Greatest number of runs of the handler, including the first: 2 to 1,000; 3. */
   attempts?: number | undefined;
-  /** After which failures it runs again: codes, or a function, which may be async; `HANDLER_FAILED` and `retryable`. */
+  /**
+   * After which failures it runs again: codes, or a function, which may be async. `HANDLER_FAILED`, and whatever is
+   * `retryable`.
+   */
   on?: readonly Code[] | ((error: CatgaError) => boolean | Promise<boolean>) | undefined;
   /**
    * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from

@@ -331,7 +331,7 @@ class StatsAnswer {
   }
 }
 
-/** The answer with as much as there is room for, in bytes, and how much is left out. */
+/** The answer with as much as there is room for, in bytes, and how many contracts are left out. */
 function cut(
   { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
   limit: number,
@@ -341,7 +341,8 @@ function cut(
   const known = fitting(peers, room / 2 - led.size);
   const counted = fitting(contracts, room - led.size - known.size);
   return JSON.stringify({
-    ...{ ...head, moreContracts: contracts.length - counted.count },
+    ...head,
+    moreContracts: contracts.length - counted.count,
     leads: leads.slice(0, led.count),
     peers: peers.slice(0, known.count),
     contracts: contracts.slice(0, counted.count),

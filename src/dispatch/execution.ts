@@ -329,8 +329,7 @@ export const NOT_PREPARED = "a schema or behavior before it had not ended";
 /** The failure of a message that was aborted before its handler began: it certainly did not run. */
 export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  const message = `${kind} ${name} did not run: ${why} in time`;
-  return { ok: false, error: unavailable(message, { cause: reason }) };
+  return { ok: false, error: unavailable(`${kind} ${name} did not run: ${why} in time`, { cause: reason }) };
 }
 
 /** The failure of a message that was aborted while its handler ran: a command may have had its effect. */

@@ -54,7 +54,7 @@ export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before
   const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));
   const late: string[] = [];
   for await (const [{ ref }, journal] of ahead(open, ({ ref }) => log.load(ref))) {
-    if (journal !== undefined && pendingOf(journal).some(({ next }) => Number(next) < before)) {
+    if (journal !== undefined && pendingOf(journal).some(({ next }) => next !== undefined && next.getTime() < before)) {
       late.push(`${ref.workflow} ${ref.run}`);
     }
   }

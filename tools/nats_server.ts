@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -151,17 +151,6 @@ export interface NatsCluster extends AsyncDisposable {
 
 /** Starts `size` servers with routes to each other; resolves when JetStream has a leader. */
 export async function startNatsCluster(size: number): Promise<NatsCluster> {
-  for (let tries = 1;; tries++) {
-    try {
-      return await tryToStartCluster(size);
-    } catch (error) {
-      // another process was given one of its ports since they were found to be free
-      if (tries === 5 || !`${error}`.includes("address already in use")) throw error;
-    }
-  }
-}
-
-async function tryToStartCluster(size: number): Promise<NatsCluster> {
   const folder = await mkdtemp(join(tmpdir(), "catga-nats-cluster-"));
   const ports = await freePorts(3 * size);
   const [clients, routes, monitors] = [0, 1, 2].map((part) => ports.slice(part * size, (part + 1) * size));
@@ -307,30 +296,41 @@ interface MetaCluster {
   readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[];
 }
 
-/** Where {@link freePorts} goes on: it begins elsewhere in each test file, so that two do not find the same at once. */
+/** Where {@link freePorts} goes on: it begins elsewhere in each test file, so that few are looked at twice. */
 let tried = Math.floor(Math.random() * 22_000);
+/** Each holds a port for this process, as long as it runs. */
+const claims: Server[] = [];
 
 /**
- * Ports of 127.0.0.1 that nobody listens on now. They lie below those that systems give to a connection or a listener
- * that names none (32768 and up on Linux, 49152 elsewhere): what is free stays so while a server is down.
+ * Ports of 127.0.0.1 that nobody listens on now, and that no other call gives away while this process runs. They lie
+ * below those that systems give to a connection or a listener that names none (32768 and up on Linux, 49152 elsewhere):
+ * what is free stays so while a server is down.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = 10_000 + tried++ % 22_000;
-    if (await isFree(port)) ports.push(port);
+    // a listener that nobody connects to says to other processes that the port is taken before its server listens
+    const claim = await listen(port + 32_768);
+    if (claim === undefined) continue;
+    claims.push(claim.unref());
+    const server = await listen(port);
+    if (server === undefined) continue;
+    await new Promise((resolve) => server.close(resolve));
+    ports.push(port);
   }
   return ports;
 }
 
-function isFree(port: number): Promise<boolean> {
+/** `undefined` where somebody else listens. */
+function listen(port: number): Promise<Server | undefined> {
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once(
       "error",
-      (error: NodeJS.ErrnoException) => error.code === "EADDRINUSE" ? resolve(false) : reject(error),
+      (error: NodeJS.ErrnoException) => error.code === "EADDRINUSE" ? resolve(undefined) : reject(error),
     );
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    server.listen(port, "127.0.0.1", () => resolve(server));
   });
 }
 

@@ -1,7 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
 import process from "node:process";
-import { requireNatsServer, startNatsServer, stopped } from "./nats_server.ts";
+import { promisify } from "node:util";
+import { freePorts, requireNatsServer, startNatsServer, stopped } from "./nats_server.ts";
 
 const linux = { skip: process.platform !== "linux" && "there is no /proc" };
 
@@ -14,6 +16,24 @@ describe("a nats-server for tests", await requireNatsServer(), () => {
       await server.kill("SIGCONT");
       while (await stopped(server.pid));
     }
+  });
+});
+
+describe("freePorts", () => {
+  it("gives no port twice, not to another process either", async () => {
+    const own = await freePorts(3);
+    const [first] = own;
+    // it goes on where this process did, and was given none of its ports
+    const program = `
+      Math.random = () => ${(first - 10_000) / 22_000} + 1e-9;
+      const { freePorts } = await import(${JSON.stringify(import.meta.resolve("./nats_server.ts"))});
+      console.log(JSON.stringify(await freePorts(3)));`;
+    const args = "Bun" in globalThis ? ["-e", program] : ["eval", "--no-check", program];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, NO_COLOR: "1" } });
+    const others: number[] = JSON.parse(stdout);
+    assertEquals(others.filter((port) => own.includes(port)), []);
+    assert((others[0] - first + 22_000) % 22_000 < 1_000, `${own}, then ${others}`);
+    assertEquals(new Set([...own, ...await freePorts(3)]).size, 6);
   });
 });
 

@@ -5,9 +5,9 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** A change of the sources: `from` must occur exactly once in its file, else the change has to be adapted. */
@@ -263,9 +263,10 @@ export type SourcePlant = keyof typeof PLANTS;
 export const sourcePlants: readonly SourcePlant[] = Object.keys(PLANTS) as SourcePlant[]; // its keys
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const PARTS = ["mod.ts", "src", "test", "tools", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
+const FILES = ["mod.ts", "deno.json", "deno.lock", "package.json", "tsconfig.json"];
+const FOLDERS = ["src", "test", "tools"];
 
-/** Tests run in the tree they belong to, but for those of faults; to copy the others takes longest. */
+/** Tests run in the tree they belong to, but for those of faults. */
 function isNeeded(path: string): boolean {
   return !path.endsWith("_test.ts") || path.includes(join("test", "faults"));
 }
@@ -281,8 +282,7 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     const root = join(folder, "tree");
-    await mkdir(root);
-    for (const part of PARTS) await cp(join(ROOT, part), join(root, part), { recursive: true, filter: isNeeded });
+    await copyTree(root);
     if (existsSync(join(ROOT, "node_modules"))) {
       await symlink(join(ROOT, "node_modules"), join(root, "node_modules"), "junction");
     }
@@ -292,6 +292,18 @@ export async function plantedTree(plant: SourcePlant): Promise<PlantedTree> {
     await dispose();
     throw error;
   }
+}
+
+/** File by file: a recursive `cp` takes half a second of processor for it. */
+async function copyTree(root: string): Promise<void> {
+  const files = [...FILES];
+  for (const folder of FOLDERS) {
+    const entries = await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true });
+    const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+    files.push(...paths.filter(isNeeded).map((path) => relative(ROOT, path)));
+  }
+  for (const folder of new Set(files.map(dirname))) await mkdir(join(root, folder), { recursive: true });
+  await Promise.all(files.map((file) => copyFile(join(ROOT, file), join(root, file))));
 }
 
 /** The sources that a plant changes, with its bug. Rejects when the plant does not fit them any more. */

@@ -40,7 +40,7 @@ describe("simulation of entities", () => {
       await using program = await startProgram<SimulatedEntities>(
         THIS_RUNTIME,
         "test/simulation/entity_simulation.ts",
-        ["0..999", "first"],
+        [`${SEEDS}..999`, "first"],
         tree.root,
       );
       const [{ violations }] = [await program.line(() => true, 300_000)];

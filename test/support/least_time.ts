@@ -3,8 +3,8 @@ import process from "node:process";
 
 /**
  * How long this thread computes for it, in ms: the least of five tries, for whatever else it runs can only add to it.
- * Other test files run in other threads of the process. The quotient of the same work on little and on much shows how it
- * grows.
+ * Other test files run in other threads of the process. The quotient of the same work on little and on much shows how
+ * it grows.
  */
 export async function leastTime(work: () => Promise<void>): Promise<number> {
   let least = Infinity;

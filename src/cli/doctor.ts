@@ -3,7 +3,7 @@
  * section.
  */
 import type { NodeInfo } from "../../mod.ts";
-import { printable, printableJson } from "../data/printable.ts";
+import { listed, printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
 import { PROTOCOL } from "../version.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -272,10 +272,9 @@ async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { finding
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
   const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
   if (late.length === 0) return;
-  const more = late.length > 3 ? ` and ${late.length - 3} more` : "";
   findings.push({
     ...{ kind: "run-late", about: late[0], severity: "error", docs: "docs/workflows.md#failures" },
-    message: `Runs were due over a minute ago, and nothing woke them: ${late.slice(0, 3).join(", ")}${more}.`,
+    message: `Runs were due over a minute ago, and nothing woke them: ${listed(late)}.`,
     advice: "Have each go on: catga run WORKFLOW ID retry.",
   });
 }

@@ -1,7 +1,7 @@
 /** `watch`: prints events as they are published. */
 import { eventSubject } from "../contract/subjects.ts";
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
-import { printable, printableJson } from "../data/printable.ts";
+import { listed, printable, printableJson } from "../data/printable.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
 import { covers } from "../nats/shared_consumer.ts";
 import { ClusterView } from "./cluster_view.ts";
@@ -89,14 +89,11 @@ async function sayDurable(view: ClusterView, name: string, terminal: Terminal): 
     .map(({ category }) => category);
   const events = [...new Set(durable)].sort();
   if (events.length === 0) return;
-  const others = events.length > MOST_NAMED ? ` and ${events.length - MOST_NAMED} more` : "";
   terminal.say(printable(
-    `not shown, because nodes handle them as durable: ${events.slice(0, MOST_NAMED).join(", ")}${others}; ` +
+    `not shown, because nodes handle them as durable: ${listed(events)}; ` +
       "`catga dashboard` shows them, `catga entity` those of an entity",
   ));
 }
-
-const MOST_NAMED = 3;
 
 /** The local time, as `14:03:22.417`. */
 function clock(date: Date): string {

@@ -3,6 +3,7 @@
  * and the dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind. Over
  * 300 lines: each kind of alarm, and what it is concluded from.
  */
+import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
 import type { Health, NodeInfo } from "./node_info.ts";
 import { drivenWorkflow } from "./workflow.ts";
@@ -158,9 +159,14 @@ function* raised(observed: Observed): Iterable<Raised> {
     const message = `Nothing is sent to ${node} for now: the last messages to it were not delivered.`;
     yield { kind: "breaker-open", about: node, severity: "warning", count: 1, message, since };
   }
-  for (const { workflow, run, since, why } of runs) {
-    const message = `The run ${run} of the workflow ${workflow} does not go on by itself: ${why}`;
-    yield { kind: "run-stuck", about: `${workflow} ${run}`, severity: "error", count: 1, message, since };
+  for (const [about, own] of Map.groupBy(runs, ({ workflow }) => workflow)) {
+    const [{ run, why }] = own;
+    const [count, since] = [own.length, Math.min(...own.map(({ since }) => since))];
+    const message = count === 1
+      ? `The run ${run} of the workflow ${about} does not go on by itself: ${why}`
+      : `${count} runs of the workflow ${about} do not go on by themselves: ` +
+        `${listed(own.map(({ run }) => run))}. Why the first: ${why}`;
+    yield { kind: "run-stuck", about, severity: "error", count, message, since };
   }
 }
 

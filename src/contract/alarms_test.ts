@@ -152,6 +152,22 @@ describe("alarmsOf", () => {
     ]);
   });
 
+  it("is one for the stuck runs of a workflow, however many there are, since the first", () => {
+    const runs = ["a", "b", "c", "d", "e"].map((run, n) => ({
+      workflow: "Order",
+      run,
+      since: NOW - n,
+      why: `no ${n}`,
+    }));
+    const [order, refund, ...more] = see({
+      runs: [...runs, { workflow: "Refund", run: "r", since: NOW, why: "busy" }],
+    });
+    assertEquals([order.about, order.count, order.since, more.length], ["Order", 5, NOW - 4, 0]);
+    const text = "5 runs of the workflow Order do not go on by themselves: a, b, c and 2 more. Why the first: no 0";
+    assertEquals(order.message, text);
+    assertEquals(refund.message, "The run r of the workflow Refund does not go on by itself: busy");
+  });
+
   it("has the time of the observation, or else when the alarm was raised first; it begins anew after it was over", () => {
     assertEquals(see(CASES[0][2])[0].since, NOW - 7);
     const first = see(CASES[4][2]);

@@ -9,8 +9,8 @@ const stuck = (id: string): RunView => ({
   ...{ workflow: "Order", id, status: "stuck", startedAt: 1, since: 2, pending: "charge", steps: ["charge"] },
   timeline: "",
 });
-const said = (id: string): Alarm => ({
-  ...{ kind: "run-stuck", about: `Order ${id}`, severity: "error", message: "it is stuck", since: 1, count: 1 },
+const said = (workflow: string): Alarm => ({
+  ...{ kind: "run-stuck", about: workflow, severity: "error", message: "it is stuck", since: 1, count: 1 },
   docs: "",
 });
 
@@ -18,10 +18,10 @@ describe("AlarmBoard", () => {
   it("a run that is stuck is an alarm until it goes on, also when its node still says that it is stuck", () => {
     const board = new AlarmBoard();
     const shown = () => board.view(9).map(({ kind, about }) => `${kind} ${about}`);
-    board.others = [said("1"), said("2"), { ...said("a"), kind: "breaker-open", about: "a" }];
-    assertEquals(shown(), ["run-stuck Order 1", "run-stuck Order 2", "breaker-open a"]); // runs were not read yet
+    board.others = [said("Order"), said("Refund"), { ...said("a"), kind: "breaker-open" }];
+    assertEquals(shown(), ["run-stuck Order", "run-stuck Refund", "breaker-open a"]); // runs were not read yet
     board.runs = [stuck("2")];
-    assertEquals(shown(), ["run-stuck Order 2", "breaker-open a"]);
+    assertEquals(shown(), ["run-stuck Order", "breaker-open a"]);
     board.runs = [];
     assertEquals(shown(), ["breaker-open a"]);
   });

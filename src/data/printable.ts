@@ -68,6 +68,11 @@ function depthOf(json: string): number {
 /** Levels: the spaces of an indented text grow with the square of the depth. */
 const MAX_INDENTED = 100;
 
+/** The first three, and how many more there are. */
+export function listed(names: readonly string[], separator = ", "): string {
+  return names.slice(0, 3).join(separator) + (names.length > 3 ? ` and ${names.length - 3} more` : "");
+}
+
 /** A message in a log line: its id, and that of the first message of its chain when it is another. */
 export function messageLabel(id: string, correlationId: string | undefined): string {
   return correlationId === undefined || correlationId === id

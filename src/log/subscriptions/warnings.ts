@@ -2,7 +2,7 @@
 import { KEEP } from "../../contract/defaults.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
-import { printable } from "../../data/printable.ts";
+import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -42,17 +42,14 @@ export class Warnings {
   /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
   passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
     if (categories.length === 0) return;
-    const shown = categories.slice(0, 3).map(([name, last]) =>
-      `${printable(name)}, the last of ${new Date(last).toISOString()}`
-    );
-    this.state("begun", `it passes over what is stored of ${shown.join("; ")}${more(categories)}`);
+    const shown = categories.map(([name, last]) => `${printable(name)}, the last of ${new Date(last).toISOString()}`);
+    this.state("begun", `it passes over what is stored of ${listed(shown, "; ")}`);
   }
 
   /** Categories that should begin at the start, and do not, because the subscription exists. */
   ignoresFrom(categories: readonly string[]): void {
     if (categories.length === 0) return;
-    const shown = categories.slice(0, 3).map((name) => printable(name)).join(", ");
-    this.state("existing", `from "start" has no effect on ${shown}${more(categories)}`);
+    this.state("existing", `from "start" has no effect on ${listed(categories.map(printable))}`);
   }
 
   /** Reports the begin or the end of an outage. */
@@ -116,10 +113,6 @@ export class Warnings {
     this.#reported.set(kind, now);
     return true;
   }
-}
-
-function more({ length }: readonly unknown[]): string {
-  return length > 3 ? `, and of ${length - 3} more` : "";
 }
 
 const SECOND = 1_000; // ms

@@ -16,7 +16,7 @@ import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { delay } from "../ports/clock.ts";
+import { delay, openOnce } from "../ports/clock.ts";
 import type { AppendReceiver, ConditionalAppend, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
@@ -32,7 +32,13 @@ export class EntityStream {
    * look-up.
    */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
-  #opening: Promise<LogStream> | undefined;
+  readonly #open = openOnce(async () => {
+    const { log, namespace, replicas } = this.#host;
+    const options = streamOptions(namespace, "entities", replicas);
+    const stream = await log.open(streamName(namespace, "entities"), options);
+    stream.onDoubt(() => this.doubt());
+    return this.#stream = stream;
+  });
   #stream: LogStream | undefined;
   /** `LogState.created`; `undefined`: unknown. */
   #created: string | undefined;
@@ -289,17 +295,6 @@ export class EntityStream {
       during: `reading ${subject}, which passes over message ${sequence}`,
       error: new Error(reason),
     });
-  }
-
-  #open(): Promise<LogStream> {
-    const { log, namespace, replicas } = this.#host;
-    const options = streamOptions(namespace, "entities", replicas);
-    return this.#opening ??= log.open(streamName(namespace, "entities"), options)
-      .then((stream) => {
-        stream.onDoubt(() => this.doubt());
-        return this.#stream = stream;
-      })
-      .finally(() => this.#opening = undefined);
   }
 
   #readCreated(): Promise<string> {

@@ -39,7 +39,7 @@ import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
-import { type Clock, onAbort, together, token, within } from "../ports/clock.ts";
+import { type Clock, onAbort, openOnce, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
@@ -98,7 +98,11 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Those who wait for the ends of runs. */
   readonly #waits = new Set<(result: Result<unknown>) => void>();
   #stream: LogStream | undefined;
-  #opening: Promise<LogStream> | undefined;
+  readonly #open = openOnce(async () => {
+    const { log, namespace, replicas } = this.app;
+    const options = streamOptions(namespace, "entities", replicas);
+    return this.#stream = await log.open(streamName(namespace, "entities"), options);
+  });
   #numbers = 0;
   #closed = false;
 
@@ -116,7 +120,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
       ...{ namespace, endpoint, clock },
-      stream: () => this.#open(),
+      stream: () => this.#stream ?? this.#open(),
       // its publisher numbers what it stores for entities by itself: these are apart
       number: (events) => NUMBERS + (this.#numbers += events) - events,
       maxPayload: () => host.maxPayload(),
@@ -548,14 +552,6 @@ export class Runs implements DrivesHost, NodeRuns {
   #until(): () => boolean {
     const due = this.clock.monotonic() + this.app.timeout;
     return () => this.#closed || this.clock.monotonic() > due;
-  }
-
-  #open(): LogStream | Promise<LogStream> {
-    const { log, namespace, replicas } = this.app;
-    return this.#stream ??
-      (this.#opening ??= log.open(streamName(namespace, "entities"), streamOptions(namespace, "entities", replicas))
-        .then((stream) => this.#stream = stream)
-        .finally(() => this.#opening = undefined));
   }
 
   #fault(during: string, error: unknown): void {

@@ -226,6 +226,16 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
 
 // What lasts for a while: how much of it there is, and when it was reported.
 
+/** A function that returns the one of its kind, opening it if that has not succeeded yet: a failure is not kept. */
+export function openOnce<T>(open: () => Promise<T>): () => Promise<T> {
+  let opening: Promise<T> | undefined;
+  return () =>
+    opening ??= open().catch((error) => {
+      opening = undefined;
+      throw error;
+    });
+}
+
 /** A count of what is under way, which a drain waits for. */
 export class UnderWay {
   #count = 0;

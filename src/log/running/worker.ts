@@ -18,8 +18,8 @@ import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import type { EventLog, LogStream } from "../../ports/event_log.ts";
-import { Standstill } from "../../ports/clock.ts";
+import type { EventLog } from "../../ports/event_log.ts";
+import { openOnce, Standstill } from "../../ports/clock.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
@@ -55,17 +55,10 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
  */
 export function serve(options: WorkerOptions): void {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
-  let opened: Promise<LogStream> | undefined;
-  const kept = () =>
-    opened ??= log()
-      .then((streams) => {
-        const kind = "subscriptions";
-        return streams.open(streamName(namespace, kind), streamOptions(namespace, kind, replicas));
-      })
-      .catch((error) => {
-        opened = undefined;
-        throw error;
-      });
+  const kept = openOnce(async () => {
+    const kind = "subscriptions";
+    return await (await log()).open(streamName(namespace, kind), streamOptions(namespace, kind, replicas));
+  });
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.draining);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {

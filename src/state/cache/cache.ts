@@ -2,7 +2,7 @@
  * Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. Over
  * 300 lines: what a key's readers, loads and writes ask of each other.
  */
-import { type Clock, delay, onAbort, type Random, token } from "../../ports/clock.ts";
+import { type Clock, delay, onAbort, openOnce, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";
 import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
@@ -11,7 +11,7 @@ import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show }
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
-import { isAmbiguous, openOnce } from "../store/lease.ts";
+import { isAmbiguous } from "../store/lease.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Options of a {@link SharedCache}. */

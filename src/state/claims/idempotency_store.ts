@@ -5,7 +5,7 @@
  * without one is `RESULT_TTL` in `contract/defaults.ts`. Over 300 lines: the life of one record, and how each attempt
  * meets it.
  */
-import { backoff, DeadlineWheel, delay, elapsed, stamp, token } from "../../ports/clock.ts";
+import { backoff, DeadlineWheel, delay, elapsed, openOnce, stamp, token } from "../../ports/clock.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
@@ -14,7 +14,7 @@ import type { Observer } from "../../contract/observer.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
 import type { ClaimedRun } from "../../contract/shared_state.ts";
-import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
+import { AnswerTimeouts, isAmbiguous, JumpWatch } from "../store/lease.ts";
 import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { answerLimit, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";

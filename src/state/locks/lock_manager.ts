@@ -9,13 +9,13 @@
  *
  * Over 300 lines: the way of one call, from its request to the lock that is held.
  */
-import { delay, onAbort, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
+import { delay, onAbort, openOnce, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { AnswerTimeouts, isAmbiguous, JumpWatch, openOnce } from "../store/lease.ts";
+import { AnswerTimeouts, isAmbiguous, JumpWatch } from "../store/lease.ts";
 import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
 import {

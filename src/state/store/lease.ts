@@ -249,15 +249,3 @@ export interface Gone {
 export function staleAnswer(): CatgaError {
   return unavailable("the store's answer came from a server that lags behind");
 }
-
-// Opens a bucket on first use and keeps it; a failure is not kept, so that the next call tries again.
-
-/** A function that returns the one bucket, opening it if that has not succeeded yet. */
-export function openOnce(open: () => Promise<Bucket>): () => Promise<Bucket> {
-  let opening: Promise<Bucket> | undefined;
-  return () =>
-    opening ??= open().catch((error) => {
-      opening = undefined;
-      throw error;
-    });
-}

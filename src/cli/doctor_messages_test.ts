@@ -38,7 +38,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     unwrap(await app.publish(Placed, { n: 1 }));
     await app.drain();
     const found = await on.findings("early");
-    assertEquals(found.map(({ kind, about }) => `${kind} ${about}`), ["no-nodes nodes", "no-node bank.Charge"]);
+    assertEquals(kinds(found), ["no-nodes nodes", "no-node bank.Charge"]);
     assertMatch(found[1].message, /^Nobody has handled bank\.Charge yet, and commands of it wait\.$/);
   });
 
@@ -61,7 +61,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     await eventually("its end", async () => (await app.subscriptions())[0]?.lag === 0);
     await old.drain();
     unwrap(await app.publish(Placed, { n: 2 }));
-    const found = (await on.findings("renamed")).map(({ kind, about }) => `${kind} ${about}`);
+    const found = kinds(await on.findings("renamed"));
     assertEquals(found.includes("subscription-abandoned a/mails"), true, found.join());
   });
 
@@ -117,8 +117,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     assertEquals([kind, about, more], ["run-late", "Nap n-1", []]);
     assertEquals(message, "Runs were due over a minute ago, and nothing woke them: Nap n-1.");
     assertEquals(advice, "Have each go on: catga run WORKFLOW ID retry.");
-    const args = on.args("removed");
-    assertEquals((await cliHere(["run", "Nap", "n-1", "retry", ...args])).code, 0);
+    assertEquals((await cliHere(["run", "Nap", "n-1", "retry", ...on.args("removed")])).code, 0);
     assertEquals(unwrap(await app.result(Nap, "n-1")), "awake");
     assertEquals(await on.findings("removed"), []);
   });
@@ -135,8 +134,7 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     const app = await on.app("hostile", { handlers });
     unwrap(await app.publish(Placed, { n: 1 }));
     await eventually("the letter", async () => (await app.subscriptions())[0]?.dead === 1);
-    const args = ["doctor", ...on.args("hostile")];
-    const { code, out } = await cliHere(args);
+    const { code, out } = await cliHere(["doctor", ...on.args("hostile")]);
     assertEquals(code, 1);
     // deno-lint-ignore no-control-regex
     assert(!/[\x1b\u202e]/.test(out) && out.includes("\\u{1b}"), out);

@@ -177,6 +177,7 @@ export const ROOMS: readonly Room[] = [
     path: "src/memory",
     what: "the ports within one process, with faults from a seed and virtual time",
     may: [...GROUND, "src/ports"],
+    lazily: ["src/entities", "src/flow", "src/log", "src/log/running", "src/streams"],
   },
   { path: "src/nats", what: "the ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
   {

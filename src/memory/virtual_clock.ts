@@ -4,6 +4,17 @@ import { checkNumber } from "../data/checks.ts";
 import { firstIndex } from "../data/queues.ts";
 import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 
+/** Parts that an app loads when it first needs them: a minute would pass while it does, on a busy machine. */
+const loadParts = () =>
+  Promise.all([
+    import("../entities/entities.ts"),
+    import("../flow/runs.ts"),
+    import("../log/log.ts"),
+    import("../log/running/worker.ts"),
+    import("../streams/reading.ts"),
+  ]);
+let parts: Promise<unknown> | undefined;
+
 interface Due {
   readonly at: number;
   /** Timers that are due at the same time run in the order in which they were set. */
@@ -135,6 +146,7 @@ export class VirtualClock implements Clock {
     if (this.#advancing) throw new Error("advance is under way; await it before the next");
     this.#advancing = true;
     try {
+      await (parts ??= loadParts());
       await this.#rest();
       while (!enough() && this.#timers.length > 0 && this.#timers[0].at <= end) {
         const due = this.#timers.shift()!;

@@ -150,9 +150,12 @@ export function isTooDeep(parsed: unknown): boolean {
 function isDeeper(parsed: unknown, levels: number): boolean {
   if (typeof parsed !== "object" || parsed === null) return false;
   if (levels === 0) return true;
-  for (const member of Array.isArray(parsed) ? parsed : Object.values(parsed)) {
-    if (typeof member === "object" && isDeeper(member, levels - 1)) return true;
+  if (Array.isArray(parsed)) {
+    for (const member of parsed) if (isDeeper(member, levels - 1)) return true;
+    return false;
   }
+  // for all of a long message: `Object.values` would make a list of each object
+  for (const key in parsed) if (isDeeper((parsed as Record<string, unknown>)[key], levels - 1)) return true;
   return false;
 }
 
@@ -412,9 +415,9 @@ function classOf(value: object): string | undefined {
 /** Prefix of tags. */
 export const TILDE = "~";
 /** The first item of the array of a `Map`; pairs of key and value follow. */
-export const MAP = "~Map";
+const MAP = "~Map";
 /** The first item of the array of a `Set`; its items follow. */
-export const SET = "~Set";
+const SET = "~Set";
 /** `undefined`. */
 export const UNDEFINED = "~undefined";
 /** The number -0. */

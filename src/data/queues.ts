@@ -25,8 +25,10 @@ export class Fifo<T> {
   /** Removes and returns the oldest entry. */
   shift(): T | undefined {
     if (this.size === 0) return undefined;
-    const item = this.#items[this.#first++];
-    if (2 * this.#first > this.#items.length) {
+    const item = this.#items[this.#first];
+    this.#items[this.#first++] = undefined!; // what has gone is not kept
+    // seldom, and not for each entry of a short one
+    if (this.#first > FEW && 2 * this.#first > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
     }
@@ -39,6 +41,9 @@ export class Fifo<T> {
     this.#first = 0;
   }
 }
+
+/** Entries that may have gone before the list is made anew. */
+const FEW = 32;
 
 /** A heap of values by their times. */
 export class DueHeap<T> {

@@ -82,8 +82,8 @@ export interface RemoteRequest {
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
-  /** Called with the endpoint of each node that the router sends it to, this one included. */
-  readonly sent?: ((endpoint: string) => void) | undefined;
+  /** Gets the endpoint of each node that the router sends it to, this one included: the last one stays. */
+  readonly sent?: { endpoint: string } | undefined;
 }
 
 /** Metadata of a message, where it is not the default. */

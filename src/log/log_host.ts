@@ -39,13 +39,13 @@ export interface LogHost {
    */
   forgetFailure(contract: string, id: string): Promise<void>;
   /**
-   * Sends an internal command, without behaviors: to this node, or through the router, which passes the endpoint of
-   * each node that it sends it to to `sent`.
+   * Sends an internal command, without behaviors: to this node, or through the router, which notes in `sent` to which
+   * process it sent it last.
    */
   send(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    sent?: (endpoint: string) => void,
+    sent?: { endpoint: string },
   ): Promise<Result<unknown>>;
 }

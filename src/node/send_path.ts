@@ -112,7 +112,7 @@ export class SendPath {
     contract: AnyContract,
     payload: unknown,
     { timeout, retries, route = "hash", key, node, signal }: SendOptions,
-    sent?: (endpoint: string) => void,
+    sent?: { endpoint: string },
   ): Promise<Result<unknown>> {
     const closed = this.#builder.closed(contract);
     if (closed !== undefined) return Promise.resolve(closed);

@@ -273,10 +273,10 @@ export class OnceAMinute {
     this.#clock = clock;
   }
 
-  /** Returns whether to report it now. */
-  due(about = ""): boolean {
+  /** Returns whether to report it now; `every`: after so many ms again. */
+  due(about = "", every = 60_000): boolean {
     const now = this.#clock.monotonic();
-    if (now - (this.#at.get(about) ?? -Infinity) < 60_000) return false;
+    if (now - (this.#at.get(about) ?? -Infinity) < every) return false;
     if (this.#at.size >= MOST_REPORTED) this.#at.clear();
     this.#at.set(about, now);
     return true;
@@ -315,6 +315,11 @@ export class Standstill {
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);
     return this.#ended;
+  }
+
+  /** When it last looked for one, by the monotonic clock. */
+  get looked(): number {
+    return this.#looked.monotonic;
   }
 
   #later(): void {

@@ -179,9 +179,9 @@ const PLANTS = {
   }],
   "log-position": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "      place: this.#place,\n      open: [...this.#open]",
+    from: "      place: this.#place,\n      open: [...this.open]",
     to:
-      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: [...this.#open].slice(0, 0)",
+      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: [...this.open].slice(0, 0)",
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -214,7 +214,7 @@ const PLANTS = {
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",
-    from: '    this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });',
+    from: '    this.#host.observer({ type: "log-lost", subscription: this.label, reason, after, next });',
     to: "    void [reason, after, next];",
   }],
   "log-attempts": [{

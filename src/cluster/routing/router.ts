@@ -116,7 +116,7 @@ export class Router implements CallOwner, RequestRouter {
     const chosen = this.#choose(call);
     if (call.done) return;
     if (chosen === undefined) return this.#joined ? this.#waiting.forNode(call) : this.#waiting.forConnection(call);
-    call.request.sent?.(chosen.endpoint);
+    if (call.request.sent !== undefined) call.request.sent.endpoint = chosen.endpoint;
     if (chosen.id === app.node) return this.#runHere(call, left);
     const error = call.encoded ? undefined : call.encode(endpoint.payloadLimit);
     if (error !== undefined) return this.#settle(call, { ok: false, error });
@@ -606,13 +606,13 @@ export function decideRetry(
 }
 
 /** Returns true if the node was not there, as while the only replica of a service restarts. */
-export function isAway(failed: Failed): boolean {
+function isAway(failed: Failed): boolean {
   return failed.how === "undelivered" &&
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
 }
 
 /** Returns `true` if the node has too much to do. */
-export function isOverload(failed: Failed): boolean {
+function isOverload(failed: Failed): boolean {
   return failed.how === "undelivered" && failed.code === "OVERLOADED";
 }
 
@@ -621,12 +621,12 @@ export function isOverload(failed: Failed): boolean {
  * retries: nodes with room must not be left out because others had none. It is bounded, for where all have too much to
  * do, a request to each of many nodes would add to it.
  */
-export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
+function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
   return node === undefined && retries > 0 && moves < MAX_MOVES;
 }
 
 /** The pause before a call that has failed on every node is sent again, in ms. */
-export function retryPause({ request: { retries }, retriesLeft }: Call, failed: Failed, random: Random): number {
+function retryPause({ request: { retries }, retriesLeft }: Call, failed: Failed, random: Random): number {
   const first = isOverload(failed) ? OVERLOAD_BACKOFF : FIRST_BACKOFF;
   return backoff(random, retries - retriesLeft - 1, first, MAX_BACKOFF);
 }

@@ -5,7 +5,7 @@
  * handled what was handed out before.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
+import type { Clock, Standstill } from "../../ports/clock.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
@@ -18,7 +18,7 @@ export interface LeaderTokenOptions {
   readonly name: string;
   readonly clock: Clock;
   /** When this process last stood still, see `Standstill`. */
-  readonly standstill: { readonly ended: number };
+  readonly standstill: Pick<Standstill, "ended" | "looked">;
   /** The subscription's last commit, from the stream's leader. Rejects with a `CatgaError`. */
   record(): Promise<StoredMessage | undefined>;
 }
@@ -41,6 +41,11 @@ export class LeaderToken {
   /** The token of the leader that is obeyed; 0 before the first, and when it has to be confirmed. */
   get known(): number {
     return this.#confirmed < this.#options.standstill.ended ? 0 : this.#known;
+  }
+
+  /** When {@link LeaderToken.known} was last read, about, by the monotonic clock. */
+  get looked(): number {
+    return this.#options.standstill.looked;
   }
 
   /** Checks a token other than the known one. Never rejects. */

@@ -50,8 +50,8 @@ export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by the identities of their messages. */
   readonly #running: Map<string, Running> = new Map();
-  /** The last ones that have ended, and when, by the clock of deadlines. */
-  readonly #ended: { position: number; time: number; at: number }[] = [];
+  /** Position and time of the messages whose runs ended last, and when that was, by the monotonic clock. */
+  readonly #ended = new Float64Array(3 * MOST_ENDED);
   #next = 0;
 
   constructor(options: SubscriptionRunsOptions) {
@@ -66,7 +66,8 @@ export class SubscriptionRuns {
   /** Identities of messages whose run has ended in the last seconds; of many the last ones. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
-    return this.#ended.filter(({ at }) => at >= since).map(messageId);
+    return Array.from({ length: MOST_ENDED }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
+      .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
   /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
@@ -259,8 +260,11 @@ export class SubscriptionRuns {
   }
 
   #onEnded(position: number, time: number): void {
-    this.#ended[this.#next] = { position, time, at: this.#options.host.wheel.now() };
-    this.#next = (this.#next + 1) % MOST_ENDED;
+    // for each run: nothing is made, and no clock is read
+    this.#ended[this.#next] = position;
+    this.#ended[this.#next + 1] = time;
+    this.#ended[this.#next + 2] = this.#options.token.looked;
+    this.#next = (this.#next + 3) % this.#ended.length;
   }
 }
 
@@ -379,7 +383,7 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
  * An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another
  * version, which does not know the handler's settings.
  */
-export function lastAnswer(outcome: Outcome): Outcome {
+function lastAnswer(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal) return outcome;
   if (!outcome.ok) {
     const { code, message, node, cause } = outcome.error;

@@ -153,7 +153,7 @@ async function start(run?: HandlerRun) {
     service: "app",
     name: "s",
     clock,
-    standstill: { ended: -Infinity },
+    standstill: { ended: -Infinity, looked: 0 },
     record: () => Promise.resolve(storedCommit(leads("a.1", leader))),
   });
   await token.check(leader);

@@ -198,6 +198,8 @@ export class Item {
   loaded = true;
   /** Size in the log, in bytes; 0: unknown. */
   size = 0;
+  /** Its place in {@link InHand}. */
+  slot = 0;
   readonly category: Category;
   readonly epoch: number;
   /** Attempts that failed. */
@@ -253,3 +255,35 @@ export class Item {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
   }
 }
+
+/** Items in the order in which they were added. None is kept, or costs anything, once it has left. */
+export class InHand implements Iterable<Item> {
+  #items: (Item | undefined)[] = [];
+  size = 0;
+  /** What they take in the log. */
+  bytes = 0;
+
+  add(item: Item): void {
+    item.slot = this.#items.push(item) - 1;
+    this.size++;
+    this.bytes += item.size;
+  }
+
+  /** Takes out one that is in hand. A `Set` took twice as long: it is made anew for each change of its size. */
+  leave({ slot, size }: Item): void {
+    const items = this.#items;
+    items[slot] = undefined;
+    this.size--;
+    this.bytes = this.size === 0 ? 0 : this.bytes - size; // fractions add up
+    if (2 * this.size + SLACK > items.length) return;
+    this.#items = [];
+    for (const item of items) if (item !== undefined) item.slot = this.#items.push(item) - 1;
+  }
+
+  *[Symbol.iterator](): Iterator<Item> {
+    for (const item of this.#items) if (item !== undefined) yield item;
+  }
+}
+
+/** Places of items that have left, beside as many as are in hand. */
+const SLACK = 64;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, Item } from "./categories.ts";
+import { Category, InHand, Item } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
@@ -57,5 +57,39 @@ describe("Category", () => {
     const rich = message(5, "a", { tagged: true, meta: { c: "x" } });
     assertEquals(asked(rich, 2), [9, 5, 3, "m5", "a", { n: 1 }, 1, 77, { c: "x" }]);
     assertEquals(asked(message(5), 0), [9, 5, 1, "m5", null, { n: 1 }, 0, 77, null]);
+  });
+});
+
+describe("InHand", () => {
+  it("has those that have not left, in order, with their sizes, whichever leave", () => {
+    const inHand = new InHand();
+    const placed = category();
+    const kept: number[] = [];
+    for (let n = 1; n <= 1_000; n++) {
+      const item = new Item(message(n), placed, 0, 0);
+      item.size = n;
+      inHand.add(item);
+      kept.push(n);
+      if (n % 5 === 0) continue;
+      // all but each fifth leaves, not in order
+      const [left] = kept.splice(kept.length - 1 - n % 3 % kept.length, 1);
+      inHand.leave([...inHand].find(({ position }) => position === left)!);
+    }
+    assertEquals([...inHand].map(({ position }) => position), kept);
+    assertEquals([inHand.size, inHand.bytes], [200, kept.reduce((sum, n) => sum + n, 0)]);
+    for (const item of [...inHand].reverse()) inHand.leave(item);
+    assertEquals([[...inHand], inHand.size, inHand.bytes], [[], 0, 0]);
+  });
+
+  it("goes on over those that were in hand when it began, although they leave meanwhile", () => {
+    const inHand = new InHand();
+    const placed = category();
+    for (let n = 1; n <= 300; n++) inHand.add(new Item(message(n), placed, 0, 0));
+    const seen: number[] = [];
+    for (const item of inHand) {
+      seen.push(item.position);
+      inHand.leave(item);
+    }
+    assertEquals(seen, Array.from({ length: 300 }, (_, n) => n + 1));
   });
 });

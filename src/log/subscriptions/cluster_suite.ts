@@ -462,7 +462,7 @@ export class Node {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    sent?: (endpoint: string) => void,
+    sent?: { endpoint: string },
   ): Promise<Result<unknown>> {
     const { clock, nodes, intercept } = this.#cluster;
     await new Promise<void>((resolve) => clock.after(1, resolve));
@@ -481,7 +481,7 @@ export class Node {
       error: new CatgaError(code, `${code} of the test`, { node: chosen?.id }),
     });
     if (chosen === undefined) return failure("NO_HANDLER");
-    sent?.(chosen.endpoint);
+    if (sent !== undefined) sent.endpoint = chosen.endpoint;
     const intercepted = intercept?.(chosen.id, contract, payload);
     if (intercepted !== undefined) return failure(intercepted);
     // a node that lives says that its handler did not end

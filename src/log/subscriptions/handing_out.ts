@@ -99,8 +99,9 @@ export class HandingOut {
     this.#pumping = true;
     const { ledger, now, onProgress } = this.#options;
     try {
-      for (let items = ledger.begin(now); items.length > 0; items = ledger.begin(now)) this.send(items);
-      for (const category of ledger.filling) this.#fill(category);
+      ledger.begin(now, this.send);
+      // an iterator for each message is what costs
+      if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     } finally {
       this.#pumping = false;
     }
@@ -125,20 +126,20 @@ export class HandingOut {
     const { ledger, host: { network } } = this.#options;
     const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
     if (items.length > 1) this.#sendTogether(category, items);
-    else this.send(items);
+    else items.forEach(this.send);
     return items.length > 0;
   }
 
   #sendTogether(category: Category, items: readonly Item[]): void {
     const { host, token } = this.#options;
-    let at = host.endpoint;
-    host.send(category.contract, category.batchRequest(items, token), category.options, (sent) => at = sent).then(
+    const sent = { endpoint: host.endpoint };
+    host.send(category.contract, category.batchRequest(items, token), category.options, sent).then(
       (result) => {
         const outcomes = outcomesOf(result, items.length);
-        if (outcomes === undefined) this.#answered(items, outcomeOf(result), at);
+        if (outcomes === undefined) this.#answered(items, outcomeOf(result), sent.endpoint);
         else this.#eachAnswered(items, outcomes);
       },
-      (error) => this.#answered(items, outcomeOfError(error), at),
+      (error) => this.#answered(items, outcomeOfError(error), sent.endpoint),
     );
   }
 
@@ -186,13 +187,11 @@ export class HandingOut {
     }
   }
 
-  /** Sends messages that have begun. */
-  send(items: readonly Item[]): void {
-    for (const item of items) {
-      if (item.loaded) this.#send(item);
-      else void this.#load(item);
-    }
-  }
+  /** Sends a message that has begun. */
+  readonly send = (item: Item): void => {
+    if (item.loaded) this.#send(item);
+    else void this.#load(item);
+  };
 
   /** A large one that was parked has its payload in the store. */
   async #load(item: Item): Promise<void> {
@@ -211,14 +210,15 @@ export class HandingOut {
   #send(item: Item): void {
     const { category } = item;
     const { host, token } = this.#options;
-    let at = host.endpoint;
+    // no callback: it would keep the message in memory as long as the request
+    const sent = { endpoint: host.endpoint };
     try {
-      host.send(category.contract, category.request(item, token), category.optionsOf(item), (sent) => at = sent).then(
-        (result) => this.#answered([item], outcomeOf(result), at),
-        (error) => this.#answered([item], outcomeOfError(error), at),
+      host.send(category.contract, category.request(item, token), category.optionsOf(item), sent).then(
+        (result) => this.#answered([item], outcomeOf(result), sent.endpoint),
+        (error) => this.#answered([item], outcomeOfError(error), sent.endpoint),
       );
     } catch (error) {
-      this.#answered([item], outcomeOfError(error), at); // a key that cannot be sent
+      this.#answered([item], outcomeOfError(error), sent.endpoint); // a key that cannot be sent
     }
   }
 

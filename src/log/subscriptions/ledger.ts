@@ -11,7 +11,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { type Category, Item, type Line } from "./categories.ts";
+import { type Category, InHand, Item, type Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
@@ -66,17 +66,16 @@ export interface Found extends LastEnd {
 
 /** The messages of a subscription, in its leader. */
 export class Ledger {
-  /** In the order of the log: what is read comes behind what was. */
-  readonly #open = new Set<Item>();
+  /** Messages in hand, in the order of the log: what is read comes behind what was. */
+  readonly open: InHand = new InHand();
   readonly #parked = new Map<string, Item>();
-  #bytes = 0;
   readonly #options: LedgerOptions;
   #place: Place;
   #began: Readonly<Record<string, number>>;
   #upTo: number;
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
-  /** By category, those that may run, and wait for a batch to fill. */
+  /** Of those that may run. */
   readonly #heads = new Map<Category, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
@@ -105,16 +104,6 @@ export class Ledger {
     this.#place = place;
     this.#began = began;
     this.#upTo = requests;
-  }
-
-  /** Messages in hand, in the order of the log. */
-  get open(): ReadonlySet<Item> {
-    return this.#open;
-  }
-
-  /** Their size in the log, in bytes. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** By id, messages that are put aside, dead letters included. */
@@ -215,7 +204,7 @@ export class Ledger {
   bury(message: LoggedMessage, reason: string, now: number): void {
     if (this.#parked.has(messageId(message))) return;
     const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
-    this.#open.add(item);
+    this.open.add(item);
     insert(item);
     this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
   }
@@ -234,25 +223,23 @@ export class Ledger {
   }
 
   /**
-   * Items that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run already.
-   * The clock is read only if it matters.
+   * Has the items run that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run
+   * already. The clock is read only if it matters.
    */
-  begin(now: () => number): readonly Item[] {
+  begin(now: () => number, run: (item: Item) => void): void {
     if (this.#due.size > 0) this.#wake(now());
     if (this.#suspicion?.isOver(this.#place.read)) this.#suspicion = undefined;
-    if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now);
-    const runs: Item[] = [];
+    if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now).forEach(run);
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
-      if (item.category.batch === undefined || item.alone || item.joins || !item.loaded) runs.push(this.#run(item));
+      if (item.category.batch === undefined || item.alone || item.joins || !item.loaded) run(this.#run(item));
       else this.#await(item);
     }
-    return runs;
   }
 
-  /** The categories of which messages wait for a batch to fill. */
-  get filling(): Iterable<Category> {
-    return this.#heads.keys();
+  /** By category, messages that wait for a batch to fill. */
+  get filling(): ReadonlyMap<Category, readonly Item[]> {
+    return this.#heads;
   }
 
   /** Returns true if a batch of this category would be full. */
@@ -394,7 +381,7 @@ export class Ledger {
     this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
     this.#began = began;
     for (const item of [...this.#parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
-    for (const item of this.#open) {
+    for (const item of this.open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
     }
     this.#suspicion = undefined;
@@ -406,12 +393,12 @@ export class Ledger {
    */
   relieve(keep = KEPT_OF_KEY): void {
     let [most, open]: [line: Line, open: number] = [[], 0];
-    for (const item of this.#open) {
+    for (const item of this.open) {
       const { line } = item;
       if (line?.[0] === item && openOf(line) > open) [most, open] = [line, openOf(line)];
     }
     const room = Math.floor(this.#options.mostParked / 2) - this.#parked.size;
-    if (2 * open < this.#open.size || room <= 0) return;
+    if (2 * open < this.open.size || room <= 0) return;
     let kept = Math.max(keep, open - room);
     while (kept < open && most[kept].turn === "begun") kept++;
     if (kept >= open) return;
@@ -475,7 +462,7 @@ export class Ledger {
   get #head(): Draft["head"] {
     return {
       place: this.#place,
-      open: [...this.#open].map(({ position, attempts }) => [position, attempts]),
+      open: [...this.open].map(({ position, attempts }) => [position, attempts]),
       began: this.#began,
       requests: this.#upTo,
       doubt: this.#suspicion?.stored,
@@ -506,8 +493,7 @@ export class Ledger {
   #enter(message: LoggedMessage, attempts: number, size = 0): Item {
     const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
     item.size = size;
-    this.#open.add(item);
-    this.#bytes += size;
+    this.open.add(item);
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
     else this.#enqueue(item);
     return item;
@@ -547,7 +533,7 @@ export class Ledger {
   }
 
   *#all(): Iterable<Item> {
-    yield* this.#open;
+    yield* this.open;
     yield* this.#parked.values();
   }
 
@@ -627,7 +613,7 @@ export class Ledger {
   /** It is done, or parked, or discarded: the next of its key has its turn. */
   #end(item: Item): void {
     const { line, place } = item;
-    if (place === "open") this.#leave(item);
+    if (place === "open") this.open.leave(item);
     item.place = "gone";
     this.#suspicion?.cleared(item);
     if (place === "parked") {
@@ -668,19 +654,13 @@ export class Ledger {
 
   #putAside(item: Item): void {
     if (item.place === "open") {
-      this.#leave(item);
+      this.open.leave(item);
       item.place = "parked";
       this.#parked.set(item.id, item);
     }
     this.#entries.add(item);
     this.#changed.set(item.id, item);
     this.#suspicion?.cleared(item);
-  }
-
-  /** It is in hand no more. */
-  #leave(item: Item): void {
-    this.#open.delete(item);
-    this.#bytes = this.#open.size === 0 ? 0 : this.#bytes - item.size; // fractions add up
   }
 
   #unlink(item: Item): void {

@@ -42,7 +42,9 @@ class Kit {
 
   /** Begins what may, and returns it by position. */
   begin(now = NOW): Map<number, Item> {
-    return new Map(this.ledger.begin(() => now).map((item) => [item.position, item]));
+    const runs = new Map<number, Item>();
+    this.ledger.begin(() => now, (item) => runs.set(item.position, item));
+    return runs;
   }
 
   commit(): Map<number, Item> {

@@ -360,7 +360,7 @@ export class Term {
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
     const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
-    const isFull = ledger.open.size >= categories.window * part || ledger.bytes >= MOST_BYTES * part;
+    const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MOST_BYTES * part;
     const full = ledger.full || ledger.crowded || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
@@ -420,7 +420,7 @@ export class Term {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }
       if (leader === undefined) {
-        handing.send(runs);
+        runs.forEach(handing.send);
         handing.pump();
       }
       return true;

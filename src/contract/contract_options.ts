@@ -252,7 +252,7 @@ function checkStream(at: string, { resume, idle, window }: ContractOptions): voi
 
 const WINDOW_OPTIONS = new Set(["items", "bytes"]);
 /** The largest window of a stream, in items. */
-export const MAX_WINDOW = 65_536;
+const MAX_WINDOW = 65_536;
 
 function checkFailures(at: string, failures: readonly string[]): void {
   if (Array.isArray(failures) && failures.every((code) => typeof code === "string" && code !== "")) return;

@@ -10,20 +10,23 @@ import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text
 import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
 import type { Observer } from "../contract/observer.ts";
-import { type Clock, delay } from "../ports/clock.ts";
+import { type Clock, delay, OnceAMinute, openOnce } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The snapshots of a namespace. */
 export class Snapshots {
   readonly #host: EntitiesHost;
-  #bucket: Promise<Bucket> | undefined;
+  readonly #open: () => Promise<Bucket>;
   readonly #writing: Map<string, Promise<void>> = new Map();
-  #reported = -Infinity;
+  readonly #reports: OnceAMinute;
   #closed = false;
 
   constructor(host: EntitiesHost) {
-    this.#host = host;
+    const { clock, store, namespace, replicas } = this.#host = host;
+    this.#reports = new OnceAMinute(clock);
+    const name = bucketName(namespace, "snapshots");
+    this.#open = openOnce(() => store.open(name, { ...BUCKETS.snapshots, replicas }));
   }
 
   /**
@@ -101,27 +104,13 @@ export class Snapshots {
     while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
   }
 
-  #open(): Promise<Bucket> {
-    const { store, namespace, replicas } = this.#host;
-    return this.#bucket ??= store.open(bucketName(namespace, "snapshots"), { ...BUCKETS.snapshots, replicas })
-      .catch((error) => {
-        this.#bucket = undefined;
-        throw error;
-      });
-  }
-
   #report(during: string, error: unknown): void {
-    const { clock, observer } = this.#host;
-    const now = clock.monotonic();
-    if (now - this.#reported < REPORT) return;
-    this.#reported = now;
-    observer({ type: "fault", during, error });
+    if (this.#reports.due()) this.#host.observer({ type: "fault", during, error });
   }
 }
 
 /** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
-const REPORT = 60_000; // ms
 const AGAIN = 1_000; // ms
 
 /** The text of an entity's snapshot. Throws for a state that cannot be written. */

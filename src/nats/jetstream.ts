@@ -282,7 +282,7 @@ interface ReplyReceiver {
 }
 
 /** Receives batches with one subscription: one for each would cost a write more. */
-export class Replies {
+class Replies {
   readonly #transport: NatsTransport;
   readonly #inbox: string;
   readonly #open: Map<number, ReplyReceiver> = new Map();

@@ -6,7 +6,16 @@
  * it.
  */
 import { failure } from "../dispatch/outcome.ts";
-import { aborted, type AppClock, appClock, type Clock, DeadlineWheel, type Timer, UnderWay } from "../ports/clock.ts";
+import {
+  aborted,
+  type AppClock,
+  appClock,
+  type Clock,
+  DeadlineWheel,
+  openOnce,
+  type Timer,
+  UnderWay,
+} from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -110,10 +119,8 @@ export class App implements NodeHost, DrainableNode {
   #log: Promise<DurableLog> | undefined;
   /** The log, once it is open. */
   #opened: DurableLog | undefined;
-  #entities: Promise<Entities> | undefined;
   /** The entities, once they are loaded. */
   #ownEntities: Entities | undefined;
-  #runs: Promise<NodeRuns> | undefined;
   /** The runs, once they are loaded. */
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
@@ -272,14 +279,14 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /**
-   * Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. `sent`: called
-   * with the endpoint of each node that the router sends it to.
+   * Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. `sent`: see
+   * {@link RemoteRequest}.
    */
   sendInternal(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    sent?: (endpoint: string) => void,
+    sent?: { endpoint: string },
   ): Promise<Result<unknown>> {
     return this.#sendPath.internal(contract, payload, options, sent);
   }
@@ -408,15 +415,11 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /** Driver of runs of workflows, loaded when it is first needed. */
-  nodeRuns(): Promise<NodeRuns> {
-    return this.#runs ??= this.#parts.runs(this).then((runs) => {
-      if (this.draining) runs.leave();
-      return this.#ownRuns = runs;
-    }).catch((error) => {
-      this.#runs = undefined;
-      throw error;
-    });
-  }
+  readonly nodeRuns: () => Promise<NodeRuns> = openOnce(async () => {
+    const runs = await this.#parts.runs(this);
+    if (this.draining) runs.leave();
+    return this.#ownRuns = runs;
+  });
 
   start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>> {
     return this.#ofRuns((runs) => runs.start(workflow, input, options));
@@ -487,16 +490,9 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /** The entities, made when they are first needed. */
-  entities(): Promise<Entities> {
-    return this.#entities ??= this.#makeEntities().catch((error) => {
-      this.#entities = undefined;
-      throw error;
-    });
-  }
-
-  async #makeEntities(): Promise<Entities> {
-    return this.#ownEntities = await this.#parts.entities(this);
-  }
+  readonly entities: () => Promise<Entities> = openOnce(async () =>
+    this.#ownEntities = await this.#parts.entities(this)
+  );
 
   async #leaveLog(): Promise<void> {
     this.#ownRuns?.leave();

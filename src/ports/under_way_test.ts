@@ -47,4 +47,12 @@ describe("OnceAMinute", () => {
     await clock.advance(1);
     assertEquals(reports.due("a"), true);
   });
+
+  it("lets the next one through after another time that is given", async () => {
+    const clock = new VirtualClock();
+    const reports = new OnceAMinute(clock);
+    reports.due("a");
+    await clock.advance(1_000);
+    assertEquals([reports.due("a", 1_001), reports.due("a", 1_000), reports.due("a", 1_000)], [false, true, false]);
+  });
 });

@@ -403,7 +403,7 @@ export interface FrameReceiverOptions {
 }
 
 /** Receives the frames of one process. */
-export class FrameReceiver {
+class FrameReceiver {
   readonly #options: FrameReceiverOptions;
 
   constructor(options: FrameReceiverOptions) {
@@ -580,5 +580,4 @@ export class MalformedCount {
 export const HEADERS = "it has headers, and no node sends any";
 
 /** The reason when a message is on a subject that the node did not subscribe to. */
-export const ELSEWHERE =
-  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";
+const ELSEWHERE = "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -15,7 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 
 /** In place of the version: a batch of events whose payloads have tags. */
-export const TAGGED_PROTOCOL = "~1";
+const TAGGED_PROTOCOL = "~1";
 
 /**
  * `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is

@@ -182,7 +182,7 @@ async function ask(
 }
 
 /** The id of requests about a letter: of its message, and of when it became one. */
-export function letterRequest(id: string, dead: number): string {
+function letterRequest(id: string, dead: number): string {
   return `letter-${id}-${dead}`;
 }
 

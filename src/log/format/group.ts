@@ -26,9 +26,6 @@ import {
 import { type LoggedMessage, type LoggedMeta, whyNoMeta } from "./logged_message.ts";
 import { categoryOf } from "./names.ts";
 
-export { GROUP_VERSION };
-export type { UnreadableGroup };
-
 /** Members that all items of a message share. */
 export interface GroupHead {
   /** The process that published it. */
@@ -87,7 +84,7 @@ export function madeId(endpoint: string, number: number): string {
  * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again
  * and again, whose time is that at which its message was stored.
  */
-export function firedId({ id, due }: { readonly id: string; readonly due: number }, stored: number): string {
+function firedId({ id, due }: { readonly id: string; readonly due: number }, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
 }
 

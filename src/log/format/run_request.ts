@@ -31,7 +31,7 @@ export type RunRequest = readonly [
 export type BatchRequest = readonly ["batch", ...RunRequest[]];
 
 /** The most messages of a batch. */
-export const MOST_OF_BATCH = 1_000;
+const MOST_OF_BATCH = 1_000;
 
 /**
  * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of

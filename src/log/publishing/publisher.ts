@@ -249,7 +249,7 @@ function failed(error: CatgaError): Promise<Result<void>> {
 }
 
 /** The publications under one subject. */
-export class Lane {
+class Lane {
   readonly #host: LaneHost;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();

@@ -4,6 +4,7 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
+import { OnceAMinute } from "../../ports/clock.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
@@ -13,30 +14,24 @@ import type { Category } from "./categories.ts";
 export class Warnings {
   readonly label: string;
   readonly #host: Pick<LogHost, "clock" | "observer">;
-  /** When each kind was last reported. */
-  readonly #reported = new Map<string, number>();
+  readonly #reports: OnceAMinute;
   /** Nothing can be parked; changed by {@link Warnings.stop}. */
   stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
     this.#host = host;
+    this.#reports = new OnceAMinute(host.clock);
     this.label = label;
   }
 
   /** Messages cannot be parked, or can again. */
-  stop(error: unknown): void {
-    if (error === undefined) {
-      if (this.stopped) this.state("going on");
-      this.stopped = false;
-      this.#reported.delete("stopped");
-      return;
-    }
-    this.stopped = true;
-    if (this.#due("stopped", MINUTE)) this.state("stopped", error instanceof Error ? error.message : String(error));
+  stop(error: CatgaError | undefined): void {
+    this.stopped = error !== undefined;
+    this.state(error === undefined ? "going on" : "stopped", error?.message);
   }
 
   state(state: Extract<Observation, { type: "subscription" }>["state"], reason?: string): void {
-    this.#observe({ type: "subscription", subscription: this.label, state, reason });
+    this.#host.observer({ type: "subscription", subscription: this.label, state, reason });
   }
 
   /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
@@ -60,7 +55,7 @@ export class Warnings {
   }
 
   loss({ reason, after, next }: LogLoss): void {
-    this.#observe({ type: "log-lost", subscription: this.label, reason, after, next });
+    this.#host.observer({ type: "log-lost", subscription: this.label, reason, after, next });
   }
 
   /** The record has categories that begin behind the end of the log. */
@@ -73,48 +68,34 @@ export class Warnings {
 
   /** Messages that were open are not in the log any more. */
   missing(count: number): void {
-    this.#observe({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
+    this.#host.observer({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }
 
   /** Reported at once, and then once a minute for each kind and message. */
   fault(during: string, error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
-    if (this.#due(`fault ${during} ${text}`, MINUTE)) {
-      this.#observe({ type: "fault", during: `${during} of subscription ${this.label}`, error });
+    if (this.#reports.due(`fault ${during} ${text}`)) {
+      this.#host.observer({ type: "fault", during: `${during} of subscription ${this.label}`, error });
     }
   }
 
   /** To be called often: is the oldest message near its end, does one wait for a node? */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
-    if (oldest === undefined || !this.#due("check", SECOND)) return;
+    if (oldest === undefined || !this.#reports.due("check", SECOND)) return;
     const keep = oldest.meta?.k ?? KEEP;
     const left = oldest.time + keep - now;
-    if (keep > 0 && left < keep / 4 && this.#due("expiry", 10 * MINUTE)) {
+    if (keep > 0 && left < keep / 4 && this.#reports.due("expiry", 10 * MINUTE)) {
       const { category: contract, id } = oldest;
-      this.#observe({ type: "near-expiry", subscription: this.label, contract, id, left });
+      this.#host.observer({ type: "near-expiry", subscription: this.label, contract, id, left });
     }
     for (const { name, held } of categories) {
-      if (held.length > 0 && this.#due(`held ${name}`, 10 * MINUTE)) {
+      if (held.length > 0 && this.#reports.due(`held ${name}`, 10 * MINUTE)) {
         const advice = "start one, or pass its messages by with a rewind to now (catga rewind)";
         this.state("waiting", `no live node handles ${name}: ${advice}`);
       }
     }
   }
-
-  #observe(observation: Observation): void {
-    this.#host.observer(observation);
-  }
-
-  #due(kind: string, every: number): boolean {
-    const now = this.#host.clock.monotonic();
-    const last = this.#reported.get(kind);
-    if (last !== undefined && now - last < every) return false;
-    if (this.#reported.size >= MOST_KINDS) this.#reported.clear();
-    this.#reported.set(kind, now);
-    return true;
-  }
 }
 
 const SECOND = 1_000; // ms
 const MINUTE = 60_000; // ms
-const MOST_KINDS = 100;

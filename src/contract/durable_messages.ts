@@ -113,7 +113,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   const { delay, at: when, cron, id } = options;
   if (delay !== undefined) checkNumber(`${at}: delay`, delay, 0, TEN_YEARS, "ms");
   checkTimes(at, options);
-  const given = [delay, when, cron].filter((option) => option !== undefined).length;
+  const given = Number(delay !== undefined) + Number(when !== undefined) + Number(cron !== undefined);
   if (given > 1) throw new TypeError(`${at}: give one of delay, at and cron`);
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
 }

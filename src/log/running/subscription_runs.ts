@@ -149,7 +149,7 @@ export class SubscriptionRuns {
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
-      this.#onEnded(position, time);
+      this.#onEnded(position, time, this.#options.token.looked);
       const answer = answerTo(outcome, ctx, causes, outage);
       return isLast ? lastAnswer(answer) : answer;
     }
@@ -259,11 +259,11 @@ export class SubscriptionRuns {
     return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
-  #onEnded(position: number, time: number): void {
-    // for each run: nothing is made, and no clock is read
+  /** For each run: nothing is made, and no clock is read for one that has returned at once. */
+  #onEnded(position: number, time: number, at = this.#options.host.wheel.now()): void {
     this.#ended[this.#next] = position;
     this.#ended[this.#next + 1] = time;
-    this.#ended[this.#next + 2] = this.#options.token.looked;
+    this.#ended[this.#next + 2] = at;
     this.#next = (this.#next + 3) % this.#ended.length;
   }
 }

@@ -5,6 +5,7 @@ import type { HandlerRun } from "../../dispatch/mediator.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
+import { Standstill } from "../../ports/clock.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { leads, storedCommit } from "../../../test/support/commits.ts";
@@ -56,6 +57,15 @@ describe("SubscriptionRuns", () => {
       assertEquals(codeOf(await waiting), "UNAVAILABLE");
     }
     assertEquals(seen.map(({ type }) => type), ["fault"]);
+  });
+
+  it("lists a run that ended within its call among those that ended lately", async () => {
+    const { runs, clock, request } = await start(() => ({ ok: true, value: undefined }));
+    await clock.advance(60_000);
+    assertEquals(await request(5), DONE);
+    assertEquals([...runs.ended], ["5-1"]);
+    await clock.advance(10_001);
+    assertEquals([...runs.ended], []);
   });
 
   it("begins one run when an earlier attempt has ended for which several wait, and the others join it", async () => {
@@ -153,7 +163,7 @@ async function start(run?: HandlerRun) {
     service: "app",
     name: "s",
     clock,
-    standstill: { ended: -Infinity, looked: 0 },
+    standstill: new Standstill(clock, 2_000, () => false),
     record: () => Promise.resolve(storedCommit(leads("a.1", leader))),
   });
   await token.check(leader);

@@ -75,7 +75,7 @@ export class Ledger {
   #upTo: number;
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
-  /** Of those that may run. */
+  /** By category, those that may run, and wait for a batch to fill. */
   readonly #heads = new Map<Category, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
@@ -237,7 +237,7 @@ export class Ledger {
     }
   }
 
-  /** By category, messages that wait for a batch to fill. */
+  /** By category, the first ones of keys that wait for a batch to fill. */
   get filling(): ReadonlyMap<Category, readonly Item[]> {
     return this.#heads;
   }

@@ -922,7 +922,11 @@ class SimLeader {
     const run = this.#run;
     const { mostParked } = this.#node;
     const { place } = stored.head;
-    const ledger = new Ledger({ head: stored.head, categoryOf: () => this.#category, mostParked });
+    const ledger = new Ledger({
+      head: stored.head,
+      mostParked,
+      categories: { began: stored.head.began, of: () => this.#category },
+    });
     const messages = new Map<string, FoundMessage>();
     for (const [id, { message, error }] of entries) {
       if (!stored.parked.has(id)) {

@@ -29,6 +29,12 @@ export class Categories {
   constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
     this.#spec = spec;
     this.#timeout = timeout;
+    this.begin(began);
+  }
+
+  /** They begin here from now on, and there are no others. */
+  begin(began: Readonly<Record<string, number>>): void {
+    this.#began.clear();
     for (const [name, position] of Object.entries(began)) this.#began.set(name, position);
   }
 
@@ -70,15 +76,14 @@ export class Categories {
   }
 
   /**
-   * Adds those that are new, as many as a commit may have; all others have been read up to here. Returns where they
-   * begin.
+   * Adds those that are new, as many as a commit may have; all others have been read up to here. Returns true if there
+   * are any.
    */
-  add(began: Readonly<Record<string, number>>, read: number): Readonly<Record<string, number>> {
+  add(began: Readonly<Record<string, number>>, read: number): boolean {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
-    const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room)
-      .map(([name, position]) => [name, Math.max(position, read)] as const);
-    for (const [name, position] of added) this.#began.set(name, position);
-    return Object.fromEntries(added);
+    const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room);
+    for (const [name, position] of added) this.#began.set(name, Math.max(position, read));
+    return added.length > 0;
   }
 
   /**

@@ -11,13 +11,14 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { type Category, InHand, Item, type Line } from "./categories.ts";
+import { type Categories, type Category, InHand, Item, type Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
   /** As it is stored. */
   readonly head: Head;
-  categoryOf(name: string): Category;
+  /** Where each of them begins, and what each is. */
+  readonly categories: Pick<Categories, "began" | "of">;
   /** How many messages may be parked, dead letters included. */
   readonly mostParked: number;
   /** A message has become a dead letter. */
@@ -71,7 +72,6 @@ export class Ledger {
   readonly #parked = new Map<string, Item>();
   readonly #options: LedgerOptions;
   #place: Place;
-  #began: Readonly<Record<string, number>>;
   #upTo: number;
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
@@ -99,10 +99,9 @@ export class Ledger {
   #running = 0;
 
   constructor(options: LedgerOptions) {
-    const { place, began, requests } = options.head;
+    const { place, requests } = options.head;
     this.#options = options;
     this.#place = place;
-    this.#began = began;
     this.#upTo = requests;
   }
 
@@ -113,10 +112,6 @@ export class Ledger {
 
   get place(): Place {
     return this.#place;
-  }
-
-  get began(): Readonly<Record<string, number>> {
-    return this.#began;
   }
 
   get dead(): number {
@@ -183,11 +178,6 @@ export class Ledger {
     this.#place = place;
   }
 
-  /** Categories begin at these positions. */
-  join(began: Readonly<Record<string, number>>): void {
-    this.#began = { ...this.#began, ...began };
-  }
-
   /** Takes the next message that was read, unless it is parked, or done; `size`: what it takes in the log. */
   add(message: LoggedMessage, size = 0): void {
     if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return;
@@ -203,7 +193,7 @@ export class Ledger {
   /** Takes a message that cannot be read: it is a dead letter. */
   bury(message: LoggedMessage, reason: string, now: number): void {
     if (this.#parked.has(messageId(message))) return;
-    const item = new Item(message, this.#options.categoryOf(message.category), 0, this.#place.epoch);
+    const item = new Item(message, this.#options.categories.of(message.category), 0, this.#place.epoch);
     this.open.add(item);
     insert(item);
     this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
@@ -375,11 +365,11 @@ export class Ledger {
     return read;
   }
 
-  /** Goes back in the log: all behind `to` is read again, of the categories that begin as told. Nothing may run. */
-  rewind(to: number, began: Readonly<Record<string, number>>): void {
+  /** Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run. */
+  rewind(to: number): void {
+    const { began } = this.#options.categories;
     const { created, read, epoch } = this.#place;
     this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
-    this.#began = began;
     for (const item of [...this.#parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
     for (const item of this.open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
@@ -463,7 +453,7 @@ export class Ledger {
     return {
       place: this.#place,
       open: [...this.open].map(({ position, attempts }) => [position, attempts]),
-      began: this.#began,
+      began: this.#options.categories.began,
       requests: this.#upTo,
       doubt: this.#suspicion?.stored,
     };
@@ -475,7 +465,7 @@ export class Ledger {
    */
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
-    const item = new Item(message, this.#options.categoryOf(message.category), state.attempts, state.epoch);
+    const item = new Item(message, this.#options.categories.of(message.category), state.attempts, state.epoch);
     if (found.in === "log") this.#entries.add(item);
     else {
       item.error = found.error;
@@ -491,7 +481,7 @@ export class Ledger {
   }
 
   #enter(message: LoggedMessage, attempts: number, size = 0): Item {
-    const item = new Item(message, this.#options.categoryOf(message.category), attempts, this.#place.epoch);
+    const item = new Item(message, this.#options.categories.of(message.category), attempts, this.#place.epoch);
     item.size = size;
     this.open.add(item);
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
@@ -518,7 +508,7 @@ export class Ledger {
   /** It runs at a node, and is still to be read. */
   #joinLater(message: LoggedMessage, node: string): void {
     const { position, category, key } = message;
-    this.#endBefore(new Item(message, this.#options.categoryOf(category), 0, this.#place.epoch), node);
+    this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.#place.epoch), node);
     if (key === undefined) return;
     const [known = position, where] = this.#doneBelow.get(lineId(message)) ?? [];
     this.#doneBelow.set(lineId(message), [where === node ? Math.min(known, position) : position, node]);

@@ -29,7 +29,7 @@ class Kit {
     const settings = { ...DEFAULT_SETTINGS, attempts: 3 };
     this.category = new Category({ service: "shop", name: "billing" }, "A", settings, 1_000);
     this.category.capable = 1;
-    const options = { mostParked, categoryOf: () => this.category };
+    const options = { mostParked, categories: { began: HEAD.began, of: () => this.category } };
     this.ledger = new Ledger({ ...options, head: { ...HEAD, ...head } });
   }
 
@@ -226,7 +226,7 @@ describe("Ledger", () => {
     const runs = kit.begin();
     for (const item of runs.values()) kit.ledger.failed(item, { attempts: 3, error: FAILED, dead: NOW });
     kit.commit();
-    kit.ledger.rewind(1, { A: 0 });
+    kit.ledger.rewind(1);
     const { head, ended } = kit.ledger.draft();
     assertEquals([head.place.read, ended], [1, ["2-2", "3-3"]]);
     kit.add(2);

@@ -258,7 +258,7 @@ export class Term {
     this.#epoch = head.place.epoch;
     const ledger = new Ledger({
       head,
-      categoryOf: (category) => categories.of(category),
+      categories,
       mostParked,
       onDead: (item) => this.#onDead(item),
     });
@@ -301,15 +301,11 @@ export class Term {
         const beyond = categories.limit(end, read);
         if (beyond.length === 0) return;
         warnings.beyond(beyond);
-        ledger.join(categories.began);
         this.#dirty = true;
       },
       onLoss: (loss, back) => {
         this.#epoch++;
-        if (back) {
-          categories.reset();
-          ledger.join(categories.began);
-        }
+        if (back) categories.reset();
         warnings.loss(loss);
         this.#moved();
         this.#dirty = true;
@@ -472,7 +468,7 @@ export class Term {
     if (request.kind === "rewind") return await this.#rewind(ledger, sequence, request.to);
     if (request.kind === "join") {
       ledger.carriedOut(sequence);
-      return this.#join(ledger, request.began);
+      return this.#join(request.began);
     }
     const item = ledger.parked.get(request.message);
     // a queued command that is idempotent would only be answered with the failure again
@@ -485,19 +481,18 @@ export class Term {
   }
 
   /** Reads these categories, too. */
-  #join(ledger: Ledger, began: Readonly<Record<string, number>>): void {
+  #join(began: Readonly<Record<string, number>>): void {
     const reading = this.#reading!; // requests are carried out when it reads
     const { categories } = this.#led!; // it has taken over
-    const added = categories.add(began, reading.read);
-    if (Object.keys(added).length === 0) return;
-    ledger.join(added);
+    if (!categories.add(began, reading.read)) return;
     this.refresh();
     reading.follow(categories.names);
     if (this.#fullSince !== undefined) reading.pause();
   }
 
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
-    await this.#settle(this.#led!.categories.patience); // it has taken over
+    const { categories } = this.#led!; // it has taken over
+    await this.#settle(categories.patience);
     if (this.#over) return;
     const { host, nodes, warnings, store } = this.#options;
     this.#moved();
@@ -511,7 +506,7 @@ export class Term {
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
-    const began = Object.entries(ledger.began).flatMap(([category, from]) => {
+    const began = Object.entries(categories.began).flatMap(([category, from]) => {
       if (live.has(category)) return [[category, Math.min(from, read)] as const];
       // what no live node handles waits on, or is passed by
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
@@ -519,7 +514,8 @@ export class Term {
     // nothing may move the place again before it is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
-      ledger.rewind(read, Object.fromEntries(began));
+      categories.begin(Object.fromEntries(began));
+      ledger.rewind(read);
     });
     if (!stored || this.#over) return;
     warnings.state("rewound", `to ${to}`);

@@ -314,12 +314,25 @@ export async function freePorts(count: number): Promise<number[]> {
     const claim = await listen(port + 32_768);
     if (claim === undefined) continue;
     claims.push(claim.unref());
-    const server = await listen(port);
-    if (server === undefined) continue;
-    await new Promise((resolve) => server.close(resolve));
-    ports.push(port);
+    if (await isFree(port)) ports.push(port);
   }
   return ports;
+}
+
+/**
+ * Returns true if nobody accepts connections on a port. A listener on it would say so, too, but it may be open for
+ * longer than this process has it: each process that another thread starts just then has a copy until it runs its
+ * program, for milliseconds (measured).
+ */
+function isFree(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  return new Promise((resolve) => {
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once("error", () => resolve(true));
+  });
 }
 
 /** `undefined` where somebody else listens. */

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { execFile } from "node:child_process";
+import { createServer, type Server } from "node:net";
 import { describe, it } from "node:test";
 import process from "node:process";
 import { promisify } from "node:util";
@@ -34,6 +35,20 @@ describe("freePorts", () => {
     assertEquals(others.filter((port) => own.includes(port)), []);
     assert((others[0] - first + 22_000) % 22_000 < 1_000, `${own}, then ${others}`);
     assertEquals(new Set([...own, ...await freePorts(3)]).size, 6);
+  });
+
+  it("gives no port on which somebody listens who has not asked for it", async () => {
+    const [before] = await freePorts(1);
+    const servers = await Promise.all([1, 2, 3].map((more) =>
+      new Promise<Server>((resolve) => {
+        const server = createServer();
+        server.once("error", () => resolve(server)); // somebody listens already
+        server.listen(10_000 + (before - 10_000 + more) % 22_000, "127.0.0.1", () => resolve(server));
+      })
+    ));
+    const ports = await freePorts(2);
+    for (const server of servers) server.close();
+    assertEquals(ports.filter((port) => port > before && port <= before + 3), []);
   });
 });
 

@@ -53,8 +53,8 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
         assert(first.length <= 1 && next.length <= 1 && last.length <= 1, `${n} fired twice`);
         if (second[n].refused) assertEquals(next, [], `${n + SECOND} fired, and was not stored`);
         if (third[n]?.refused) assertEquals(last, [], `${n + THIRD} fired, and was not stored`);
-        for (const time of next) assert(time >= second[n].due, `${n + SECOND} fired before its time`);
-        for (const time of last) assert(time >= third[n].due, `${n + THIRD} fired before its time`);
+        for (const time of next) notBefore(n + SECOND, time, second[n].due);
+        for (const time of last) notBefore(n + THIRD, time, third[n].due);
         if (third[n]?.ok) {
           assert(next.every((time) => time <= third[n].until), `${n + SECOND} fired after it was replaced`);
         }
@@ -145,6 +145,10 @@ async function noted(after: number, call: (due: number) => ReturnType<Catga["enq
   const refused = error?.code === "UNAVAILABLE";
   assert(ok || refused || error!.code === "OUTCOME_UNKNOWN", error?.message);
   return { ok, refused, due: due - 1, until: Date.now() };
+}
+
+function notBefore(n: number, time: number, due: number): void {
+  assert(time >= due, `${n} fired ${due - time} ms before its time`);
 }
 
 function numbers(): number[] {

@@ -2,18 +2,18 @@
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
 import { firstIndex } from "../data/queues.ts";
-import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
+import { checkTimer, type Clock, openOnce, type Timer } from "../ports/clock.ts";
 
 /** Parts that an app loads when it first needs them: a minute would pass while it does, on a busy machine. */
-const loadParts = () =>
+const loadParts = openOnce(() =>
   Promise.all([
     import("../entities/entities.ts"),
     import("../flow/runs.ts"),
     import("../log/log.ts"),
     import("../log/running/worker.ts"),
     import("../streams/reading.ts"),
-  ]);
-let parts: Promise<unknown> | undefined;
+  ])
+);
 
 interface Due {
   readonly at: number;
@@ -146,7 +146,7 @@ export class VirtualClock implements Clock {
     if (this.#advancing) throw new Error("advance is under way; await it before the next");
     this.#advancing = true;
     try {
-      await (parts ??= loadParts());
+      await loadParts();
       await this.#rest();
       while (!enough() && this.#timers.length > 0 && this.#timers[0].at <= end) {
         const due = this.#timers.shift()!;

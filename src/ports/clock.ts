@@ -263,7 +263,7 @@ export class UnderWay {
   }
 }
 
-/** Lets a report through at once, and the next one about the same no sooner than a minute later. */
+/** Lets a report through at once, and the next one about the same a minute later at the earliest, or another time. */
 export class OnceAMinute {
   readonly #clock: Pick<Clock, "monotonic">;
   /** When each was let through, by the monotonic clock. */

@@ -265,7 +265,7 @@ export class Item {
 export class InHand implements Iterable<Item> {
   #items: (Item | undefined)[] = [];
   size = 0;
-  /** What they take in the log. */
+  /** Their size in the log, in bytes. */
   bytes = 0;
 
   add(item: Item): void {

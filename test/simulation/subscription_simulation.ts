@@ -978,7 +978,7 @@ class SimLeader {
     if (ledger.open.size > 0) return; // what was read is settled first
     const next = log.find(({ time }) => time > place.time);
     const before = next === undefined ? log.at(-1) : log[log.indexOf(next) - 1];
-    ledger.moved({ ...place, read: before?.position ?? 0, time: before?.time ?? 0, epoch: place.epoch + 1 });
+    ledger.place = { ...place, read: before?.position ?? 0, time: before?.time ?? 0, epoch: place.epoch + 1 };
   }
 
   #read(): void {
@@ -990,7 +990,7 @@ class SimLeader {
     if (place.read > 0 && there?.time !== place.time) return;
     for (const message of log) {
       if (message.position <= ledger.place.read || most-- <= 0 || ledger.open.size > 40 || ledger.full) continue;
-      ledger.moved({ ...ledger.place, read: message.position, time: message.time });
+      ledger.place = { ...ledger.place, read: message.position, time: message.time };
       ledger.add(message);
     }
     if (random() < 0.2) ledger.relieve(this.#node.mostOfKey);

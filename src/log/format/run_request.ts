@@ -3,12 +3,18 @@
  * internal command `runName(…)`; the outcome of a run, which follows from them; and barriers, payload and result of
  * `controlName(…)`.
  */
+import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isRecord } from "../../data/checks.ts";
 import { isCatgaError } from "../../error.ts";
 import { readMessageId } from "./commit.ts";
 import { type LoggedMeta, whyNoMeta } from "./logged_message.ts";
+
+/** The contract of an internal command. */
+export function internalCommand(name: string): AnyContract {
+  return Object.freeze({ kind: "command", name, options: Object.freeze({}) });
+}
 
 /** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */
 export type RunRequest = readonly [

@@ -12,7 +12,6 @@ import {
   runName,
   subscriptionName,
 } from "../../contract/send_options.ts";
-import type { AnyContract } from "../../contract/contract.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -21,7 +20,7 @@ import { CatgaError } from "../../error.ts";
 import type { EventLog } from "../../ports/event_log.ts";
 import { openOnce, Standstill } from "../../ports/clock.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
-import { type BarrierAnswer, readBarrier } from "../format/run_request.ts";
+import { type BarrierAnswer, internalCommand, readBarrier } from "../format/run_request.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
@@ -69,12 +68,12 @@ export function serve(options: WorkerOptions): void {
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      mediator.serve(internal(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
+      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
     }
     const { token, categories } = subscription;
     const runs = new SubscriptionRuns({ host, token, causes, handlers: categoryHandlers(handlers, timeout) });
     categories.push(runs);
-    mediator.serve(internal(runName(owner, name, category)), runs.handle);
+    mediator.serve(internalCommand(runName(owner, name, category)), runs.handle);
   }
 }
 
@@ -102,10 +101,6 @@ function byCategory(service: string, handlers: readonly DurableHandler[]): Map<s
     else categories.set(key, { owner, name, category: contract.name, handlers: [handler] });
   }
   return categories;
-}
-
-function internal(name: string): AnyContract {
-  return { kind: "command", name, options: {} };
 }
 
 /** Handles a barrier: runs of earlier leaders are refused from now on, and the answer is what runs. */

@@ -11,17 +11,18 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { runName } from "../format/names.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { FailedWith } from "../format/parked_message.ts";
-import type { BatchRequest, RunRequest } from "../format/run_request.ts";
+import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import type { Timer } from "../../ports/clock.ts";
 
 /** The categories of one leader. */
 export class Categories {
+  /** By name, those of which there were messages. */
+  readonly all: Map<string, Category> = new Map();
   readonly #spec: SubscriptionSpec;
   /** The app's, in ms. */
   readonly #timeout: number;
   /** Start positions of the categories in the record. */
   readonly #began = new Map<string, number>();
-  readonly #all = new Map<string, Category>();
   #nodes: readonly CapableNode[] = [];
   /** How many messages may be open. */
   window: number = WINDOW;
@@ -38,34 +39,24 @@ export class Categories {
     for (const [name, position] of Object.entries(began)) this.#began.set(name, position);
   }
 
-  /** The names of those that are read. */
-  get names(): readonly string[] {
-    return [...this.#began.keys()];
-  }
-
-  /** Categories of which there were messages. */
-  get all(): Iterable<Category> {
-    return this.#all.values();
-  }
-
-  /** For the record. */
+  /** Those that are read, and where each begins, for the record. */
   get began(): Record<string, number> {
     return Object.fromEntries(this.#began);
   }
 
   /** The longest time that a run may take, in ms. */
   get patience(): number {
-    return Math.max(this.#timeout, ...[...this.#all.values()].map(({ timeout }) => timeout));
+    return Math.max(this.#timeout, ...[...this.all.values()].map(({ timeout }) => timeout));
   }
 
   /** The category of this name. If only nodes of another version handle it, what they announce holds. */
   of(name: string): Category {
-    let category = this.#all.get(name);
+    let category = this.all.get(name);
     if (category === undefined) {
       const settings = this.#spec.categories.get(name) ?? DEFAULT_SETTINGS;
       category = new Category(this.#spec, name, settings, this.#timeout);
       this.#count(category);
-      this.#all.set(name, category);
+      this.all.set(name, category);
     }
     return category;
   }
@@ -105,7 +96,7 @@ export class Categories {
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
     this.window = Math.min(MOST, WINDOW * Math.max(1, nodes.length));
-    for (const category of this.#all.values()) this.#count(category);
+    for (const category of this.all.values()) this.#count(category);
   }
 
   #count(category: Category): void {
@@ -159,11 +150,7 @@ export class Category {
     this.batch = batch;
     // the node that runs it ends it in its time; its answer needs some
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + MARGIN);
-    this.contract = Object.freeze({
-      kind: "command",
-      name: runName(subscription.service, subscription.name, name),
-      options: Object.freeze({}),
-    });
+    this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
 

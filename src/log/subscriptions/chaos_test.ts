@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/network.ts";
 import { delay } from "../../ports/clock.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import { Cluster, events, inOrder, type Node, ofKey, type Run } from "./cluster_suite.ts";
 
 const MESSAGES = 800;
@@ -27,6 +28,7 @@ async function chaos(seed: number, faults?: Faults): Promise<number> {
   const running = new Set<Run>();
   let overlaps = 0;
   let started = 0;
+  let last = 0;
   const alive = (id: string) => cluster.nodes.some((node) => node.id === id && node.alive);
   const run = async (each: Run) => {
     for (const { key, node } of running) if (key === each.key && alive(node)) overlaps++;
@@ -39,7 +41,7 @@ async function chaos(seed: number, faults?: Faults): Promise<number> {
   const start = (): Promise<Node> => cluster.node(`n${started++}`, { handles, run });
   for (let i = 0; i < 3; i++) await start();
   for (let published = 0; published < MESSAGES; published += 40) {
-    await cluster.publish("Placed", events(40, KEYS, published));
+    last = await cluster.publish("Placed", events(40, KEYS, published));
     const nodes = cluster.nodes.filter((node) => node.alive);
     const leader = nodes.find((node) => node.leads("billing"));
     const any = nodes[Math.floor(random() * nodes.length)];
@@ -53,9 +55,9 @@ async function chaos(seed: number, faults?: Faults): Promise<number> {
   }
   await cluster.until("all are handled", () => new Set(cluster.payloads()).size === MESSAGES, 600_000);
   // what a leader that died had not recorded comes again
-  await cluster.until("nothing is in hand", () => {
-    const state = cluster.nodes.find((node) => node.alive && node.leads("billing"))?.state("billing");
-    return state !== undefined && state.read && state.open + state.retrying === 0;
+  await cluster.until("nothing is in hand", async () => {
+    const { head: { place, open }, parked } = (await cluster.state("billing"))!;
+    return sequenceOf(place.read) === last && open.length + parked.size === 0;
   }, 600_000);
   for (let key = 0; key < KEYS; key++) inOrder(cluster.payloads(`k${key}`), ofKey(MESSAGES, KEYS, key));
   assertEquals(cluster.count("log-lost"), 0);

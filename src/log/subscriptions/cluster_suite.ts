@@ -3,7 +3,7 @@
  * one.
  */
 import type { AnyContract } from "../../contract/contract.ts";
-import type { NodeInfo } from "../../contract/node_info.ts";
+import type { NodeInfo, SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import type { Result } from "../../contract/result.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
@@ -40,7 +40,7 @@ import { streamName, streamOptions } from "../format/streams.ts";
 import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
 import type { RunAnswer, RunRequest } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
-import { type LedSubscription, Subscriptions } from "./subscriptions.ts";
+import { Subscriptions } from "./subscriptions.ts";
 
 /** A message at a node's handler. */
 export interface Run {
@@ -273,8 +273,8 @@ export class Cluster {
   }
 
   /** Lets time pass until a condition holds. */
-  async until(what: string, holds: () => boolean, limit = 120_000): Promise<void> {
-    for (let passed = 0; !holds(); passed += 20) {
+  async until(what: string, holds: () => boolean | Promise<boolean>, limit = 120_000): Promise<void> {
+    for (let passed = 0; !await holds(); passed += 20) {
       if (passed > limit) throw new Error(`${what}: not within ${limit} ms`);
       await this.clock.advance(20);
     }
@@ -365,13 +365,18 @@ export class Node {
     return this.state(name) !== undefined;
   }
 
-  state(name: string): LedSubscription | undefined {
-    return this.subscriptions?.led.find((each) => each.name === name);
+  /** Figures of a subscription that it leads. */
+  state(name: string): SubscriptionHealth | undefined {
+    return this.#led.find((each) => each.name === name);
   }
 
   /** How many subscriptions it leads. */
   get led(): number {
-    return this.subscriptions?.led.length ?? 0;
+    return this.#led.length;
+  }
+
+  get #led(): readonly SubscriptionHealth[] {
+    return this.subscriptions?.health.filter((each) => each.state !== "following") ?? [];
   }
 
   async start(): Promise<void> {

@@ -68,7 +68,8 @@ export class Commits {
   readonly #few: number;
   /** The last commit that is known to be stored. */
   #id: CommitId;
-  #sequence: number;
+  /** The sequence of the last commit. */
+  sequence: number;
   /**
    * The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one
    * is full.
@@ -88,12 +89,7 @@ export class Commits {
     this.term = id[0];
     this.#id = id;
     this.#used = id[1];
-    this.#sequence = sequence;
-  }
-
-  /** The sequence of the last commit. */
-  get sequence(): number {
-    return this.#sequence;
+    this.sequence = sequence;
   }
 
   /** The sequence of the oldest commit that is needed. */
@@ -148,7 +144,7 @@ export class Commits {
     let text = writeCommit(commit);
     yield* this.#put(draft.entries);
     for (;;) {
-      const answer = yield { type: "commit", text, expect: this.#sequence };
+      const answer = yield { type: "commit", text, expect: this.sequence };
       if (answer.type === "stored") {
         this.#stored(commit, answer.sequence);
         return draft;
@@ -160,7 +156,7 @@ export class Commits {
         return draft;
       }
       if (
-        found !== undefined && found.sequence === this.#sequence && typeof theirs === "object" &&
+        found !== undefined && found.sequence === this.sequence && typeof theirs === "object" &&
         isSame(theirs.id, this.#id)
       ) {
         yield { type: "pause" };
@@ -170,9 +166,9 @@ export class Commits {
         if (!(yield* this.#isVoid(found))) return undefined;
       }
       // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
-      this.#sequence = found?.sequence ?? 0;
+      this.sequence = found?.sequence ?? 0;
       if (typeof theirs === "object" && theirs.id[0] === this.term) this.#id = theirs.id;
-      ledger.restored(this.#sequence);
+      ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
       this.#base = undefined;
       commit = this.#commitOf(ledger, draft, leader);
@@ -198,15 +194,15 @@ export class Commits {
     this.#changes += changed.length + ended.length;
     const few = counts.parked < this.#few || this.#changes > counts.parked / 4;
     if (this.#base === undefined || few || ++this.#since >= MOST_COMMITS) {
-      const parked = ledger.parkedStates;
-      return { id, prev: this.#id, full: true, base: this.#sequence, head: told, parked, ended: [], counts };
+      const parked = [...ledger.parked.values()].map(({ state }) => state);
+      return { id, prev: this.#id, full: true, base: this.sequence, head: told, parked, ended: [], counts };
     }
     return { id, prev: this.#id, full: false, base: this.#base, head: told, parked: changed, ended, counts };
   }
 
   #stored(commit: Commit, sequence: number): void {
     this.#id = commit.id;
-    this.#sequence = sequence;
+    this.sequence = sequence;
     this.#base = commit.base;
     if (commit.full) this.#changes = this.#since = 0;
   }

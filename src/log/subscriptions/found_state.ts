@@ -12,7 +12,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { controlName, messagePattern } from "../format/names.ts";
 import type { ListedMessage } from "../format/parked_message.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import { type BarrierRequest, readBarrierAnswer } from "../format/run_request.ts";
+import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
 import type { Commits } from "./commits.ts";
@@ -46,15 +46,13 @@ export interface TakeoverOptions extends BarrierOptions {
   fault(error: unknown): void;
 }
 
-/** State after a takeover. */
-export interface TakenOver {
-  readonly found: Omit<Found, "now">;
-  /** Identities under which something is stored that is not parked. */
-  readonly garbage: readonly string[];
-}
-
-/** `undefined`: another leads. Rejects when the signal aborts. */
-export async function takeOver(options: TakeoverOptions): Promise<TakenOver | undefined> {
+/**
+ * `garbage`: identities under which something is stored that is not parked. `undefined`: another leads. Rejects when
+ * the signal aborts.
+ */
+export async function takeOver(
+  options: TakeoverOptions,
+): Promise<{ readonly found: Omit<Found, "now">; readonly garbage: readonly string[] } | undefined> {
   const { host: { clock }, commits, store, unclean, fresh, signal } = options;
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
@@ -69,27 +67,15 @@ export async function takeOver(options: TakeoverOptions): Promise<TakenOver | un
   return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
 }
 
-/** Answers of the nodes. */
-export interface Runs {
-  /** Identities of messages that run, and on which node. */
-  readonly running: ReadonlyMap<string, string>;
-  /** Identities of messages whose run has ended lately. */
-  readonly ended: ReadonlySet<string>;
-}
-
 /**
  * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
  * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the
  * signal aborts.
  */
-export async function barrier(options: BarrierOptions): Promise<Runs> {
+export async function barrier(options: BarrierOptions): Promise<Pick<Found, "running" | "ended">> {
   const running = new Map<string, string>();
   const ended = new Set<string>();
-  const contract: AnyContract = Object.freeze({
-    kind: "command",
-    name: controlName(options.spec.service, options.spec.name),
-    options: Object.freeze({}),
-  });
+  const contract = internalCommand(controlName(options.spec.service, options.spec.name));
   const patience = new AbortController();
   const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
     options.signal.throwIfAborted();
@@ -131,19 +117,13 @@ const PATIENCE = 3_000;
 /** Messages that are believed of one node. */
 const MOST = 10_000;
 
-interface InLog {
-  readonly messages: ReadonlyMap<string, FoundMessage>;
-  /** The log goes up to this position. */
-  readonly end: number;
-}
-
-/** The messages in the log of what is open, what runs, and what is parked and not stored. */
+/** The messages in the log of what is open, what runs, and what is parked and not stored. `end`: it goes up to there. */
 async function read(
   { host: { clock, namespace }, stream, unclean, signal, fault }: TakeoverOptions,
   { head, parked }: StoredState,
   listed: ReadonlyMap<string, ListedMessage>,
   running: ReadonlyMap<string, string>,
-): Promise<InLog> {
+): Promise<Pick<Found, "messages" | "end">> {
   const messages = new Map<string, FoundMessage>();
   const { place } = head;
   const open = new Set(head.open.map(([position]) => position));

@@ -32,11 +32,8 @@ export interface HandingOutOptions {
   onProgress(): void;
 }
 
-/** A failure of a handler, as the health of its subscription has it. */
-export type LastFailure = NonNullable<SubscriptionHealth["lastFailure"]>;
-
 /** Outage that messages wait for, as in the health of their subscription. */
-export type Outage = NonNullable<SubscriptionHealth["outage"]>;
+type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** The messages in the hand of a leader. */
 export class HandingOut {
@@ -47,7 +44,7 @@ export class HandingOut {
   #closed = false;
   #pumping = false;
   /** The newest failure of a handler. */
-  lastFailure: LastFailure | undefined;
+  lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */

@@ -2,10 +2,10 @@
  * Which node leads a subscription: the live ones that handle it, in the order in which they take the lead, and when
  * each does.
  */
-import type { NodeInfo } from "../../contract/node_info.ts";
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
+import type { LogHost } from "../log_host.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 
 /** A live node that handles a subscription. */
@@ -19,22 +19,20 @@ export interface CapableNode {
 /** The nodes of each subscription, the one that should lead it first. */
 export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
 
-/** This node, which handles its own subscriptions whatever its record says. */
-export interface OwnNode {
-  readonly id: string;
-  readonly endpoint: string;
-  readonly specs: readonly SubscriptionSpec[];
-}
-
-/** Nodes that handle the subscriptions of this node, by their keys. Rendezvous hashing spreads the leaders. */
-export function capableNodes(nodes: readonly NodeInfo[], own: OwnNode): CapableNodes {
+/**
+ * Nodes that handle these subscriptions, by their keys: this node, whatever its record says, and others. Rendezvous
+ * hashing spreads the leaders.
+ */
+export function capableNodes(
+  { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,
+  specs: readonly SubscriptionSpec[],
+): CapableNodes {
   const found = new Map<string, (CapableNode & { categories: Map<string, Retry> })[]>();
-  for (const { service, name, categories } of own.specs) {
-    const { id, endpoint } = own;
-    found.set(subscriptionKey(service, name), [{ id, endpoint, categories: new Map(categories) }]);
+  for (const { service, name, categories } of specs) {
+    found.set(subscriptionKey(service, name), [{ id: node, endpoint, categories: new Map(categories) }]);
   }
-  for (const { id, endpoint, service: its, subscriptions } of nodes) {
-    if (id === own.id) continue;
+  for (const { id, endpoint, service: its, subscriptions } of nodes()) {
+    if (id === node) continue;
     for (const text of subscriptions ?? []) {
       const { service, name, category, retry } = readAnnouncement(its, text);
       const capable = found.get(subscriptionKey(service, name));

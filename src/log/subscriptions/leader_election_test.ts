@@ -15,14 +15,14 @@ function node(id: string, service: string, ...subscriptions: string[]): NodeInfo
 
 describe("capableNodes", () => {
   it("finds the nodes of the service that announce a subscription, and this one whatever it announces", () => {
-    const own = { id: "a", endpoint: "a.1", specs: [spec("shop", "billing", "Placed"), spec("@", "Mail", "Mail")] };
+    const specs = [spec("shop", "billing", "Placed"), spec("@", "Mail", "Mail")];
     const nodes = [
       node("a", "shop"),
       node("b", "shop", "billing/Paid", "billing/Placed", "other/Placed"),
       node("c", "else", "@/Mail", "billing/Placed"),
       node("d", "shop"),
     ];
-    const found = capableNodes(nodes, own);
+    const found = capableNodes({ node: "a", endpoint: "a.1", nodes: () => nodes }, specs);
     const billing = found.get("shop.billing") ?? [];
     assertEquals(billing.map(({ id }) => id).sort(), ["a", "b"]);
     assertEquals([...billing.find(({ id }) => id === "b")!.categories.keys()].sort(), ["Paid", "Placed"]);
@@ -34,7 +34,7 @@ describe("capableNodes", () => {
     const ids = ["a", "b", "c", "d"];
     const specs = Array.from({ length: 100 }, (_, i) => spec("shop", `s${i}`, "Placed"));
     const nodes = ids.map((id) => node(id, "shop", ...specs.map(({ name }) => `${name}/Placed`)));
-    const views = ids.map((id) => capableNodes(nodes, { id, endpoint: `${id}.1`, specs }));
+    const views = ids.map((id) => capableNodes({ node: id, endpoint: `${id}.1`, nodes: () => nodes }, specs));
     const firsts = [...views[0].keys()].map((key) => {
       const [first, ...others] = views.map((view) => view.get(key)![0].id);
       for (const other of others) assertEquals(other, first);

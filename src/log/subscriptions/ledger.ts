@@ -69,14 +69,20 @@ export interface Found extends LastEnd {
 export class Ledger {
   /** Messages in hand, in the order of the log: what is read comes behind what was. */
   readonly open: InHand = new InHand();
-  readonly #parked = new Map<string, Item>();
+  /** By id, messages that are put aside, dead letters included. */
+  readonly parked: Map<string, Item> = new Map();
+  /** By category, the first ones of keys that may run, and wait for a batch to fill. */
+  readonly filling: Map<Category, Item[]> = new Map();
+  /** Messages up to here are read. */
+  place: Place;
+  /** How many are dead letters; how many have been handed out and have no outcome. */
+  dead = 0;
+  running = 0;
+  /** Requests up to this sequence are carried out. */
+  upTo: number;
   readonly #options: LedgerOptions;
-  #place: Place;
-  #upTo: number;
   /** May run, unless no node handles them. */
   #ready = new Fifo<Item>();
-  /** By category, those that may run, and wait for a batch to fill. */
-  readonly #heads = new Map<Category, Item[]>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
   #roomless: (readonly [Item, Failure | undefined])[] = [];
@@ -95,42 +101,29 @@ export class Ledger {
   readonly #uncommitted = new Set<Item>();
   /** Lines of which those behind were parked so that others go on. */
   readonly #relieved = new Set<Line>();
-  #dead = 0;
-  #running = 0;
 
   constructor(options: LedgerOptions) {
     const { place, requests } = options.head;
     this.#options = options;
-    this.#place = place;
-    this.#upTo = requests;
+    this.place = place;
+    this.upTo = requests;
   }
 
-  /** By id, messages that are put aside, dead letters included. */
-  get parked(): ReadonlyMap<string, Item> {
-    return this.#parked;
-  }
-
-  get place(): Place {
-    return this.#place;
-  }
-
-  get dead(): number {
-    return this.#dead;
-  }
-
-  /** How many have been handed out and have no outcome. */
-  get running(): number {
-    return this.#running;
+  /** When the oldest that is no dead letter was stored, in ms since 1970. Costs as much as there is parked. */
+  get oldest(): number | undefined {
+    const [first] = this.open;
+    let oldest = first?.message.time;
+    // thousands of dead letters, and nothing that waits for another attempt
+    if (this.parked.size === this.dead) return oldest;
+    for (const { dead, message: { time } } of this.parked.values()) {
+      if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
+    }
+    return oldest;
   }
 
   /** True if messages wait for room. */
   get full(): boolean {
     return this.#roomless.length > 0;
-  }
-
-  /** Requests up to this sequence are carried out. */
-  get upTo(): number {
-    return this.#upTo;
   }
 
   /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
@@ -143,7 +136,7 @@ export class Ledger {
     }
     for (const id of lost) this.#changed.set(id, undefined);
     const open = new Map<number, FoundMessage>();
-    for (const [id, found] of messages) if (!this.#parked.has(id)) open.set(found.message.position, found);
+    for (const [id, found] of messages) if (!this.parked.has(id)) open.set(found.message.position, found);
     const unreadable: [item: Item, reason: string][] = [];
     for (const [position, attempts] of stored.head.open) {
       const found = open.get(position);
@@ -158,7 +151,7 @@ export class Ledger {
     for (const [id, node] of running) {
       const [item, message] = [known.get(id), messages.get(id)?.message];
       if (item !== undefined) this.#join(item, node);
-      else if (message !== undefined && message.position > this.#place.read) this.#joinLater(message, node);
+      else if (message !== undefined && message.position > this.place.read) this.#joinLater(message, node);
     }
     // those that the last leader may have begun
     const inQuestion = [...this.#all()].filter((item) =>
@@ -173,14 +166,9 @@ export class Ledger {
     return lost;
   }
 
-  /** Messages up to here are read. */
-  moved(place: Place): void {
-    this.#place = place;
-  }
-
   /** Takes the next message that was read, unless it is parked, or done; `size`: what it takes in the log. */
   add(message: LoggedMessage, size = 0): void {
-    if (this.#parked.size > 0 && this.#parked.has(messageId(message))) return;
+    if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
     if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) return;
     const item = this.#enter(message, 0, size);
     if (this.#joined.size > 0) {
@@ -192,8 +180,8 @@ export class Ledger {
 
   /** Takes a message that cannot be read: it is a dead letter. */
   bury(message: LoggedMessage, reason: string, now: number): void {
-    if (this.#parked.has(messageId(message))) return;
-    const item = new Item(message, this.#options.categories.of(message.category), 0, this.#place.epoch);
+    if (this.parked.has(messageId(message))) return;
+    const item = new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch);
     this.open.add(item);
     insert(item);
     this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
@@ -218,7 +206,7 @@ export class Ledger {
    */
   begin(now: () => number, run: (item: Item) => void): void {
     if (this.#due.size > 0) this.#wake(now());
-    if (this.#suspicion?.isOver(this.#place.read)) this.#suspicion = undefined;
+    if (this.#suspicion?.isOver(this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now).forEach(run);
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
@@ -227,15 +215,10 @@ export class Ledger {
     }
   }
 
-  /** By category, the first ones of keys that wait for a batch to fill. */
-  get filling(): ReadonlyMap<Category, readonly Item[]> {
-    return this.#heads;
-  }
-
   /** Returns true if a batch of this category would be full. */
   isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
-    for (const head of this.#heads.get(category) ?? []) {
+    for (const head of this.filling.get(category) ?? []) {
       for (const _ of together(head)) if (--left <= 0) return true;
     }
     return false;
@@ -246,7 +229,7 @@ export class Ledger {
    * follow it. They may take `most` bytes, by `sizeOf`, unless it is one.
    */
   batch(category: Category, most: number, sizeOf: (item: Item) => number): readonly Item[] {
-    const heads = this.#heads.get(category) ?? [];
+    const heads = this.filling.get(category) ?? [];
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
     const fits = (item: Item) => {
@@ -267,14 +250,14 @@ export class Ledger {
       }
     }
     heads.splice(0, taken);
-    if (heads.length === 0) this.#heads.delete(category);
+    if (heads.length === 0) this.filling.delete(category);
     return items.sort((a, b) => a.isBehind(b) ? 1 : -1);
   }
 
   #await(item: Item): void {
     item.turn = "ready";
-    const heads = this.#heads.get(item.category);
-    if (heads === undefined) this.#heads.set(item.category, [item]);
+    const heads = this.filling.get(item.category);
+    if (heads === undefined) this.filling.set(item.category, [item]);
     else heads.push(item);
   }
 
@@ -305,7 +288,12 @@ export class Ledger {
 
   /** It was certainly not run. That is no attempt; it stays where it is until {@link Ledger.again}. */
   refused(item: Item): void {
-    this.#stopped(item);
+    if (item.turn === "begun") {
+      this.running--;
+      item.turn = "waits";
+    }
+    item.joins = false;
+    this.#suspicion?.stopped(item);
   }
 
   /**
@@ -313,7 +301,7 @@ export class Ledger {
    * been any of them: all of them come into doubt. It stays where it is until {@link Ledger.again}.
    */
   vanished(item: Item, endpoint: string): void {
-    this.#stopped(item);
+    this.refused(item);
     if (item.place === "gone") return;
     this.#suspicion ??= new Suspicion(0, [...this.#all()].filter(({ turn }) => turn === "begun"));
     if (this.#suspicion.vanished(item, endpoint, (other) => other.attempts--)) this.#countDeath(item);
@@ -333,14 +321,14 @@ export class Ledger {
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
-    const item = this.#parked.get(message);
+    const item = this.parked.get(message);
     if (item === undefined || item.dead === 0 || item.dead !== dead) return;
     if (kind === "discard") return this.#end(item);
     if (payload !== undefined) {
       item.message = withPayload(item.message, payload, dead);
       this.#entries.add(item);
     }
-    this.#dead--;
+    this.dead--;
     item.attempts = item.due = item.dead = 0;
     this.#changed.set(item.id, item);
     this.#after.push(item);
@@ -348,17 +336,17 @@ export class Ledger {
 
   /** Requests up to this sequence are carried out. */
   carriedOut(sequence: number): void {
-    this.#upTo = Math.max(this.#upTo, sequence);
+    this.upTo = Math.max(this.upTo, sequence);
   }
 
   /** The store has lost what stood behind this sequence: sequences of requests come again. */
   restored(sequence: number): void {
-    this.#upTo = Math.min(this.#upTo, sequence);
+    this.upTo = Math.min(this.upTo, sequence);
   }
 
   /** Position up to which all messages of a category that were read are done, or discarded. */
   settled(name: string): number {
-    let { read, epoch } = this.#place;
+    let { read, epoch } = this.place;
     for (const item of this.#all()) {
       if (item.category.name === name && item.epoch === epoch) read = Math.min(read, item.position - 1);
     }
@@ -368,9 +356,9 @@ export class Ledger {
   /** Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run. */
   rewind(to: number): void {
     const { began } = this.#options.categories;
-    const { created, read, epoch } = this.#place;
-    this.#place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
-    for (const item of [...this.#parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
+    const { created, read, epoch } = this.place;
+    this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
+    for (const item of [...this.parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
     for (const item of this.open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
     }
@@ -387,7 +375,7 @@ export class Ledger {
       const { line } = item;
       if (line?.[0] === item && openOf(line) > open) [most, open] = [line, openOf(line)];
     }
-    const room = Math.floor(this.#options.mostParked / 2) - this.#parked.size;
+    const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
     if (2 * open < this.open.size || room <= 0) return;
     let kept = Math.max(keep, open - room);
     while (kept < open && most[kept].turn === "begun") kept++;
@@ -398,7 +386,7 @@ export class Ledger {
 
   /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
-    if (this.#parked.size < this.#options.mostParked * CROWDED) return false;
+    if (this.parked.size < this.#options.mostParked * CROWDED) return false;
     for (const line of this.#relieved) if (line.at(-1)?.place !== "parked") this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
@@ -444,17 +432,12 @@ export class Ledger {
     return this.#changed.size > 0;
   }
 
-  /** All that is parked, for a commit that goes on from none. */
-  get parkedStates(): ParkedState[] {
-    return [...this.#parked.values()].map(({ state }) => state);
-  }
-
   get #head(): Draft["head"] {
     return {
-      place: this.#place,
+      place: this.place,
       open: [...this.open].map(({ position, attempts }) => [position, attempts]),
       began: this.#options.categories.began,
-      requests: this.#upTo,
+      requests: this.upTo,
       doubt: this.#suspicion?.stored,
     };
   }
@@ -474,14 +457,14 @@ export class Ledger {
     item.place = "parked";
     item.due = Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
-    if (item.dead > 0) this.#dead++;
-    this.#parked.set(item.id, item);
+    if (item.dead > 0) this.dead++;
+    this.parked.set(item.id, item);
     insert(item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
   #enter(message: LoggedMessage, attempts: number, size = 0): Item {
-    const item = new Item(message, this.#options.categories.of(message.category), attempts, this.#place.epoch);
+    const item = new Item(message, this.#options.categories.of(message.category), attempts, this.place.epoch);
     item.size = size;
     this.open.add(item);
     if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
@@ -508,7 +491,7 @@ export class Ledger {
   /** It runs at a node, and is still to be read. */
   #joinLater(message: LoggedMessage, node: string): void {
     const { position, category, key } = message;
-    this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.#place.epoch), node);
+    this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);
     if (key === undefined) return;
     const [known = position, where] = this.#doneBelow.get(lineId(message)) ?? [];
     this.#doneBelow.set(lineId(message), [where === node ? Math.min(known, position) : position, node]);
@@ -524,7 +507,7 @@ export class Ledger {
 
   *#all(): Iterable<Item> {
     yield* this.open;
-    yield* this.#parked.values();
+    yield* this.parked.values();
   }
 
   /** It ran alone, and the process ended. */
@@ -538,8 +521,8 @@ export class Ledger {
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
     // each is committed before it begins: no batches
-    for (const item of [...this.#heads.values()].flat()) this.#push(item);
-    this.#heads.clear();
+    for (const item of [...this.filling.values()].flat()) this.#push(item);
+    this.filling.clear();
     const [ready, joined]: Item[][] = [[], []];
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
@@ -569,7 +552,7 @@ export class Ledger {
 
   #run(item: Item): Item {
     item.turn = "begun";
-    this.#running++;
+    this.running++;
     return item;
   }
 
@@ -583,19 +566,9 @@ export class Ledger {
     this.#ready.push(item);
   }
 
-  /** It runs no more, which says nothing about it. */
-  #stopped(item: Item): void {
-    if (item.turn === "begun") {
-      this.#running--;
-      item.turn = "waits";
-    }
-    item.joins = false;
-    this.#suspicion?.stopped(item);
-  }
-
   /** Its run has an outcome. Returns whether it is still of this ledger. */
   #ended(item: Item): boolean {
-    this.#stopped(item);
+    this.refused(item);
     this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }
@@ -607,8 +580,8 @@ export class Ledger {
     item.place = "gone";
     this.#suspicion?.cleared(item);
     if (place === "parked") {
-      if (item.dead > 0) this.#dead--;
-      this.#parked.delete(item.id);
+      if (item.dead > 0) this.dead--;
+      this.parked.delete(item.id);
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
     }
@@ -621,7 +594,7 @@ export class Ledger {
 
   /** Without a failure: it waits behind another of its key. */
   #park(item: Item, failure: Failure | undefined): void {
-    if (item.place !== "parked" && this.#parked.size >= this.#options.mostParked) {
+    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       // what waits behind another, and all that is read meanwhile, has no place in its line before there is room
       if (failure === undefined) this.#unlink(item);
@@ -632,7 +605,7 @@ export class Ledger {
       item.due = Math.ceil(failure.due ?? 0);
       item.dead = Math.ceil(failure.dead ?? 0);
       if (item.dead > 0) {
-        this.#dead++;
+        this.dead++;
         this.#options.onDead?.(item);
       }
     }
@@ -646,7 +619,7 @@ export class Ledger {
     if (item.place === "open") {
       this.open.leave(item);
       item.place = "parked";
-      this.#parked.set(item.id, item);
+      this.parked.set(item.id, item);
     }
     this.#entries.add(item);
     this.#changed.set(item.id, item);

@@ -35,7 +35,7 @@ class Kit {
 
   add(...positions: number[]): void {
     for (const position of positions) {
-      this.ledger.moved({ ...this.ledger.place, read: position, time: position });
+      this.ledger.place = { ...this.ledger.place, read: position, time: position };
       this.ledger.add(message(position));
     }
   }

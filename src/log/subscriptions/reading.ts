@@ -44,7 +44,7 @@ type Start = Parameters<FollowOptions["onStart"]>[0];
  */
 export class Reading {
   readonly #options: ReadingOptions;
-  #place: ReadingPlace;
+  place: ReadingPlace;
   #reader: LogReader | undefined;
   /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
@@ -69,15 +69,11 @@ export class Reading {
   constructor(options: ReadingOptions, place: ReadingPlace) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);
-    this.#place = place;
-  }
-
-  get place(): ReadingPlace {
-    return this.#place;
+    this.place = place;
   }
 
   get read(): number {
-    return this.#place.read;
+    return this.place.read;
   }
 
   /** True if it has delivered all that there was when it started. */
@@ -93,7 +89,7 @@ export class Reading {
   /** Reads these categories from now on, from the present place on. */
   follow(categories: Iterable<string>): void {
     const { stream, namespace } = this.#options;
-    const from = this.#place;
+    const from = this.place;
     this.#reader?.close();
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
@@ -137,12 +133,12 @@ export class Reading {
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
-    if (!this.caughtUp || mark?.created !== this.#place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
+    if (!this.caughtUp || mark?.created !== this.place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
     const [had, read] = [this.#had, sequenceOf(this.read)];
-    if (had?.created === this.#place.created && Math.max(mark.sequence, read) >= had.last) {
+    if (had?.created === this.place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;
       const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
-      this.#place = { ...this.place, ...others, at: had.now };
+      this.place = { ...this.place, ...others, at: had.now };
     }
     if (now - this.#skipped < SKIP) return;
     this.#skipped = now;
@@ -154,7 +150,7 @@ export class Reading {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;
     this.#behindLoss = undefined;
-    this.#place = behind;
+    this.place = behind;
     this.resume();
   }
 
@@ -209,8 +205,8 @@ export class Reading {
     const back = place.read < this.read && lost !== undefined;
     if (lost === undefined) {
       // what was passed by is of others: its time is that of no message that must be there still
-      if (this.#place.created === "" || place.read > this.read) {
-        this.#place = { ...place, time: 0, at: state.last === mark.sequence ? state.now : this.#place.at };
+      if (this.place.created === "" || place.read > this.read) {
+        this.place = { ...place, time: 0, at: state.last === mark.sequence ? state.now : this.place.at };
       }
       return;
     }
@@ -218,7 +214,7 @@ export class Reading {
       this.#behindLoss = place;
       this.pause();
     } else {
-      this.#place = place;
+      this.place = place;
     }
     this.#options.onLoss(lost, back);
   }
@@ -230,7 +226,7 @@ export class Reading {
    * unless it had a message that must be there still.)
    */
   #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
-    const { at, time } = this.#place;
+    const { at, time } = this.place;
     if (at === undefined || maxBytes !== undefined) return false;
     const young = (since: number) => now - since >= 0 && now - since < LEAST_KEPT;
     return young(at) && !(time > 0 && now - time < LEAST_KEPT);
@@ -241,7 +237,7 @@ export class Reading {
     if (sequence <= sequenceOf(this.read)) return;
     const { namespace, onMessages, onGarbage } = this.#options;
     const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
-    this.#place = { created: this.#place.created, read: endOf(sequence), time };
+    this.place = { created: this.place.created, read: endOf(sequence), time };
     if (isReadable(group)) {
       const own = group.every(({ category }) => this.#categories.has(category))
         ? group

@@ -18,7 +18,7 @@ import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
-import { Term, type TermEnd, type TermState } from "./term.ts";
+import { Term, type TermEnd } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
 /** Options of a {@link Subscription}. */
@@ -48,6 +48,9 @@ interface Seen {
 /** A subscription on one node. */
 export class Subscription {
   readonly key: string;
+  readonly spec: SubscriptionSpec;
+  /** The stream that is read. */
+  readonly stream: LogStream;
   readonly #options: SubscriptionOptions;
   readonly #warnings: Warnings;
   #seen: Seen | undefined;
@@ -66,18 +69,11 @@ export class Subscription {
 
   constructor(options: SubscriptionOptions) {
     this.#options = options;
-    const { service, name } = options.spec;
+    this.spec = options.spec;
+    this.stream = options.stream;
+    const { service, name } = this.spec;
     this.key = subscriptionKey(service, name);
     this.#warnings = new Warnings(options.host, `${service}/${name}`);
-  }
-
-  get spec(): SubscriptionSpec {
-    return this.#options.spec;
-  }
-
-  /** The stream that is read. */
-  get stream(): LogStream {
-    return this.#options.stream;
   }
 
   /** True if this node leads, or is about to. */
@@ -92,8 +88,7 @@ export class Subscription {
 
   /** True if this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
   get busy(): boolean {
-    const { state } = this;
-    if (state !== undefined) return state.open > 0 && !state.stopped;
+    if (this.#term !== undefined) return this.#term.open > 0 && !this.#warnings.stopped;
     if (this.#leaving) return false;
     const commit = this.#commit;
     if (typeof commit === "object") {
@@ -103,9 +98,9 @@ export class Subscription {
     return this.#first;
   }
 
-  /** State of the term of this node. */
-  get state(): TermState | undefined {
-    return this.#term?.state;
+  /** While this node leads. */
+  get term(): Pick<Term, "read" | "health"> | undefined {
+    return this.#term;
   }
 
   /** A commit is stored. */

@@ -21,7 +21,6 @@ import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { Subscription } from "./subscription.ts";
-import type { TermState } from "./term.ts";
 import { token } from "../../data/encoding.ts";
 
 /** Options of {@link Subscriptions}. */
@@ -41,12 +40,6 @@ export interface SubscriptionsOptions {
 export interface Source {
   readonly stream: LogStream;
   readonly handlers: Iterable<Pick<DurableHandler, "contract" | "settings">>;
-}
-
-/** A subscription that this node leads. */
-export interface LedSubscription extends TermState {
-  readonly service: string;
-  readonly name: string;
 }
 
 /** The subscriptions of one node. */
@@ -92,34 +85,14 @@ export class Subscriptions {
     }
   }
 
-  /** Subscriptions that this node leads. */
-  get led(): readonly LedSubscription[] {
-    const led: LedSubscription[] = [];
-    for (const { spec: { service, name }, state } of this.#all.values()) {
-      if (state !== undefined) led.push({ service, name, ...state });
-    }
-    return led;
-  }
-
   /** All of them, as this node sees them. */
   get health(): readonly SubscriptionHealth[] {
-    return [...this.#all.values()].map(({ key, spec: { service, name }, stream, state }) => {
-      if (state === undefined) {
+    return [...this.#all.values()].map(({ key, spec: { service, name }, stream, term }) => {
+      if (term === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const { serverTime } = stream;
-      const { stopped, open, position: read, oldest = serverTime, retrying, dead, lastFailure, outage } = state;
-      // without them it hears of no request
-      const stalled = state.stalled ?? this.#reader?.fault;
-      return {
-        ...{ service, name, state: stalled ? "stalled" : stopped ? "stopped" : "leading", open },
-        lag: this.#measuring.get(stream)!.lag({ key, read }), // each has one
-        oldest: Math.max(0, serverTime - oldest),
-        ...{ retrying, dead },
-        ...(stalled === undefined ? {} : { error: stalled }),
-        ...(lastFailure === undefined ? {} : { lastFailure }),
-        ...(outage === undefined ? {} : { outage }),
-      };
+      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // each has one
+      return { service, name, lag, ...term.health(this.#reader?.fault) };
     });
   }
 
@@ -186,9 +159,7 @@ export class Subscriptions {
 
   /** How many are being taken over. */
   get #beginning(): number {
-    let count = 0;
-    for (const { begins } of this.#all.values()) if (begins) count++;
-    return count;
+    return [...this.#all.values()].filter(({ begins }) => begins).length;
   }
 
   /** Asks for what was not, or cannot be, followed. */
@@ -233,18 +204,13 @@ export class Subscriptions {
   }
 
   #measured(stream: LogStream): readonly Measured[] {
-    return [...this.#all.values()].flatMap(({ key, spec: { categories }, stream: own, state }) =>
-      own === stream && state !== undefined ? [{ key, categories: categories.keys(), read: state.position }] : []
+    return [...this.#all.values()].flatMap(({ key, spec: { categories }, stream: own, term }) =>
+      own === stream && term !== undefined ? [{ key, categories: categories.keys(), read: term.read }] : []
     );
   }
 
   #capable(key: string): readonly CapableNode[] {
-    const { host } = this.#options;
-    this.#nodes ??= capableNodes(host.nodes(), {
-      id: host.node,
-      endpoint: host.endpoint,
-      specs: [...this.#all.values()].map(({ spec }) => spec),
-    });
+    this.#nodes ??= capableNodes(this.#options.host, [...this.#all.values()].map(({ spec }) => spec));
     return this.#nodes.get(key) ?? [];
   }
 

@@ -6,16 +6,16 @@
  * in one place.
  */
 import { HandledCount } from "../../dispatch/contract_counts.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
-import { Categories } from "./categories.ts";
+import { Categories, type Item } from "./categories.ts";
 import { Garbage } from "./garbage.ts";
-import { HandingOut, type LastFailure, type Outage } from "./handing_out.ts";
-import type { Item } from "./categories.ts";
+import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -41,27 +41,6 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
  * because it has gone back in the log, or because a node refuses its token.
  */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound" | "outvoted";
-
-/** State of a term. */
-export interface TermState {
-  readonly open: number;
-  /** True if it has taken over, and read all that there was when it began. */
-  readonly read: boolean;
-  readonly retrying: number;
-  readonly dead: number;
-  readonly stopped: boolean;
-  /** Why it cannot take over, or read; `undefined` while it can. */
-  readonly stalled: CatgaError | undefined;
-  /** Positions up to this one are read. */
-  readonly position: number;
-  /**
-   * When the oldest message that is read and not handled was stored, in ms since 1970; `undefined` if there is none. A
-   * getter.
-   */
-  readonly oldest: number | undefined;
-  readonly lastFailure: LastFailure | undefined;
-  readonly outage: Outage | undefined;
-}
 
 /** Parts of a term that has taken over. */
 interface Led {
@@ -92,7 +71,6 @@ export class Term {
   #requested = 0;
   #lookAt: readonly number[];
   #carrying = false;
-  #epoch = 0;
   /** When a node first refused its token, by the monotonic clock. */
   #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
@@ -118,37 +96,33 @@ export class Term {
     return this.#reading !== undefined;
   }
 
-  get state(): TermState {
-    const ledger = this.#led?.ledger;
-    const reading = this.#reading;
-    const oldest = () => this.#oldest;
-    return {
-      open: ledger?.open.size ?? 0,
-      read: reading?.caughtUp === true,
-      position: reading?.read ?? 0,
-      retrying: ledger === undefined ? 0 : ledger.parked.size - ledger.dead,
-      dead: ledger?.dead ?? 0,
-      stopped: this.#options.warnings.stopped,
-      stalled: reading === undefined ? this.#untaken : reading.unreadable,
-      lastFailure: this.#led?.handing.lastFailure,
-      outage: this.#led?.handing.outage,
-      get oldest() {
-        return oldest(); // costs as much as there is parked, unless all of it is dead
-      },
-    };
+  /** Messages that were read and are not handled. */
+  get open(): number {
+    return this.#led?.ledger.open.size ?? 0;
   }
 
-  get #oldest(): number | undefined {
-    const ledger = this.#led?.ledger;
-    if (ledger === undefined) return undefined;
-    const [first] = ledger.open;
-    let oldest = first?.message.time;
-    // thousands of dead letters, and nothing that waits for another attempt
-    if (ledger.parked.size === ledger.dead) return oldest;
-    for (const { dead, message: { time } } of ledger.parked.values()) {
-      if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
-    }
-    return oldest;
+  /** Positions up to this one are read. */
+  get read(): number {
+    return this.#reading?.read ?? 0;
+  }
+
+  /** Its figures. `unheard`: why its node does not hear of requests. */
+  health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
+    const { stream: { serverTime }, warnings: { stopped } } = this.#options;
+    const { ledger, handing } = this.#led ?? {};
+    const dead = ledger?.dead ?? 0;
+    const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ?? unheard;
+    const { lastFailure, outage } = handing ?? {};
+    return {
+      state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
+      open: this.open,
+      oldest: Math.max(0, serverTime - (ledger?.oldest ?? serverTime)),
+      retrying: (ledger?.parked.size ?? 0) - dead,
+      dead,
+      ...(error && { error }),
+      ...(lastFailure && { lastFailure }),
+      ...(outage && { outage }),
+    };
   }
 
   /** Ms since 1970, as this leader counts them: they do not go back. */
@@ -165,7 +139,7 @@ export class Term {
     if (this.#led === undefined) return;
     const { categories, ledger, handing } = this.#led;
     categories.refresh(this.#options.nodes());
-    for (const category of categories.all) ledger.refresh(category);
+    for (const category of categories.all.values()) ledger.refresh(category);
     handing.pump();
     this.#flow();
   }
@@ -206,7 +180,7 @@ export class Term {
     this.#flow();
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
     const [oldest] = ledger.open;
-    warnings.check(oldest?.message, stream.serverTime, categories.all);
+    warnings.check(oldest?.message, stream.serverTime, categories.all.values());
     const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
     if (look && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
@@ -255,13 +229,7 @@ export class Term {
     const { head } = taken.found.stored;
     const categories = new Categories(spec, head.began, host.timeout);
     categories.refresh(nodes());
-    this.#epoch = head.place.epoch;
-    const ledger = new Ledger({
-      head,
-      categories,
-      mostParked,
-      onDead: (item) => this.#onDead(item),
-    });
+    const ledger = new Ledger({ head, categories, mostParked, onDead: (item) => this.#onDead(item) });
     const handing = new HandingOut({
       ...{ host, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
@@ -304,7 +272,7 @@ export class Term {
         this.#dirty = true;
       },
       onLoss: (loss, back) => {
-        this.#epoch++;
+        ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
         if (back) categories.reset();
         warnings.loss(loss);
         this.#moved();
@@ -313,7 +281,7 @@ export class Term {
       settled: () => ledger.open.size === 0,
       fault: (error) => warnings.fault("reading", error),
     }, ledger.place);
-    reading.follow(categories.names);
+    reading.follow(Object.keys(categories.began));
     this.#flow();
   }
 
@@ -336,8 +304,8 @@ export class Term {
     const { ledger } = led;
     const { place } = reading;
     const { read, created, epoch } = ledger.place;
-    if (place.read !== read || place.created !== created || this.#epoch !== epoch) this.#dirty = true;
-    ledger.moved({ ...place, epoch: this.#epoch });
+    if (place.read !== read || place.created !== created) this.#dirty = true;
+    ledger.place = { ...place, epoch };
   }
 
   #progress(): void {
@@ -486,7 +454,7 @@ export class Term {
     const { categories } = this.#led!; // it has taken over
     if (!categories.add(began, reading.read)) return;
     this.refresh();
-    reading.follow(categories.names);
+    reading.follow(Object.keys(categories.began));
     if (this.#fullSince !== undefined) reading.pause();
   }
 

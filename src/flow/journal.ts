@@ -137,6 +137,8 @@ export class Journal {
   changedAt = 0;
   /** What steps gave; `index`: the number of their entry. */
   readonly outcomes = new Map<string, Outcome & { readonly index: number }>();
+  /** The names of steps, sleeps and waits that have ended, in order. */
+  readonly ends: string[] = [];
   /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
   readonly failures = new Map<string, Failures>();
   readonly sleeps = new Map<string, Timed>();
@@ -228,10 +230,12 @@ export class Journal {
         return;
       }
       case "woken":
+        if (!this.woken.has(entry.step)) this.ends.push(entry.step);
         this.woken.set(entry.step, this.entries);
         this.sleeps.delete(entry.step);
         return;
       case "took":
+        if (!this.took.has(entry.step)) this.ends.push(entry.step);
         this.took.set(entry.step, { n: entry.n, index: this.entries });
         this.waits.delete(entry.step);
         if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);
@@ -292,7 +296,10 @@ export class Journal {
 
   /** The first outcome of a step counts. */
   #outcome(step: string, outcome: Outcome): void {
-    if (!this.outcomes.has(step)) this.outcomes.set(step, { ...outcome, index: this.entries });
+    if (!this.outcomes.has(step)) {
+      this.outcomes.set(step, { ...outcome, index: this.entries });
+      this.ends.push(step);
+    }
     this.failures.delete(step);
     this.children.delete(step);
   }

@@ -89,6 +89,13 @@ export interface Call {
   go(): void;
 }
 
+/** A step, sleep or wait that has ended, and that the handler has not seen yet. */
+interface End {
+  stored: boolean;
+  /** Has the handler go on, once it asks for it. */
+  see: (() => void) | undefined;
+}
+
 /** What its drive does when the state changes. */
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
@@ -142,12 +149,22 @@ export class DriveState {
   #looking = false;
   /** What was stored is not what this drive did in memory. */
   #contradicted = false;
+  /** By name, in the order of the journal. */
+  #ends: Map<string, End>;
+  /** How many of the journal's ends are among them, or were. */
+  #known: number;
+  /** Those that the handler has seen before they are stored. */
+  readonly #ahead = new Set<string>();
+  /** The handler goes on with one. */
+  #delivering = false;
 
   constructor({ host, ref, journal, due, fresh = false }: DriveOptions, owner: DriveOwner) {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
     this.own = fresh;
+    this.#ends = new Map(journal.ends.map((name) => [name, { stored: true, see: undefined }]));
+    this.#known = journal.ends.length;
     this.#owner = owner;
     for (const one of due) this.come(one);
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
@@ -209,17 +226,87 @@ export class DriveState {
     this.look();
   }
 
+  // what the handler sees ---------------------------------------------------------------------------
+
+  /**
+   * Has the handler go on with what has ended: in the order of the journal, one at a time, each when all that follows
+   * from the one before has been called. So each replay takes the way that the run has taken.
+   */
+  deliver(name: string, see: () => void): void {
+    const end = this.#ends.get(name);
+    if (end !== undefined) end.see = see;
+    // it was passed over
+    else this.#ends = new Map([[name, { stored: true, see }], ...this.#ends]);
+    this.#deliverNext();
+  }
+
+  /** The next one, if the handler has asked for it. */
+  get #next(): readonly [name: string, end: End] | undefined {
+    const [next] = this.#ends;
+    if (next?.[1].see === undefined) return undefined;
+    // what children tell may come before what is not stored yet
+    return next[1].stored || this.journal.children.size === 0 ? next : undefined;
+  }
+
+  #deliverNext(): void {
+    const next = this.#next;
+    if (next === undefined || this.#delivering || this.over) return;
+    const [name, { stored, see }] = next;
+    this.#ends.delete(name);
+    if (!stored) this.#ahead.add(name);
+    this.#delivering = true;
+    see!();
+    this.host.soon(() => {
+      this.#delivering = false;
+      this.#deliverNext();
+    });
+  }
+
+  /** Passes over what the handler does not ask for, as it was changed, or an operator gave it. */
+  #passOver(): boolean {
+    if (![...this.#ends.values()].some(({ see }) => see !== undefined)) return false;
+    for (const [name, { see }] of this.#ends) {
+      if (see !== undefined) break;
+      this.#ends.delete(name);
+    }
+    this.#deliverNext();
+    return true;
+  }
+
+  /** Takes in what has ended by what was applied to the journal. */
+  #takeIn(): void {
+    const { ends } = this.journal;
+    while (this.#known < ends.length) {
+      const name = ends[this.#known++];
+      const own = this.#ends.get(name);
+      if (own !== undefined) own.stored = true;
+      else if (!this.#ahead.delete(name)) {
+        // of others: it comes before what is not stored yet
+        const all = [...this.#ends, [name, { stored: true, see: undefined }] as const];
+        this.#ends = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
+        if (this.#ahead.size > 0) this.#contradicted = true;
+      }
+    }
+    this.#deliverNext();
+  }
+
   // storing -----------------------------------------------------------------------------------------
 
   record(entry: Entry): void {
     if (this.over) return;
     this.#queue.push(entry);
+    if (ENDS.has(entry.t) && "step" in entry && !this.#ends.has(entry.step)) {
+      this.#ends.set(entry.step, { stored: false, see: undefined });
+    }
     if (this.#recording) return;
     this.#recording = true;
-    this.soon(() => {
+    const store = () => {
+      // what follows from the next one may be stored with it
+      if (this.#delivering && this.#next !== undefined) return this.soon(store);
       this.#recording = false;
       void this.stored();
-    });
+    };
+    this.soon(store);
   }
 
   /** An operator has to decide. */
@@ -292,7 +379,10 @@ export class DriveState {
    */
   async #append(entries: readonly Entry[]): Promise<boolean> {
     const { host: { log, endpoint: holder }, ref, journal } = this;
-    while (entries.length > 0) {
+    while (true) {
+      // the handler has gone on without what has ended before
+      if (this.#contradicted) entries = entries.filter(({ t }) => FACTS.has(t));
+      if (entries.length === 0) return true;
       const time = log.now;
       const message = log.message(ref, entries, { version: journal.entries, holder });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
@@ -304,12 +394,12 @@ export class DriveState {
       const sequence = await log.append(ref, message, journal.sequence, () => this.over);
       if (sequence !== "conflict") {
         journal.apply({ sequence, time, holder, entries });
+        this.#takeIn();
         return true;
       }
       if (!await this.#readOn()) return false;
       entries = this.#holding(entries);
     }
-    return true;
   }
 
   /**
@@ -323,6 +413,7 @@ export class DriveState {
       // also what the one before has stored late: the handler has not seen it
       lost ||= !stored.entries.every(isCalled);
       journal.apply(stored);
+      this.#takeIn();
     });
     return found && !lost && journal.ended === undefined;
   }
@@ -482,9 +573,10 @@ export class DriveState {
     this.host.soon(() => {
       this.#looking = false;
       if (this.over || this.active > 0) return;
+      if (this.#delivering) return this.look();
       if (this.#queue.length > 0) return void this.stored().then(() => this.look());
       if (this.leaving) return this.stop("left");
-      this.#owner.rest();
+      if (!this.#passOver()) this.#owner.rest();
     });
   }
 
@@ -512,5 +604,9 @@ export class DriveState {
 /** How far the clock of a node may be behind that of the server before the node waits, in ms. */
 const MOST_AHEAD = 60_000;
 const MOST_TOGETHER = 256;
+/** Entries that end a step, sleep or wait. */
+const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
+/** Entries that hold whatever the handler has seen. */
+const FACTS: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
 const MAX_NAME = 64;

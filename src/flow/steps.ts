@@ -184,7 +184,7 @@ export class Steps {
     const known = journal.outcomes.get(name);
     // a child undoes itself
     const undo = isChild || options.undo !== undefined;
-    if (known !== undefined && state.sees(known.index)) settle(known);
+    if (known !== undefined && state.sees(known.index)) state.deliver(name, () => settle(known));
     else if (known !== undefined || this.#isAbandoned(main, undo)) state.halt();
     else {
       const step: StepCall = {
@@ -196,7 +196,7 @@ export class Steps {
           step.attempt?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
           this.#over(step);
           step.wake?.();
-          if (state.sees(outcome.index)) settle(outcome);
+          if (state.sees(outcome.index)) state.deliver(name, () => settle(outcome));
           else state.halt();
           state.look();
         },
@@ -240,9 +240,11 @@ export class Steps {
       if (step.over) state.halt();
       if (outcome === undefined || state.over) return;
       this.#over(step);
-      // behind a cancel the handler sees nothing any more
-      if (state.journal.cancelled === undefined || state.phase !== "handler" || !step.main) settle(outcome);
-      else state.halt();
+      state.deliver(step.name, () => {
+        // behind a cancel the handler sees nothing any more
+        if (state.journal.cancelled === undefined || state.phase !== "handler" || !step.main) settle(outcome);
+        else state.halt();
+      });
     }).finally(() => state.look());
   }
 

@@ -38,7 +38,7 @@ export class Waits {
     const { journal } = state;
     return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
       const woken = journal.woken.get(name);
-      if (woken !== undefined && state.sees(woken)) return resolve();
+      if (woken !== undefined && state.sees(woken)) return state.deliver(name, resolve);
       if (state.stands) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
@@ -69,7 +69,7 @@ export class Waits {
     return this.#call<unknown>(name, check, (call, resolve) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
-        return resolve(took.n === undefined ? undefined : journal.signal(took.n));
+        return state.deliver(name, () => resolve(took.n === undefined ? undefined : journal.signal(took.n)));
       }
       if (took !== undefined || state.stands || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);
@@ -112,7 +112,7 @@ export class Waits {
     if (this.#noted.has(call)) return;
     this.#noted.add(call);
     this.#state.record(entry);
-    this.#state.after(() => call.go());
+    this.#state.after(() => this.#state.calls.has(call) && call.go());
   }
 
   /** Records that something waits, behind the schedule that ends it. */

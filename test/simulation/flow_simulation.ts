@@ -512,6 +512,8 @@ class SimulatedRun {
   readonly #attempts = new Map<string, number>();
   /** Who performs a step now. */
   readonly #performing = new Map<string, Process>();
+  /** By the first of several steps at once: in which order they ended, or which was first, when the next one began. */
+  readonly #ways = new Map<string, string>();
   readonly #waiting: Brought[] = [];
   #bringing = false;
   #started = false;
@@ -728,6 +730,7 @@ class SimulatedRun {
 
   async #handle(flow: Flow, process: Process) {
     const seen: string[] = [];
+    const ways: (readonly [part: string, way: string])[] = [];
     for (const part of this.program.parts) {
       if (part.type === "sleep") {
         await flow.sleep(part.name, part.ms);
@@ -740,17 +743,20 @@ class SimulatedRun {
       } else {
         const parts = part.type === "all" ? part.parts : [part];
         const known = [...seen];
+        const way = [...ways];
+        const ended: string[] = [];
         const isRace = part.type === "all" && part.race;
         const under = parts.map((own) => {
           const undo = (value: string) => this.#undo(flow, process, own.name, value);
-          return flow.step<string>(own.name, (step) => this.#step(step, process, own, known), {
+          return flow.step<string>(own.name, (step) => this.#step(step, process, own, known, way), {
             undo: own.undo ? undo : undefined,
             retry: { delay: [200, 2_000] },
-          });
+          }).then(() => ended.push(own.name));
         });
         if (isRace) await Promise.race(under);
         else await Promise.all(under);
         if (!isRace) seen.push(...parts.map(({ name }) => name));
+        ways.push([parts[0].name, (isRace ? ended.slice(0, 1) : ended).join(" ")]);
       }
     }
     return this.program.fails ? fail("NO", "no") : "done";
@@ -762,10 +768,16 @@ class SimulatedRun {
     process: Process,
     { name, fails, ms }: Extract<Part, { type: "step" }>,
     known: readonly string[],
+    ways: readonly (readonly [part: string, way: string])[],
   ): Promise<string> {
     const simulation = this.#simulation;
     const { journal } = this;
     if (process.dead) return await new Promise(() => {});
+    for (const [part, way] of ways) {
+      const before = this.#ways.get(part) ?? way;
+      if (before !== way) simulation.violation(`${this.id} took another way: ${before} before, ${way} now`);
+      this.#ways.set(part, before);
+    }
     for (const before of known) {
       if (journal.outcomes.has(before) || journal.woken.has(before) || journal.took.has(before)) continue;
       simulation.violation(`${this.id} ${name} begins before ${before} is stored`);

@@ -160,7 +160,8 @@ export type Observation =
     readonly error: unknown;
   }
   /**
-   * A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself.
+   * A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself;
+   * `error` is what it threw, if it threw.
    */
   | {
     readonly type: "run-stuck";
@@ -169,6 +170,7 @@ export type Observation =
     readonly step: string;
     readonly code: string;
     readonly message: string;
+    readonly error?: unknown;
   }
   /** A run that was stuck goes on, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }

@@ -1,11 +1,13 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { catga, type CatgaOptions, command, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
+import { catga, type CatgaOptions, command, fail, unwrap, workflow } from "@catga/catga";
 import type { Flow, Step } from "../contract/flow.ts";
+import type { LogFields } from "../contract/observer.ts";
 import { testCluster } from "@catga/catga/testing";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { counting } from "../../test/support/schemas.ts";
+import { infoOf } from "./run_suite.ts";
 
 const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
 const Refund = command<{ receipt: string }, string>("Refund", { idempotent: true });
@@ -25,11 +27,6 @@ function payments(declined: (id: string) => boolean = () => false) {
     }),
   ];
   return { done, handlers };
-}
-
-async function infoOf(app: { runs(options: object): AsyncIterableIterator<RunInfo> }, id: string): Promise<RunInfo> {
-  for await (const info of app.runs({ id })) return info;
-  throw new Error(`no run ${id}`);
 }
 
 const Export = workflow<void>("Export");
@@ -690,20 +687,26 @@ describe("workflow", () => {
     assert(pause > lasted / 10 && pause < lasted / 2, `${failed.map((at) => at - failed[0])}`);
   });
 
-  it("a stuck run is logged as an error", async () => {
+  it("a stuck run is logged as an error, with what was thrown", async () => {
     const errors: string[] = [];
+    const thrown: unknown[] = [];
     const handlers = Export.handle((flow) =>
       flow.step("upload", () => {
         throw new Error("the disk is full");
       }, { retry: { attempts: 1 } })
     );
-    const logger = { debug() {}, info() {}, warn() {}, error: (message: string) => void errors.push(message) };
+    const error = (message: string, fields: LogFields) => {
+      errors.push(message);
+      thrown.push(fields.error);
+    };
+    const logger = { debug() {}, info() {}, warn() {}, error };
     await using app = await catga({ handlers, logger });
     const run = unwrap(await app.start(Export));
     while ((await infoOf(app, run)).status !== "stuck") await app.clock.sleep(5);
     const logged = errors.filter((text) => text.includes(`run ${run} of Export is stuck`));
     assertEquals(logged.length, 1, errors.join("\n"));
     assert(logged[0].includes("the disk is full"), logged[0]);
+    assertMatch((thrown[errors.indexOf(logged[0])] as Error).stack!, /flow_test/);
   });
 
   for (const cure of ["retry", "skip", "cancel"] as const) {

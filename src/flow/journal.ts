@@ -160,6 +160,8 @@ export class Journal {
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();
+  /** Steps of which a cancel has ended a pause. */
+  readonly #hastened = new Set<string>();
   /** Ends of runs, by the step that is told and the run. */
   readonly #told = new Map<string, Outcome>();
 
@@ -193,6 +195,8 @@ export class Journal {
 
   #entry(entry: Entry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
+    // the handler has come further than where it threw
+    if (PROGRESS.has(entry.t)) this.failures.delete("");
     switch (entry.t) {
       case "started":
         this.started ??= entry;
@@ -204,6 +208,7 @@ export class Journal {
         this.#told.set(childKey(entry.step, entry), entry.outcome);
         return this.#childOutcome(entry.step);
       case "skipped": {
+        if (isOwn(entry.step)) return;
         const undone = this.undoes(entry.step);
         if (undone === undefined) return this.#outcome(entry.step, { ok: true, value: entry.value });
         this.undone.add(undone);
@@ -219,6 +224,7 @@ export class Journal {
           first: before === undefined || before.attempts === 0 ? time : before.first,
           ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
         });
+        this.#hasten(entry.step);
         return;
       }
       case "slept":
@@ -258,6 +264,7 @@ export class Journal {
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
         // a failure that nobody decided on is no reason to wait
         this.failures.delete("");
+        for (const step of this.failures.keys()) this.#hasten(step);
         return;
       case "retried":
         for (const [step, failures] of this.failures) {
@@ -280,6 +287,15 @@ export class Journal {
         this.endedAt ||= time;
         return;
     }
+  }
+
+  /** A cancel ends one pause of each step: the one that it finds, or that of the attempt that it finds. */
+  #hasten(step: string): void {
+    const failures = this.failures.get(step);
+    if (failures?.next === undefined || this.cancelled === undefined || this.failing !== undefined) return;
+    if (this.#hastened.has(step)) return;
+    this.#hastened.add(step);
+    this.failures.set(step, { ...failures, next: 0 });
   }
 
   /** Whether the end of a run is known that a step may have started. */
@@ -308,6 +324,14 @@ export class Journal {
 function childKey(step: string, { workflow, run }: { readonly workflow: string; readonly run: string }): string {
   return `${workflow}/${run}/${step}`;
 }
+
+/** Whether a name is Catga's, in place of a step: the handler itself, or {@link TIME_OUT}. */
+export function isOwn(step: string): boolean {
+  return step === "" || step.startsWith("@");
+}
+
+/** Entries of a handler that goes on. */
+const PROGRESS: ReadonlySet<Entry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
 /** In place of a step: the time that the run may take. */
 export const TIME_OUT = "@timeout";

@@ -8,14 +8,10 @@ import { Journal } from "./journal.ts";
 import { runInfos } from "./run_infos.ts";
 import type { RunLog, RunRef } from "./run_log.ts";
 import { QUIET } from "../../test/support/quiet.ts";
+import { infoOf } from "./run_suite.ts";
 
 const Job = workflow<void, string>("Job");
 const DAY = 86_400_000;
-
-async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
-  for await (const info of app.runs({ id })) return info;
-  throw new Error(`no run ${id}`);
-}
 
 /** A run whose step does what an operator does to it at another node, and ends as given in the same moment. */
 async function race(

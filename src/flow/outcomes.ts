@@ -73,9 +73,12 @@ export class Attempt implements Step {
   }
 }
 
-/** The id of a step's requests. Ids that are too long end with their fingerprint. */
+/**
+ * The id of a step's requests. The name has no colon there, so that no step of another run has the id. Ids that are too
+ * long end with their fingerprint.
+ */
 export function stepId({ workflow, run }: RunRef, name: string): string {
-  return idOf(`${workflow}:${run}:${name}`);
+  return idOf(`${workflow}:${run}:${name.replaceAll("%", "%25").replaceAll(":", "%3A")}`);
 }
 
 /** The name of the schedule that wakes a run: no other run has it, nor a start. */

@@ -8,9 +8,11 @@
  *    Outcomes that are ready together are one append; the last step and the end are one.
  * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once.
  * 3. A schedule stands before the entry that waits for it.
- * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first.
+ * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first. One whose handler
+ *    returns ends at once, and nothing is recorded behind its end.
  * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an
  *    outcome, and are undone.
+ * 6. The handler sees what has ended in the order of the journal, one at a time: each replay takes the same way.
  *
  * Over 300 lines: these rules hold together.
  */
@@ -39,8 +41,8 @@ export class Drive {
   readonly #waits: Waits;
   /** How the handler ended, or will. */
   #finish: (() => void) | undefined;
-  /** It ended with a value. */
-  #succeeds = false;
+  /** It has begun to run, from its top, in this drive. */
+  #runs = false;
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
   #limit: Timer | undefined;
@@ -53,7 +55,6 @@ export class Drive {
     this.journal = options.journal;
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
-      complete: () => this.#complete(),
       told: () => this.#told(),
       stopped: (why) => this.#steps.stopped(why),
     });
@@ -116,6 +117,7 @@ export class Drive {
 
   #runHandler(): void {
     if (this.#pauseOf("", () => this.#runHandler())) return;
+    this.#runs = true;
     this.#state.names.clear();
     this.#waits.restart();
     const flow = this.#flow();
@@ -153,22 +155,35 @@ export class Drive {
     } as Flow;
   }
 
+  /** The handler has called, in this drive, all steps that have an outcome: it knows how to undo them. */
+  get #isFar(): boolean {
+    const { outcomes, failing } = this.journal;
+    return [...outcomes].every(([name, { index }]) =>
+      index > (failing?.index ?? Infinity) || this.#state.names.has(name)
+    );
+  }
+
   /** The handler's own calls are over. */
   get #isPast(): boolean {
     return this.over || this.#state.phase !== "handler";
   }
 
   #returned(value: unknown): void {
+    const state = this.#state;
     if (this.#isPast) return;
-    this.#succeeds = true;
-    this.#finish = () => {
-      try {
-        this.#endWith({ ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) });
-      } catch (error) {
-        this.#stuck("", recorded(error));
-      }
-    };
-    this.#state.look();
+    if (state.stands) {
+      this.#finish = () => {}; // it fails all the same
+      return state.look();
+    }
+    state.phase = "finishing";
+    this.#steps.abandon();
+    this.#waits.abandon();
+    state.calls.clear();
+    try {
+      this.#endWith({ ok: true, value: copyOf(value, "the result", state.host.log.mostBytes) });
+    } catch (error) {
+      this.#stuck("", recorded(error));
+    }
   }
 
   #failed({ error }: Failure): void {
@@ -180,6 +195,11 @@ export class Drive {
 
   #threw(error: unknown): void {
     if (this.#isPast) return;
+    const { failing, cancelled } = this.journal;
+    if ((failing ?? cancelled) !== undefined && this.#isFar) {
+      this.#finish = () => this.#undoAll((failing ?? cancelled)!.error);
+      return this.#state.look();
+    }
     this.#state.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
@@ -264,7 +284,7 @@ export class Drive {
     if (state.phase === "handler") {
       const why = journal.failing?.error ?? journal.cancelled?.error;
       // the handler has come as far as it may, or has ended
-      if (why !== undefined && (this.#finish !== undefined || state.calls.size > 0 || state.halted > 0)) {
+      if (why !== undefined && this.#runs && (this.#finish !== undefined || state.calls.size > 0 || state.halted > 0)) {
         this.#finish = () => this.#undoAll(why);
       }
       if (this.#finish !== undefined) {
@@ -275,11 +295,6 @@ export class Drive {
       }
     }
     if (state.calls.size > 0) this.#suspend();
-  }
-
-  /** A failure waits until what is to be undone is stored. */
-  #complete(): void {
-    if (this.#succeeds && !this.#state.stands && this.#state.phase === "handler" && !this.#steps.open) this.#rest();
   }
 
   #suspend(): void {

@@ -1,9 +1,10 @@
 /** A handler that branches on which of several things was first takes the same way each time it runs. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type Catga, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { type Catga, type Flow, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { QUIET } from "../../test/support/quiet.ts";
+import { infoOf } from "./run_suite.ts";
 
 const Job = workflow<void, string>("Job");
 const Approve = Job.signal("Approve");
@@ -41,11 +42,6 @@ async function twice(
   await cluster.leap(DAY);
   const result = unwrap(await app.result(Job, run, { timeout: 60_000 }));
   return [...did, `ended with ${result}`];
-}
-
-async function infoOf(app: Catga, id: string): Promise<RunInfo> {
-  for await (const info of app.runs({ workflow: "Job", id })) return info;
-  throw new Error(`no run ${id}`);
 }
 
 function went(way: string): string[] {

@@ -57,8 +57,8 @@ export interface DriveHost {
   cancelChild(contract: AnyContract, id: string, reason: string): Promise<boolean>;
   /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
   ended(ref: RunRef, journal: Journal): Promise<void>;
-  /** The run is about to be stuck. Rejects with a `CatgaError` if that could not be noted. */
-  stuck(ref: RunRef, step: string, error: RecordedError): Promise<void>;
+  /** The run is about to be stuck, by what was thrown. Rejects with a `CatgaError` if that could not be noted. */
+  stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /** The run was read, or driven; `undefined`: there is none. */
   read(ref: RunRef, journal: Journal | undefined): void;
 }
@@ -100,8 +100,6 @@ interface End {
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
   rest(): void;
-  /** All but what is about to be stored has: an end that follows from it is recorded with it. */
-  complete(): void;
   /** The run has news. */
   told(): void;
   /** The drive is over: what runs is aborted. */
@@ -144,6 +142,7 @@ export class DriveState {
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: Entry[] = [];
   #storing: Promise<void> | undefined;
+  readonly #thrown = new WeakMap<Entry, unknown>();
   /** It will be seen to that what is recorded is stored. */
   #recording = false;
   #looking = false;
@@ -157,6 +156,8 @@ export class DriveState {
   readonly #ahead = new Set<string>();
   /** The handler goes on with one. */
   #delivering = false;
+  /** Its end is recorded: nothing is behind it. */
+  #ending = false;
 
   constructor({ host, ref, journal, due, fresh = false }: DriveOptions, owner: DriveOwner) {
     this.host = host;
@@ -243,9 +244,7 @@ export class DriveState {
   /** The next one, if the handler has asked for it. */
   get #next(): readonly [name: string, end: End] | undefined {
     const [next] = this.#ends;
-    if (next?.[1].see === undefined) return undefined;
-    // what children tell may come before what is not stored yet
-    return next[1].stored || this.journal.children.size === 0 ? next : undefined;
+    return next?.[1].see === undefined ? undefined : next;
   }
 
   #deliverNext(): void {
@@ -293,7 +292,8 @@ export class DriveState {
   // storing -----------------------------------------------------------------------------------------
 
   record(entry: Entry): void {
-    if (this.over) return;
+    if (this.over || this.#ending) return;
+    this.#ending = entry.t === "ended";
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry && !this.#ends.has(entry.step)) {
       this.#ends.set(entry.step, { stored: false, see: undefined });
@@ -309,17 +309,18 @@ export class DriveState {
     this.soon(store);
   }
 
-  /** An operator has to decide. */
-  refuse(step: string, error: RecordedError): void {
+  /** An operator has to decide. `thrown`: because of that. */
+  refuse(step: string, error: RecordedError, thrown?: unknown): void {
     if (this.over) return;
-    this.record({ t: "failed", step, error });
+    const entry = { t: "failed", step, error } as const;
+    this.#thrown.set(entry, thrown);
+    this.record(entry);
     this.look();
   }
 
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
-      if (this.#storing === undefined && this.active === 0) this.#owner.complete();
       await (this.#storing ??= this.#store());
     }
     return !this.over;
@@ -354,7 +355,10 @@ export class DriveState {
     try {
       for (const entry of entries) {
         if (entry.t === "failed" && entry.next === undefined) {
-          await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error), UNSTORED);
+          await this.insist(
+            () => this.host.stuck(this.ref, entry.step, entry.error, this.#thrown.get(entry)),
+            UNSTORED,
+          );
         }
       }
       if (!await this.#append(entries)) return this.stop("lost");
@@ -488,6 +492,15 @@ export class DriveState {
     return !this.over;
   }
 
+  /** Whether the run has as many entries as it may have: it is stuck at this step then. */
+  isTooLong(step: string): boolean {
+    const { entries } = this.journal;
+    if (entries < MOST_ENTRIES) return false;
+    const message = `${this.label} has ${entries} entries: start the next run as its last step`;
+    this.refuse(step, { code: "TOO_LARGE", message });
+    return true;
+  }
+
   /** How long until an attempt may follow those that failed, in ms; `Infinity`: an operator has to decide. */
   pauseOf(step: string): number {
     const failures = this.journal.failures.get(step);
@@ -609,4 +622,5 @@ const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
 /** Entries that hold whatever the handler has seen. */
 const FACTS: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
+const MOST_ENTRIES = 10_000;
 const MAX_NAME = 64;

@@ -4,7 +4,7 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { type Entry, type Journal, statusOf } from "./journal.ts";
+import { type Entry, isOwn, type Journal, statusOf } from "./journal.ts";
 import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
 
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
@@ -103,6 +103,9 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
       const given = value === undefined ? undefined : decodeText(encodeValue(value, "value"));
       await tell(ref, async (by) => {
         const current = await log.load(ref);
+        if (isOwn(step)) {
+          throw new CatgaError("CONFLICT", `${show(step)} of run ${ref.run} is no step: retry it, or cancel the run`);
+        }
         if (current?.isSettled(step)) {
           throw new CatgaError("CONFLICT", `step ${step} of run ${ref.run} has an outcome already`);
         }

@@ -234,14 +234,17 @@ export class Runs implements DrivesHost, NodeRuns {
     checkSignal(at, signal);
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const off = this.#results.wait(ref, (outcome) => resolve(outcome === "no run" ? noRun(ref) : resultOf(outcome)));
+    const off = this.#results.wait(
+      ref,
+      (outcome) => resolve(outcome === "no run" ? notStarted(ref) : resultOf(outcome)),
+    );
     const timer = this.clock.after(timeout, () => {
       const late = (how: string) =>
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
+        resolve(waitsNoLonger("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
       // what was announced while nobody could hear it
       const look = this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
-        if (end === undefined || last === undefined) return resolve(noRun(ref));
+        if (end === undefined || last === undefined) return resolve(notStarted(ref));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
         late(`: ${goingOn(name, end.holder, last)}`);
       }, (error) => resolve({ ok: false, error: asError(error) }));
@@ -249,7 +252,7 @@ export class Runs implements DrivesHost, NodeRuns {
     });
     const offAbort = onAbort(
       signal,
-      () => resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
+      () => resolve(waitsNoLonger("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
     );
     this.#waits.add(resolve);
     try {
@@ -384,9 +387,9 @@ export class Runs implements DrivesHost, NodeRuns {
     if (started?.parent !== undefined) await this.#tellParent(started.parent, ref, ended, () => this.#closed);
   }
 
-  async stuck(ref: RunRef, step: string, error: RecordedError): Promise<void> {
+  async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {
     await this.log.noteStuck(ref);
-    this.#stuck.add(ref, step, error);
+    this.#stuck.add(ref, step, error, thrown);
   }
 
   read(ref: RunRef, journal: Journal | undefined): void {
@@ -607,6 +610,15 @@ function goingOn(workflow: string, holder: string, last: Entry): string {
 
 function noRun({ workflow, run }: RunRef): Result<never, never> {
   return failed("NO_RUN", `workflow ${workflow} has no run ${run}, or it has ended`);
+}
+
+function notStarted({ workflow, run }: RunRef): Result<never, never> {
+  return failed("NO_RUN", `workflow ${workflow} has no run ${run}: it was not started yet, or is forgotten`);
+}
+
+/** That is no end of the run, which may be waited for again. */
+function waitsNoLonger(code: CatgaError["code"], message: string): Result<never, never> {
+  return { ok: false, error: new CatgaError(code, message, { retryable: true }) as CatgaError<never> };
 }
 
 function asError(error: unknown): CatgaError {

@@ -1,17 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
-import {
-  type Catga,
-  catga,
-  CatgaError,
-  command,
-  entity,
-  fail,
-  type Flow,
-  type RunInfo,
-  unwrap,
-  workflow,
-} from "@catga/catga";
+import { catga, CatgaError, command, entity, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
@@ -21,13 +10,9 @@ import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Runs, type RunsHost } from "./runs.ts";
+import { infoOf } from "./run_suite.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-
-async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
-  for await (const info of app.runs({ id })) return info;
-  throw new Error(`no run ${id}`);
-}
 
 describe("runs", () => {
   it("a node without the handler starts runs, and gets their results", async () => {

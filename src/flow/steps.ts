@@ -74,6 +74,17 @@ export class Steps {
     this.#state = state;
   }
 
+  /** Gives up what the handler has returned without: what runs is aborted; children go on by themselves. */
+  abandon(): void {
+    for (const step of this.#steps.values()) {
+      const { name, over, attempt, wake } = step;
+      if (over || this.#state.journal.outcomes.has(name)) continue;
+      this.#over(step);
+      attempt?.abort(new CatgaError("CANCELLED", `${this.#state.label} has ended without ${name}`));
+      wake?.();
+    }
+  }
+
   /** Whether one that has begun, or may have begun, has no outcome. */
   get open(): boolean {
     const { outcomes } = this.#state.journal;
@@ -138,7 +149,7 @@ export class Steps {
     const passing = error instanceof Passing;
     const what = recorded(error);
     if (error instanceof Decided || state.misuses.has(error as object) || (!passing && failed >= attempts)) {
-      state.refuse(name, what);
+      state.refuse(name, what, error);
       await state.stored();
       return;
     }
@@ -254,23 +265,19 @@ export class Steps {
     const { journal } = state;
     const { name } = step;
     while (true) {
-      if (journal.outcomes.has(name) || state.over) return undefined;
+      if (journal.outcomes.has(name) || state.over || step.over) return undefined;
       const left = state.pauseOf(name);
       // a stuck one is given up like any other
       if (left === Infinity) return void this.#isGivenUp(step);
-      if (left > 0 && (journal.cancelled === undefined || journal.failing !== undefined)) {
+      if (left > 0) {
         if (state.isScheduled(name, journal.failures.get(name)!)) return undefined;
         await this.#doze(step, left);
         continue;
       }
       if (this.#isGivenUp(step) || !await state.ready()) return undefined;
-      // what was read meanwhile
-      if (journal.outcomes.has(name) || this.#isGivenUp(step)) return undefined;
-      if (journal.entries >= MOST_ENTRIES) {
-        const message = `${state.label} has ${journal.entries} entries: start the next run as its last step`;
-        state.refuse(name, { code: "TOO_LARGE", message });
-        return undefined;
-      }
+      // what was read, or given up, meanwhile
+      if (journal.outcomes.has(name) || step.over || this.#isGivenUp(step)) return undefined;
+      if (state.isTooLong(name)) return undefined;
       const outcome = await this.#attempt(step, how);
       if (outcome !== "failed") return outcome;
     }
@@ -295,11 +302,11 @@ export class Steps {
     });
     try {
       const outcome = await attempt.outcome(perform(attempt));
-      if (state.over || journal.outcomes.has(name)) return undefined;
+      if (state.over || step.over || journal.outcomes.has(name)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
     } catch (thrown) {
-      if (state.over || journal.outcomes.has(name)) return undefined;
+      if (state.over || step.over || journal.outcomes.has(name)) return undefined;
       const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
@@ -404,6 +411,5 @@ export class Steps {
   }
 }
 
-const MOST_ENTRIES = 10_000;
 /** What a send may take beyond its timeout, and what clocks may differ by, in ms. */
 const GRACE = 2_000;

@@ -25,10 +25,11 @@ export class StuckRuns {
     this.#observer = observer;
   }
 
-  /** A run is about to be stuck. */
-  add(ref: RunRef, step: string, { code, message }: RecordedError): void {
+  /** A run is about to be stuck. `error`: what was thrown, if anything was. */
+  add(ref: RunRef, step: string, { code, message }: RecordedError, error: unknown): void {
     if (this.#runs.size < MOST) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
-    this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message });
+    const thrown = error === undefined ? {} : { error };
+    this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message, ...thrown });
   }
 
   /** A run was read, or driven; `undefined`: there is no such run. */

@@ -1,17 +1,13 @@
 /** What an `undo` that never settles, or is given up, does to its run. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { type Catga, fail, type RunInfo, unwrap, workflow } from "@catga/catga";
+import { fail, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { QUIET } from "../../test/support/quiet.ts";
+import { infoOf } from "./run_suite.ts";
 
 const Trip = workflow<void, void, "NO">("Trip");
 const never = () => new Promise<void>(() => {});
-
-async function infoOf(app: Pick<Catga, "runs">, id: string): Promise<RunInfo> {
-  for await (const info of app.runs({ id })) return info;
-  throw new Error(`no run ${id}`);
-}
 
 describe("an undo that never settles", () => {
   it("is tried again after the timeout of its step", async () => {

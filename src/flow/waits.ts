@@ -28,6 +28,12 @@ export class Waits {
     this.#state = state;
   }
 
+  /** Gives up what the handler has returned without. */
+  abandon(): void {
+    for (const timer of this.#ticking.values()) timer.cancel();
+    this.#ticking.clear();
+  }
+
   /** The handler runs from its top. */
   restart(): void {
     this.#numbers.clear();
@@ -119,7 +125,7 @@ export class Waits {
   #begin(call: Call, name: string, until: number | undefined, entry: (until: number | undefined) => Entry): void {
     const state = this.#state;
     state.work(async () => {
-      if (state.isStuck(name) || !await state.ready()) return;
+      if (state.isStuck(name) || state.isTooLong(name) || !await state.ready()) return;
       const scheduled = until !== undefined && until - state.now > HOLD;
       if (scheduled && !await state.wake(name, until)) return;
       state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });

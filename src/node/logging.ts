@@ -122,7 +122,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Lin
         `run ${seen.run} of ${seen.workflow} is stuck: ${
           seen.step === "" ? "its handler" : seen.step
         } failed with ${seen.code}: ` +
-          `${seen.message}. Mend that, then retry the run, or skip the step`,
+          `${seen.message}. Mend that, then retry the run${seen.step === "" ? "" : ", or skip the step"}`,
       );
     case "run-resumed":
       return info(`run ${seen.run} of ${seen.workflow} is stuck no more`);

@@ -36,8 +36,8 @@ interface Change {
  *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
  *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  *   `flow-end`: a run fails before what its last step gave is stored. `flow-limit`: a run waits for a schedule that
- *   came too early. `flow-child`: nothing becomes of a child that was
- *   not started when its parent is cancelled.
+ *   came too early. `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
+ *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
  *   contents. `commit-replay`: a letter runs before the commit that says so. `commit-behind`: messages behind a parked
  *   one run. `commit-node`: all that ran at a node that ended has had an attempt. `commit-join`: what runs at a node
@@ -101,9 +101,14 @@ const PLANTS = {
     to: "      if (end === undefined) return false;\n      const until = this.clock.now() + keep;\n",
   }],
   "flow-end": [{
-    file: "src/flow/replay.ts",
-    from: "if (this.#succeeds && ",
-    to: "if (this.#finish !== undefined && ",
+    file: "src/flow/replay_state.ts",
+    from: "      if (this.#queue.length > 0) return void this.stored().then(() => this.look());\n",
+    to: "",
+  }],
+  "flow-replay": [{
+    file: "src/flow/steps.ts",
+    from: "state.deliver(name, () => settle(known));\n    else if",
+    to: "settle(known);\n    else if",
   }],
   "flow-limit": [{
     file: "src/flow/replay.ts",
@@ -179,9 +184,9 @@ const PLANTS = {
   }],
   "log-position": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "      place: this.#place,\n      open: [...this.open]",
+    from: "      place: this.place,\n      open: [...this.open]",
     to:
-      "      place: { ...this.#place, read: (globalThis as { low?: number }).low ??= this.#place.read, time: 0 },\n      open: [...this.open].slice(0, 0)",
+      "      place: { ...this.place, read: (globalThis as { low?: number }).low ??= this.place.read, time: 0 },\n      open: [...this.open].slice(0, 0)",
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -866,7 +866,15 @@ class SimulatedRun {
     const undoable = order.filter((name) => this.#parts().some((own) => own.name === name && own.undo));
     if (journal.ended!.ok) {
       if (undone.length > 0) simulation.violation(`${this.id} is done, and has undone ${undone}`);
+      const races = this.program.parts.flatMap((part) => part.type === "all" && part.race ? [part.parts] : []);
+      for (const parts of races) {
+        if (!parts.some(({ name }) => journal.outcomes.has(name))) {
+          simulation.violation(`${this.id} is done without a race`);
+        }
+      }
+      const losers = races.flat().flatMap(({ name }) => journal.outcomes.has(name) ? [] : [name]);
       for (const { name } of this.#parts()) {
+        if (losers.includes(name)) continue;
         if (!journal.outcomes.has(name)) simulation.violation(`${this.id} is done without ${name}`);
         if (!this.#effects.has(name)) simulation.violation(`${this.id} is done, and ${name} was not`);
       }

@@ -319,11 +319,13 @@ describe("the tool and the log", await requireNatsServer(), () => {
 
   it("schedules cancel: what wakes a run of a workflow stays (the run waited for ever); a start is cancelled", async () => {
     const target = categorySubject("default", "Order-run.due");
-    for (const id of ["3 7:nap", "start 8"]) {
+    for (const id of ["3 7:nap", "start 8", "start 9"]) {
       const schedule = { at: Date.now() + HOUR, target };
       const subject = scheduleSubject("default", "Order-run.due", id);
       assertEquals((await stream.append(subject, "[1]", { timeout: 5_000, schedule })).type, "stored");
     }
+    assertMatch((await run("schedules", "--contract", "Order")).out, /\n\S+ +- +Order +\S+ +8\n.* Order +\S+ +9\n$/);
+    assertEquals((await run("schedules", "cancel", "Order", "9")).out, "cancelled: Order 9\n");
     const { code, err } = await run("schedules", "cancel", "Order-run.due", "3 7:nap");
     assertEquals(code, 1);
     assertMatch(err, /3 7:nap wakes a run of workflow Order, .* cancel the run, catga run --help/);

@@ -1,5 +1,6 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
-import { wakesRun } from "../contract/workflow.ts";
+import { runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
+import { isToken } from "../data/checks.ts";
 import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -18,8 +19,8 @@ export const schedules: Command = {
   more: `
 WHEN is a time, or the six fields of cron (seconds first) and its time zone.
 \`schedules cancel NAME ID\` takes back what is scheduled for a contract under an
-id: it says so, and it does not fire; or there is nothing (any more), and the
-exit code is 1.`,
+id, or a start of the workflow NAME: it says so, and it does not fire; or there
+is nothing (any more), and the exit code is 1.`,
   async run([verb, contract, id], flags, terminal) {
     if (verb !== undefined && (verb !== "cancel" || id === undefined)) {
       throw new UsageError("usage: catga schedules [cancel NAME ID]");
@@ -37,7 +38,9 @@ async function list(view: ClusterView, flags: Flags, terminal: Terminal): Promis
   const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"]);
   for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
     const { contract, id, when, zone = "-", since } = pending;
-    if (only === undefined || contract === only) listing.add(pending, [when, zone, contract, since, id]);
+    const start = runOfStart(contract, id);
+    if (only !== undefined && contract !== only && start?.workflow !== only) continue;
+    listing.add(pending, [when, zone, start?.workflow ?? contract, since, start?.run ?? id]);
   }
   const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
   listing.end(`${nothing} ${view.place}`);
@@ -52,17 +55,19 @@ async function cancel(
 ): Promise<number> {
   const refused = wakesRun(contract, id);
   if (refused !== undefined) {
-    terminal.say(printable(`${refused}, catga run --help`));
+    terminal.say(printable(`${refused}, catga run --help; a start has the name of its workflow here`));
     return FAILED;
   }
   const stream = await view.stream("log");
-  const subject = scheduleSubject(view.namespace, contract, id);
-  const taken = stream !== undefined && await unschedule(subject, {
-    clock: systemClock,
-    stream: () => stream,
-    mark: `cli-${token(view.transport.random, 16)}`,
-    timeout: flags.duration("timeout") ?? TIMEOUT,
-  });
+  const take = async (contract: string, id: string) =>
+    stream !== undefined && await unschedule(scheduleSubject(view.namespace, contract, id), {
+      clock: systemClock,
+      stream: () => stream,
+      mark: `cli-${token(view.transport.random, 16)}`,
+      timeout: flags.duration("timeout") ?? TIMEOUT,
+    });
+  const taken = await take(contract, id) ||
+    (isToken(contract, 48) && await take(runContracts(runType(contract)).due.name, startName(id)));
   if (!taken) {
     terminal.say(
       printable(`nothing of ${contract} is scheduled under the id ${JSON.stringify(id)}: it has fired, or never was`),

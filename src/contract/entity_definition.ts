@@ -150,7 +150,7 @@ export function applied<State>(
     throw refuse({ cause: "unknown event", message: `${definition.name} has no event ${event}` });
   }
   const schema = known.contract.options.input;
-  if (schema === undefined) return known.apply(state, payload);
+  if (schema === undefined) return nextState(known.apply(state, payload), state, known.contract.name);
   const parsed = validate(schema, payload, "INVALID_MESSAGE", event);
   if (parsed instanceof Promise) {
     const message = `the schema of ${event} checks asynchronously: events of an entity need one that does not`;
@@ -161,5 +161,12 @@ export function applied<State>(
     const message = `the schema of ${event} refuses its payload: ${firstIssue(parsed.error)}`;
     throw refuse({ cause: "schema", message, ...(error === undefined ? {} : { error }) });
   }
-  return known.apply(state, parsed.value as never);
+  return nextState(known.apply(state, parsed.value as never), state, known.contract.name);
+}
+
+/** Refuses what is no state, before it is stored that the event has led there. */
+function nextState<State>(next: State, before: State, event: string): State {
+  if (!(next instanceof Promise) && (next !== undefined || before === undefined)) return next;
+  const what = next === undefined ? "undefined" : "a promise";
+  throw new TypeError(`the function of the event ${event} must return the next state; got ${what}`);
 }

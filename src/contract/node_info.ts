@@ -207,6 +207,8 @@ export interface SubscriptionHealth {
   readonly retrying: number;
   /** Dead letters. */
   readonly dead: number;
+  /** Messages that wait for a node that handles them, by contract, if there are any. */
+  readonly unhandled?: Readonly<Record<string, number>>;
   /**
    * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as
    * in a dead letter).

@@ -16,15 +16,20 @@ const Pushed = List.event<{ sku: string }>("Pushed", (list, { sku }) => {
   list.items.push(sku);
   return list;
 });
+// as a program that is not checked has it
+const Later = List.event<{ sku: string }>("Later", ((list: List) => Promise.resolve(list)) as never);
+const Nothing = List.event<{ sku: string }>("Nothing", (() => {}) as never);
 interface Do {
   id: string;
-  what: "put" | "push" | "change the state" | "replace and push" | "return";
+  what: "put" | "push" | "change the state" | "replace and push" | "return" | "later" | "nothing";
 }
 const Do = command<Do, string[]>("DoWithList", { key: ({ id }) => id });
 const given = { items: ["given"] };
 const handler = List.handle(Do, (list, { what }) => {
   if (what === "put") list.emit(Put, { sku: what });
   if (what === "push") list.emit(Pushed, { sku: what });
+  if (what === "later") list.emit(Later, { sku: what });
+  if (what === "nothing") list.emit(Nothing, { sku: what });
   if (what === "change the state") list.state.items.push(what);
   if (what === "replace and push") {
     list.emit(Replaced, given);
@@ -35,10 +40,10 @@ const handler = List.handle(Do, (list, { what }) => {
 
 /** Defines the tests. */
 export function frozenStateSuite(harness: EntitiesHarness): void {
-  it("an apply or a handler that changes the state fails with HANDLER_FAILED, and nothing is stored", async () => {
+  it("an apply or a handler that changes the state, and an apply that returns none, fails with HANDLER_FAILED, and nothing is stored", async () => {
     await using app = await harness.start({ handlers: handler, logger: QUIET });
     for (const stored of [[], ["put"]]) {
-      for (const what of ["push", "change the state", "replace and push"] as const) {
+      for (const what of ["push", "change the state", "replace and push", "later", "nothing"] as const) {
         assertEquals(codeOf(await app.send(Do, { id: "l", what })), "HANDLER_FAILED", what);
       }
       assertEquals(await app.load(List, "l", { latest: true }), {

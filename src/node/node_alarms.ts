@@ -103,9 +103,12 @@ export class NodeAlarms {
       now,
       disconnected: this.#disconnected,
       nodes: [...this.#gone.values()].map(({ info, since }) => ({ label: nodeLabel(info), state: "gone", since })),
-      contracts: [...this.#last].map(([name, { label, since }]) => {
-        return { name, handlers: 0, last: [label], waiting: 0, since, wanted: false };
-      }),
+      contracts: [
+        ...[...this.#last].map(([name, { label, since }]) => ({ ...UNHANDLED, name, last: [label], since })),
+        ...subscriptions.flatMap(({ unhandled = {} }) => Object.entries(unhandled)).map(([name, waiting]) => {
+          return { ...UNHANDLED, name, waiting };
+        }),
+      ],
       subscriptions: subscriptions.map((each) => this.#subscription(each)),
       letters: this.#lettersOf(subscriptions),
       streams: [...this.#streams].map(([name, { bytes, limit }]) => ({ name, bytes, limit, replicas: 1, missing: [] })),
@@ -207,6 +210,7 @@ export class NodeAlarms {
   }
 }
 
+const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: false });
 /** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
 const REFUSES = 15_000;
 /** Time for which an observation that came once stands, in ms. */

@@ -162,6 +162,14 @@ describe("NodeAlarms", () => {
     assertEquals(alarm.cause, "HANDLER_FAILED: it threw\nTypeError: no");
   });
 
+  it("messages that no node handles are one, by their contract, until one does", () => {
+    const { alarms, see } = setUp();
+    const [alarm] = alarms.alarms([{ ...led, unhandled: { Placed: 3 } }]);
+    assertEquals([alarm.kind, alarm.about, alarm.severity, alarm.count], ["no-node", "Placed", "error", 3]);
+    assertMatch(alarm.message, /^Nobody handles Placed\. Up to 3 messages wait/);
+    assertEquals(see({ subscriptions: [led] }), []);
+  });
+
   it("new dead letters are one until none is left, and after an hour no more", async () => {
     const { clock, alarms, see } = setUp();
     const letter = { contract: "Placed", id: "m", attempts: 3, message: "it threw" };

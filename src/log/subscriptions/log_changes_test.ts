@@ -73,9 +73,11 @@ describe("Subscriptions, when the log changes", () => {
     await cluster.until("the others are handled", () => cluster.ends.length === 10);
     await cluster.clock.advance(5_000);
     assertEquals(cluster.states("waiting"), 1);
+    assertEquals((await cluster.leader("billing")).state("billing")?.unhandled, { Paid: 1 });
     cluster.nodes.find(({ id }) => id === "old")!.kill();
     await cluster.node("newer", { handles: { billing: { Placed: {}, Paid: {} } } });
     await cluster.until("it is handled", () => cluster.payloads("p").length === 1);
+    assertEquals((await cluster.leader("billing")).state("billing")?.unhandled, undefined);
     cluster.close();
   });
 

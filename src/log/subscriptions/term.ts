@@ -109,16 +109,19 @@ export class Term {
   /** Its figures. `unheard`: why its node does not hear of requests. */
   health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
-    const { ledger, handing } = this.#led ?? {};
+    const { categories, ledger, handing } = this.#led ?? {};
     const dead = ledger?.dead ?? 0;
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ?? unheard;
     const { lastFailure, outage } = handing ?? {};
+    const held = [...categories?.all.values() ?? []].filter(({ held }) => held.length > 0);
+    const unhandled = Object.fromEntries(held.map(({ name, held }) => [name, held.length]));
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
       oldest: Math.max(0, serverTime - (ledger?.oldest ?? serverTime)),
       retrying: (ledger?.parked.size ?? 0) - dead,
       dead,
+      ...(held.length > 0 && { unhandled }),
       ...(error && { error }),
       ...(lastFailure && { lastFailure }),
       ...(outage && { outage }),

@@ -49,7 +49,7 @@ export const COMMAND_FLAGS = {
   key: { value: "KEY", summary: "the routing key" },
   route: { value: "NAME", summary: "round-robin, hash, least-loaded, random" },
   header: { value: "NAME=VALUE", short: "H", repeatable: true, summary: "a header of the message; repeat for more" },
-  timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m" },
+  timeout: { value: "TIME", short: "t", summary: "how long to wait: 500ms, 5s, 2m; 500 is 500ms" },
   count: { value: "N", short: "c", summary: "stop after this many" },
   after: { value: "N", summary: "leave out the first N events" },
   limit: { value: "N", summary: "show at most this many; 100" },

@@ -93,7 +93,8 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
       }
       return Object.freeze({ workflow: name, name: signal });
     },
-    handle: (fn: WorkflowBody["fn"]) => {
+    handle: (fn: WorkflowBody["fn"], ...more: readonly unknown[]) => {
+      if (more.length > 0) throw new TypeError(`${at}: handle has no options; got ${show(more[0])}`);
       if (typeof fn !== "function") throw new TypeError(`${at}: handle takes a function; got ${show(fn)}`);
       return workflowHandler(Object.freeze({ definition, fn }));
     },

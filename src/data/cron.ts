@@ -108,7 +108,7 @@ function parseField(text: string, range: FieldRange): Field {
     const to = star || (found[2] === undefined && found[3] !== undefined) ? most : valueOf(found[2] ?? found[1], range);
     if (!found || !(from >= least && to <= most && from <= to && step >= 1)) {
       throw new RangeError(
-        `cron: a ${name} is from ${least} to ${most}, as 1, 1-5, */2 or a list; got ${JSON.stringify(text)}`,
+        `cron: the ${name} is from ${least} to ${most}, as 1, 1-5, */2 or a list; got ${JSON.stringify(text)}`,
       );
     }
     any ||= star && step === 1;

@@ -96,8 +96,8 @@ export class Waits {
   #call<T>(name: string, check: () => void, go: (call: Call, resolve: (value: T) => void) => void): Promise<T> {
     const state = this.#state;
     try {
-      check();
       state.name(name);
+      check();
     } catch (error) {
       return state.misused(error);
     }

@@ -302,7 +302,8 @@ function distinct(findings: readonly Finding[]): Finding[] {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
     // many parts fail for one cause, with and without its code
-    const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`;
+    const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`
+      .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // drawn for each connection
     if (!all.has(key)) all.set(key, each);
   }
   return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));

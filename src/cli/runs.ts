@@ -16,7 +16,8 @@ export const runs: Command = {
 Those that have changed longest ago come first, 100 unless --limit N says more.
 --status is running, waiting (for a time, a signal or another run), retrying (a
 step failed, and is tried again), stuck (somebody has to decide: catga run),
-undoing, done or failed. PENDING is what a run does or waits for.`,
+undoing, done or failed. PENDING is what a run waits for or tries again; a step
+whose first attempt runs is not recorded yet.`,
   async run([workflow], flags, terminal) {
     checkWorkflow(workflow);
     const status = flags.choice("status", RUN_STATUS);
@@ -44,8 +45,8 @@ export const run: Command = {
   summary: "shows a run: retry, skip STEP [JSON], cancel",
   flags: ["reason"],
   more: `
-Shows how the run stands, what it does or waits for, and all that is recorded
-of it. retry tries what is pending at once. cancel ends the run with CANCELLED,
+Shows how the run stands, what it waits for or tries again, and all that is
+recorded of it. retry tries what is pending at once. cancel ends the run with CANCELLED,
 when what is finished is undone. skip STEP [JSON] records a value, null unless
 given, for a step that has none: that of a send is what its handler would have
 returned. cancel and skip take --reason, which stays with the run.`,

@@ -1,9 +1,10 @@
 /** A handler that branches on which of several things was first takes the same way each time it runs. */
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
 import { type Catga, type Flow, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { QUIET } from "../../test/support/quiet.ts";
+import { delay } from "../ports/clock.ts";
 import { infoOf } from "./run_suite.ts";
 
 const Job = workflow<void, string>("Job");
@@ -125,9 +126,17 @@ describe("a run goes on as it went before, with what was first", () => {
     let version = 1;
     const did: string[] = [];
     const job = Job.handle(async (flow) => {
+      await flow.step("first", () => {});
       if (version === 1) await flow.step("gone", () => void did.push("gone"));
       const both = await Promise.all([flow.step("a", () => "a"), flow.step("b", () => "b")]);
       await flow.sleep("a day", DAY);
+      if (version === 2) {
+        const long = flow.step("long", () => delay(cluster.clock, 20_000));
+        await flow.step("middle", () => void did.push("not again"));
+        did.push("while another step runs");
+        await long;
+      } else await flow.step("left", () => {}).then(() => flow.step("middle", () => {}));
+      await flow.sleep("another day", DAY);
       await flow.step("last", () => void did.push(`last, version ${version}`));
       return both.join(" ");
     });
@@ -135,9 +144,17 @@ describe("a run goes on as it went before, with what was first", () => {
     const app = cluster.app("node-1");
     const run = unwrap(await app.start(Job));
     await cluster.advance(6_000);
+    await cluster.leap(DAY);
+    await cluster.advance(6_000);
     version = 2;
+    const began = cluster.clock.now();
+    await (await infoOf(app, run)).retry();
+    while (did.length < 2) await cluster.advance(100);
+    assertLess(cluster.clock.now() - began, 10_000);
+    await cluster.advance(30_000);
     await cluster.leap(DAY);
     assertEquals(unwrap(await app.result(Job, run, { timeout: 60_000 })), "a b");
-    assertEquals(did, ["gone", "last, version 2"]);
+    assertEquals(did.slice(0, 2), ["gone", "while another step runs"]);
+    assertEquals([did.includes("not again"), did.at(-1)], [false, "last, version 2"]);
   });
 });

@@ -154,6 +154,8 @@ export class DriveState {
   #known: number;
   /** Those that the handler has seen before they are stored. */
   readonly #ahead = new Set<string>();
+  /** How many of them the handler asks for. */
+  #asked = 0;
   /** The handler goes on with one. */
   #delivering = false;
   /** Its end is recorded: nothing is behind it. */
@@ -235,10 +237,12 @@ export class DriveState {
    */
   deliver(name: string, see: () => void): void {
     const end = this.#ends.get(name);
+    if (end?.see === undefined) this.#asked++;
     if (end !== undefined) end.see = see;
     // it was passed over
     else this.#ends = new Map([[name, { stored: true, see }], ...this.#ends]);
     this.#deliverNext();
+    this.look();
   }
 
   /** The next one, if the handler has asked for it. */
@@ -252,20 +256,26 @@ export class DriveState {
     if (next === undefined || this.#delivering || this.over) return;
     const [name, { stored, see }] = next;
     this.#ends.delete(name);
+    this.#asked--;
     if (!stored) this.#ahead.add(name);
     this.#delivering = true;
     see!();
     this.host.soon(() => {
       this.#delivering = false;
       this.#deliverNext();
+      this.look();
     });
   }
 
-  /** Passes over what the handler does not ask for, as it was changed, or an operator gave it. */
-  #passOver(): boolean {
-    if (![...this.#ends.values()].some(({ see }) => see !== undefined)) return false;
-    for (const [name, { see }] of this.#ends) {
+  /**
+   * Passes over what the handler does not ask for, as it was changed, or an operator gave it: what it has not called,
+   * and anything if all `rests`. Returns true if it goes on.
+   */
+  #passOver(rests: boolean): boolean {
+    if (this.#asked === 0) return false;
+    for (const [name, { stored, see }] of this.#ends) {
       if (see !== undefined) break;
+      if (!rests && (!stored || this.names.has(name))) return false;
       this.#ends.delete(name);
     }
     this.#deliverNext();
@@ -585,11 +595,12 @@ export class DriveState {
     this.#looking = true;
     this.host.soon(() => {
       this.#looking = false;
-      if (this.over || this.active > 0) return;
+      if (this.over) return;
       if (this.#delivering) return this.look();
+      if (this.#passOver(false) || this.active > 0) return;
       if (this.#queue.length > 0) return void this.stored().then(() => this.look());
       if (this.leaving) return this.stop("left");
-      if (!this.#passOver()) this.#owner.rest();
+      if (!this.#passOver(true)) this.#owner.rest();
     });
   }
 

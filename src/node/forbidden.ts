@@ -16,6 +16,8 @@ export class Forbidden {
   readonly #essential: (violation: Violation) => boolean;
   /** Prefixes of subjects that share one report each. */
   readonly #kinds: readonly string[];
+  /** Those of plain clients, which are granted together. */
+  readonly #plain: readonly string[];
   #first: Violation | undefined;
 
   /** `namespace` decides which subjects a node cannot do without: those of frames, bounces and its events. */
@@ -24,7 +26,8 @@ export class Forbidden {
     this.#reports = new OnceAMinute(clock);
     this.#observer = observer;
     const frames = framePrefixes(namespace);
-    this.#kinds = [...frames, callSubject(namespace), "$SRV."];
+    this.#plain = [callSubject(namespace), "$SRV."];
+    this.#kinds = [...frames, ...this.#plain];
     const events = eventSubject(namespace);
     this.#essential = ({ operation, subject }) =>
       frames.some((prefix) => subject.startsWith(prefix)) ||
@@ -34,11 +37,12 @@ export class Forbidden {
   /** Adds a violation that the server has reported. */
   add(violation: Violation): void {
     const { operation } = violation;
-    const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix));
-    const subject = kind === undefined ? violation.subject : `${kind}>`;
+    const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix)) ?? violation.subject;
+    // who grants all frames lets the node speak for every other one
+    const subject = this.#plain.includes(kind) ? `${kind}>` : violation.subject;
     const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;
-    if (!this.#reports.due(answer ? "answers" : `${operation} ${subject}`)) return;
+    if (!this.#reports.due(answer ? "answers" : `${operation} ${kind}`)) return;
     this.#observer({ type: "forbidden", operation, subject });
   }
 

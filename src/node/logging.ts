@@ -84,7 +84,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Lin
       );
     case "forbidden":
       return warn(
-        `NATS does not let this node ${seen.operation} to ${seen.subject}: give its user the permissions in docs/security.md`,
+        `NATS does not let this node ${seen.operation} to ${seen.subject}, and maybe others like it: give its user the ` +
+          "permissions in docs/security.md",
       );
     case "crowded":
       return warn(

@@ -395,7 +395,7 @@ export class DriveState {
     const { host: { log, endpoint: holder }, ref, journal } = this;
     while (true) {
       // the handler has gone on without what has ended before
-      if (this.#contradicted) entries = entries.filter(({ t }) => FACTS.has(t));
+      if (this.#contradicted) entries = entries.filter(({ t }) => FIRM.has(t));
       if (entries.length === 0) return true;
       const time = log.now;
       const message = log.message(ref, entries, { version: journal.entries, holder });
@@ -598,7 +598,6 @@ export class DriveState {
       if (this.over) return;
       if (this.#delivering) return this.look();
       if (this.#passOver(false) || this.active > 0) return;
-      if (this.#queue.length > 0) return void this.stored().then(() => this.look());
       if (this.leaving) return this.stop("left");
       if (!this.#passOver(true)) this.#owner.rest();
     });
@@ -631,7 +630,7 @@ const MOST_TOGETHER = 256;
 /** Entries that end a step, sleep or wait. */
 const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
 /** Entries that hold whatever the handler has seen. */
-const FACTS: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+const FIRM: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;
 const MAX_NAME = 64;

@@ -51,7 +51,6 @@ describe("simulation of workflows", () => {
       ["flow-cancel", /was done and is not undone|has undone/],
       ["flow-over", /has not ended/],
       ["flow-settled", /has not ended/, 980],
-      ["flow-end", /was done and is not undone|has undone/],
       ["flow-replay", /took another way/],
       ["flow-limit", /has not ended/],
       ["flow-signal", /took a signal twice|has not ended/],

@@ -117,7 +117,7 @@ const PATIENCE = 3_000;
 /** Messages that are believed of one node. */
 const MOST = 10_000;
 
-/** The messages in the log of what is open, what runs, and what is parked and not stored. `end`: it goes up to there. */
+/** The messages in the log of what is open, what runs, and what is parked and not stored; and where the log ends. */
 async function read(
   { host: { clock, namespace }, stream, unclean, signal, fault }: TakeoverOptions,
   { head, parked }: StoredState,

@@ -137,6 +137,8 @@ export class Journal {
   changedAt = 0;
   /** What steps gave; `index`: the number of their entry. */
   readonly outcomes = new Map<string, Outcome & { readonly index: number }>();
+  /** Those that an operator gave one, and of which nothing else is recorded. */
+  readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in order. */
   readonly ends: string[] = [];
   /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
@@ -210,7 +212,10 @@ export class Journal {
       case "skipped": {
         if (isOwn(entry.step)) return;
         const undone = this.undoes(entry.step);
-        if (undone === undefined) return this.#outcome(entry.step, { ok: true, value: entry.value });
+        if (undone === undefined) {
+          if (!this.failures.has(entry.step) && !this.children.has(entry.step)) this.strays.add(entry.step);
+          return this.#outcome(entry.step, { ok: true, value: entry.value });
+        }
         this.undone.add(undone);
         return void this.failures.delete(entry.step);
       }
@@ -339,6 +344,10 @@ export const TIME_OUT = "@timeout";
 /** The name by which the failures of a step's `undo` are recorded. */
 export function undoName(step: string): string {
   return `${UNDO}${step}`;
+}
+
+export function isUndo(name: string): boolean {
+  return name.startsWith(UNDO);
 }
 
 const UNDO = "undo ";

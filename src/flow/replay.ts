@@ -25,7 +25,16 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
-import { type Journal, type Outcome, type RecordedError, TIME_OUT, undoName, undoOrder } from "./journal.ts";
+import {
+  isOwn,
+  isUndo,
+  type Journal,
+  type Outcome,
+  type RecordedError,
+  TIME_OUT,
+  undoName,
+  undoOrder,
+} from "./journal.ts";
 import { copyOf, Decided, ownOf, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
@@ -155,12 +164,14 @@ export class Drive {
     } as Flow;
   }
 
-  /** The handler has called, in this drive, all steps that have an outcome: it knows how to undo them. */
+  /** The handler has called, in this drive, all steps that have begun as far as is recorded: their undos are known. */
   get #isFar(): boolean {
-    const { outcomes, failing } = this.journal;
-    return [...outcomes].every(([name, { index }]) =>
-      index > (failing?.index ?? Infinity) || this.#state.names.has(name)
+    const { outcomes, failing, children, failures, strays } = this.journal;
+    const ended = [...outcomes].flatMap(([name, { index }]) =>
+      strays.has(name) || index > (failing?.index ?? Infinity) ? [] : [name]
     );
+    const open = [...children.keys(), ...failures.keys()].filter((name) => !isOwn(name) && !isUndo(name));
+    return [...ended, ...open].every((name) => this.#state.names.has(name));
   }
 
   /** The handler's own calls are over. */
@@ -171,10 +182,7 @@ export class Drive {
   #returned(value: unknown): void {
     const state = this.#state;
     if (this.#isPast) return;
-    if (state.stands) {
-      this.#finish = () => {}; // it fails all the same
-      return state.look();
-    }
+    if (state.stands) return this.#fails(); // all the same
     state.phase = "finishing";
     this.#steps.abandon();
     this.#waits.abandon();
@@ -189,17 +197,26 @@ export class Drive {
   #failed({ error }: Failure): void {
     if (this.#isPast) return;
     if (error.code === "CLOSED") return this.#threw(error);
-    this.#finish = () => this.#undoAll(recorded(error));
+    this.#fails(recorded(error));
+  }
+
+  /** Undoes when all has come to rest, also because of what was decided before, or meanwhile. */
+  #fails(error?: RecordedError): void {
+    this.#finish = () => this.#undoAll(error);
+    this.#state.failed = true;
+    this.#waits.abandon();
     this.#state.look();
   }
 
   #threw(error: unknown): void {
     if (this.#isPast) return;
-    const { failing, cancelled } = this.journal;
-    if ((failing ?? cancelled) !== undefined && this.#isFar) {
-      this.#finish = () => this.#undoAll((failing ?? cancelled)!.error);
-      return this.#state.look();
-    }
+    if (!this.#state.stands) return this.#runAgain(error);
+    // other branches may go further
+    this.#finish = () => this.#isFar ? this.#undoAll() : this.#runAgain(error);
+    this.#state.look();
+  }
+
+  #runAgain(error: unknown): void {
     this.#state.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
@@ -282,10 +299,12 @@ export class Drive {
     const state = this.#state;
     const { journal } = this;
     if (state.phase === "handler") {
-      const why = journal.failing?.error ?? journal.cancelled?.error;
-      // the handler has come as far as it may, or has ended
-      if (why !== undefined && this.#runs && (this.#finish !== undefined || state.calls.size > 0 || state.halted > 0)) {
-        this.#finish = () => this.#undoAll(why);
+      // the handler has come as far as it may
+      if (
+        (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
+        (state.calls.size > 0 || state.halted > 0)
+      ) {
+        this.#finish = () => this.#undoAll();
       }
       if (this.#finish !== undefined) {
         if (this.#steps.open) return this.#suspend();
@@ -327,14 +346,14 @@ export class Drive {
     });
   }
 
-  /** Undoes what is finished, the latest first, and ends the run. */
-  #undoAll(error: RecordedError): void {
+  /** Undoes what is finished, the latest first, and ends the run: with this error, unless another one is recorded. */
+  #undoAll(error?: RecordedError): void {
     const state = this.#state;
     const { journal } = this;
-    const why = journal.failing?.error ?? error;
+    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // it has one of them
     const steps = undoOrder(journal, (step) => this.#steps.undoOf(step) !== undefined);
     state.phase = "undoing";
-    state.calls.clear();
+    state.handlerIsOver();
     if (steps.length === 0) return this.#endWith({ ok: false, error: why });
     if (journal.failing === undefined) state.record({ t: "failing", error: why });
     this.#undo(steps, why);

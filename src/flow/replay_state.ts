@@ -128,6 +128,8 @@ export class DriveState {
   own: boolean;
   /** It ends because it was cancelled. */
   byCancel = false;
+  /** The handler has failed: it begins nothing more. */
+  failed = false;
   /** `undoing`: `undo` functions run, and the handler's own calls are over. */
   phase: "handler" | "finishing" | "undoing" = "handler";
   /** Why it could not go on. */
@@ -158,8 +160,14 @@ export class DriveState {
   #asked = 0;
   /** The handler goes on with one. */
   #delivering = false;
+  /** Those that it asks for and that were passed over before. */
+  readonly #late: (() => void)[] = [];
+  /** What the handler goes on with, or did last, was not stored yet. */
+  #isAhead = false;
   /** Its end is recorded: nothing is behind it. */
   #ending = false;
+  /** It is cancelled, which may not be stored yet. */
+  #cancelling = false;
 
   constructor({ host, ref, journal, due, fresh = false }: DriveOptions, owner: DriveOwner) {
     this.host = host;
@@ -186,7 +194,13 @@ export class DriveState {
   /** The handler's own calls do not go on: the run is cancelled, or fails. */
   get stands(): boolean {
     const { cancelled, failing } = this.journal;
-    return this.phase !== "undoing" && (cancelled !== undefined || failing !== undefined);
+    if (this.phase === "undoing") return false;
+    return cancelled !== undefined || failing !== undefined || this.failed || this.#cancelling;
+  }
+
+  /** What is called now did not begin in another drive. */
+  get isFresh(): boolean {
+    return this.own || this.#isAhead;
   }
 
   /** Whether the handler may see what was recorded as this entry. */
@@ -237,29 +251,35 @@ export class DriveState {
    */
   deliver(name: string, see: () => void): void {
     const end = this.#ends.get(name);
-    if (end?.see === undefined) this.#asked++;
-    if (end !== undefined) end.see = see;
-    // it was passed over
-    else this.#ends = new Map([[name, { stored: true, see }], ...this.#ends]);
+    if (end === undefined) this.#late.push(see);
+    else {
+      if (end.see === undefined) this.#asked++;
+      end.see = see;
+    }
     this.#deliverNext();
     this.look();
   }
 
-  /** The next one, if the handler has asked for it. */
-  get #next(): readonly [name: string, end: End] | undefined {
-    const [next] = this.#ends;
-    return next?.[1].see === undefined ? undefined : next;
+  /** Whether the handler has asked for the next one. */
+  get #isNext(): boolean {
+    const [next] = this.#ends.values();
+    return this.#late.length > 0 || next?.see !== undefined;
   }
 
   #deliverNext(): void {
-    const next = this.#next;
-    if (next === undefined || this.#delivering || this.over) return;
-    const [name, { stored, see }] = next;
-    this.#ends.delete(name);
-    this.#asked--;
-    if (!stored) this.#ahead.add(name);
+    if (!this.#isNext || this.#delivering || this.over) return;
+    let see = this.#late.shift();
+    this.#isAhead = false;
+    if (see === undefined) {
+      const [[name, end]] = this.#ends;
+      see = end.see!; // it is next
+      this.#ends.delete(name);
+      this.#asked--;
+      this.#isAhead = !end.stored;
+      if (!end.stored) this.#ahead.add(name);
+    }
     this.#delivering = true;
-    see!();
+    see();
     this.host.soon(() => {
       this.#delivering = false;
       this.#deliverNext();
@@ -280,6 +300,12 @@ export class DriveState {
     }
     this.#deliverNext();
     return true;
+  }
+
+  /** The handler goes on with nothing more: an `undo` does not wait for what it did not see. */
+  handlerIsOver(): void {
+    this.calls.clear();
+    for (const [name, { see }] of this.#ends) if (see === undefined && this.names.has(name)) this.#ends.delete(name);
   }
 
   /** Takes in what has ended by what was applied to the journal. */
@@ -304,6 +330,7 @@ export class DriveState {
   record(entry: Entry): void {
     if (this.over || this.#ending) return;
     this.#ending = entry.t === "ended";
+    this.#cancelling ||= entry.t === "cancelled";
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry && !this.#ends.has(entry.step)) {
       this.#ends.set(entry.step, { stored: false, see: undefined });
@@ -312,7 +339,7 @@ export class DriveState {
     this.#recording = true;
     const store = () => {
       // what follows from the next one may be stored with it
-      if (this.#delivering && this.#next !== undefined) return this.soon(store);
+      if (this.#delivering && this.#isNext) return this.soon(store);
       this.#recording = false;
       void this.stored();
     };
@@ -341,14 +368,18 @@ export class DriveState {
    * attempt may begin.
    */
   async ready(): Promise<boolean> {
-    if (this.leaving) return false;
+    if (!this.#mayBegin) return false;
     if (this.journal.holder !== this.host.endpoint && !this.#queue.some(({ t }) => t === "held")) {
       this.#queue.push({ t: "held" });
     }
     if (this.#queue.length > 0 || this.#storing !== undefined) {
       if (!await this.stored()) return false;
     }
-    return !this.over && !this.leaving;
+    return this.#mayBegin;
+  }
+
+  get #mayBegin(): boolean {
+    return !this.over && !this.leaving && !this.#ending;
   }
 
   /** Calls back when what is recorded so far is stored. */

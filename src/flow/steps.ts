@@ -199,7 +199,7 @@ export class Steps {
     else if (known !== undefined || this.#isAbandoned(main, undo)) state.halt();
     else {
       const step: StepCall = {
-        ...{ name, undo, main, fresh: state.own },
+        ...{ name, undo, main, fresh: state.isFresh },
         ...{ begun: false, busy: false, over: false, attempt: undefined, wake: undefined },
         go: () => {
           const outcome = journal.outcomes.get(name);
@@ -225,9 +225,9 @@ export class Steps {
 
   /** Whether a step that has no outcome may not begin any more. */
   #isAbandoned(main: boolean, undo: boolean): boolean {
-    const { phase, journal: { failing, cancelled } } = this.#state;
+    const { phase, failed, isFresh, journal: { failing, cancelled } } = this.#state;
     if (!main) return phase !== "undoing";
-    return failing !== undefined || (cancelled !== undefined && !undo);
+    return (failed && isFresh) || failing !== undefined || (cancelled !== undefined && !undo);
   }
 
   /**
@@ -377,7 +377,7 @@ export class Steps {
       const child = { workflow: contract.name, run: stepId(ref, name) };
       const parent = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
       const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
-      if (step.busy || (journal.children.has(name) && !isCancelling())) return;
+      if (step.over || step.busy || (journal.children.has(name) && !isCancelling())) return;
       if (state.isStuck(name) && !isCancelling() && !journal.wasTold(name, child)) return;
       step.busy = true;
       state.work(async () => {

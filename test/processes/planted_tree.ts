@@ -61,13 +61,13 @@ const PLANTS = {
   }],
   "flow-stored": [{
     file: "src/flow/replay_state.ts",
-    from: "      if (!await this.stored()) return false;\n    }\n    return !this.over && !this.leaving;",
-    to: "      void this.stored();\n    }\n    return !this.over && !this.leaving;",
+    from: "      if (!await this.stored()) return false;\n    }\n    return this.#mayBegin;",
+    to: "      void this.stored();\n    }\n    return this.#mayBegin;",
   }],
   "flow-parallel": [{
     file: "src/flow/replay.ts",
-    from: "    this.#finish = () => this.#undoAll(recorded(error));\n    this.#state.look();",
-    to: "    this.#undoAll(recorded(error));",
+    from: "    this.#finish = () => this.#undoAll(error);\n",
+    to: "    if (error !== undefined) return this.#undoAll(error);\n    this.#finish = () => this.#undoAll(error);\n",
   }],
   "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{

@@ -89,7 +89,7 @@ class Spans {
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
-    const batch = position === undefined && contract.options.durable === true ? membersOf(payload) : undefined;
+    const batch = position === undefined && contract.options.durable ? membersOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
     // it may be days since the message was stored, and it is handled by each subscription: linked, not a child
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);

@@ -227,7 +227,7 @@ describe("tracing", () => {
   });
 });
 
-const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+const Booked = event<{ room: string }>("Booked", { durable: { keep: 3_600_000 }, key: ({ room }) => room });
 const Mail = command<{ to: string }>("Mail", { durable: true });
 
 /** An office that stores what a shop handles, in two subscriptions; one of them queues a mail, and fails once. */

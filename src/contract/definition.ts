@@ -34,6 +34,7 @@ import type { SendableName } from "./sendable.ts";
 import {
   type Batch,
   type BatchSettings,
+  BEGINS,
   type CommandHandlerOptions,
   type EventHandlerOptions,
   type Handler,
@@ -272,9 +273,18 @@ export function eventContract<Options extends ContractOptions>(name: string, opt
     name,
     options,
     on: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "on", fn, options),
-    onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "onBatch", fn, options),
+    onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler =>
+      handlerOf(contract, "onBatch", typeof fn === "function" ? beginning(fn) : fn, options),
   });
   return contract;
+}
+
+function beginning(fn: HandlerFn): HandlerFn {
+  const called = fn as unknown as (batch: { [BEGINS]?(): void }, ctx: unknown) => unknown;
+  return (batch: { [BEGINS]?(): void }, ctx: unknown) => {
+    batch[BEGINS]?.();
+    return called(batch, ctx);
+  };
 }
 
 const FOR_GOOD = Object.freeze({ keep: Infinity });

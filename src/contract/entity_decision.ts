@@ -4,7 +4,7 @@ import { checkKnown, freezePlain, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
-import { applied, Deciding, type EntityDefinition } from "./entity_definition.ts";
+import { applied, Deciding, type EntityDefinition, initialState } from "./entity_definition.ts";
 import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
 import { firstIssue, validate } from "./schema.ts";
@@ -64,7 +64,7 @@ export async function decideByValues<State>(
   }
   const key = contract.options.key as (payload: unknown) => string;
   const id = key(when);
-  const before = stateOf(definition, freezePlain(definition.initial(id)), given);
+  const before = stateOf(definition, initialState(definition, id), given);
   const deciding = new Deciding(definition, id, given.length, before);
   const schema = contract.options.input;
   let payload = when;

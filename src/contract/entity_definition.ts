@@ -1,6 +1,6 @@
 /** The entity as handlers of its commands see it, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
-import { show } from "../data/checks.ts";
+import { freezePlain, show } from "../data/checks.ts";
 import { firstIssue, validate } from "./schema.ts";
 
 /** Type of an event that `emit` takes: its entity's state and its payload. */
@@ -169,4 +169,11 @@ function nextState<State>(next: State, before: State, event: string): State {
   if (!(next instanceof Promise) && (next !== undefined || before === undefined)) return next;
   const what = next === undefined ? "undefined" : "a promise";
   throw new TypeError(`the function of the event ${event} must return the next state; got ${what}`);
+}
+
+/** The state of an entity without events, frozen. Throws what `initial` throws, and a `TypeError` if it is no state. */
+export function initialState<State>({ name, initial }: EntityDefinition<State>, id: string): State {
+  const state = initial(id);
+  if (!(state instanceof Promise)) return freezePlain(state);
+  throw new TypeError(`entity ${name}: initial must return the first state; got a promise`);
 }

@@ -58,6 +58,9 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   timeout?: number | undefined;
 }
 
+/** Called when the function of a batch begins: what it had fail when it was called before counts no more. */
+export const BEGINS: unique symbol = Symbol("catga.begins");
+
 /**
  * The messages of one run of a handler that `onBatch` made, in the order of the log: those of one key one behind the
  * other.

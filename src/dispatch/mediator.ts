@@ -20,7 +20,7 @@ import type { Clock, Random } from "../ports/clock.ts";
 import { asResult, failure, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
-import { isCatgaError, isErrorCode } from "../error.ts";
+import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
 import { isThenable, show } from "../data/checks.ts";
 
@@ -472,8 +472,10 @@ export class HandlerCall {
     try {
       if (isCatgaError(error)) {
         const plain = plainError(error);
-        if (this.#contract.options.durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
-        return { ok: false, error: plain };
+        const { kind, options: { durable } } = this.#contract;
+        if (durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
+        // what is final for a message that it sent need not be for this one
+        return { ok: false, error: durable && kind === "event" && plain.final ? notFinal(plain) : plain };
       }
       if (isFailure(error)) return plainFailure(error);
     } catch {
@@ -483,6 +485,11 @@ export class HandlerCall {
     this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
     return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
   }
+}
+
+function notFinal(error: CatgaError): CatgaError {
+  const { code, message, retryable, details, node } = error;
+  return new CatgaError(code, message, { retryable, details, node, cause: error });
 }
 
 /** Codes of sends that something out of reach failed with. */

@@ -1,5 +1,5 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
-import { applied, type EntityDefinition, type Inapplicable } from "../contract/entity_definition.ts";
+import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
@@ -127,11 +127,11 @@ export class EntityCopy<State> {
    * throws: nothing was changed then.
    */
   take(message: EntityMessage, at: StoredAt): string | undefined {
-    const { name, initial } = this.definition;
+    const { name } = this.definition;
     const { version, mark, items } = message;
     if (saysForgotten(message)) {
       this.pass(at, mark);
-      this.#state = freezePlain(initial(this.id));
+      this.#state = initialState(this.definition, this.id);
       this.#version = version;
       this.#size = SMALL;
       this.#forgotten = true;
@@ -207,7 +207,7 @@ export interface StoredAt {
 /** An entity without events. */
 export function blank<State>(definition: EntityDefinition<State>, id: string): EntityCopy<State> {
   const parts = { version: 0, sequence: 0, mark: "", time: -Infinity, size: SMALL };
-  const copy = new EntityCopy(definition, id, { ...parts, state: freezePlain(definition.initial(id)) });
+  const copy = new EntityCopy(definition, id, { ...parts, state: initialState(definition, id) });
   copy.since = -Infinity;
   return copy;
 }

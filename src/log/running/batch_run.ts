@@ -2,7 +2,7 @@
  * A batch in the node that handles it: its members as the handler gets them, and what became of each. `Ledger.batch`
  * fills it, `HandingOut` says when.
  */
-import type { Batch } from "../../contract/handler.ts";
+import { type Batch, BEGINS } from "../../contract/handler.ts";
 import { fail } from "../../contract/result.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { show } from "../../data/checks.ts";
@@ -53,6 +53,7 @@ export function runBatch(
   const failures = new Map<Member, CatgaError>();
   let isOver = false;
   const list = members.map((member) => Object.freeze(member));
+  Object.defineProperty(list, BEGINS, { value: () => failures.clear() });
   const batch = Object.defineProperty(list, "fail", {
     value: (member: Member, ...failure: Parameters<typeof fail>) => {
       if (isOver) throw new TypeError(LATE);

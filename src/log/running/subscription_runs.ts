@@ -341,6 +341,7 @@ class Run {
       return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
+      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior, whose limit it names
       const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }

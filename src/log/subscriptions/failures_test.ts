@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
+import { categorySubject } from "../format/names.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 
 const QUICK = { billing: { Placed: { attempts: 3, delay: [10, 20] as const } } };
@@ -187,6 +188,32 @@ describe("Subscriptions, when handlers fail", () => {
     broken = false;
     await cluster.until("all handled", () => cluster.ends.length === 500, 1_000_000);
     assertEquals(cluster.nodes[0].state("billing")?.state, "leading");
+    cluster.close();
+  });
+
+  it("keep what is put aside when they go back, if the log no longer has it", async () => {
+    const cluster = new Cluster();
+    let broken = true;
+    const run = ({ payload }: { readonly payload: unknown }) => broken && payload === 0 ? ["NO", "no", 1] as const : 0;
+    const node = await cluster.node("a", { handles: { billing: { Placed: {} } }, run });
+    const first = await cluster.publish("Placed", [[0, "a"]]);
+    await cluster.publish("Placed", [[1, "a"]]);
+    const last = await cluster.publish("Placed", [[2, "b"]]);
+    await cluster.until("one is dead", () => node.state("billing")?.dead === 1);
+    await cluster.until("one is parked", () => node.state("billing")?.retrying === 1);
+    await cluster.until("the other is handled", () => cluster.ends.length === 1);
+    const stream = await cluster.stream();
+    await cluster.clock.until(stream.purge(categorySubject("test", "Placed"), { before: last }));
+    assert(first < last);
+    const administration = await cluster.administration();
+    await cluster.again(() => administration.rewind("shop", "billing", "start"));
+    await cluster.until("it is handled again", () => cluster.ends.length === 2);
+    await cluster.clock.advance(5_000);
+    assertEquals([node.state("billing")?.dead, node.state("billing")?.retrying], [1, 1]);
+    broken = false;
+    for await (const letter of administration.deadLetters({})) await letter.replay();
+    await cluster.until("all are handled", () => cluster.ends.length === 4);
+    assertEquals(cluster.payloads(), [2, 2, 0, 1]);
     cluster.close();
   });
 

@@ -7,6 +7,7 @@
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
+import { sequenceOf } from "../format/group_text.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
@@ -353,12 +354,17 @@ export class Ledger {
     return read;
   }
 
-  /** Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run. */
-  rewind(to: number): void {
+  /**
+   * Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run. `there`:
+   * the sequences that the log still has, of those that are parked; the others stay parked.
+   */
+  rewind(to: number, there: ReadonlySet<number>): void {
     const { began } = this.#options.categories;
     const { created, read, epoch } = this.place;
     this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
-    for (const item of [...this.parked.values()]) if (item.epoch === epoch && item.position > to) this.#end(item);
+    for (const item of [...this.parked.values()]) {
+      if (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) this.#end(item);
+    }
     for (const item of this.open) {
       if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
     }

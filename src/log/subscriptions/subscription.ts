@@ -54,7 +54,8 @@ export class Subscription {
   readonly #options: SubscriptionOptions;
   readonly #warnings: Warnings;
   #seen: Seen | undefined;
-  #term: Term | undefined;
+  /** While this node leads. */
+  term: Term | undefined;
   #taking = false;
   /** Ends what this node does in order to lead, and its term. */
   #ending = new AbortController();
@@ -78,17 +79,17 @@ export class Subscription {
 
   /** True if this node leads, or is about to. */
   get leads(): boolean {
-    return this.#term !== undefined || this.#taking;
+    return this.term !== undefined || this.#taking;
   }
 
   /** True if this node takes it over now. */
   get begins(): boolean {
-    return this.#taking || this.#term?.begun === false;
+    return this.#taking || this.term?.begun === false;
   }
 
   /** True if this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
   get busy(): boolean {
-    if (this.#term !== undefined) return this.#term.open > 0 && !this.#warnings.stopped;
+    if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
     if (this.#leaving) return false;
     const commit = this.#commit;
     if (typeof commit === "object") {
@@ -98,32 +99,27 @@ export class Subscription {
     return this.#first;
   }
 
-  /** While this node leads. */
-  get term(): Pick<Term, "read" | "health"> | undefined {
-    return this.#term;
-  }
-
   /** A commit is stored. */
   onCommit(message: StoredMessage): void {
     this.#see(message);
-    this.#term?.onCommit(message.sequence);
+    this.term?.onCommit(message.sequence);
   }
 
   /** A request is stored. */
   onRequest(sequence: number): void {
-    this.#term?.onRequest(sequence);
+    this.term?.onRequest(sequence);
   }
 
   /** The store may have lost its end: sequences come again. */
   onDoubt(): void {
-    this.#term?.onDoubt();
+    this.term?.onDoubt();
     void this.#look();
   }
 
   /** Another node has taken the lead of all that this node led. */
   onLost(): void {
-    if (this.#term === undefined) return;
-    this.#term.close();
+    if (this.term === undefined) return;
+    this.term.close();
     this.#ended("deposed");
   }
 
@@ -172,13 +168,13 @@ export class Subscription {
 
   /** The nodes have changed. */
   refresh(): void {
-    this.#term?.refresh();
+    this.term?.refresh();
   }
 
   /** To be called every 100 ms. `may`: it may be taken over now. */
   tick(now: number, may: boolean): void {
-    if (this.#term !== undefined) {
-      this.#term.tick(now);
+    if (this.term !== undefined) {
+      this.term.tick(now);
       this.#giveWay(now);
       return;
     }
@@ -194,14 +190,14 @@ export class Subscription {
   /** Hands the lead over. Never rejects. */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
-    await this.#term?.handOver(patience);
+    await this.term?.handOver(patience);
   }
 
   close(): void {
     this.#leaving = true;
-    this.#term?.close();
+    this.term?.close();
     this.#ending.abort(new CatgaError("CLOSED", "the subscription is no longer led here"));
-    this.#term = undefined;
+    this.term = undefined;
   }
 
   get #subject(): string {
@@ -275,7 +271,7 @@ export class Subscription {
     }
     this.#keeps = now + KEPT;
     this.#secondSince = undefined;
-    void this.#term?.handOver(PATIENCE);
+    void this.term?.handOver(PATIENCE);
   }
 
   #see(message: StoredMessage): void {
@@ -323,13 +319,13 @@ export class Subscription {
     const fresh = this.#fresh;
     this.#fresh = false;
     this.#warnings.state("leading");
-    this.#term = new Term({
+    this.term = new Term({
       ...{ host, stream, spec, warnings: this.#warnings, store, ending, commits, fresh, mostParked, nodes },
       unclean: previous !== "" && previous !== host.endpoint,
       leases,
       onEnd: (end) => this.#ended(end),
     });
-    if (this.#leaving) await this.#term.handOver(0);
+    if (this.#leaving) await this.term.handOver(0);
   }
 
   /** The lead is another's; or nothing can be read of what is stored. */
@@ -348,7 +344,7 @@ export class Subscription {
 
   #ended(end: TermEnd): void {
     const { clock } = this.#options.host;
-    this.#term = undefined;
+    this.term = undefined;
     if (end === "rewound") this.#fresh = true;
     else if (end !== "outvoted") this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     if (end === "rewound" || end === "outvoted") return;
@@ -364,9 +360,7 @@ export class Subscription {
     try {
       const found = await kept.last(this.#subject, { latest: true });
       if (found === undefined) this.#seen = undefined;
-      else if (found.sequence !== this.#seen?.message.sequence) {
-        this.#seen = { message: found, at: clock.monotonic() };
-      }
+      else if (found.sequence !== this.#seen?.message.sequence) this.#seen = { message: found, at: clock.monotonic() };
     } catch (error) {
       this.#warnings.fault("reading the record", error);
     }

@@ -10,7 +10,7 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { COMMANDS } from "../format/names.ts";
+import { COMMANDS, messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
 import { Categories, type Item } from "./categories.ts";
@@ -19,7 +19,7 @@ import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
 import { Reading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
-import { takeOver, type TakeoverOptions } from "./found_state.ts";
+import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
 /** Options of a `Term`. */
@@ -42,13 +42,6 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
  */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound" | "outvoted";
 
-/** Parts of a term that has taken over. */
-interface Led {
-  readonly categories: Categories;
-  readonly ledger: Ledger;
-  readonly handing: HandingOut;
-}
-
 /** This node leads. */
 export class Term {
   readonly #options: TermOptions;
@@ -56,7 +49,7 @@ export class Term {
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
   /** Since it has taken over. */
-  #led: Led | undefined;
+  #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: Reading | undefined;
   /** Why it has not taken over yet; `undefined`: nothing has failed. */
   #untaken: CatgaError | undefined;
@@ -465,7 +458,7 @@ export class Term {
     const { categories } = this.#led!; // it has taken over
     await this.#settle(categories.patience);
     if (this.#over) return;
-    const { host, nodes, warnings, store } = this.#options;
+    const { host, nodes, warnings, store, stream, ending } = this.#options;
     this.#moved();
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
     // those that were requested while runs ended count, too
@@ -482,11 +475,20 @@ export class Term {
       // what no live node handles waits on, or is passed by
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
+    const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);
+    const { clock, namespace } = host;
+    const asked = {
+      stream,
+      clock,
+      signal: ending.signal,
+      fault: (error: unknown) => warnings.fault("rewinding", error),
+    };
+    const there = await storedMessages(asked, messagePattern(namespace, stream.name), parked);
     // nothing may move the place again before it is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
       categories.begin(Object.fromEntries(began));
-      ledger.rewind(read);
+      ledger.rewind(read, new Set(there.map(({ sequence }) => sequence)));
     });
     if (!stored || this.#over) return;
     warnings.state("rewound", `to ${to}`);

@@ -355,8 +355,8 @@ export class Ledger {
   }
 
   /**
-   * Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run. `there`:
-   * the sequences that the log still has, of those that are parked; the others stay parked.
+   * Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run.
+   * `there`: the sequences that the log still has, of those that are parked; the others stay parked.
    */
   rewind(to: number, there: ReadonlySet<number>): void {
     const { began } = this.#options.categories;

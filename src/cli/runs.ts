@@ -4,7 +4,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, Listing, table, type Terminal } from "./terminal.ts";
-import { isToken } from "../data/checks.ts";
+import { isWorkflowName } from "../contract/workflow.ts";
 
 /** The command that lists them. */
 export const runs: Command = {
@@ -46,10 +46,10 @@ export const run: Command = {
   flags: ["reason"],
   more: `
 Shows how the run stands, what it waits for or tries again, and all that is
-recorded of it. retry tries what is pending at once. cancel ends the run with CANCELLED,
-when what is finished is undone. skip STEP [JSON] records a value, null unless
-given, for a step that has none: that of a send is what its handler would have
-returned. cancel and skip take --reason, which stays with the run.`,
+recorded of it. retry tries what is pending at once. cancel ends the run with
+CANCELLED, when what is finished is undone. skip STEP [JSON] records a value,
+null unless given, for a step that has none: that of a send is what its handler
+would have returned. cancel and skip take --reason, which stays with the run.`,
   async run([workflow, id, verb, ...rest], flags, terminal) {
     checkWorkflow(workflow);
     const change = changeOf(verb, rest, flags);
@@ -119,7 +119,7 @@ async function changed(view: ClusterView, info: RunInfo, change: Change, termina
 const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
 
 function checkWorkflow(name: string | undefined): void {
-  if (name === undefined || isToken(name, 48)) return;
+  if (name === undefined || isWorkflowName(name)) return;
   throw new UsageError(`${JSON.stringify(name)} is not the name of a workflow, such as Order`);
 }
 

@@ -1,6 +1,5 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
-import { runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
-import { isToken } from "../data/checks.ts";
+import { isWorkflowName, runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
 import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -67,7 +66,7 @@ async function cancel(
       timeout: flags.duration("timeout") ?? TIMEOUT,
     });
   const taken = await take(contract, id) ||
-    (isToken(contract, 48) && await take(runContracts(runType(contract)).due.name, startName(id)));
+    (isWorkflowName(contract) && await take(runContracts(runType(contract)).due.name, startName(id)));
   if (!taken) {
     terminal.say(
       printable(`nothing of ${contract} is scheduled under the id ${JSON.stringify(id)}: it has fired, or never was`),

@@ -273,17 +273,16 @@ export function eventContract<Options extends ContractOptions>(name: string, opt
     name,
     options,
     on: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "on", fn, options),
-    onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler =>
-      handlerOf(contract, "onBatch", typeof fn === "function" ? beginning(fn) : fn, options),
+    onBatch: (fn: HandlerFn, options?: SubscriptionOptions): Handler => handlerOf(contract, "onBatch", fn, options),
   });
   return contract;
 }
 
+/** Tells a batch that its function begins, each time. */
 function beginning(fn: HandlerFn): HandlerFn {
-  const called = fn as unknown as (batch: { [BEGINS]?(): void }, ctx: unknown) => unknown;
-  return (batch: { [BEGINS]?(): void }, ctx: unknown) => {
+  return (batch: { [BEGINS]?(): void }, ctx: never) => {
     batch[BEGINS]?.();
-    return called(batch, ctx);
+    return fn(batch as never, ctx);
   };
 }
 
@@ -325,7 +324,7 @@ export function handlerOf(
   }
   const body: HandlerBody = {
     // the payload that arrives has the type of this contract: its schema or its type arguments say so
-    fn: fn as HandlerBody["fn"],
+    fn: (method === "onBatch" ? beginning(fn) : fn) as HandlerBody["fn"],
     behaviors: Object.freeze([...behaviors]),
     concurrency,
     each,

@@ -78,7 +78,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   name: SendableName<In, Out>,
   options: WorkflowOptions<In, Payload> = {},
 ): Workflow<In, Out, F, Payload> {
-  if (!isToken(name, 48)) {
+  if (!isWorkflowName(name)) {
     throw new TypeError(`a workflow's name is 1 to 48 letters, digits, "-" and "_", like "Order"; got ${show(name)}`);
   }
   const definition = definitionOf(name, options);
@@ -99,6 +99,11 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
       return workflowHandler(Object.freeze({ definition, fn }));
     },
   });
+}
+
+/** Returns true for the name of a workflow. */
+export function isWorkflowName(name: unknown): name is string {
+  return isToken(name, 48);
 }
 
 /** The type of a workflow's runs in the stream of entities. */

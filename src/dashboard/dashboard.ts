@@ -2,7 +2,7 @@
  * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
  * node of it.
  */
-import { runOfStart } from "../contract/workflow.ts";
+import { isWorkflowName, runOfStart } from "../contract/workflow.ts";
 import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
@@ -16,7 +16,6 @@ import { shownId, shownText } from "./shown.ts";
 import type { DashboardSource, ScheduleRunsView } from "./view.ts";
 import { Streams } from "./streams.ts";
 import { runViews } from "./run_views.ts";
-import { isToken } from "../data/checks.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -73,7 +72,7 @@ export async function serveDashboard(
 /** Which runs a browser asks for; what it asks wrongly is left out. */
 function readRuns(workflow: string, status: string): RunsOptions {
   return {
-    workflow: isToken(workflow, 48) ? workflow : undefined,
+    workflow: isWorkflowName(workflow) ? workflow : undefined,
     status: RUN_STATUS.find((each) => each === status),
   };
 }

@@ -137,7 +137,7 @@ export class Journal {
   changedAt = 0;
   /** What steps gave; `index`: the number of their entry. */
   readonly outcomes = new Map<string, Outcome & { readonly index: number }>();
-  /** Those that an operator gave one, and of which nothing else is recorded. */
+  /** Steps that have one from an operator, and of which nothing else is recorded. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in order. */
   readonly ends: string[] = [];
@@ -297,8 +297,8 @@ export class Journal {
   /** A cancel ends one pause of each step: the one that it finds, or that of the attempt that it finds. */
   #hasten(step: string): void {
     const failures = this.failures.get(step);
-    if (failures?.next === undefined || this.cancelled === undefined || this.failing !== undefined) return;
-    if (this.#hastened.has(step)) return;
+    if (this.cancelled === undefined || this.failing !== undefined || this.#hastened.has(step)) return;
+    if (failures?.next === undefined) return;
     this.#hastened.add(step);
     this.failures.set(step, { ...failures, next: 0 });
   }
@@ -330,7 +330,7 @@ function childKey(step: string, { workflow, run }: { readonly workflow: string; 
   return `${workflow}/${run}/${step}`;
 }
 
-/** Whether a name is Catga's, in place of a step: the handler itself, or {@link TIME_OUT}. */
+/** Returns true for a name of Catga's, in place of a step: the handler itself, or {@link TIME_OUT}. */
 export function isOwn(step: string): boolean {
   return step === "" || step.startsWith("@");
 }

@@ -1,4 +1,4 @@
-/** What ends late, or elsewhere, while a run ends: children, cancels, other branches, steps of an undo. */
+/** Ends that come late, or elsewhere, while a run ends: children, cancels, other branches, steps of an undo. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { fail, unwrap, workflow } from "@catga/catga";

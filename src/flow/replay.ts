@@ -127,8 +127,6 @@ export class Drive {
   #runHandler(): void {
     if (this.#pauseOf("", () => this.#runHandler())) return;
     this.#runs = true;
-    this.#state.names.clear();
-    this.#waits.restart();
     const flow = this.#flow();
     this.#input().then((input) => this.#body.fn(flow, input as never)).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
@@ -353,7 +351,8 @@ export class Drive {
     const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // it has one of them
     const steps = undoOrder(journal, (step) => this.#steps.undoOf(step) !== undefined);
     state.phase = "undoing";
-    state.handlerIsOver();
+    state.calls.clear();
+    state.ends.handlerIsOver();
     if (steps.length === 0) return this.#endWith({ ok: false, error: why });
     if (journal.failing === undefined) state.record({ t: "failing", error: why });
     this.#undo(steps, why);

@@ -13,7 +13,7 @@ const Reject = Job.signal("Reject");
 const Quote = workflow<void, string>("Quote");
 const DAY = 86_400_000;
 
-/** What a handler goes on with, notes in a step, sleeps a day, and acts on: what it noted and what it acted on. */
+/** A handler goes on with something, notes it in a step, sleeps a day, and acts on it. Returns the two. */
 async function twice(
   way: (flow: Flow, other: Catga) => Promise<string>,
   meanwhile: (app: Catga, run: string, slept: () => Promise<void>) => Promise<unknown> = (_, __, slept) => slept(),

@@ -89,13 +89,6 @@ export interface Call {
   go(): void;
 }
 
-/** A step, sleep or wait that has ended, and that the handler has not seen yet. */
-interface End {
-  stored: boolean;
-  /** Has the handler go on, once it asks for it. */
-  see: (() => void) | undefined;
-}
-
 /** What its drive does when the state changes. */
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
@@ -104,6 +97,123 @@ export interface DriveOwner {
   told(): void;
   /** The drive is over: what runs is aborted. */
   stopped(why: () => CatgaError): void;
+}
+
+/**
+ * The handler goes on with what has ended in the order of the journal, one at a time, each when all that follows from
+ * the one before has been called. So each replay takes the way that the run has taken.
+ */
+class Ends {
+  readonly #drive: DriveState;
+  /** Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one. */
+  #ends: Map<string, { stored: boolean; see: (() => void) | undefined }>;
+  /** How many of the journal's ends are among them, or were. */
+  #known: number;
+  /** Names of ends that the handler has seen before they are stored. */
+  readonly #ahead = new Set<string>();
+  /** How many of them the handler asks for. */
+  #asked = 0;
+  /** The handler asks for these, and they were passed over before. */
+  readonly #late: (() => void)[] = [];
+  /** The handler goes on with one. */
+  isUnderWay = false;
+  /** The one that the handler goes on with, or went on with last, was not stored yet. */
+  isAhead = false;
+
+  constructor(drive: DriveState) {
+    const { ends } = drive.journal;
+    this.#drive = drive;
+    this.#ends = new Map(ends.map((name) => [name, { stored: true, see: undefined }]));
+    this.#known = ends.length;
+  }
+
+  /** The handler asks for one: `see` has it go on. */
+  deliver(name: string, see: () => void): void {
+    const end = this.#ends.get(name);
+    if (end === undefined) this.#late.push(see);
+    else {
+      if (end.see === undefined) this.#asked++;
+      end.see = see;
+    }
+    this.#deliverNext();
+    this.#drive.look();
+  }
+
+  /** One is to be stored. */
+  record(name: string): void {
+    if (!this.#ends.has(name)) this.#ends.set(name, { stored: false, see: undefined });
+  }
+
+  /**
+   * Takes in what has ended by what was applied to the journal. Returns true if the handler has seen something that is
+   * behind it.
+   */
+  takeIn(): boolean {
+    const { ends } = this.#drive.journal;
+    let contradicts = false;
+    while (this.#known < ends.length) {
+      const name = ends[this.#known++];
+      const own = this.#ends.get(name);
+      if (own !== undefined) own.stored = true;
+      else if (!this.#ahead.delete(name)) {
+        // of others: it comes before what is not stored yet
+        const all = [...this.#ends, [name, { stored: true, see: undefined }] as const];
+        this.#ends = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
+        contradicts ||= this.#ahead.size > 0;
+      }
+    }
+    this.#deliverNext();
+    return contradicts;
+  }
+
+  /**
+   * Passes over what the handler does not ask for, as it was changed, or an operator gave it: what it has not called,
+   * and anything if all `rests`. Returns true if it goes on.
+   */
+  passOver(rests: boolean): boolean {
+    if (this.#asked === 0) return false;
+    for (const [name, { stored, see }] of this.#ends) {
+      if (see !== undefined) break;
+      if (!rests && (!stored || this.#drive.names.has(name))) return false;
+      this.#ends.delete(name);
+    }
+    this.#deliverNext();
+    return true;
+  }
+
+  /** The handler's calls are over: an `undo` does not wait for what they did not see. */
+  handlerIsOver(): void {
+    const { names } = this.#drive;
+    for (const [name, { see }] of this.#ends) if (see === undefined && names.has(name)) this.#ends.delete(name);
+  }
+
+  /** True if the handler has asked for the next one. */
+  get isNext(): boolean {
+    const [next] = this.#ends.values();
+    return this.#late.length > 0 || next?.see !== undefined;
+  }
+
+  #deliverNext(): void {
+    const drive = this.#drive;
+    if (!this.isNext || this.isUnderWay || drive.over) return;
+    let see = this.#late.shift();
+    this.isAhead = false;
+    if (see === undefined) {
+      const [[name, end]] = this.#ends;
+      see = end.see!; // it is next
+      this.#ends.delete(name);
+      this.#asked--;
+      this.isAhead = !end.stored;
+      if (!end.stored) this.#ahead.add(name);
+    }
+    this.isUnderWay = true;
+    see();
+    drive.host.soon(() => {
+      this.isUnderWay = false;
+      this.#deliverNext();
+      drive.look();
+    });
+  }
 }
 
 /** The state of a drive. */
@@ -124,8 +234,6 @@ export class DriveState {
   halted = 0;
   /** What goes on by itself: the drive is not suspended while there is any. */
   active = 0;
-  /** This drive has stored something, or began the run: what begins now did not begin before. */
-  own: boolean;
   /** It ends because it was cancelled. */
   byCancel = false;
   /** The handler has failed: it begins nothing more. */
@@ -136,11 +244,15 @@ export class DriveState {
   error: unknown;
   /** What invalid calls of `flow` have rejected with. */
   readonly misuses = new WeakSet<object>();
+  /** The steps, sleeps and waits that have ended. */
+  readonly ends: Ends;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
   readonly #timers = new Set<Timer>();
+  /** This drive has stored something, or began the run. */
+  #own: boolean;
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: Entry[] = [];
   #storing: Promise<void> | undefined;
@@ -150,20 +262,6 @@ export class DriveState {
   #looking = false;
   /** What was stored is not what this drive did in memory. */
   #contradicted = false;
-  /** By name, in the order of the journal. */
-  #ends: Map<string, End>;
-  /** How many of the journal's ends are among them, or were. */
-  #known: number;
-  /** Those that the handler has seen before they are stored. */
-  readonly #ahead = new Set<string>();
-  /** How many of them the handler asks for. */
-  #asked = 0;
-  /** The handler goes on with one. */
-  #delivering = false;
-  /** Those that it asks for and that were passed over before. */
-  readonly #late: (() => void)[] = [];
-  /** What the handler goes on with, or did last, was not stored yet. */
-  #isAhead = false;
   /** Its end is recorded: nothing is behind it. */
   #ending = false;
   /** It is cancelled, which may not be stored yet. */
@@ -173,9 +271,8 @@ export class DriveState {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
-    this.own = fresh;
-    this.#ends = new Map(journal.ends.map((name) => [name, { stored: true, see: undefined }]));
-    this.#known = journal.ends.length;
+    this.#own = fresh;
+    this.ends = new Ends(this);
     this.#owner = owner;
     for (const one of due) this.come(one);
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
@@ -198,9 +295,9 @@ export class DriveState {
     return cancelled !== undefined || failing !== undefined || this.failed || this.#cancelling;
   }
 
-  /** What is called now did not begin in another drive. */
+  /** A step that is called now did not begin in another drive. */
   get isFresh(): boolean {
-    return this.own || this.#isAhead;
+    return this.#own || this.ends.isAhead;
   }
 
   /** Whether the handler may see what was recorded as this entry. */
@@ -243,88 +340,6 @@ export class DriveState {
     this.look();
   }
 
-  // what the handler sees ---------------------------------------------------------------------------
-
-  /**
-   * Has the handler go on with what has ended: in the order of the journal, one at a time, each when all that follows
-   * from the one before has been called. So each replay takes the way that the run has taken.
-   */
-  deliver(name: string, see: () => void): void {
-    const end = this.#ends.get(name);
-    if (end === undefined) this.#late.push(see);
-    else {
-      if (end.see === undefined) this.#asked++;
-      end.see = see;
-    }
-    this.#deliverNext();
-    this.look();
-  }
-
-  /** Whether the handler has asked for the next one. */
-  get #isNext(): boolean {
-    const [next] = this.#ends.values();
-    return this.#late.length > 0 || next?.see !== undefined;
-  }
-
-  #deliverNext(): void {
-    if (!this.#isNext || this.#delivering || this.over) return;
-    let see = this.#late.shift();
-    this.#isAhead = false;
-    if (see === undefined) {
-      const [[name, end]] = this.#ends;
-      see = end.see!; // it is next
-      this.#ends.delete(name);
-      this.#asked--;
-      this.#isAhead = !end.stored;
-      if (!end.stored) this.#ahead.add(name);
-    }
-    this.#delivering = true;
-    see();
-    this.host.soon(() => {
-      this.#delivering = false;
-      this.#deliverNext();
-      this.look();
-    });
-  }
-
-  /**
-   * Passes over what the handler does not ask for, as it was changed, or an operator gave it: what it has not called,
-   * and anything if all `rests`. Returns true if it goes on.
-   */
-  #passOver(rests: boolean): boolean {
-    if (this.#asked === 0) return false;
-    for (const [name, { stored, see }] of this.#ends) {
-      if (see !== undefined) break;
-      if (!rests && (!stored || this.names.has(name))) return false;
-      this.#ends.delete(name);
-    }
-    this.#deliverNext();
-    return true;
-  }
-
-  /** The handler goes on with nothing more: an `undo` does not wait for what it did not see. */
-  handlerIsOver(): void {
-    this.calls.clear();
-    for (const [name, { see }] of this.#ends) if (see === undefined && this.names.has(name)) this.#ends.delete(name);
-  }
-
-  /** Takes in what has ended by what was applied to the journal. */
-  #takeIn(): void {
-    const { ends } = this.journal;
-    while (this.#known < ends.length) {
-      const name = ends[this.#known++];
-      const own = this.#ends.get(name);
-      if (own !== undefined) own.stored = true;
-      else if (!this.#ahead.delete(name)) {
-        // of others: it comes before what is not stored yet
-        const all = [...this.#ends, [name, { stored: true, see: undefined }] as const];
-        this.#ends = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
-        if (this.#ahead.size > 0) this.#contradicted = true;
-      }
-    }
-    this.#deliverNext();
-  }
-
   // storing -----------------------------------------------------------------------------------------
 
   record(entry: Entry): void {
@@ -332,14 +347,12 @@ export class DriveState {
     this.#ending = entry.t === "ended";
     this.#cancelling ||= entry.t === "cancelled";
     this.#queue.push(entry);
-    if (ENDS.has(entry.t) && "step" in entry && !this.#ends.has(entry.step)) {
-      this.#ends.set(entry.step, { stored: false, see: undefined });
-    }
+    if (ENDS.has(entry.t) && "step" in entry) this.ends.record(entry.step);
     if (this.#recording) return;
     this.#recording = true;
     const store = () => {
       // what follows from the next one may be stored with it
-      if (this.#delivering && this.#isNext) return this.soon(store);
+      if (this.ends.isUnderWay && this.ends.isNext) return this.soon(store);
       this.#recording = false;
       void this.stored();
     };
@@ -404,7 +417,7 @@ export class DriveState {
       }
       if (!await this.#append(entries)) return this.stop("lost");
       if (this.#contradicted) return this.stop("again");
-      this.own = true;
+      this.#own = true;
       const { entries: now } = this.journal;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
         this.host.app.observer({ type: "run-long", ...this.ref, entries: now });
@@ -439,7 +452,7 @@ export class DriveState {
       const sequence = await log.append(ref, message, journal.sequence, () => this.over);
       if (sequence !== "conflict") {
         journal.apply({ sequence, time, holder, entries });
-        this.#takeIn();
+        this.#contradicted = this.ends.takeIn() || this.#contradicted;
         return true;
       }
       if (!await this.#readOn()) return false;
@@ -458,7 +471,7 @@ export class DriveState {
       // also what the one before has stored late: the handler has not seen it
       lost ||= !stored.entries.every(isCalled);
       journal.apply(stored);
-      this.#takeIn();
+      this.#contradicted = this.ends.takeIn() || this.#contradicted;
     });
     return found && !lost && journal.ended === undefined;
   }
@@ -627,10 +640,10 @@ export class DriveState {
     this.host.soon(() => {
       this.#looking = false;
       if (this.over) return;
-      if (this.#delivering) return this.look();
-      if (this.#passOver(false) || this.active > 0) return;
+      if (this.ends.isUnderWay) return this.look();
+      if (this.ends.passOver(false) || this.active > 0) return;
       if (this.leaving) return this.stop("left");
-      if (!this.#passOver(true)) this.#owner.rest();
+      if (!this.ends.passOver(true)) this.#owner.rest();
     });
   }
 

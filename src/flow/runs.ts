@@ -234,17 +234,14 @@ export class Runs implements DrivesHost, NodeRuns {
     checkSignal(at, signal);
     const ref = { workflow: name, run };
     const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
-    const off = this.#results.wait(
-      ref,
-      (outcome) => resolve(outcome === "no run" ? notStarted(ref) : resultOf(outcome)),
-    );
+    const off = this.#results.wait(ref, (end) => resolve(end === "no run" ? noRun(ref, NOT_STARTED) : resultOf(end)));
     const timer = this.clock.after(timeout, () => {
       const late = (how: string) =>
-        resolve(waitsNoLonger("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
+        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
       // what was announced while nobody could hear it
       const look = this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
-        if (end === undefined || last === undefined) return resolve(notStarted(ref));
+        if (end === undefined || last === undefined) return resolve(noRun(ref, NOT_STARTED));
         if (last.t === "ended") return resolve(resultOf(last.outcome));
         late(`: ${goingOn(name, end.holder, last)}`);
       }, (error) => resolve({ ok: false, error: asError(error) }));
@@ -252,7 +249,7 @@ export class Runs implements DrivesHost, NodeRuns {
     });
     const offAbort = onAbort(
       signal,
-      () => resolve(waitsNoLonger("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
+      () => resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
     );
     this.#waits.add(resolve);
     try {
@@ -596,7 +593,7 @@ function resultOf({ ok, value, error }: Outcome): Result<unknown> {
 }
 
 function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {
-  const retryable = code === "UNAVAILABLE";
+  const retryable = RETRYABLE.has(code);
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
 }
 
@@ -608,23 +605,17 @@ function goingOn(workflow: string, holder: string, last: Entry): string {
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
 }
 
-function noRun({ workflow, run }: RunRef): Result<never, never> {
-  return failed("NO_RUN", `workflow ${workflow} has no run ${run}, or it has ended`);
-}
-
-function notStarted({ workflow, run }: RunRef): Result<never, never> {
-  return failed("NO_RUN", `workflow ${workflow} has no run ${run}: it was not started yet, or is forgotten`);
-}
-
-/** That is no end of the run, which may be waited for again. */
-function waitsNoLonger(code: CatgaError["code"], message: string): Result<never, never> {
-  return { ok: false, error: new CatgaError(code, message, { retryable: true }) as CatgaError<never> };
+function noRun({ workflow, run }: RunRef, why = ", or it has ended"): Result<never, never> {
+  return failed("NO_RUN", `workflow ${workflow} has no run ${run}${why}`);
 }
 
 function asError(error: unknown): CatgaError {
   return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
 }
 
+const NOT_STARTED = ": it was not started yet, or is forgotten";
+/** A caller who waits no longer for a run, which goes on, may wait for it again. */
+const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "CANCELLED"]);
 const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);

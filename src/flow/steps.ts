@@ -77,8 +77,8 @@ export class Steps {
   /** Gives up what the handler has returned without: what runs is aborted; children go on by themselves. */
   abandon(): void {
     for (const step of this.#steps.values()) {
-      const { name, over, attempt, wake } = step;
-      if (over || this.#state.journal.outcomes.has(name)) continue;
+      const { name, attempt, wake } = step;
+      if (this.#isSettled(step)) continue;
       this.#over(step);
       attempt?.abort(new CatgaError("CANCELLED", `${this.#state.label} has ended without ${name}`));
       wake?.();
@@ -195,7 +195,7 @@ export class Steps {
     const known = journal.outcomes.get(name);
     // a child undoes itself
     const undo = isChild || options.undo !== undefined;
-    if (known !== undefined && state.sees(known.index)) state.deliver(name, () => settle(known));
+    if (known !== undefined && state.sees(known.index)) state.ends.deliver(name, () => settle(known));
     else if (known !== undefined || this.#isAbandoned(main, undo)) state.halt();
     else {
       const step: StepCall = {
@@ -207,7 +207,7 @@ export class Steps {
           step.attempt?.abort(new CatgaError("CANCELLED", `${name} was given an outcome`));
           this.#over(step);
           step.wake?.();
-          if (state.sees(outcome.index)) state.deliver(name, () => settle(outcome));
+          if (state.sees(outcome.index)) state.ends.deliver(name, () => settle(outcome));
           else state.halt();
           state.look();
         },
@@ -221,6 +221,11 @@ export class Steps {
   #over(step: StepCall): void {
     step.over = true;
     this.#state.calls.delete(step);
+  }
+
+  /** Whether a step needs no outcome any more from this drive. */
+  #isSettled({ name, over }: StepCall): boolean {
+    return over || this.#state.over || this.#state.journal.outcomes.has(name);
   }
 
   /** Whether a step that has no outcome may not begin any more. */
@@ -251,7 +256,7 @@ export class Steps {
       if (step.over) state.halt();
       if (outcome === undefined || state.over) return;
       this.#over(step);
-      state.deliver(step.name, () => {
+      state.ends.deliver(step.name, () => {
         // behind a cancel the handler sees nothing any more
         if (state.journal.cancelled === undefined || state.phase !== "handler" || !step.main) settle(outcome);
         else state.halt();
@@ -265,7 +270,7 @@ export class Steps {
     const { journal } = state;
     const { name } = step;
     while (true) {
-      if (journal.outcomes.has(name) || state.over || step.over) return undefined;
+      if (this.#isSettled(step)) return undefined;
       const left = state.pauseOf(name);
       // a stuck one is given up like any other
       if (left === Infinity) return void this.#isGivenUp(step);
@@ -276,7 +281,7 @@ export class Steps {
       }
       if (this.#isGivenUp(step) || !await state.ready()) return undefined;
       // what was read, or given up, meanwhile
-      if (journal.outcomes.has(name) || step.over || this.#isGivenUp(step)) return undefined;
+      if (this.#isSettled(step) || this.#isGivenUp(step)) return undefined;
       if (state.isTooLong(name)) return undefined;
       const outcome = await this.#attempt(step, how);
       if (outcome !== "failed") return outcome;
@@ -302,11 +307,11 @@ export class Steps {
     });
     try {
       const outcome = await attempt.outcome(perform(attempt));
-      if (state.over || step.over || journal.outcomes.has(name)) return undefined;
+      if (this.#isSettled(step)) return undefined;
       state.record({ t: "done", step: name, outcome });
       return outcome;
     } catch (thrown) {
-      if (state.over || step.over || journal.outcomes.has(name)) return undefined;
+      if (this.#isSettled(step)) return undefined;
       const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;

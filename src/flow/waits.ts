@@ -31,12 +31,6 @@ export class Waits {
   /** Gives up what the handler has returned without. */
   abandon(): void {
     for (const timer of this.#ticking.values()) timer.cancel();
-    this.#ticking.clear();
-  }
-
-  /** The handler runs from its top. */
-  restart(): void {
-    this.#numbers.clear();
   }
 
   sleep(name: string, until: number | Date): Promise<void> {
@@ -44,7 +38,7 @@ export class Waits {
     const { journal } = state;
     return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
       const woken = journal.woken.get(name);
-      if (woken !== undefined && state.sees(woken)) return state.deliver(name, resolve);
+      if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
       if (state.stands) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
@@ -75,7 +69,7 @@ export class Waits {
     return this.#call<unknown>(name, check, (call, resolve) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
-        return state.deliver(name, () => resolve(took.n === undefined ? undefined : journal.signal(took.n)));
+        return state.ends.deliver(name, () => resolve(took.n === undefined ? undefined : journal.signal(took.n)));
       }
       if (took !== undefined || state.stands || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);

@@ -102,7 +102,7 @@ const PLANTS = {
   }],
   "flow-replay": [{
     file: "src/flow/steps.ts",
-    from: "state.deliver(name, () => settle(known));\n    else if",
+    from: "state.ends.deliver(name, () => settle(known));\n    else if",
     to: "settle(known);\n    else if",
   }],
   "flow-limit": [{

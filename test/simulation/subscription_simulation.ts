@@ -16,7 +16,14 @@ import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState }
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
-import { type Answer, Commits, firstCommit, type Request, type Steps } from "../../src/log/subscriptions/commits.ts";
+import {
+  type Answer,
+  Commits,
+  firstCommit,
+  type Request,
+  type Steps,
+  type Taken,
+} from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
 import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
@@ -711,9 +718,16 @@ class SimNode {
     const isGone = !this.#run.nodes.some((node) => node.alive && node.endpoint === leader);
     const still = this.#run.now - this.#seen.at;
     if (leader === "" || leader === this.endpoint || still > STILL || (isGone && still > 30)) {
-      this.leader = new SimLeader(this.#run, this, leader !== "" && leader !== this.endpoint);
+      this.leader = new SimLeader(this.#run, this);
     }
   }
+}
+
+/** Answers of nodes to a new leader. */
+interface Answered {
+  readonly running: ReadonlyMap<string, string>;
+  readonly ended: ReadonlySet<string>;
+  readonly alive: ReadonlySet<string>;
 }
 
 /** A node while it leads, or is about to. */
@@ -723,23 +737,20 @@ class SimLeader {
   behindBarrier = false;
   readonly #run: Run;
   readonly #node: SimNode;
-  readonly #unclean: boolean;
-  #commits: Commits | undefined;
+  #taken: Taken | undefined;
   #ledger: Ledger | undefined;
   readonly #category: Category;
   #writing = false;
   #over = false;
   #written = 0;
-  #doubt = false;
   #readFrom = 0;
   /** Garbage, and since when it is. */
   readonly #garbage = new Map<string, number>();
   readonly #bases: [sequence: number, at: number][] = [];
 
-  constructor(run: Run, node: SimNode, unclean: boolean) {
+  constructor(run: Run, node: SimNode) {
     this.#run = run;
     this.#node = node;
-    this.#unclean = unclean;
     this.since = run.now;
     this.term = `${node.endpoint}@${Math.round(run.now - 1_000_000)}`;
     const batch = node.mostOfBatch > 0 ? { max: node.mostOfBatch, within: 0 } : undefined;
@@ -750,11 +761,11 @@ class SimLeader {
   }
 
   get token(): number {
-    return this.#commits?.token ?? 0;
+    return this.#taken?.commits.token ?? 0;
   }
 
   onDoubt(): void {
-    this.#doubt = true;
+    if (this.#taken !== undefined) this.#taken.commits.inDoubt = true;
   }
 
   tick(): void {
@@ -839,9 +850,9 @@ class SimLeader {
       term: this.term,
       few: this.#node.few,
     };
-    this.#steps(Commits.take(options), (commits) => {
-      if (commits === undefined) return this.#end();
-      this.#commits = commits;
+    this.#steps(Commits.take(options), (taken) => {
+      if (typeof taken !== "object") return this.#end();
+      this.#taken = taken;
       this.#run.sums.takeovers++;
       this.#barrier();
     });
@@ -849,8 +860,7 @@ class SimLeader {
 
   #barrier(): void {
     const { token } = this;
-    const running = new Map<string, string>();
-    const ended = new Set<string>();
+    const said = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
     let isRefused = false;
     let left = NODES;
     const answered = () => {
@@ -858,7 +868,7 @@ class SimLeader {
       // its token is that of another, or smaller: the store has lost its end
       if (isRefused) return this.#end();
       this.behindBarrier = true;
-      this.#load(running, ended);
+      this.#list((entries) => this.#loaded(entries, said));
     };
     for (const node of this.#run.nodes) {
       if (!node.alive) {
@@ -876,51 +886,40 @@ class SimLeader {
       node.after(this.#run.random() * 3, () => {
         if (node.token > token || (node.token === token && node.term !== this.term)) isRefused = true;
         else [node.token, node.term] = [token, this.term];
-        for (const id of node.running.keys()) running.set(id, node.name);
-        for (const [id, at] of node.ended) if (this.#run.now - at < 2_000) ended.add(id);
+        said.alive.add(node.endpoint);
+        for (const id of node.running.keys()) said.running.set(id, node.name);
+        for (const [id, at] of node.ended) if (this.#run.now - at < 2_000) said.ended.add(id);
         ask(0);
       });
       this.#run.after(50, wait);
     }
   }
 
-  #load(running: ReadonlyMap<string, string>, ended: ReadonlySet<string>): void {
-    const commits = this.#commits!; // it leads
-    this.#steps(commits.read(), (stored) => {
-      if (stored === undefined) return this.#end();
-      this.#list((entries) => this.#loaded(stored, entries, running, ended));
+  /** The entries, as a server that may lag behind has them; those that it lacks as the leader of the stream does. */
+  #list(then: (entries: Map<string, { message: Published; error: Item["error"] }>) => void): void {
+    const run = this.#run;
+    this.#node.after(3, () => {
+      if (this.#over) return;
+      const entries = new Map<string, { message: Published; error: Item["error"] }>();
+      for (const { subject, text } of run.view()) {
+        if (subject.startsWith("park.")) entries.set(subject.slice(5), JSON.parse(text));
+      }
+      for (const id of this.#taken!.stored.parked.keys()) { // it leads
+        const entry = entries.has(id) ? undefined : run.lastOf(`park.${id}`);
+        if (entry !== undefined) entries.set(id, JSON.parse(entry.text));
+      }
+      then(entries);
     });
   }
 
-  /** The entries, as a server has them that has the own commit. */
-  #list(then: (entries: Map<string, { message: Published; error: Item["error"] }>) => void): void {
-    const run = this.#run;
-    const list = () => {
-      if (this.#over) return;
-      const view = run.view();
-      const own = view.some(({ subject, text }) =>
-        subject === "rec" && text.includes(JSON.stringify(this.#commits!.term))
-      );
-      if (!own && run.lastOf("rec")?.text.includes(JSON.stringify(this.#commits!.term))) {
-        return this.#node.after(10, list);
-      }
-      const entries = new Map<string, { message: Published; error: Item["error"] }>();
-      for (const { subject, text } of view) {
-        if (subject.startsWith("park.")) entries.set(subject.slice(5), JSON.parse(text));
-      }
-      then(entries);
-    };
-    this.#node.after(3, list);
-  }
-
   #loaded(
-    stored: StoredState,
     entries: Map<string, { message: Published; error: Item["error"] }>,
-    running: ReadonlyMap<string, string>,
-    ended: ReadonlySet<string>,
+    { running, ended, alive }: Answered,
   ): void {
     const run = this.#run;
     const { mostParked } = this.#node;
+    const { stored } = this.#taken!; // it leads
+    const unclean = stored.writer !== "" && !alive.has(stored.writer);
     const { place } = stored.head;
     const ledger = new Ledger({
       head: stored.head,
@@ -947,7 +946,7 @@ class SimLeader {
     }
     const end = run.log.at(-1)?.position ?? 0;
     const lost = ledger.takeOver({
-      ...{ stored, messages, running, ended, unclean: this.#unclean, end, now: run.now },
+      ...{ stored, messages, running, ended, unclean, end, now: run.now },
     });
     for (const each of lost) {
       for (const [id, fate] of run.fates) if (id === each || id.startsWith(`${each}-`)) fate.givenUp ||= fate.lost;
@@ -1125,14 +1124,14 @@ class SimLeader {
     const run = this.#run;
     const sent = run.now;
     const carried = this.#carriedOut.splice(0);
-    const commits = this.#commits!; // it leads
+    const { commits } = this.#taken!; // it leads
     const { sequence } = commits;
     this.#steps(commits.write(this.#ledger!), (told) => {
       this.#writing = false;
       if (told === undefined) return this.#end();
       this.#written = sent;
       if (commits.sequence < sequence) this.#forget();
-      this.#bases.push([commits.base, run.now]);
+      this.#bases.push([commits.base ?? 0, run.now]);
       for (const { kind, message, dead } of carried) {
         const what = `${kind === "discard" ? kind : "replay"} of ${message} dead since ${dead}`;
         run.carried.set(what, [...run.carried.get(what) ?? [], this.term]);

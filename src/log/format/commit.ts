@@ -164,6 +164,8 @@ export function readCommit(text: string): Commit | string {
 export interface StoredState {
   readonly id: CommitId;
   readonly head: Head;
+  /** The leader that wrote last; one that has only taken the lead knows no more than the one before. */
+  readonly writer: string;
   /** By their ids. */
   readonly parked: ReadonlyMap<string, ParkedState>;
 }
@@ -175,13 +177,15 @@ export interface StoredState {
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   let last: CommitId | undefined;
-  let state: { id: CommitId; head: Head; parked: Map<string, ParkedState> } | undefined;
+  let state: StoredState & { readonly parked: Map<string, ParkedState> } | undefined;
+  let writer = "";
   for (const { id, prev, full, head, parked, ended } of commits) {
     if (last !== undefined && (prev === undefined || !isSame(prev, last))) continue;
     last = id;
-    if (full) state = { id, head, parked: new Map() };
+    if (full || id[1] > 1) writer = head.leader;
+    if (full) state = { id, head, writer, parked: new Map() };
     if (state === undefined) continue;
-    state = { ...state, id, head };
+    state = { ...state, id, head, writer };
     for (const gone of ended) state.parked.delete(gone);
     for (const each of parked) state.parked.set(messageId(each), each);
   }

@@ -58,86 +58,70 @@ export interface TakeOptions {
   may?(leader: string): boolean;
 }
 
+/** A term that has begun. */
+export interface Taken {
+  readonly commits: Commits;
+  /** What the leaders before have stored. */
+  readonly stored: StoredState;
+}
+
 /** The commits of one term. */
 export class Commits {
-  readonly term: string;
   readonly token: number;
-  /** The previous leader; empty: nobody. */
-  readonly previous: string;
-  readonly #leader: string;
-  readonly #few: number;
+  readonly #options: TakeOptions;
   /** The last commit that is known to be stored. */
   #id: CommitId;
   /** The sequence of the last commit. */
   sequence: number;
-  /**
-   * The sequence of the one before the last full one, and how many changes were told since; `undefined`: the next one
-   * is full.
-   */
-  #base: number | undefined;
+  /** The sequence of the one before the last full one: earlier ones are not needed. `undefined`: the next one is full. */
+  base: number | undefined;
+  /** How many changes were told since then, and how many commits there were. */
   #changes = 0;
-  /** How many commits there were since then. */
   #since = 0;
   /** The greatest number that was used. */
-  #used: number;
+  #used = 1;
+  /** The store may have lost its end since it was known that the last commit counts: sequences come again. */
+  inDoubt = true;
 
-  private constructor({ leader, few }: TakeOptions, { head }: Commit, id: CommitId, sequence: number) {
-    this.#leader = leader;
-    this.#few = few;
-    this.token = head.token;
-    this.previous = head.leader;
-    this.term = id[0];
-    this.#id = id;
-    this.#used = id[1];
+  private constructor(options: TakeOptions, token: number, sequence: number) {
+    this.#options = options;
+    this.#id = [options.term, 1];
+    this.token = token;
     this.sequence = sequence;
   }
 
-  /** The sequence of the oldest commit that is needed. */
-  get base(): number {
-    return this.#base ?? 0;
-  }
-
   /**
-   * Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's, or nothing valid is
-   * stored.
+   * Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. A string says why
+   * nothing of what is stored counts.
    */
-  static *take(options: TakeOptions): Steps<Commits | undefined> {
+  static *take(options: TakeOptions): Steps<Taken | string | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
-    const before = found && (yield* lastValid(found));
-    if (found === undefined || before === undefined) return undefined;
-    if (options.may?.(before.head.leader) === false) return undefined;
-    const { id: prev, base, head, counts } = before;
-    const token = Math.max(head.token, found.sequence) + jump;
+    if (found === undefined) return undefined;
+    const { sequence, commit } = found;
+    const [known, base] = typeof commit === "string" ? [undefined, 0] : [commit.head, commit.base];
+    const before = yield* stored(base, sequence);
+    if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
+    const { id: prev, head, parked } = before;
+    if (options.may?.(known?.leader ?? head.leader) === false) return undefined;
+    const token = Math.max(head.token, known?.token ?? 0, sequence) + jump;
     const id: CommitId = [term, 1];
+    const dead = [...parked.values()].filter(({ dead }) => dead > 0).length;
     const text = writeCommit({
-      ...{ id, prev, full: false, base, parked: [], ended: [], counts },
+      ...{ id, prev, full: false, base, parked: [], ended: [], counts: { parked: parked.size, dead } },
       head: { ...head, leader, token },
     });
-    const taken = { ...before, head: { ...head, token } };
-    const stored = yield { type: "commit", text, expect: found.sequence };
-    if (stored.type === "stored") return new Commits(options, taken, id, stored.sequence);
-    const now = yield* last();
-    if (now === undefined || typeof now.commit === "string" || !isSame(now.commit.id, id)) return undefined;
-    return new Commits(options, taken, id, now.sequence);
-  }
-
-  /**
-   * Reads what is stored: all that counts, whatever a leader before has written too late. `undefined`: another leads.
-   */
-  *read(): Steps<StoredState | undefined> {
-    const found = yield* last();
-    if (found === undefined || typeof found.commit === "string" || found.commit.id[0] !== this.term) return undefined;
-    const state = yield* stored(found.commit.base, found.sequence);
-    if (state !== undefined) this.#id = state.id;
-    return state;
+    const appended = yield { type: "commit", text, expect: sequence };
+    const own = appended.type === "stored" ? appended : yield* last();
+    if (own === undefined || ("commit" in own && !isOf(own.commit, id))) return undefined;
+    return { commits: new Commits(options, token, own.sequence), stored: before };
   }
 
   /**
    * Writes what a ledger has to say, `leader` in it: none to hand over. Comes to what is stored, for the ledger;
    * `undefined`: another leads.
    */
-  *write(ledger: Ledger, leader = this.#leader): Steps<Draft | undefined> {
+  *write(ledger: Ledger, leader = this.#options.leader): Steps<Draft | undefined> {
     let draft = ledger.draft();
     // it says what stands now, also when more has happened until the entries are stored
     let commit = this.#commitOf(ledger, draft, leader);
@@ -145,42 +129,47 @@ export class Commits {
     yield* this.#put(draft.entries);
     for (;;) {
       const answer = yield { type: "commit", text, expect: this.sequence };
-      if (answer.type === "stored") {
-        this.#stored(commit, answer.sequence);
-        return draft;
-      }
-      const found = yield* last();
+      const found = answer.type === "stored" ? { sequence: answer.sequence, commit } : yield* last();
       const theirs = found?.commit;
-      if (found !== undefined && typeof theirs === "object" && isSame(theirs.id, commit.id)) {
+      if (found !== undefined && isOf(theirs, commit.id)) {
+        if (!(yield* this.#counts(commit, found.sequence))) return undefined;
         this.#stored(commit, found.sequence);
         return draft;
       }
-      if (
-        found !== undefined && found.sequence === this.sequence && typeof theirs === "object" &&
-        isSame(theirs.id, this.#id)
-      ) {
+      if (found?.sequence === this.sequence && isOf(theirs, this.#id)) {
         yield { type: "pause" };
         continue; // the same, under the same number
       }
-      if (found !== undefined && !(typeof theirs === "object" && theirs.id[0] === this.term)) {
+      if (found !== undefined && !(typeof theirs === "object" && theirs.id[0] === this.#options.term)) {
         if (!(yield* this.#isVoid(found))) return undefined;
       }
       // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
       this.sequence = found?.sequence ?? 0;
-      if (typeof theirs === "object" && theirs.id[0] === this.term) this.#id = theirs.id;
+      if (typeof theirs === "object" && theirs.id[0] === this.#options.term) this.#id = theirs.id;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
-      this.#base = undefined;
+      this.base = undefined;
       commit = this.#commitOf(ledger, draft, leader);
       text = writeCommit(commit);
       yield* this.#put(draft.entries);
     }
   }
 
+  /** True if this commit of its own counts: after a loss another may be stored where it expected the one before. */
+  *#counts({ id, base }: Commit, sequence: number): Steps<boolean> {
+    while (this.inDoubt) {
+      this.inDoubt = false;
+      const state = yield* stored(base, sequence);
+      if (typeof state !== "object" || !isSame(state.id, id)) return false;
+    }
+    return true;
+  }
+
   /** True if a commit of another leader does not count: it does not go on from this leader's last one. */
   *#isVoid({ sequence }: StoredCommit): Steps<boolean> {
-    if (this.#base === undefined) return false;
-    return (yield* stored(this.#base, sequence))?.id[0] === this.term;
+    if (this.base === undefined) return false;
+    const state = yield* stored(this.base, sequence);
+    return typeof state === "object" && state.id[0] === this.#options.term;
   }
 
   *#put(items: readonly Item[]): Steps<void> {
@@ -190,20 +179,20 @@ export class Commits {
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
     const told = { ...head, leader, token: this.token };
-    const id: CommitId = [this.term, ++this.#used];
+    const id: CommitId = [this.#options.term, ++this.#used];
     this.#changes += changed.length + ended.length;
-    const few = counts.parked < this.#few || this.#changes > counts.parked / 4;
-    if (this.#base === undefined || few || ++this.#since >= MOST_COMMITS) {
+    const few = counts.parked < this.#options.few || this.#changes > counts.parked / 4;
+    if (this.base === undefined || few || ++this.#since >= MOST_COMMITS) {
       const parked = [...ledger.parked.values()].map(({ state }) => state);
       return { id, prev: this.#id, full: true, base: this.sequence, head: told, parked, ended: [], counts };
     }
-    return { id, prev: this.#id, full: false, base: this.#base, head: told, parked: changed, ended, counts };
+    return { id, prev: this.#id, full: false, base: this.base, head: told, parked: changed, ended, counts };
   }
 
   #stored(commit: Commit, sequence: number): void {
     this.#id = commit.id;
     this.sequence = sequence;
-    this.#base = commit.base;
+    this.base = commit.base;
     if (commit.full) this.#changes = this.#since = 0;
   }
 }
@@ -225,15 +214,18 @@ export function firstCommit(term: string, head: Head): string {
   });
 }
 
-/** State after the commits up to a sequence, from `base` on or, if that is not enough, from earlier ones. */
-function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
+/**
+ * State after the commits up to a sequence, from `base` on or, if that is not enough, from earlier ones. `undefined`:
+ * there is no such sequence. A string says why none of the commits counts.
+ */
+function* stored(base: number, upTo: number): Steps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
     // a server that lags behind does not have the last one yet
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);
-      if (state !== undefined || from === 0) return state;
+      if (state !== undefined || from === 0) return state ?? "no commit says all that is put aside";
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
       // somebody else may have written any base
       from = earlier < from ? earlier : 0;
@@ -245,11 +237,9 @@ function* stored(base: number, upTo: number): Steps<StoredState | undefined> {
   }
 }
 
-/** The last commit that can be read: what is stored may be somebody's who has access. */
-function* lastValid({ commit }: StoredCommit): Steps<Commit | undefined> {
-  if (typeof commit !== "string") return commit;
-  const all = commitsOf(yield { type: "commits", from: 0 });
-  return all.flatMap((each) => typeof each.commit === "string" ? [] : [each.commit]).at(-1);
+/** Returns true if it has this identity. */
+function isOf(commit: Commit | string | undefined, id: CommitId): boolean {
+  return typeof commit === "object" && isSame(commit.id, id);
 }
 
 function* last(): Steps<StoredCommit | undefined> {

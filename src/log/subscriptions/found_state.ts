@@ -6,7 +6,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import { inParts } from "../../data/queues.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { messageId, readMessageId, type StoredState } from "../format/commit.ts";
+import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { controlName, messagePattern } from "../format/names.ts";
@@ -15,7 +15,7 @@ import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Commits } from "./commits.ts";
+import type { Commits, Taken } from "./commits.ts";
 import type { Found, FoundMessage } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
@@ -32,39 +32,42 @@ export interface BarrierOptions {
 }
 
 /** Options of {@link takeOver}. */
-export interface TakeoverOptions extends BarrierOptions {
+export interface TakeoverOptions extends BarrierOptions, Taken {
+  readonly commits: Commits;
   readonly host: LogHost;
   /** The stream that is read. */
   readonly stream: LogStream;
   readonly store: SubscriptionStore;
-  /** With the first commit, by which this node leads. */
-  readonly commits: Commits;
-  /** True if the last leader ended without a word. */
-  readonly unclean: boolean;
   /** True if nothing may run any more before it begins: after a rewind. */
   readonly fresh: boolean;
   fault(error: unknown): void;
 }
 
-/**
- * `garbage`: identities under which something is stored that is not parked. `undefined`: another leads. Rejects when
- * the signal aborts.
- */
+/** `garbage`: identities under which something is stored that is not parked. Rejects when the signal aborts. */
 export async function takeOver(
   options: TakeoverOptions,
-): Promise<{ readonly found: Omit<Found, "now">; readonly garbage: readonly string[] } | undefined> {
-  const { host: { clock }, commits, store, unclean, fresh, signal } = options;
+): Promise<{ readonly found: Omit<Found, "now">; readonly garbage: readonly string[] }> {
+  const { host: { clock }, store, stored, fresh, signal } = options;
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
   for (let waits = 0; fresh && runs.running.size > 0 && waits < WAITS; waits++) {
     await delay(clock, WAIT, signal);
     runs = await barrier(options);
   }
-  const stored = await store.carryOut(commits.read());
-  if (stored === undefined) return undefined;
   const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
-  const { messages: inLog, end } = await read(options, stored, parked, runs.running);
+  const { writer } = stored;
+  const unclean = writer !== "" && !runs.alive.has(writer);
+  const { messages: inLog, end } = await read(options, unclean, parked, runs.running);
   return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
+}
+
+/** Answers of nodes. */
+interface Answered {
+  /** Ids of what runs, with the node's. */
+  readonly running: Map<string, string>;
+  readonly ended: Set<string>;
+  /** The endpoints of those that answered. */
+  readonly alive: Set<string>;
 }
 
 /**
@@ -72,26 +75,25 @@ export async function takeOver(
  * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the
  * signal aborts.
  */
-export async function barrier(options: BarrierOptions): Promise<Pick<Found, "running" | "ended">> {
-  const running = new Map<string, string>();
-  const ended = new Set<string>();
+export async function barrier(options: BarrierOptions): Promise<Answered> {
+  const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
   const contract = internalCommand(controlName(options.spec.service, options.spec.name));
   const patience = new AbortController();
   const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
     options.signal.throwIfAborted();
   });
-  const asked = options.nodes().map((node) => ask(options, contract, node, { running, ended }));
+  const asked = options.nodes().map((node) => ask(options, contract, node, answered));
   await Promise.race([Promise.all(asked), over]);
   patience.abort();
   options.signal.throwIfAborted();
-  return { running, ended };
+  return answered;
 }
 
 async function ask(
   { host, commits: { token }, nodes, signal }: BarrierOptions,
   contract: AnyContract,
   { id, endpoint }: CapableNode,
-  { running, ended }: { readonly running: Map<string, string>; readonly ended: Set<string> },
+  { running, ended, alive }: Answered,
 ): Promise<void> {
   const { clock } = host;
   const begun = clock.monotonic();
@@ -100,6 +102,7 @@ async function ask(
     const answer = await host.send(contract, request, { node: id, timeout: ANSWER, retries: 0 });
     signal.throwIfAborted();
     if (answer.ok) {
+      alive.add(endpoint);
       const said = readBarrierAnswer(answer.value);
       for (const each of said?.running.slice(0, MOST) ?? []) running.set(each, id);
       for (const each of said?.ended.slice(0, MOST) ?? []) ended.add(each);
@@ -119,8 +122,8 @@ const MOST = 10_000;
 
 /** The messages in the log of what is open, what runs, and what is parked and not stored; and where the log ends. */
 async function read(
-  { host: { clock, namespace }, stream, unclean, signal, fault }: TakeoverOptions,
-  { head, parked }: StoredState,
+  { host: { clock, namespace }, stream, stored: { head, parked }, signal, fault }: TakeoverOptions,
+  unclean: boolean,
   listed: ReadonlyMap<string, ListedMessage>,
   running: ReadonlyMap<string, string>,
 ): Promise<Pick<Found, "messages" | "end">> {

@@ -285,6 +285,26 @@ describe("Subscriptions, when leaders change", () => {
     cluster.close();
   });
 
+  it("make a record again of which only changes are left: all is handled again", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: BILLING });
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("all handled", () => cluster.ends.length === 10);
+    await cluster.clock.advance(1_000);
+    for (const node of cluster.nodes) node.kill();
+    const commit = (await cluster.commits("billing")).at(-1);
+    assert(typeof commit === "object");
+    const kept = await cluster.kept();
+    const subject = commitSubject("test", subscriptionKey("shop", "billing"));
+    const text = writeCommit({ ...commit, id: ["other", 1], prev: commit.id, full: false });
+    const appended = await cluster.clock.until(kept.append(subject, text, { timeout: 1_000 }));
+    assert(appended.type === "stored");
+    await cluster.clock.until(kept.purge(subject, { before: appended.sequence }));
+    await cluster.node("b", { handles: BILLING });
+    await cluster.until("all handled again", () => cluster.ends.length === 20);
+    cluster.close();
+  });
+
   it("make a record again that was deleted", async () => {
     const cluster = new Cluster();
     for (const id of ["a", "b"]) await cluster.node(id, { handles: BILLING });

@@ -93,7 +93,7 @@ export class Ledger {
   #beginning: Item[] = [];
   /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
   #joined: ReadonlyMap<string, string> = new Map();
-  readonly #doneBelow = new Map<string, readonly [position: number, node: string]>();
+  readonly #doneBelow = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
   /** Items that may run when the next commit is stored. */
@@ -170,7 +170,11 @@ export class Ledger {
   /** Takes the next message that was read, unless it is parked, or done; `size`: what it takes in the log. */
   add(message: LoggedMessage, size = 0): void {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
-    if (this.#doneBelow.size > 0 && message.position < (this.#doneBelow.get(lineId(message))?.[0] ?? 0)) return;
+    if (this.#doneBelow.size > 0) {
+      const below = this.#doneBelow.get(lineId(message));
+      // positions come again when the log has lost its end
+      if (below !== undefined && message.position < below.position && message.time <= below.time) return;
+    }
     const item = this.#enter(message, 0, size);
     if (this.#joined.size > 0) {
       item.node = this.#joined.get(item.id);
@@ -496,11 +500,12 @@ export class Ledger {
 
   /** It runs at a node, and is still to be read. */
   #joinLater(message: LoggedMessage, node: string): void {
-    const { position, category, key } = message;
+    const { position, time, category, key } = message;
     this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);
     if (key === undefined) return;
-    const [known = position, where] = this.#doneBelow.get(lineId(message)) ?? [];
-    this.#doneBelow.set(lineId(message), [where === node ? Math.min(known, position) : position, node]);
+    const line = lineId(message);
+    const known = this.#doneBelow.get(line);
+    if (known?.node !== node || position < known.position) this.#doneBelow.set(line, { position, time, node });
   }
 
   /** One runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. */

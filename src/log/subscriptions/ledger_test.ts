@@ -80,7 +80,7 @@ function inLog(messages: readonly LoggedMessage[]): Found["messages"] {
 }
 
 function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
-  const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map() };
+  const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map(), writer: "" };
   const messages = inLog((head.open ?? []).map(([position]) => message(position)));
   const nothing = { running: new Map(), ended: new Set<string>() };
   return { stored, messages, ...nothing, unclean: true, end: 1_000, now: NOW, ...over };
@@ -287,6 +287,25 @@ describe("Ledger", () => {
       const kit = new Kit(head);
       kit.ledger.takeOver(found(head, { ended: new Set(["1-1"]) }));
       assertEquals(kit.ledger.draft().head.open, [[1, 2]]);
+    });
+
+    it("counts no attempt, and divides nothing, if the leader's process goes on", () => {
+      const doubt = { upTo: 1, groups: [], begun: ["1-1"] };
+      const head: Partial<Head> = { open: [[1, 2]], place: { ...HEAD.place, read: 1, time: 1 }, doubt };
+      for (const [unclean, attempts, groups] of [[true, 3, 1], [false, 2, 0]] as const) {
+        const kit = new Kit(head);
+        kit.ledger.takeOver(found(head, { unclean }));
+        const stored = kit.ledger.draft().head;
+        assertEquals([stored.open[0]?.[1] ?? 3, stored.doubt?.groups.length ?? 1], [attempts, groups]);
+      }
+    });
+
+    it("passes by what is in front of one that runs, and nothing that the log has anew at such a position", () => {
+      const kit = new Kit();
+      kit.ledger.takeOver(found({}, { running: new Map([["105-105", "n"]]), messages: inLog([message(105)]) }));
+      kit.add(103);
+      kit.ledger.add({ ...message(104), time: 106 });
+      assertEquals(kit.open, [104]);
     });
 
     it("returns what the log has no longer, which is given up", () => {

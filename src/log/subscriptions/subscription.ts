@@ -305,7 +305,7 @@ export class Subscription {
       signal: ending.signal,
       fault: (error) => this.#warnings.fault("writing commits", error),
     });
-    const commits = await store.carryOut(Commits.take({
+    const taken = await store.carryOut(Commits.take({
       leader: host.endpoint,
       term: this.#termName(),
       few: FEW,
@@ -314,31 +314,30 @@ export class Subscription {
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
     ending.signal.throwIfAborted();
-    if (commits === undefined) return await this.#lost(commit);
-    const { previous } = commits;
+    if (typeof taken !== "object") return await this.#lost(taken);
     const fresh = this.#fresh;
     this.#fresh = false;
     this.#warnings.state("leading");
     this.term = new Term({
-      ...{ host, stream, spec, warnings: this.#warnings, store, ending, commits, fresh, mostParked, nodes },
-      unclean: previous !== "" && previous !== host.endpoint,
-      leases,
+      ...{ ...taken, host, stream, spec, warnings: this.#warnings, store, ending, fresh, mostParked, nodes, leases },
       onEnd: (end) => this.#ended(end),
     });
     if (this.#leaving) await this.term.handOver(0);
   }
 
-  /** The lead is another's; or nothing can be read of what is stored. */
-  async #lost(commit: Commit | string): Promise<void> {
-    const { seen, spec } = { seen: this.#seen, spec: this.spec };
+  /** The lead is another's; or nothing of what is stored counts, and why. */
+  async #lost(invalid: string | undefined): Promise<void> {
+    const seen = this.#seen;
     await this.#look();
-    if (typeof commit !== "string" || this.#seen?.message.sequence !== seen?.message.sequence) return;
+    if (invalid === undefined || this.#seen?.message.sequence !== seen?.message.sequence) return;
     this.#warnings.fault(
       "the record",
-      new CatgaError("INVALID_MESSAGE", `it is invalid (${commit}); all that the log has is handled again`),
+      new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all that the log has is handled again`),
     );
-    const text = firstCommit(this.#termName(), { ...firstHead(spec, undefined), leader: "?" });
-    await this.#store(this.#subject, text, seen!.message.sequence);
+    const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" });
+    // one that goes on from nothing counts only if nothing is in front of it
+    await this.#options.kept.purge(this.#subject, { before: seen!.message.sequence + 1 });
+    await this.#store(this.#subject, text, 0);
     await this.#look();
   }
 

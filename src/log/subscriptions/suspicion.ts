@@ -24,7 +24,7 @@ export interface LastEnd {
   /** Ids that run at a live node, and which; and those that have ended there lately. */
   readonly running: ReadonlyMap<string, string>;
   readonly ended: ReadonlySet<string>;
-  /** True if the last leader ended without a word, and up to which position the log goes. */
+  /** True if the last leader's process ended without a word, or is silent; and up to which position the log goes. */
   readonly unclean: boolean;
   readonly end: number;
 }
@@ -74,7 +74,10 @@ export class Suspicion {
     for (const { size, ids } of before?.groups ?? []) {
       made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
     }
-    if (begun.length > 0) made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
+    // a leader that goes on in its process has ended none
+    if (begun.length > 0 && unclean) {
+      made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
+    }
     for (const item of known.values()) made.#suspects.add(item);
     if (before === undefined && known.size > 0) {
       const size = Math.ceil(known.size / FIRST_PART);
@@ -82,7 +85,7 @@ export class Suspicion {
       made.#groups.push({ size, ids: new Set(known.keys()), moment });
     }
     const [alone] = before?.begun.length === 1 ? begun : [];
-    if (alone !== undefined && !ended.has(alone)) made.alone = known.get(alone);
+    if (alone !== undefined && unclean && !ended.has(alone)) made.alone = known.get(alone);
     return made;
   }
 

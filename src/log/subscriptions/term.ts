@@ -9,6 +9,7 @@ import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import type { StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS, messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
@@ -44,7 +45,7 @@ export type TermEnd = "deposed" | "handed over" | "failed" | "rewound" | "outvot
 
 /** This node leads. */
 export class Term {
-  readonly #options: TermOptions;
+  readonly #options: Omit<TermOptions, "stored">;
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
@@ -71,14 +72,14 @@ export class Term {
   /** It hands nothing more out while it leaves, then writes its last commit and nothing behind it, and is over. */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
 
-  constructor(options: TermOptions) {
+  constructor({ stored, ...options }: TermOptions) {
     this.#options = options;
     const { host, warnings, store } = options;
     this.#started = stamp(host.clock);
     this.#lookAt = looks(host.clock.monotonic());
     this.#garbage = new Garbage(store);
     this.#handled = new HandledCount(host, warnings.label);
-    this.#begin().catch((error) => {
+    this.#begin(stored).catch((error) => {
       if (!this.#over) warnings.fault("leading", error);
       this.#end("failed");
     });
@@ -153,6 +154,7 @@ export class Term {
 
   /** The store may have lost its end. */
   onDoubt(): void {
+    this.#options.commits.inDoubt = true;
     this.#dirty = true;
     this.#requested = 0;
     this.#lookAt = looks(this.#options.host.clock.monotonic());
@@ -213,16 +215,15 @@ export class Term {
     this.#options.onEnd(end);
   }
 
-  async #begin(): Promise<void> {
+  async #begin(stored: StoredState): Promise<void> {
     const { host, spec, commits, mostParked, warnings, store, nodes, ending: { signal } } = this.#options;
     const fault = (error: unknown) => {
       if (isCatgaError(error)) this.#untaken = error;
       warnings.fault("taking over", error);
     };
-    const taken = await takeOver({ ...this.#options, signal, fault });
+    const taken = await takeOver({ ...this.#options, stored, signal, fault });
     if (this.#over) return;
-    if (taken === undefined) return this.#end("deposed");
-    const { head } = taken.found.stored;
+    const { head } = stored;
     const categories = new Categories(spec, head.began, host.timeout);
     categories.refresh(nodes());
     const ledger = new Ledger({ head, categories, mostParked, onDead: (item) => this.#onDead(item) });
@@ -375,7 +376,7 @@ export class Term {
       if (commits.sequence < sequence) this.#garbage.forget();
       const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
-      this.#garbage.stored({ base: commits.base, requests, ended: told.ended, parked }, this.#written, progress);
+      this.#garbage.stored({ base: commits.base ?? 0, requests, ended: told.ended, parked }, this.#written, progress);
       if (this.#garbage.due(this.#written)) {
         this.#garbage.erase(this.#written).catch((error) => this.#over || warnings.fault("erasing", error));
       }

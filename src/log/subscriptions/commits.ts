@@ -99,12 +99,14 @@ export class Commits {
     const found = yield* last();
     if (found === undefined) return undefined;
     const { sequence, commit } = found;
-    const [known, base] = typeof commit === "string" ? [undefined, 0] : [commit.head, commit.base];
+    const known = typeof commit === "object" ? commit : undefined;
+    const base = known?.base ?? 0;
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    if (options.may?.(known?.leader ?? head.leader) === false) return undefined;
-    const token = Math.max(head.token, known?.token ?? 0, sequence) + jump;
+    // the leader of one that does not count may not know that yet
+    if (options.may?.((known ?? before).head.leader) === false) return undefined;
+    const token = Math.max(head.token, sequence) + jump;
     const id: CommitId = [term, 1];
     const dead = [...parked.values()].filter(({ dead }) => dead > 0).length;
     const text = writeCommit({
@@ -140,12 +142,11 @@ export class Commits {
         yield { type: "pause" };
         continue; // the same, under the same number
       }
-      if (found !== undefined && !(typeof theirs === "object" && theirs.id[0] === this.#options.term)) {
-        if (!(yield* this.#isVoid(found))) return undefined;
-      }
+      const own = typeof theirs === "object" && theirs.id[0] === this.#options.term ? theirs.id : undefined;
+      if (found !== undefined && own === undefined && !(yield* this.#isVoid(found))) return undefined;
       // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
       this.sequence = found?.sequence ?? 0;
-      if (typeof theirs === "object" && theirs.id[0] === this.#options.term) this.#id = theirs.id;
+      this.#id = own ?? this.#id;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
       this.base = undefined;

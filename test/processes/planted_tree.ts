@@ -42,7 +42,8 @@ interface Change {
  *   contents. `commit-replay`: a letter runs before the commit that says so. `commit-behind`: messages behind a parked
  *   one run. `commit-node`: all that ran at a node that ended has had an attempt. `commit-join`: what runs at a node
  *   runs again. `batch-join`: what runs in a batch in front of another of its key is taken for done. `batch-again`: a
- *   message of a batch runs before one of its key that failed.
+ *   message of a batch runs before one of its key that failed. `commit-counts`: a leader believes in a commit that does
+ *   not count. `commit-back`: what is put aside while a leader goes back stays so.
  */
 const PLANTS = {
   "flow-expect": [{
@@ -147,6 +148,17 @@ const PLANTS = {
     from: "    this.#joined = running;\n    for (const [id, node] of running) {",
     to: "    for (const [id, node] of [...running].slice(0, 0)) {",
   }],
+  "commit-counts": [{
+    file: "src/log/subscriptions/commits.ts",
+    from: "    while (this.inDoubt) {",
+    to: "    while (this.inDoubt && sequence < 0) {",
+  }],
+  "commit-back": [{
+    file: "src/log/subscriptions/ledger.ts",
+    from: "    for (const item of [...this.#all()].filter(goes)) this.#end(item);",
+    to:
+      "    for (const all of [[...this.parked.values()], this.open]) { for (const one of all) if (goes(one)) this.#end(one); }",
+  }],
   "batch-join": [{
     file: "src/log/subscriptions/ledger.ts",
     from: "item.isBehind(each) && this.#joined.get(each.id) !== node",
@@ -202,9 +214,9 @@ const PLANTS = {
     to: "        void onLost;",
   }, {
     file: "src/log/subscriptions/commits.ts",
-    from: "        if (!(yield* this.#isVoid(found))) return undefined;",
+    from: "own === undefined && !(yield* this.#isVoid(found))) return undefined;",
     to:
-      '        if (!(yield* this.#isVoid(found))) {\n          yield { type: "pause" };\n          continue;\n        }',
+      'own === undefined && !(yield* this.#isVoid(found))) {\n        yield { type: "pause" };\n        continue;\n      }',
   }],
   "log-dead": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -1,8 +1,8 @@
 /**
  * Leaders of one subscription under faults, all of it drawn from one seed: leaders and nodes are killed and frozen
  * between any two requests to the store, appends are stored without an answer, or later, or twice; reads lag behind;
- * store and log lose their ends; the store is full; operators replay and discard; a message ends the process that runs
- * it. What runs and what is stored is checked all the while.
+ * store and log lose their ends; the store is full; operators replay, discard and go back; a message ends the process
+ * that runs it. What runs and what is stored is checked all the while.
  *
  *   deno run test/simulation/subscription_simulation.ts 42
  *
@@ -12,7 +12,17 @@
  * @module
  */
 import process from "node:process";
-import { type Commit, isSame, messageId, readCommit, stateOf, type StoredState } from "../../src/log/format/commit.ts";
+import { endOf, sequenceOf } from "../../src/log/format/group_text.ts";
+import {
+  type Commit,
+  type Head,
+  isSame,
+  messageId,
+  type Place,
+  readCommit,
+  stateOf,
+  type StoredState,
+} from "../../src/log/format/commit.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
@@ -26,7 +36,7 @@ import {
 } from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
-import type { LetterRequest } from "../../src/log/format/subscription_request.ts";
+import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";
 import { playSeeds } from "./seeds.ts";
 
@@ -36,7 +46,18 @@ export interface SimulatedSubscription {
   readonly sums: Record<Sum, number>;
 }
 
-const SUMS = ["runs", "together", "commits", "deaths", "takeovers", "cuts", "requests", "dead", "lost"] as const;
+const SUMS = [
+  "runs",
+  "together",
+  "commits",
+  "deaths",
+  "takeovers",
+  "cuts",
+  "requests",
+  "dead",
+  "lost",
+  "rewinds",
+] as const;
 type Sum = (typeof SUMS)[number];
 
 /** What goes wrong in the run of a seed. */
@@ -81,6 +102,8 @@ const MODES: readonly Mode[] = [
 
 /** From this seed on messages are handed out in batches, and some failures are outages, which are no attempts. */
 export const BATCHED = 1_000_000;
+/** From this seed on operators have subscriptions go back; no store loses its end. */
+export const REWOUND = 2_000_000;
 
 const TRACE = process.argv[3] === "trace";
 const NODES = 3;
@@ -92,6 +115,8 @@ const STILL = 300;
 /** How much the store may lose, and how old garbage is before it is erased, in ms. */
 const SYNC = 250;
 const GARBAGE = 600;
+/** How long what runs has to end before a leader goes back, in ms. */
+const PATIENCE = 1_000;
 const SCALE = 1_024;
 
 /** Runs the subscription of a seed (a safe integer). */
@@ -157,6 +182,9 @@ class Run {
   #order = 0;
   #known = "";
   #state: StoredState | undefined;
+  /** The token of the term that went back last: what was handed out then may still begin. */
+  rewinding = 0;
+  #place: Place = { created: "1", read: 0, time: 0, epoch: 0 };
   /** When the store last lost its end. */
   cutAt = -Infinity;
   logCutAt = -Infinity;
@@ -167,7 +195,8 @@ class Run {
 
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
-    this.mode = MODES[seed % MODES.length];
+    const mode = MODES[seed % MODES.length];
+    this.mode = seed < REWOUND ? mode : { ...mode, poison: false, cuts: 0, logCuts: 0 };
     this.attempts = 1 + Math.floor(seed / MODES.length) % 3;
     this.slow = this.mode.poison && Math.floor(seed / MODES.length) % 2 > 0 ? 900 : 0;
     for (let i = 0; i < NODES; i++) this.nodes.push(new SimNode(this, i));
@@ -196,6 +225,7 @@ class Run {
     some(mode.logCuts, () => this.#cutLog());
     some(mode.full, () => this.fullUntil = this.now + this.random() * 600);
     some(mode.requests, () => this.#request());
+    if (this.seed >= REWOUND) some(3, () => this.#rewind());
     this.#advance(STORM);
     this.storm = false;
     for (const node of this.nodes) node.settle();
@@ -364,6 +394,28 @@ class Run {
     send();
   }
 
+  /** Has all behind a message of the log be handled again. */
+  #rewind(): void {
+    if (this.log.length === 0) return;
+    const request: RewindRequest = { kind: "rewind", to: this.pick(this.log).position };
+    const id = `b${this.random().toString(36).slice(2)}`;
+    const send = () =>
+      this.append(`req.${id}`, JSON.stringify(request), undefined, (stored) => {
+        if (stored === "unknown" || stored === "no") this.after(20, send);
+      });
+    send();
+  }
+
+  /** A commit is stored that goes back: what is behind its place is handled again. */
+  #wentBack({ place: { read }, token }: Head): void {
+    this.sums.rewinds++;
+    this.rewinding = token;
+    this.trace(() => `back to ${read}`);
+    for (const fate of this.fates.values()) {
+      if (fate.message.position > read) fate.handled = fate.discarded = fate.discarding = false;
+    }
+  }
+
   /** Looks at each commit as it is stored. */
   #checkCommit(text: string): void {
     const commit = readCommit(text);
@@ -371,6 +423,11 @@ class Run {
     const { state } = this;
     if (state === undefined || !isSame(state.id, commit.id)) return;
     for (const node of this.nodes) node.checkStored(commit);
+    const { place } = commit.head;
+    const before = this.#place;
+    this.#place = place;
+    const isBack = place.time === 0 && (before.time > 0 || place.read < before.read);
+    if (isBack && this.seed >= REWOUND) this.#wentBack(commit.head);
     const { leader, doubt, open } = commit.head;
     for (const message of this.log) {
       const isOpen = open.some(([position]) => position === message.position);
@@ -495,7 +552,7 @@ class SimNode {
       this.mostOfKey = 1 + Math.floor(random() * 20);
       this.mostParked = this.#run.storm && random() < 0.2 ? 15 : 1_000;
     }
-    if (this.#run.seed >= BATCHED) this.mostOfBatch = 2 + Math.floor(random() * 8);
+    if (this.#run.seed >= BATCHED && this.#run.seed < REWOUND) this.mostOfBatch = 2 + Math.floor(random() * 8);
     this.#tick();
   }
 
@@ -678,6 +735,7 @@ class SimNode {
     }
     for (const [other, fate] of run.fates) {
       if (message.key === undefined || fate.message.key !== message.key || other === id) continue;
+      if (token <= run.rewinding) continue;
       if (together.includes(other)) {
         const isBehind = together.indexOf(other) > together.indexOf(id);
         if (isBehind !== fate.message.time > message.time) {
@@ -743,7 +801,7 @@ class SimLeader {
   #writing = false;
   #over = false;
   #written = 0;
-  #readFrom = 0;
+  #goesBack = false;
   /** Garbage, and since when it is. */
   readonly #garbage = new Map<string, number>();
   readonly #bases: [sequence: number, at: number][] = [];
@@ -772,10 +830,12 @@ class SimLeader {
     const ledger = this.#ledger;
     if (ledger === undefined || this.#over) return;
     const run = this.#run;
-    this.#checkLog();
-    this.#read();
-    this.#requests();
-    this.#begin();
+    if (!this.#goesBack) {
+      this.#checkLog();
+      this.#read();
+      this.#requests();
+      this.#begin();
+    }
     if (run.now - this.#written > 100 || ledger.waitsForCommit) this.#write();
   }
 
@@ -867,6 +927,9 @@ class SimLeader {
       if (--left > 0 || this.#over) return;
       // its token is that of another, or smaller: the store has lost its end
       if (isRefused) return this.#end();
+      // what runs still is not the run that is meant
+      const isBack = this.#taken!.stored.head.place.time === 0; // it leads
+      if (isBack && said.running.size > 0) return this.#node.after(50, () => this.#over || this.#barrier());
       this.behindBarrier = true;
       this.#list((entries) => this.#loaded(entries, said));
     };
@@ -941,7 +1004,7 @@ class SimLeader {
     }
     const open = new Set(stored.head.open.map(([position]) => position));
     for (const [id, message] of inLog) {
-      const isOpen = open.has(message.position) && message.time <= place.time;
+      const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
       if (!messages.has(id) && (isOpen || running.has(id))) messages.set(id, { in: "log", message });
     }
     const end = run.log.at(-1)?.position ?? 0;
@@ -971,7 +1034,7 @@ class SimLeader {
     const { log } = this.#run;
     const ledger = this.#ledger!; // it leads
     const { place } = ledger;
-    if (place.read === 0) return;
+    if (place.read === 0 || place.time === 0) return;
     const there = log.find(({ position }) => position === place.read);
     if (there?.time === place.time) return;
     if (ledger.open.size > 0) return; // what was read is settled first
@@ -986,7 +1049,7 @@ class SimLeader {
     let most = Math.ceil(random() * 20);
     const { place } = ledger;
     const there = log.find(({ position }) => position === place.read);
-    if (place.read > 0 && there?.time !== place.time) return;
+    if (place.read > 0 && place.time > 0 && there?.time !== place.time) return;
     for (const message of log) {
       if (message.position <= ledger.place.read || most-- <= 0 || ledger.open.size > 40 || ledger.full) continue;
       ledger.place = { ...ledger.place, read: message.position, time: message.time };
@@ -1001,7 +1064,8 @@ class SimLeader {
     for (const { sequence, subject, text } of this.#run.view()) {
       if (!subject.startsWith("req.")) continue;
       if (sequence <= ledger.upTo) continue;
-      const request: LetterRequest = JSON.parse(text);
+      const request: LetterRequest | RewindRequest = JSON.parse(text);
+      if (request.kind === "rewind") return this.#goBack(sequence, request.to);
       const item = ledger.parked.get(request.message);
       if (item !== undefined && item.dead === request.dead) {
         this.#carriedOut.push(request);
@@ -1012,12 +1076,36 @@ class SimLeader {
     }
   }
 
+  /** Waits until what runs has ended, and begins again behind a place. */
+  #goBack(sequence: number, position: number): void {
+    const run = this.#run;
+    const ledger = this.#ledger!; // it leads
+    this.#goesBack = true;
+    const since = run.now;
+    const wait = () => {
+      if (this.#over) return;
+      if (this.#writing || (ledger.running > 0 && run.now - since < PATIENCE)) return this.#node.after(20, wait);
+      let [last, to] = [sequence, Math.min(position, ledger.place.read)];
+      for (const { sequence, subject, text } of run.view()) {
+        if (!subject.startsWith("req.") || sequence <= last) continue;
+        const request: LetterRequest | RewindRequest = JSON.parse(text);
+        if (request.kind !== "rewind") break;
+        [last, to] = [sequence, Math.min(to, request.to)];
+      }
+      const before = sequenceOf(to) - 1;
+      ledger.carriedOut(last);
+      ledger.rewind(before <= 0 ? 0 : endOf(before), new Set(run.log.map(({ position }) => sequenceOf(position))));
+      this.#write(() => this.#end());
+    };
+    wait();
+  }
+
   #carriedOut: LetterRequest[] = [];
 
   #begin(): void {
     const run = this.#run;
     const ledger = this.#ledger!; // it leads
-    if (run.now - this.#written > STILL * 0.8) return;
+    if (this.#goesBack || run.now - this.#written > STILL * 0.8) return;
     ledger.begin(() => run.now, (item) => this.#send(item));
     for (const category of ledger.filling.keys()) {
       while (ledger.isFull(category)) this.#sendBatch(ledger.batch(category, 1_000, () => 1));
@@ -1118,7 +1206,8 @@ class SimLeader {
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });
   }
 
-  #write(): void {
+  /** `then`: it is the last one of this term. */
+  #write(then?: () => void): void {
     if (this.#writing || this.#over) return;
     this.#writing = true;
     const run = this.#run;
@@ -1135,8 +1224,9 @@ class SimLeader {
       for (const { kind, message, dead } of carried) {
         const what = `${kind === "discard" ? kind : "replay"} of ${message} dead since ${dead}`;
         run.carried.set(what, [...run.carried.get(what) ?? [], this.term]);
-        if (kind === "discard") run.fates.get(message)!.discarded = true;
+        if (kind === "discard" && then === undefined) run.fates.get(message)!.discarded = true;
       }
+      if (then !== undefined) return then();
       if (run.now - sent < STILL * 0.8) this.#erase();
       for (const item of this.#ledger!.stored(told)) this.#send(item); // it leads
       this.#begin();

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startProgram } from "../processes/node_process.ts";
 import { ofThisRuntime, seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts";
-import { BATCHED, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
+import { BATCHED, REWOUND, type SimulatedSubscription, simulateSubscription } from "./subscription_simulation.ts";
 
 const PLAYED = seedsOfThisRuntime(160);
 const PLAYED_BATCHED = seedsOfThisRuntime(80);
@@ -32,6 +32,16 @@ describe("simulation of a subscription", () => {
     assert(together > 20 * PLAYED_BATCHED.length, `${together} in batches`);
   });
 
+  it("handles again what is behind the place to which it goes back, in order, whoever dies", slow, () => {
+    let rewinds = 0;
+    for (const seed of PLAYED_BATCHED.map((seed) => REWOUND + seed)) {
+      const { violations, sums } = simulateSubscription(seed);
+      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
+      rewinds += sums.rewinds;
+    }
+    assert(rewinds > PLAYED_BATCHED.length, `${rewinds} rewinds`);
+  });
+
   it("the same seed gives the same run", () => {
     assertEquals(simulateSubscription(3), simulateSubscription(3));
   });
@@ -39,13 +49,15 @@ describe("simulation of a subscription", () => {
   for (
     const [plant, found, from = 26] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
       ["commit-entries", /its message is not stored/],
-      ["commit-number", /its message is not stored/],
+      ["commit-number", /its message is not stored/, 116],
       ["commit-replay", /runs and has ended/],
       ["commit-behind", /runs before/],
       ["commit-node", /is innocent and was not handled/],
       ["commit-join", /runs beside another of its key/],
-      ["batch-join", /runs before/, BATCHED + 200],
+      ["batch-join", /runs before/, BATCHED + 700],
       ["batch-again", /runs before/, BATCHED],
+      ["commit-counts", /is a dead letter and never failed/, 5_500],
+      ["commit-back", /runs before/, REWOUND + 100],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

@@ -271,12 +271,8 @@ function writeParked(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];
   let [lastPosition, lastTime] = [0, 0];
   for (const { position, time, epoch, attempts, due, dead } of parked) {
-    numbers.push(
-      position - lastPosition,
-      time - lastTime,
-      epoch,
-      attempts * 4 + (due > 0 ? 1 : 0) + (dead > 0 ? 2 : 0),
-    );
+    const state = attempts * 4 + (due > 0 ? 1 : 0) + (dead > 0 ? 2 : 0);
+    numbers.push(position - lastPosition, time - lastTime, epoch, state);
     if (due > 0) numbers.push(due - time);
     if (dead > 0) numbers.push(dead - time);
     [lastPosition, lastTime] = [position, time];

@@ -73,7 +73,7 @@ export class Commits {
   #id: CommitId;
   /** The sequence of the last commit. */
   sequence: number;
-  /** The sequence of the one before the last full one: earlier ones are not needed. `undefined`: the next one is full. */
+  /** The sequence of the one before the last full one, the first that is needed. `undefined`: the next one is full. */
   base: number | undefined;
   /** How many changes were told since then, and how many commits there were. */
   #changes = 0;

@@ -38,8 +38,6 @@ export interface TakeoverOptions extends BarrierOptions, Taken {
   /** The stream that is read. */
   readonly stream: LogStream;
   readonly store: SubscriptionStore;
-  /** True if nothing may run any more before it begins: after a rewind. */
-  readonly fresh: boolean;
   fault(error: unknown): void;
 }
 
@@ -47,10 +45,11 @@ export interface TakeoverOptions extends BarrierOptions, Taken {
 export async function takeOver(
   options: TakeoverOptions,
 ): Promise<{ readonly found: Omit<Found, "now">; readonly garbage: readonly string[] }> {
-  const { host: { clock }, store, stored, fresh, signal } = options;
+  const { host: { clock }, store, stored, signal } = options;
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
-  for (let waits = 0; fresh && runs.running.size > 0 && waits < WAITS; waits++) {
+  const rewound = stored.head.place.time === 0;
+  for (let waits = 0; rewound && runs.running.size > 0 && waits < WAITS; waits++) {
     await delay(clock, WAIT, signal);
     runs = await barrier(options);
   }

@@ -366,12 +366,12 @@ export class Ledger {
     const { began } = this.#options.categories;
     const { created, read, epoch } = this.place;
     this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
-    for (const item of [...this.parked.values()]) {
-      if (item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))) this.#end(item);
-    }
-    for (const item of this.open) {
-      if (item.position > to || !Object.hasOwn(began, item.category.name)) this.#end(item);
-    }
+    const goes = (item: Item) =>
+      item.place === "parked"
+        ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))
+        : item.position > to || !Object.hasOwn(began, item.category.name);
+    // one that ends has the next of its key put aside
+    for (const item of [...this.#all()].filter(goes)) this.#end(item);
     this.#suspicion = undefined;
   }
 

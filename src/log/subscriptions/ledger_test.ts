@@ -316,6 +316,17 @@ describe("Ledger", () => {
     });
   });
 
+  it("goes back with all that is behind the place, also with what is put aside while it goes", () => {
+    const kit = new Kit();
+    kit.add(101, 102, 103);
+    const item = kit.begin().get(101)!;
+    kit.ledger.failed(item, { attempts: 1, error: FAILED, dead: NOW });
+    kit.ledger.rewind(0, new Set([0]));
+    assertEquals([kit.ledger.parked.size, kit.open], [0, []]);
+    kit.add(101);
+    assertEquals([...kit.begin().keys()], [101]);
+  });
+
   it("joins what runs in a time that grows with its number, not with its square", async () => {
     const taken = (count: number) => {
       const positions = Array.from({ length: count }, (_, at) => at + 1);

@@ -62,7 +62,6 @@ export class Subscription {
   #leaving = false;
   /** Earliest time at which it competes for the lead: others go first, and the present leader must be known. */
   #stands = 0;
-  #fresh = false;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
   #secondSince: number | undefined;
   /** Time until which it is not handed over to a node that should lead. */
@@ -315,11 +314,9 @@ export class Subscription {
     }));
     ending.signal.throwIfAborted();
     if (typeof taken !== "object") return await this.#lost(taken);
-    const fresh = this.#fresh;
-    this.#fresh = false;
     this.#warnings.state("leading");
     this.term = new Term({
-      ...{ ...taken, host, stream, spec, warnings: this.#warnings, store, ending, fresh, mostParked, nodes, leases },
+      ...{ ...taken, host, stream, spec, warnings: this.#warnings, store, ending, mostParked, nodes, leases },
       onEnd: (end) => this.#ended(end),
     });
     if (this.#leaving) await this.term.handOver(0);
@@ -344,9 +341,8 @@ export class Subscription {
   #ended(end: TermEnd): void {
     const { clock } = this.#options.host;
     this.term = undefined;
-    if (end === "rewound") this.#fresh = true;
-    else if (end !== "outvoted") this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     if (end === "rewound" || end === "outvoted") return;
+    this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     this.#stands = Infinity;
     if (this.#leaving) return;
     const aside = end === "failed" ? ASIDE : 0;

@@ -4,7 +4,7 @@
  * reconnect, in `transport.ts`. Over 300 lines: options, status and ways out of one connection.
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
-import { isPlain, show } from "../data/checks.ts";
+import { checkNumber, isPlain, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
@@ -35,6 +35,9 @@ export interface NatsLink {
 /** The oldest nats-server with a ttl for single keys, and with markers of their expiry. */
 const OLDEST = [2, 11] as const;
 
+/** The longest pause between dials, and the longest jitter of one, in ms: a day. */
+const LONGEST_PAUSE = 86_400_000;
+
 /**
  * A dead link is noticed within 15 s (default of nats.js: 6 min), dialled again every 250 ms (2 s), for ever (20 s),
  * also after refused credentials, which may be rotated.
@@ -57,7 +60,7 @@ const DEFAULTS = {
  * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults
  * make a connection reconnect for ever.
  *
- * Rejects with a `TypeError` for an invalid address, and with a `CatgaError` `UNAVAILABLE` when no server answers
+ * Rejects with a `TypeError` or `RangeError` for an invalid address or number, and with a `CatgaError` `UNAVAILABLE` when no server answers
  * within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older
  * than 2.11; `CLOSED` when the given connection is closed.
  */
@@ -106,9 +109,17 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
   if (!isPlain(nats)) throw malformed(nats);
   // arrays returned above; TypeScript does not narrow readonly arrays
-  const options = nats as ConnectionOptions;
-  const mistaken = Object.entries(MISTAKEN).find(([name]) => (nats as Record<string, unknown>)[name] !== undefined);
+  const given = nats as ConnectionOptions & Record<string, unknown>;
+  const mistaken = Object.entries(MISTAKEN).find(([name]) => given[name] !== undefined);
   if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);
+  for (const [name, [least, most, unit]] of Object.entries(NUMBERS)) {
+    // checkNumber refuses what is no number
+    if (given[name] !== undefined) checkNumber(`nats.${name}`, given[name] as number, least, most, unit);
+  }
+  // nats.js takes `undefined` for a value, and would lose its default and ours
+  const options: ConnectionOptions = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  );
   if (options.servers === undefined) return options;
   if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
   return withServers([options.servers].flat(), options);
@@ -118,6 +129,19 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
 const MISTAKEN = {
   ...{ url: "servers", urls: "servers", server: "servers", host: "servers", hostname: "servers", address: "servers" },
   ...{ username: "user", password: "pass" },
+};
+
+/** Least and greatest of each number: nats.js would ping without a pause, or never dial again, for others. */
+const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, unit?: string]>> = {
+  maxPingOut: [1, Infinity],
+  maxReconnectAttempts: [-1, Infinity],
+  pendingLimit: [1, Infinity, "bytes"],
+  pingInterval: [1, MAX_TIMEOUT, "ms"],
+  port: [1, 65_535],
+  reconnectJitter: [0, LONGEST_PAUSE, "ms"],
+  reconnectJitterTLS: [0, LONGEST_PAUSE, "ms"],
+  reconnectTimeWait: [0, LONGEST_PAUSE, "ms"],
+  timeout: [1, MAX_TIMEOUT, "ms"],
 };
 
 /** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */

@@ -85,6 +85,32 @@ describe("connectNats: without a server", () => {
     assertEquals(error.message, "nats: there is no option username; it is called `user`");
   });
 
+  it("connectNats: a number among the options that is invalid is a TypeError or RangeError that names it", async () => {
+    for (
+      const [name, range] of [
+        ["maxPingOut", "from 1 to Infinity"],
+        ["maxReconnectAttempts", "from -1 to Infinity"],
+        ["pendingLimit", "from 1 to Infinity bytes"],
+        ["pingInterval", "from 1 to 2147483647 ms"],
+        ["port", "from 1 to 65535"],
+        ["reconnectJitter", "from 0 to 86400000 ms"],
+        ["reconnectJitterTLS", "from 0 to 86400000 ms"],
+        ["reconnectTimeWait", "from 0 to 86400000 ms"],
+        ["timeout", "from 1 to 2147483647 ms"],
+      ]
+    ) {
+      for (const value of [NaN, -5, ...range.includes("Infinity") ? [] : [Infinity]]) {
+        const { message } = await assertRejects(() => connectNats({ [name]: value }), RangeError);
+        assertEquals(message, `nats.${name} must be ${range}; got ${value}`);
+      }
+      for (const value of ["7", null, {}]) {
+        // what a program without types may pass
+        const { message } = await assertRejects(() => connectNats({ [name]: value } as object), TypeError);
+        assertMatch(message, new RegExp(`^nats\\.${name} must be a number.*; got `));
+      }
+    }
+  });
+
   it("connectNats: an unknown transport is a TypeError", async () => {
     // what a program without types may pass
     await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');
@@ -104,6 +130,16 @@ describe("connectNats", await requireNatsServer(), () => {
       assertEquals(given.maxReconnectAttempts, -1);
       await connection.close();
     }
+  });
+
+  it("connectNats: an option that is undefined has its default", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const absent = { maxReconnectAttempts: undefined, timeout: undefined, reconnect: undefined };
+    // what a program without exact optional types may pass
+    const { connection } = await connectNats({ servers: server.url, ...absent } as object);
+    const { options } = connection as unknown as { options: Record<string, unknown> };
+    assertEquals([options.maxReconnectAttempts, options.timeout, options.reconnect], [-1, 5_000, true]);
+    await connection.close();
   });
 
   it("connectNats: takes credentials from the address; refused ones are UNAVAILABLE, and named", async () => {

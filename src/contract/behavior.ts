@@ -1,7 +1,7 @@
 /** Behaviors: functions around handlers and around sends, each calling the next. */
 import type { Catga } from "./running_node.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { show } from "../data/checks.ts";
+import { checkFunction, isRecord, show } from "../data/checks.ts";
 import type { AnyContract } from "./contract.ts";
 import type { Context } from "./context.ts";
 import type { EnqueueOptions } from "./durable_messages.ts";
@@ -133,4 +133,14 @@ export function checkBehaviors(name: string, value: readonly Behavior[]): void {
       }
     }
   });
+}
+
+/** Throws a `TypeError` for a value that `attach` of a behavior must not return. */
+export function checkAttachment(value: unknown): asserts value is Attachment {
+  if (!isRecord(value)) {
+    throw new TypeError(`attach of a behavior must return { observe, detach } or nothing; got ${show(value)}`);
+  }
+  for (const name of ["observe", "detach"]) {
+    if (value[name] !== undefined) checkFunction(`${name}, which attach of a behavior returned,`, value[name]);
+  }
 }

@@ -1,5 +1,5 @@
 /** Streams as server-sent events. */
-import { checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
@@ -21,8 +21,9 @@ export interface EventsOptions<T> {
 
 /**
  * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
- * or `failure` with problem details; a browser would come again otherwise. Items are read no faster than the client
- * takes them; when it leaves, the stream ends.
+ * or `failure` with problem details; a browser would come again otherwise. Errors of the stream or of `id` that are no
+ * `CatgaError` are logged to the console. Items are read no faster than the client takes them; when it leaves, the
+ * stream ends.
  *
  * @example
  * ```ts
@@ -131,12 +132,17 @@ function failureText(thrown: unknown): string {
   } catch {
     // it cannot be read
   }
+  console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
   const error = new CatgaError("HANDLER_FAILED", "the stream failed");
   return problem(error, httpStatus(error));
 }
 
-/** An id on one line. */
+/** An id on one line. Throws a `TypeError` for a value that is none. */
 function line(id: string | number): string {
+  if (typeof id !== "string" && !Number.isFinite(id)) {
+    disown(id);
+    throw new TypeError(`events: id must return a string or a finite number; got ${show(id)}`);
+  }
   return String(id).replace(/[\r\n\0]/g, " ");
 }
 

@@ -2,8 +2,9 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { catga, CatgaError, command, fail, type Result, stream } from "../../mod.ts";
+import { consoleErrors } from "../../test/support/console_errors.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { KEEP_ALIVE } from "./events.ts";
@@ -261,6 +262,23 @@ describe("events", () => {
     for (let i = 0; i < 10; i++) await reader.read();
     assert(made < 15, `${made}`);
     await reader.cancel();
+  });
+
+  it("id: a value that is no string or finite number ends the response with a failure, and is logged", async () => {
+    const one = async function* () {
+      yield 1;
+    };
+    for (const value of [undefined, null, NaN, {}, Promise.reject(new Error("late"))]) {
+      let text = "";
+      const logged = await consoleErrors(async () => {
+        // what a program without types may return
+        text = await events(one(), { id: () => value as string }).text();
+      });
+      assertStringIncludes(text, "event: failure\n");
+      assert(!text.includes("id:"), text);
+      assertStringIncludes(String(logged[0][1]), "events: id must return a string or a finite number; got ");
+    }
+    assertStringIncludes(await events(one(), { id: () => "" }).text(), "id: \n");
   });
 
   it("misuse is a TypeError", () => {

@@ -3,7 +3,7 @@
  * connection, and `faults.ts` says what goes wrong on the way. Over 300 lines: each fault that a test can ask for, and
  * what it does to whom.
  */
-import { checkFunction, checkInteger, checkKnown, checkMethods } from "../data/checks.ts";
+import { checkFunction, checkInteger, checkKnown, checkMethods, disown, show } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
@@ -18,7 +18,7 @@ import { MemoryTransport } from "./transport.ts";
 export interface MemoryNetworkOptions {
   /** The clock of every app on it; that of this machine. */
   clock?: Clock | undefined;
-  /** Its source of random numbers; that of the operating system. */
+  /** Its source of random numbers, from 0 on and below 1; that of the operating system. */
   random?: Random | undefined;
   /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
   seed?: number | undefined;
@@ -141,7 +141,7 @@ export class MemoryNetwork {
       throw new TypeError("random and seed exclude each other: give one of them");
     }
     this.clock = clock;
-    this.random = random ?? (seed === undefined ? systemRandom() : seededRandom(seed));
+    this.random = random === undefined ? seed === undefined ? systemRandom() : seededRandom(seed) : checked(random);
     // a sequence of their own, so that changing the faults does not change what the apps draw
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
     this.log = new MemoryEventLog(clock, this.#source);
@@ -266,6 +266,16 @@ export class MemoryNetwork {
 const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
   ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
 ]);
+
+/** A source of random numbers of a program, which throws for a value that is none: names would be made of it. */
+function checked(random: Random): Random {
+  return () => {
+    const drawn = random();
+    if (typeof drawn === "number" && drawn >= 0 && drawn < 1) return drawn;
+    disown(drawn);
+    throw new TypeError(`random must return a number from 0 on and below 1; got ${show(drawn)}`);
+  };
+}
 
 /** Makes the random numbers of the faults differ from those of the apps with the same seed. */
 const FAULT_SEED = 0x5eed_fa17;

@@ -66,4 +66,21 @@ describe("MemoryNetwork", () => {
     assertThrows(() => new MemoryNetwork({ seed: 0.5 }), TypeError, "a seed is a safe integer");
     for (const servers of [0, 1.5, NaN]) assertThrows(() => new MemoryNetwork({ servers }), RangeError, "servers");
   });
+
+  it("random: a value that is no number from 0 on and below 1 is a TypeError where it is drawn", () => {
+    for (const value of [undefined, NaN, -0.1, 1, "0.5", null, Promise.reject(new Error("late"))]) {
+      // what a program without types may pass
+      const random = (() => value) as () => number;
+      assertThrows(
+        () => new MemoryNetwork({ random }),
+        TypeError,
+        "random must return a number from 0 on and below 1; got",
+      );
+    }
+    let drawn = 0.5;
+    const { random } = new MemoryNetwork({ random: () => drawn });
+    assertEquals(random(), 0.5);
+    drawn = 7;
+    assertThrows(random, TypeError, "got 7");
+  });
 });

@@ -64,4 +64,19 @@ describe("BehaviorHooks", () => {
     hooks.detach();
     assertEquals(detached, 1);
   });
+
+  it("rejects with a TypeError for what a behavior cannot return when it is attached", async () => {
+    const attach = (returned: unknown) => new BehaviorHooks(() => {}).attach([behavior(() => returned as void)], app);
+    await attach({ observe: undefined, detach: undefined });
+    for (
+      const [returned, got] of [[null, "null"], [NaN, "NaN"], [7, "7"], [[], "an array"], [() => {}, "a function"]]
+    ) {
+      const { message } = await assertRejects(() => attach(returned), TypeError);
+      assertEquals(message, `attach of a behavior must return { observe, detach } or nothing; got ${got}`);
+    }
+    for (const name of ["observe", "detach"]) {
+      const { message } = await assertRejects(() => attach({ [name]: 5 }), TypeError);
+      assertEquals(message, `${name}, which attach of a behavior returned, must be a function; got 5`);
+    }
+  });
 });

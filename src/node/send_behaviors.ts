@@ -3,7 +3,7 @@
  * them at each send. Over 300 lines: each method of an app that sends, with behaviors around it.
  */
 import { App, type AppParts } from "./app.ts";
-import type { Attachment, Behavior, OutgoingMessage } from "../contract/behavior.ts";
+import { type Attachment, type Behavior, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
 import { checkStrings, isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
@@ -295,11 +295,12 @@ export class BehaviorHooks {
     }
   };
 
-  /** Attaches every behavior to the app, one after the other. Rejects with what one of them throws. */
+  /** Attaches every behavior to the app, one after the other. Rejects with what one throws, or for what it returns. */
   async attach(behaviors: Iterable<Behavior>, app: Catga): Promise<void> {
     for (const { attach } of behaviors) {
-      const attachment = await attach?.(app);
-      if (!attachment) continue;
+      const attachment: unknown = await attach?.(app);
+      if (attachment === undefined) continue;
+      checkAttachment(attachment);
       this.#attached.push(attachment);
       this.watched ||= attachment.observe !== undefined;
     }

@@ -105,13 +105,13 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets `ms` pass (0 or more): runs the timers that come due, those set meanwhile too, in the order of their times.
-   * Before each, and at the end, it waits until the event loop has come to rest: promises, `process.nextTick` and
-   * `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with an `Error` when the
-   * code under test never comes to rest.
+   * Lets `ms` pass (0 or more, as far as a `Date` goes): runs the timers that come due, those set meanwhile too, in the
+   * order of their times. Before each, and at the end, it waits until the event loop has come to rest: promises,
+   * `process.nextTick` and `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with
+   * an `Error` when the code under test never comes to rest.
    */
   async advance(ms: number): Promise<void> {
-    checkNumber("advance: ms", ms, 0, Number.MAX_VALUE, "ms");
+    checkNumber("advance: ms", ms, 0, this.#left, "ms");
     const end = this.#passed + ms;
     await this.#run(end, () => false);
     this.#passed = end;
@@ -128,18 +128,23 @@ export class VirtualClock implements Clock {
       settled = true;
     };
     promise.then(settle, settle);
-    await this.#run(this.#passed + limit, () => settled);
+    await this.#run(this.#passed + Math.min(limit, this.#left), () => settled);
     if (!settled) throw new Error(`the promise has not settled within ${limit} ms of virtual time`);
     return await promise;
   }
 
   /**
-   * Moves the time of day on by `ms` (0 or more) at once, as when a clock is set: {@link VirtualClock.now} is later by
-   * that, and no timer runs.
+   * Moves the time of day on by `ms` (0 or more, as far as a `Date` goes) at once, as when a clock is set:
+   * {@link VirtualClock.now} is later by that, and no timer runs.
    */
   leap(ms: number): void {
-    checkNumber("leap: ms", ms, 0, MAX_DATE, "ms");
+    checkNumber("leap: ms", ms, 0, this.#left, "ms");
     this.#leapt += ms;
+  }
+
+  /** Ms until the last moment that a `Date` can be. Far behind that, timers would no longer move the time on. */
+  get #left(): number {
+    return MAX_DATE - this.now();
   }
 
   async #run(end: number, enough: () => boolean): Promise<void> {

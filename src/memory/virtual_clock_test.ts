@@ -144,6 +144,25 @@ describe("VirtualClock", () => {
     await assertRejects(() => clock.until(new Promise(() => {})), Error, "within 60000 ms");
   });
 
+  it("advance, leap and until: go no further than a Date can, where time no longer moves", async () => {
+    const last = 8_640_000_000_000_000;
+    for (const ms of [1e308, last, NaN, -1]) {
+      const clock = new VirtualClock(0);
+      clock.leap(1_000);
+      const range = `ms must be from 0 to ${last - 1_000} ms; got ${ms}`;
+      assertEquals((await assertRejects(() => clock.advance(ms), RangeError)).message, `advance: ${range}`);
+      assertEquals(assertThrows(() => clock.leap(ms), RangeError).message, `leap: ${range}`);
+      assertEquals(clock.now(), 1_000);
+    }
+    const clock = new VirtualClock(0);
+    let fired = false;
+    clock.after(Infinity, () => fired = true);
+    await assertRejects(() => clock.until(new Promise(() => {}), Infinity), Error, "has not settled");
+    assertEquals([fired, clock.now()], [false, 0]);
+    clock.leap(last);
+    assertEquals(clock.now(), last);
+  });
+
   it("timers: counts those that are set and have not run", async () => {
     const clock = new VirtualClock();
     const first = clock.after(10, () => {});

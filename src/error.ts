@@ -112,6 +112,9 @@ export class CatgaError<F extends string = AnyCode> extends Error {
 
   /** Makes an error. Handlers return `fail(…)` instead. */
   constructor(code: F | ErrorCode, message: string, options: CatgaErrorOptions = {}) {
+    if (typeof options !== "object" || options === null) {
+      throw new TypeError(`CatgaError takes an object of options; got ${options}`);
+    }
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? false;

@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { CatgaError, isCatgaError, isErrorCode } from "./error.ts";
 
 describe("CatgaError", () => {
@@ -16,6 +16,14 @@ describe("CatgaError", () => {
         },
       );
       assertEquals("cause" in error, false);
+    }
+  });
+
+  it("refuses options that are no object", () => {
+    for (const options of [null, 5]) {
+      // what a program without types may pass
+      const make = () => new CatgaError("GONE", "it is gone", options as never);
+      assertEquals(assertThrows(make, TypeError).message, `CatgaError takes an object of options; got ${options}`);
     }
   });
 

@@ -8,6 +8,7 @@ import { runContracts, workflow } from "./workflow.ts";
 describe("checkContract", () => {
   const Buy = command("Buy");
   const Sold = event("Sold");
+  const FORGED = { kind: "command", name: "Buy" };
 
   it("accepts a contract of one of the kinds", () => {
     checkContract("send", Buy, "command", "query");
@@ -28,7 +29,12 @@ describe("checkContract", () => {
   });
 
   it("refuses any other value, and shows it", () => {
-    for (const [value, shown] of [[undefined, "undefined"], ["Buy", '"Buy"'], [{}, "an object"]] as const) {
+    for (
+      const [value, shown] of [[undefined, "undefined"], ["Buy", '"Buy"'], [{}, "an object"], [
+        FORGED,
+        "an object",
+      ]] as const
+    ) {
       assertThrows(() => checkContract("send", value as unknown as AnyContract, "command"), TypeError, `got ${shown}`);
     }
   });

@@ -15,7 +15,7 @@ import {
   MAX_CONCURRENCY,
   MAX_NAME_LENGTH,
 } from "./contract.ts";
-import { checkInteger, checkKnown, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
@@ -342,9 +342,12 @@ export type HandlerFn = (payload: never, ctx: never) => unknown;
  * Throws a `TypeError` for a value that is not a contract of one of these kinds. `method` is the one that was called.
  */
 export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
-  if (kinds.includes(contract?.kind) && typeof contract.name === "string") return;
+  const isOfKind = kinds.includes(contract?.kind);
+  if (isOfKind && typeof contract.name === "string" && isRecord(contract.options)) return;
   const wanted = `what ${kinds.map((kind) => `${kind}(…)`).join(" or ")} gives`;
-  throw new TypeError(`${method}: the first argument must be ${wanted}; got ${describe(contract)}`);
+  throw new TypeError(
+    `${method}: the first argument must be ${wanted}; got ${isOfKind ? show(contract) : describe(contract)}`,
+  );
 }
 
 /** The value that was given, and what was probably meant. */

@@ -6,7 +6,7 @@ import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { FailOptions, Failure } from "./result.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { MaybePromise } from "./schema.ts";
-import { checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
+import { checkDelay, checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
@@ -204,12 +204,7 @@ export function subscriptionSettings(
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
   const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
-  if (!Array.isArray(delay) || delay.length !== 2) {
-    throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
-  }
-  const [first, longest] = delay;
-  checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_PAUSE, "ms");
-  checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_PAUSE, "ms");
+  checkDelay(at, delay, MAX_PAUSE);
   checkNumber(`${at}: retry.outage`, outage, 0, MAX_OUTAGE, "ms");
   checkTimes(`${at}: `, { timeout });
   const { max = 500, within = 20 } = options;
@@ -222,7 +217,7 @@ export function subscriptionSettings(
     from,
     each,
     attempts,
-    delay: Object.freeze([first, longest] as const),
+    delay: Object.freeze([...delay] as const),
     outage,
     timeout,
   });

@@ -9,6 +9,7 @@ import {
   checkString,
   checkStrings,
   checkToken,
+  isRecord,
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
@@ -63,7 +64,7 @@ export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSen
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
   const known = OPTIONS_OF[method] ?? SEND_OPTIONS;
-  const later = method === "publish" && LATER.find((option) => Object.hasOwn(options, option));
+  const later = method === "publish" && isRecord(options) && LATER.find((option) => Object.hasOwn(options, option));
   if (later) throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
   checkKnown(at, options, known);
   checkSending(at, options);

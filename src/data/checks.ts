@@ -36,6 +36,16 @@ export function checkInteger(name: string, value: number, least: number, most: n
   if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
 }
 
+/** Throws if the value is not `[first, longest]`, the pauses of a `retry` in ms: from 1 to `most`. */
+export function checkDelay(at: string, delay: readonly [number, number], most: number): void {
+  if (!Array.isArray(delay) || delay.length !== 2) {
+    throw new TypeError(`${at}: retry.delay must be [first, longest] in ms, like [1_000, 300_000]; got ${show(delay)}`);
+  }
+  const [first, longest] = delay;
+  checkNumber(`${at}: retry.delay[0]`, first, 1, most, "ms");
+  checkNumber(`${at}: retry.delay[1]`, longest, first, most, "ms");
+}
+
 /** Throws if the value cannot be one token of a NATS subject. */
 export function checkToken(name: string, value: string): void {
   if (isToken(value, MAX_TOKEN)) return;

@@ -3,7 +3,7 @@
  * passes in.
  */
 import type { Step, StepOptions } from "../contract/flow.ts";
-import { checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
+import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { isFailure } from "../contract/result.ts";
@@ -177,9 +177,7 @@ export function checkStep(at: string, options: StepOptions<never>): void {
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
   if (retry.attempts !== undefined) checkInteger(`${at}: retry.attempts`, retry.attempts, 1, 1_000_000);
   if (retry.delay !== undefined) {
-    const [first, longest] = retry.delay;
-    checkNumber(`${at}: retry.delay[0]`, first, 1, MAX_TIMEOUT, "ms");
-    checkNumber(`${at}: retry.delay[1]`, longest, first, MAX_TIMEOUT, "ms");
+    checkDelay(at, retry.delay, MAX_TIMEOUT);
   }
 }
 

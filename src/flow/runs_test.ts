@@ -1,6 +1,17 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
-import { catga, CatgaError, command, entity, fail, type Flow, type RunInfo, unwrap, workflow } from "@catga/catga";
+import {
+  catga,
+  CatgaError,
+  command,
+  entity,
+  fail,
+  type Flow,
+  query,
+  type RunInfo,
+  unwrap,
+  workflow,
+} from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
@@ -12,6 +23,8 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { Runs, type RunsHost } from "./runs.ts";
 import { infoOf } from "./run_suite.ts";
 
+/** What a program without types may make in place of a contract. */
+const forged = (kind: string) => ({ kind, name: "Charge" }) as never;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 describe("runs", () => {
@@ -228,6 +241,24 @@ describe("runs", () => {
         (flow) => flow.wait({ workflow: "Misused", name: "Paid" } as never, { limit: 1 } as object),
       ],
       ["a send of no contract", /^flow.send takes a command/, (flow) => flow.send("Charge" as never)],
+      ["a send of what is like a command", /^flow.send takes a c.*an object$/, (flow) => flow.send(forged("command"))],
+      [
+        "a send of what is like a workflow",
+        /^flow.send takes a c.*an object$/,
+        (flow) => flow.send(forged("workflow")),
+      ],
+      [
+        "a send with null",
+        /^flow.send Ask takes an object/,
+        (flow) => flow.send(query("Ask"), undefined, null as never),
+      ],
+      ["a step with null", /^step b takes an object of options/, (flow) => flow.step("b", () => 1, null as never)],
+      ["a wait with null", /^wait Paid takes an object of options/, (flow) => {
+        return flow.wait({ workflow: "Misused", name: "Paid" } as never, null as never);
+      }],
+      ["pauses that are none", /^step b: retry.delay must be \[first, longest\] in ms.*; got 5/, (flow) => {
+        return flow.step("b", () => 1, { retry: { delay: 5 as never } });
+      }],
       [
         "a nested step with a name that is used",
         /has a step "a" already/,

@@ -10,7 +10,7 @@ import { STEP_PAUSES } from "../contract/defaults.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { MAX_TIMEOUT, show } from "../data/checks.ts";
+import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { Call, DriveState } from "./replay_state.ts";
@@ -114,7 +114,7 @@ export class Steps {
   }
 
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options: StepOptions<NoInfer<T>>): Promise<T> {
-    const { timeout = this.#state.host.app.timeout } = options;
+    const timeout = options?.timeout ?? this.#state.host.app.timeout;
     if (typeof fn !== "function") {
       return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
@@ -125,8 +125,13 @@ export class Steps {
 
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
     const kind = contract?.kind as string;
-    if (kind !== "command" && kind !== "query" && kind !== "workflow") {
+    const isRequest = (kind === "command" || kind === "query") && isRecord(contract.options);
+    if (!isRequest && !(kind === "workflow" && "~workflow" in contract)) {
       return this.#state.misused(new TypeError(`flow.send takes a command, query or workflow; got ${show(contract)}`));
+    }
+    if (typeof options !== "object" || options === null) {
+      const at = `flow.send ${contract.name}`;
+      return this.#state.misused(new TypeError(`${at} takes an object of options; got ${show(options)}`));
     }
     const { name = contract.name, ...rest } = options;
     if (kind === "workflow") {

@@ -55,9 +55,9 @@ export class Waits {
     }
     const { workflow, name: signal } = given;
     const { journal } = state;
-    const { timeout } = options;
+    const timeout = options?.timeout;
     const count = (this.#numbers.get(signal) ?? 0) + 1;
-    const name = options.name ?? (count === 1 ? signal : `${signal} ${count}`);
+    const name = options?.name ?? (count === 1 ? signal : `${signal} ${count}`);
     const check = () => {
       if (workflow !== state.ref.workflow) {
         throw new TypeError(`wait: ${signal} is a signal of ${workflow}, and this is a run of ${state.ref.workflow}`);

@@ -23,6 +23,7 @@ transportSuite("memory where everything is late", () => {
 describe("Faults", () => {
   it("that are invalid are a TypeError or RangeError that names them", () => {
     const wrong: [unknown, typeof TypeError | typeof RangeError, string][] = [
+      [null, TypeError, "faults takes an object of options; got null"],
       [{ drops: 1 }, TypeError, "faults: unknown option drops"],
       [{ drop: 1.5 }, RangeError, "faults.drop must be from 0 to 1; got 1.5"],
       [{ lostAck: NaN }, RangeError, "lostAck"],

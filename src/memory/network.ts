@@ -164,7 +164,7 @@ export class MemoryNetwork {
 
   /** Throws a `TypeError` or `RangeError` if the faults are invalid: `falseBounce` needs several servers. */
   set faults(faults: Faults) {
-    if ((faults.falseBounce ?? 0) > 0 && this.#servers.length < 2) {
+    if ((faults?.falseBounce ?? 0) > 0 && this.#servers.length < 2) {
       throw new RangeError("falseBounce: a single server never bounces falsely; give the network servers: 2 or more");
     }
     this.#source.faults = faults;

@@ -250,6 +250,15 @@ describe("send", () => {
         () => untyped.broadcast({}),
         "broadcast: the first argument must be what command(…) or query(…) or event(…) gives; got an object",
       ],
+      [
+        () => untyped.send({ kind: "query", name: "Double" }, 1, {}),
+        "send: the first argument must be what command(…) or query(…) gives; got an object",
+      ],
+      [
+        () => untyped.publish({ kind: "event", name: "Tick" }),
+        "publish: the first argument must be what event(…) gives; got an object",
+      ],
+      [() => untyped.publish(Tick, undefined, null), "publish Tick takes an object of options; got null"],
       [() => untyped.send(Double, 1, { timeuot: 5 }), `send Double: unknown option timeuot; it takes ${takes}`],
       [() => untyped.send(Double, 1, null), "send Double takes an object of options; got null"],
       [() => untyped.publish(Tick, undefined, 5), "publish Tick takes an object of options; got 5"],

@@ -86,7 +86,7 @@ export class SendPath {
     parent: ParentMessage | undefined,
   ): Promise<Result<unknown>> {
     const kind = contract?.kind;
-    if ((kind !== "command" && kind !== "query") || typeof contract.name !== "string") {
+    if ((kind !== "command" && kind !== "query") || typeof contract.name !== "string" || !contract.options) {
       checkContract("send", contract, "command", "query");
     }
     return this.#parse(this.#builder.prepare("send", contract, payload, options, parent));
@@ -199,7 +199,9 @@ export class SendPath {
     options: KeepOptions | undefined,
     parent: ParentMessage | undefined,
   ): Promise<Result<void>> {
-    if (contract?.kind !== "event" || typeof contract.name !== "string") checkContract("publish", contract, "event");
+    if (contract?.kind !== "event" || typeof contract.name !== "string" || !contract.options) {
+      checkContract("publish", contract, "event");
+    }
     if (contract.options.entity !== undefined) {
       throw new TypeError(`publish ${contract.name}: commands of ${contract.options.entity} emit it, and nobody else`);
     }

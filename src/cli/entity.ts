@@ -37,7 +37,7 @@ of the last snapshot is shown, if there is one.`,
       throw new UsageError(`the id of an entity is a string of 1 to 256 characters; got ${JSON.stringify(id)}`);
     }
     const after = flags.number("after", 0, Number.MAX_SAFE_INTEGER) ?? 0;
-    const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
+    const limit = flags.limit();
     return await ClusterView.during(flags, terminal, async (view) => {
       const stream = await view.stream("entities");
       const place = stream &&
@@ -126,6 +126,3 @@ function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, ...i
 function plainEvent({ time, ...event }: StoredEntityEvent | EntityFault) {
   return { type: "fault" in event ? "fault" : "event", ...event, time: showTime(time) };
 }
-
-/** Events that are shown to a person unless more are asked for. */
-const LIMIT = 100;

@@ -54,6 +54,7 @@ export const COMMAND_FLAGS = {
   after: { value: "N", summary: "leave out the first N events" },
   limit: { value: "N", summary: "show at most this many; 100" },
   status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
+  ahead: { summary: "skip a step that is not recorded yet" },
   reason: { value: "TEXT", summary: "why; it stays with the run" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
@@ -105,6 +106,11 @@ export class Flags {
       const value = Number(text);
       return /^\d+$/.test(text) && value >= least && value <= most ? value : undefined;
     });
+  }
+
+  /** How many rows to show: 100 unless `--limit` says more; all of them with `--json`. */
+  limit(): number {
+    return this.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (this.has("json") ? Infinity : 100);
   }
 
   /** In ms. */

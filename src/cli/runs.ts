@@ -21,7 +21,7 @@ whose first attempt runs is not recorded yet.`,
   async run([workflow], flags, terminal) {
     checkWorkflow(workflow);
     const status = flags.choice("status", RUN_STATUS);
-    const limit = flags.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (flags.has("json") ? Infinity : LIMIT);
+    const limit = flags.limit();
     return await ClusterView.during(flags, terminal, async (view) => {
       const listing = new Listing(terminal, flags.has("json"), COLUMNS);
       let more = false;
@@ -43,20 +43,24 @@ export const run: Command = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
   summary: "shows a run: retry, skip STEP [JSON], cancel",
-  flags: ["reason"],
+  flags: ["reason", "ahead", "limit"],
   more: `
-Shows how the run stands, what it waits for or tries again, and all that is
-recorded of it. retry tries what is pending at once. cancel ends the run with
-CANCELLED, when what is finished is undone. skip STEP [JSON] records a value,
-null unless given, for a step that has none: that of a send is what its handler
-would have returned. cancel and skip take --reason, which stays with the run.`,
+Shows how the run stands, what it waits for or tries again, and the latest
+entries of what is recorded of it: 100 unless --limit N says more, with --json
+all. retry tries what is pending at once. cancel ends the run with CANCELLED,
+when what is finished is undone. skip STEP [JSON] records a value, null unless
+given, for a step that has none: that of a send is what its handler would have
+returned. --ahead: also for one of which nothing is recorded, because it has not
+begun, or its first attempt runs; without it such a name is a slip, and nothing
+is recorded. cancel and skip take --reason, which stays with the run.`,
   async run([workflow, id, verb, ...rest], flags, terminal) {
     checkWorkflow(workflow);
     const change = changeOf(verb, rest, flags);
+    const limit = flags.limit();
     return await ClusterView.during(flags, terminal, async (view) => {
       for await (const info of view.runs({ workflow, id })) {
         if (change !== undefined) return await changed(view, info, change, terminal);
-        show(info, flags, terminal);
+        show(info, limit, flags, terminal);
         return DONE;
       }
       terminal.say(printable(`there is no run ${id} of ${workflow} ${view.place}`));
@@ -69,7 +73,14 @@ would have returned. cancel and skip take --reason, which stays with the run.`,
 type Change =
   | { readonly verb: "retry" }
   | { readonly verb: "cancel"; readonly reason: string }
-  | { readonly verb: "skip"; readonly reason: string; readonly step: string; readonly value: unknown };
+  | {
+    readonly verb: "skip";
+    readonly reason: string;
+    readonly step: string;
+    readonly value: unknown;
+    /** Also if nothing is recorded of the step yet. */
+    readonly ahead: boolean;
+  };
 
 function changeOf(
   verb: string | undefined,
@@ -80,6 +91,8 @@ function changeOf(
   if (verb !== "cancel" && verb !== "skip" && reason !== undefined) {
     throw new UsageError("--reason is for cancel and skip");
   }
+  const ahead = flags.has("ahead");
+  if (verb !== "skip" && ahead) throw new UsageError("--ahead is for skip");
   if (verb === undefined) return undefined;
   if (verb !== "retry" && verb !== "cancel" && verb !== "skip") {
     throw new UsageError(`run takes retry, cancel or skip; got ${JSON.stringify(verb)}`);
@@ -91,7 +104,7 @@ function changeOf(
   if (reason === undefined || reason === "") {
     throw new UsageError(`${verb} takes --reason TEXT, which stays with the run`);
   }
-  return verb === "cancel" ? { verb, reason } : { verb, reason, step, value: parsed(value) };
+  return verb === "cancel" ? { verb, reason } : { verb, reason, step, value: parsed(value), ahead };
 }
 
 function parsed(text: string | undefined): unknown {
@@ -104,16 +117,22 @@ function parsed(text: string | undefined): unknown {
 }
 
 async function changed(view: ClusterView, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
+  if (change.verb === "skip" && !change.ahead && !isKnown(info, change.step)) {
+    const { workflow, id } = info;
+    const why = `nothing is recorded of a step ${change.step} of ${workflow} ${id}; pending: ${pendingIn(info)}`;
+    terminal.say(printable(`${why}. With --ahead its value is recorded before it begins, or while it first runs`));
+    return FAILED;
+  }
   if (change.verb === "retry") await info.retry();
   else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
   else await view.cancelRun(info.workflow, info.id, change.reason);
   terminal.write(`${DID[change.verb]}: ${printable(`${info.workflow} ${info.id}`)}\n`);
-  // it may run for the first time, or be a slip
-  if (change.verb !== "skip" || info.pending.some(({ name }) => name === change.step)) return DONE;
-  terminal.say(
-    printable(`${change.step} is not pending, and has its value once called; pending: ${pendingIn(info)}`),
-  );
   return DONE;
+}
+
+/** Whether a step is recorded, or the run has ended and no step can be skipped. */
+function isKnown({ pending, timeline, endedAt }: RunInfo, step: string): boolean {
+  return endedAt !== undefined || [...pending, ...timeline].some(({ name }) => name === step);
 }
 
 const DID = { retry: "to be tried again", cancel: "to be cancelled", skip: "step skipped" } as const;
@@ -135,10 +154,11 @@ function pendingIn({ pending }: RunInfo): string {
   return pending.map(pendingText).join("; ") || "-";
 }
 
-function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
+function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): void {
+  const entries = info.timeline.slice(-limit);
   if (flags.has("json")) {
     terminal.write(`${printableJson(plain(info))}\n`);
-    for (const { at, type, ...entry } of info.timeline) {
+    for (const { at, type, ...entry } of entries) {
       terminal.write(`${printableJson({ type: "entry", entry: type, ...entry, at: showTime(at) })}\n`);
     }
     return;
@@ -151,11 +171,13 @@ function show(info: RunInfo, flags: Flags, terminal: Terminal): void {
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
     ["pending", pendingIn(info)],
   ]);
-  const rows = info.timeline.map(({ at, by, type, name, value }) => [
+  const rows = entries.map(({ at, by, type, name, value }) => [
     ...[showTime(at), type, name === "" ? "-" : name, by],
     value === undefined ? "-" : showShort(printableJson(value) ?? "-"),
   ]);
   terminal.write(`\n${table(terminal, ["STORED", "ENTRY", "NAME", "BY", "VALUE"], rows).join("\n")}\n`);
+  const earlier = info.timeline.length - entries.length;
+  if (earlier > 0) terminal.say(`${earlier} earlier entries are left out: --limit shows more`);
 }
 
 /** A run as `--json` prints it. */
@@ -177,6 +199,3 @@ function ago(time: Date): string {
   const ms = Date.now() - time.getTime();
   return Number.isNaN(ms) ? "-" : showDuration(Math.max(0, ms));
 }
-
-/** Runs that are shown to a person unless more are asked for. */
-const LIMIT = 100;

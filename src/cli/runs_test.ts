@@ -92,17 +92,40 @@ describe("the tool and runs", await requireNatsServer(), () => {
   });
 
   it("run: skips a step with a value and a reason, cancels, and has a run tried again", async () => {
-    const usages = [["again"], ["retry", "now"], ["skip"], ["skip", "upload", "{"], ["cancel"], [
-      "retry",
-      "--reason",
-      "x",
-    ]];
+    const usages = [
+      ["again"],
+      ["retry", "now"],
+      ["skip"],
+      ["skip", "upload", "{"],
+      ["cancel"],
+      [
+        "retry",
+        "--reason",
+        "x",
+      ],
+      ["retry", "--ahead"],
+      ["--limit", "0"],
+    ];
     for (const usage of usages) {
       assertEquals((await run("run", "Export", "skipped", ...usage)).code, 2, usage.join(" "));
     }
     const typo = await run("run", "Export", "retried", "skip", "uplaod", "7", "--reason", "a slip");
-    assertEquals([typo.code, typo.out], [0, "step skipped: Export retried\n"]);
-    assertMatch(typo.err, /^uplaod is not pending, and has its value once called; pending: upload, 1 failed, /);
+    assertEquals([typo.code, typo.out], [1, ""]);
+    assertMatch(
+      typo.err,
+      /^nothing is recorded of a step uplaod of Export retried; pending: upload, 1 failed, .*\. With --ahead its value /,
+    );
+    assertEquals((await run("run", "Export", "retried")).out.includes("uplaod"), false);
+    const ahead = await run("run", "Export", "retried", "skip", "notify", "--ahead", "--reason", "told by phone");
+    assertEquals(ahead, { code: 0, out: "step skipped: Export retried\n", err: "" });
+    assertMatch((await run("run", "Export", "retried")).out, /skipped +notify/);
+    const latest = await run("run", "Export", "retried", "--limit", "1");
+    assertMatch(latest.out, /VALUE\n[^\n]* skipped +notify[^\n]*\n$/);
+    assertEquals(latest.err, "2 earlier entries are left out: --limit shows more\n");
+    const [, ...entries] = json((await run("run", "Export", "retried", "--limit", "1", "--json")).out);
+    assertEquals(entries.map(({ entry }) => entry), ["skipped"]);
+    const again = await run("run", "Export", "retried", "skip", "notify", "--reason", "twice");
+    assertEquals([again.code, again.err.split(":")[0]], [1, "CONFLICT"]);
     const skipped = await run(
       "run",
       "Export",
@@ -116,8 +139,8 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertEquals(skipped, { code: 0, out: "step skipped: Export skipped\n", err: "" });
     assertEquals(unwrap(await app.result(Export, "skipped")), "by hand");
     assertStringIncludes((await run("run", "Export", "skipped")).out, "the disk is gone");
-    const again = await run("run", "Export", "skipped", "skip", "upload", "7", "--reason", "again");
-    assertEquals([again.code, again.err.split(":")[0]], [1, "NO_RUN"]);
+    const ended = await run("run", "Export", "skipped", "skip", "upload", "7", "--reason", "again");
+    assertEquals([ended.code, ended.err.split(":")[0]], [1, "NO_RUN"]);
     assertEquals(
       (await run("run", "Export", "waits", "cancel", "--reason", "enough")).out,
       "to be cancelled: Export waits\n",

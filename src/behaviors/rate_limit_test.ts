@@ -26,6 +26,20 @@ describe("rateLimit", () => {
     assertEquals(await send(4), ["5", "6", "7", refused]); // no more than the burst have gathered
   });
 
+  it("a message passes after exactly retryAfter ms, however the clock's times are rounded", async () => {
+    for (const rate of [0.3, 1, 3, 7]) {
+      const { app, clock } = localApp({
+        handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate, burst: 1 })] }),
+      });
+      await clock.advance(0.1);
+      for (let i = 0; i < 50; i++) {
+        assertEquals((await app.send(Ask)).ok, true, `rate ${rate}, message ${i}`);
+        const { error } = await app.send(Ask);
+        await clock.advance((error?.details as { retryAfter: number }).retryAfter);
+      }
+    }
+  });
+
   it("the failure is retryable, and its message has contract, node and limit", async () => {
     const { app } = localApp({ handlers: Ask.handle(() => "", { behaviors: [rateLimit({ rate: 1, per: 60_000 })] }) });
     await app.send(Ask);
@@ -51,6 +65,11 @@ describe("rateLimit", () => {
   it("throws for invalid options", () => {
     assertThrows(() => rateLimit({ rate: 0 }), RangeError, "rateLimit: rate must be from");
     assertThrows(() => rateLimit({ rate: 1, per: 0 }), RangeError, "rateLimit: per must be from");
+    assertThrows(
+      () => rateLimit({ rate: 5e-324 }),
+      RangeError,
+      "rateLimit: per / rate must be from 0 to 316224000000 ms",
+    );
     assertThrows(() => rateLimit({ rate: 1, burst: 0.5 }), RangeError, "rateLimit: burst must be from 1");
     assertThrows(() => rateLimit({} as never), TypeError, "rateLimit: rate must be a number; got undefined");
     assertThrows(() => rateLimit({ rate: 1, wait: true } as never), TypeError, "rateLimit: unknown option wait");

@@ -2,7 +2,7 @@
 import type { Behavior } from "../contract/behavior.ts";
 import { delay } from "../ports/clock.ts";
 import { CatgaError, type Code } from "../error.ts";
-import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show, TEN_YEARS } from "../data/checks.ts";
 import type { Abortable } from "../contract/context.ts";
 import { fail } from "../contract/result.ts";
 
@@ -125,7 +125,7 @@ export function timeout(ms: number): Behavior {
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
-  /** Messages that pass in `per` ms, on average: more than 0, 1,000,000,000 at most. */
+  /** Messages that pass in `per` ms, on average: more than 0, 1,000,000,000 at most, and one in ten years at least. */
   rate: number;
   /** In ms, more than 0; 1,000. */
   per?: number | undefined;
@@ -159,6 +159,7 @@ export function rateLimit(options: RateLimitOptions): Behavior {
   const { rate, per = 1_000 } = options;
   checkNumber("rateLimit: rate", rate, Number.MIN_VALUE, 1_000_000_000);
   checkNumber("rateLimit: per", per, Number.MIN_VALUE, Number.MAX_VALUE, "ms");
+  checkNumber("rateLimit: per / rate", per / rate, 0, TEN_YEARS, "ms");
   const { burst = Math.max(1, rate) } = options;
   checkNumber("rateLimit: burst", burst, 1, 1_000_000_000);
   let tokens = burst;
@@ -167,7 +168,7 @@ export function rateLimit(options: RateLimitOptions): Behavior {
     const now = clock.monotonic();
     tokens = Math.min(burst, tokens + Math.max(0, now - at) * rate / per);
     at = now;
-    if (tokens >= 1) {
+    if (tokens >= 1 - ROUNDING) {
       tokens--;
       return next();
     }
@@ -178,5 +179,11 @@ export function rateLimit(options: RateLimitOptions): Behavior {
     });
   };
 }
+
+/**
+ * A sum of times is rounded: without this, who has waited for `retryAfter` may be refused for 1 ms more. The long run
+ * has no more messages, for each takes a whole token.
+ */
+const ROUNDING = 1e-4;
 
 const RATE_LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof RateLimitOptions>(["rate", "per", "burst"]);

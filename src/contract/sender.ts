@@ -134,6 +134,7 @@ export interface Sender extends Sharing {
    * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The
    * first `next()` sends the request; `break`, `return()`, the signal and the reader's end have the handler end.
    * `STREAM_BROKEN`: its node is gone, or `DRAINING`: it stops; `details.received` is the number of items that came.
+   * It is read once: a second iteration, when the first has ended or was left, throws a `TypeError`.
    *
    * @example
    * ```ts

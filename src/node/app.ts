@@ -589,6 +589,7 @@ function lazyReading(make: () => Promise<AsyncIterableIterator<unknown>>): Async
   let making: Promise<AsyncIterableIterator<unknown>> | undefined;
   let made: AsyncIterableIterator<unknown> | undefined;
   let over = false;
+  let iterated = false;
   return {
     next() {
       if (made !== undefined) return made.next();
@@ -601,6 +602,9 @@ function lazyReading(make: () => Promise<AsyncIterableIterator<unknown>>): Async
       return { done: true, value };
     },
     [Symbol.asyncIterator]() {
+      // one that has ended may have been read by next() alone
+      if (iterated) made?.[Symbol.asyncIterator]();
+      iterated = true;
       return this;
     },
   };

@@ -52,8 +52,10 @@ export class Reading implements AsyncIterableIterator<unknown> {
     });
   }
 
+  /** Throws a `TypeError` when it has ended: a second iteration would have no items, as if there were none. */
   [Symbol.asyncIterator](): this {
-    return this;
+    if (!this.#over) return this;
+    throw new TypeError(`stream ${this.#opening.contract.name} has been read; call stream(…) again to read it anew`);
   }
 
   /** Not async: most items are there already. */

@@ -161,6 +161,25 @@ export function streamsSuite(harness: StreamsHarness): void {
   );
 
   it(
+    "a second iteration, when the first has ended or was left, is a TypeError and not an empty stream",
+    within(async ({ reader }) => {
+      const read = reader.stream(Count, { to: 3 });
+      const left = reader.stream(Count, { to: 3 });
+      assertEquals((await readAll(read)).items, [1, 2, 3]);
+      for await (const _ of left) break;
+      for (const items of [read, left]) {
+        const { message } = await assertRejects(() => Array.fromAsync(items), TypeError);
+        assertEquals(message, "stream Count has been read; call stream(…) again to read it anew");
+      }
+      for (const to of [0, 3]) {
+        const rest = reader.stream(Count, { to });
+        await rest.next();
+        assertEquals((await readAll(rest)).items, [2, 3].slice(0, to));
+      }
+    }),
+  );
+
+  it(
     "rich values arrive as they were",
     within(async ({ reader }) => {
       assertEquals((await readAll(reader.stream(Rich))).items, values);

@@ -195,13 +195,14 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
 
 /** Not a generator, which would have `return` wait for the item that is awaited. */
 function drivenItems(
-  items: AsyncIterator<unknown>,
+  items: AsyncIterableIterator<unknown>,
   drive: <R>(promise: Promise<R>) => Promise<R>,
 ): AsyncIterableIterator<unknown> {
   return {
     next: () => drive(items.next()),
     return: (value) => drive(items.return!(value)), // streams have it
     [Symbol.asyncIterator]() {
+      items[Symbol.asyncIterator]();
       return this;
     },
   };

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, fail, query, unwrap } from "../../mod.ts";
+import { type Behavior, catga, fail, query, unwrap } from "../../mod.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 import { localApp } from "../../test/support/local_app.ts";
@@ -98,6 +98,19 @@ describe("logging", () => {
       "warn catga n1: Outer HANDLER_FAILED in … ms (message m1): the handler of Ask threw on node n1 (message m2); " +
       "the log of that node says what",
     ]);
+  });
+
+  it("a throw of a behavior inside of it is in the app's log once, as that of a behavior", async () => {
+    const lines: string[] = [];
+    const log = (message: string) => void lines.push(message);
+    const logger = { debug: log, info: log, warn: log, error: log };
+    const broken: Behavior = () => {
+      throw new Error("the till is on fire");
+    };
+    const handlers = Ask.handle(() => "", { behaviors: [broken] });
+    await using app = await catga({ id: "n1", logger, handlers, behaviors: [logging()] });
+    await app.send(Ask, 1, { id: "m1" });
+    assertEquals(lines, ["catga n1: a behavior around Ask threw (message m1)"]);
   });
 
   it("a throw is in its own logger, which has not got it otherwise", async () => {

@@ -57,7 +57,7 @@ describe("retry", () => {
     };
     assertEquals((await tried({ on }, 9)).end, "failure 2");
     const { runs, end } = await tried({ on: (error) => on(error).then(() => true), attempts: 9 }, 9);
-    assertEquals({ runs, threw: end?.startsWith("the handler of Do threw on node here") }, { runs: 3, threw: true });
+    assertEquals({ runs, threw: end?.startsWith("a behavior around Do threw on node here") }, { runs: 3, threw: true });
     assertEquals(asked, ["failure 1", "failure 2", "failure 1", "failure 2", "failure 3"]);
   });
 

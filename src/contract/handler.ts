@@ -233,16 +233,22 @@ const MAX_OUTAGE = 3_660 * MAX_PAUSE;
 
 // What a sender gets for a handler that threw: the thrown error itself stays in the log of the handler's node.
 
-/** The failure of a handler that threw `cause`. */
-export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown): CatgaError {
-  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx), { cause, node: ctx.node });
+/** What threw: the handler of a message, or a behavior around it. */
+export type Thrower = "handler" | "behavior";
+
+/** The failure of a handler, or of a behavior around it, that threw `cause`. */
+export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
+  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
 }
 
 /** Returns true if an error is the {@link handlerFailure} of this message's own handler, not of one that it sent to. */
 export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
-  return code === "HANDLER_FAILED" && message === messageOf(contract, ctx);
+  return code === "HANDLER_FAILED" &&
+    (["handler", "behavior"] as const).some((by) => message === messageOf(contract, ctx, by));
 }
 
-function messageOf({ name }: AnyContract, ctx: Context): string {
-  return `the handler of ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
+function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
+  return `${
+    by === "handler" ? "the handler of" : "a behavior around"
+  } ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
 }

@@ -9,12 +9,16 @@ const Ask = query<void, void>("Ask");
 const Other = query<void, void>("Other");
 
 describe("the failure of a handler that threw", () => {
-  it("is recognized as that of its own message, and of no other", async () => {
+  for (const by of ["handler", "behavior"] as const) {
+    it(`is recognized as that of its own message, and of no other: ${by}`, () => recognized(by));
+  }
+
+  async function recognized(by: "handler" | "behavior") {
     const seen: boolean[] = [];
     const cause = new Error("bug");
     const failures: CatgaError[] = [];
     const ask = Ask.handle((_, ctx) => {
-      const failure = handlerFailure(Ask, ctx, cause);
+      const failure = handlerFailure(Ask, ctx, cause, by);
       failures.push(failure);
       seen.push(...failures.map((each) => isHandlerFailure(each, Ask, ctx)), isHandlerFailure(failure, Other, ctx));
     });
@@ -25,5 +29,5 @@ describe("the failure of a handler that threw", () => {
     const [{ code, node, cause: kept }] = failures;
     assertEquals([code, node], ["HANDLER_FAILED", "here"]);
     assertStrictEquals(kept, cause);
-  });
+  }
 });

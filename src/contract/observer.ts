@@ -3,13 +3,14 @@
 /** Something that happened in an app outside of the handlers' own code; given to the logger and to behaviors. */
 export type Observation =
   /**
-   * A handler threw; the caller has `HANDLER_FAILED`. With `schema`: this schema of its contract threw, on the node of
-   * the handler; the caller has `INVALID_MESSAGE` or `INVALID_RESPONSE`.
+   * A handler threw, with `behavior: true` a behavior around it; the caller has `HANDLER_FAILED`. With `schema`: this
+   * schema of its contract threw, on the node of the handler; the caller has `INVALID_MESSAGE` or `INVALID_RESPONSE`.
    */
   | {
     readonly type: "handler-failed";
     readonly contract: string;
     readonly schema?: "input" | "output" | "items" | undefined;
+    readonly behavior?: true | undefined;
     readonly id: string;
     readonly correlationId?: string | undefined;
     readonly error: unknown;

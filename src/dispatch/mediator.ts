@@ -6,7 +6,13 @@
 import type { Behavior } from "../contract/behavior.ts";
 import { RESULT_TTL } from "../contract/defaults.ts";
 import type { AnyContract } from "../contract/contract.ts";
-import { type EntityBody, type Handler, handlerFailure, type SubscriptionSettings } from "../contract/handler.ts";
+import {
+  type EntityBody,
+  type Handler,
+  handlerFailure,
+  type SubscriptionSettings,
+  type Thrower,
+} from "../contract/handler.ts";
 import type { Logger, Observer } from "../contract/observer.ts";
 import { type Admission, areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import { ContractCounts, Counts, type Timing } from "./contract_counts.ts";
@@ -187,7 +193,7 @@ function aroundHandler(
     execution.stage = "handler";
     return call.run(payload, ctx);
   };
-  const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx), tools);
+  const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx, "behavior"), tools);
   return (payload, ctx) => {
     ctx.execution.stage = "preparing";
     const result = folded(payload, ctx);
@@ -448,7 +454,7 @@ export class HandlerCall {
 
   /** The result of what it threw. */
   failure(error: unknown, ctx: MessageContext): Failure {
-    return this.#checked(this.thrown(error, ctx));
+    return this.#checked(this.thrown(error, ctx, "handler"));
   }
 
   #toResult(returned: unknown): Result<unknown> {
@@ -468,7 +474,7 @@ export class HandlerCall {
    * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is
    * (`error_encoding.ts`); anything else is observed, and becomes `HANDLER_FAILED`.
    */
-  thrown(error: unknown, ctx: MessageContext): Failure {
+  thrown(error: unknown, ctx: MessageContext, by: Thrower): Failure {
     try {
       if (isCatgaError(error)) {
         const plain = plainError(error);
@@ -482,8 +488,9 @@ export class HandlerCall {
       // a proxy, or an error with getters, that cannot even be looked at: it is anything else
     }
     const { id, correlationId } = ctx;
-    this.#observer({ type: "handler-failed", contract: this.#contract.name, id, correlationId, error });
-    return { ok: false, error: handlerFailure(this.#contract, ctx, error) };
+    const behavior = by === "behavior" ? { behavior: true } as const : {};
+    this.#observer({ type: "handler-failed", contract: this.#contract.name, ...behavior, id, correlationId, error });
+    return { ok: false, error: handlerFailure(this.#contract, ctx, error, by) };
   }
 }
 

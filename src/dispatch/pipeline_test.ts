@@ -123,8 +123,12 @@ describe("fold", () => {
       ],
       handlers: Ask.handle((n) => n),
     });
-    assertStrictEquals(failureOf(await app.send(Ask, 1)).cause, thrown);
-    assertEquals([outside, seen.map(({ type }) => type)], [["HANDLER_FAILED"], ["handler-failed"]]);
+    const { message, cause } = failureOf(await app.send(Ask, 1, { id: "m1" }));
+    assertEquals(message, "a behavior around Ask threw on node here (message m1); the log of that node says what");
+    assertStrictEquals(cause, thrown);
+    assertEquals(outside, ["HANDLER_FAILED"]);
+    const ids = { id: "m1", correlationId: "m1" };
+    assertEquals(seen, [{ type: "handler-failed", contract: "Ask", behavior: true, ...ids, error: thrown }]);
   });
 
   it("a behavior that returns no result is an error that names it (the sender got undefined)", async () => {

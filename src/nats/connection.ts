@@ -60,9 +60,9 @@ const DEFAULTS = {
  * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults
  * make a connection reconnect for ever.
  *
- * Rejects with a `TypeError` or `RangeError` for an invalid address or number, and with a `CatgaError` `UNAVAILABLE` when no server answers
- * within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the credentials, or is older
- * than 2.11; `CLOSED` when the given connection is closed.
+ * Rejects with a `TypeError` or `RangeError` for an invalid address or number, and with a `CatgaError` `UNAVAILABLE`
+ * when no server answers within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the
+ * credentials, or is older than 2.11; `CLOSED` when the given connection is closed.
  */
 export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions = {}): Promise<NatsLink> {
   if (isConnection(nats)) {

@@ -55,12 +55,14 @@ const error = (text: string): Line => ["error", text];
 
 function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Line {
   switch (seen.type) {
-    case "handler-failed":
-      return error(
-        `the ${seen.schema === undefined ? "handler" : `${seen.schema} schema`} of ${seen.contract} threw (${
-          messageLabel(seen.id, seen.correlationId)
-        })`,
-      );
+    case "handler-failed": {
+      const what = seen.behavior
+        ? "a behavior around"
+        : seen.schema
+        ? `the ${seen.schema} schema of`
+        : "the handler of";
+      return error(`${what} ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`);
+    }
     case "fault":
       // where Catga noticed an outage helps nobody: a line without a stack
       return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)

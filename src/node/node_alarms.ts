@@ -204,7 +204,7 @@ export class NodeAlarms {
     const { count, first } = known ?? { count: 0, first: now };
     const failure = `${code}: ${message}`;
     // the failure's own message differs from message to message; what was thrown is not for all who ask this node
-    const why = code === "HANDLER_FAILED" ? "the handler threw" : failure;
+    const why = code === "HANDLER_FAILED" ? "its handler or a behavior threw" : failure;
     const group = { subscription, contract, code, why, cause: cause ?? failure };
     this.#letters.set(key, { ...group, count: count + 1, first, last: now });
   }

@@ -194,8 +194,8 @@ describe("NodeAlarms", () => {
     };
     const thrown = "TypeError: no card\n    at pay";
     const [first] = say("1", thrown);
-    assertEquals(first.about, "shop/mails Placed HANDLER_FAILED the handler threw");
-    assertMatch(first.message, /^1 message of Placed could not be handled by .*: the handler threw$/);
+    assertEquals(first.about, "shop/mails Placed HANDLER_FAILED its handler or a behavior threw");
+    assertMatch(first.message, /^1 message of Placed could not be handled by .*: its handler or a behavior threw$/);
     assertEquals(say("2", thrown).map(({ about, cause }) => [about, cause]), [[first.about, thrown]]);
     assertEquals(say("3")[0].cause, "HANDLER_FAILED: it threw (message 3)");
   });

@@ -52,7 +52,9 @@ describe("testCluster", () => {
     });
     const reader = cluster.app("reader");
     const began = cluster.clock.monotonic();
-    assertEquals(await Array.fromAsync(reader.stream(Count, 3)), [1, 2, 3]);
+    const read = reader.stream(Count, 3);
+    assertEquals(await Array.fromAsync(read), [1, 2, 3]);
+    await assertRejects(() => Array.fromAsync(read), TypeError, "stream Count has been read");
     assertEquals(cluster.clock.monotonic() - began, 3_000);
     for await (const n of reader.stream(Count, 9)) if (n === 2) break;
     await cluster.advance(100);

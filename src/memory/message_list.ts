@@ -8,27 +8,32 @@ export type Unnumbered = Omit<StoredMessage, "sequence">;
 
 /** Messages in the order of their sequences, which grow by one. */
 export class MessageList {
-  readonly #slots = new Slots<StoredMessage>();
+  /** One for each sequence from `#base` on; `undefined`: it was removed. */
+  #messages: (StoredMessage | undefined)[] = [];
+  #base: number;
+  /** The index of the first message that is there. */
+  #head = 0;
   readonly #subjects = new Map<string, number[]>();
+  #size = 0;
   #bytes = 0;
 
   /** Empty; the first message gets the sequence `first`. */
   constructor(first: number) {
-    this.#slots.begin(first);
+    this.#base = first;
   }
 
   /** The sequence of the first message, or of the next one. */
   get first(): number {
-    return this.#slots.first;
+    return this.#base + this.#head;
   }
 
   /** The sequence of the next message. */
   get next(): number {
-    return this.#slots.next;
+    return this.#base + this.#messages.length;
   }
 
   get messages(): number {
-    return this.#slots.size;
+    return this.#size;
   }
 
   get bytes(): number {
@@ -38,7 +43,8 @@ export class MessageList {
   push({ subject, data, headers, time }: Unnumbered): number {
     const sequence = this.next;
     const message = Object.freeze({ sequence, subject, time, data, headers });
-    this.#slots.push(message);
+    this.#messages.push(message);
+    this.#size++;
     this.#bytes += sizeOf(message);
     const sequences = this.#subjects.get(subject);
     if (sequences) sequences.push(sequence);
@@ -47,7 +53,7 @@ export class MessageList {
   }
 
   at(sequence: number): StoredMessage | undefined {
-    return this.#slots.at(sequence);
+    return this.#messages[sequence - this.#base];
   }
 
   last(subject: string): StoredMessage | undefined {
@@ -84,8 +90,16 @@ export class MessageList {
   }
 
   remove(sequence: number): StoredMessage | undefined {
-    const message = this.#slots.remove(sequence);
+    const message = this.at(sequence);
     if (!message) return undefined;
+    this.#messages[sequence - this.#base] = undefined;
+    this.#size--;
+    while (this.#head < this.#messages.length && this.#messages[this.#head] === undefined) this.#head++;
+    if (this.#head > 1_024 && 2 * this.#head > this.#messages.length) {
+      this.#messages = this.#messages.slice(this.#head);
+      this.#base += this.#head;
+      this.#head = 0;
+    }
     this.#bytes -= sizeOf(message);
     const sequences = this.#subjects.get(message.subject)!;
     while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
@@ -99,65 +113,12 @@ export class MessageList {
 
   /** The next message gets the sequence behind `last`. Those behind it were removed. */
   truncate(last: number): void {
-    this.#slots.truncate(last);
-  }
-}
-
-/** Values by number, from a first to a last; both ends move. */
-class Slots<T> {
-  #values: (T | undefined)[] = [];
-  /** The number of the first slot, and the index of the first value. */
-  #base = 0;
-  #head = 0;
-  #size = 0;
-
-  get first(): number {
-    return this.#base + this.#head;
-  }
-
-  get next(): number {
-    return this.#base + this.#values.length;
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  begin(first: number): void {
-    this.#base = first;
-  }
-
-  push(value: T): void {
-    this.#values.push(value);
-    this.#size++;
-  }
-
-  at(number: number): T | undefined {
-    return this.#values[number - this.#base];
-  }
-
-  remove(number: number): T | undefined {
-    const index = number - this.#base;
-    const value = this.#values[index];
-    if (value === undefined) return undefined;
-    this.#values[index] = undefined;
-    this.#size--;
-    while (this.#head < this.#values.length && this.#values[this.#head] === undefined) this.#head++;
-    if (this.#head > 1_024 && 2 * this.#head > this.#values.length) {
-      this.#values = this.#values.slice(this.#head);
-      this.#base += this.#head;
-      this.#head = 0;
-    }
-    return value;
-  }
-
-  truncate(last: number): void {
     if (last + 1 >= this.next) return;
     if (last + 1 < this.first) {
-      this.#values = [];
+      this.#messages = [];
       this.#base = last + 1;
       this.#head = 0;
-    } else this.#values.length = last + 1 - this.#base;
+    } else this.#messages.length = last + 1 - this.#base;
   }
 }
 

@@ -86,7 +86,7 @@ describe("import rules", () => {
     ["src/behaviors/retry.ts", 'import { x } from "../dispatch/runner.ts";', /src\/behaviors may import/],
     ["src/cli/main.ts", 'import { x } from "../catga.ts";', /src\/cli may import/],
     ["src/cli/main.ts", 'import { x } from "../cluster/routing/router.ts";', /src\/cli may import/],
-    ["src/testing/pace.ts", 'import { x } from "../node/app.ts";', /src\/testing may import/],
+    ["src/testing/pace.ts", 'import { x } from "../cluster/cluster.ts";', /src\/testing may import/],
     ["src/cellar/x.ts", 'import { x } from "../error.ts";', /no room/],
     ["mod.ts", 'export { x } from "./src/nats/open.ts";', /mod\.ts may import/],
   ];

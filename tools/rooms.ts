@@ -230,7 +230,11 @@ export const ROOMS: readonly Room[] = [
     what: "an entrypoint: results as responses of HTTP, streams as server-sent events",
     may: CONTRACT,
   },
-  { path: "src/testing", what: "an entrypoint: the kit for users' tests", may: ["mod.ts", ...CONTRACT, "src/memory"] },
+  {
+    path: "src/testing",
+    what: "an entrypoint: the kit for users' tests",
+    may: ["mod.ts", ...CONTRACT, "src/memory", "src/node"],
+  },
 ];
 
 /** The room of a file, the innermost one; `undefined` for a file in none. */

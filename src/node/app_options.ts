@@ -106,65 +106,56 @@ export function withDefaults(options: CatgaOptions) {
   };
 }
 
-const OPTIONS: ReadonlySet<string> = new Set<keyof CatgaOptions>([
-  "handlers",
-  "nats",
-  "network",
-  "namespace",
-  "service",
-  "id",
-  "metadata",
-  "transport",
-  "signals",
-  "timeout",
-  "retries",
-  "route",
-  "concurrency",
-  "heartbeat",
-  "breaker",
-  "behaviors",
-  "carry",
-  "causes",
-  "logger",
-  "replicas",
-]);
+/** Check of each option that was given, by its name. */
+const CHECKS: {
+  readonly [Name in keyof CatgaOptions]-?: (name: Name, value: NonNullable<CatgaOptions[Name]>) => void;
+} = {
+  // checked by those who read them
+  ...{ handlers() {}, nats() {}, network() {} },
+  namespace: checkToken,
+  service: checkToken,
+  id: checkToken,
+  metadata: checkStrings,
+  transport(name, value) {
+    if (value !== "deno" && value !== "node") {
+      throw new TypeError(`${name} must be "deno" or "node"; got ${show(value)}`);
+    }
+  },
+  signals: checkBoolean,
+  timeout: (_, timeout) => checkTimes("", { timeout }),
+  retries: (_, retries) => checkTimes("", { retries }),
+  route: checkRoute,
+  concurrency: (name, value) => checkInteger(name, value, 1, MAX_CONCURRENCY),
+  heartbeat: (name, value) => checkNumber(name, value, 3_000, MAX_TIMEOUT, "ms"),
+  breaker(name, value) {
+    checkKnown(name, value, BREAKER_OPTIONS);
+    if (value.failures !== undefined) checkInteger("breaker.failures", value.failures, 1, 1_000_000);
+    if (value.cooldown !== undefined) checkNumber("breaker.cooldown", value.cooldown, 1, MAX_TIMEOUT, "ms");
+  },
+  behaviors: checkBehaviors,
+  carry: checkCarry,
+  causes: checkBoolean,
+  logger: (name, value) => checkMethods(name, value, ["debug", "info", "warn", "error"]),
+  replicas: (name, value) => checkInteger(name, value, 1, 5),
+};
 
+/** The names of the options. */
+export const OPTIONS: ReadonlySet<string> = new Set(Object.keys(CHECKS));
 const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 
 /** Throws a `TypeError` or `RangeError` for an invalid option: it says the option, the value, and what it should be. */
 export function checkOptions(options: CatgaOptions): void {
   checkKnown("catga", options, OPTIONS);
-  const { nats, network, metadata, transport, route, concurrency, heartbeat, breaker } = options;
-  if (nats !== undefined && network !== undefined) {
+  if (options.nats !== undefined && options.network !== undefined) {
     throw new TypeError("nats and network exclude each other: give one of them");
   }
-  for (const name of ["namespace", "service", "id"] as const) {
-    if (options[name] !== undefined) checkToken(name, options[name]);
+  for (const [name, check] of Object.entries(CHECKS)) {
+    const value = options[name as keyof CatgaOptions];
+    if (value !== undefined) check(name as never, value as never); // each check takes the value of its own option
   }
-  for (const name of ["signals", "causes"] as const) {
-    if (options[name] !== undefined) checkBoolean(name, options[name]);
-  }
-  if (metadata !== undefined) checkStrings("metadata", metadata);
-  if (transport !== undefined && transport !== "deno" && transport !== "node") {
-    throw new TypeError(`transport must be "deno" or "node"; got ${show(transport)}`);
-  }
-  checkTimes("", options);
-  if (route !== undefined) checkRoute("route", route);
-  if (heartbeat !== undefined) checkNumber("heartbeat", heartbeat, 3_000, MAX_TIMEOUT, "ms");
-  if (concurrency !== undefined) checkInteger("concurrency", concurrency, 1, MAX_CONCURRENCY);
-  if (breaker !== undefined) {
-    checkKnown("breaker", breaker, BREAKER_OPTIONS);
-    if (breaker.failures !== undefined) checkInteger("breaker.failures", breaker.failures, 1, 1_000_000);
-    if (breaker.cooldown !== undefined) checkNumber("breaker.cooldown", breaker.cooldown, 1, MAX_TIMEOUT, "ms");
-  }
-  const { behaviors, carry, logger, replicas } = options;
-  if (behaviors !== undefined) checkBehaviors("behaviors", behaviors);
-  if (carry !== undefined) checkCarry(carry);
-  if (logger !== undefined) checkMethods("logger", logger, ["debug", "info", "warn", "error"]);
-  if (replicas !== undefined) checkInteger("replicas", replicas, 1, 5);
 }
 
-function checkCarry(carry: readonly string[]): void {
+function checkCarry(_: string, carry: readonly string[]): void {
   if (!Array.isArray(carry)) throw new TypeError(`carry must be an array of names of headers; got ${show(carry)}`);
   if (carry.length > MAX_CARRIED) {
     throw new RangeError(`carry takes ${MAX_CARRIED} names of headers at most; got ${carry.length}`);

@@ -2,6 +2,7 @@
 import type { CatgaOptions } from "../../mod.ts";
 import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Faults } from "../memory/faults.ts";
+import { OPTIONS } from "../node/app_options.ts";
 
 /** Options of `testCluster`: options of `catga` for every node, and these. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
@@ -30,7 +31,7 @@ export function checkTestOptions(options: TestClusterOptions): void {
     throw new TypeError(`testCluster takes no ${foreign}: its nodes run in memory, on a network of the cluster`);
   }
   const absent = Object.keys(given).filter((name) => NOT_OF_TESTS.includes(name));
-  checkKnown("testCluster", options, new Set([...Object.keys(KNOWN), ...absent]));
+  checkKnown("testCluster", options, new Set([...KNOWN, ...absent]));
   const { time = "virtual", node } = options;
   if (!["virtual", "manual", "real"].includes(time)) {
     throw new TypeError(`time must be "virtual", "manual" or "real"; got ${show(time)}`);
@@ -79,36 +80,11 @@ export function idsOf(size: number | readonly string[]): readonly string[] {
 const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
 
 /** Its options: its own first, then those of every node. */
-const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
-  node: true,
-  time: true,
-  seed: true,
-  faults: true,
-  servers: true,
-  maxPayload: true,
-  handlers: true,
-  namespace: true,
-  service: true,
-  metadata: true,
-  timeout: true,
-  retries: true,
-  route: true,
-  concurrency: true,
-  heartbeat: true,
-  breaker: true,
-  behaviors: true,
-  carry: true,
-  causes: true,
-  logger: true,
-  replicas: true,
-};
-
-const OF_THE_CLUSTER = ["node", "time", "seed", "faults", "servers", "maxPayload"];
-const NODE_OPTIONS = new Set([
-  ...Object.keys(KNOWN).filter((name) => !OF_THE_CLUSTER.includes(name)),
-  // of `catga`, which a single node may have
-  ...["signals", "transport"],
-]);
+const KNOWN = [
+  ...["node", "time", "seed", "faults", "servers", "maxPayload"],
+  ...[...OPTIONS].filter((name) => !NOT_OF_TESTS.includes(name)),
+];
+const NODE_OPTIONS = new Set([...OPTIONS].filter((name) => !["nats", "network", "id"].includes(name)));
 
 // Which record a test waits for, and for how long.
 

@@ -70,9 +70,8 @@ const WIDTH = Math.max(
 /** A terminal whose lines on standard error are worded so. One for each command line. */
 export function worded(terminal: Terminal): Terminal {
   const denied = new Set<string>();
-  return {
-    write: (text) => terminal.write(text),
-    say(line) {
+  return Object.assign(Object.create(terminal), {
+    say(line: string) {
       // the connection reports what the server denied, and so does each operation that failed of it
       if (DENIED.test(line)) {
         if (denied.has(line)) return;
@@ -80,19 +79,7 @@ export function worded(terminal: Terminal): Terminal {
       }
       terminal.say(inFlags(line));
     },
-    read: () => terminal.read(),
-    get columns() {
-      return terminal.columns;
-    },
-    get rows() {
-      return terminal.rows;
-    },
-    colors: terminal.colors,
-    environment: terminal.environment,
-    get signal() {
-      return terminal.signal;
-    },
-  };
+  });
 }
 
 /** The advice of an error for the caller of `catga()`, as advice for whoever typed the command. */

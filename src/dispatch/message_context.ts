@@ -27,13 +27,12 @@ import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_o
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
-import { type AppClock, type Clock, Deadlined, sleep, type Timer } from "../ports/clock.ts";
+import { type AppClock, appClock, Deadlined } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import type { CacheKey } from "../contract/sendable.ts";
-import { checkSignal } from "../data/checks.ts";
 
 /**
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
@@ -282,7 +281,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   get clock(): AppClock {
-    return new RunClock(this.#host.clock, this);
+    return appClock(this.#host.clock, this);
   }
 
   get cache(): Cache {
@@ -450,41 +449,5 @@ export class RunCache implements Cache {
     const given = options?.signal;
     const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;
     return this.#cache.getOrSet(key, load, { ...options, signal });
-  }
-}
-
-// The clock of one run of a handler: its sleeps end with the message.
-
-/** The implementation of `ctx.clock`. */
-export class RunClock implements AppClock {
-  readonly #clock: Clock;
-  readonly #run: { readonly signal: AbortSignal };
-
-  /** `run`: the context of the handler. */
-  constructor(clock: Clock, run: { readonly signal: AbortSignal }) {
-    this.#clock = clock;
-    this.#run = run;
-  }
-
-  now(): number {
-    return this.#clock.now();
-  }
-
-  monotonic(): number {
-    return this.#clock.monotonic();
-  }
-
-  after(ms: number, callback: () => void, options?: { background?: boolean }): Timer {
-    return this.#clock.after(ms, callback, options);
-  }
-
-  soon(callback: () => void): void {
-    this.#clock.soon(callback);
-  }
-
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    checkSignal("sleep", signal);
-    const { signal: own } = this.#run;
-    await sleep(this.#clock, ms, signal === undefined ? own : AbortSignal.any([own, signal]));
   }
 }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { command, query } from "../contract/definition.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { RunClock } from "./message_context.ts";
+import { appClock } from "../ports/clock.ts";
 
 describe("ctx.clock", () => {
   it("is the app's time: a handler's sleep passes on virtual time", async () => {
@@ -33,7 +33,7 @@ describe("ctx.clock", () => {
 
   it("sleep with a signal ends with whichever aborts first", async () => {
     const [run, own] = [new AbortController(), new AbortController()];
-    const clock = new RunClock(new VirtualClock(), run);
+    const clock = appClock(new VirtualClock(), run);
     const [one, two] = [clock.sleep(100, own.signal), clock.sleep(100, new AbortController().signal)];
     own.abort(new Error("own"));
     await assertRejects(() => one, Error, "own");
@@ -44,7 +44,7 @@ describe("ctx.clock", () => {
 
   it("after and soon call back on the app's time", async () => {
     const virtual = new VirtualClock();
-    const clock = new RunClock(virtual, new AbortController());
+    const clock = appClock(virtual, new AbortController());
     const calls: string[] = [];
     clock.after(100, () => calls.push("after"));
     clock.after(50, () => calls.push("cancelled")).cancel();

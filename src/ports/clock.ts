@@ -114,8 +114,8 @@ export function together(clock: Clock): (callback: () => void) => void {
   };
 }
 
-/** A clock for programs: with {@link AppClock.sleep}, and a check of what it is given. */
-export function appClock(clock: Clock): AppClock {
+/** A clock for programs: it checks what it is given, and its sleeps end with the signal of a `run`. */
+export function appClock(clock: Clock, run?: { readonly signal: AbortSignal }): AppClock {
   const own = clock === systemClock; // whose methods need no `this`
   return {
     now: own ? clock.now : () => clock.now(),
@@ -128,7 +128,12 @@ export function appClock(clock: Clock): AppClock {
       checkFunction("clock.soon: callback", callback);
       clock.soon(callback);
     },
-    sleep: (ms, signal) => sleep(clock, ms, signal),
+    sleep: async (ms, signal) => {
+      checkNumber("sleep: ms", ms, 0, MAX_TIMEOUT, "ms");
+      checkSignal("sleep", signal);
+      const all = [run?.signal, signal].filter((one) => one !== undefined);
+      await delay(clock, ms, all.length > 1 ? AbortSignal.any(all) : all[0]);
+    },
   };
 }
 
@@ -142,13 +147,6 @@ export function checkTimer(ms: number, callback: () => void, options?: { backgro
 }
 
 const TIMER_OPTIONS = new Set(["background"]);
-
-/** {@link AppClock.sleep} on any clock. */
-export async function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  checkNumber("sleep: ms", ms, 0, MAX_TIMEOUT, "ms");
-  checkSignal("sleep", signal);
-  await delay(clock, ms, signal);
-}
 
 /** Random numbers from the operating system, drawn 256 at a time. */
 export function systemRandom(): Random {

@@ -461,7 +461,7 @@ class FrameReceiver {
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     // one answer for a frame, however many pings or questions are in it
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
-    if (asked >= 0) peer.tellStats(asked, this.#options.stats());
+    if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
   }
 
   /**

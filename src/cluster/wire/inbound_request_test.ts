@@ -18,8 +18,10 @@ function setUp() {
     lastSeenAt: 70,
     running,
     answer: (seq: number, index: number, text: string | undefined) => sent.push(`answer ${seq}.${index} ${text}`),
-    failure: (seq: number, index: number, text: string) =>
-      sent.push(`failure ${seq}.${index} ${JSON.parse(text).code}`),
+    item(text: string) {
+      const [kind, seq, index, error] = JSON.parse(text);
+      sent.push(`${kind === "e" ? "failure" : kind} ${seq}.${index} ${error.code}`);
+    },
     refuse: (seq: number, index: number, code: string) => sent.push(`refusal ${seq}.${index} ${code}`),
   } as unknown as Peer; // all that a request uses of it
   const observed: Observation[] = [];

@@ -17,7 +17,7 @@ import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { type CancelItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
+import { type CancelItem, failureItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
@@ -375,7 +375,8 @@ export class InboundRequest extends WireEnvelope {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const { value } = outcome;
     if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    if (!outcome.ok) return peer.failure(seq, index, writeError(outcome.error, payloadLimit()));
+    const fail = (error: CatgaError) => peer.item(failureItem(seq, index, writeError(error, payloadLimit())), true);
+    if (!outcome.ok) return fail(outcome.error);
     let text: string;
     try {
       text = toText(value, "INVALID_RESPONSE", "the answer", contract);
@@ -384,7 +385,7 @@ export class InboundRequest extends WireEnvelope {
     } catch (thrown) {
       const error = thrown as CatgaError; // the only one that it throws
       observer({ type: "fault", during: "answering", error });
-      return peer.failure(seq, index, writeError(error, payloadLimit()));
+      return fail(error);
     }
     peer.answer(seq, index, text);
   }

@@ -13,7 +13,6 @@ import { type AttemptFailure, type Call, callPrefix, type RefusalCode, SentFrame
 import {
   answersIn,
   type AnswersItem,
-  failureItem,
   FrameWriter,
   type Item,
   nodeOf,
@@ -231,9 +230,9 @@ export class Peer {
     this.#schedule();
   }
 
-  /** Answers the request at this place with an error as JSON. */
-  failure(seq: number, index: number, text: string): void {
-    this.#writer.item(failureItem(seq, index, text), true);
+  /** Puts an item, as JSON, into the next frame. */
+  item(text: string, answering = false): void {
+    this.#writer.item(text, answering);
     this.#schedule();
   }
 
@@ -284,12 +283,6 @@ export class Peer {
     // too many for a frame: the answers that were lost are then noticed at their deadlines
     if (inHand !== undefined && inHand.length * LONGEST_PLACE <= this.#host.frameLimit) pong.push(inHand);
     this.add(pong);
-  }
-
-  /** Answers what was counted, as JSON. */
-  tellStats(n: number, stats: string): void {
-    this.#writer.item(`["t",${n},${stats}]`);
-    this.#schedule();
   }
 
   /**

@@ -15,7 +15,7 @@ import { CatgaError, unavailable } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { openStream } from "../log/format/streams.ts";
 import { delay, openOnce } from "../ports/clock.ts";
 import type { AppendReceiver, ConditionalAppend, LogStream, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
@@ -33,9 +33,7 @@ export class EntityStream {
    */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   readonly #open = openOnce(async () => {
-    const { log, namespace, replicas } = this.#host;
-    const options = streamOptions(namespace, "entities", replicas);
-    const stream = await log.open(streamName(namespace, "entities"), options);
+    const stream = await openStream(this.#host, "entities");
     stream.onDoubt(() => this.doubt());
     return this.#stream = stream;
   });

@@ -38,7 +38,7 @@ import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { openStream } from "../log/format/streams.ts";
 import { type Clock, onAbort, openOnce, together, token, within } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -98,11 +98,7 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Those who wait for the ends of runs. */
   readonly #waits = new Set<(result: Result<unknown>) => void>();
   #stream: LogStream | undefined;
-  readonly #open = openOnce(async () => {
-    const { log, namespace, replicas } = this.app;
-    const options = streamOptions(namespace, "entities", replicas);
-    return this.#stream = await log.open(streamName(namespace, "entities"), options);
-  });
+  readonly #open = openOnce(async () => this.#stream = await openStream(this.app, "entities"));
   #numbers = 0;
   #closed = false;
 

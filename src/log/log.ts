@@ -17,7 +17,7 @@ import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
 import { ReadModels } from "./running/read_models.ts";
 import { Subscriptions } from "./subscriptions/subscriptions.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import { type StreamKind, streamName, streamOptions } from "./format/streams.ts";
+import { openStream, type StreamKind } from "./format/streams.ts";
 
 /** Arguments of {@link openLog}, from the composition root. */
 export interface LogOptions {
@@ -185,11 +185,9 @@ export class StreamSource {
   }
 
   #open(): Promise<LogStream> {
-    const { log, namespace, replicas, clock } = this.#host;
-    const options = { ...streamOptions(namespace, this.#kind, replicas), seen: this.#seen };
-    return this.#opening ??= log.open(streamName(namespace, this.#kind), options)
+    return this.#opening ??= openStream(this.#host, this.#kind, this.#seen)
       .then((stream) => {
-        this.#checked = clock.monotonic();
+        this.#checked = this.#host.clock.monotonic();
         return this.#stream ??= stream;
       })
       .finally(() => this.#opening = undefined);

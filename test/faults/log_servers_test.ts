@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
-import { logName, subscriptionsName } from "../../src/log/format/names.ts";
+import { logName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/streams.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { withManager } from "../support/log_stream.ts";
 import { Standstill } from "../support/standstill.ts";
@@ -50,7 +51,7 @@ describe("the log and its server", await requireNatsServer(), () => {
         })],
       ["the loss of its records", (cluster) =>
         withManager(cluster.urls, async (manager) => {
-          await manager.streams.delete(subscriptionsName(cluster.namespace));
+          await manager.streams.delete(streamName(cluster.namespace, "subscriptions"));
         })],
     ] as [string, (cluster: LogCluster) => Promise<void>][]
   ) {

@@ -130,12 +130,10 @@ export function readSubscriptionKey(key: string): { service: string; name: strin
   return service === undefined || name === undefined ? undefined : { service, name };
 }
 
-/** The stream of subscriptions: their commits, what they have parked, requests, and the leases of nodes. */
-export function subscriptionsName(namespace: string): string {
-  return `catga_${namespace}_subscriptions`;
-}
-
-/** The patterns of its subjects. */
+/**
+ * The patterns of the subjects of the stream of subscriptions: their commits, what they have parked, requests, and the
+ * leases of nodes.
+ */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];
 }

@@ -21,7 +21,7 @@ import type { EventLog } from "../../ports/event_log.ts";
 import { openOnce, Standstill } from "../../ports/clock.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { type BarrierAnswer, internalCommand, readBarrier } from "../format/run_request.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { openStream } from "../format/streams.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { type DrainingHost, SubscriptionRuns } from "./subscription_runs.ts";
@@ -54,10 +54,7 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
  */
 export function serve(options: WorkerOptions): void {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
-  const kept = openOnce(async () => {
-    const kind = "subscriptions";
-    return await (await log()).open(streamName(namespace, kind), streamOptions(namespace, kind, replicas));
-  });
+  const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.draining);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {

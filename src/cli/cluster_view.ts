@@ -35,6 +35,9 @@ export type ShownLock = HeldLock & { readonly record: LockRecord };
 /** The kinds, in the order of the table. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
+/** The codes for a bucket or a stream whose settings nodes would refuse. */
+export const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
+
 /** Returns true for a stream of messages, and false for a bucket. */
 export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
   return STREAM_KINDS.some((each) => each === kind);

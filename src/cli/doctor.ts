@@ -10,12 +10,12 @@ import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { isQueued } from "../log/format/group.ts";
 import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
-import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
+import { type BucketKind, bucketName, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
-import { ClusterView } from "./cluster_view.ts";
+import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
 import { inFlags } from "./help.ts";
@@ -134,10 +134,8 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes |
       });
     }
   };
-  for (const kind of Object.keys(BUCKETS) as BucketKind[]) { // its keys are all kinds
-    // what a user of the tool need not see is not looked at
-    if (SEEN.has(kind)) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
-  }
+  // what a user of the tool need not see is not looked at
+  for (const kind of SEEN) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
   const listed = await view.nodes().catch(() => undefined);
   if (listed === undefined) return undefined;
@@ -327,8 +325,7 @@ function report(findings: readonly Finding[], looked: readonly string[], flags: 
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
 const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
 /** Buckets that the permissions of the tool name. */
-const SEEN: ReadonlySet<BucketKind> = new Set<BucketKind>(["nodes", "locks"]);
-const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
+const SEEN: readonly BucketKind[] = ["nodes", "locks"];
 /** Schedules that are looked at. */
 const MOST = 10_000;
 /** A schedule that is due for so long does not fire, in ms. */

@@ -7,7 +7,7 @@ import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketSettings } from "../nats/bucket_stream.ts";
 import { logSettings } from "../nats/log_stream.ts";
-import { ClusterView, isStream } from "./cluster_view.ts";
+import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
 import { print, type Terminal } from "./terminal.ts";
@@ -60,8 +60,6 @@ a bucket that was lost, or its fencing tokens would go down.`,
     });
   },
 };
-
-const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
 
 function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, terminal: Terminal): number {
   for (const kind of kinds) {

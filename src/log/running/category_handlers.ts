@@ -66,7 +66,7 @@ async function runTogether(
   const passedOn = new Set<CatgaError | undefined>();
   const outcomes = await Promise.all(handlers.map((handler, i) =>
     ctx.apart(async (own) => {
-      const outcome = await parsedRun(handler, payloads[i], own);
+      const outcome = refusedOver(await parsedRun(handler, payloads[i], own), own);
       passedOn.add(own.execution.passedOn);
       return outcome;
     })
@@ -75,6 +75,12 @@ async function runTogether(
   const failed = outcomes.map(asResult).find(({ ok }) => !ok);
   if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
   return failed ?? { ok: true, value: undefined };
+}
+
+/** The outcome, or a refusal if a rate limit refused the message before its handler began: its turn comes. */
+export function refusedOver(outcome: Outcome, ctx: MessageContext): Outcome {
+  if (outcome instanceof Refusal || outcome.ok || outcome.error.code !== "RATE_LIMITED") return outcome;
+  return ctx.execution.stage === "preparing" ? new Refusal("OVERLOADED", ctx) : outcome;
 }
 
 /** A handler of batches that gets one of a single message. */

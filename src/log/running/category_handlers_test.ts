@@ -52,6 +52,11 @@ describe("the handlers of a category", () => {
     const { ctx } = start(Placed);
     const refused = handler(Placed, (_, own) => new Refusal("OVERLOADED", own));
     assertInstanceOf(await run([refused, refused], {}, ctx), Refusal);
+    const limited = handler(Placed, (_, own) => {
+      own.execution.stage = "preparing"; // as a behavior leaves it
+      return { ok: false, error: new CatgaError("RATE_LIMITED", "wait") };
+    });
+    assertInstanceOf(await run([limited, refused], {}, ctx), Refusal);
     for (const handlers of [[refused, handler(Placed, () => OK)], [handler(Placed, () => OK), refused]]) {
       const outcome = await run(handlers, {}, ctx) as Exclude<Outcome, Refusal>;
       assertEquals([outcome.ok, outcome.error?.code, outcome.error?.final], [false, "OVERLOADED", false]);

@@ -23,7 +23,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { categoryPatterns } from "../format/names.ts";
 import { copyJson } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import { type BatchHandler, type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
+import { type BatchHandler, type CategoryHandlers, refusedOver, RunEnvelope } from "./category_handlers.ts";
 
 /** Options of a read model. */
 export interface ReadModelOptions {
@@ -66,6 +66,8 @@ export class ReadModel {
   readonly #held: Set<LoggedMessage> = new Set();
   /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
   readonly #failing: Map<LoggedMessage, unknown> = new Map();
+  /** Runs that have gone on for twice their time: others may wait for their place for good. */
+  #stuck = 0;
   #caughtUp = false;
   #paused = false;
   #pumping = false;
@@ -304,7 +306,7 @@ export class ReadModel {
     const { message } = first;
     void this.#hold(
       first,
-      error === undefined ? this.#run(message, 1) : this.#failed(message, 1, { ok: false, error }),
+      error === undefined ? this.#run(message, 1) : this.#failed(message, { ok: false, error }),
     );
   }
 
@@ -332,7 +334,7 @@ export class ReadModel {
   }
 
   /**
-   * Runs a message. `true`: it has ended; else a promise of that, or how long to wait until it is tried again, in ms.
+   * Runs a message. `true`: it has ended; else a promise of that, or why it is tried again.
    */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
     const { host, handlers } = this.#options;
@@ -351,12 +353,12 @@ export class ReadModel {
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, new OwnRun(host)));
     const outcome = run(payload, made, ctx);
     if (!(outcome instanceof Promise)) {
-      return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, attempt, outcome) : true;
+      return outcome instanceof Refusal || !outcome.ok ? this.#failed(message, outcome, ctx) : true;
     }
     const late = () =>
       `${contract.name} (${id}) has not ended within ${timeout} ms: later messages of its key wait for it`;
     return this.#ended(outcome, ctx, [message], late).then((ended) =>
-      ended instanceof Refusal || !ended.ok ? this.#failed(message, attempt, ended) : true
+      ended instanceof Refusal || !ended.ok ? this.#failed(message, ended, ctx) : true
     );
   }
 
@@ -367,10 +369,15 @@ export class ReadModel {
     messages: readonly LoggedMessage[],
     late: () => string,
   ): Promise<Outcome> {
-    let over = false;
+    let [over, isStuck] = [false, false];
     // called when it is aborted, and when it has ended
     ctx.execution.begin(() => {
-      if (over || ctx.aborted?.code !== "TIMEOUT") return;
+      if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
+      this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // it has run
+        if (over) return;
+        isStuck = true;
+        this.#stuck++;
+      });
       const error = new CatgaError("TIMEOUT", late());
       for (const message of messages) this.#failing.set(message, error);
       const { observer, label } = this.#options;
@@ -378,6 +385,7 @@ export class ReadModel {
     });
     const ended = await outcome;
     over = true;
+    if (isStuck) this.#stuck--;
     ctx.execution.end(ended);
     return ended;
   }
@@ -385,6 +393,7 @@ export class ReadModel {
   /** Holds its key until a message has ended, and then runs those behind it. */
   async #hold(open: Open, first: MaybePromise<true | Retry>): Promise<void> {
     const lanes = this.#lanes;
+    const { delay: [initial, longest], random, observer, label } = this.#options;
     const { key } = open.message;
     const lane = lanes.get(key)!;
     let ended = await first;
@@ -392,11 +401,19 @@ export class ReadModel {
       const { message } = next;
       this.#held.add(message);
       if (next !== open) ended = await this.#run(message, 1);
-      for (let attempt = 2; ended !== true; attempt++) {
-        if (attempt > PATIENCE) this.#failing.set(message, ended.error);
-        await this.#pause(ended.pause);
+      for (let tries = 0, failures = 0; ended !== true; tries++) {
+        const { error, refused } = ended;
+        const pause = jittered(random, Math.min(longest, initial * 2 ** Math.min(tries, 40)));
+        if (!refused) {
+          const { category: contract, id } = message;
+          const { code } = error;
+          const attempt = ++failures;
+          observer({ type: "message-failed", subscription: label, contract, id, attempt, code, pause });
+        }
+        if (failures > PATIENCE || (refused && this.#stuck > 0)) this.#failing.set(message, error);
+        await this.#pause(pause);
         if (this.#closed) return;
-        ended = await this.#run(message, attempt);
+        ended = await this.#run(message, failures + 1);
       }
       this.#opened(next, -1);
       this.#held.delete(message);
@@ -419,17 +436,14 @@ export class ReadModel {
     });
   }
 
-  #failed({ category, id }: LoggedMessage, attempt: number, outcome: Outcome): true | Retry {
-    const { error } = asResult(outcome);
+  /** `ctx`: of its run, alone. */
+  #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | Retry {
+    const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
+    const { error } = asResult(ended);
     if (this.#closed || error === undefined) return true;
-    if (error.final) {
-      this.#skipped(`${category} (${id})`, error);
-      return true;
-    }
-    const { delay: [first, longest], random, observer, label } = this.#options;
-    const pause = jittered(random, Math.min(longest, first * 2 ** Math.min(attempt - 1, 40)));
-    observer({ type: "message-failed", subscription: label, contract: category, id, attempt, code: error.code, pause });
-    return { pause, error };
+    if (!error.final) return { error, refused: ended instanceof Refusal };
+    this.#skipped(`${category} (${id})`, error);
+    return true;
   }
 
   /** A message that no attempt can handle. */
@@ -439,11 +453,11 @@ export class ReadModel {
   }
 }
 
-/** It failed. */
+/** It failed, or was refused. */
 interface Retry {
-  /** How long to wait until it is tried again, in ms. */
-  readonly pause: number;
-  readonly error: unknown;
+  readonly error: CatgaError;
+  /** True if it has not run: it waits, and that is no attempt. */
+  readonly refused: boolean;
 }
 
 /** A batch that is not full: its messages, and their keys, which it holds. */

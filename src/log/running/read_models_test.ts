@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, event, fail, type Result } from "../../../mod.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
+import { rateLimit } from "../../behaviors/mod.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { categorySubject, logName, logSubjects } from "../format/names.ts";
 
@@ -114,6 +115,51 @@ describe("a read model", () => {
     await cluster.clock.advance(4_000);
     assertEquals(seen, ["y1", "z3", "x0", "x2"]);
     assertEquals(app.health().subscriptions[0].retrying, 1);
+  });
+
+  it("does not keep its node from starting once an event has failed four times, not three", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    await publish(cluster, publisher, 0, 1);
+    const attempts: number[] = [];
+    const handlers = Counted.on((_, { attempt }) => {
+      attempts.push(attempt);
+      throw new Error("no database");
+    }, EACH);
+    await cluster.start("a", { handlers });
+    assertEquals(attempts, [1, 2, 3, 4]);
+  });
+
+  it("has handled what waited for a rate limit, or for its turn, when catga() resolves: that is no failure (a node was ready after the first)", async () => {
+    // one begins every 20 ms: none is cut off by the timeout
+    const limits = [{ behaviors: [rateLimit({ rate: 1 })] }, { concurrency: 1, timeout: 399 }];
+    for (const limit of limits) {
+      await using cluster = new MemoryCluster();
+      const publisher = await cluster.start("p");
+      for (let n = 0; n < 40; n++) await publish(cluster, publisher, n, n + 1, `k${n}`);
+      const seen: number[] = [];
+      const attempts = new Set<number>();
+      const handlers = Counted.on(async ({ n }, ctx) => {
+        await ctx.clock.sleep(20);
+        seen.push(n);
+        attempts.add(ctx.attempt);
+      }, { ...EACH, ...limit, retry: { delay: [100, 1_000] } });
+      const app = await cluster.start("a", { handlers });
+      assertEquals([seen.length, [...attempts], app.health().subscriptions[0].retrying], [40, [1], 0]);
+      assertEquals(cluster.log.filter((line) => line.includes("Counted")), []);
+    }
+  });
+
+  it("does not keep its node from starting when its one place is held by a run that does not end", async () => {
+    await using cluster = new MemoryCluster();
+    const publisher = await cluster.start("p");
+    for (let n = 0; n < 10; n++) await publish(cluster, publisher, n, n + 1, `k${n}`);
+    const stuck = new Promise<void>(() => {});
+    const handlers = Counted.on(() => stuck, { ...EACH, concurrency: 1, timeout: 500 });
+    const app = await cluster.start("a", { handlers });
+    const { status, subscriptions: [{ retrying }] } = app.health();
+    assertEquals([status, retrying], ["ready", 10]);
+    assertEquals(cluster.log.filter((line) => line.includes("handling Counted for")).length, 1);
   });
 
   it("handles the messages of a key in the order of the log, whatever their contracts, also when one is tried again", async () => {

@@ -25,7 +25,7 @@ import {
   STILL_RUNNING,
 } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import { type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
+import { type CategoryHandlers, refusedOver, RunEnvelope } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { causeText } from "../../data/cause_text.ts";
 import type { Result } from "../../contract/result.ts";
@@ -363,7 +363,8 @@ export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
  * a refusal, and a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw;
  * `outage`: for how long what the handler calls may be out of reach, in ms.
  */
-export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
+export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
+  const outcome = refusedOver(given, ctx);
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
   // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
@@ -371,8 +372,6 @@ export function answerTo(outcome: Outcome, ctx: MessageContext, causes: boolean,
     return outcome;
   }
   const { error } = outcome;
-  // by a behavior, before its handler has begun: its turn comes
-  if (error.code === "RATE_LIMITED" && ctx.execution.stage === "preparing") return new Refusal("OVERLOADED", ctx);
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };

@@ -241,6 +241,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return new Administration({
       namespace: this.namespace,
       clock: systemClock,
+      network: this.transport,
       stream: () => this.stream("log"),
       entities: () => this.stream("entities"),
       kept: () => this.stream("subscriptions"),

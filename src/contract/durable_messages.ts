@@ -72,7 +72,7 @@ export interface DeadLetter {
   readonly history: readonly { readonly at: Date; readonly payload: string }[];
   /**
    * Handles it again, with all its attempts, and then those behind it; with another payload, if one is given, under its
-   * key. Resolves when the request is stored.
+   * key. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload that `publish` would refuse so.
    */
   replay(options?: { readonly payload?: unknown }): Promise<void>;
   /** Removes it; those behind it go on. Resolves when the request is stored. */

@@ -90,11 +90,10 @@ class Looking {
       alarms.note(source.transport.clock.now(), what, about);
     });
     this.#tail = new EventTail(source.namespace);
-    const { namespace, transport: { clock } } = source;
+    const { namespace, transport } = source;
     const asker = only?.asker ?? source.asker();
     const administration = this.#administration = new Administration({
-      namespace,
-      clock,
+      ...{ namespace, clock: transport.clock, network: transport },
       stream: () => source.stream("log"),
       entities: () => source.stream("entities"),
       kept: () => source.stream("subscriptions"),

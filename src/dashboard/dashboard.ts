@@ -41,8 +41,7 @@ export async function serveDashboard(
   });
   const collector = new Collector(source, streams);
   const administration = new Administration({
-    namespace,
-    clock,
+    ...{ namespace, clock, network: source.transport },
     stream: () => source.stream("log"),
     kept: () => source.stream("subscriptions"),
     nodes: () => [], // not asked for dead letters

@@ -25,7 +25,7 @@ async function setUp() {
   const { log } = cluster.network.connect();
   const stream = (kind: StreamKind) => log.open(streamName("default", kind), streamOptions("default", kind, 1));
   const administration = new Administration({
-    ...{ namespace: "default", clock: app.clock, nodes: () => [] },
+    ...{ namespace: "default", clock: app.clock, network: { maxPayload: 1_048_576 }, nodes: () => [] },
     ...{ stream: () => stream("log"), kept: () => stream("subscriptions") },
   });
   const source = { namespace: "default", stream, runs: app.runs.bind(app) };

@@ -451,7 +451,7 @@ export interface DashboardSource {
   readonly namespace: string;
   /** The address of the NATS server, for people. */
   readonly address: string;
-  readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus">;
+  readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus" | "maxPayload">;
   /** A bucket; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
   bucket(kind: BucketKind): Promise<Bucket | undefined>;
   /**

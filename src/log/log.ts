@@ -71,8 +71,7 @@ class NodeLog implements DurableLog {
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
     this.#administration = new Administration({
-      namespace,
-      clock,
+      ...{ namespace, clock, network: host.network },
       stream: async () => await source.get(),
       entities: async () => await entities.get(),
       kept: async () => await kept.get(),

@@ -35,6 +35,8 @@ import { handles, subscriptionInfos } from "./subscription_infos.ts";
 export interface AdministrationOptions {
   readonly namespace: string;
   readonly clock: Clock;
+  /** `maxPayload`: the largest message that it takes now, in bytes. */
+  readonly network: { readonly maxPayload: number };
   /** The stream of the log. */
   stream(): Promise<LogStream | undefined>;
   /** The stream of entities; `undefined` (the method too): there is none. */
@@ -107,7 +109,9 @@ export class Administration {
   /** The dead letters, by service, subscription and position; `only` those of these identities. */
   async *deadLetters(options: DeadLetterOptions = {}, only?: ReadonlySet<string>): AsyncIterableIterator<DeadLetter> {
     const kept = await this.#kept();
-    if (kept !== undefined) yield* listDeadLetters(kept, await storedSubscriptions(kept), options, only);
+    if (kept === undefined) return;
+    const { network } = this.#options;
+    yield* listDeadLetters({ ...kept, network }, await storedSubscriptions(kept), options, only);
   }
 
   /**

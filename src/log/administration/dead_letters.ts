@@ -2,9 +2,11 @@
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { checkKnown } from "../../data/checks.ts";
-import { toText } from "../../data/encoding.ts";
+import { byteLength, toText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
+import { itemText } from "../format/group.ts";
+import { largestGroup } from "../format/group_text.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { payloadOf } from "../format/logged_message.ts";
 import { storeRequest } from "./requests.ts";
@@ -23,7 +25,7 @@ import {
  * `only`: of these messages, by their identities.
  */
 export async function* listDeadLetters(
-  kept: Kept,
+  kept: Omit<Held, "latest">,
   subscriptions: readonly StoredSubscription[],
   { service, subscription }: DeadLetterOptions,
   only?: ReadonlySet<string>,
@@ -71,6 +73,7 @@ export async function* settled(
 
 /** A subscription, and how it stands now: read once for all who ask until it is read, and for each of its commits. */
 interface Held extends Kept {
+  readonly network: { readonly maxPayload: number };
   readonly latest: () => Promise<StoredSubscription | undefined>;
 }
 
@@ -129,10 +132,15 @@ function letterOf(
     replay: async (options = {}) => {
       checkKnown("replay", options, REPLAY_OPTIONS);
       const { payload } = options;
-      await request(
-        "replay",
-        payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", message.category),
-      );
+      if (payload === undefined) return await request("replay");
+      const text = toText(payload, "INVALID_MESSAGE", "the payload", message.category);
+      const limit = largestGroup(kept.network.maxPayload);
+      const size = byteLength(itemText({ text, key: message.key, id: undefined, meta: message.meta }));
+      if (size > limit) {
+        const why = `with this payload it has ${size} bytes with its key and headers, and the log takes ${limit}`;
+        throw new CatgaError("TOO_LARGE", `${message.category} ${message.id} was not replayed: ${why}`);
+      }
+      await request("replay", text);
     },
     discard: () => request("discard"),
   });

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { decodeText } from "../../data/encoding.ts";
@@ -18,6 +18,7 @@ async function setUp() {
   const reads: string[] = [];
   const kept = {
     ...own,
+    network: { maxPayload: 1_048_576 },
     stream: {
       ...stream,
       subjects: stream.subjects.bind(stream),
@@ -135,6 +136,18 @@ describe("a dead letter", () => {
     assertEquals(decodeText(payload), new Date(7));
     const error = await assertRejects(() => until(letter.replay({ payload: () => {} })), CatgaError);
     assertEquals(error.code, "INVALID_MESSAGE");
+  });
+
+  it("a replay with a payload that a publish could not have is TOO_LARGE (no node but the leader's was given it)", async () => {
+    const { until, put, list, requests } = await setUp();
+    await put("billing", [dead(1)]);
+    const [letter] = await list();
+    const error = await assertRejects(() => until(letter.replay({ payload: "x".repeat(1_032_158) })), CatgaError);
+    assertEquals(error.code, "TOO_LARGE");
+    assertStringIncludes(error.message, "1032193 bytes with its key and headers, and the log takes 1032192");
+    assertEquals(await requests(), []);
+    await until(letter.replay({ payload: "x".repeat(1_032_157) }));
+    assertEquals((await requests()).length, 1);
   });
 
   it("many that are replayed at once, or one after another, read their subscription once for each of its commits", async () => {

@@ -128,6 +128,7 @@ export class Cluster {
     return new Administration({
       namespace: NAMESPACE,
       clock: this.clock,
+      network: { maxPayload: 1_048_576 },
       stream: () => Promise.resolve(stream),
       kept: () => Promise.resolve(kept),
       nodes: () => this.nodes.filter(({ alive }) => alive).map(({ info }) => info),

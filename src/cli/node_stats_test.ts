@@ -45,11 +45,12 @@ describe("readNodeStats", () => {
       ...LEAST,
       id: "other",
       more: 1,
-      contracts: [{ ...contract, failed, more: 1 }],
+      contracts: [{ ...contract, failed, failure: "A: b".repeat(200), more: 1 }],
     });
     if (typeof read === "string") throw new Error(read);
     assertEquals([read.id, "more" in read, "more" in read.contracts[0]], ["a", false, false]);
     assertEquals(Object.entries(read.contracts[0].failed), [["__proto__", 2]]);
+    assertEquals(read.contracts[0].failure, "A: b".repeat(100));
   });
 
   it("each field that is malformed is an error", () => {
@@ -73,6 +74,7 @@ describe("readNodeStats", () => {
         { failed: [] },
         { failed: { A: "1" } },
         { sendFailed: { A: -1 } },
+        { failure: 1 },
         { failed: Object.fromEntries(many(66)) },
         { latency: {} },
         { latency: [1, -1] },

@@ -135,14 +135,16 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
 
 function readContract(given: unknown): ContractStats | undefined {
   if (!isRecord(given)) return undefined;
-  const { name, kind, latency = [] } = given;
+  const { name, kind, failure, latency = [] } = given;
   if (typeof name !== "string" || !isContractName(name)) return undefined;
   if (kind !== "command" && kind !== "query" && kind !== "event" && kind !== "stream") return undefined;
   const counts = readCounts(given, ["handled", "inHand", "queued", "sent", "heard", "published"]);
   const [failed, sendFailed] = [readCodes(given.failed), readCodes(given.sendFailed)];
   if (counts === undefined || failed === undefined || sendFailed === undefined) return undefined;
   if (!Array.isArray(latency) || latency.length > LATENCY_BUCKETS || !latency.every(isCount)) return undefined;
-  return { name, kind, ...counts, failed, sendFailed, latency };
+  if (failure !== undefined && typeof failure !== "string") return undefined;
+  const last = failure === undefined ? {} : { failure: failure.slice(0, 400) };
+  return { name, kind, ...counts, failed, ...last, sendFailed, latency };
 }
 
 function readAlarm(given: unknown): Alarm | undefined {

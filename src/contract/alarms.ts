@@ -57,7 +57,7 @@ export interface ObservedContract {
   readonly wanted?: boolean;
   /** Failures in the last seconds that are no decision of the handler, by code. */
   readonly failures?: Readonly<Record<string, number>>;
-  /** Cause: the error that a handler threw, if known. */
+  /** Cause: the error that a handler threw, or failed with, if known. */
   readonly cause?: string | undefined;
 }
 
@@ -109,6 +109,11 @@ export interface ObservedStream {
 /** A failure that the handler decided on, `fail("SOLD_OUT", …)`, and no error of operation. */
 export function isBusiness(code: string): boolean {
   return code !== "" && !isErrorCode(code);
+}
+
+/** A failure of a handler that it did not decide on. */
+export function isHandlerFailing(code: string): boolean {
+  return !isBusiness(code) && !NOT_HANDLER.has(code);
 }
 
 /**
@@ -226,7 +231,7 @@ function* ofContract(
     yield { kind: "no-node", about: name, severity: "error", count: waiting, message, since };
     return;
   }
-  const operation = Object.entries(failures).filter(([code]) => !isBusiness(code) && !NOT_HANDLER.has(code));
+  const operation = Object.entries(failures).filter(([code]) => isHandlerFailing(code));
   const count = operation.reduce((sum, [, each]) => sum + each, 0);
   if (count > 0) {
     const codes = operation.sort(([, a], [, b]) => b - a).map(([code]) => code).slice(0, 3).join(", ");

@@ -66,6 +66,8 @@ export interface ContractStats {
    * Failed ones, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
    */
   readonly failed: Readonly<Record<string, number>>;
+  /** Code and message of the last failure that the handler did not decide on; the beginning of a long one. */
+  readonly failure?: string;
   /** Handlers that run, those that return at once not counted. */
   readonly inHand: number;
   /** Messages of other nodes that wait for their turn. */

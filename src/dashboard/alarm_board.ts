@@ -71,7 +71,7 @@ export class AlarmBoard {
     this.#contracts = [...names].flatMap((name): ObservedContract[] => {
       const now = handlers.get(name)?.now.length ?? 0;
       const { last = [], since, signedOff = false } = this.#away.get(name) ?? {};
-      const { failures = {}, wanted = false } = rates.get(name) ?? {};
+      const { failures = {}, wanted = false, cause } = rates.get(name) ?? {};
       const waiting = this.#queued.get(name) ?? 0;
       if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // it is only published
       return [{
@@ -83,7 +83,7 @@ export class AlarmBoard {
         wanted,
         waiting,
         failures,
-        cause: this.#causeOf(name),
+        cause: this.#causeOf(name) ?? (cause && shownText(cause, 400)),
       }];
     });
   }

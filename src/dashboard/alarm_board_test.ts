@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Alarm } from "../contract/alarms.ts";
 import { AlarmBoard } from "./alarm_board.ts";
+import { ContractRates } from "./contract_rates.ts";
 import type { RunView } from "./view.ts";
 
 const stuck = (id: string): RunView => ({
@@ -30,12 +31,30 @@ describe("AlarmBoard", () => {
     const board = new AlarmBoard();
     const raised = (signedOff: boolean, wanted: boolean) => {
       const handlers = { now: [], last: ["shop/a"], since: 1, signedOff };
-      board.contracts(new Map([["Price", handlers]]), new Map([["Price", { failures: {}, wanted }]]));
+      board.contracts(new Map([["Price", handlers]]), new Map([["Price", { failures: {}, wanted, cause: "" }]]));
       return board.view(9).map(({ message }) => message);
     };
     assertEquals(raised(false, false), ["Nobody handles Price: shop/a did, and is gone."]);
     assertEquals(raised(true, false), []);
     assertEquals(raised(true, true), ["Nobody handles Price: shop/a did, and has signed off."]);
+  });
+
+  it("a handler of requests that fails is an alarm with the last failure (it named the codes alone)", () => {
+    const board = new AlarmBoard();
+    const rates = new ContractRates();
+    const take = (failed: Record<string, number>, failure?: string) => {
+      const counts = { handled: 9, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0, sendFailed: {}, latency: [] };
+      const before = { name: "Price", kind: "query", failed: {}, ...counts } as const;
+      const now = { ...before, failed, ...(failure === undefined ? {} : { failure }) };
+      rates.take({ endpoint: "a.1", contracts: [now] }, { contracts: [before], moreContracts: 0 });
+      const handlers = { now: ["a"], last: [], since: 1, signedOff: false };
+      board.contracts(new Map([["Price", handlers]]), rates.observed);
+      return board.view(9).map(({ kind, cause }) => `${kind}: ${cause}`);
+    };
+    assertEquals(take({ HANDLER_FAILED: 2 }, "HANDLER_FAILED: it threw"), [
+      "handler-failing: HANDLER_FAILED: it threw",
+    ]);
+    assertEquals(take({ TIMEOUT: 1 }), ["handler-failing: HANDLER_FAILED: it threw"]); // of an older version
   });
 
   it("what waits for a subscription that no program has is an alarm, and nothing else of it", () => {

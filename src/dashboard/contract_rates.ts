@@ -2,7 +2,7 @@
  * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last
  * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
  */
-import { isBusiness } from "../contract/alarms.ts";
+import { isBusiness, type ObservedContract } from "../contract/alarms.ts";
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
@@ -26,6 +26,8 @@ interface Contract {
   readonly points: ContractPoint[];
   /** Failures by code, since the dashboard began to look. */
   readonly codes: Map<string, number>;
+  /** The last failure that a handler did not decide on. */
+  failure: string | undefined;
   inHand: Map<string, number>;
 }
 
@@ -40,7 +42,9 @@ export class ContractRates {
       const contract = this.#of(stats);
       if (contract === undefined) continue;
       contract.inHand.set(now.endpoint, stats.inHand + stats.queued);
-      if (counted !== undefined) add(contract, counted);
+      if (counted === undefined) continue;
+      add(contract, counted);
+      if (counted.failed.length > 0) contract.failure = stats.failure ?? contract.failure;
     }
   }
 
@@ -68,14 +72,14 @@ export class ContractRates {
     return isPoint ? made : undefined;
   }
 
-  /** What alarms are made of: failures of the last seconds by code, and whether requests find no node. */
-  get observed(): ReadonlyMap<string, { readonly failures: Record<string, number>; readonly wanted: boolean }> {
-    return new Map([...this.#contracts.values()].map(({ name, seconds }) => {
+  /** What alarms are made of: failures of the last seconds by code, the last of them, and whether requests find no node. */
+  get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
+    return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {
       const failures: Record<string, number> = Object.create(null);
       for (const { codes } of seconds.slice(-RECENT)) {
         for (const [code, count] of codes) failures[code] = (failures[code] ?? 0) + count;
       }
-      return [name, { failures, wanted: seconds.some(({ unhandled }) => unhandled > 0) }];
+      return [name, { failures, wanted: seconds.some(({ unhandled }) => unhandled > 0), cause }];
     }));
   }
 
@@ -97,7 +101,9 @@ export class ContractRates {
     const known = this.#contracts.get(name);
     if (known !== undefined || this.#contracts.size >= MOST) return known;
     const seconds = [second()];
-    const made: Contract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
+    const made: Contract = {
+      ...{ name, kind, seconds, points: [], codes: new Map(), failure: undefined, inHand: new Map() },
+    };
     this.#contracts.set(name, made);
     return made;
   }

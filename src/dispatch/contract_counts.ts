@@ -2,6 +2,7 @@
  * Counts of a node by contract: plain fields of objects that stand on the way of a message anyway. Nobody is
  * told; who wants to know asks.
  */
+import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
@@ -26,6 +27,7 @@ export class ContractCounts {
   localBegun = 0;
   localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
+  #failure: string | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
   /** After how many more runs one is timed, and for how many it stands; when that was last, by the monotonic clock. */
@@ -43,7 +45,12 @@ export class ContractCounts {
     timing?.end();
     if (outcome instanceof Refusal) return this.refused(outcome.code);
     this.handled++;
-    if (!outcome.ok) this.refused(outcome.error.code);
+    if (!outcome.ok) this.#handlerFailed(outcome);
+  }
+
+  #handlerFailed({ error: { code, message } }: Failure): void {
+    this.refused(code);
+    if (isHandlerFailing(code)) this.#failure = `${code}: ${message}`;
   }
 
   /** As {@link ContractCounts.end}, of what was in hand. */
@@ -99,7 +106,7 @@ export class ContractCounts {
   }
 
   #localFailed(failure: Failure): Failure {
-    this.refused(failure.error.code);
+    this.#handlerFailed(failure);
     this.sendFailed(failure.error.code);
     return failure;
   }
@@ -123,6 +130,7 @@ export class ContractCounts {
     };
     if (handled > 0) answer.handled = handled;
     if (this.#failed !== undefined) answer.failed = Object.fromEntries(this.#failed);
+    if (this.#failure !== undefined) answer.failure = this.#failure.slice(0, MOST_OF_FAILURE);
     if (inHand > 0) answer.inHand = inHand;
     if (queued > 0) answer.queued = queued;
     // without the zeros at the end
@@ -228,6 +236,7 @@ function count(codes: Map<string, number>, code: string): void {
 
 const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
+const MOST_OF_FAILURE = 400; // characters
 /** Between two runs that are timed: fewer are from then on, in ms; and the most runs that one stands for. */
 const OFTEN = 1;
 const MAX_STRIDE = 4_096;

@@ -5,7 +5,7 @@ import { command, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import { ContractCounts, Counts } from "./contract_counts.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { Refusal } from "./outcome.ts";
+import { failure, Refusal } from "./outcome.ts";
 
 describe("counts", () => {
   it("a handler that ends is handled; one that fails under its code, too; a refused message only failed", () => {
@@ -16,6 +16,19 @@ describe("counts", () => {
     counts.end(failed("NO_STOCK"));
     counts.end(new Refusal("OVERLOADED", { contract: query("Q"), node: "n", remaining: () => 0 }));
     assertEquals(counts.toJSON(), { name: "Q", kind: "query", handled: 3, failed: { NO_STOCK: 2, OVERLOADED: 1 } });
+  });
+
+  it("the last failure that is no decision of the handler is kept, with its message; the beginning of a long one", () => {
+    for (const end of ["end", "localResult"] as const) {
+      const counts = new ContractCounts(query("Q"));
+      counts[end](failed("NO_STOCK"));
+      assertEquals("failure" in counts.toJSON(), false);
+      counts[end](failure("HANDLER_FAILED", "it threw"));
+      for (const code of ["NO_STOCK", "CANCELLED"]) counts[end](failed(code));
+      assertEquals(counts.toJSON().failure, "HANDLER_FAILED: it threw");
+      counts[end](failure("TIMEOUT", "x".repeat(1_000)));
+      assertEquals(counts.toJSON().failure, `TIMEOUT: ${"x".repeat(391)}`);
+    }
   });
 
   it("a send by the shortest way is sent and handled, and fails in both", () => {

@@ -1,7 +1,7 @@
 /** A full store: entries expire and are deleted nevertheless, and errors say that the store is full. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
-import { catga } from "../../mod.ts";
+import { catga, command } from "../../mod.ts";
 import { type NatsServer, requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import type { Bucket, Change } from "../ports/key_value_store.ts";
@@ -127,6 +127,36 @@ describe("NatsKeyValueStore in a full store", await requireNatsServer(), () => {
       await next.cache.delete("large");
       await (await taking).release();
       assertLess(sinceRoom(), LATE);
+    },
+  );
+
+  it(
+    "claims and locks: callers learn that the store is full (it did not answer), and go on when there is room",
+    slow,
+    async () => {
+      await using client = await start({ bucket: "catga_default_cache", direct: true });
+      let runs = 0;
+      const Pay = command<void, number>("Pay", { idempotent: true });
+      const logger = { debug() {}, info() {}, warn() {}, error() {} };
+      await using app = await catga({ nats: client.server.url, logger, handlers: Pay.handle(() => ++runs) });
+      await app.send(Pay, undefined, { id: "first" });
+      const { signal } = await app.lock("held", { ttl: 10_000 });
+      await app.cache.set("large", "x".repeat(3_000));
+      await client.fill();
+      const isFull = (error: unknown, code: string) =>
+        error instanceof CatgaError && error.code === code && error.message.includes("because the store is full");
+      const options = { id: "second", timeout: 4_000 };
+      await eventually(
+        "the command to fail",
+        async () => isFull((await app.send(Pay, undefined, options)).error, "UNAVAILABLE"),
+      );
+      const taken = () => app.lock("free", { timeout: 4_000 }).catch((error) => error);
+      await eventually("the lock to fail", async () => isFull(await taken(), "UNAVAILABLE"));
+      await eventually("the held one to be lost", () => signal.aborted);
+      assert(isFull(signal.reason, "LOCK_LOST"), String(signal.reason));
+      await app.cache.delete("large");
+      assertEquals((await app.send(Pay, undefined, { id: "second" })).value, 2);
+      await (await app.lock("free")).release();
     },
   );
 });

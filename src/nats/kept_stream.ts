@@ -16,6 +16,8 @@ import { tooLarge } from "./nats_error.ts";
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
 const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
+/** How long a full store is waited for, in ms: less than locks and claims wait for an answer, which says why then. */
+const FULL_LIMIT = 1_000;
 /**
  * How long one of several tries waits for its answer, in ms: the first one this long, each further one twice as long,
  * up to the limit. What was asked while a stream had no leader is never answered.
@@ -126,7 +128,7 @@ export class KeptStream {
 
   /**
    * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full, or has no consumer left.
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full (1 s), or has no consumer left.
    * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`,
    * `too large`, and `full` with `whenFull`, `no stream` with `whenMissing`.
    */
@@ -135,7 +137,8 @@ export class KeptStream {
     { once = false, whenFull, whenMissing }: AttemptOptions = {},
   ): Promise<T> {
     const { clock } = this.transport;
-    const end = clock.monotonic() + OPERATION_LIMIT;
+    const begun = clock.monotonic();
+    let end = begun + OPERATION_LIMIT;
     const checking = this.check();
     if (checking !== undefined) await within(clock, CHECK_WAIT, checking);
     let waiting: JetStreamRefusal | undefined;
@@ -155,6 +158,7 @@ export class KeptStream {
           continue;
         }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
+        if (refusal === "full") end = begun + FULL_LIMIT;
         const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
           // the last try may have been too short for an answer: then why it was refused before is the reason

@@ -156,6 +156,8 @@ export class LeasedEntry {
   readonly #isOwn: (text: string) => boolean;
   #revision: number;
   #sent: Stamp;
+  /** What the last renewal failed with, since it was renewed. */
+  #failure: string | undefined;
 
   /**
    * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not
@@ -193,7 +195,8 @@ export class LeasedEntry {
   /** Why a lease that has ended was lost. */
   get overdue(): string {
     const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
-    return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms`;
+    const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
+    return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
   }
 
   /** It is not in the store: the next write creates it. */
@@ -202,13 +205,18 @@ export class LeasedEntry {
   }
 
   /** Writes it again with this text, or for the first time, within `limit` ms. As {@link LeasedEntry.change}. */
-  renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
-    return this.change(limit, (bucket, revision) => {
-      const options = { ttl: this.#ttl };
-      return revision === 0
-        ? bucket.create(this.key, text(revision), options)
-        : bucket.update(this.key, text(revision), revision, options);
-    });
+  async renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
+    try {
+      return await this.change(limit, (bucket, revision) => {
+        const options = { ttl: this.#ttl };
+        return revision === 0
+          ? bucket.create(this.key, text(revision), options)
+          : bucket.update(this.key, text(revision), revision, options);
+      });
+    } catch (error) {
+      if (isCatgaError(error)) this.#failure = error.message;
+      throw error;
+    }
   }
 
   /**
@@ -230,6 +238,7 @@ export class LeasedEntry {
       if (typeof written === "number") {
         this.#revision = written;
         this.#sent = sent;
+        this.#failure = undefined;
       }
       if (written) return "written";
       const found = await answers.within(limit, bucket.get(this.key));

@@ -14,7 +14,7 @@ const idOf = (position: number) => messageId({ position, time: stored(position) 
 /** A subscription with this parked. */
 function subscription(parked: readonly GivenParked[], service = "shop"): StoredSubscription {
   const states = new Map(parked.map((given) => [idOf(given.position), parkedState(given)]));
-  const state = { id: ["t", 1] as const, head: headOf(), parked: states };
+  const state = { id: ["t", 1] as const, head: headOf(), writer: "", parked: states };
   return { key: subscriptionKey(service, "billing"), service, name: "billing", sequence: 1, state };
 }
 

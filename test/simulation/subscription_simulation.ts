@@ -426,8 +426,7 @@ class Run {
     const { place } = commit.head;
     const before = this.#place;
     this.#place = place;
-    const isBack = place.time === 0 && (before.time > 0 || place.read < before.read);
-    if (isBack && this.seed >= REWOUND) this.#wentBack(commit.head);
+    if (place.rewound && (!before.rewound || place.read < before.read)) this.#wentBack(commit.head);
     const { leader, doubt, open } = commit.head;
     for (const message of this.log) {
       const isOpen = open.some(([position]) => position === message.position);
@@ -928,8 +927,8 @@ class SimLeader {
       // its token is that of another, or smaller: the store has lost its end
       if (isRefused) return this.#end();
       // what runs still is not the run that is meant
-      const isBack = this.#taken!.stored.head.place.time === 0; // it leads
-      if (isBack && said.running.size > 0) return this.#node.after(50, () => this.#over || this.#barrier());
+      const { rewound } = this.#taken!.stored.head.place; // it leads
+      if (rewound && said.running.size > 0) return this.#node.after(50, () => this.#over || this.#barrier());
       this.behindBarrier = true;
       this.#list((entries) => this.#loaded(entries, said));
     };
@@ -1052,7 +1051,7 @@ class SimLeader {
     if (place.read > 0 && place.time > 0 && there?.time !== place.time) return;
     for (const message of log) {
       if (message.position <= ledger.place.read || most-- <= 0 || ledger.open.size > 40 || ledger.full) continue;
-      ledger.place = { ...ledger.place, read: message.position, time: message.time };
+      ledger.place = { ...ledger.place, read: message.position, time: message.time, rewound: false };
       ledger.add(message);
     }
     if (random() < 0.2) ledger.relieve(this.#node.mostOfKey);

@@ -59,7 +59,7 @@ function subscription(
 ): StoredSubscription {
   const head = headOf({ place: { created, read: endOf(read), time: 0, epoch: 0 }, open, began });
   const states = new Map(parked.map(parkedState).map((state) => [messageId(state), state]));
-  const state = { id: ["t", 1] as const, head, parked: states };
+  const state = { id: ["t", 1] as const, head, writer: "", parked: states };
   return { key: subscriptionKey("shop", name), service: "shop", name, sequence: 1, state };
 }
 

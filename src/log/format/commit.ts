@@ -42,6 +42,8 @@ export interface Place {
   readonly at?: number | undefined;
   /** How often reading went back, because the log had lost messages: positions begin again then. */
   readonly epoch: number;
+  /** True after a rewind until something is read: what runs was handed out before it. */
+  readonly rewound?: boolean;
 }
 
 /** A message that is not done. */
@@ -176,9 +178,8 @@ export interface StoredState {
  * parked; earlier ones are needed.
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
-  let last: CommitId | undefined;
+  let [last, writer]: [last: CommitId | undefined, writer: string] = [undefined, ""];
   let state: StoredState & { readonly parked: Map<string, ParkedState> } | undefined;
-  let writer = "";
   for (const { id, prev, full, head, parked, ended } of commits) {
     if (last !== undefined && (prev === undefined || !isSame(prev, last))) continue;
     last = id;
@@ -207,17 +208,16 @@ const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;
 
 function readId(value: unknown): CommitId | undefined {
-  if (!Array.isArray(value) || value.length !== 2) return undefined;
-  const [term, n] = value;
+  const [term, n] = Array.isArray(value) && value.length === 2 ? value : [];
   return typeof term === "string" && isCount(n) ? [term, n] : undefined;
 }
 
 function readPlace(value: unknown): Place | undefined {
   if (!isRecord(value)) return undefined;
-  const { created, read, time, at, epoch } = value;
+  const { created, read, time, at, epoch, rewound } = value;
   if (typeof created !== "string" || !isCount(read) || !isNotNegative(time)) return undefined;
   if (!isCount(epoch) || epoch > MOST_EPOCHS) return undefined;
-  return { created, read, time, epoch, ...(isNotNegative(at) ? { at } : {}) };
+  return { created, read, time, epoch, ...(isNotNegative(at) ? { at } : {}), ...(rewound === true ? { rewound } : {}) };
 }
 
 function readDoubt(value: unknown): Doubt | undefined {

@@ -48,7 +48,7 @@ export async function takeOver(
   const { host: { clock }, store, stored, signal } = options;
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
-  const rewound = stored.head.place.time === 0;
+  const { rewound } = stored.head.place;
   for (let waits = 0; rewound && runs.running.size > 0 && waits < WAITS; waits++) {
     await delay(clock, WAIT, signal);
     runs = await barrier(options);

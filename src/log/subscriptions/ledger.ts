@@ -365,7 +365,7 @@ export class Ledger {
   rewind(to: number, there: ReadonlySet<number>): void {
     const { began } = this.#options.categories;
     const { created, read, epoch } = this.place;
-    this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch };
+    this.place = { created: to === 0 ? "" : created, read: Math.min(to, read), time: 0, epoch, rewound: true };
     const goes = (item: Item) =>
       item.place === "parked"
         ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))

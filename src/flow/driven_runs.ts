@@ -281,7 +281,10 @@ export class Drives {
     this.#host.wake(held.ref, LEASE, clock.now() + length).then(() => {
       held.lease();
       held.renew = clock.monotonic() + length / 2;
-    }, () => held.renew = clock.monotonic() + TICK);
+    }, ({ code }: CatgaError) => {
+      // a server that has no schedules has none in half a second, either
+      held.renew = clock.monotonic() + (code === "UNSUPPORTED" ? HELD : TICK);
+    });
   }
 }
 

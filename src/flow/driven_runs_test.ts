@@ -257,6 +257,15 @@ describe("drives", () => {
     assertEquals(one.batches(), 1);
   });
 
+  it("a long one asks for a lease every 10 s where the server has no schedules (it did twice a second)", async () => {
+    let asked = 0;
+    const wake = () => (asked++, Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.11")));
+    const one = node((flow) => flow.step("long", () => new Promise(() => {})), { wake });
+    one.run().catch(() => {}); // it does not end
+    await one.clock.advance(65_000);
+    assertLess(asked, 10);
+  });
+
   it("a cancelled run ends with the one that it started, though it is told so before it has recorded that one", async () => {
     const { promise: cancelled, resolve } = Promise.withResolvers<boolean>();
     const one = node((flow) => flow.send(workflow("Child")), {

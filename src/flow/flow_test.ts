@@ -811,4 +811,30 @@ describe("workflow", () => {
     await cluster.advance(20_000);
     assertEquals(events, ["begun node-1", `begun ${won}`, "aborted node-1"]);
   });
+
+  it("a node that was frozen puts off no attempt of the run that it has lost (by up to the longest pause)", async () => {
+    const Order = workflow<void, string>("Order");
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const late = Promise.withResolvers<string>();
+    let attempts = 0;
+    const work = () => {
+      if (++attempts === 1) return late.promise;
+      if (attempts === 2) throw new Error("the disk is full");
+      return "done";
+    };
+    const handlers = Order.handle((flow) => flow.step("work", work, { retry: { delay: [60_000, 60_000] } }));
+    await using cluster = await testCluster(2, { handlers, logger });
+    const [one, two] = cluster.apps;
+    const run = unwrap(await one.start(Order));
+    await cluster.advance(100);
+    cluster.pause("node-1");
+    const nextOf = async () => (await infoOf(two, run)).pending[0]?.next?.getTime();
+    while (await nextOf() === undefined) await cluster.advance(1_000);
+    const next = (await nextOf())!;
+    await cluster.advance(next - cluster.clock.now() - 5_000);
+    late.reject(new Error("too late"));
+    cluster.resume("node-1");
+    assertEquals(unwrap(await two.result(Order, run, { timeout: 120_000 })), "done");
+    assertLess(cluster.clock.now() - next, 1_000);
+  });
 });

@@ -251,6 +251,10 @@ export class DriveState {
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
   readonly #timers = new Set<Timer>();
+  /** What this drive has stored schedules of. */
+  readonly #woken = new Set<string>();
+  /** It has read what another node has stored, which drives the run. */
+  #lost = false;
   /** This drive has stored something, or began the run. */
   #own: boolean;
   /** Entries that are not stored yet, and the append that is under way. */
@@ -437,7 +441,7 @@ export class DriveState {
    */
   async #append(entries: readonly Entry[]): Promise<boolean> {
     const { host: { log, endpoint: holder }, ref, journal } = this;
-    while (true) {
+    while (!this.#lost) {
       // the handler has gone on without what has ended before
       if (this.#contradicted) entries = entries.filter(({ t }) => FIRM.has(t));
       if (entries.length === 0) return true;
@@ -458,6 +462,7 @@ export class DriveState {
       if (!await this.#readOn()) return false;
       entries = this.#holding(entries);
     }
+    return false;
   }
 
   /**
@@ -466,14 +471,13 @@ export class DriveState {
    */
   async #readOn(): Promise<boolean> {
     const { ref, journal } = this;
-    let lost = false;
     const found = await this.host.log.readOn(ref, journal, (stored) => {
       // also what the one before has stored late: the handler has not seen it
-      lost ||= !stored.entries.every(isCalled);
+      this.#lost ||= !stored.entries.every(isCalled);
       journal.apply(stored);
       this.#contradicted = this.ends.takeIn() || this.#contradicted;
     });
-    return found && !lost && journal.ended === undefined;
+    return found && !this.#lost && journal.ended === undefined;
   }
 
   /** What of these entries holds, now that others have told the run something. */
@@ -537,6 +541,7 @@ export class DriveState {
    */
   async wake(step: string, at: number): Promise<boolean> {
     this.#due.delete(step); // it came too early
+    this.#woken.add(step);
     try {
       await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
     } catch (error) {
@@ -651,6 +656,7 @@ export class DriveState {
   stop(end: DriveEnd): void {
     if (this.over) return;
     this.over = true;
+    if (end === "lost") this.#giveBack();
     for (const timer of this.#timers) timer.cancel();
     this.#owner.stopped(() =>
       end === "lost"
@@ -658,6 +664,16 @@ export class DriveState {
         : new CatgaError("CLOSED", `${this.label} is not driven here any more`)
     );
     this.#resolve(end);
+  }
+
+  /** Schedules of this drive may stand in the place of those of the node that has the run now, and fire later. */
+  #giveBack(): void {
+    const { failures, sleeps, waits } = this.journal;
+    for (const step of this.#woken) {
+      const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
+      // what cannot be stored fires when the own schedule does
+      if (at !== undefined) this.host.wake(this.ref, step, at).catch(() => {});
+    }
   }
 
   /** What cannot be stored ends the drive: whoever is called next tries again. */

@@ -27,7 +27,7 @@ interface Contract {
   /** Failures by code, since the dashboard began to look. */
   readonly codes: Map<string, number>;
   /** The last failure that a handler did not decide on. */
-  failure: string | undefined;
+  failure?: string | undefined;
   inHand: Map<string, number>;
 }
 
@@ -72,7 +72,7 @@ export class ContractRates {
     return isPoint ? made : undefined;
   }
 
-  /** What alarms are made of: failures of the last seconds by code, the last of them, and whether requests find no node. */
+  /** What alarms are made of: failures of the last seconds by code, the last one, and whether requests find no node. */
   get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
     return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {
       const failures: Record<string, number> = Object.create(null);
@@ -101,9 +101,7 @@ export class ContractRates {
     const known = this.#contracts.get(name);
     if (known !== undefined || this.#contracts.size >= MOST) return known;
     const seconds = [second()];
-    const made: Contract = {
-      ...{ name, kind, seconds, points: [], codes: new Map(), failure: undefined, inHand: new Map() },
-    };
+    const made: Contract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
     this.#contracts.set(name, made);
     return made;
   }

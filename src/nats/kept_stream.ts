@@ -128,7 +128,8 @@ export class KeptStream {
 
   /**
    * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, is full (1 s), or has no consumer left.
+   * nothing and may pass: the stream is lost (it is created anew), has no leader, has no consumer left, or for up to
+   * 1 s is full.
    * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`,
    * `too large`, and `full` with `whenFull`, `no stream` with `whenMissing`.
    */

@@ -210,7 +210,7 @@ export interface StreamMessage {
   readonly subject: string;
   readonly data: string;
   readonly options: Omit<AppendOptions, "timeout">;
-  /** Replaces the schedule of its id if that was made after an earlier message under the id; else that is taken back. */
+  /** Replaces the schedule of its id if that follows an earlier message of the id; else it is taken back. */
   readonly replaces?: NamedSchedule;
 }
 

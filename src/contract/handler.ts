@@ -248,7 +248,6 @@ export function isHandlerFailure({ code, message }: CatgaError, contract: AnyCon
 }
 
 function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
-  return `${
-    by === "handler" ? "the handler of" : "a behavior around"
-  } ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
+  const what = by === "handler" ? "the handler of" : "a behavior around";
+  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
 }

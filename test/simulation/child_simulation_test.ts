@@ -6,7 +6,7 @@ import { seedsOfThisRuntime, THIS_RUNTIME } from "../support/of_this_runtime.ts"
 import { simulateChildren, type SimulatedChildren } from "./child_simulation.ts";
 
 /** `deno run -A test/simulation/child_simulation.ts 0..999` plays more of them. */
-const PLAYED = seedsOfThisRuntime(84);
+const PLAYED = seedsOfThisRuntime(108);
 
 const slow = { timeout: 600_000 };
 

@@ -671,8 +671,9 @@ export class DriveState {
     const { failures, sleeps, waits } = this.journal;
     for (const step of this.#woken) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
-      // what cannot be stored fires when the own schedule does
-      if (at !== undefined) this.host.wake(this.ref, step, at).catch(() => {});
+      if (at === undefined) continue;
+      // later than now: what is due already is published once for its id. If it is not stored, the own schedule fires
+      this.host.wake(this.ref, step, Math.max(at, this.now + 1_000)).catch(() => {});
     }
   }
 

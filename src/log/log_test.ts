@@ -94,7 +94,6 @@ describe("the log of a node", () => {
       ["delay", 1],
       ["at", 2],
       ["replaced", 4],
-      ["replaced", 4], // in place of the schedule of the second round
       ["again", 5],
       ["again", 6],
     ]);

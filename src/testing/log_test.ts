@@ -103,20 +103,6 @@ describe("the log in a test cluster", () => {
     assertEquals(cluster.recorder.handled(Mail).length, 1);
   });
 
-  it("what is due comes in place of the schedule of its id, also under an id that was used before (neither came)", async () => {
-    await using cluster = await testCluster(1, { handlers: Mail.handle(() => {}) });
-    const [app] = cluster.apps;
-    const sent = async (to: string, delay: number) => unwrap(await app.enqueue(Mail, { to }, { delay, id: "mail" }));
-    await sent("first", 0);
-    await sent("replaced", MINUTE);
-    for (let i = 0; i < 2; i++) {
-      await sent("second", 0);
-      await cluster.advance(10_000);
-    }
-    await cluster.advance(10 * MINUTE);
-    assertEquals(cluster.recorder.handled(Mail).map(({ payload }) => payload.to), ["first", "second"]);
-  });
-
   it("a leader is killed while a handler runs: another leads, and none of a key overtakes", async () => {
     const ran: string[] = [];
     const handlers = Booked.on(async ({ guest }, ctx) => {

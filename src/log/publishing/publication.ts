@@ -197,10 +197,10 @@ export interface LaneHost {
    */
   replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
-   * Takes back the schedule under this subject, if there is one, and it was stored before this sequence: resolves with
-   * whether it did. Rejects with a `CatgaError`. `limit`: how long to try, in ms.
+   * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a
+   * `CatgaError`. `limit`: how long to try, in ms.
    */
-  takeBack(subject: string, limit: number, before: number): Promise<boolean>;
+  takeBack(subject: string, limit: number): Promise<boolean>;
   /** They are stored: at least one. */
   stored(publications: readonly Publication[]): void;
 }
@@ -210,8 +210,8 @@ export interface StreamMessage {
   readonly subject: string;
   readonly data: string;
   readonly options: Omit<AppendOptions, "timeout">;
-  /** Replaces the schedule of its id if that follows an earlier message of the id; else it is taken back. */
-  readonly replaces?: NamedSchedule;
+  /** The subject of the schedule whose place it takes: that is taken back when this message is stored. */
+  readonly replaces?: string | undefined;
 }
 
 /** A schedule whose name may be that of another one. */
@@ -339,14 +339,10 @@ export class Group implements Attempted {
     if (appended.type === "stored") {
       const { replaces } = this.#message!; // what was appended
       if (replaces === undefined) return this.#stored();
-      const { sequence, duplicate } = appended;
-      const isUsed = duplicate && !this.#unanswered; // by an earlier message
       this.#unanswered = true; // who gives up from now on has it stored
-      this.#host.takeBack(replaces.subject, this.#left, duplicate ? sequence : Infinity)
-        .then(() => isUsed && this.#host.replace(replaces, this.#left, () => this.#over))
-        .then(() => this.#stored(), ({ message }: CatgaError) => {
-          if (!this.#over) this.#endAll(`it is, but the schedule of its id may fire, too: ${message}`);
-        });
+      this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
+        if (!this.#over) this.#endAll(`it is, but the schedule of its id may fire, too: ${message}`);
+      });
       return;
     }
     if (appended.type === "conflict") {

@@ -19,7 +19,7 @@ import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
 import { largestGroup, MOST_IN_GROUP } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
-import { markOf, overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
+import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
 import {
   dueOf,
   Group,
@@ -139,8 +139,11 @@ export class Publisher implements LaneHost {
     if (planned === undefined) return unscheduled;
     const { schedule, due, subject } = planned;
     const lacking = unsupported(due, stream.abilities);
-    const isDue = typeof due === "number" && due <= this.clock.monotonic();
-    if (lacking !== undefined) return isDue ? unscheduled : unstored("UNSUPPORTED", contract, lacking);
+    // what is due is no schedule; under an id it takes the place of what was scheduled before, where there can be such
+    if (typeof due === "number" && due <= this.clock.monotonic()) {
+      return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
+    }
+    if (lacking !== undefined) return unstored("UNSUPPORTED", contract, lacking);
     const zone = "cron" in schedule ? schedule.zone : undefined;
     const write: Replacement["write"] = (stream, { version, notBefore }) => {
       const time = timeOf(due, this.clock, stream);
@@ -152,16 +155,14 @@ export class Publisher implements LaneHost {
       };
     };
     if (id === undefined) {
-      if (isDue) return unscheduled;
       const { data, options } = write(stream, { version: 0, notBefore: 0 });
       return { subject, data, options: { ...options, rollup: true } };
     }
     const isOwn = ({ data }: StoredMessage) => isPublication(data, { endpoint, first });
-    const replacement = { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" };
-    if (!isDue) return { subject, replacement };
-    // what is due is no schedule; under an id it takes the place of what was scheduled before
-    const yieldsTo = (found: StoredMessage) => markOf(found) !== undefined;
-    return { ...unscheduled, replaces: { subject, replacement: { ...replacement, yieldsTo, alone: false } } };
+    return {
+      subject,
+      replacement: { write, isOwn, yieldsTo: () => false, alone: true, patient: false, done: "stored" },
+    };
   }
 
   replace({ subject, replacement }: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown> {
@@ -176,8 +177,8 @@ export class Publisher implements LaneHost {
     return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
   }
 
-  takeBack(subject: string, limit: number, before?: number): Promise<boolean> {
-    return this.#trying(limit, (options) => unschedule(subject, options, before));
+  takeBack(subject: string, limit: number): Promise<boolean> {
+    return this.#trying(limit, (options) => unschedule(subject, options));
   }
 
   async #trying<T>(limit: number, work: (options: OverwriteOptions) => Promise<T>): Promise<T> {

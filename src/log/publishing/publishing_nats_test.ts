@@ -144,7 +144,7 @@ describe("publishing on NATS", required, () => {
     assert(!numbers(await all(server.url)).includes(3));
   });
 
-  it("what is due already is stored once for its id, and takes the place of what was scheduled, each time", async () => {
+  it("what is due already is stored once for its id, and takes the place of what was scheduled", async () => {
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
     for (let i = 0; i < 2; i++) {
@@ -154,14 +154,12 @@ describe("publishing on NATS", required, () => {
       await ok(app.enqueue(Mail, { n: 4 }, { id: "books", delay: 0 }));
       await wait(400);
     }
-    await eventually("books to fire", async () => numbers(await all(server.url)).filter((n) => n === 4).length === 2);
     assertEquals(await app.unschedule(Mail, "books"), false);
     assertEquals(await app.unschedule(Mail, "twice"), false);
     const stored = await all(server.url);
-    assertEquals(stored.map(({ id, payload }) => [id.split("@")[0], (payload as { n: number }).n]), [
+    assertEquals(stored.map(({ id, payload }) => [id, (payload as { n: number }).n]), [
       ["twice", 1],
       ["past", 2],
-      ["books", 4],
       ["books", 4],
     ]);
   });

@@ -369,17 +369,16 @@ const ATTEMPT = 2_000;
 // would not do: around the due moment some that were purged fired as well.
 
 /**
- * Takes back what was scheduled under this subject, if it was stored before this sequence: `true`, and it does not
- * fire; `false`: it has fired, or there is none. Rejects with a `CatgaError` when neither is known in time. By `mark`,
- * which nobody else writes, the own mark is recognized when its acknowledgement was lost.
+ * Takes back what was scheduled under this subject: `true`, and it does not fire; `false`: it has fired, or there is
+ * none. Rejects with a `CatgaError` when neither is known in time. By `mark`, which nobody else writes, the own mark is
+ * recognized when its acknowledgement was lost.
  */
-export function unschedule(subject: string, options: OverwriteOptions, before = Infinity): Promise<boolean> {
+export function unschedule(subject: string, options: OverwriteOptions): Promise<boolean> {
   const { mark } = options;
   return overwrite(subject, {
     write: () => ({ data: MARK + mark, options: { ttl: MARK_TTL } }),
     isOwn: (found) => markOf(found) === mark,
-    // another caller took it back
-    yieldsTo: (found) => found.sequence >= before || markOf(found) !== undefined,
+    yieldsTo: (found) => markOf(found) !== undefined, // another caller took it back
     alone: false,
     patient: true,
     done: "taken back",

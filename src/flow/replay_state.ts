@@ -13,7 +13,7 @@ import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
-import type { Entry, Journal, Parent, RecordedError } from "./journal.ts";
+import type { Entry, Journal, Parent, RecordedError, Stored } from "./journal.ts";
 import { recorded, UNSTORED } from "./outcomes.ts";
 import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 
@@ -455,8 +455,7 @@ export class DriveState {
       }
       const sequence = await log.append(ref, message, journal.sequence, () => this.over);
       if (sequence !== "conflict") {
-        journal.apply({ sequence, time, holder, entries });
-        this.#contradicted = this.ends.takeIn() || this.#contradicted;
+        this.#apply({ sequence, time, holder, entries });
         return true;
       }
       if (!await this.#readOn()) return false;
@@ -474,10 +473,16 @@ export class DriveState {
     const found = await this.host.log.readOn(ref, journal, (stored) => {
       // also what the one before has stored late: the handler has not seen it
       this.#lost ||= !stored.entries.every(isCalled);
-      journal.apply(stored);
-      this.#contradicted = this.ends.takeIn() || this.#contradicted;
+      this.#apply(stored);
     });
     return found && !this.#lost && journal.ended === undefined;
+  }
+
+  /** Applies a message, once: news may be read while entries are stored. */
+  #apply(stored: Stored): void {
+    if (stored.sequence <= this.journal.sequence) return;
+    this.journal.apply(stored);
+    this.#contradicted = this.ends.takeIn() || this.#contradicted;
   }
 
   /** What of these entries holds, now that others have told the run something. */

@@ -35,7 +35,8 @@ interface Change {
  *   `flow-lease`: a lease that was used is not renewed. `flow-over`: a run that is driven is taken for one that is
  *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
  *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
- *   `flow-limit`: a run waits for a schedule that came too early.
+ *   `flow-limit`: a run waits for a schedule that came too early. `flow-twice`: a message that is read twice counts
+ *   twice.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -110,6 +111,11 @@ const PLANTS = {
     file: "src/flow/replay.ts",
     from: "state.isScheduled(TIME_OUT, { scheduled })",
     to: "scheduled",
+  }],
+  "flow-twice": [{
+    file: "src/flow/replay_state.ts",
+    from: "    if (stored.sequence <= this.journal.sequence) return;\n",
+    to: "",
   }],
   "flow-signal": [{
     file: "src/flow/journal.ts",

@@ -21,7 +21,7 @@ import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, Due } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
 import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
-import { isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
+import { endOf, isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
@@ -630,6 +630,9 @@ class SimulatedRun {
     const ref = { workflow: "Flow", run: this.id };
     const stored = storedOf(ref, message);
     const simulation = this.#simulation;
+    if (endOf(ref, message)!.version !== this.journal.entries + stored.entries.length) {
+      simulation.violation(`${this.id} goes on behind what is not stored: ${JSON.stringify(stored.entries)}`);
+    }
     if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
     this.#started = true;
     simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));

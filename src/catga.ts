@@ -110,6 +110,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           onNodes: (listener) => app.onNodes(listener),
           gone: (endpoint) => app.gone(endpoint),
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
+          lost: (contracts) => app.lost(contracts),
           send: app.sendInternal.bind(app),
         };
         return await openLog({ host, handlers: durable, app });

@@ -42,6 +42,8 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
   /** Somebody asks which runs are stuck: looks which are not any more, and observes it. */
   look(): void;
+  /** The streams have lost messages that may have brought runs of a workflow on: has those that are open go on. */
+  lost(workflow: string): void;
   /** Begins no more attempts of steps; what runs comes to its end. For the begin of a drain. */
   leave(): void;
   /** Ends everything. */

@@ -9,6 +9,7 @@
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
@@ -42,6 +43,7 @@ interface Held {
   drive: Drive | undefined;
   readonly ref: RunRef;
   readonly since: number;
+  readonly epoch: number;
   /** Resolves when it has a lease. */
   readonly leased: Promise<"leased">;
   readonly lease: () => void;
@@ -56,6 +58,8 @@ interface Held {
 interface Settled {
   readonly sequence: number;
   readonly ended: boolean;
+  /** {@link RunLog.epoch} when it was read. */
+  readonly epoch: number;
 }
 
 /** The runs that a node drives. */
@@ -66,6 +70,7 @@ export class Drives {
   #settled = new Map<string, Settled>();
   /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
   #settledBefore: ReadonlyMap<string, Settled> = new Map();
+  readonly #looks = new Gate(MOST_LOOKS);
   #leaving = false;
   #timer: Timer | undefined;
 
@@ -105,12 +110,16 @@ export class Drives {
     let hint = holder;
     let vain = 0;
     /**
-     * Waits before it looks again. Rejects when that does not help: what it was called for is lost, or was never
-     * stored.
+     * Waits before it looks again. Resolves with `false` if what it was called for is certainly lost. Rejects when that
+     * may be, or it was never stored.
      */
     const pause = async () => {
-      if (++vain > MOST_TURNS) throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
+      if (++vain > MOST_TURNS) {
+        if (call.sequence > 0 && await host.log.isReplaced(call.ref, call.sequence)) return false;
+        throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
+      }
       await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
+      return true;
     };
     for (let turn = 0;; turn++) {
       if (due === undefined && this.#isSettled(key, call.sequence)) return;
@@ -118,7 +127,7 @@ export class Drives {
       if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
         if (await host.passOn(hint, call)) return;
         hint = undefined;
-        if (turn > 0) await pause();
+        if (turn > 0 && !await pause()) return;
         continue;
       }
       // one that is being loaded does not learn what is due
@@ -136,7 +145,7 @@ export class Drives {
         if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
-        await pause();
+        if (!await pause()) return;
         continue;
       }
       if (end === "left") throw runUnavailable(call.ref, "goes on at another node", ALONE);
@@ -152,7 +161,7 @@ export class Drives {
       if (end === "ended") return;
       // a drive that was there before may have ended without seeing this
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
-      if (end === "suspended" && isLoaded) await pause();
+      if (end === "suspended" && isLoaded && !await pause()) return;
       if (end === "lost") await delay(host.clock, 20);
     }
   }
@@ -173,6 +182,29 @@ export class Drives {
     const held = this.#held.get(keyOf(call.ref));
     if (held !== undefined) return void held.drive?.tell();
     if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
+  }
+
+  /** The store may have lost its end: each drive looks whether what it has read is still there. */
+  doubt(): void {
+    for (const held of this.#held.values()) {
+      this.#looks.pass((leave) => void (held.drive?.tell() ?? Promise.resolve()).finally(leave));
+    }
+  }
+
+  /**
+   * Has a run go on that nothing may bring any more, since the store has lost its end. Rejects as {@link Drives.call},
+   * and as {@link DriveHost.wake} and {@link DriveHost.ended}.
+   */
+  async bring(body: WorkflowBody, ref: RunRef): Promise<void> {
+    const host = this.#host;
+    const journal = await host.log.load(ref);
+    if (journal === undefined || journal.ended !== undefined) return;
+    for (const child of journal.children.values()) {
+      const ended = await host.log.load(child);
+      if (ended !== undefined) await host.ended(child, ended);
+    }
+    for (const [step, at] of journal.scheduled) await host.wake(ref, step, at);
+    await this.call(body, { ref, sequence: 0 });
   }
 
   /** Begins no more attempts. */
@@ -222,7 +254,9 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "again" && drive.error !== undefined) throw drive.error;
-    if (end === "ended" || end === "suspended") this.#remember(keyOf(ref), journal.sequence, end === "ended");
+    if (end === "ended" || end === "suspended") {
+      this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "ended", epoch: held.epoch });
+    }
     return end;
   }
 
@@ -232,7 +266,8 @@ export class Drives {
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
     const held: Held = {
-      ...{ end, drive: undefined, ref, since, leased, isLeased: false, renew: since + HELD, sequence: 0 },
+      ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
+      ...{ leased, isLeased: false, renew: since + HELD, sequence: 0 },
       lease: () => {
         held.isLeased = true;
         lease("leased");
@@ -250,11 +285,12 @@ export class Drives {
   /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
   #isSettled(key: string, sequence: number): boolean {
     const settled = this.#settled.get(key) ?? this.#settledBefore.get(key);
-    return settled !== undefined && settled.sequence >= sequence && (settled.ended || sequence > 0);
+    if (settled === undefined || settled.epoch !== this.#host.log.epoch) return false;
+    return settled.sequence >= sequence && (settled.ended || sequence > 0);
   }
 
-  #remember(key: string, sequence: number, ended: boolean): void {
-    this.#settled.set(key, { sequence, ended });
+  #remember(key: string, settled: Settled): void {
+    this.#settled.set(key, settled);
     if (this.#settled.size < REMEMBERED) return;
     this.#settledBefore = this.#settled;
     this.#settled = new Map();
@@ -301,4 +337,6 @@ const SHORTEST = 4_000;
 const FOR_EACH = 10;
 const TICK = 500; // ms
 const REMEMBERED = 5_000;
+/** How many drives look at once whether the store has lost its end. */
+const MOST_LOOKS = 32;
 const MOST_TURNS = 8;

@@ -102,6 +102,8 @@ export interface Stored {
    */
   readonly holder: string | undefined;
   readonly entries: readonly Entry[];
+  /** What names it; empty if it cannot be read. */
+  readonly mark: string;
 }
 
 /** Failed attempts of a step. */
@@ -129,6 +131,8 @@ export interface Timed {
 export class Journal {
   /** The sequence of its last message; 0: none. */
   sequence = 0;
+  /** Its mark. */
+  mark = "";
   /** How many entries there are. */
   entries = 0;
   holder = "";
@@ -168,8 +172,9 @@ export class Journal {
   readonly #told = new Map<string, Outcome>();
 
   /** Applies a message. Messages come in order, each once. */
-  apply({ sequence, time, holder, entries }: Stored): void {
+  apply({ sequence, time, holder, entries, mark }: Stored): void {
     this.sequence = sequence;
+    this.mark = mark;
     this.holder = holder ?? this.holder;
     this.changedAt = time;
     for (const entry of entries) {
@@ -301,6 +306,16 @@ export class Journal {
     if (failures?.next === undefined) return;
     this.#hastened.add(step);
     this.failures.set(step, { ...failures, next: 0 });
+  }
+
+  /** The times that schedules end, in ms since 1970, by the step. */
+  get scheduled(): readonly (readonly [step: string, at: number])[] {
+    const { failures, sleeps, waits, limited, started, startedAt } = this;
+    const failed = [...failures].map(([step, { next, scheduled }]) => [step, { until: next, scheduled }] as const);
+    const times = [...failed, ...sleeps, ...waits].flatMap(([step, { until, scheduled }]) =>
+      scheduled && until !== undefined ? [[step, until] as const] : []
+    );
+    return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
   }
 
   /** Whether the end of a run is known that a step may have started. */

@@ -134,7 +134,7 @@ describe("a list of runs", () => {
         if (run === "3") return Promise.reject(new Error("unreadable"));
         const journal = new Journal();
         const entries = [{ t: "started", version: 1, keep: 0, by: "" }] as const;
-        journal.apply({ sequence: 1, time: 0, holder: "", entries });
+        journal.apply({ sequence: 1, time: 0, holder: "", entries, mark: "" });
         return Promise.resolve(journal);
       },
     } as unknown as RunLog; // what it calls

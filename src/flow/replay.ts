@@ -6,7 +6,8 @@
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's.
  *    Outcomes that are ready together are one append; the last step and the end are one.
- * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once.
+ * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once,
+ *    and so does the loss of that message: sequences come again after the store has lost its end.
  * 3. A schedule stands before the entry that waits for it.
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first. One whose handler
  *    returns ends at once, and nothing is recorded behind its end.

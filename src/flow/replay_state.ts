@@ -453,9 +453,9 @@ export class DriveState {
         entries = entries.slice(half);
         continue;
       }
-      const sequence = await log.append(ref, message, journal.sequence, () => this.over);
+      const sequence = await log.append(ref, message, journal, () => this.over);
       if (sequence !== "conflict") {
-        this.#apply({ sequence, time, holder, entries });
+        this.#apply({ sequence, time, holder, entries, mark: message.mark });
         return true;
       }
       if (!await this.#readOn()) return false;

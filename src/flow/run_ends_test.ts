@@ -199,7 +199,7 @@ describe("an operator", () => {
     }
     const journal = new Journal();
     const at = (sequence: number, entry: unknown) =>
-      journal.apply({ sequence, time: sequence, holder: "", entries: [entryOf(entry)!] });
+      journal.apply({ sequence, time: sequence, holder: "", entries: [entryOf(entry)!], mark: "" });
     at(1, { t: "started", by: "", version: 1, keep: 1 });
     at(2, { t: "skipped", by: "", step: "", reason: "forged" });
     at(3, { t: "failed", step: "", error: { code: "NO", message: "no" } });

@@ -85,7 +85,7 @@ async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<v
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
   const timeline: RunEntry[] = [];
-  const journal = await log.load(ref, ({ time, entries }, mark) => {
+  const journal = await log.load(ref, ({ time, entries, mark }) => {
     const by = mark.slice(0, mark.lastIndexOf("."));
     for (const entry of entries) timeline.push({ at: new Date(time), by, type: entry.t, ...shown(entry) });
   });

@@ -44,14 +44,12 @@ export interface RunLogHost {
 }
 
 /** What runs need of the stream. */
-export type RunStream = Pick<LogStream, "append" | "last" | "lasts" | "read" | "purge">;
+export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
 
 /** A message that is to be appended. `mark` names it. */
 interface RunMessage {
   readonly text: string;
   readonly mark: string;
-  /** How many entries come before it. */
-  readonly version: number;
 }
 
 /** The last message of a run, in short. */
@@ -62,6 +60,7 @@ export interface RunEnd {
   readonly entries: readonly Entry[];
   /** How many entries there are. */
   readonly version: number;
+  readonly mark: string;
 }
 
 /**
@@ -77,9 +76,9 @@ export interface Told {
 }
 
 /** How far a run has been read. */
-type Place = Pick<Journal, "sequence" | "entries">;
-/** Gets a message of a run, and what names it. */
-type Take = (stored: Stored, mark: string) => void;
+type Place = Pick<Journal, "sequence" | "entries" | "mark">;
+/** Gets a message of a run. */
+type Take = (stored: Stored) => void;
 
 /** The note that a run is about to be stuck. */
 export interface NotedRun {
@@ -91,6 +90,10 @@ export interface NotedRun {
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
+  /** Places that the store has had since the last {@link RunLog.doubt}. */
+  #sure = new WeakSet<Place>();
+  /** How often the store may have lost its end. */
+  epoch = 0;
 
   constructor(host: RunLogHost) {
     this.#host = host;
@@ -109,6 +112,29 @@ export class RunLog {
     return this.#host.maxPayload() - 8_192;
   }
 
+  /** The store may have lost its end, and sequences come again. */
+  doubt(): void {
+    this.epoch++;
+    this.#sure = new WeakSet();
+  }
+
+  /** Whether the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
+  async #has(ref: RunRef, place: Place): Promise<boolean> {
+    const sure = this.#sure;
+    if (sure.has(place)) return true;
+    const message = place.sequence === 0 ? undefined : await (await this.#host.stream()).at(place.sequence);
+    const has = place.sequence === 0 || (message !== undefined && storedOf(ref, message).mark === place.mark);
+    if (sure !== this.#sure) return await this.#has(ref, place);
+    if (has) sure.add(place);
+    return has;
+  }
+
+  /** Whether another message has the place of one that a run had. Rejects with `UNAVAILABLE`. */
+  async isReplaced(ref: RunRef, sequence: number): Promise<boolean> {
+    const message = await (await this.#host.stream()).at(sequence);
+    return message !== undefined && message.subject !== this.subject(ref);
+  }
+
   /** The last message of a run that can be read, from the leader. Rejects with `UNAVAILABLE`. */
   async end(ref: RunRef): Promise<RunEnd | undefined> {
     const last = await this.#last(ref);
@@ -120,21 +146,24 @@ export class RunLog {
       if (stored.holder !== undefined) readable = stored;
     });
     if (journal === undefined) return undefined;
-    const { sequence, holder, ended, entries: version } = journal;
-    return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version };
+    const { sequence, holder, ended, entries: version, mark } = journal;
+    return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version, mark };
   }
 
   async #last(ref: RunRef): Promise<StoredMessage | undefined> {
     return await (await this.#host.stream()).last(this.subject(ref), { latest: true });
   }
 
-  /** Appends the first message of a run. `conflict`: there is such a run. Rejects as {@link RunLog.append}. */
-  async begin(ref: RunRef, message: RunMessage, over: () => boolean): Promise<number | "conflict"> {
-    for (let expect = 0;;) {
-      const stored = await this.append(ref, message, expect, over);
+  /**
+   * Appends the first message of a run, behind `place`, which is empty. `conflict`: there is such a run. Rejects as
+   * {@link RunLog.append}.
+   */
+  async begin(ref: RunRef, message: RunMessage, place: Place, over: () => boolean): Promise<number | "conflict"> {
+    for (let after = place;;) {
+      const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
       // what cannot be read is no run
-      expect = (await this.#last(ref))?.sequence ?? 0;
+      after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "" };
     }
   }
 
@@ -158,15 +187,16 @@ export class RunLog {
    * looks for the messages of a run passes over those of the others, one after the other, which takes it a ms with
    * 10,000 runs under way.
    */
-  async readOn(ref: RunRef, { sequence, entries }: Place, take: Take): Promise<boolean> {
+  async readOn(ref: RunRef, place: Place, take: Take): Promise<boolean> {
+    const { sequence, entries } = place;
     const stream = await this.#host.stream();
     const subject = this.subject(ref);
     const last = await stream.last(subject, { latest: true });
-    if (last === undefined || last.sequence < sequence) return false;
+    if (last === undefined || last.sequence < sequence || !await this.#has(ref, place)) return false;
     if (last.sequence === sequence) return true;
     const next = readMessage(ref, last);
     if (next?.version === entries) {
-      take(toStored(last, next), next.mark);
+      take(toStored(last, next));
       return true;
     }
     let at = sequence;
@@ -175,8 +205,7 @@ export class RunLog {
       for (const message of messages) {
         if (message.sequence <= at) continue;
         at = message.sequence;
-        const read = readMessage(ref, message);
-        take(toStored(message, read), read?.mark ?? "");
+        take(storedOf(ref, message));
       }
       if (at >= last.sequence) break;
       if (messages.length > 0) continue;
@@ -191,9 +220,10 @@ export class RunLog {
   /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
   async load(ref: RunRef, each?: Take): Promise<Journal | undefined> {
     const journal = new Journal();
-    const found = await this.readOn(ref, journal, (stored, mark) => {
+    this.#sure.add(journal);
+    const found = await this.readOn(ref, journal, (stored) => {
       journal.apply(stored);
-      each?.(stored, mark);
+      each?.(stored);
     });
     return found && journal.started !== undefined ? journal : undefined;
   }
@@ -287,34 +317,38 @@ export class RunLog {
     const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
     const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
-    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}`, version };
+    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }
 
   /**
-   * Appends one message behind `expect`, however often that takes. `conflict`: another message came before. Rejects
-   * with a `CatgaError` when it certainly is not stored and trying again does not help, and when `over` says that
-   * nobody wants it any more: with `OUTCOME_UNKNOWN` if it may be stored.
+   * Appends one message behind `place`, however often that takes. `conflict`: another message came before, or the
+   * store has lost that place. Rejects with a `CatgaError` when it certainly is not stored and trying again does not
+   * help, and when `over` says that nobody wants it any more: with `OUTCOME_UNKNOWN` if it may be stored.
    */
   async append(
     ref: RunRef,
-    { text, mark, version }: RunMessage,
-    expect: number,
+    { text, mark }: RunMessage,
+    place: Place,
     over: () => boolean,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
+    // the run may be read on meanwhile
+    const { sequence: expect, entries, mark: last } = place;
+    const after: Place = { sequence: expect, entries, mark: last };
+    if (this.#sure.has(place)) this.#sure.add(after);
     const subject = this.subject(ref);
     let unanswered: CatgaError | undefined;
     for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       let error: CatgaError;
       try {
         const stream = await this.#host.stream();
+        if (!await this.#has(ref, after)) return "conflict";
+        if (this.#sure.has(after)) this.#sure.add(place);
         const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
           // an earlier attempt may have been stored
-          return unanswered
-            ? await this.#find(ref, mark, { sequence: expect, entries: version }) ?? "conflict"
-            : "conflict";
+          return unanswered ? await this.#find(ref, mark, after) ?? "conflict" : "conflict";
         }
         if (appended.type === "unknown") {
           unanswered = appended.error;
@@ -338,11 +372,14 @@ export class RunLog {
    */
   async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
     while (true) {
+      const sure = this.#sure;
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
       const message = this.message(ref, [await entryFor(holder)], { version, holder });
-      const sequence = await this.append(ref, message, end.sequence, over);
+      const place = { sequence: end.sequence, entries: version, mark: end.mark };
+      sure.add(place);
+      const sequence = await this.append(ref, message, place, over);
       if (sequence !== "conflict") return { holder, sequence };
     }
   }
@@ -350,8 +387,8 @@ export class RunLog {
   /** The sequence of a message behind another one. */
   async #find(ref: RunRef, mark: string, after: Place): Promise<number | undefined> {
     let found: number | undefined;
-    await this.readOn(ref, after, (stored, of) => {
-      if (of === mark) found = stored.sequence;
+    await this.readOn(ref, after, (stored) => {
+      if (stored.mark === mark) found = stored.sequence;
     });
     return found;
   }
@@ -380,6 +417,7 @@ function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undef
     time,
     holder: read === undefined ? undefined : read.commands[0].fingerprint ?? "",
     entries: read === undefined ? [] : entriesOf(read),
+    mark: read?.mark ?? "",
   };
 }
 
@@ -411,6 +449,7 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
     holder: read.commands[0].fingerprint ?? "",
     entries,
     version: read.version + read.items.length,
+    mark: read.mark,
   };
 }
 

@@ -98,7 +98,17 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Those who wait for the ends of runs. */
   readonly #waits = new Set<(result: Result<unknown>) => void>();
   #stream: LogStream | undefined;
-  readonly #open = openOnce(async () => this.#stream = await openStream(this.app, "entities"));
+  #offDoubt: (() => void) | undefined;
+  readonly #open = openOnce(async () => {
+    const stream = await openStream(this.app, "entities");
+    this.#offDoubt = stream.onDoubt(() => {
+      this.log.doubt();
+      this.#drives.doubt();
+    });
+    return this.#stream = stream;
+  });
+  /** Workflows whose runs are about to be brought on. */
+  readonly #losing = new Set<string>();
   #numbers = 0;
   #closed = false;
 
@@ -182,6 +192,17 @@ export class Runs implements DrivesHost, NodeRuns {
     const ref = { workflow, run };
     if (news) return this.#drives.news(body, { ref, sequence });
     await this.#drives.call(body, { ref, sequence, due });
+  }
+
+  lost(workflow: string): void {
+    const body = this.#bodies.get(workflow);
+    if (body === undefined || this.#losing.has(workflow)) return;
+    this.#losing.add(workflow);
+    // streams that have lost their ends are noticed one after the other
+    this.clock.after(AFTER_LOSS, () => {
+      this.#losing.delete(workflow);
+      void this.#bringAll(body);
+    }, { background: true });
   }
 
   // what programs call ------------------------------------------------------------------------------
@@ -304,6 +325,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   close(): void {
     this.#closed = true;
+    this.#offDoubt?.();
     this.#drives.close();
     for (const end of this.#sweeps) end();
     this.#results.close();
@@ -370,7 +392,7 @@ export class Runs implements DrivesHost, NodeRuns {
       const until = this.clock.now() + keep;
       const entries: Entry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
       const message = this.log.message(ref, entries, { version: 0, holder: "" });
-      if (await this.log.begin(ref, message, over) !== "conflict") return false;
+      if (await this.log.begin(ref, message, new Journal(), over) !== "conflict") return false;
     }
   }
 
@@ -394,6 +416,34 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   // parts -------------------------------------------------------------------------------------------
+
+  /** Has all open runs of a workflow go on. */
+  async #bringAll(body: WorkflowBody): Promise<void> {
+    const open = await this.#insist(() => this.log.all(body.definition.name)) ?? [];
+    const bring = async () => {
+      for (let next = open.pop(); next !== undefined; next = open.pop()) {
+        const { ref, ended } = next;
+        if (!ended) await this.#insist(() => this.#drives.bring(body, ref));
+      }
+    };
+    await Promise.all(Array.from({ length: BROUGHT_AT_ONCE }, bring));
+  }
+
+  /** Does something until it succeeds, or fails for good, or the node stops: never rejects. */
+  async #insist<T>(what: () => Promise<T>): Promise<T | undefined> {
+    for (let pause = 100; !this.#closed; pause = Math.min(5_000, 2 * pause)) {
+      try {
+        return await what();
+      } catch (error) {
+        if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
+          this.#fault("going on with runs after a loss", error);
+          return undefined;
+        }
+        await new Promise<void>((resolve) => void this.clock.after(pause, resolve, { background: true }));
+      }
+    }
+    return undefined;
+  }
 
   #over(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {
     return asked.map(([run, sequence]) => this.#drives.isOver({ workflow, run }, sequence) ? 1 : 0);
@@ -452,15 +502,17 @@ export class Runs implements DrivesHost, NodeRuns {
     let stored: number | "conflict";
     try {
       const message = this.log.message(ref, [entry], { version: 0, holder });
-      const appending = this.log.begin(ref, message, this.#until());
+      const journal = new Journal();
+      const appending = this.log.begin(ref, message, journal, this.#until());
       if (body !== undefined && holder !== "") {
         // held before it is stored: what is brought to the run meanwhile waits for it
+        const { mark } = message;
         const first = appending.then(
           (sequence) =>
-            sequence === "conflict" ? undefined : { sequence, time: this.clock.now(), holder, entries: [entry] },
+            sequence === "conflict" ? undefined : { sequence, time: this.clock.now(), holder, entries: [entry], mark },
           () => undefined,
         );
-        this.#drives.start(body, ref, first, new Journal());
+        this.#drives.start(body, ref, first, journal);
       }
       stored = await appending;
       if (stored !== "conflict") return { ok: true, value: run };
@@ -620,6 +672,9 @@ const MAX_RUN = 128;
 const LAST_LOOK = 1_000;
 /** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
 const MOST_WITHIN = 1_000;
+/** How long after a loss was noticed runs are brought on, in ms, and how many at once. */
+const AFTER_LOSS = 1_000;
+const BROUGHT_AT_ONCE = 100;
 /** A child has the id of its step. */
 const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */

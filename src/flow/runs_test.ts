@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
 import {
+  type Catga,
   catga,
   CatgaError,
   command,
@@ -12,14 +13,16 @@ import {
   unwrap,
   workflow,
 } from "@catga/catga";
-import { testCluster } from "@catga/catga/testing";
+import { type TestCluster, testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { streamName } from "../log/format/streams.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { textOf } from "../ports/event_log.ts";
 import { Runs, type RunsHost } from "./runs.ts";
 import { infoOf } from "./run_suite.ts";
 
@@ -849,5 +852,83 @@ describe("runs", () => {
     const { error } = await clock.until(runs.result(Later as never, "x", { timeout: 2_000 }));
     assertEquals([error?.code, clock.monotonic() - began], ["TIMEOUT", 3_000]);
     runs.close();
+  });
+});
+
+describe("runs of a store that has lost its end", () => {
+  const Job = workflow<void, string>("Job");
+  const Kid = workflow<void, string>("Kid");
+  const Go = Job.signal("Go");
+  const entities = streamName("default", "entities");
+  const statusOf = async (app: Catga, id: string) => (await infoOf(app, id)).status;
+  /** Loses all entries of runs from this one on, and gives the nodes time to notice. */
+  const loseFrom = async (cluster: TestCluster, entry: string) => {
+    const { log } = cluster.network;
+    await cluster.advance(1_000); // what is stored is read
+    const lost = log.messages(entities).find((message) => textOf(message).includes(`"t":"${entry}"`));
+    log.truncate(entities, lost!.sequence - 1);
+    await cluster.advance(10_000);
+  };
+
+  it("go on from what is stored, also if they had ended, or waited for something else", async () => {
+    let steps = 0;
+    const job = Job.handle(async (flow) => {
+      await flow.step("work", () => ++steps);
+      await flow.wait(Go, { timeout: 600_000 });
+      return await flow.step("more", () => `${++steps}`);
+    });
+    await using cluster = await testCluster(2, { handlers: job, logger: quiet });
+    const app = cluster.app("node-1");
+    for (const id of ["waits", "ends"]) unwrap(await app.start(Job, undefined, { id }));
+    unwrap(await app.tell(Go, "ends", undefined));
+    assertEquals(unwrap(await app.result(Job, "ends")), "3");
+    await loseFrom(cluster, "done");
+    assertEquals([await statusOf(app, "waits"), await statusOf(app, "ends"), steps], ["waiting", "waiting", 5]);
+    for (const id of ["waits", "ends"]) {
+      unwrap(await app.tell(Go, id, undefined));
+      assertMatch(unwrap(await app.result(Job, id)), /[67]/);
+    }
+  });
+
+  it("sleep to their end, although what should wake them is lost", async () => {
+    const job = Job.handle((flow) => flow.sleep("night", flow.id === "short" ? 6_000 : 60_000).then(() => "slept"));
+    await using cluster = await testCluster(2, { handlers: job, logger: quiet });
+    const app = cluster.app("node-1");
+    const { log } = cluster.network;
+    for (const id of ["short", "long"]) unwrap(await app.start(Job, undefined, { id }));
+    assertEquals(unwrap(await app.result(Job, "short", { timeout: 60_000 })), "slept");
+    await cluster.advance(2_000);
+    log.truncate(streamName("default", "log"), log.messages(streamName("default", "log"))[0].sequence - 1);
+    assertEquals(unwrap(await app.result(Job, "long", { timeout: 120_000 })), "slept");
+  });
+
+  it("learn of the ends of others, although what told them is lost", async () => {
+    const kid = Kid.handle((flow) => flow.step("work", () => "kid"));
+    const job = Job.handle(async (flow) => unwrap(await flow.send(Kid)));
+    await using cluster = await testCluster(2, { handlers: [kid, job], logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Job));
+    assertEquals(unwrap(await app.result(Job, run)), "kid");
+    await loseFrom(cluster, "told");
+    assertEquals(await statusOf(app, run), "done");
+  });
+
+  it("that are gone are NO_RUN to those who wait for them, whoever has performed a step of them for hours", async () => {
+    let aborted = false;
+    const job = Job.handle((flow) =>
+      flow.step("work", ({ signal }) => {
+        signal.addEventListener("abort", () => aborted = true);
+        return new Promise<string>(() => {});
+      }, { timeout: 86_400_000 })
+    );
+    await using cluster = await testCluster(2, { handlers: job, logger: quiet });
+    const app = cluster.app("node-1");
+    const result = app.result(Job, unwrap(await app.start(Job)), { timeout: 86_400_000 });
+    await cluster.advance(20_000); // it has a lease, and nobody calls for it
+    await loseFrom(cluster, "started");
+    assertEquals(aborted, true);
+    const now = cluster.clock.monotonic();
+    assertEquals((await result).error?.code, "NO_RUN");
+    assertLess(cluster.clock.monotonic() - now, 1_000);
   });
 });

@@ -38,6 +38,8 @@ export interface LogHost {
    * does not answer.
    */
   forgetFailure(contract: string, id: string): Promise<void>;
+  /** A subscription to these contracts, which this node leads, has noticed that its stream has lost messages. */
+  lost(contracts: readonly string[]): void;
   /**
    * Sends an internal command, without behaviors: to this node, or through the router, which notes in `sent` to which
    * process it sent it last.

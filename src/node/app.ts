@@ -44,7 +44,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { runContracts, runType, startName } from "../contract/workflow.ts";
+import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
@@ -420,6 +420,13 @@ export class App implements NodeHost, DrainableNode {
     if (this.draining) runs.leave();
     return this.#ownRuns = runs;
   });
+
+  /** Messages of these contracts were lost. */
+  lost(contracts: readonly string[]): void {
+    for (const workflow of new Set(contracts.flatMap((name) => drivenWorkflow(name) ?? []))) {
+      this.nodeRuns().then((runs) => runs.lost(workflow), (error) => this.fault(`going on with ${workflow}`, error));
+    }
+  }
 
   start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>> {
     return this.#ofRuns((runs) => runs.start(workflow, input, options));

@@ -36,7 +36,8 @@ interface Change {
  *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
  *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
  *   `flow-limit`: a run waits for a schedule that came too early. `flow-twice`: a message that is read twice counts
- *   twice.
+ *   twice. `flow-loss`: what a node has read of a run is there, whatever the store has lost; `flow-epoch`: so is what
+ *   has ended here; `flow-alarm`: so are the schedules of a run.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -115,6 +116,17 @@ const PLANTS = {
   "flow-twice": [{
     file: "src/flow/replay_state.ts",
     from: "    if (stored.sequence <= this.journal.sequence) return;\n",
+    to: "",
+  }],
+  "flow-loss": [{ file: "src/flow/run_log.ts", from: "    this.#sure = new WeakSet();\n", to: "" }],
+  "flow-epoch": [{
+    file: "src/flow/driven_runs.ts",
+    from: " || settled.epoch !== this.#host.log.epoch",
+    to: "",
+  }],
+  "flow-alarm": [{
+    file: "src/flow/driven_runs.ts",
+    from: "    for (const [step, at] of journal.scheduled) await host.wake(ref, step, at);\n",
     to: "",
   }],
   "flow-signal": [{

@@ -1,8 +1,8 @@
 /**
  * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request
- * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut;
- * runs are told something, and cancelled. What steps do and what is stored is checked all the while; at the end every
- * run has to have ended.
+ * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut, the
+ * store loses its end; runs are told something, and cancelled. What steps do and what is stored is checked all the
+ * while; at the end every run has to have ended.
  *
  *   deno run -A test/simulation/flow_simulation.ts 42
  *
@@ -20,7 +20,7 @@ import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, Due } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
-import { type CalledEntry, type Entry, Journal } from "../../src/flow/journal.ts";
+import { type CalledEntry, type Entry, Journal, statusOf } from "../../src/flow/journal.ts";
 import { endOf, isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
@@ -40,6 +40,7 @@ const SUMS = [
   "kills",
   "freezes",
   "cuts",
+  "losses",
   "takeovers",
   "undone",
   "told",
@@ -68,11 +69,15 @@ const MODES: readonly Mode[] = [
 ];
 
 const TRACE = process.argv[3] === "trace";
+/** How often the store loses its end. */
+const LOSSES = 3;
 /** In ms since 1970. */
 const START = 1_000_000;
 const PROCESSES = 3;
 const RUNS = 4;
 const STORM = 30_000;
+/** How long a step goes on at most that nobody waits for, in ms. */
+const LONGEST_STEP = 20_000;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -107,22 +112,29 @@ class Simulation {
   readonly mode: Mode;
   /** In these seeds runs may take so long, and processes know the time of the stream less well. */
   readonly limited: boolean;
+  /** In these seeds the store loses its end. */
+  readonly losing: boolean;
   readonly violations: string[] = [];
   readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
   now = START;
   storm = true;
+  /** When the store lost its end. */
+  lostAt = -Infinity;
   readonly processes: Process[] = [];
-  readonly stored: StoredMessage[] = [];
+  stored: StoredMessage[] = [];
   readonly runs = new Map<string, SimulatedRun>();
   readonly #events: { readonly at: number; readonly order: number; readonly call: () => void }[] = [];
   #order = 0;
   #sequence = 0;
-  readonly #schedules = new Map<string, { readonly cancel: () => void }>();
+  readonly #schedules = new Map<string, Scheduled>();
+  /** All that there ever were. */
+  readonly #scheduled: Scheduled[] = [];
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
     this.mode = MODES[seed % MODES.length];
     this.limited = seed % 10 === 9;
+    this.losing = seed % 10 === 4;
   }
 
   async run(): Promise<SimulatedFlow> {
@@ -134,6 +146,7 @@ class Simulation {
     }
     for (let n = 0; n < this.mode.freezes; n++) this.after(this.random() * STORM, () => this.#freeze());
     for (let n = 0; n < this.mode.cuts; n++) this.after(this.random() * STORM, () => this.#cut());
+    for (let n = 0; n < (this.losing ? LOSSES : 0); n++) this.after(this.random() * STORM, () => this.#lose());
     this.after(STORM, () => {
       this.storm = false;
       for (const process of this.processes) process.heal();
@@ -210,6 +223,30 @@ class Simulation {
     process.troubled = true;
   }
 
+  /** The store loses its end: sequences come again. Streams lose what was stored since different times. */
+  #lose(): void {
+    this.sums.losses++;
+    this.lostAt = this.now;
+    const lately = () => this.now - (this.random() < 0.5 ? 100 : 8_000) * this.random();
+    const [until, scheduledUntil] = [lately(), lately()];
+    this.trace("the store loses what came since", Math.round(until - START), Math.round(scheduledUntil - START));
+    this.stored = this.stored.filter(({ time }) => time <= until);
+    this.#sequence = this.stored.at(-1)?.sequence ?? 0;
+    for (const { timer } of this.#schedules.values()) timer?.cancel();
+    this.#schedules.clear();
+    for (const scheduled of this.#scheduled) {
+      if (scheduled.since > scheduledUntil) continue;
+      const { run, step, fired } = scheduled;
+      const key = `${run.id}:${step}`;
+      if (fired < scheduledUntil) this.#schedules.delete(key);
+      else this.#schedules.set(key, scheduled);
+    }
+    this.#scheduled.splice(0, Infinity, ...this.#schedules.values());
+    for (const scheduled of this.#schedules.values()) this.#arm(scheduled);
+    for (const process of this.processes) process.reconnect();
+    for (const run of this.runs.values()) run.lose();
+  }
+
   /** Any process that runs. */
   live(): Process | undefined {
     const live = this.processes.filter(({ dead, frozen }) => !dead && !frozen);
@@ -241,9 +278,31 @@ class Simulation {
   schedule(run: SimulatedRun, step: string, at: number): void {
     this.trace(run.id, "is scheduled", step, Math.round(at - START));
     const key = `${run.id}:${step}`;
-    this.#schedules.get(key)?.cancel();
-    this.#schedules.set(key, this.after(at - this.now + this.random() * 100, () => run.bring({ due: { step, at } })));
+    this.#schedules.get(key)?.timer?.cancel();
+    const scheduled = { run, step, at, since: this.now, fired: Infinity, timer: undefined };
+    this.#scheduled.push(scheduled);
+    this.#schedules.set(key, scheduled);
+    this.#arm(scheduled);
   }
+
+  #arm(scheduled: Scheduled): void {
+    const { run, step, at } = scheduled;
+    scheduled.fired = Infinity;
+    scheduled.timer = this.after(at - this.now + this.random() * 100, () => {
+      scheduled.fired = this.now;
+      run.bring({ due: { step, at } });
+    });
+  }
+}
+
+/** A schedule that is stored. */
+interface Scheduled {
+  readonly run: SimulatedRun;
+  readonly step: string;
+  readonly at: number;
+  readonly since: number;
+  fired: number;
+  timer: { readonly cancel: () => void } | undefined;
 }
 
 function before(a: { at: number; order: number }, b: { at: number; order: number }): boolean {
@@ -266,6 +325,8 @@ class Process implements DrivesHost {
   /** It was frozen, or cut off: what it began before may go on. */
   troubled = false;
   cutUntil = 0;
+  /** When it was connected to the store, and looked whether that had lost its end. */
+  connectedAt = -Infinity;
   readonly #n: number;
   readonly #life: number;
   #waiting: (() => void)[] = [];
@@ -276,7 +337,7 @@ class Process implements DrivesHost {
     this.random = simulation.random;
     this.#n = n;
     this.#life = life;
-    const started = simulation.now;
+    const started = this.connectedAt = simulation.now;
     const late = simulation.limited ? this.random() * 300 : 0;
     this.clock = {
       now: () => simulation.now - late,
@@ -346,7 +407,22 @@ class Process implements DrivesHost {
   }
 
   get isCut(): boolean {
-    return this.simulation.now < this.cutUntil;
+    return this.simulation.now < this.cutUntil || this.connectedAt < this.simulation.lostAt;
+  }
+
+  /** Whether what it does may follow from what the store has lost. */
+  get isStale(): boolean {
+    const { now, lostAt } = this.simulation;
+    return lostAt > -Infinity && (this.connectedAt < lostAt || now < this.connectedAt + 5_000);
+  }
+
+  /** Its connection is lost, and made again. */
+  reconnect(): void {
+    this.after(50 + this.random() * 2_000, () => {
+      this.connectedAt = this.simulation.now;
+      this.log.doubt();
+      this.drives.doubt();
+    });
   }
 
   /** A request: it arrives even if its sender has died meanwhile. */
@@ -365,8 +441,10 @@ class Process implements DrivesHost {
           }
         })();
       const fail = () => simulation.after(timeout, () => end(() => lost(unavailable)));
+      const { lostAt } = simulation;
       if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
       simulation.after(simulation.latency(), () => {
+        if (lostAt < simulation.lostAt) return fail();
         const served = serve();
         this.mayDie();
         if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
@@ -387,6 +465,11 @@ class Process implements DrivesHost {
         this.request<Appended>(
           () => simulation.append(subject, data as string, expect),
           (error) => ({ type: "unknown", error }),
+        ),
+      at: (sequence) =>
+        this.request<StoredMessage | undefined>(
+          () => simulation.stored.find((message) => message.sequence === sequence),
+          unavailable,
         ),
       last: (subject) => this.request<StoredMessage | undefined>(() => of(subject).at(-1), unavailable),
       read: (subject, options) =>
@@ -501,12 +584,12 @@ interface Brought {
 /** One run: its program, what its steps did, and what is stored of it. */
 class SimulatedRun {
   readonly id: string;
-  readonly journal = new Journal();
+  journal = new Journal();
   readonly program: Program;
   /** How long its program takes at least, in ms. */
   readonly length: number;
   readonly #simulation: Simulation;
-  readonly #entries: Entry[] = [];
+  #entries: Entry[] = [];
   /** What was done outside: by the id of the step. */
   readonly #effects = new Map<string, { readonly at: number; undone: number }>();
   readonly #attempts = new Map<string, number>();
@@ -571,12 +654,25 @@ class SimulatedRun {
     };
     const message = process.log.message(ref, [entry], { version: 0, holder: process.endpoint });
     const time = process.clock.now();
-    const stored = process.log.append(ref, message, 0, () => false).then((sequence) =>
-      sequence === "conflict" ? undefined : { sequence, time, holder: process.endpoint, entries: [entry] }
+    const journal = new Journal();
+    const { mark } = message;
+    const stored = process.log.append(ref, message, journal, () => false).then((sequence) =>
+      sequence === "conflict" ? undefined : { sequence, time, holder: process.endpoint, entries: [entry], mark }
     );
-    process.drives.start(this.bodyIn(process), ref, stored, new Journal());
+    process.drives.start(this.bodyIn(process), ref, stored, journal);
     // whoever starts it tries again until it is stored
     simulation.after(7_000, () => this.#started || this.begin());
+    this.#signal();
+    if (simulation.random() < simulation.mode.cancels) {
+      simulation.after(
+        simulation.random() * 15_000,
+        () => this.#tell({ t: "cancelled", code: "CANCELLED", reason: "enough" }),
+      );
+    }
+  }
+
+  #signal(): void {
+    const simulation = this.#simulation;
     const waits = this.program.parts.filter((part) => part.type === "wait" && part.name !== "end").length;
     for (let n = 0; n < waits; n++) {
       simulation.after(
@@ -584,12 +680,27 @@ class SimulatedRun {
         () => this.#tell({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }),
       );
     }
-    if (simulation.random() < simulation.mode.cancels) {
-      simulation.after(
-        simulation.random() * 15_000,
-        () => this.#tell({ t: "cancelled", code: "CANCELLED", reason: "enough" }),
-      );
+  }
+
+  /** The store has lost its end: it is started and told again, and brought on if it is still there. */
+  lose(): void {
+    const simulation = this.#simulation;
+    const started = this.#started;
+    const subject = `.${this.id}`;
+    this.journal = new Journal();
+    this.#entries = [];
+    this.#ways.clear();
+    for (const message of simulation.stored) {
+      if (!message.subject.endsWith(subject)) continue;
+      const stored = storedOf({ workflow: "Flow", run: this.id }, message);
+      this.#entries.push(...stored.entries);
+      this.journal.apply(stored);
     }
+    this.#started = this.journal.started !== undefined;
+    if (started && !this.#started) simulation.after(1_000, () => this.begin());
+    else if (started) this.#signal();
+    if (statusOf(this.journal) === "stuck") this.retry();
+    simulation.after(1_000 + simulation.random() * 2_000, () => this.#bring({}, () => {}));
   }
 
   retry(): void {
@@ -716,7 +827,11 @@ class SimulatedRun {
         const ref = { workflow: "Flow", run: this.id };
         const { sequence = 0, due, by } = brought;
         const call = { ref, sequence, due };
-        process.drives.call(this.bodyIn(process), call, by).then(() => end(false), () => end(true));
+        const body = this.bodyIn(process);
+        const taken = sequence > 0 || due !== undefined
+          ? process.drives.call(body, call, by)
+          : process.drives.bring(body, ref);
+        taken.then(() => end(false), () => end(true));
       }),
     );
     // its node dies, or does not answer for too long
@@ -776,23 +891,23 @@ class SimulatedRun {
     const simulation = this.#simulation;
     const { journal } = this;
     if (process.dead) return await new Promise(() => {});
-    for (const [part, way] of ways) {
+    for (const [part, way] of process.isStale ? [] : ways) {
       const before = this.#ways.get(part) ?? way;
       if (before !== way) simulation.violation(`${this.id} took another way: ${before} before, ${way} now`);
       this.#ways.set(part, before);
     }
-    for (const before of known) {
+    for (const before of process.isStale ? [] : known) {
       if (journal.outcomes.has(before) || journal.woken.has(before) || journal.took.has(before)) continue;
       simulation.violation(`${this.id} ${name} begins before ${before} is stored`);
     }
     if (step.id !== `Flow:${this.id}:${name}`) simulation.violation(`${this.id} ${name} has the id ${step.id}`);
-    if (journal.holder !== process.endpoint && !process.troubled) {
+    if (journal.holder !== process.endpoint && !process.troubled && !process.isStale) {
       simulation.violation(`${this.id} ${name} begins at ${process.endpoint}, and ${journal.holder} holds the run`);
     }
     const other = this.#performing.get(name);
     if (
       other !== undefined && other !== process && !other.dead && !other.frozen && !other.troubled &&
-      !process.troubled &&
+      !process.troubled && !process.isStale && !other.isStale &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
     this.#performing.set(name, process);
@@ -828,7 +943,8 @@ class SimulatedRun {
         if (done === undefined) this.#simulation.violation(`${this.id} undoes ${name}, which was not done`);
         else done.undone ||= this.#simulation.now;
         for (const [other, by] of this.#performing) {
-          if (other !== name && !by.dead && process === by && this.#isOpen(other)) {
+          const lost = this.#simulation.now - this.#simulation.lostAt < LONGEST_STEP;
+          if (other !== name && !by.dead && process === by && !lost && this.#isOpen(other)) {
             this.#simulation.violation(`${this.id} undoes ${name} while ${other} is performed`);
           }
         }
@@ -887,7 +1003,8 @@ class SimulatedRun {
       }
       // what was done and can be undone is undone, whether its outcome was known or not
       for (const [name, { undone }] of this.#effects) {
-        if (undone === 0 && this.#parts().some((own) => own.name === name && own.undo)) {
+        const lost = simulation.lostAt > -Infinity && !journal.outcomes.has(name);
+        if (undone === 0 && !lost && this.#parts().some((own) => own.name === name && own.undo)) {
           simulation.violation(`${this.id} has failed, and ${name} was done and is not undone`);
         }
       }

@@ -435,6 +435,7 @@ export class Node {
         return () => this.listeners.delete(listener);
       },
       forgetFailure: () => this.#cluster.forgetFailure(),
+      lost() {},
       gone: (endpoint) =>
         Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
       send: (contract, payload, options, sent) => this.#send(contract, payload, options, sent),

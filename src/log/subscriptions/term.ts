@@ -272,6 +272,7 @@ export class Term {
         ledger.place = { ...ledger.place, epoch: ledger.place.epoch + 1 };
         if (back) categories.reset();
         warnings.loss(loss);
+        host.lost(Object.keys(categories.began));
         this.#moved();
         this.#dirty = true;
       },

@@ -300,6 +300,14 @@ describe("Ledger", () => {
       }
     });
 
+    it("still suspects what was begun of those that ran when an earlier process ended, if the leader's goes on", () => {
+      const doubt = { upTo: 2, groups: [{ size: 1, ids: ["1-1", "2-2"] }], begun: ["1-1"] };
+      const head: Partial<Head> = { open: [[1, 0], [2, 0]], place: { ...HEAD.place, read: 2, time: 2 }, doubt };
+      const kit = new Kit(head);
+      kit.ledger.takeOver(found(head, { unclean: false }));
+      assertEquals(kit.ledger.draft().head.doubt?.groups, doubt.groups);
+    });
+
     it("passes by what is in front of one that runs, and nothing that the log has anew at such a position", () => {
       const kit = new Kit();
       kit.ledger.takeOver(found({}, { running: new Map([["105-105", "n"]]), messages: inLog([message(105)]) }));

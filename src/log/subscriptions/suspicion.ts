@@ -70,14 +70,12 @@ export class Suspicion {
     if (before === undefined && !unclean) return undefined;
     const made = new Suspicion(before?.upTo ?? end);
     const known = new Map(items.map((item) => [item.id, item]));
-    const begun = (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id));
+    // a leader that goes on in its process has ended none
+    const begun = unclean ? (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id)) : [];
     for (const { size, ids } of before?.groups ?? []) {
       made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
     }
-    // a leader that goes on in its process has ended none
-    if (begun.length > 0 && unclean) {
-      made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
-    }
+    if (begun.length > 0) made.#groups.unshift({ size: Math.ceil(begun.length / PART), ids: new Set(begun) });
     for (const item of known.values()) made.#suspects.add(item);
     if (before === undefined && known.size > 0) {
       const size = Math.ceil(known.size / FIRST_PART);
@@ -85,7 +83,7 @@ export class Suspicion {
       made.#groups.push({ size, ids: new Set(known.keys()), moment });
     }
     const [alone] = before?.begun.length === 1 ? begun : [];
-    if (alone !== undefined && unclean && !ended.has(alone)) made.alone = known.get(alone);
+    if (alone !== undefined && !ended.has(alone)) made.alone = known.get(alone);
     return made;
   }
 

@@ -42,7 +42,7 @@ export interface Place {
   readonly at?: number | undefined;
   /** How often reading went back, because the log had lost messages: positions begin again then. */
   readonly epoch: number;
-  /** True after a rewind until something is read: what runs was handed out before it. */
+  /** True after a rewind until the next leader has begun: what runs was handed out before it. */
   readonly rewound?: boolean;
 }
 

@@ -104,7 +104,8 @@ export class Ledger {
   readonly #relieved = new Set<Line>();
 
   constructor(options: LedgerOptions) {
-    const { place, requests } = options.head;
+    // who leads has waited for what ran before the rewind
+    const { place: { rewound: _, ...place }, requests } = options.head;
     this.#options = options;
     this.place = place;
     this.upTo = requests;

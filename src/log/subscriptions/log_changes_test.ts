@@ -167,6 +167,26 @@ describe("Subscriptions, when the log changes", () => {
     cluster.close();
   });
 
+  it("wait only once for what ran before a rewind: who leads later joins what runs", async () => {
+    const cluster = new Cluster();
+    const replayed = Promise.withResolvers<0>();
+    const run = ({ payload, attempt }: { payload: unknown; attempt: number }) =>
+      payload !== 0 ? 0 : attempt === 1 && cluster.runs.length === 1 ? ["BROKEN", "no", 1] as const : replayed.promise;
+    for (const id of ["a", "b", "c"]) await cluster.node(id, { handles: { billing: { Placed: {} } }, run });
+    const sequence = await cluster.publish("Placed", [[0, "k0"]]);
+    const first = await cluster.leader("billing");
+    await cluster.until("one is dead", () => first.state("billing")?.dead === 1);
+    await cluster.request("billing", { kind: "rewind", to: sequence * 1_024 + 1_023 });
+    await cluster.until("it has gone back", () => cluster.states("rewound") === 1);
+    for await (const letter of (await cluster.administration()).deadLetters({})) await letter.replay();
+    await cluster.until("it runs", () => cluster.runs.length === 2);
+    await cluster.clock.until(first.subscriptions!.leave());
+    await cluster.publish("Placed", [[1, "k1"]]);
+    await cluster.until("the next is handled", () => cluster.payloads().includes(1), 15_000);
+    replayed.resolve(0);
+    cluster.close();
+  });
+
   it("carry out the smaller of two rewinds that were requested while a handler ran, whichever came first", async () => {
     for (const order of [[6, 0], [0, 6], [3, 0], [6, 3]]) {
       const cluster = new Cluster();

@@ -106,7 +106,8 @@ export class Commits {
     const { id: prev, head, parked } = before;
     // the leader of one that does not count may not know that yet
     if (options.may?.((known ?? before).head.leader) === false) return undefined;
-    const token = Math.max(head.token, sequence) + jump;
+    // nodes may have read the token of one that does not count, and refuse lower ones for a while
+    const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
     const id: CommitId = [term, 1];
     const dead = [...parked.values()].filter(({ dead }) => dead > 0).length;
     const text = writeCommit({

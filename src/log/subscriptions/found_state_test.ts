@@ -1,7 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
-import { writeCommit } from "../format/commit.ts";
+import { type Commit, writeCommit } from "../format/commit.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
 import { Cluster, events, inOrder, ofKey } from "./cluster_suite.ts";
 
@@ -282,6 +282,24 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.publish("Placed", events(10, 3, 20));
     await cluster.until("all handled", () => cluster.payloads().includes(29));
     assertEquals(new Set(cluster.payloads()).size, 30);
+    cluster.close();
+  });
+
+  it("have a greater token than the last commit, also if that does not count", async () => {
+    const cluster = new Cluster();
+    const node = await cluster.node("a", { handles: BILLING });
+    await cluster.until("it is led", () => node.leads("billing"));
+    await cluster.clock.advance(1_000);
+    node.kill();
+    const commit = (await cluster.commits("billing")).at(-1) as Commit;
+    const token = commit.head.token + 10_000;
+    const head = { ...commit.head, leader: "", token };
+    const text = writeCommit({ ...commit, id: ["other", 2], prev: ["lost", 1], head });
+    const subject = commitSubject("test", subscriptionKey("shop", "billing"));
+    await cluster.clock.until((await cluster.kept()).append(subject, text, { timeout: 1_000 }));
+    await cluster.node("b", { handles: BILLING });
+    await cluster.until("it is led", async () => (await cluster.record("billing"))?.leader === "b.1");
+    assertLess(token, (await cluster.record("billing"))!.token);
     cluster.close();
   });
 

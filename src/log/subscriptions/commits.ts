@@ -202,13 +202,13 @@ export class Commits {
 /** Most commits that are read to know what is parked. */
 const MOST_COMMITS = 50;
 
-/** The text of the first commit of a subscription. */
-export function firstCommit(term: string, head: Head): string {
+/** The text of the first commit of a subscription; behind others that do not count, `base` is beyond them. */
+export function firstCommit(term: string, head: Head, base = 0): string {
   return writeCommit({
     id: [term, 1],
     prev: undefined,
     full: true,
-    base: 0,
+    base,
     head,
     parked: [],
     ended: [],

@@ -303,8 +303,8 @@ describe("Subscriptions, when leaders change", () => {
     cluster.close();
   });
 
-  it("make a record again of which only changes are left: all is handled again", async () => {
-    const cluster = new Cluster();
+  it("make a record again of which only changes are left: all is handled again, and it is there meanwhile", async () => {
+    const cluster = new Cluster(1, { delay: 200 });
     await cluster.node("a", { handles: BILLING });
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("all handled", () => cluster.ends.length === 10);
@@ -319,7 +319,11 @@ describe("Subscriptions, when leaders change", () => {
     assert(appended.type === "stored");
     await cluster.clock.until(kept.purge(subject, { before: appended.sequence }));
     await cluster.node("b", { handles: BILLING });
-    await cluster.until("all handled again", () => cluster.ends.length === 20);
+    await cluster.until("all handled again", async () => {
+      assert((await cluster.commits("billing")).length > 0);
+      return cluster.ends.length === 20;
+    });
+    assertEquals((await cluster.record("billing"))?.leader, "b.1");
     cluster.close();
   });
 

@@ -326,15 +326,17 @@ export class Subscription {
   async #lost(invalid: string | undefined): Promise<void> {
     const seen = this.#seen;
     await this.#look();
-    if (invalid === undefined || this.#seen?.message.sequence !== seen?.message.sequence) return;
+    if (invalid === undefined || seen === undefined || this.#seen?.message.sequence !== seen.message.sequence) return;
     this.#warnings.fault(
       "the record",
       new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all that the log has is handled again`),
     );
-    const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" });
-    // one that goes on from nothing counts only if nothing is in front of it
-    await this.#options.kept.purge(this.#subject, { before: seen!.message.sequence + 1 });
-    await this.#store(this.#subject, text, 0);
+    const { sequence } = seen.message;
+    // stored first, and read from itself on: a subscription without a record would begin now
+    const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" }, sequence + 1);
+    if (await this.#store(this.#subject, text, sequence)) {
+      await this.#options.kept.purge(this.#subject, { before: sequence + 1 });
+    }
     await this.#look();
   }
 

@@ -232,9 +232,8 @@ const PLANTS = {
     to: "        void onLost;",
   }, {
     file: "src/log/subscriptions/commits.ts",
-    from: "own === undefined && !(yield* this.#isVoid(found))) return undefined;",
-    to:
-      'own === undefined && !(yield* this.#isVoid(found))) {\n        yield { type: "pause" };\n        continue;\n      }',
+    from: "if (id === undefined) return undefined;",
+    to: 'if (id === undefined) {\n        yield { type: "pause" };\n        continue;\n      }',
   }],
   "log-dead": [{
     file: "src/log/subscriptions/ledger.ts",

@@ -143,15 +143,16 @@ export class Commits {
         yield { type: "pause" };
         continue; // the same, under the same number
       }
-      const own = typeof theirs === "object" && theirs.id[0] === this.#options.term ? theirs.id : undefined;
-      if (found !== undefined && own === undefined && !(yield* this.#isVoid(found))) return undefined;
+      const isOwn = typeof theirs === "object" && theirs.id[0] === this.#options.term;
+      const id = isOwn ? theirs.id : found === undefined ? this.#id : yield* this.#lastBefore(found);
+      if (id === undefined) return undefined;
       // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
+      this.#id = id;
+      if (isOwn || found === undefined) this.base = undefined; // else needed: read from theirs on, theirs would count
       this.sequence = found?.sequence ?? 0;
-      this.#id = own ?? this.#id;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
-      this.base = undefined;
-      commit = this.#commitOf(ledger, draft, leader);
+      commit = this.#commitOf(ledger, draft, leader, this.base);
       text = writeCommit(commit);
       yield* this.#put(draft.entries);
     }
@@ -167,26 +168,27 @@ export class Commits {
     return true;
   }
 
-  /** True if a commit of another leader does not count: it does not go on from this leader's last one. */
-  *#isVoid({ sequence }: StoredCommit): Steps<boolean> {
-    if (this.base === undefined) return false;
-    const state = yield* stored(this.base, sequence);
-    return typeof state === "object" && state.id[0] === this.#options.term;
+  /** The last commit of its own if that counts, and not the commit of another leader behind it. */
+  *#lastBefore({ sequence }: StoredCommit): Steps<CommitId | undefined> {
+    const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);
+    return typeof state === "object" && state.id[0] === this.#options.term ? state.id : undefined;
   }
 
   *#put(items: readonly Item[]): Steps<void> {
     if (items.length > 0) yield { type: "entries", items };
   }
 
-  #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string): Commit {
+  /** `base`: it is full, and those before are needed from there on. */
+  #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.#options.term, ++this.#used];
     this.#changes += changed.length + ended.length;
     const few = counts.parked < this.#options.few || this.#changes > counts.parked / 4;
-    if (this.base === undefined || few || ++this.#since >= MOST_COMMITS) {
+    if (base !== undefined || this.base === undefined || few || ++this.#since >= MOST_COMMITS) {
       const parked = [...ledger.parked.values()].map(({ state }) => state);
-      return { id, prev: this.#id, full: true, base: this.sequence, head: told, parked, ended: [], counts };
+      const first = base ?? this.sequence;
+      return { id, prev: this.#id, full: true, base: first, head: told, parked, ended: [], counts };
     }
     return { id, prev: this.#id, full: false, base: this.base, head: told, parked: changed, ended, counts };
   }

@@ -285,6 +285,28 @@ describe("Subscriptions, when leaders change", () => {
     cluster.close();
   });
 
+  it("go on from the last leader's state, whatever it has written behind one that does not count", async () => {
+    const cluster = new Cluster();
+    const node = await cluster.node("a", { handles: BILLING });
+    await cluster.until("it is led", () => node.leads("billing"));
+    await cluster.clock.advance(1_000);
+    const old = (await cluster.commits("billing")).at(-1) as Commit;
+    await cluster.publish("Placed", events(10, 3));
+    await cluster.until("all handled", () => cluster.ends.length === 10);
+    await cluster.clock.advance(1_000);
+    const subject = commitSubject("test", subscriptionKey("shop", "billing"));
+    const text = writeCommit({ ...old, id: ["frozen", 2], prev: ["frozen", 1], full: true });
+    await cluster.clock.until((await cluster.kept()).append(subject, text, { timeout: 1_000 }));
+    await cluster.clock.advance(1_000);
+    assert(node.leads("billing"));
+    node.kill();
+    await cluster.node("b", { handles: BILLING });
+    await cluster.publish("Placed", events(1, 3, 10));
+    await cluster.until("the next is handled", () => cluster.payloads().includes(10));
+    assertEquals(cluster.payloads(), Array.from({ length: 11 }, (_, i) => i));
+    cluster.close();
+  });
+
   it("have a greater token than the last commit, also if that does not count", async () => {
     const cluster = new Cluster();
     const node = await cluster.node("a", { handles: BILLING });

@@ -296,7 +296,7 @@ describe("Ledger", () => {
         const kit = new Kit(head);
         kit.ledger.takeOver(found(head, { unclean }));
         const stored = kit.ledger.draft().head;
-        assertEquals([stored.open[0]?.[1] ?? 3, stored.doubt?.groups.length ?? 1], [attempts, groups]);
+        assertEquals([stored.open[0]?.[1], stored.doubt?.groups.length], [attempts, groups]);
       }
     });
 

@@ -130,7 +130,7 @@ async function changed(view: ClusterView, info: RunInfo, change: Change, termina
   return DONE;
 }
 
-/** Whether a step is recorded, or the run has ended and no step can be skipped. */
+/** True if a step is recorded, or the run has ended and no step can be skipped. */
 function isKnown({ pending, timeline, endedAt }: RunInfo, step: string): boolean {
   return endedAt !== undefined || [...pending, ...timeline].some(({ name }) => name === step);
 }

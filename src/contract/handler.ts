@@ -233,7 +233,7 @@ const MAX_OUTAGE = 3_660 * MAX_PAUSE;
 
 // What a sender gets for a handler that threw: the thrown error itself stays in the log of the handler's node.
 
-/** What threw: the handler of a message, or a behavior around it. */
+/** Origin of an exception: the handler of a message, or a behavior around it. */
 export type Thrower = "handler" | "behavior";
 
 /** The failure of a handler, or of a behavior around it, that threw `cause`. */

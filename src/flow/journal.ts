@@ -102,7 +102,7 @@ export interface Stored {
    */
   readonly holder: string | undefined;
   readonly entries: readonly Entry[];
-  /** What names it; empty if it cannot be read. */
+  /** Name of the message; empty if it cannot be read. */
   readonly mark: string;
 }
 

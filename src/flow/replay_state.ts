@@ -251,7 +251,7 @@ export class DriveState {
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
   readonly #timers = new Set<Timer>();
-  /** What this drive has stored schedules of. */
+  /** Steps of which this drive has stored schedules. */
   readonly #woken = new Set<string>();
   /** It has read what another node has stored, which drives the run. */
   #lost = false;

@@ -118,7 +118,7 @@ export class RunLog {
     this.#sure = new WeakSet();
   }
 
-  /** Whether the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
+  /** True if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
   async #has(ref: RunRef, place: Place): Promise<boolean> {
     const sure = this.#sure;
     if (sure.has(place)) return true;
@@ -129,7 +129,7 @@ export class RunLog {
     return has;
   }
 
-  /** Whether another message has the place of one that a run had. Rejects with `UNAVAILABLE`. */
+  /** True if another message has the place of one that a run had. Rejects with `UNAVAILABLE`. */
   async isReplaced(ref: RunRef, sequence: number): Promise<boolean> {
     const message = await (await this.#host.stream()).at(sequence);
     return message !== undefined && message.subject !== this.subject(ref);

@@ -26,7 +26,7 @@ import { textOf } from "../ports/event_log.ts";
 import { Runs, type RunsHost } from "./runs.ts";
 import { infoOf } from "./run_suite.ts";
 
-/** What a program without types may make in place of a contract. */
+/** A contract as a program without types may make it. */
 const forged = (kind: string) => ({ kind, name: "Charge" }) as never;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 

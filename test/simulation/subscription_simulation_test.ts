@@ -10,12 +10,18 @@ const PLAYED_BATCHED = seedsOfThisRuntime(80);
 
 const slow = { timeout: 600_000 };
 
+/** Plays a seed, in which nothing goes wrong. */
+function played(seed: number): SimulatedSubscription["sums"] {
+  const { violations, sums } = simulateSubscription(seed);
+  assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
+  return sums;
+}
+
 describe("simulation of a subscription", () => {
   it("passes nothing over, and runs nothing that has ended, whoever dies and whatever is lost", slow, () => {
     const seen = { runs: 0, commits: 0, deaths: 0, takeovers: 0, cuts: 0, requests: 0, dead: 0 };
     for (const seed of PLAYED) {
-      const { violations, sums } = simulateSubscription(seed);
-      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
+      const sums = played(seed);
       for (const what of Object.keys(seen) as (keyof typeof seen)[]) seen[what] += sums[what];
     }
     // each of them occurs
@@ -25,9 +31,7 @@ describe("simulation of a subscription", () => {
   it("hands out batches in order by key, joins and repeats them, and counts no outage as an attempt", slow, () => {
     let together = 0;
     for (const seed of PLAYED_BATCHED.map((seed) => BATCHED + seed)) {
-      const { violations, sums } = simulateSubscription(seed);
-      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
-      together += sums.together;
+      together += played(seed).together;
     }
     assert(together > 20 * PLAYED_BATCHED.length, `${together} in batches`);
   });
@@ -35,9 +39,7 @@ describe("simulation of a subscription", () => {
   it("handles again what is behind the place to which it goes back, in order, whoever dies", slow, () => {
     let rewinds = 0;
     for (const seed of PLAYED_BATCHED.map((seed) => REWOUND + seed)) {
-      const { violations, sums } = simulateSubscription(seed);
-      assertEquals(violations, [], `to see it again: deno run -A test/simulation/subscription_simulation.ts ${seed}`);
-      rewinds += sums.rewinds;
+      rewinds += played(seed).rewinds;
     }
     assert(rewinds > PLAYED_BATCHED.length, `${rewinds} rewinds`);
   });

@@ -30,6 +30,7 @@ function node(
     startChild = none,
     cancelChild = none,
     lag = 0,
+    late: lateAppends = 0,
   }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
@@ -38,11 +39,19 @@ function node(
     readonly cancelChild?: DrivesHost["cancelChild"];
     /** How long the answer of a read takes, in ms. */
     readonly lag?: number;
+    /** How long the answer of an append takes. */
+    readonly late?: number;
   } = {},
 ) {
   const clock = new VirtualClock();
   const messages: StoredMessage[] = [];
-  const late = <T>(answer: T) => lag === 0 ? Promise.resolve(answer) : delay(clock, lag).then(() => answer);
+  const late = async <T>(answer: () => T) => {
+    if (lag === 0) return answer();
+    await delay(clock, lag / 2);
+    const given = answer();
+    await delay(clock, lag / 2);
+    return given;
+  };
   const stream: RunStream = {
     append: (subject, data, { expect }) => {
       const answer = append(data as string);
@@ -56,14 +65,15 @@ function node(
         data: new TextEncoder().encode(data as string),
         headers: undefined,
       });
-      return Promise.resolve({ type: "stored", sequence, duplicate: false });
+      const stored = { type: "stored", sequence, duplicate: false } as const;
+      return lateAppends === 0 ? Promise.resolve(stored) : delay(clock, lateAppends).then(() => stored);
     },
-    at: (sequence) => late(messages[sequence - 1]),
-    last: (subject) => late(messages.findLast((message) => message.subject === subject)),
+    at: (sequence) => late(() => messages[sequence - 1]),
+    last: (subject) => late(() => messages.findLast((message) => message.subject === subject)),
     read: (subject, options) => {
       batches++;
       const from = "from" in options ? options.from : 0;
-      return late(messages.filter((message) => message.subject === subject && message.sequence >= from));
+      return late(() => messages.filter((message) => message.subject === subject && message.sequence >= from));
     },
     purge: () => Promise.resolve(0),
     lasts: () => Promise.resolve(),
@@ -130,10 +140,12 @@ function node(
     await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
     await drives.call(body, { ref: REF, sequence: messages.length });
   };
+  /** It learns that there may be something new. */
+  const news = () => drives.news(body, { ref: REF, sequence: messages.length });
   /** Another node tells it something, and this one learns of that. */
   const tell = async (entry: (by: string) => CalledEntry) => {
     await log.tell(REF, entry, () => true);
-    drives.news(body, { ref: REF, sequence: messages.length });
+    news();
   };
   const cancel = () => tell((by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }));
   const leave = () => drives.leave();
@@ -148,6 +160,7 @@ function node(
     die,
     bring,
     tell,
+    news,
     cancel,
     leave,
     stuck,
@@ -288,6 +301,23 @@ describe("drives", () => {
     await one.clock.until(Promise.all([one.cancel(), run]));
     assertLess(one.clock.monotonic(), 1_000);
     assertEquals(await one.clock.until(one.ended()), true);
+  });
+
+  it("a run that reads its own entry before the answer to its append goes on (its steps ran again)", async () => {
+    const attempts: string[] = [];
+    const one = node((flow) =>
+      Promise.all([["a", 1_000], ["b", 3_000]].map(([name, ms]) =>
+        flow.step(`${name}`, () => {
+          attempts.push(`${name}`);
+          return delay(one.clock, Number(ms));
+        })
+      )), { lag: 100, late: 500 });
+    const run = one.run();
+    // the first entry is answered after 500 ms
+    await one.clock.advance(1_480);
+    one.news();
+    await one.clock.until(run);
+    assertEquals([attempts, await one.clock.until(one.ended())], [["a", "b"], true]);
   });
 
   it("one new message is read alone (a server that looks for it passes over those of all other runs)", async () => {

@@ -133,6 +133,8 @@ export class Journal {
   sequence = 0;
   /** Its mark. */
   mark = "";
+  /** {@link RunLog.epoch} in which the store is known to have it. */
+  sure = -1;
   /** How many entries there are. */
   entries = 0;
   holder = "";

@@ -242,8 +242,6 @@ export class DriveState {
   phase: "handler" | "finishing" | "undoing" = "handler";
   /** Why it could not go on. */
   error: unknown;
-  /** What invalid calls of `flow` have rejected with. */
-  readonly misuses = new WeakSet<object>();
   /** The steps, sleeps and waits that have ended. */
   readonly ends: Ends;
   readonly #owner: DriveOwner;
@@ -255,12 +253,13 @@ export class DriveState {
   readonly #woken = new Set<string>();
   /** It has read what another node has stored, which drives the run. */
   #lost = false;
+  /** Mark of the message that it appended last: it may be read before that is answered. */
+  #appending: string | undefined;
   /** This drive has stored something, or began the run. */
   #own: boolean;
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: Entry[] = [];
   #storing: Promise<void> | undefined;
-  readonly #thrown = new WeakMap<Entry, unknown>();
   /** It will be seen to that what is recorded is stored. */
   #recording = false;
   #looking = false;
@@ -325,7 +324,7 @@ export class DriveState {
 
   /** Rejects a call of `flow` that is invalid: no attempt follows, for the handler's code has to change. */
   misused(error: unknown): Promise<never> {
-    this.misuses.add(error as TypeError); // checks throw errors
+    MISUSES.add(error as TypeError); // checks throw errors
     const rejected = Promise.reject(error);
     rejected.catch(() => {}); // a handler that does not await it must not end one process after the other
     return rejected;
@@ -367,7 +366,7 @@ export class DriveState {
   refuse(step: string, error: RecordedError, thrown?: unknown): void {
     if (this.over) return;
     const entry = { t: "failed", step, error } as const;
-    this.#thrown.set(entry, thrown);
+    THROWN.set(entry, thrown);
     this.record(entry);
     this.look();
   }
@@ -414,7 +413,7 @@ export class DriveState {
       for (const entry of entries) {
         if (entry.t === "failed" && entry.next === undefined) {
           await this.insist(
-            () => this.host.stuck(this.ref, entry.step, entry.error, this.#thrown.get(entry)),
+            () => this.host.stuck(this.ref, entry.step, entry.error, THROWN.get(entry)),
             UNSTORED,
           );
         }
@@ -453,6 +452,7 @@ export class DriveState {
         entries = entries.slice(half);
         continue;
       }
+      this.#appending = message.mark;
       const sequence = await log.append(ref, message, journal, () => this.over);
       if (sequence !== "conflict") {
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
@@ -472,7 +472,7 @@ export class DriveState {
     const { ref, journal } = this;
     const found = await this.host.log.readOn(ref, journal, (stored) => {
       // also what the one before has stored late: the handler has not seen it
-      this.#lost ||= !stored.entries.every(isCalled);
+      this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
     return found && !this.#lost && journal.ended === undefined;
@@ -690,6 +690,10 @@ export class DriveState {
   }
 }
 
+/** What invalid calls of `flow` have rejected with. One for all drives: one for each costs a tenth of a short run. */
+export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
+/** What was thrown, by the entry that says that an operator has to decide. */
+const THROWN = new WeakMap<Entry, unknown>();
 /** How far the clock of a node may be behind that of the server before the node waits, in ms. */
 const MOST_AHEAD = 60_000;
 const MOST_TOGETHER = 256;

@@ -76,7 +76,7 @@ export interface Told {
 }
 
 /** How far a run has been read. */
-type Place = Pick<Journal, "sequence" | "entries" | "mark">;
+type Place = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
 /** Gets a message of a run. */
 type Take = (stored: Stored) => void;
 
@@ -90,8 +90,6 @@ export interface NotedRun {
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
-  /** Places that the store has had since the last {@link RunLog.doubt}. */
-  #sure = new WeakSet<Place>();
   /** How often the store may have lost its end. */
   epoch = 0;
 
@@ -115,17 +113,16 @@ export class RunLog {
   /** The store may have lost its end, and sequences come again. */
   doubt(): void {
     this.epoch++;
-    this.#sure = new WeakSet();
   }
 
   /** True if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
   async #has(ref: RunRef, place: Place): Promise<boolean> {
-    const sure = this.#sure;
-    if (sure.has(place)) return true;
+    const { epoch } = this;
+    if (place.sure === epoch) return true;
     const message = place.sequence === 0 ? undefined : await (await this.#host.stream()).at(place.sequence);
     const has = place.sequence === 0 || (message !== undefined && storedOf(ref, message).mark === place.mark);
-    if (sure !== this.#sure) return await this.#has(ref, place);
-    if (has) sure.add(place);
+    if (epoch !== this.epoch) return await this.#has(ref, place);
+    if (has) place.sure = epoch;
     return has;
   }
 
@@ -163,7 +160,7 @@ export class RunLog {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
       // what cannot be read is no run
-      after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "" };
+      after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
     }
   }
 
@@ -220,7 +217,7 @@ export class RunLog {
   /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
   async load(ref: RunRef, each?: Take): Promise<Journal | undefined> {
     const journal = new Journal();
-    this.#sure.add(journal);
+    journal.sure = this.epoch;
     const found = await this.readOn(ref, journal, (stored) => {
       journal.apply(stored);
       each?.(stored);
@@ -333,17 +330,16 @@ export class RunLog {
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
     // the run may be read on meanwhile
-    const { sequence: expect, entries, mark: last } = place;
-    const after: Place = { sequence: expect, entries, mark: last };
-    if (this.#sure.has(place)) this.#sure.add(after);
+    const { sequence: expect, entries, mark: last, sure } = place;
+    const after: Place = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
     let unanswered: CatgaError | undefined;
     for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       let error: CatgaError;
       try {
         const stream = await this.#host.stream();
-        if (!await this.#has(ref, after)) return "conflict";
-        if (this.#sure.has(after)) this.#sure.add(place);
+        if (after.sure !== this.epoch && !await this.#has(ref, after)) return "conflict";
+        place.sure = after.sure;
         const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
@@ -372,13 +368,12 @@ export class RunLog {
    */
   async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
     while (true) {
-      const sure = this.#sure;
+      const { epoch } = this;
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;
       const { holder, version } = end;
       const message = this.message(ref, [await entryFor(holder)], { version, holder });
-      const place = { sequence: end.sequence, entries: version, mark: end.mark };
-      sure.add(place);
+      const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
       const sequence = await this.append(ref, message, place, over);
       if (sequence !== "conflict") return { holder, sequence };
     }

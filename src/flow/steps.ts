@@ -13,7 +13,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import type { Call, DriveState } from "./replay_state.ts";
+import { type Call, type DriveState, MISUSES } from "./replay_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
   Attempt,
@@ -153,7 +153,7 @@ export class Steps {
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
     const what = recorded(error);
-    if (error instanceof Decided || state.misuses.has(error as object) || (!passing && failed >= attempts)) {
+    if (error instanceof Decided || MISUSES.has(error as object) || (!passing && failed >= attempts)) {
       state.refuse(name, what, error);
       await state.stored();
       return;

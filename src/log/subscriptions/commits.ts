@@ -82,12 +82,15 @@ export class Commits {
   #used = 1;
   /** The store may have lost its end since it was known that the last commit counts: sequences come again. */
   inDoubt = true;
+  /** The first commit that is needed to know that its own first one counts. */
+  readonly #from: number;
 
-  private constructor(options: TakeOptions, token: number, sequence: number) {
+  private constructor(options: TakeOptions, token: number, sequence: number, from: number) {
     this.#options = options;
     this.#id = [options.term, 1];
     this.token = token;
     this.sequence = sequence;
+    this.#from = from;
   }
 
   /**
@@ -117,7 +120,7 @@ export class Commits {
     const appended = yield { type: "commit", text, expect: sequence };
     const own = appended.type === "stored" ? appended : yield* last();
     if (own === undefined || ("commit" in own && !isOf(own.commit, id))) return undefined;
-    return { commits: new Commits(options, token, own.sequence), stored: before };
+    return { commits: new Commits(options, token, own.sequence, base), stored: before };
   }
 
   /**
@@ -162,7 +165,7 @@ export class Commits {
   *#counts({ id, base }: Commit, sequence: number): Steps<boolean> {
     while (this.inDoubt) {
       this.inDoubt = false;
-      const state = yield* stored(base, sequence);
+      const state = yield* stored(this.base === undefined ? this.#from : base, sequence);
       if (typeof state !== "object" || !isSame(state.id, id)) return false;
     }
     return true;

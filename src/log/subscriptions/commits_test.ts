@@ -1,0 +1,91 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { type Head, readCommit } from "../format/commit.ts";
+import { Category } from "./categories.ts";
+import { type Answer, Commits, firstCommit, type Steps } from "./commits.ts";
+import { Ledger } from "./ledger.ts";
+import { DEFAULT_SETTINGS } from "./spec.ts";
+
+const HEAD: Head = {
+  leader: "",
+  token: 1,
+  place: { created: "x", read: 0, time: 0, epoch: 0 },
+  open: [],
+  began: { A: 0 },
+  requests: 0,
+  doubt: undefined,
+};
+
+/** A store in memory. */
+class Store {
+  /** The texts, by sequence from 1 on. */
+  readonly texts: string[] = [firstCommit("first", HEAD)];
+  /** Called before the next append. */
+  before = () => {};
+
+  carryOut<T>(steps: Steps<T>): T {
+    for (let answer: Answer = { type: "done" };;) {
+      const { done, value } = steps.next(answer);
+      if (done) return value;
+      switch (value.type) {
+        case "commit":
+          this.before();
+          answer = { type: value.expect === this.texts.length ? "stored" : "not stored", sequence: this.texts.length + 1 };
+          if (answer.type === "stored") this.texts.push(value.text);
+          break;
+        case "last":
+          answer = this.#from(this.texts.length);
+          break;
+        case "commits":
+          answer = this.#from(Math.max(1, value.from));
+          break;
+        default:
+          answer = { type: "done" };
+      }
+    }
+  }
+
+  #from(sequence: number): Answer {
+    const commits = this.texts.map((text, i) => ({ sequence: i + 1, commit: readCommit(text) }));
+    return { type: "commits", commits: commits.slice(sequence - 1) };
+  }
+}
+
+function ledger(head: Head): Ledger {
+  const category = new Category({ service: "shop", name: "billing" }, "A", DEFAULT_SETTINGS, 1_000);
+  return new Ledger({ mostParked: 100, categories: { began: HEAD.began, of: () => category }, head });
+}
+
+/** A leader that has taken the lead. */
+function take(store: Store, leader: string) {
+  const taken = store.carryOut(Commits.take({ leader, term: leader, few: 10, jump: 1 }));
+  if (typeof taken !== "object") throw new Error(`not taken: ${taken}`);
+  return taken;
+}
+
+describe("Commits", () => {
+  it("a leader that has taken the lead leads when its first commit is stored", () => {
+    const store = new Store();
+    const { commits, stored } = take(store, "a");
+    assertEquals(store.carryOut(commits.write(ledger(stored.head))) !== undefined, true);
+    const next = take(store, "b");
+    assertEquals(next.stored.id, ["a", 2]);
+  });
+
+  it("one whose commit of taking it does not count does not, though its own stand behind that", () => {
+    const store = new Store();
+    const a = take(store, "a");
+    store.carryOut(a.commits.write(ledger(a.stored.head)));
+    // what `b` has read is lost, and what `a` says again has its place
+    store.before = () => {
+      store.before = () => {};
+      store.texts.length = 2;
+      a.commits.inDoubt = true;
+      store.carryOut(a.commits.write(ledger(a.stored.head)));
+    };
+    const b = take(store, "b");
+    assertEquals(store.texts.length, 4);
+    assertEquals(store.carryOut(b.commits.write(ledger(b.stored.head))), undefined);
+    assertEquals(store.carryOut(a.commits.write(ledger(a.stored.head))) !== undefined, true);
+  });
+});

@@ -39,6 +39,7 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "log-behind",
     "log-behind-memory",
     "log-model",
+    "log-takeover",
   ]],
   ["entities: commands and loading", ["entities"], [
     "entities",

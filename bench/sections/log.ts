@@ -9,6 +9,7 @@ import type { Stage } from "../stage.ts";
 import { median, type Rounds } from "../statistics.ts";
 import type { Table } from "../table.ts";
 import { type Company, type Contestant, pairsOf, type Running } from "./contestants.ts";
+import { takeovers } from "./log_takeover.ts";
 import type { Effort, Measure } from "./section.ts";
 
 /** So many publishes are under way while a backlog is made. */
@@ -26,7 +27,8 @@ export const log: Measure = async (stage, effort, company) => {
     await handling(contestants, effort),
     await alone(contestants, effort),
   ];
-  return [...tables, await batches(stage, effort, company), ...await behind(stage, effort, company)];
+  tables.push(await batches(stage, effort, company), ...await behind(stage, effort, company));
+  return [...tables, await takeovers(stage, effort)];
 };
 
 function ours({ transports, rawTransports }: Stage): Contestant[] {

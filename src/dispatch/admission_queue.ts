@@ -106,7 +106,8 @@ export class AdmissionQueue {
   }
 
   /**
-   * Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside.
+   * Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside, or
+   * it needs no room.
    */
   occupy(): void {
     this.#running++;

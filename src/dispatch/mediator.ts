@@ -102,9 +102,9 @@ export class Mediator {
   }
 
   /** Handles a contract that only Catga itself sends: it is none of {@link Mediator.names}. */
-  serve(contract: AnyContract, run: HandlerRun): void {
-    const counts = new ContractCounts(contract);
-    this.#internal.set(contract.name, { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, counts });
+  serve(contract: AnyContract, run: HandlerRun, always?: Dispatch["always"]): void {
+    const own = { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, always };
+    this.#internal.set(contract.name, { ...own, counts: new ContractCounts(contract) });
   }
 
   /** The commands, queries and streams of the program with handlers, sorted by name. */
@@ -152,6 +152,8 @@ export interface Dispatch {
   readonly call: HandlerCall | undefined;
   /** True if it is a command of an entity. */
   readonly entity: boolean;
+  /** Returns true for a payload that needs no turn: it begins no work. */
+  readonly always?: ((payload: unknown) => boolean) | undefined;
   /** Counts its messages. */
   readonly counts: ContractCounts;
 }

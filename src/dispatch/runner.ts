@@ -63,6 +63,11 @@ export class Runner {
     return this.#mediator.counts;
   }
 
+  /** Returns true for a request that needs no turn. */
+  always(name: string, payload: unknown): boolean {
+    return this.#mediator.find(name)?.always?.(payload) === true;
+  }
+
   /**
    * Runs a request of a sender in this process, also for the router when it selects this node: with its deadline and
    * abort, the answer parsed.

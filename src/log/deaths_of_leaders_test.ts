@@ -2,7 +2,7 @@
  * Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in
  * memory.
  */
-import { assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import type { SubscriptionOptions } from "../contract/handler.ts";
@@ -129,6 +129,35 @@ describe("a message in its last attempt at a node that lives, whose leader dies"
       });
     }
   }
+});
+
+describe("messages that take all turns of nodes that live, whose leader dies", () => {
+  it("run once, and the next leader begins at once (they ran again beside, 3 s later)", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using apps = await LogApps.open(({ n }) => n === 0 || n > 20 ? undefined : gate.promise);
+    for (const id of ["a", "b", "c"]) await apps.start(id, { timeout: 3_600_000 }, { concurrency: 2 });
+    await apps.publish({ n: 0, key: "first" });
+    await apps.until("the first to be handled", () => apps.handled(0));
+    const orders = Array.from({ length: 20 }, (_, i) => ({ n: i + 1, key: `k${i}` }));
+    await apps.publish(...orders);
+    const leader = await apps.leader();
+    const running = () => apps.runs.filter(({ n, node }) => n > 0 && node !== leader).map(({ n }) => n);
+    await apps.until("all turns to be taken", () => running().length === 4);
+    await apps.clock.advance(1_500);
+    const elsewhere = running();
+    apps.kill(leader);
+    await apps.leader();
+    const began = apps.clock.monotonic();
+    // the node that leads now has turns for some of these
+    const quick = Array.from({ length: 20 }, (_, i) => ({ n: i + 21, key: `q${i}` }));
+    await apps.publish(...quick);
+    await apps.until("some of those to be handled", () => quick.some(({ n }) => apps.handled(n)));
+    assertLess(apps.clock.monotonic() - began, 3_000);
+    await apps.clock.advance(20_000);
+    gate.resolve();
+    await apps.until("all to be handled", () => [...orders, ...quick].every(({ n }) => apps.handled(n)));
+    assertEquals(elsewhere.filter((n) => apps.count(n) > 1), []);
+  });
 });
 
 describe("a log that has lost its end", () => {

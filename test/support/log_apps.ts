@@ -49,7 +49,7 @@ export class LogApps implements AsyncDisposable {
   }
 
   /** Starts a node of the service. */
-  start(id: string, options: SubscriptionOptions = {}): Promise<Catga> {
+  start(id: string, options: SubscriptionOptions = {}, of: { readonly concurrency?: number } = {}): Promise<Catga> {
     const handlers = Placed.on(async (order, ctx) => {
       const run: OrderRun = { ...order, node: id, attempt: ctx.attempt, ended: false };
       // what a dead process does in memory is nothing
@@ -60,7 +60,7 @@ export class LogApps implements AsyncDisposable {
       run.ended = true;
       return result;
     }, { name: "billing", ...options });
-    return this.cluster.start(id, { service: "shop", handlers });
+    return this.cluster.start(id, { service: "shop", handlers, ...of });
   }
 
   /** Ends a node as a SIGKILL does. */

@@ -31,7 +31,7 @@ export interface InboundRequestsOptions extends AnswerOptions {
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
   /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
-  readonly runner: Pick<Runner, "budget" | "counts" | "receive">;
+  readonly runner: Pick<Runner, "always" | "budget" | "counts" | "receive">;
 }
 
 /** The inbound requests and events of one node. */
@@ -87,7 +87,7 @@ export class InboundRequests implements AdmissionWatcher {
     if (refuseLate(peer, seq, index, ttl)) return this.#counts.find(name)?.refused("LATE");
     const request = new InboundRequest(peer, seq, index, name, meta);
     const timeout = Math.min(ttl, MAX_TTL);
-    if (this.#queue.open && this.#aside < MAX_ASIDE) {
+    if ((this.#queue.open && this.#aside < MAX_ASIDE) || this.#options.runner.always(name, payload)) {
       this.#queue.occupy();
       return this.#run(request, payload, timeout);
     }

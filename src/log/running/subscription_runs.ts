@@ -70,6 +70,13 @@ export class SubscriptionRuns {
       .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
+  /** Returns true for the request of a leader that joins a run. */
+  joins(payload: unknown): boolean {
+    if (this.#running.size === 0 || readBatchRequest(payload) !== undefined) return false;
+    const request = readRunRequest(payload);
+    return typeof request === "object" && this.#running.has(messageId({ position: request[1], time: request[7] }));
+  }
+
   /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
   readonly handle = (payload: unknown, ctx: MessageContext): MaybePromise<Outcome> => {
     const batch = readBatchRequest(payload);

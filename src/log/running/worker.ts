@@ -65,12 +65,14 @@ export function serve(options: WorkerOptions): void {
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx));
+      // a leader would run again beside them what takes all turns of a node
+      const always = () => true;
+      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), always);
     }
     const { token, categories } = subscription;
     const runs = new SubscriptionRuns({ host, token, causes, handlers: categoryHandlers(handlers, timeout) });
     categories.push(runs);
-    mediator.serve(internalCommand(runName(owner, name, category)), runs.handle);
+    mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, (payload) => runs.joins(payload));
   }
 }
 

@@ -30,7 +30,10 @@ class Store {
       switch (value.type) {
         case "commit":
           this.before();
-          answer = { type: value.expect === this.texts.length ? "stored" : "not stored", sequence: this.texts.length + 1 };
+          answer = {
+            type: value.expect === this.texts.length ? "stored" : "not stored",
+            sequence: this.texts.length + 1,
+          };
           if (answer.type === "stored") this.texts.push(value.text);
           break;
         case "last":

@@ -1,0 +1,96 @@
+/** How soon the next event is handled when the process ends that leads a subscription. */
+import type { Program } from "../program.ts";
+import type { Held, Manner } from "../programs/log_takeover.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+import type { Effort } from "./section.ts";
+
+/** How the process ends, and what the leader has then. */
+interface Ending {
+  readonly by: "drain" | "kill";
+  readonly nodes: number;
+  readonly parked: number;
+  readonly open: number;
+}
+
+/** Each may have 1,024 messages in hand. */
+const NODES = 8;
+const PATIENCE = 60_000; // ms
+
+/** Measures takeovers. */
+export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
+  const [parked, open] = [effort.count(9_000, 9_000, 90), effort.count(8_000, 8_000, 80)];
+  const endings: Record<string, Ending> = {
+    "drained, one of 2 nodes": { by: "drain", nodes: 2, parked: 0, open: 0 },
+    "killed, one of 8": { by: "kill", nodes: NODES, parked: 0, open: 0 },
+    [`killed, one of 8, with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`]: {
+      ...{ by: "kill", nodes: NODES, parked, open },
+    },
+  };
+  const rows = [];
+  for (const [name, ending] of Object.entries(endings)) {
+    const took: number[] = [];
+    for (let left = effort.rounds(5, 3); left > 0; left--) took.push(await takeover(stage, ending));
+    rows.push({ name, cells: [took] });
+  }
+  return {
+    id: "log-takeover",
+    title: "Log: from the end of the process that leads a subscription to the next event that is handled",
+    unit: "ms",
+    columns: ["handled"],
+    rows,
+    pairs: [],
+    notes: ["a kill has to be noticed first"],
+  };
+}
+
+async function takeover(stage: Stage, { by, nodes: count, parked, open }: Ending): Promise<number> {
+  const options = JSON.stringify({ url: stage.url, group: stage.nextGroup(), transport: stage.transports[0] });
+  const start = (side: string) => stage.start("programs/log_takeover.ts", [side, options]);
+  const nodes = await Promise.all(Array.from({ length: count }, () => start("node")));
+  const client = await start("client");
+  let published = 0;
+  const publish = async (count: number) => {
+    await client.ask("publish", { from: published, count });
+    published += count;
+  };
+  const tell = (manner: Manner) => Promise.all(nodes.map((node) => node.ask("handle", manner)));
+  const held = () => Promise.all(nodes.map((node) => node.ask<Held>("held")));
+  await until("the nodes know each other", async () => await client.ask<number>("nodes") === count);
+  await publish(1);
+  await until("one is handled", async () => (await held()).some(({ first }) => first !== undefined));
+  if (open > 0) {
+    await tell("fail");
+    for (let left = parked; left > 0; left -= 1_000) await publish(Math.min(left, 1_000));
+    await until(
+      "they are parked",
+      async () => (await held()).some((each) => each.parked === parked && each.open === 0),
+    );
+    await tell("hold");
+    for (let left = open; left > 0; left -= 1_000) await publish(Math.min(left, 1_000));
+    await until("they are in hand", async () => (await held()).some((each) => each.open === open));
+  } else await tell("take");
+  const at = (await held()).findIndex(({ leads }) => leads);
+  const [leader] = nodes.splice(at, 1);
+  const ended = performance.timeOrigin + performance.now();
+  if (by === "drain") await leader.ask("drain");
+  else await leader.stop();
+  if (open > 0) await tell("take");
+  await publish(1);
+  const first = await until("the next one is handled", async () => {
+    const taken = (await held()).flatMap(({ first }) => first ?? []);
+    return taken.length > 0 && Math.min(...taken);
+  });
+  await stage.clear();
+  return first - ended;
+}
+
+/** Asks until there is an answer. */
+async function until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
+  for (const late = Date.now() + PATIENCE;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer;
+    if (Date.now() > late) throw new Error(`waited ${PATIENCE} ms in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -72,7 +72,6 @@ export class SubscriptionRuns {
 
   /** Returns true for the request of a leader that joins a run. */
   joins(payload: unknown): boolean {
-    if (this.#running.size === 0 || readBatchRequest(payload) !== undefined) return false;
     const request = readRunRequest(payload);
     return typeof request === "object" && this.#running.has(messageId({ position: request[1], time: request[7] }));
   }

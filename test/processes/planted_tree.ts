@@ -118,7 +118,11 @@ const PLANTS = {
     from: "    if (stored.sequence <= this.journal.sequence) return;\n",
     to: "",
   }],
-  "flow-loss": [{ file: "src/flow/run_log.ts", from: "    this.#sure = new WeakSet();\n", to: "" }],
+  "flow-loss": [{
+    file: "src/flow/run_log.ts",
+    from: "    if (place.sure === epoch) return true;",
+    to: "    if (place.sure >= 0) return true;",
+  }],
   "flow-epoch": [{
     file: "src/flow/driven_runs.ts",
     from: " || settled.epoch !== this.#host.log.epoch",

@@ -1,5 +1,4 @@
 /** How soon the next event is handled when the process ends that leads a subscription. */
-import type { Program } from "../program.ts";
 import type { Held, Manner } from "../programs/log_takeover.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
@@ -13,18 +12,18 @@ interface Ending {
   readonly open: number;
 }
 
-/** Each may have 1,024 messages in hand. */
-const NODES = 8;
 const PATIENCE = 60_000; // ms
 
 /** Measures takeovers. */
 export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
   const [parked, open] = [effort.count(9_000, 9_000, 90), effort.count(8_000, 8_000, 80)];
+  // each may have 1,024 messages in hand
+  const nodes = effort.count(8, 8, 2);
   const endings: Record<string, Ending> = {
     "drained, one of 2 nodes": { by: "drain", nodes: 2, parked: 0, open: 0 },
-    "killed, one of 8": { by: "kill", nodes: NODES, parked: 0, open: 0 },
-    [`killed, one of 8, with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`]: {
-      ...{ by: "kill", nodes: NODES, parked, open },
+    [`killed, one of ${nodes}`]: { by: "kill", nodes, parked: 0, open: 0 },
+    [`killed, one of ${nodes}, with ${parked.toLocaleString("en")} parked and ${open.toLocaleString("en")} in hand`]: {
+      ...{ by: "kill", nodes, parked, open },
     },
   };
   const rows = [];

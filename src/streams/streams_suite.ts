@@ -270,7 +270,8 @@ export function streamsSuite(harness: StreamsHarness): void {
         const { error } = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
         return error?.code === "OUTCOME_UNKNOWN";
       });
-      await eventually("the stream to end", () => seen.finals === 2);
+      // others may have begun that were given up
+      await eventually("the streams to end", () => seen.finals >= 2);
     }),
   );
 

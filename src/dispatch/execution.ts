@@ -60,6 +60,8 @@ export class Execution extends Deadlined {
   #running = false;
   /** Its place in the queue in which it waits for admission. */
   #entry: QueueEntry | undefined = undefined;
+  /** It waits for something that runs without it. */
+  #resting = false;
   /** Settles the send that waits for it in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
@@ -168,17 +170,36 @@ export class Execution extends Deadlined {
     return this.#entry !== undefined;
   }
 
+  /** True if it takes no turn: it waits for admission, or rests. */
+  get aside(): boolean {
+    return this.#resting || this.waiting;
+  }
+
   /** It waits for admission from now on; aborting it aborts the entry. */
   wait(entry: QueueEntry): void {
-    const waited = this.waiting;
+    const { aside } = this;
     this.#entry = entry;
-    if (!waited) this.watcher?.waits(this.#contract);
+    if (!aside) this.watcher?.waits(this.#contract);
   }
 
   /** It has been admitted. */
   go(): void {
     this.#entry = undefined;
-    this.watcher?.goes(this.#contract);
+    if (!this.#resting) this.watcher?.goes(this.#contract);
+  }
+
+  /** It waits for what runs without it, and takes no turn until {@link Execution.wake}, or its end. */
+  rest(): void {
+    const { aside } = this;
+    this.#resting = true;
+    if (!aside) this.watcher?.waits(this.#contract);
+  }
+
+  /** It rests no more. */
+  wake(): void {
+    if (!this.#resting) return;
+    this.#resting = false;
+    if (!this.waiting) this.watcher?.goes(this.#contract);
   }
 
   /**
@@ -217,6 +238,7 @@ export class Execution extends Deadlined {
     this.#children = undefined;
     this.#running = false;
     ended(outcome);
+    this.watcher = undefined;
     const released = this.releaseLocks();
     if (released === undefined) this.#done();
     else released.then(() => this.#done()); // a drain waits for it

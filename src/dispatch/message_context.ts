@@ -338,6 +338,21 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#execution?.waiting ?? false;
   }
 
+  /** As {@link Execution.aside}. */
+  get aside(): boolean {
+    return this.#execution?.aside ?? false;
+  }
+
+  /** A run that this message began waits for admission, or rests: so does this one. */
+  waits(): void {
+    this.execution.rest();
+  }
+
+  /** It does so no longer. */
+  goes(): void {
+    this.execution.wake();
+  }
+
   /** As {@link Execution.wait}. */
   wait(entry: QueueEntry): void {
     this.execution.wait(entry);

@@ -41,7 +41,7 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #budget: TurnBudget;
   readonly #counts: Counts;
   readonly #streams: OpenStreams;
-  /** Messages that were admitted, and wait for the turn of their handler or key: others run meanwhile. */
+  /** Messages that were admitted, and wait for the turn of their handler or key, or rest: others run meanwhile. */
   #aside = 0;
   #refusing = false;
   /**
@@ -260,7 +260,7 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** Returns true if these runs hold all turns. */
   #heldBy(runs: readonly string[]): boolean {
-    const holders = [...this.#admitted ?? []].filter(({ waiting }) => !waiting);
+    const holders = [...this.#admitted ?? []].filter(({ aside }) => !aside);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
   }
 
@@ -281,9 +281,9 @@ export class InboundRequests implements AdmissionWatcher {
     this.#budget.spent();
   }
 
-  /** While it waits for a turn of its own, it does not count as running. */
+  /** While it waits for a turn of its own, or for what runs already, it does not count as running. */
   #watch(ctx: MessageContext): void {
-    if (ctx.waiting) this.waits(ctx.contract);
+    if (ctx.aside) this.waits(ctx.contract);
     ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
@@ -291,7 +291,7 @@ export class InboundRequests implements AdmissionWatcher {
   /** An asynchronous handler has ended. `now`: by the clock of the budget. */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
-    if (ctx.waiting) {
+    if (ctx.aside) {
       this.#counts.stepBack(ctx.contract.name);
       this.#aside--;
     } else if (outcome instanceof Refusal) this.#queue.stepAside();

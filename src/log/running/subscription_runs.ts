@@ -108,6 +108,7 @@ export class SubscriptionRuns {
     if (going === undefined) {
       return this.#options.host.draining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
+    ctx.execution.rest(); // that run has its turn
     return going.run.answered ? this.#after(going, request, ctx) : going.answer();
   }
 
@@ -116,6 +117,7 @@ export class SubscriptionRuns {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.run.ended(host, left - Math.min(MARGIN, left / 10));
+    ctx.execution.wake();
     return await this.#ofLeader(
       request,
       () => ended ? this.#admitted(request, ctx) : this.#stillRuns(going, request, ctx),
@@ -159,7 +161,7 @@ export class SubscriptionRuns {
       const answer = answerTo(outcome, ctx, causes, outage);
       return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, handlers, causes);
+    const run = new Run(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
     this.#running.set(own, { run, answer: () => run.answer, reported: false });
     run.watch(outcome, () => {
@@ -241,7 +243,7 @@ export class SubscriptionRuns {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));
     }
-    const run = new Run(ctx, handlers, causes);
+    const run = new Run(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
     for (const [i, id] of ids.entries()) {
@@ -298,8 +300,11 @@ class Run {
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  constructor(ctx: MessageContext, handlers: CategoryHandlers, causes: boolean) {
+  /** `outer`: the request of the leader, which takes no turn of the node while the handler waits for one. */
+  constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
+    if (ctx.aside) outer.waits();
+    ctx.execution.watcher = outer;
     this.#handlers = handlers;
     this.#causes = causes;
     const { promise, resolve } = Promise.withResolvers<Outcome>();

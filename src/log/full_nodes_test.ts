@@ -1,0 +1,59 @@
+/** Turns of nodes that messages of the log take, and those that they do not: whole apps in memory. */
+import { assertEquals, assertLess } from "@std/assert";
+import { describe, it } from "node:test";
+import { event, query } from "../contract/definition.ts";
+import { testCluster } from "../testing/mod.ts";
+
+const Placed = event<{ n: number }>("Placed", { durable: true });
+const Ping = query<void, string>("Ping");
+const ping = Ping.handle(() => "pong");
+
+describe("a turn of a node", () => {
+  it("is not taken by messages of the log that wait for their handler's own (others waited with them)", async () => {
+    let handled = 0;
+    const place = Placed.on(async () => {
+      await cluster.app("node-1").clock.sleep(1_000);
+      handled++;
+    }, { concurrency: 1 });
+    await using cluster = await testCluster(3, { handlers: [place, ping], concurrency: 2 });
+    const app = cluster.app("node-1");
+    await Promise.all(Array.from({ length: 15 }, (_, n) => app.publish(Placed, { n })));
+    await cluster.advance(100);
+    const began = app.clock.monotonic();
+    for (const [from, to] of [["node-1", "node-2"], ["node-1", "node-3"], ["node-2", "node-1"]]) {
+      assertEquals((await cluster.app(from).send(Ping, undefined, { node: to })).value, "pong");
+    }
+    assertLess(app.clock.monotonic() - began, 500);
+    while (handled < 15) await cluster.advance(100);
+  });
+
+  it("is not taken by the request of a new leader that joins a run", async () => {
+    const gate = Promise.withResolvers<void>();
+    const runs: string[] = [];
+    const place = Placed.on(async (_, ctx) => {
+      runs.push(ctx.node);
+      await gate.promise;
+    }, { timeout: 3_600_000 });
+    await using cluster = await testCluster(3, { handlers: [place, ping], concurrency: 2 });
+    const [{ leader }] = await cluster.apps[0].subscriptions();
+    const others = cluster.apps.filter(({ self }) => self.id !== leader);
+    while (others.some(({ self: { id } }) => !runs.includes(id))) {
+      await others[0].publish(Placed, { n: runs.length });
+      await cluster.advance(50);
+    }
+    const before = others.map(({ self: { id } }) => runs.filter((node) => node === id).length);
+    await cluster.advance(1_500);
+    await cluster.kill(leader!);
+    await cluster.advance(8_000);
+    const [{ leader: next }] = await others[0].subscriptions();
+    const joined = others.findIndex(({ self: { id } }) => id !== next);
+    // its run has one of two turns
+    assertEquals(before[joined], 1);
+    const { self: { id: node } } = others[joined];
+    const asked = await others[1 - joined].send(Ping, undefined, { node, timeout: 5_000 });
+    assertEquals(asked.value, "pong");
+    gate.resolve();
+    await cluster.advance(1_000);
+    assertEquals((await others[0].subscriptions())[0].lag, 0);
+  });
+});

@@ -76,6 +76,7 @@ export class Mediator {
         nodeRuns: own ? [...nodeRuns, run] : nodeRuns,
         call: run === call.run ? call : undefined,
         entity: handler["~handler"].entity !== undefined,
+        always: driven ? ALWAYS : undefined,
         counts,
       });
     }
@@ -130,6 +131,9 @@ export class Mediator {
     return [...contracts.values()].sort((a, b) => a.name < b.name ? -1 : 1);
   }
 }
+
+/** A message for a run of a workflow waits for what runs. */
+const ALWAYS = (): boolean => true;
 
 /** A handler of a durable contract. */
 export interface DurableHandler {

@@ -248,6 +248,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   "~runs"(): Promise<RunDriver> {
+    // the steps of the run that it waits for may wait for a turn
+    this.execution.rest();
     return this.#host.nodeRuns();
   }
 

@@ -48,6 +48,10 @@ export interface Envelope {
   readonly position?: number | undefined;
   /** Messages of the log only: the token of its leader. */
   readonly fence?: number | undefined;
+  /**
+   * Until when its sender waits, by the monotonic clock, if its own time begins with its turn: messages of the log.
+   */
+  senderWaits?(now: number): number | undefined;
 }
 
 /** The message whose handler sends: its sends inherit its deadline, its abort and its trace. */

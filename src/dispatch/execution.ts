@@ -62,6 +62,8 @@ export class Execution extends Deadlined {
   #entry: QueueEntry | undefined = undefined;
   /** It waits for something that runs without it. */
   #resting = false;
+  /** How long it may take from its turn on, in ms, if it has no other deadline. */
+  #lasts: number | undefined = undefined;
   /** Settles the send that waits for it in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
@@ -179,13 +181,29 @@ export class Execution extends Deadlined {
   wait(entry: QueueEntry): void {
     const { aside } = this;
     this.#entry = entry;
+    entry.due = Math.min(entry.due, this.due);
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
   /** It has been admitted. */
   go(): void {
     this.#entry = undefined;
+    if (this.#lasts !== undefined) this.#postpone(this.#host.wheel.now() + this.#lasts);
     if (!this.#resting) this.watcher?.goes(this.#contract);
+  }
+
+  /** Its turn is to come before `due`; its time of so many ms begins with its turn. */
+  hurry(due: number, lasts: number): void {
+    this.#lasts = lasts;
+    this.#postpone(due);
+  }
+
+  #postpone(due: number): void {
+    const { wheel } = this.#host;
+    const timed = this.wheelBucket >= 0;
+    if (timed) wheel.delete(this);
+    this.due = due;
+    if (timed) wheel.add(this);
   }
 
   /** It waits for what runs without it, and takes no turn until {@link Execution.wake}, or its end. */

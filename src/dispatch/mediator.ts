@@ -103,8 +103,8 @@ export class Mediator {
   }
 
   /** Handles a contract that only Catga itself sends: it is none of {@link Mediator.names}. */
-  serve(contract: AnyContract, run: HandlerRun, always?: Dispatch["always"]): void {
-    const own = { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, always };
+  serve(contract: AnyContract, run: HandlerRun, how: Pick<Dispatch, "always" | "lasts"> = {}): void {
+    const own = { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, ...how };
     this.#internal.set(contract.name, { ...own, counts: new ContractCounts(contract) });
   }
 
@@ -158,6 +158,8 @@ export interface Dispatch {
   readonly entity: boolean;
   /** Returns true for a payload that needs no turn: it begins no work. */
   readonly always?: ((payload: unknown) => boolean) | undefined;
+  /** How long it may run, in ms: it waits for its turn only while its sender will wait as long; any time. */
+  readonly lasts?: number | undefined;
   /** Counts its messages. */
   readonly counts: ContractCounts;
 }

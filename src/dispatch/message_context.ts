@@ -30,6 +30,7 @@ import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock, Deadlined } from "../ports/clock.ts";
 import type { QueueEntry } from "./admission_queue.ts";
 import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
+import { patience } from "./admission_deadlock.ts";
 import { Execution } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import type { CacheKey } from "../contract/sendable.ts";
@@ -357,6 +358,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /** As {@link Execution.wait}. */
   wait(entry: QueueEntry): void {
+    const now = this.#host.clock.monotonic();
+    const due = this.#envelope?.senderWaits?.(now);
+    if (due !== undefined) this.execution.hurry(now + patience(due - now, this.#timeout), this.#timeout);
     this.execution.wait(entry);
   }
 

@@ -11,6 +11,7 @@ import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, failure, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Decision, Dispatch, HandlerRun, Mediator } from "./mediator.ts";
+import { patience } from "./admission_deadlock.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
@@ -66,6 +67,11 @@ export class Runner {
   /** Returns true for a request that needs no turn. */
   always(name: string, payload: unknown): boolean {
     return this.#mediator.find(name)?.always?.(payload) === true;
+  }
+
+  /** How long a request may wait for its turn whose sender waits for so many ms. */
+  patience(name: string, timeout: number): number {
+    return patience(timeout, this.#mediator.find(name)?.lasts);
   }
 
   /**

@@ -57,3 +57,23 @@ describe("a turn of a node", () => {
     assertEquals((await others[0].subscriptions())[0].lag, 0);
   });
 });
+
+describe("a message of the log that waits for its turn", () => {
+  for (const [whose, own, concurrency] of [["its handler", 1, 1_024], ["its node", undefined, 1]] as const) {
+    it(`of ${whose} is no attempt, and has its whole time when that comes (it was a dead letter)`, async () => {
+      let [begun, handled] = [0, 0];
+      const place = Placed.on(async (_, { signal }) => {
+        begun++;
+        await cluster.app("node-1").clock.sleep(3_000);
+        if (!signal.aborted) handled++;
+      }, { timeout: 10_000, retry: { attempts: 1 }, concurrency: own });
+      await using cluster = await testCluster(3, { handlers: place, concurrency });
+      const [app] = cluster.apps;
+      const count = 60;
+      await Promise.all(Array.from({ length: count }, (_, n) => app.publish(Placed, { n })));
+      for (let i = 0; i < 300 && handled < count; i++) await cluster.advance(1_000);
+      const letters = await Array.fromAsync(app.deadLetters(), ({ error }) => error.message);
+      assertEquals({ letters, begun, handled }, { letters: [], begun: count, handled: count });
+    });
+  }
+});

@@ -31,7 +31,7 @@ export interface InboundRequestsOptions extends AnswerOptions {
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
   /** Number of handlers that run at once for other nodes. */
   readonly concurrency: number;
-  readonly runner: Pick<Runner, "always" | "budget" | "counts" | "receive">;
+  readonly runner: Pick<Runner, "always" | "budget" | "counts" | "patience" | "receive">;
 }
 
 /** The inbound requests and events of one node. */
@@ -97,18 +97,19 @@ export class InboundRequests implements AdmissionWatcher {
   /** Apart from {@link InboundRequests.request}, which makes no closures. */
   #wait(request: InboundRequest, payload: unknown, timeout: number): void {
     const { peer, seq, index, ancestry, contract } = request;
-    const { clock, host: { wheel } } = this.#options;
+    const { clock, host: { wheel }, runner } = this.#options;
     const counts = this.#counts;
+    const now = clock.monotonic();
     const refuse = (why: Dropped) => {
       counts.find(contract)?.refused(why);
       peer.refuse(seq, index, why);
     };
-    const waiting = new Waiting(clock.monotonic() + timeout, (why) => {
+    const waiting = new Waiting(now + runner.patience(contract, timeout), (why) => {
       wheel.delete(waiting);
       counts.queued(contract, -1);
       request.ended();
       if (why !== undefined) refuse(why);
-      else this.#run(request, payload, waiting.due - clock.monotonic());
+      else this.#run(request, payload, now + timeout - clock.monotonic());
     });
     request.begun(waiting);
     counts.queued(contract, 1);

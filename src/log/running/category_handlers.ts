@@ -157,10 +157,15 @@ export class RunEnvelope implements Envelope {
   readonly storedAt: number | undefined;
   readonly #meta: LoggedMeta | null | undefined;
   readonly #run: { readonly call: string };
+  readonly #request: { dueAt(now: number): number } | undefined;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  /** `run`: identifies the run, read when that is first needed. */
-  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: { readonly call: string }) {
+  /** `run`: identifies the run, read when that is first needed; `request`: that of its leader. */
+  constructor(
+    { id, attempt, position, key, meta, fence, storedAt }: Logged,
+    run: { readonly call: string },
+    request?: { dueAt(now: number): number },
+  ) {
     this.id = id;
     this.attempt = attempt;
     this.position = position;
@@ -169,10 +174,15 @@ export class RunEnvelope implements Envelope {
     this.storedAt = storedAt;
     this.#meta = meta;
     this.#run = run;
+    this.#request = request;
   }
 
   get call(): string {
     return this.#run.call;
+  }
+
+  senderWaits(now: number): number | undefined {
+    return this.#request?.dueAt(now);
   }
 
   get correlation(): string | undefined {

@@ -67,12 +67,16 @@ export function serve(options: WorkerOptions): void {
       const own = subscription;
       // a leader would run again beside them what takes all turns of a node
       const always = () => true;
-      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), always);
+      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), {
+        always,
+      });
     }
     const { token, categories } = subscription;
-    const runs = new SubscriptionRuns({ host, token, causes, handlers: categoryHandlers(handlers, timeout) });
+    const together = categoryHandlers(handlers, timeout);
+    const runs = new SubscriptionRuns({ host, token, causes, handlers: together });
     categories.push(runs);
-    mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, (payload) => runs.joins(payload));
+    const how = { always: (payload: unknown) => runs.joins(payload), lasts: together.timeout };
+    mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, how);
   }
 }
 

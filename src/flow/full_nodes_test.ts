@@ -41,3 +41,29 @@ describe("runs of workflows at nodes with few turns", () => {
     }
   }
 });
+
+describe("a run that waits at a node whose turns slow handlers have taken", () => {
+  it("hears of signals and of its cancellation at once (it did when the handlers had ended)", async () => {
+    const Hog = command("Hog");
+    const Approval = workflow<string, string>("Approval", { id: (run) => run });
+    const Approved = Approval.signal<string>("Approved");
+    const approval = Approval.handle(async (flow) => (await flow.wait(Approved))!);
+    await using cluster = await testCluster(["a", "b", "c", "client"], {
+      node: (id) => ({ handlers: id === "client" ? [] : [approval, Hog.handle(() => client.clock.sleep(60_000))] }),
+      concurrency: 2,
+    });
+    const client = cluster.app("client");
+    const runs = ["a", "b", "c"];
+    for (const run of runs) unwrap(await cluster.app(run).start(Approval, run));
+    await cluster.advance(1_000);
+    for (const node of [...runs, ...runs]) void client.send(Hog, undefined, { node, timeout: 100_000 });
+    await cluster.advance(500);
+    const began = client.clock.monotonic();
+    unwrap(await client.tell(Approved, "a", "ada"));
+    unwrap(await client.tell(Approved, "b", "bob"));
+    unwrap(await client.cancel(Approval, "c", "no"));
+    const results = await Promise.all(runs.map((run) => client.result(Approval, run, { timeout: 100_000 })));
+    assertEquals(results.map(({ value, error }) => value ?? error?.code), ["ada", "bob", "CANCELLED"]);
+    assertLess(client.clock.monotonic() - began, 2_000);
+  });
+});

@@ -156,7 +156,7 @@ export interface Dispatch {
   readonly call: HandlerCall | undefined;
   /** True if it is a command of an entity. */
   readonly entity: boolean;
-  /** Returns true for a payload that needs no turn: it begins no work. */
+  /** Returns true for a payload that needs no turn: it begins nothing of the program, or waits for what runs. */
   readonly always?: ((payload: unknown) => boolean) | undefined;
   /** How long it may run, in ms: it waits for its turn only while its sender will wait as long; any time. */
   readonly lasts?: number | undefined;

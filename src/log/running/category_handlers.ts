@@ -147,6 +147,12 @@ export interface Logged {
   readonly storedAt?: number;
 }
 
+/** Identifies a run, read when that is first needed; of a request of a leader also until when that waits. */
+export interface RunOf {
+  readonly envelope: { readonly call: string };
+  dueAt?(now: number): number;
+}
+
 /** The envelope of a message of the log. Small: one is made for each run. */
 export class RunEnvelope implements Envelope {
   readonly id: string;
@@ -156,16 +162,10 @@ export class RunEnvelope implements Envelope {
   readonly fence: number | undefined;
   readonly storedAt: number | undefined;
   readonly #meta: LoggedMeta | null | undefined;
-  readonly #run: { readonly call: string };
-  readonly #request: { dueAt(now: number): number } | undefined;
+  readonly #run: RunOf;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  /** `run`: identifies the run, read when that is first needed; `request`: that of its leader. */
-  constructor(
-    { id, attempt, position, key, meta, fence, storedAt }: Logged,
-    run: { readonly call: string },
-    request?: { dueAt(now: number): number },
-  ) {
+  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: RunOf) {
     this.id = id;
     this.attempt = attempt;
     this.position = position;
@@ -174,15 +174,14 @@ export class RunEnvelope implements Envelope {
     this.storedAt = storedAt;
     this.#meta = meta;
     this.#run = run;
-    this.#request = request;
   }
 
   get call(): string {
-    return this.#run.call;
+    return this.#run.envelope.call;
   }
 
   senderWaits(now: number): number | undefined {
-    return this.#request?.dueAt(now);
+    return this.#run.dueAt?.(now);
   }
 
   get correlation(): string | undefined {

@@ -145,7 +145,9 @@ describe("the execution of a command", () => {
 function start(contract: AnyContract, key: string | undefined = undefined) {
   const { inside } = localApp();
   const logged = { id: "m", attempt: 1, position: 1_025, key, meta: undefined, fence: 3 };
-  return { ctx: new MessageContext(inside, contract, 1_000, new RunEnvelope(logged, { call: "there.1.5" })) };
+  return {
+    ctx: new MessageContext(inside, contract, 1_000, new RunEnvelope(logged, { envelope: { call: "there.1.5" } })),
+  };
 }
 
 function handler(contract: AnyContract, run: HandlerRun, timeout?: number): DurableHandler {

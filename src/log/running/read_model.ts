@@ -485,6 +485,10 @@ class OwnRun {
   get call(): string {
     return this.#call ??= this.#host.nextCall();
   }
+
+  get envelope(): this {
+    return this;
+  }
 }
 
 /** Number of failures up to which the start of a node waits for a message. */

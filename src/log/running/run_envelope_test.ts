@@ -32,19 +32,19 @@ describe("RunEnvelope", () => {
 
   it("asks for the run's id only when that is read: most handlers never do", () => {
     let asked = 0;
-    const run = {
+    const envelope = {
       get call() {
         return `here.1.${++asked}`;
       },
     };
-    const made = new RunEnvelope(LOGGED, run);
+    const made = new RunEnvelope(LOGGED, { envelope });
     assertEquals([made.id, asked], ["m", 0]);
     assertEquals([made.call, asked], ["here.1.1", 1]);
   });
 });
 
 function envelope(more: Partial<Logged>): RunEnvelope {
-  return new RunEnvelope({ ...LOGGED, ...more }, { call: "here.1.9" });
+  return new RunEnvelope({ ...LOGGED, ...more }, { envelope: { call: "here.1.9" } });
 }
 
 function without({ meta: _, ...rest }: Logged) {

@@ -153,7 +153,7 @@ export class SubscriptionRuns {
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
     // a run of the leader's request: what this one waits for, that one waits for
-    const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer.envelope, outer));
+    const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
     if (!(outcome instanceof Promise)) {
@@ -218,7 +218,7 @@ export class SubscriptionRuns {
       host,
       contract,
       timeout,
-      new RunEnvelope({ id: outer.envelope.call, ...logged }, outer.envelope, outer),
+      new RunEnvelope({ id: outer.envelope.call, ...logged }, outer),
     );
     const batch = new BatchRun(members, requests.map(([, , , , key]) => key ?? undefined));
     const each = (): BatchAnswer["of"] =>

@@ -91,4 +91,16 @@ describe("Commits", () => {
     assertEquals(store.carryOut(b.commits.write(ledger(b.stored.head))), undefined);
     assertEquals(store.carryOut(a.commits.write(ledger(a.stored.head))) !== undefined, true);
   });
+
+  it("requests are carried out whose sequences come again when the store has lost its end", () => {
+    const store = new Store();
+    const { commits, stored } = take(store, "a");
+    const own = ledger(stored.head);
+    store.carryOut(commits.write(own));
+    store.carryOut(commits.write(own));
+    own.carriedOut(9);
+    store.texts.pop();
+    assertEquals(store.carryOut(commits.write(own)) !== undefined, true);
+    assertEquals(own.upTo, 3);
+  });
 });

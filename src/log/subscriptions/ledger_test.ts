@@ -87,6 +87,17 @@ function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
 }
 
 describe("Ledger", () => {
+  it("a message read after the log has lost its end is behind those of its key that were read before", () => {
+    const kit = new Kit();
+    kit.add(450);
+    kit.ledger.place = { ...kit.ledger.place, read: 430, epoch: 1 };
+    kit.add(440);
+    const runs = kit.begin();
+    assertEquals([...runs.keys()], [450]);
+    kit.ledger.done(runs.get(450)!);
+    assertEquals([...kit.begin().keys()], [440]);
+  });
+
   it("runs one message of a key at a time, in order, and those without one at once", () => {
     const kit = new Kit();
     kit.add(1, 2, 101, 102, 201);

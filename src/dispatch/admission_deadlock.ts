@@ -28,14 +28,6 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
   return true;
 }
 
-/** How long a message may wait for its turn, in ms, if its sender waits for `left`, and it `lasts` so long. */
-export function patience(left: number, lasts: number | undefined): number {
-  return lasts === undefined ? left : Math.max(0, left - lasts - ANSWERING);
-}
-
-/** Time for an answer on its way, in ms. */
-const ANSWERING = 250;
-
 /** How long a deadlock has to last, in ms; the deadlock detection of locks waits as long. */
 export const DEADLOCK_DELAY = 100;
 

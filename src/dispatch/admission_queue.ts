@@ -325,3 +325,11 @@ const BUDGET = 5; // ms
 const SHORT = 1; // ms: a turn whose handlers take less ends without a timer
 const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
 const MAX_STRIDE = 16; // handlers; as many slow ones in a row may go unnoticed
+
+/** How long a message may wait for its turn, in ms, if its sender waits for `left`, and it `lasts` so long. */
+export function patience(left: number, lasts: number | undefined): number {
+  return lasts === undefined ? left : Math.max(0, left - lasts - ANSWERING);
+}
+
+/** Time for an answer on its way, in ms. */
+const ANSWERING = 250;

@@ -35,7 +35,9 @@ describe("a process whose schemas, behaviors, handlers and loads never end", awa
         Hangs: "OUTCOME_UNKNOWN",
       });
       const drained = program.lines.find((line) => line.event === "drained");
-      assertEquals(drained?.event === "drained" && drained.ran, ["ParsedBySender", "ParsedByHandler", "Load", "Hangs"]);
+      // on a busy machine one may have been sent again before it ran
+      const ran = new Set(drained?.event === "drained" ? drained.ran : []);
+      assertEquals([...ran], ["ParsedBySender", "ParsedByHandler", "Load", "Hangs"]);
     });
   }
 });

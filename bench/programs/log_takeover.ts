@@ -6,10 +6,10 @@ import { catga, event, unwrap } from "../../mod.ts";
 import { answer } from "./answer.ts";
 import { now, started } from "./remote.ts";
 
-/** What handlers do with a message. */
+/** Each handler does this with a message. */
 export type Manner = "fail" | "hold" | "take";
 
-/** What a process has of the subscription. */
+/** The subscription in one process. */
 export interface Held {
   readonly leads: boolean;
   /** How many messages are parked, and how many are in hand, if it leads. */

@@ -690,9 +690,9 @@ export class DriveState {
   }
 }
 
-/** What invalid calls of `flow` have rejected with. One for all drives: one for each costs a tenth of a short run. */
+/** Errors of invalid calls of `flow`. One set for all drives: one for each costs a tenth of a short run. */
 export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
-/** What was thrown, by the entry that says that an operator has to decide. */
+/** Thrown values, by the entry that says that an operator has to decide. */
 const THROWN = new WeakMap<Entry, unknown>();
 /** How far the clock of a node may be behind that of the server before the node waits, in ms. */
 const MOST_AHEAD = 60_000;

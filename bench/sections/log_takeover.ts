@@ -1,5 +1,6 @@
 /** How soon the next event is handled when the process ends that leads a subscription. */
 import type { Held, Manner } from "../programs/log_takeover.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import type { Effort } from "./section.ts";
@@ -12,7 +13,8 @@ interface Ending {
   readonly open: number;
 }
 
-const PATIENCE = 60_000; // ms
+/** So many are published at once. */
+const PART = 1_000;
 
 /** Measures takeovers. */
 export async function takeovers(stage: Stage, effort: Effort): Promise<Table> {
@@ -50,24 +52,27 @@ async function takeover(stage: Stage, { by, nodes: count, parked, open }: Ending
   const client = await start("client");
   let published = 0;
   const publish = async (count: number) => {
-    await client.ask("publish", { from: published, count });
-    published += count;
+    for (const end = published + count; published < end;) {
+      const part = Math.min(PART, end - published);
+      await client.ask("publish", { from: published, count: part });
+      published += part;
+    }
   };
   const tell = (manner: Manner) => Promise.all(nodes.map((node) => node.ask("handle", manner)));
   const held = () => Promise.all(nodes.map((node) => node.ask<Held>("held")));
-  await until("the nodes know each other", async () => await client.ask<number>("nodes") === count);
+  await eventually("the nodes know each other", async () => await client.ask<number>("nodes") === count);
   await publish(1);
-  await until("one is handled", async () => (await held()).some(({ first }) => first !== undefined));
+  await eventually("one is handled", async () => (await held()).some(({ first }) => first !== undefined));
   if (open > 0) {
     await tell("fail");
-    for (let left = parked; left > 0; left -= 1_000) await publish(Math.min(left, 1_000));
-    await until(
+    await publish(parked);
+    await eventually(
       "they are parked",
       async () => (await held()).some((each) => each.parked === parked && each.open === 0),
     );
     await tell("hold");
-    for (let left = open; left > 0; left -= 1_000) await publish(Math.min(left, 1_000));
-    await until("they are in hand", async () => (await held()).some((each) => each.open === open));
+    await publish(open);
+    await eventually("they are in hand", async () => (await held()).some((each) => each.open === open));
   } else await tell("take");
   const at = (await held()).findIndex(({ leads }) => leads);
   const [leader] = nodes.splice(at, 1);
@@ -76,20 +81,9 @@ async function takeover(stage: Stage, { by, nodes: count, parked, open }: Ending
   else await leader.stop();
   if (open > 0) await tell("take");
   await publish(1);
-  const first = await until("the next one is handled", async () => {
-    const taken = (await held()).flatMap(({ first }) => first ?? []);
-    return taken.length > 0 && Math.min(...taken);
-  });
+  const taken = () => held().then((all) => all.flatMap(({ first }) => first ?? []));
+  await eventually("the next one is handled", async () => (await taken()).length > 0);
+  const first = Math.min(...await taken());
   await stage.clear();
   return first - ended;
-}
-
-/** Asks until there is an answer. */
-async function until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-  for (const late = Date.now() + PATIENCE;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
-    if (Date.now() > late) throw new Error(`waited ${PATIENCE} ms in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

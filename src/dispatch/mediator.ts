@@ -132,8 +132,8 @@ export class Mediator {
   }
 }
 
-/** A message for a run of a workflow waits for what runs. */
-const ALWAYS = (): boolean => true;
+/** Nothing that comes to it needs a turn, as messages for a run of a workflow, which wait for what runs. */
+export const ALWAYS = (): boolean => true;
 
 /** A handler of a durable contract. */
 export interface DurableHandler {

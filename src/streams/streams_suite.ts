@@ -52,8 +52,9 @@ async function readAll<T>(
 /** Defines the tests of streams. */
 export function streamsSuite(harness: StreamsHarness): void {
   /** What the handlers saw. */
-  const seen = { made: 0, finals: 0, reasons: [] as string[] };
+  const seen = { begun: 0, made: 0, finals: 0, reasons: [] as string[] };
   const count = Count.handle(async function* ({ to, bad, wait }, ctx) {
+    seen.begun++;
     try {
       for (let n = 1; n <= to; n++) {
         seen.made = n;
@@ -113,7 +114,7 @@ export function streamsSuite(harness: StreamsHarness): void {
   const handlers = [count, rich, checked, held, odd, sum];
   const within = (test: (apps: { reader: Catga; worker: Catga }) => Promise<void>) => async () => {
     const { reader, worker, close } = await harness.open({ handlers, logger: QUIET });
-    Object.assign(seen, { made: 0, finals: 0, reasons: [] });
+    Object.assign(seen, { begun: 0, made: 0, finals: 0, reasons: [] });
     try {
       await test({ reader, worker });
     } finally {
@@ -271,7 +272,7 @@ export function streamsSuite(harness: StreamsHarness): void {
         return error?.code === "OUTCOME_UNKNOWN";
       });
       // others may have begun that were given up
-      await eventually("the streams to end", () => seen.finals >= 2);
+      await eventually("all streams to end", () => seen.finals >= 2 && seen.finals === seen.begun);
     }),
   );
 

@@ -1,6 +1,17 @@
 /** Commits of subscriptions, as their leaders write them. */
-import { writeCommit } from "../../src/log/format/commit.ts";
+import { type Head, writeCommit } from "../../src/log/format/commit.ts";
 import type { StoredMessage } from "../../src/ports/event_log.ts";
+
+/** A subscription of one category that has read nothing. */
+export const HEAD: Head = {
+  leader: "a",
+  token: 1,
+  place: { created: "x", read: 0, time: 0, epoch: 0 },
+  open: [],
+  began: { A: 0 },
+  requests: 0,
+  doubt: undefined,
+};
 
 /** The text of a commit that says who leads. */
 export function leads(leader: string, token: number): string {

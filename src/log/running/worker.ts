@@ -13,7 +13,7 @@ import {
   subscriptionName,
 } from "../../contract/send_options.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { DurableHandler, Mediator } from "../../dispatch/mediator.ts";
+import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import type { Outcome } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
@@ -66,10 +66,8 @@ export function serve(options: WorkerOptions): void {
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
       // a leader would run again beside them what takes all turns of a node
-      const always = () => true;
-      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), {
-        always,
-      });
+      const how = { always: ALWAYS };
+      mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }
     const { token, categories } = subscription;
     const together = categoryHandlers(handlers, timeout);

@@ -1,20 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { HEAD } from "../../../test/support/commits.ts";
 import { type Head, readCommit } from "../format/commit.ts";
 import { Category } from "./categories.ts";
 import { type Answer, Commits, firstCommit, type Steps } from "./commits.ts";
 import { Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
-
-const HEAD: Head = {
-  leader: "",
-  token: 1,
-  place: { created: "x", read: 0, time: 0, epoch: 0 },
-  open: [],
-  began: { A: 0 },
-  requests: 0,
-  doubt: undefined,
-};
 
 /** A store in memory. */
 class Store {

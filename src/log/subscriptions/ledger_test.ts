@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { chances } from "../../../test/support/chances.ts";
+import { HEAD } from "../../../test/support/commits.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
@@ -9,15 +10,6 @@ import { type Found, Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const NOW = 1_000_000;
-const HEAD: Head = {
-  leader: "a",
-  token: 1,
-  place: { created: "x", read: 0, time: 0, epoch: 0 },
-  open: [],
-  began: { A: 0 },
-  requests: 0,
-  doubt: undefined,
-};
 const FAILED = { code: "HANDLER_FAILED", message: "no" };
 
 /** A ledger with one category of three attempts. */

@@ -146,7 +146,9 @@ export class Router implements CallOwner, RequestRouter {
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    app.runner.local({ ...request, timeout: Math.max(1, left), meta }, call.attempt).then((outcome) => {
+    // the first attempt is the request as it is
+    const same = left === request.timeout && meta === request.meta;
+    app.runner.local(same ? request : { ...request, timeout: Math.max(1, left), meta }, call.attempt).then((outcome) => {
       if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
       if (call.done) return;
       app.wheel.add(call);

@@ -177,8 +177,50 @@ export class Category {
 const MARGIN = 2_000;
 const MAX_TIMEOUT = 2_147_483_647;
 
-/** The messages of a key, in the order of the log: those that are open come before those that are parked. */
-export type Line = Item[];
+/**
+ * The messages of a key, in the order of the log: those that are open come before those that are parked. Linked: with
+ * an array for each key a leader takes 5 % more for a message (measured).
+ */
+export class Line implements Iterable<Item> {
+  first: Item | undefined = undefined;
+  last: Item | undefined = undefined;
+
+  /** How many of them are open. */
+  get open(): number {
+    let count = 0;
+    for (let item = this.first; item?.place === "open"; item = item.next) count++;
+    return count;
+  }
+
+  /** One takes its place. Returns the one before it. */
+  insert(item: Item): Item | undefined {
+    let before = this.last;
+    while (before?.isBehind(item)) before = before.previous;
+    const next = before === undefined ? this.first : before.next;
+    item.line = this;
+    item.previous = before;
+    item.next = next;
+    if (before === undefined) this.first = item;
+    else before.next = item;
+    if (next === undefined) this.last = item;
+    else next.previous = item;
+    return before;
+  }
+
+  /** One leaves: it keeps no other in memory. */
+  leave(item: Item): void {
+    const { previous, next } = item;
+    if (previous === undefined) this.first = next;
+    else previous.next = next;
+    if (next === undefined) this.last = previous;
+    else next.previous = previous;
+    item.line = item.previous = item.next = undefined;
+  }
+
+  *[Symbol.iterator](): Iterator<Item> {
+    for (let item = this.first; item !== undefined; item = item.next) yield item;
+  }
+}
 
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
@@ -216,6 +258,8 @@ export class Item {
   failedAt: number | undefined = undefined;
   /** The messages of its key, once it is among them. */
   line: Line | undefined = undefined;
+  previous: Item | undefined = undefined;
+  next: Item | undefined = undefined;
   #id: string | undefined;
 
   constructor(message: LoggedMessage, category: Category, attempts: number, epoch: number) {

@@ -140,6 +140,13 @@ export class HandingOut {
     );
   }
 
+  #oneAnswered(item: Item, outcome: RunOutcome, at: string): void {
+    if (outcome !== "done") return this.#answered([item], outcome, at);
+    if (this.#closed) return;
+    this.#settle(item, outcome);
+    this.pump();
+  }
+
   /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
   #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     if (this.#closed) return;
@@ -211,11 +218,11 @@ export class HandingOut {
     const sent = { endpoint: host.endpoint };
     try {
       host.send(category.contract, category.request(item, token), category.optionsOf(item), sent).then(
-        (result) => this.#answered([item], outcomeOf(result), sent.endpoint),
-        (error) => this.#answered([item], outcomeOfError(error), sent.endpoint),
+        (result) => this.#oneAnswered(item, outcomeOf(result), sent.endpoint),
+        (error) => this.#oneAnswered(item, outcomeOfError(error), sent.endpoint),
       );
     } catch (error) {
-      this.#answered([item], outcomeOfError(error), sent.endpoint); // a key that cannot be sent
+      this.#oneAnswered(item, outcomeOfError(error), sent.endpoint); // a key that cannot be sent
     }
   }
 

@@ -12,7 +12,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { type Categories, type Category, InHand, Item, type Line } from "./categories.ts";
+import { type Categories, type Category, InHand, Item, Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
@@ -381,24 +381,25 @@ export class Ledger {
    * go on. They may take half of the room for what is parked.
    */
   relieve(keep = KEPT_OF_KEY): void {
-    let [most, open]: [line: Line, open: number] = [[], 0];
+    let [most, open] = [new Line(), 0];
     for (const item of this.open) {
       const { line } = item;
-      if (line?.[0] === item && openOf(line) > open) [most, open] = [line, openOf(line)];
+      if (line?.first === item && line.open > open) [most, open] = [line, line.open];
     }
     const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
     if (2 * open < this.open.size || room <= 0) return;
     let kept = Math.max(keep, open - room);
-    while (kept < open && most[kept].turn === "begun") kept++;
+    const items = [...most];
+    while (kept < open && items[kept].turn === "begun") kept++;
     if (kept >= open) return;
     this.#relieved.add(most);
-    for (const item of most.slice(kept, open)) this.#park(item, undefined);
+    for (const item of items.slice(kept, open)) this.#park(item, undefined);
   }
 
   /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
     if (this.parked.size < this.#options.mostParked * CROWDED) return false;
-    for (const line of this.#relieved) if (line.at(-1)?.place !== "parked") this.#relieved.delete(line);
+    for (const line of this.#relieved) if (line.last?.place !== "parked") this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
 
@@ -597,10 +598,9 @@ export class Ledger {
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
     }
-    if (line?.[0] === item) {
-      line.shift();
-      this.#next(line, item);
-    } else this.#unlink(item);
+    const isFirst = line?.first === item;
+    line?.leave(item);
+    if (isFirst) this.#next(line!, item);
     if (this.#roomless.length > 0) this.#makeRoom();
   }
 
@@ -609,7 +609,7 @@ export class Ledger {
     if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
       this.#roomless.push([item, failure]);
       // what waits behind another, and all that is read meanwhile, has no place in its line before there is room
-      if (failure === undefined) this.#unlink(item);
+      if (failure === undefined) item.line?.leave(item);
       return;
     }
     if (failure !== undefined) {
@@ -638,11 +638,6 @@ export class Ledger {
     this.#suspicion?.cleared(item);
   }
 
-  #unlink(item: Item): void {
-    item.line?.splice(item.line.indexOf(item), 1);
-    item.line = undefined;
-  }
-
   /** There may be room for those that wait for it. */
   #makeRoom(): void {
     const waiting = this.#roomless;
@@ -657,7 +652,7 @@ export class Ledger {
 
   /** The first of a key has its turn. */
   #next(line: Line, { category, key }: Item): void {
-    const [first] = line;
+    const { first } = line;
     if (first === undefined) category.lines.delete(key!); // it has a line
     else if (first.turn !== "waits") return;
     else if (first.place === "open") this.#push(first);
@@ -666,7 +661,7 @@ export class Ledger {
 
   /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
-    return item.key === undefined || item.line?.[0] === item;
+    return item.key === undefined || item.line?.first === item;
   }
 }
 
@@ -677,8 +672,7 @@ function* together(head: Item): Iterable<Item> {
     return !item.alone && item.turn === "waits" && !item.joins && item.loaded && item.dead === 0 &&
       item.attempts < item.category.attempts;
   };
-  const { line = [], place } = head;
-  for (let at = 1; at < line.length && line[at].place === place && fits(line[at]); at++) yield line[at];
+  for (let { next } = head; next?.place === head.place && fits(next); { next } = next) yield next;
 }
 
 /** Takes its place among those of its key, in the order of the log. Returns the one before it. */
@@ -686,19 +680,8 @@ function insert(item: Item): Item | undefined {
   const { key, category: { lines } } = item;
   if (key === undefined) return undefined;
   let line = lines.get(key);
-  if (line === undefined) lines.set(key, line = []);
-  item.line = line;
-  let at = line.length;
-  while (at > 0 && line[at - 1].isBehind(item)) at--;
-  if (at === line.length) line.push(item);
-  else line.splice(at, 0, item);
-  return line[at - 1];
-}
-
-/** How many of a line are open. */
-function openOf(line: Line): number {
-  const parked = line.findIndex(({ place }) => place === "parked");
-  return parked < 0 ? line.length : parked;
+  if (line === undefined) lines.set(key, line = new Line());
+  return line.insert(item);
 }
 
 function unreadableError(message: string): FailedWith {

@@ -112,6 +112,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
           lost: (contracts) => app.lost(contracts),
           send: app.sendInternal.bind(app),
+          handOut: app.handOut.bind(app),
         };
         return await openLog({ host, handlers: durable, app });
       },

@@ -3,6 +3,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import type { Handed } from "../dispatch/remote.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
@@ -40,14 +41,8 @@ export interface LogHost {
   forgetFailure(contract: string, id: string): Promise<void>;
   /** A subscription to these contracts, which this node leads, has noticed that its stream has lost messages. */
   lost(contracts: readonly string[]): void;
-  /**
-   * Sends an internal command, without behaviors: to this node, or through the router, which notes in `sent` to which
-   * process it sent it last.
-   */
-  send(
-    contract: AnyContract,
-    payload: unknown,
-    options: SendOptions,
-    sent?: { endpoint: string },
-  ): Promise<Result<unknown>>;
+  /** Sends an internal command, without behaviors: to this node, or through the router. */
+  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /** As {@link LogHost.send}; its caller is told, perhaps at once. */
+  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: Handed): void;
 }

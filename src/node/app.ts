@@ -57,7 +57,7 @@ import type {
   SharedState,
 } from "../dispatch/context_host.ts";
 import type { ItemSink, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
-import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
+import type { DurableLog, Handed, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
@@ -278,17 +278,14 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
-  /**
-   * Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. `sent`: see
-   * {@link RemoteRequest}.
-   */
-  sendInternal(
-    contract: AnyContract,
-    payload: unknown,
-    options: SendOptions,
-    sent?: { endpoint: string },
-  ): Promise<Result<unknown>> {
-    return this.#sendPath.internal(contract, payload, options, sent);
+  /** Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. */
+  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
+    return this.#sendPath.internal(contract, payload, options);
+  }
+
+  /** As {@link App.sendInternal}; its caller is told, perhaps at once. */
+  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: Handed): void {
+    this.#sendPath.handOut(contract, payload, options, caller);
   }
 
   relay(

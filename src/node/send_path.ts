@@ -21,6 +21,7 @@ import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import {
   type DurableLog,
   type DurableMessage,
+  type Handed,
   type Remote,
   type RemoteEvent,
   type RemoteRequest,
@@ -111,12 +112,29 @@ export class SendPath {
   internal(
     contract: AnyContract,
     payload: unknown,
-    { timeout, retries, route = "hash", key, node, signal }: SendOptions,
-    sent?: { endpoint: string },
+    options: SendOptions,
   ): Promise<Result<unknown>> {
     const closed = this.#builder.closed(contract);
-    if (closed !== undefined) return Promise.resolve(closed);
-    return this.#route({
+    return closed === undefined ? this.#route(this.#own(contract, payload, options)) : Promise.resolve(closed);
+  }
+
+  /** As {@link SendPath.internal}, for one of which there are many: its caller is told without a promise. */
+  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: Handed): void {
+    const closed = this.#builder.closed(contract);
+    if (closed !== undefined) return caller.resolve(closed);
+    const request = this.#own(contract, payload, options, caller);
+    const remote = this.#remote;
+    if (remote !== undefined && !this.#isForHere(request)) return remote.router.begin(request, caller);
+    this.#run(request).then((result) => caller.resolve(result), (error) => caller.reject(error));
+  }
+
+  #own(
+    contract: AnyContract,
+    payload: unknown,
+    { timeout, retries, route = "hash", key, node, signal }: SendOptions,
+    sent?: Handed,
+  ): RemoteRequest {
+    return {
       contract,
       payload,
       parsed: payload,
@@ -130,7 +148,7 @@ export class SendPath {
       meta: undefined,
       parent: undefined,
       sent,
-    });
+    };
   }
 
   /** Then the contract's input schema runs, when it has one. */

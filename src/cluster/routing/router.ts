@@ -12,7 +12,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
-import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
+import { type Caller, type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode } from "../wire/call.ts";
@@ -74,7 +74,7 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>> {
-    return new Promise((resolve, reject) => this.#begin(request, refused, resolve, reject));
+    return new Promise((resolve, reject) => this.begin(request, { resolve, reject }, refused));
   }
 
   /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
@@ -91,15 +91,10 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.connected();
   }
 
-  #begin(
-    request: RemoteRequest,
-    refused: Refusal | undefined,
-    resolve: (result: Result<unknown>) => void,
-    reject: (error: unknown) => void,
-  ): void {
+  begin(request: RemoteRequest, caller: Caller, refused?: Refusal): void {
     const { app, clock } = this.#options;
     const left = refused === undefined ? request.timeout : refused.remaining(clock.monotonic());
-    const call = new Call(this, request, app.wheel.now() + left, resolve, reject);
+    const call = new Call(this, request, app.wheel.now() + left, caller);
     app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
@@ -135,7 +130,7 @@ export class Router implements CallOwner, RequestRouter {
     try {
       return this.#candidates.choose(call, candidates);
     } catch (error) {
-      if (this.#finish(call)) call.reject(error);
+      if (this.#finish(call)) call.caller.reject(error);
       return undefined;
     }
   }
@@ -148,13 +143,15 @@ export class Router implements CallOwner, RequestRouter {
     const { request, meta } = call;
     // the first attempt is the request as it is
     const same = left === request.timeout && meta === request.meta;
-    app.runner.local(same ? request : { ...request, timeout: Math.max(1, left), meta }, call.attempt).then((outcome) => {
-      if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
-      if (call.done) return;
-      app.wheel.add(call);
-      call.at = undefined;
-      this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
-    });
+    app.runner.local(same ? request : { ...request, timeout: Math.max(1, left), meta }, call.attempt).then(
+      (outcome) => {
+        if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
+        if (call.done) return;
+        app.wheel.add(call);
+        call.at = undefined;
+        this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
+      },
+    );
   }
 
   /** Another node says that this contract was handled lately. */
@@ -297,7 +294,7 @@ export class Router implements CallOwner, RequestRouter {
   #settle(call: Call, result: Result<unknown>): void {
     if (!this.#finish(call)) return;
     this.#options.app.runner.counts.sent(call.request.contract, result);
-    call.resolve(result);
+    call.caller.resolve(result);
   }
 
   /** `false` when it has ended already. */

@@ -17,7 +17,7 @@ import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/clock.ts";
-import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
+import type { Caller, Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { nodeOf, tooLarge } from "./frame.ts";
 
@@ -99,8 +99,7 @@ export function isRefusal(code: string): code is typeof REFUSALS[number] {
 export class Call extends Deadlined {
   readonly request: RemoteRequest;
   readonly owner: CallOwner;
-  readonly resolve: (result: Result<unknown>) => void;
-  readonly reject: (error: unknown) => void;
+  readonly caller: Caller;
   /** The payload as text, once it has been encoded; `undefined` for `undefined`. */
   text: string | undefined = undefined;
   encoded = false;
@@ -134,15 +133,13 @@ export class Call extends Deadlined {
     owner: CallOwner,
     request: RemoteRequest,
     due: number,
-    resolve: (result: Result<unknown>) => void,
-    reject: (error: unknown) => void,
+    caller: Caller,
   ) {
     super(due);
     this.owner = owner;
     this.request = request;
     this.retriesLeft = request.retries;
-    this.resolve = resolve;
-    this.reject = reject;
+    this.caller = caller;
     this.id = request.meta?.id;
   }
 

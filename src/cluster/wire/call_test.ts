@@ -16,7 +16,7 @@ function make(request: Partial<RemoteRequest>) {
     aborted: (_, reason) => seen.push(`aborted ${reason.code}`),
   };
   const whole = { contract: query("Ask"), payload: undefined, timeout: 5_000, ...request } as RemoteRequest;
-  return { seen, call: new Call(owner, whole, 1_000, () => {}, () => {}) };
+  return { seen, call: new Call(owner, whole, 1_000, { resolve() {}, reject() {} }) };
 }
 
 describe("Call: encode", () => {

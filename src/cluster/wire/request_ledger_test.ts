@@ -24,7 +24,7 @@ function make({ frames = 1, count = 1 } = {}) {
   };
   for (let seq = 1; seq <= frames; seq++) {
     const sent = Array.from({ length: count }, (_, index) => {
-      const call = new Call(owner, request, Infinity, () => {}, () => {});
+      const call = new Call(owner, request, Infinity, { resolve() {}, reject() {} });
       call.at = "b";
       call.index = index;
       calls.set(call, `${seq}.${index}`);

@@ -438,7 +438,10 @@ export class Node {
       lost() {},
       gone: (endpoint) =>
         Promise.resolve(!this.#cluster.nodes.some((each) => each.endpoint === endpoint && each.alive)),
-      send: (contract, payload, options, sent) => this.#send(contract, payload, options, sent),
+      send: (contract, payload, options) => this.#send(contract, payload, options),
+      handOut: (contract, payload, options, caller) => {
+        this.#send(contract, payload, options, caller).then((result) => caller.resolve(result));
+      },
     };
     const handlers = [
       ...Object.entries(this.options.handles).flatMap(([name, categories]) =>

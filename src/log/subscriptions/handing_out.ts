@@ -4,6 +4,9 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
+import type { SendOptions } from "../../contract/send_options.ts";
+import type { Result } from "../../contract/result.ts";
+import type { Handed } from "../../dispatch/remote.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
@@ -47,6 +50,7 @@ export class HandingOut {
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
+  #answers: HandedOut[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<Category, Timer>();
 
@@ -128,47 +132,28 @@ export class HandingOut {
   }
 
   #sendTogether(category: Category, items: readonly Item[]): void {
-    const { host, token } = this.#options;
-    const sent = { endpoint: host.endpoint };
-    host.send(category.contract, category.batchRequest(items, token), category.options, sent).then(
-      (result) => {
-        const outcomes = outcomesOf(result, items.length);
-        if (outcomes === undefined) this.#answered(items, outcomeOf(result), sent.endpoint);
-        else this.#eachAnswered(items, outcomes);
-      },
-      (error) => this.#answered(items, outcomeOfError(error), sent.endpoint),
-    );
-  }
-
-  #oneAnswered(item: Item, outcome: RunOutcome, at: string): void {
-    if (outcome !== "done") return this.#answered([item], outcome, at);
-    if (this.#closed) return;
-    this.#settle(item, outcome);
-    this.pump();
+    const { token } = this.#options;
+    this.#handOut(items, category, category.batchRequest(items, token), category.options);
   }
 
   /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
   #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
-    if (this.#closed) return;
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
     if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
       return void this.#unknown(items, failure, at);
     }
     if (failure !== undefined && items.length > 1) this.#failedTogether(items, failure);
     else for (const item of items) this.#settle(item, outcome);
-    this.pump();
   }
 
   /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[]): void {
-    if (this.#closed) return;
     const held = new Set<string | undefined>();
     for (const [i, item] of items.entries()) {
       const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcomes[i];
       if (own !== "done") held.add(item.key);
       this.#settle(item, own);
     }
-    this.pump();
   }
 
   /**
@@ -213,27 +198,50 @@ export class HandingOut {
 
   #send(item: Item): void {
     const { category } = item;
-    const { host, token } = this.#options;
-    // no callback: it would keep the message in memory as long as the request
-    const sent = { endpoint: host.endpoint };
+    this.#handOut([item], category, category.request(item, this.#options.token), category.optionsOf(item));
+  }
+
+  #handOut(items: readonly Item[], { contract }: Category, request: unknown, options: SendOptions): void {
+    const { host } = this.#options;
+    const handed = new HandedOut(items, host.endpoint, this.#onAnswer);
     try {
-      host.send(category.contract, category.request(item, token), category.optionsOf(item), sent).then(
-        (result) => this.#oneAnswered(item, outcomeOf(result), sent.endpoint),
-        (error) => this.#oneAnswered(item, outcomeOfError(error), sent.endpoint),
-      );
+      host.handOut(contract, request, options, handed);
     } catch (error) {
-      this.#oneAnswered(item, outcomeOfError(error), sent.endpoint); // a key that cannot be sent
+      handed.reject(error); // a key that cannot be sent
     }
   }
 
+  /** What is answered in a turn is settled together. */
+  readonly #onAnswer = (handed: HandedOut): void => {
+    if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
+  };
+
+  #settleAnswers(): void {
+    const answers = this.#answers;
+    this.#answers = [];
+    if (this.#closed) return;
+    for (const handed of answers) {
+      const { items, result, error, endpoint } = handed;
+      handed.items = [];
+      if (items.length === 1 || result === undefined) {
+        this.#answered(items, result === undefined ? outcomeOfError(error) : outcomeOf(result), endpoint);
+        continue;
+      }
+      const outcomes = outcomesOf(result, items.length);
+      if (outcomes === undefined) this.#answered(items, outcomeOf(result), endpoint);
+      else this.#eachAnswered(items, outcomes);
+    }
+    this.#options.onProgress();
+    this.pump();
+  }
+
   #settle(item: Item, outcome: RunOutcome): void {
-    const { ledger, handled, onProgress, outvoted } = this.#options;
+    const { ledger, handled, outvoted } = this.#options;
     if (outcome === "done") {
       if (item.category.refused.size > 0) this.#wake(item.category);
       this.#back(item);
       handled.add(item.category.name);
       ledger.done(item);
-      onProgress();
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
@@ -384,6 +392,32 @@ export class HandingOut {
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
     this.#wait(item, pause);
+  }
+}
+
+/** What is handed out as one request: a message, or a batch. */
+class HandedOut implements Handed {
+  /** None once they are settled: the request may be kept for longer than the messages. */
+  items: readonly Item[];
+  endpoint: string;
+  result: Result<unknown> | undefined = undefined;
+  error: unknown = undefined;
+  readonly #onAnswer: (handed: HandedOut) => void;
+
+  constructor(items: readonly Item[], endpoint: string, onAnswer: (handed: HandedOut) => void) {
+    this.items = items;
+    this.endpoint = endpoint;
+    this.#onAnswer = onAnswer;
+  }
+
+  resolve(result: Result<unknown>): void {
+    this.result = result;
+    this.#onAnswer(this);
+  }
+
+  reject(error: unknown): void {
+    this.error = error;
+    this.#onAnswer(this);
   }
 }
 

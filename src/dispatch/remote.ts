@@ -1,7 +1,7 @@
 /** Dependencies of an app on its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
-import type { Result } from "../contract/result.ts";
+import type { Caller, Result, TrackedCaller } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
@@ -44,7 +44,7 @@ export interface RequestRouter {
    * attempt. Rejects only with what a user's strategy throws.
    */
   request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>>;
-  /** As {@link RequestRouter.request}; its caller is told. */
+  /** As {@link RequestRouter.request}, without a promise. */
   begin(request: RemoteRequest, caller: Caller, refused?: Refusal): void;
   /** Has a request handled by every node that has a handler for it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
@@ -84,19 +84,8 @@ export interface RemoteRequest {
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
-  readonly sent?: Handed | undefined;
-}
-
-/** Waits for the result of a request. It is told once, perhaps within the call that sends it. */
-export interface Caller {
-  resolve(result: Result<unknown>): void;
-  /** Nothing of Catga is to be told by a result: a strategy of the user's threw. */
-  reject(error: unknown): void;
-}
-
-/** A {@link Caller} that is to know the endpoint of each node that it is sent to, this one included: the last stays. */
-export interface Handed extends Caller {
-  endpoint: string;
+  /** Gets the endpoint of each node that the router sends it to, this one included. */
+  readonly sent?: TrackedCaller | undefined;
 }
 
 /** Metadata of a message, where it is not the default. */

@@ -2,8 +2,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
-import type { Handed } from "../dispatch/remote.ts";
+import type { Result, TrackedCaller } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
@@ -43,6 +42,6 @@ export interface LogHost {
   lost(contracts: readonly string[]): void;
   /** Sends an internal command, without behaviors: to this node, or through the router. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** As {@link LogHost.send}; its caller is told, perhaps at once. */
-  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: Handed): void;
+  /** As {@link LogHost.send}, without a promise. */
+  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void;
 }

@@ -41,7 +41,7 @@ import type {
   TellOptions,
 } from "../contract/flow.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Result } from "../contract/result.ts";
+import type { Result, TrackedCaller } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
@@ -57,7 +57,7 @@ import type {
   SharedState,
 } from "../dispatch/context_host.ts";
 import type { ItemSink, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
-import type { DurableLog, Handed, Remote, RemoteRequest } from "../dispatch/remote.ts";
+import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";
@@ -283,8 +283,8 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.internal(contract, payload, options);
   }
 
-  /** As {@link App.sendInternal}; its caller is told, perhaps at once. */
-  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: Handed): void {
+  /** As {@link App.sendInternal}, without a promise. */
+  handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     this.#sendPath.handOut(contract, payload, options, caller);
   }
 

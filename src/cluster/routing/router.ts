@@ -5,14 +5,14 @@
  *
  * Over 300 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
-import type { Failure, Result } from "../../contract/result.ts";
+import type { Caller, Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
-import { type Caller, type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
+import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode } from "../wire/call.ts";
@@ -141,17 +141,16 @@ export class Router implements CallOwner, RequestRouter {
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    // the first attempt is the request as it is
-    const same = left === request.timeout && meta === request.meta;
-    app.runner.local(same ? request : { ...request, timeout: Math.max(1, left), meta }, call.attempt).then(
-      (outcome) => {
-        if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
-        if (call.done) return;
-        app.wheel.add(call);
-        call.at = undefined;
-        this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
-      },
-    );
+    // its first attempt needs no copy
+    const isSame = left === request.timeout && meta === request.meta;
+    const own = isSame ? request : { ...request, timeout: Math.max(1, left), meta };
+    app.runner.local(own, call.attempt).then((outcome) => {
+      if (!(outcome instanceof Refusal)) return this.#conclude(call, outcome);
+      if (call.done) return;
+      app.wheel.add(call);
+      call.at = undefined;
+      this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
+    });
   }
 
   /** Another node says that this contract was handled lately. */

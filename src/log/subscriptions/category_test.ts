@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, InHand, Item } from "./categories.ts";
+import { Category, InHand, Item } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };

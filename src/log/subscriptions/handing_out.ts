@@ -5,13 +5,12 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import type { Result } from "../../contract/result.ts";
-import type { Handed } from "../../dispatch/remote.ts";
+import type { Result, TrackedCaller } from "../../contract/result.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Category, Item } from "./categories.ts";
+import type { Category, Item } from "./category.ts";
 import { afterFailure } from "./after_failure.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
@@ -50,6 +49,7 @@ export class HandingOut {
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
+  /** Those that were answered in this turn. */
   #answers: HandedOut[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<Category, Timer>();
@@ -211,7 +211,7 @@ export class HandingOut {
     }
   }
 
-  /** What is answered in a turn is settled together. */
+  /** What is answered in a turn is settled together (measured: that costs a leader less). */
   readonly #onAnswer = (handed: HandedOut): void => {
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
@@ -219,18 +219,14 @@ export class HandingOut {
   #settleAnswers(): void {
     const answers = this.#answers;
     this.#answers = [];
-    if (this.#closed) return;
     for (const handed of answers) {
-      const { items, result, error, endpoint } = handed;
+      if (this.#closed) return;
+      const { items, outcome, outcomes, endpoint } = handed;
       handed.items = [];
-      if (items.length === 1 || result === undefined) {
-        this.#answered(items, result === undefined ? outcomeOfError(error) : outcomeOf(result), endpoint);
-        continue;
-      }
-      const outcomes = outcomesOf(result, items.length);
-      if (outcomes === undefined) this.#answered(items, outcomeOf(result), endpoint);
+      if (outcomes === undefined) this.#answered(items, outcome, endpoint);
       else this.#eachAnswered(items, outcomes);
     }
+    if (this.#closed) return;
     this.#options.onProgress();
     this.pump();
   }
@@ -396,12 +392,13 @@ export class HandingOut {
 }
 
 /** What is handed out as one request: a message, or a batch. */
-class HandedOut implements Handed {
+class HandedOut implements TrackedCaller {
   /** None once they are settled: the request may be kept for longer than the messages. */
   items: readonly Item[];
   endpoint: string;
-  result: Result<unknown> | undefined = undefined;
-  error: unknown = undefined;
+  outcome: RunOutcome = "not run";
+  /** Of the messages of a batch, if they differ. */
+  outcomes: readonly RunOutcome[] | undefined = undefined;
   readonly #onAnswer: (handed: HandedOut) => void;
 
   constructor(items: readonly Item[], endpoint: string, onAnswer: (handed: HandedOut) => void) {
@@ -411,12 +408,14 @@ class HandedOut implements Handed {
   }
 
   resolve(result: Result<unknown>): void {
-    this.result = result;
+    const { length } = this.items;
+    this.outcomes = length > 1 ? outcomesOf(result, length) : undefined;
+    if (this.outcomes === undefined) this.outcome = outcomeOf(result);
     this.#onAnswer(this);
   }
 
   reject(error: unknown): void {
-    this.error = error;
+    this.outcome = outcomeOfError(error);
     this.#onAnswer(this);
   }
 }

@@ -117,7 +117,11 @@ export class Line implements Iterable<Item> {
   }
 
   *[Symbol.iterator](): Iterator<Item> {
-    for (let item = this.first; item !== undefined; item = item.next) yield item;
+    for (let item = this.first; item !== undefined;) {
+      const { next } = item; // it may leave meanwhile
+      yield item;
+      item = next;
+    }
   }
 }
 

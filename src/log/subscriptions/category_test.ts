@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, InHand, Item } from "./category.ts";
+import { Category, InHand, Item, Line } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
@@ -91,5 +91,41 @@ describe("InHand", () => {
       inHand.leave(item);
     }
     assertEquals(seen, Array.from({ length: 300 }, (_, n) => n + 1));
+  });
+});
+
+describe("Line", () => {
+  const placed = category();
+  const at = (position: number, epoch = 0) => new Item(message(position, "a"), placed, 0, epoch);
+  const positions = (line: Line) => [...line].map(({ position }) => position);
+
+  it("has its messages in the order of the log, in whichever order they come, those of a later epoch last", () => {
+    const line = new Line();
+    const before = [at(5), at(2), at(9), at(1, 1), at(3)].map((item) => line.insert(item)?.position);
+    assertEquals(before, [undefined, undefined, 5, 9, 2]);
+    assertEquals(positions(line), [2, 3, 5, 9, 1]);
+    assertEquals([line.first?.position, line.last?.position], [2, 1]);
+  });
+
+  it("one that leaves, wherever it stands, keeps no other in memory", () => {
+    for (const left of [1, 2, 3]) {
+      const line = new Line();
+      const items = [1, 2, 3].map((position) => at(position));
+      for (const item of items) line.insert(item);
+      const item = items[left - 1];
+      line.leave(item);
+      assertEquals([item.line, item.previous, item.next], [undefined, undefined, undefined]);
+      assertEquals(positions(line), [1, 2, 3].filter((position) => position !== left));
+      for (const other of line) line.leave(other);
+      assertEquals([line.first, line.last], [undefined, undefined]);
+    }
+  });
+
+  it("those that are open come first", () => {
+    const line = new Line();
+    for (const position of [1, 2, 3, 4]) line.insert(at(position));
+    assertEquals(line.open, 4);
+    for (const item of [...line].slice(2)) item.place = "parked";
+    assertEquals(line.open, 2);
   });
 });

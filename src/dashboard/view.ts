@@ -4,9 +4,9 @@
  *
  * Over 300 lines: all that server and page say to each other, and nothing else.
  */
-import type { Alarm, ObservedStream } from "../contract/alarms.ts";
+import type { Alarm, ObservedLetters, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
-import type { SubscriptionInfo } from "../contract/durable_messages.ts";
+import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
@@ -117,22 +117,17 @@ export interface RunView {
 }
 
 /** Dead letters that failed alike. */
-export interface LetterGroup {
+export interface LetterGroup
+  extends Pick<ObservedLetters, "subscription" | "contract" | "code" | "count" | "first" | "last"> {
   readonly service: string;
-  readonly subscription: string;
-  readonly contract: string;
-  readonly code: string;
   /** The first line of the cause, or else the message. */
   readonly cause: string;
   /** The whole cause of the newest. */
   readonly stack: string;
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
-  readonly count: number;
   /** True if letters of its subscription are still unread: there may be more. */
   readonly partial: boolean;
-  readonly first: number;
-  readonly last: number;
 }
 
 /** The nodes, and how many are in each state. */
@@ -222,14 +217,8 @@ export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "r
 }
 
 /** A message that its subscription has put aside. */
-export interface ParkedView {
-  readonly service: string;
-  readonly subscription: string;
-  readonly position: number;
-  readonly id: string;
-  readonly contract: string;
-  readonly key: string | undefined;
-  readonly attempts: number;
+export interface ParkedView
+  extends Pick<DeadLetter, "service" | "subscription" | "position" | "id" | "contract" | "key" | "attempts"> {
   /** The error of its last attempt; empty: it waits behind another. */
   readonly code: string;
   readonly error: string;

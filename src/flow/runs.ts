@@ -35,12 +35,12 @@ import { checkKnown, checkNumber, checkSignal, checkString, LATEST, MAX_TIMEOUT,
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
-import type { NodeRuns } from "../dispatch/node_host.ts";
+import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { openStream } from "../log/format/streams.ts";
 import { type Clock, onAbort, openOnce, together, token, within } from "../ports/clock.ts";
-import type { EventLog, LogStream } from "../ports/event_log.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
@@ -62,13 +62,8 @@ import { sweeping } from "./sweep.ts";
 import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
-export interface RunsHost extends DriveApp {
-  readonly namespace: string;
+export interface RunsHost extends DriveApp, StreamsHost {
   readonly node: string;
-  readonly endpoint: string;
-  readonly replicas: number;
-  readonly clock: Clock;
-  readonly log: EventLog;
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
   readonly handled: readonly WorkflowBody[];

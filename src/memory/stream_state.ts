@@ -421,16 +421,12 @@ const LONGEST = 2_147_483_647;
 // A message on its way into a stream in memory, with the headers that it has on NATS.
 
 /** A message to be stored. */
-export interface NewMessage {
+export interface NewMessage extends Pick<AppendOptions, "id" | "expect" | "rollup" | "schedule"> {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers: Readonly<Record<string, string>> | undefined;
-  readonly id?: string | undefined;
   /** Ttl, in seconds. */
   readonly seconds?: number | undefined;
-  readonly expect?: number | undefined;
-  readonly rollup?: boolean | undefined;
-  readonly schedule?: LogSchedule | undefined;
 }
 
 const encoder = new TextEncoder();

@@ -9,10 +9,10 @@ import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/queues.ts";
-import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
-import { HEADERS, type MalformedCount } from "../wire/endpoint.ts";
+import { type EndpointOptions, HEADERS } from "../wire/endpoint.ts";
 
 /** Dependencies on the membership that it belongs to. */
 interface UnprovenOptions {
@@ -245,12 +245,7 @@ const GONE = 900;
 // endpoint would make it keep state for whatever process the record names.
 
 /** Dependencies of a prover on its node. */
-interface ProverOptions {
-  readonly transport: Transport;
-  readonly namespace: string;
-  /** This process: `<id>.<nonce>`. */
-  readonly endpoint: string;
-  readonly malformed: MalformedCount;
+interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
   /** A process has answered. */
   alive(endpoint: string): void;
   /** Nobody is there. */

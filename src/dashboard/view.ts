@@ -12,6 +12,7 @@ import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { StreamKind } from "../log/format/streams.ts";
+import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The topics. */
@@ -251,17 +252,11 @@ export interface RetryView extends ParkedView {
 }
 
 /** Something that is scheduled for later. */
-export interface ScheduleView {
-  readonly contract: string;
-  readonly id: string;
+export interface ScheduleView extends PendingSchedule {
   /** Its id as it is stored: for requests, not for people. */
   readonly key: string;
   /** When it is due next, in ms since 1970; `undefined`: only the server can tell. */
   readonly next: number | undefined;
-  /** A time, or the fields of cron. */
-  readonly when: string;
-  readonly zone: string | undefined;
-  readonly since: string;
 }
 
 /** A lock, a leadership, or a load of a cached value. */

@@ -29,14 +29,18 @@ export class MembershipView {
   readonly #options: MembershipViewOptions;
   readonly #byId: Map<string, Member> = new Map();
   readonly #byEndpoint: Map<string, Member> = new Map();
-  /** All nodes, this one included once it has joined, sorted by id. */
-  readonly members: Member[] = [];
+  readonly #sorted: Member[] = [];
   readonly #handled: HandledLists;
   readonly #watchers: Set<(event: NodeChange) => void> = new Set();
 
   constructor(options: MembershipViewOptions) {
     this.#options = options;
     this.#handled = new HandledLists((name) => options.unhandled(name));
+  }
+
+  /** All nodes, this one included once it has joined, sorted by id. */
+  get members(): readonly Member[] {
+    return this.#sorted;
   }
 
   /** The node with this id. */
@@ -101,7 +105,7 @@ export class MembershipView {
     if (known === undefined) return;
     this.#byId.delete(id);
     this.#byEndpoint.delete(known.info.endpoint);
-    this.members.splice(indexOf(this.members, id), 1);
+    this.#sorted.splice(indexOf(this.#sorted, id), 1);
     this.#handled.release(known.handled);
     this.#options.observer({ type: "node", change: how, node: id });
     this.#report("leave", known.info, true);
@@ -128,7 +132,7 @@ export class MembershipView {
     const { info, handled } = member;
     const known = this.#byId.get(info.id);
     this.#byId.set(info.id, member);
-    this.members.splice(indexOf(this.members, info.id), known === undefined ? 0 : 1, member);
+    this.#sorted.splice(indexOf(this.#sorted, info.id), known === undefined ? 0 : 1, member);
     if (known !== undefined) {
       this.#byEndpoint.delete(known.info.endpoint);
       this.#handled.release(known.handled);

@@ -136,7 +136,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/format",
     ],
   },
-  { path: "src/log/log_host.ts", what: "what the log needs of the node that it belongs to", may: CONTRACT },
+  { path: "src/log/log_host.ts", what: "what the log needs of the node that it belongs to", may: DISPATCH },
   {
     path: "src/log/publishing",
     what: "messages on their way into the log: groups, repeats, schedules",

@@ -12,7 +12,7 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, declaredName, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, type Alarm, declaredName, nodeLabel } from "../contract/alarms.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
@@ -70,14 +70,9 @@ docs), and what was looked at.`,
 };
 
 /** Something that is wrong. */
-interface Finding {
+interface Finding extends Pick<Alarm, "about" | "severity" | "message" | "docs" | "cause"> {
   readonly kind: string;
-  readonly about: string;
-  readonly severity: "error" | "warning";
-  readonly message: string;
   readonly advice: string;
-  readonly docs: string;
-  readonly cause?: string | undefined;
 }
 
 /** Findings, and the parts that were looked at. */

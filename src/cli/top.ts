@@ -16,7 +16,6 @@ import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
 import { cut, dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
-import type { Kind } from "../contract/contract.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
 /** The command. */
@@ -268,23 +267,15 @@ interface NodeRates {
   };
 }
 
-/** A contract in the interval, on all nodes together. All rates are a second. */
-interface ContractRates {
+/**
+ * A contract in the interval, on all nodes together. All rates are a second; `inHand` and `queued` are at its end.
+ */
+interface ContractRates
+  extends Pick<ContractStats, "kind" | "handled" | "failed" | "inHand" | "queued" | "sent" | "published"> {
   readonly contract: string;
-  readonly kind: Kind;
-  /** Runs of handlers that ended. */
-  readonly handled: number;
-  /** Requests that nodes sent and that ended. */
-  readonly sent: number;
-  /** Events that were published, and commands that were queued. */
-  readonly published: number;
-  /** Failures of handlers and refusals, by code. */
-  readonly failed: Readonly<Record<string, number>>;
   /** How long runs took, in ms; absent if there were none. */
   readonly p50?: number;
   readonly p99?: number;
-  readonly inHand: number;
-  readonly queued: number;
   /** How many nodes have counted it. */
   readonly nodes: number;
 }

@@ -124,13 +124,9 @@ export interface Attachment {
 export function checkBehaviors(name: string, value: readonly Behavior[]): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
   value.forEach((behavior, index) => {
-    if (typeof behavior !== "function") {
-      throw new TypeError(`${name}[${index}] must be a function; got ${show(behavior)}`);
-    }
+    checkFunction(`${name}[${index}]`, behavior);
     for (const member of ["send", "attach"] as const) {
-      if (behavior[member] !== undefined && typeof behavior[member] !== "function") {
-        throw new TypeError(`${name}[${index}].${member} must be a function; got ${show(behavior[member])}`);
-      }
+      if (behavior[member] !== undefined) checkFunction(`${name}[${index}].${member}`, behavior[member]);
     }
   });
 }

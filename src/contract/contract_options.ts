@@ -9,6 +9,7 @@ import {
   checkInteger,
   checkKnown,
   checkNumber,
+  checkObject,
   LONGEST_TTL,
   MAX_TIMEOUT,
   show,
@@ -213,9 +214,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   checkSchema(`${at}: input`, input);
   checkSchema(`${at}: output`, output);
   checkSchema(`${at}: items`, items);
-  if (key !== undefined && typeof key !== "function") {
-    throw new TypeError(`${at}: key must be a function of the payload that returns a string; got ${show(key)}`);
-  }
+  if (key !== undefined) checkFunction(`${at}: key`, key, "a function of the payload that returns a string");
   if (route !== undefined) checkRoute(`${at}: route`, route);
   checkTimes(`${at}: `, { timeout, retries });
   if (ordered !== undefined) checkBoolean(`${at}: ordered`, ordered);
@@ -242,9 +241,7 @@ function checkStream(at: string, { resume, idle, window }: ContractOptions): voi
   if (resume !== undefined) checkFunction(`${at}: resume`, resume);
   if (idle !== undefined) checkNumber(`${at}: idle`, idle, 1, MAX_TIMEOUT, "ms");
   if (window === undefined) return;
-  if (typeof window !== "object" || window === null) {
-    throw new TypeError(`${at}: window must be { items, bytes }; got ${show(window)}`);
-  }
+  checkObject(`${at}: window`, window, "{ items, bytes }");
   checkKnown(`${at}: window`, window, WINDOW_OPTIONS);
   if (window.items !== undefined) checkInteger(`${at}: window.items`, window.items, 1, MAX_WINDOW);
   if (window.bytes !== undefined) checkInteger(`${at}: window.bytes`, window.bytes, 1, 2 ** 26);
@@ -260,17 +257,13 @@ function checkFailures(at: string, failures: readonly string[]): void {
 }
 
 function checkId(at: string, id: unknown, idempotent: ContractOptions["idempotent"]): void {
-  if (typeof id !== "function") {
-    throw new TypeError(`${at}: id must be a function of the payload that returns a string; got ${show(id)}`);
-  }
+  checkFunction(`${at}: id`, id, "a function of the payload that returns a string");
   if (!idempotent) throw new TypeError(`${at}: id is of an idempotent command: give it idempotent: true, too`);
 }
 
 function checkIdempotent(at: string, idempotent: NonNullable<ContractOptions["idempotent"]>): void {
   if (typeof idempotent === "boolean") return;
-  if (typeof idempotent !== "object" || idempotent === null) {
-    throw new TypeError(`${at}: idempotent must be true, false or { ttl }; got ${show(idempotent)}`);
-  }
+  checkObject(`${at}: idempotent`, idempotent, "true, false or { ttl }");
   checkKnown(`${at}: idempotent`, idempotent, IDEMPOTENT_OPTIONS);
   if (idempotent.ttl !== undefined) checkNumber(`${at}: idempotent.ttl`, idempotent.ttl, 1_000, TEN_YEARS, "ms");
 }
@@ -279,9 +272,7 @@ const IDEMPOTENT_OPTIONS = new Set(["ttl"]);
 
 function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"]>): void {
   if (typeof durable === "boolean") return;
-  if (typeof durable !== "object" || durable === null) {
-    throw new TypeError(`${at}: durable must be true, false or { keep }; got ${show(durable)}`);
-  }
+  checkObject(`${at}: durable`, durable, "true, false or { keep }");
   checkKnown(`${at}: durable`, durable, DURABLE_OPTIONS);
   if (durable.keep !== undefined && durable.keep !== Infinity) {
     checkNumber(`${at}: durable.keep`, durable.keep, LEAST_KEEP, LONGEST_TTL, "ms");

@@ -4,7 +4,7 @@
  */
 import type { AnyCode } from "../error.ts";
 import type { AnyContract } from "./contract.ts";
-import { checkInteger, checkKnown, isToken, show } from "../data/checks.ts";
+import { checkFunction, checkInteger, checkKnown, checkObject, isToken, show } from "../data/checks.ts";
 import type { Context } from "./context.ts";
 import {
   checkName,
@@ -127,14 +127,10 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       `${at}: that is the type of the runs of the workflow ${workflow}; choose a name without -run at its end`,
     );
   }
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${at}: options must be { initial }; got ${show(options)}`);
-  }
+  checkObject(`${at}: options`, options, "{ initial }");
   checkKnown(at, options, ENTITY_OPTIONS);
   const { initial, version = 1 } = options;
-  if (typeof initial !== "function") {
-    throw new TypeError(`${at}: initial must be a function that returns the first state; got ${show(initial)}`);
-  }
+  checkFunction(`${at}: initial`, initial, "a function that returns the first state");
   checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
   const definition: EntityDefinition<State> = { name, initial, version, events: new Map() };
   const made: Entity<State> = Object.freeze({

@@ -6,7 +6,7 @@ import type { EntityDefinition, Loaded } from "./entity_definition.ts";
 import type { FailOptions, Failure } from "./result.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { MaybePromise } from "./schema.ts";
-import { checkDelay, checkInteger, checkKnown, checkNumber, checkToken, show } from "../data/checks.ts";
+import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
@@ -198,9 +198,7 @@ export function subscriptionSettings(
   if (from !== "now" && from !== "start") {
     throw new TypeError(`${at}: from must be "now" or "start"; got ${show(from)}`);
   }
-  if (typeof retry !== "object" || retry === null) {
-    throw new TypeError(`${at}: retry must be { attempts, delay, outage }; got ${show(retry)}`);
-  }
+  checkObject(`${at}: retry`, retry, "{ attempts, delay, outage }");
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
   const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);

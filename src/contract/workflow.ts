@@ -2,7 +2,7 @@
  * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is
  * in `flow/`, which is loaded when a node handles or starts one.
  */
-import { checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
+import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
@@ -205,9 +205,7 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
   // the types of its input are those of its contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
-  if (id !== undefined && typeof id !== "function") {
-    throw new TypeError(`${at}: id must be a function of the input that returns a string; got ${show(id)}`);
-  }
+  if (id !== undefined) checkFunction(`${at}: id`, id, "a function of the input that returns a string");
   if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
   checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
   checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);

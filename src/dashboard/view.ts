@@ -4,14 +4,15 @@
  *
  * Over 300 lines: all that server and page say to each other, and nothing else.
  */
-import type { Alarm, ObservedStream } from "../contract/alarms.ts";
+import type { Alarm, ObservedLetters, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
-import type { SubscriptionInfo } from "../contract/durable_messages.ts";
+import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { RunInfo, RunsOptions, RunStatus } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { StreamKind } from "../log/format/streams.ts";
+import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The topics. */
@@ -117,22 +118,17 @@ export interface RunView {
 }
 
 /** Dead letters that failed alike. */
-export interface LetterGroup {
+export interface LetterGroup
+  extends Pick<ObservedLetters, "subscription" | "contract" | "code" | "count" | "first" | "last"> {
   readonly service: string;
-  readonly subscription: string;
-  readonly contract: string;
-  readonly code: string;
   /** The first line of the cause, or else the message. */
   readonly cause: string;
   /** The whole cause of the newest. */
   readonly stack: string;
   /** Whether the handler decided so, with a code of its own. */
   readonly business: boolean;
-  readonly count: number;
   /** True if letters of its subscription are still unread: there may be more. */
   readonly partial: boolean;
-  readonly first: number;
-  readonly last: number;
 }
 
 /** The nodes, and how many are in each state. */
@@ -222,14 +218,8 @@ export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "r
 }
 
 /** A message that its subscription has put aside. */
-export interface ParkedView {
-  readonly service: string;
-  readonly subscription: string;
-  readonly position: number;
-  readonly id: string;
-  readonly contract: string;
-  readonly key: string | undefined;
-  readonly attempts: number;
+export interface ParkedView
+  extends Pick<DeadLetter, "service" | "subscription" | "position" | "id" | "contract" | "key" | "attempts"> {
   /** The error of its last attempt; empty: it waits behind another. */
   readonly code: string;
   readonly error: string;
@@ -262,17 +252,11 @@ export interface RetryView extends ParkedView {
 }
 
 /** Something that is scheduled for later. */
-export interface ScheduleView {
-  readonly contract: string;
-  readonly id: string;
+export interface ScheduleView extends PendingSchedule {
   /** Its id as it is stored: for requests, not for people. */
   readonly key: string;
   /** When it is due next, in ms since 1970; `undefined`: only the server can tell. */
   readonly next: number | undefined;
-  /** A time, or the fields of cron. */
-  readonly when: string;
-  readonly zone: string | undefined;
-  readonly since: string;
 }
 
 /** A lock, a leadership, or a load of a cached value. */

@@ -102,16 +102,20 @@ export function checkString(name: string, value: string): void {
   if (typeof value !== "string") throw new TypeError(`${name} must be a string; got ${show(value)}`);
 }
 
-/** Throws if the value is not a function. */
-export function checkFunction(name: string, value: unknown): void {
-  if (typeof value !== "function") throw new TypeError(`${name} must be a function; got ${show(value)}`);
+/** Throws if the value is not a function; `wanted` says which. */
+export function checkFunction(name: string, value: unknown, wanted = "a function"): void {
+  if (typeof value !== "function") throw new TypeError(`${name} must be ${wanted}; got ${show(value)}`);
+}
+
+/** Throws if the value is not an object; `wanted` says which. */
+export function checkObject(name: string, value: unknown, wanted: string): void {
+  if (typeof value === "object" && value !== null) return;
+  throw new TypeError(`${name} must be ${wanted}; got ${show(value)}`);
 }
 
 /** Throws if the value has not all of these methods; unlike options it may be an instance of a class. */
 export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
-  if (typeof value !== "object" || value === null) {
-    throw new TypeError(`${name} must be an object with the methods ${methods.join(", ")}; got ${show(value)}`);
-  }
+  checkObject(name, value, `an object with the methods ${methods.join(", ")}`);
   // each member is checked
   for (const method of methods) checkFunction(`${name}.${method}`, (value as Record<string, unknown>)[method]);
 }

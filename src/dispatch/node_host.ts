@@ -1,6 +1,6 @@
 /**
- * Dependencies of a cluster on its node, which `node/` implements, and of a node on the runs of workflows, which
- * `flow/` implements.
+ * Dependencies of a cluster, and of what is kept in streams, on their node, which `node/` implements, and of a node on
+ * the runs of workflows, which `flow/` implements.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health } from "../contract/node_info.ts";
@@ -12,6 +12,9 @@ import type { ContextHost, Holdings, RunSender } from "./context_host.ts";
 import type { Runner } from "./runner.ts";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { RunDriver } from "../contract/workflow_body.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { EventLog } from "../ports/event_log.ts";
 
 /** The node that a cluster belongs to. */
 export interface NodeHost extends ContextHost {
@@ -35,6 +38,18 @@ export interface NodeHost extends ContextHost {
   refresh(): void;
   /** Stops the node at once, because it cannot go on. */
   fail(error: CatgaError): void;
+}
+
+/** A node, as its parts see it that keep messages in streams. */
+export interface StreamsHost {
+  readonly namespace: string;
+  readonly endpoint: string;
+  readonly replicas: number;
+  /** The app's timeout, in ms. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly log: EventLog;
 }
 
 /** The runs of a namespace, as one node starts, drives and reaches them. */

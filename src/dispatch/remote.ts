@@ -117,20 +117,14 @@ export interface RemoteEvent {
 
 // What an app needs of the log: durable events and queued commands. `log/` implements it, `catga.ts` wires it.
 
-/** A message to be stored. Its payload has passed the contract's schema. */
-export interface DurableMessage {
-  readonly contract: AnyContract;
-  /** Before the contract's schema: what is stored. */
-  readonly payload: unknown;
-  readonly key: string | undefined;
-  readonly meta: Meta | undefined;
-  /** How long to try to have it stored, in ms. */
-  readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
+/**
+ * A message to be stored. Its payload has passed the contract's schema, but is stored as it was before. It is tried for
+ * `timeout` ms. `parent`: the message whose handler sends it: a queued command ends with it, unless it is stored.
+ */
+export interface DurableMessage
+  extends Pick<RemoteRequest, "contract" | "payload" | "key" | "meta" | "timeout" | "signal" | "parent"> {
   /** When it is to be handled, if not now. */
   readonly schedule: Schedule | undefined;
-  /** The message whose handler sends it: a queued command ends with it, unless it is stored. */
-  readonly parent: ParentMessage | undefined;
 }
 
 /** When a message is to be handled. */

@@ -4,14 +4,13 @@
  * snapshot is a shortcut, never the truth: one that does not fit is not used.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
+import type { StreamsHost } from "../dispatch/node_host.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import type { Observer } from "../contract/observer.ts";
-import { type Clock, delay, OnceAMinute, openOnce } from "../ports/clock.ts";
-import type { EventLog } from "../ports/event_log.ts";
+import { delay, OnceAMinute, openOnce } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The snapshots of a namespace. */
@@ -149,15 +148,7 @@ export function readSnapshot<State>(
 // What entities need of the node that they belong to.
 
 /** A node, as its entities see it. */
-export interface EntitiesHost {
-  readonly namespace: string;
-  readonly endpoint: string;
-  readonly replicas: number;
-  /** The app's timeout, in ms. */
-  readonly timeout: number;
-  readonly clock: Clock;
-  readonly observer: Observer;
-  readonly log: EventLog;
+export interface EntitiesHost extends StreamsHost {
   readonly store: KeyValueStore;
   /** Says how large a message may be now. */
   readonly network: Pick<Transport, "maxPayload">;

@@ -5,6 +5,7 @@
  *
  * Over 300 lines: reading and writing share the format of a message.
  */
+import type { StreamsHost } from "../dispatch/node_host.ts";
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
@@ -20,7 +21,7 @@ import {
   type StoredItem,
 } from "../log/format/entity_group.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
-import { type Clock, delay } from "../ports/clock.ts";
+import { delay } from "../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage } from "../ports/event_log.ts";
 import { type CalledEntry, type Entry, entryOf, Journal, type Started, type Stored } from "./journal.ts";
 
@@ -31,10 +32,7 @@ export interface RunRef {
 }
 
 /** What is needed to read and write runs. */
-export interface RunLogHost {
-  readonly namespace: string;
-  readonly endpoint: string;
-  readonly clock: Clock;
+export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** The stream of entities, opened. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
   /** The numbers of so many events among all that this process stores in this stream. */

@@ -35,12 +35,12 @@ import { checkKnown, checkNumber, checkSignal, checkString, LATEST, MAX_TIMEOUT,
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
-import type { NodeRuns } from "../dispatch/node_host.ts";
+import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { openStream } from "../log/format/streams.ts";
-import { type Clock, onAbort, openOnce, together, token, within } from "../ports/clock.ts";
-import type { EventLog, LogStream } from "../ports/event_log.ts";
+import { type Clock, onAbort, openOnce, type Timer, together, token, within } from "../ports/clock.ts";
+import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
@@ -58,17 +58,11 @@ import { Results } from "./results.ts";
 import type { DriveApp } from "./replay_state.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
-import { sweeping } from "./sweep.ts";
 import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
 
 /** What runs need of their node. */
-export interface RunsHost extends DriveApp {
-  readonly namespace: string;
+export interface RunsHost extends DriveApp, StreamsHost {
   readonly node: string;
-  readonly endpoint: string;
-  readonly replicas: number;
-  readonly clock: Clock;
-  readonly log: EventLog;
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
   readonly handled: readonly WorkflowBody[];
@@ -133,12 +127,7 @@ export class Runs implements DrivesHost, NodeRuns {
     });
     this.#stuck = new StuckRuns(this.log, clock, this.app.observer);
     this.#drives = new Drives(this);
-    this.#sweeps = [...this.#bodies.values()].map(({ definition }) =>
-      sweeping({
-        ...{ endpoint, clock, log: this.log, nodes: () => host.nodes() },
-        fault: (during, error) => this.#fault(during, error),
-      }, definition)
-    );
+    this.#sweeps = [...this.#bodies.values()].map(({ definition }) => sweeping(this, definition));
     this.#results = new Results({
       ...{ namespace, clock, transport, soon: this.soon },
       drives: (ref) => this.#drives.drives(ref),
@@ -607,6 +596,37 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 }
 
+/**
+ * Forgets runs of a workflow whose time is over, until the function that it returns is called. One node of those that
+ * handle it reads its runs from the oldest message on, up to those that are too young to be forgotten: what it reads is
+ * what it removes, and the runs that are open for long.
+ */
+function sweeping({ app, endpoint, clock, log }: Runs, { name, type, keep }: WorkflowDefinition): () => void {
+  let closed = false;
+  let timer: Timer;
+  const later = () => {
+    if (closed) return;
+    timer = clock.after(Math.min(LONGEST_PAUSE, keep / 4), () => {
+      const during = `forgetting runs of ${name}`;
+      sweep().catch((error) => app.observer({ type: "fault", during, error })).finally(later);
+    }, { background: true });
+  };
+  const sweep = async () => {
+    const first = app.nodes().filter(({ subscriptions }) => subscriptions?.includes(`${type}/${type}.called`))
+      .map((node) => node.endpoint).sort()[0];
+    if (first !== undefined && first !== endpoint) return;
+    for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {
+      if (closed) return;
+      if (until <= clock.now()) await log.forget(ref, sequence);
+    }
+  };
+  later();
+  return () => {
+    closed = true;
+    timer.cancel();
+  };
+}
+
 /** Who drives a run, as far as the entry knows that calls for somebody to go on; `undefined` for what is none. */
 function holderOf(payload: unknown): string | undefined {
   const entry = entryOf(payload) as CalledEntry | undefined;
@@ -675,6 +695,9 @@ const MOST_WITHIN = 1_000;
 /** How long after a loss was noticed runs are brought on, in ms, and how many at once. */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
+/** The longest time between two sweeps, and the shortest time that a workflow may keep its runs for, in ms. */
+const LONGEST_PAUSE = 3_600_000;
+const SHORTEST_KEEP = 60_000;
 /** A child has the id of its step. */
 const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */

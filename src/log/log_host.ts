@@ -1,30 +1,21 @@
 /** Dependencies of the log on the node that it belongs to. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import type { Observer } from "../contract/observer.ts";
 import type { Result, TrackedCaller } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
-import type { Clock, Random } from "../ports/clock.ts";
-import type { EventLog } from "../ports/event_log.ts";
+import type { StreamsHost } from "../dispatch/node_host.ts";
+import type { Random } from "../ports/clock.ts";
 
 /** A node, as its log sees it. */
-export interface LogHost {
-  readonly namespace: string;
+export interface LogHost extends StreamsHost {
   readonly service: string;
-  /** The id of this node, and its endpoint. */
+  /** The id of this node. */
   readonly node: string;
-  readonly endpoint: string;
-  readonly replicas: number;
   /** `maxPayload`: the largest message that it takes now, in bytes. */
   readonly network: { readonly maxPayload: number };
-  /** The app's timeout, in ms. */
-  readonly timeout: number;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly observer: Observer;
   /** `watched`: anybody observes what is not logged: figures of what is stored and handled. */
   readonly hooks: { readonly watched: boolean };
-  readonly log: EventLog;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
   /** The live nodes, this one included. Each says in `subscriptions` what it handles. */

@@ -25,12 +25,7 @@ export interface Subscriber {
 }
 
 /** A published message; its data belongs to the broker. */
-export interface PublishedMessage {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly reply?: string | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-}
+export type PublishedMessage = Omit<TransportMessage, "noResponders">;
 
 /** Routes messages from clients to subscribers, in later turns of the event loop, in order. */
 export class Broker {

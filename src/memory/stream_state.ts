@@ -54,7 +54,8 @@ export class StreamState {
   #expiry = Infinity;
   readonly #observers = new Set<() => void>();
   #gone = false;
-  #interruptions = 0;
+  /** How often its consumers were lost: with messages, or with its leader. */
+  interruptions = 0;
 
   /** An empty stream. */
   constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag }: StreamOrigin) {
@@ -69,11 +70,6 @@ export class StreamState {
       append: (message) => this.append(message),
       purge: (subject) => this.purge(subject),
     });
-  }
-
-  /** How often its consumers were lost: with messages, or with its leader. */
-  get interruptions(): number {
-    return this.#interruptions;
   }
 
   /** The sequence of its first message, or of the next one. */
@@ -202,7 +198,7 @@ export class StreamState {
 
   /** Its consumers are lost. */
   interrupt(): void {
-    this.#interruptions++;
+    this.interruptions++;
     for (const observer of [...this.#observers]) observer();
   }
 
@@ -421,16 +417,12 @@ const LONGEST = 2_147_483_647;
 // A message on its way into a stream in memory, with the headers that it has on NATS.
 
 /** A message to be stored. */
-export interface NewMessage {
+export interface NewMessage extends Pick<AppendOptions, "id" | "expect" | "rollup" | "schedule"> {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers: Readonly<Record<string, string>> | undefined;
-  readonly id?: string | undefined;
   /** Ttl, in seconds. */
   readonly seconds?: number | undefined;
-  readonly expect?: number | undefined;
-  readonly rollup?: boolean | undefined;
-  readonly schedule?: LogSchedule | undefined;
 }
 
 const encoder = new TextEncoder();

@@ -2,17 +2,13 @@
  * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
  * node holds is given back; the connection is closed last, because every step before it may need it.
  */
-import { type Clock, type DeadlineWheel, type UnderWay, within } from "../ports/clock.ts";
+import { type UnderWay, within } from "../ports/clock.ts";
 import type { Remote } from "../dispatch/remote.ts";
-import type { SharedState } from "../dispatch/context_host.ts";
+import type { ContextHost, SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
 /** A node that can be drained. */
-export interface DrainableNode {
-  readonly node: string;
-  readonly clock: Clock;
-  /** Everything under way that has a deadline. */
-  readonly wheel: DeadlineWheel;
+export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "wheel"> {
   readonly state: Pick<SharedState, "abdicate" | "close">;
   /** What has begun here and has not ended: handlers, sends, publications, runs of workflows. */
   readonly underWay: UnderWay;

@@ -48,7 +48,8 @@ export class RequestBuilder {
   readonly #ofEntity: (name: string) => boolean;
   /** What it says of the contracts that were sent since the membership has changed. */
   readonly #ofEntities: Map<string, boolean> = new Map();
-  #stopped = false;
+  /** True if every send fails with `CLOSED`. */
+  stopped = false;
 
   /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
   constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
@@ -58,14 +59,9 @@ export class RequestBuilder {
     this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
   }
 
-  /** True if every send fails with `CLOSED`. */
-  get stopped(): boolean {
-    return this.#stopped;
-  }
-
   /** From now on all that is sent fails with `CLOSED`. */
   stop(): void {
-    this.#stopped = true;
+    this.stopped = true;
   }
 
   /** Timeout of a send of this contract, in ms. */
@@ -225,7 +221,7 @@ export class RequestBuilder {
 
   /** The failure of a message that is sent after the node has stopped; `undefined` before. */
   closed(contract: AnyContract): Failure | undefined {
-    return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
+    return this.stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
   /**

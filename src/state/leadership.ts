@@ -2,26 +2,24 @@
  * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the
  * leader's function; the others wait in the lock's queue.
  */
-import { type Clock, delay } from "../ports/clock.ts";
+import { delay } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { ttlSeconds } from "../ports/key_value_store.ts";
 import { LOCK_TTL } from "../contract/defaults.ts";
-import type { Observer } from "../contract/observer.ts";
 import { checkKnown, show } from "../data/checks.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { LeadOptions, Lock, Term } from "../contract/shared_state.ts";
 import type { Locks } from "../dispatch/context_host.ts";
+import type { LockManagerOptions } from "./locks/lock_manager.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
-/** Options of a {@link Leadership}. */
-export interface LeadershipOptions {
+/**
+ * Options of a {@link Leadership}. `endpoint` makes the names of its terms unique among all nodes; `observer` receives
+ * what `fn` throws, and failures of the store.
+ */
+export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "endpoint" | "observer"> {
   /** Locks in a space of their own; the names of leaderships are their keys. */
   readonly locks: Locks;
-  readonly clock: Clock;
-  /** This process; it makes the names of its terms unique among all nodes. */
-  readonly endpoint: string;
-  /** Receives what `fn` throws, and failures of the store. */
-  readonly observer: Observer;
 }
 
 /** The leader's function. `signal` aborts when the node leads no longer; the function should end soon then. */

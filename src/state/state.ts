@@ -3,26 +3,19 @@
  * first use.
  */
 import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
-import type { Clock, Random } from "../ports/clock.ts";
-import type { Observer } from "../contract/observer.ts";
 import type { Liveness, SharedState } from "../dispatch/context_host.ts";
 import { SharedCache } from "./cache/cache.ts";
 import { IdempotencyStore } from "./claims/idempotency_store.ts";
 import { Leadership } from "./leadership.ts";
-import { LockManager } from "./locks/lock_manager.ts";
+import { LockManager, type LockManagerOptions } from "./locks/lock_manager.ts";
 
 /** Options of {@link sharedState}. */
-export interface StateOptions {
+export interface StateOptions extends Omit<LockManagerOptions, "bucket" | "space"> {
   readonly store: KeyValueStore;
   readonly namespace: string;
   /** On how many servers the buckets are kept. */
   readonly replicas: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly node: string;
-  readonly endpoint: string;
   readonly liveness: Liveness;
-  readonly observer: Observer;
   /** The largest message of the store, in bytes. */
   maxPayload(): number;
 }

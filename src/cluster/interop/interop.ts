@@ -16,9 +16,7 @@ import {
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
-import type { Observer } from "../../contract/observer.ts";
 import { exceeds } from "../../data/encoding.ts";
-import type { MalformedCount } from "../wire/endpoint.ts";
 
 /** Dependencies of interop on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
@@ -68,13 +66,9 @@ export class Interop {
 // service and for the node itself, as NATS's ADR-32 defines them.
 
 /** Dependencies of a directory on its node. */
-interface DirectoryOptions {
-  readonly transport: Transport;
-  readonly namespace: string;
-  readonly observer: Observer;
-  readonly malformed: MalformedCount;
+interface DirectoryOptions
+  extends Pick<PlainCallsOptions, "transport" | "namespace" | "observer" | "malformed" | "served"> {
   readonly info: NodeInfo;
-  readonly served: readonly ServedContract[];
 }
 
 /** Describes what this node serves, and how often it was called. */

@@ -17,7 +17,7 @@ import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/sen
 import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
-import type { MalformedCount } from "../wire/endpoint.ts";
+import type { EndpointOptions } from "../wire/endpoint.ts";
 import { tooLarge } from "../wire/frame.ts";
 import { printable } from "../../data/printable.ts";
 
@@ -32,11 +32,7 @@ export interface ServedContract {
 }
 
 /** Dependencies of plain calls on their node. */
-export interface PlainCallsOptions {
-  readonly transport: Transport;
-  readonly namespace: string;
-  readonly observer: Observer;
-  readonly malformed: MalformedCount;
+export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "namespace" | "observer" | "malformed"> {
   readonly served: readonly ServedContract[];
   /** A drain waits until nothing is pending there. */
   readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;

@@ -20,27 +20,21 @@
  * Over 300 lines: how soon a ping without an answer means a death, for each of those who have to know: views, claims
  * and callers.
  */
-import { type Clock, type Random, type Timer, within } from "../../ports/clock.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { ServerInfo, Transport } from "../../ports/transport.ts";
+import { type Clock, type Timer, within } from "../../ports/clock.ts";
+import type { Transport } from "../../ports/transport.ts";
 import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/watchdog.ts";
 import type { Member } from "./membership_view.ts";
 import type { Membership } from "./membership.ts";
+import type { OwnRecordOptions } from "./own_record.ts";
 
 /** Dependencies of a failure detector on its node. */
-interface FailureDetectorOptions {
+interface FailureDetectorOptions
+  extends Pick<OwnRecordOptions, "clock" | "random" | "observer" | "connected" | "server"> {
   readonly membership: Membership;
   /** While it runs, other nodes may still be reconnecting after an outage that this node has seen, too. */
   readonly grace: Pick<ReconnectGrace, "running">;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly observer: Observer;
   /** This node's id. */
   readonly self: string;
-  /** Returns true if frames can be sent. */
-  connected(): boolean;
-  /** The server that this node is connected to. */
-  server(): ServerInfo;
   /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
   /** How long a process may leave a ping unanswered, in ms. */

@@ -9,10 +9,10 @@ import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/queues.ts";
-import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
-import { HEADERS, type MalformedCount } from "../wire/endpoint.ts";
+import { type EndpointOptions, HEADERS } from "../wire/endpoint.ts";
 
 /** Dependencies on the membership that it belongs to. */
 interface UnprovenOptions {
@@ -57,7 +57,8 @@ export class Unproven {
   /** Pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<Pending> = new Set();
   #settled: (() => void)[] = [];
-  #lossy = false;
+  /** True if any was ever dropped. */
+  lossy = false;
   #tokens = BURST;
   #filledAt: number;
   #ticking = false;
@@ -72,11 +73,6 @@ export class Unproven {
   /** How many there are. */
   get size(): number {
     return this.#byId.size;
-  }
-
-  /** True if any was ever dropped. */
-  get lossy(): boolean {
-    return this.#lossy;
   }
 
   /** Adds the record of a node, in place of an older one with its id. */
@@ -158,7 +154,7 @@ export class Unproven {
     const oldest = this.#order.shift();
     if (oldest === undefined || oldest.gone) return;
     this.delete(oldest.info.id);
-    this.#lossy = true;
+    this.lossy = true;
     this.#options.dropped();
   }
 
@@ -245,12 +241,7 @@ const GONE = 900;
 // endpoint would make it keep state for whatever process the record names.
 
 /** Dependencies of a prover on its node. */
-interface ProverOptions {
-  readonly transport: Transport;
-  readonly namespace: string;
-  /** This process: `<id>.<nonce>`. */
-  readonly endpoint: string;
-  readonly malformed: MalformedCount;
+interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
   /** A process has answered. */
   alive(endpoint: string): void;
   /** Nobody is there. */

@@ -33,7 +33,7 @@ import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of an endpoint on the app. */
-interface EndpointOptions
+export interface EndpointOptions
   extends Pick<InboundRequestsOptions, Passed>, Pick<FrameReceiverOptions, "accused" | "asked" | "gap" | "stats"> {
   readonly transport: Transport;
   readonly namespace: string;

@@ -12,7 +12,7 @@ import { isTagged, toText } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
-import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import {
   type EventFrame,
   eventFrameText,
@@ -23,18 +23,13 @@ import {
   tooLarge,
   WireEnvelope,
 } from "./frame.ts";
-import { HEADERS, type MalformedCount } from "./endpoint.ts";
+import { type EndpointOptions, HEADERS } from "./endpoint.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of an event channel on the node. */
-interface EventChannelOptions {
-  readonly transport: Transport;
-  readonly namespace: string;
+interface EventChannelOptions
+  extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "observer" | "malformed"> {
   readonly service: string;
-  /** `<id>.<nonce>`. */
-  readonly endpoint: string;
-  readonly observer: Observer;
-  readonly malformed: MalformedCount;
   /** Counts of the node by contract. */
   readonly counts: Counts;
   /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */

@@ -5,21 +5,17 @@
  * @module
  */
 import { nextOfCron } from "../../data/cron.ts";
-import type { Observer } from "../../contract/observer.ts";
+import type { StreamsHost } from "../../dispatch/node_host.ts";
 import type { CatgaError } from "../../error.ts";
-import { type Clock, delay, jittered, type Random, type Timer } from "../../ports/clock.ts";
+import { delay, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Appended, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden, isStoreFull } from "../../ports/transport.ts";
 import { schedulePattern, scheduleSubject } from "../format/names.ts";
 import { dueOf, header, passFence } from "./schedule_write.ts";
 
 /** The node, as {@link OverdueSchedules} sees it. */
-interface Host {
-  readonly namespace: string;
-  readonly endpoint: string;
-  readonly clock: Clock;
+interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {
   readonly random: Random;
-  readonly observer: Observer;
 }
 
 /**

@@ -9,7 +9,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
 import { type Clock, Deadlined, type Timer } from "../../ports/clock.ts";
-import type { Schedule } from "../../dispatch/remote.ts";
+import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import type { Appended, AppendOptions, LogAbilities, LogStream } from "../../ports/event_log.ts";
@@ -39,20 +39,14 @@ export interface Attempted {
 }
 
 /** Arguments of a publication. */
-export interface PublicationParts {
-  readonly contract: AnyContract;
+export interface PublicationParts extends Pick<DurableMessage, "contract" | "key" | "timeout" | "signal" | "parent"> {
   /** The item of the stream's message, as text. */
   readonly item: string;
   /** What the program gave as its id. */
   readonly id: string | undefined;
-  readonly key: string | undefined;
   /** How long it is kept, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
-  /** In ms. */
-  readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
-  readonly parent: ParentMessage | undefined;
 }
 
 /** A message on its way into the log. */

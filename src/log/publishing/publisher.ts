@@ -7,6 +7,7 @@
  *
  * Over 300 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
  */
+import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
@@ -35,10 +36,7 @@ import {
 import { Fifo } from "../../data/queues.ts";
 
 /** Options of a {@link Publisher}. */
-export interface PublisherOptions {
-  readonly namespace: string;
-  readonly endpoint: string;
-  readonly clock: Clock;
+export interface PublisherOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** The node, whose drain waits for what is published. */
   readonly host: PublicationHost;
   /** As {@link LaneHost.stream}. */

@@ -1,26 +1,20 @@
 /** The read models of a node: one for each name of a subscription of its handlers that run on every node. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import type { Observer } from "../../contract/observer.ts";
-import type { ContextHost } from "../../dispatch/context_host.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
-import { type Clock, delay, type Random } from "../../ports/clock.ts";
+import { delay } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
 import { categoryHandlers } from "./category_handlers.ts";
-import { ReadModel } from "./read_model.ts";
+import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 
 /** Options of read models. */
-export interface ReadModelsOptions {
-  readonly host: ContextHost;
-  readonly namespace: string;
+export interface ReadModelsOptions
+  extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer"> {
   readonly service: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly observer: Observer;
   /** `watched`: anybody observes what is not logged. */
   readonly hooks: { readonly watched: boolean };
   /** The app's timeout, in ms. */

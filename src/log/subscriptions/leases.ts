@@ -3,22 +3,17 @@
  * there; when that stands still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner
  * finds out, and ends its terms, before it writes or hands out anything more.
  */
-import type { Clock } from "../../ports/clock.ts";
-import { type LogStream, type StoredMessage, textOf } from "../../ports/event_log.ts";
+import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 import { readRecord } from "../format/record_text.ts";
+import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of {@link Leases}. */
-export interface LeasesOptions {
-  /** The stream of subscriptions. */
-  readonly stream: LogStream;
-  readonly namespace: string;
+export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" | "namespace" | "clock" | "fault"> {
   /** This node's. */
   readonly endpoint: string;
-  readonly clock: Clock;
   /** Another node has taken the lead of all that this one led. */
   onLost(): void;
-  fault(error: unknown): void;
 }
 
 interface Seen {

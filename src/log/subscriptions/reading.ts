@@ -2,20 +2,17 @@
 import { Fifo } from "../../data/queues.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
-import type { FollowOptions, LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import type { FollowOptions, LogLoss, LogReader, LogState, StoredMessage } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
 import { withoutEvents } from "../format/entity_group.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
+import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of a {@link Reading}. */
-export interface ReadingOptions {
-  readonly clock: Clock;
-  readonly stream: LogStream;
-  readonly namespace: string;
+export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
   /** Gets the messages in order. `size`: what each of them takes in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
   /** Gets a message of the stream that nobody can read, made up as one of the log. */
@@ -29,7 +26,6 @@ export interface ReadingOptions {
   onLoss(loss: LogLoss, back: boolean): void;
   /** Returns true if all that was read before is settled. */
   settled(): boolean;
-  fault(error: unknown): void;
 }
 
 /** Place of the reading, whose leader counts how often it went back. */

@@ -32,7 +32,7 @@ import { WaitingRoom } from "./waiting_room.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 
 /** Options of a {@link LockManager}. */
-interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
+export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
   /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
   /** Keeps these locks apart from others in the same bucket: letters; none. */

@@ -42,12 +42,16 @@ export class AlarmBoard {
   readonly #lags = new Map<string, Lag>();
   /** Who leads what. */
   readonly #leaders = new Map<string, string>();
-  timeline: readonly TimelineEntry[] = [];
+  #timeline: readonly TimelineEntry[] = [];
   #n = 0;
+
+  get timeline(): readonly TimelineEntry[] {
+    return this.#timeline;
+  }
 
   /** Something happened to the cluster. */
   note(at: number, what: string, about: string): void {
-    this.timeline = [{ n: ++this.#n, at, what, about }, ...this.timeline.slice(0, MOST - 1)];
+    this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MOST - 1)];
   }
 
   connected(now: number, connected: boolean): void {

@@ -13,8 +13,7 @@ export class AlarmWatch implements Disposable {
   problems: readonly Problem[] = [];
   server: ServerView | undefined;
   readonly #collector: Collector;
-  /** The alarms of this moment, the most urgent first. */
-  now: readonly AlarmView[] = [];
+  #now: readonly AlarmView[] = [];
 
   /** `asker`: asks the nodes, until it is disposed of with this watch. */
   constructor(source: DashboardSource, asker: SourceAsker = source.asker()) {
@@ -24,7 +23,7 @@ export class AlarmWatch implements Disposable {
     let rounds = 0;
     this.#collector = new Collector(source, {
       send: <T extends Topic>(topic: T, value: Topics[T]) => {
-        if (topic === "alarms") this.now = value as Topics["alarms"];
+        if (topic === "alarms") this.#now = value as Topics["alarms"];
         if (topic === "problems") this.problems = value as Topics["problems"];
         if (topic === "server") this.server = value as ServerView;
         wanted.delete(topic);
@@ -43,6 +42,11 @@ export class AlarmWatch implements Disposable {
       resolve();
     }, { background: true });
     this.#collector.start();
+  }
+
+  /** The alarms of this moment, the most urgent first. */
+  get now(): readonly AlarmView[] {
+    return this.#now;
   }
 
   [Symbol.dispose](): void {

@@ -58,10 +58,8 @@ export class AdmissionQueue {
   readonly #limit: number;
   readonly #capacity: number;
   readonly #budget: TurnBudget | undefined;
-  /** How many run. */
-  running = 0;
-  /** How many wait. */
-  waiting = 0;
+  #running = 0;
+  #waiting = 0;
   #first: QueueEntry | undefined;
   #last: QueueEntry | undefined;
   /** Entries are being started: one that ends within its start must not start others in a loop of its own. */
@@ -87,14 +85,24 @@ export class AdmissionQueue {
     this.#budget = budget;
   }
 
+  /** How many run. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   /** True if as many run as may. */
   get full(): boolean {
-    return this.running >= this.#limit;
+    return this.#running >= this.#limit;
   }
 
   /** True if an entry that came now would start at once. */
   get open(): boolean {
-    return this.running < this.#limit && this.waiting === 0 && this.#budget?.over !== true;
+    return this.#running < this.#limit && this.#waiting === 0 && this.#budget?.over !== true;
   }
 
   /**
@@ -102,7 +110,7 @@ export class AdmissionQueue {
    * it needs no room.
    */
   occupy(): void {
-    this.running++;
+    this.#running++;
   }
 
   /**
@@ -110,14 +118,14 @@ export class AdmissionQueue {
    */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
-      this.running++;
+      this.#running++;
       entry.start();
       return true;
     }
     const now = this.#clock.monotonic();
     const each = this.#each(now);
     this.#dropLate(now, each);
-    if (this.waiting >= this.#capacity || now + (this.waiting + 1) * each > entry.due) return false;
+    if (this.#waiting >= this.#capacity || now + (this.#waiting + 1) * each > entry.due) return false;
     if (this.#busySince < 0) this.#busySince = now;
     this.#append(entry);
     if (this.#budget?.over) this.#resume(this.#budget);
@@ -133,7 +141,7 @@ export class AdmissionQueue {
     if (previous === undefined) this.#first = next;
     else previous.queueNext = next;
     entry.queue = entry.queueNext = entry.queuePrevious = undefined;
-    if (--this.waiting === 0) this.#busySince = -1;
+    if (--this.#waiting === 0) this.#busySince = -1;
     return true;
   }
 
@@ -154,14 +162,14 @@ export class AdmissionQueue {
 
   /** One makes room without having ended: it waits for something else, or does not run after all. */
   stepAside(): void {
-    this.running--;
+    this.#running--;
     this.#startNext();
   }
 
   #startNext(): void {
     if (this.#starting) return;
     this.#starting = true;
-    while (this.running < this.#limit && this.#first !== undefined) {
+    while (this.#running < this.#limit && this.#first !== undefined) {
       if (this.#budget?.over) {
         this.#resume(this.#budget);
         break;
@@ -171,7 +179,7 @@ export class AdmissionQueue {
       if (entry.due <= this.#clock.monotonic()) {
         entry.drop("LATE");
       } else {
-        this.running++;
+        this.#running++;
         entry.start();
       }
     }
@@ -193,7 +201,7 @@ export class AdmissionQueue {
     if (this.#last === undefined) this.#first = entry;
     else this.#last.queueNext = entry;
     this.#last = entry;
-    this.waiting++;
+    this.#waiting++;
   }
 
   /** The time between two starts, in ms, by the pace of the last second; 0 before there is one. */
@@ -240,8 +248,7 @@ const LEARN = 100; // ms of waiting before there is a pace, and between two chec
 /** The time for handlers in a turn of the event loop; each turn has the whole of it. */
 export class TurnBudget {
   readonly #clock: Clock;
-  /** True if this turn's time is used up. */
-  over = false;
+  #over = false;
   /** This turn has lasted longer than {@link SHORT}: a timer ends it. */
   #long = false;
   /** When the first handler of this turn returned, by the monotonic clock; -1 before. */
@@ -258,6 +265,11 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
+  /** True if this turn's time is used up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   /**
    * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic
    * clock; it may be a few handlers old, for the faster they are, the more seldom the clock is read.
@@ -272,7 +284,7 @@ export class TurnBudget {
     } else {
       this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
       if (now - this.#since > SHORT && !this.#long) this.#lengthen();
-      if (now - this.#since > BUDGET) this.over = true;
+      if (now - this.#since > BUDGET) this.#over = true;
     }
     this.#unseen = this.#stride;
     return this.#now = now;
@@ -300,7 +312,7 @@ export class TurnBudget {
   #begin(): void {
     this.#since = -1;
     this.#unseen = 0;
-    this.over = this.#long = false;
+    this.#over = this.#long = false;
   }
 
   #next(): void {

@@ -35,29 +35,30 @@ export class EntityCopy<State> {
   /** The number of events, and when it was by the monotonic clock, when its snapshot was written last. */
   snapshot = { version: 0, at: -Infinity };
   #state: State;
-  /** How many events it has had. */
-  version: number;
-  /** Sequence of the last message of its subject; 0: it has none. */
-  sequence: number;
-  /** Mark of that message; empty: it has none. */
-  mark: string;
-  /** When that message was stored, by the server's clock, in ms since 1970; -Infinity: it has none. */
-  time: number;
-  size: number;
+  #version: number;
+  #sequence: number;
+  #mark: string;
+  #time: number;
+  #size: number;
   /** Its size when its state was last measured. */
   #measured: number;
-  forgotten = false;
+  #forgotten = false;
 
   /** One that was read up to a message. */
   constructor(definition: EntityDefinition<State>, id: string, parts: CopyParts<State>) {
     this.definition = definition;
     this.id = id;
     this.#state = parts.state;
-    this.version = parts.version;
-    this.sequence = parts.sequence;
-    this.mark = parts.mark;
-    this.time = parts.time;
-    this.size = this.#measured = parts.size;
+    this.#version = parts.version;
+    this.#sequence = parts.sequence;
+    this.#mark = parts.mark;
+    this.#time = parts.time;
+    this.#size = this.#measured = parts.size;
+  }
+
+  /** How many events it has had. */
+  get version(): number {
+    return this.#version;
   }
 
   /**
@@ -68,14 +69,37 @@ export class EntityCopy<State> {
     return freezePlain(this.#state);
   }
 
+  /** Sequence of the last message of its subject; 0: it has none. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Mark of that message; empty: it has none. */
+  get mark(): string {
+    return this.#mark;
+  }
+
+  /** When that message was stored, by the server's clock, in ms since 1970; -Infinity: it has none. */
+  get time(): number {
+    return this.#time;
+  }
+
+  get forgotten(): boolean {
+    return this.#forgotten;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
   /**
    * Whether it gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write one
    * for each hundred events costs a third of all that its commands cost.
    */
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;
-    const events = this.version - version;
-    if (this.forgotten || events < EVERY) return undefined;
+    const events = this.#version - version;
+    if (this.#forgotten || events < EVERY) return undefined;
     return events >= AT_MOST || now - at >= PAUSE ? "now" : "later";
   }
 
@@ -86,15 +110,15 @@ export class EntityCopy<State> {
     copy.epoch = this.epoch;
     copy.since = this.since;
     copy.snapshot = this.snapshot;
-    copy.forgotten = this.forgotten;
+    copy.#forgotten = this.#forgotten;
     return copy;
   }
 
   /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
   pass({ sequence, time }: Omit<StoredAt, "size">, mark: string): void {
-    this.sequence = sequence;
-    this.mark = mark;
-    this.time = time;
+    this.#sequence = sequence;
+    this.#mark = mark;
+    this.#time = time;
   }
 
   /**
@@ -108,17 +132,17 @@ export class EntityCopy<State> {
     if (saysForgotten(message)) {
       this.pass(at, mark);
       this.#state = initialState(this.definition, this.id);
-      this.version = version;
-      this.size = SMALL;
-      this.forgotten = true;
+      this.#version = version;
+      this.#size = SMALL;
+      this.#forgotten = true;
       return undefined;
     }
-    if (this.forgotten || version < this.version) {
+    if (this.#forgotten || version < this.#version) {
       this.pass(at, mark);
-      return `it continues version ${version}; the entity is at ${this.version}`;
+      return `it continues version ${version}; the entity is at ${this.#version}`;
     }
-    if (version > this.version) {
-      const missing = `events ${this.version + 1} to ${version} of ${name} ${this.id} are missing from the stream`;
+    if (version > this.#version) {
+      const missing = `events ${this.#version + 1} to ${version} of ${name} ${this.id} are missing from the stream`;
       throw new CatgaError("UNAVAILABLE", missing);
     }
     let state = this.#state;
@@ -152,24 +176,24 @@ export class EntityCopy<State> {
   /** Takes the changes by commands. */
   change({ state, version, sequence, mark, time, size }: Change<State>): void {
     // without events there is nothing more to keep
-    if (version > this.version) this.size += size;
+    if (version > this.#version) this.#size += size;
     this.#state = state;
-    if (this.size > 2 * this.#measured + SMALL) this.#measure();
-    this.version = version;
-    this.sequence = sequence;
-    this.mark = mark;
-    this.time = time;
+    if (this.#size > 2 * this.#measured + SMALL) this.#measure();
+    this.#version = version;
+    this.#sequence = sequence;
+    this.#mark = mark;
+    this.#time = time;
   }
 
   /** The length of its state: many long events may have changed few characters. */
   #measure(): void {
     try {
-      this.size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);
+      this.#size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);
     } catch {
       // a state may be anything: then it is taken to be as long as its events
-      this.size = Math.min(LARGE, this.size);
+      this.#size = Math.min(LARGE, this.#size);
     }
-    this.#measured = this.size;
+    this.#measured = this.#size;
   }
 }
 
@@ -209,12 +233,16 @@ export class WarmCopies {
    */
   readonly #copies: Map<string, Kept> = new Map();
   readonly #most: number;
-  /** Their size, in bytes, about. */
-  size = 0;
+  #size = 0;
 
   /** `most`: bytes, about. */
   constructor(most: number = MOST) {
     this.#most = most;
+  }
+
+  /** Their size, in bytes, about. */
+  get size(): number {
+    return this.#size;
   }
 
   get(subject: string): EntityCopy<unknown> | undefined {
@@ -227,23 +255,23 @@ export class WarmCopies {
     const kept = this.#copies.get(subject);
     if (kept === undefined) {
       this.#copies.set(subject, { copy, size, used: false });
-      this.size += size;
+      this.#size += size;
     } else {
-      this.size += size - kept.size;
+      this.#size += size - kept.size;
       kept.copy = copy;
       kept.size = size;
       kept.used = true;
     }
-    if (this.size > this.#most) this.#forget();
+    if (this.#size > this.#most) this.#forget();
   }
 
   #forget(): void {
     // each comes again once at most: then it is not used any more
     for (const [subject, kept] of this.#copies) {
-      if (this.size <= this.#most) return;
+      if (this.#size <= this.#most) return;
       this.#copies.delete(subject);
       if (kept.used) this.#copies.set(subject, { ...kept, used: false });
-      else this.size -= kept.size;
+      else this.#size -= kept.size;
     }
   }
 
@@ -251,7 +279,7 @@ export class WarmCopies {
     const kept = this.#copies.get(subject);
     if (kept === undefined) return;
     this.#copies.delete(subject);
-    this.size -= kept.size;
+    this.#size -= kept.size;
   }
 }
 

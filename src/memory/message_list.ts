@@ -14,8 +14,8 @@ export class MessageList {
   /** The index of the first message that is there. */
   #head = 0;
   readonly #subjects = new Map<string, number[]>();
-  messages = 0;
-  bytes = 0;
+  #size = 0;
+  #bytes = 0;
 
   /** Empty; the first message gets the sequence `first`. */
   constructor(first: number) {
@@ -32,12 +32,20 @@ export class MessageList {
     return this.#base + this.#messages.length;
   }
 
+  get messages(): number {
+    return this.#size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   push({ subject, data, headers, time }: Unnumbered): number {
     const sequence = this.next;
     const message = Object.freeze({ sequence, subject, time, data, headers });
     this.#messages.push(message);
-    this.messages++;
-    this.bytes += sizeOf(message);
+    this.#size++;
+    this.#bytes += sizeOf(message);
     const sequences = this.#subjects.get(subject);
     if (sequences) sequences.push(sequence);
     else this.#subjects.set(subject, [sequence]);
@@ -85,14 +93,14 @@ export class MessageList {
     const message = this.at(sequence);
     if (!message) return undefined;
     this.#messages[sequence - this.#base] = undefined;
-    this.messages--;
+    this.#size--;
     while (this.#head < this.#messages.length && this.#messages[this.#head] === undefined) this.#head++;
     if (this.#head > 1_024 && 2 * this.#head > this.#messages.length) {
       this.#messages = this.#messages.slice(this.#head);
       this.#base += this.#head;
       this.#head = 0;
     }
-    this.bytes -= sizeOf(message);
+    this.#bytes -= sizeOf(message);
     const sequences = this.#subjects.get(message.subject)!;
     while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
     if (sequences.length === 0) this.#subjects.delete(message.subject);

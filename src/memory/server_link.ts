@@ -11,10 +11,8 @@ export class ServerLink {
   readonly #faults: FaultSource;
   readonly #toServer: Channel;
   readonly #toProcess: Channel;
-  /** True if the server has this connection. */
-  attached = true;
-  /** Grows by one with each reconnect. */
-  epoch = 1;
+  #attached = true;
+  #epoch = 1;
 
   constructor(clock: Clock, faults: FaultSource, process: MemoryProcess) {
     this.#faults = faults;
@@ -23,14 +21,24 @@ export class ServerLink {
     this.#toProcess = new Channel(clock);
   }
 
+  /** True if the server has this connection. */
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  /** Grows by one with each reconnect. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Returns true if the server still has the connection of that epoch. */
   has(epoch: number): boolean {
-    return this.attached && this.epoch === epoch;
+    return this.#attached && this.#epoch === epoch;
   }
 
   /** True if {@link ServerLink.toServer} would call back at once; saves callers a closure for each message. */
   get serverClear(): boolean {
-    return this.attached && this.process.running && this.#toServer.clear && !this.#faults.late;
+    return this.#attached && this.process.running && this.#toServer.clear && !this.#faults.late;
   }
 
   /** True if {@link ServerLink.toProcess} would call back at once. */
@@ -44,7 +52,7 @@ export class ServerLink {
    */
   toServer(arrive: () => void, lost: () => void = () => {}): void {
     if (!this.process.running) return this.process.enter(() => this.toServer(arrive, lost));
-    if (!this.attached) return lost();
+    if (!this.#attached) return lost();
     this.#toServer.put(arrive, lost, this.#faults.lag());
   }
 
@@ -60,7 +68,7 @@ export class ServerLink {
 
   /** The connection breaks: what is in transit is lost, but some of what the process sent may still arrive. */
   detach(): void {
-    this.attached = false;
+    this.#attached = false;
     const { random, faults: { delay = 0 } } = this.#faults;
     this.#toServer.cut((count) => [Math.floor(random() * (count + 1)), Math.round(random() * delay)]);
     this.#toProcess.cut(() => [0, 0]);
@@ -68,8 +76,8 @@ export class ServerLink {
 
   /** Reconnects. */
   attach(): void {
-    this.attached = true;
-    this.epoch++;
+    this.#attached = true;
+    this.#epoch++;
   }
 }
 

@@ -41,7 +41,7 @@ export class StreamReader implements LogReader {
   #upTo: Delivery | undefined;
   /** Up to where it has looked: there may be no message for it. */
   #place: LogMark | undefined;
-  mark: LogMark | undefined;
+  #mark: LogMark | undefined;
   #consumer: StreamConsumer | undefined;
   /** Grows with each start: answers and deliveries of earlier ones are ignored. */
   #attempt = 0;
@@ -72,8 +72,12 @@ export class StreamReader implements LogReader {
     this.#start();
   }
 
+  get mark(): LogMark | undefined {
+    return this.#mark;
+  }
+
   get caughtUp(): boolean {
-    return this.mark !== undefined && this.mark.sequence >= this.#target;
+    return this.#mark !== undefined && this.#mark.sequence >= this.#target;
   }
 
   get fault(): CatgaError | undefined {
@@ -149,7 +153,7 @@ export class StreamReader implements LogReader {
     this.#consumer = consumer;
     this.#count = 0;
     this.#asked = false;
-    this.mark = this.#place = mark;
+    this.#mark = this.#place = mark;
     this.#target = last;
     this.#reports = new OnceAMinute(this.#session.clock);
     this.#fault = undefined;
@@ -187,13 +191,13 @@ export class StreamReader implements LogReader {
     }
     this.#delivering = false;
     if (this.#paused || attempt !== this.#attempt) return;
-    const { created } = this.mark!;
+    const { created } = this.#mark!;
     if (this.#upTo) {
       // the last messages were lost on the way
       if (this.#upTo.count !== this.#count) return this.#start();
       this.#place = Object.freeze({ created, sequence: this.#upTo.upTo, time: this.#upTo.time });
       // nothing but messages for others came for a while
-      if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.mark!.sequence) this.mark = this.#place;
+      if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.#mark!.sequence) this.#mark = this.#place;
       this.#upTo = undefined;
     }
     if (this.#asked) return;
@@ -203,9 +207,9 @@ export class StreamReader implements LogReader {
   }
 
   #take(message: StoredMessage): void {
-    const { created, sequence } = this.mark!;
+    const { created, sequence } = this.#mark!;
     if (message.sequence <= sequence) return;
-    this.mark = this.#place = Object.freeze({ created, sequence: message.sequence, time: message.time });
+    this.#mark = this.#place = Object.freeze({ created, sequence: message.sequence, time: message.time });
     this.#guard(() => this.#options.onMessage(message));
   }
 

@@ -54,8 +54,7 @@ export class StreamState {
   #expiry = Infinity;
   readonly #observers = new Set<() => void>();
   #gone = false;
-  /** How often its consumers were lost: with messages, or with its leader. */
-  interruptions = 0;
+  #interruptions = 0;
 
   /** An empty stream. */
   constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag }: StreamOrigin) {
@@ -70,6 +69,11 @@ export class StreamState {
       append: (message) => this.append(message),
       purge: (subject) => this.purge(subject),
     });
+  }
+
+  /** How often its consumers were lost: with messages, or with its leader. */
+  get interruptions(): number {
+    return this.#interruptions;
   }
 
   /** The sequence of its first message, or of the next one. */
@@ -198,7 +202,7 @@ export class StreamState {
 
   /** Its consumers are lost. */
   interrupt(): void {
-    this.interruptions++;
+    this.#interruptions++;
     for (const observer of [...this.#observers]) observer();
   }
 

@@ -32,8 +32,7 @@ export class Feed {
   readonly #stopStatus: () => void;
   #name: string | undefined;
   #delivery: LogDelivery | undefined;
-  /** Nothing that it has not passed on is there up to this revision; 0 before it knows. */
-  upTo = 0;
+  #upTo = 0;
   #listed = false;
   #ended = false;
 
@@ -86,6 +85,11 @@ export class Feed {
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));
   }
 
+  /** Nothing that it has not passed on is there up to this revision; 0 before it knows. */
+  get upTo(): number {
+    return this.#upTo;
+  }
+
   /** Ends the feed, and its consumer on the server. Idempotent; `onBroken` is not called. */
   close(): void {
     if (this.#ended) return;
@@ -101,7 +105,7 @@ export class Feed {
     if (this.#ended) return;
     this.#delivery = new LogDelivery(transport, { stream: this.#stream, ...consumer }, {
       onMessage: (message, revision, stored) => {
-        this.upTo = revision;
+        this.#upTo = revision;
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
       },
       onFlow: (reply, stalled) => {
@@ -109,7 +113,7 @@ export class Feed {
         // a user who may not publish that gets no more: what has come has to do
         if (stalled) this.#tellListed();
       },
-      onIdle: (sequence) => this.upTo = Math.max(this.upTo, sequence),
+      onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
       onCaughtUp: () => this.#tellListed(),
       onBroken: (why) => this.#break(why),
     });

@@ -96,8 +96,8 @@ export class KeptStream {
    * says.
    */
   #highest = 0;
-  /** When the stream was created, as it was last found: `LogState.created`. */
-  created: string | undefined;
+  /** When the stream was created, as it was last found. */
+  #created: string | undefined;
   /** When its settings were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
@@ -176,6 +176,11 @@ export class KeptStream {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
     this.serverClock.read(info.ts, info.asked);
     return info;
+  }
+
+  /** When the stream was created, as it was last found: `LogState.created`. */
+  get created(): string | undefined {
+    return this.#created;
   }
 
   /** Notes a sequence of the stream. */
@@ -300,8 +305,8 @@ export class KeptStream {
     this.serverClock.read(info.ts, info.asked);
     this.#checkedAt = this.transport.clock.monotonic();
     this.noteRevision(info.state.last_seq);
-    const before = this.created;
-    this.created = info.created;
+    const before = this.#created;
+    this.#created = info.created;
     if (before === undefined || before === info.created) return;
     for (const listener of [...this.#onRecreated]) listener();
   }

@@ -39,8 +39,8 @@ export class NatsLogReader implements LogReader, SharingReader {
   /** Place at which it is to start; its place until then. */
   #starting: LogPlace | undefined;
   #mark: LogMark | undefined;
-  caughtUp = false;
-  paused = false;
+  #caughtUp = false;
+  #paused = false;
   /** Ends a start. */
   #breakOff: (() => void) | undefined;
   /** The last message that was read: its sequence, and its time. */
@@ -92,6 +92,10 @@ export class NatsLogReader implements LogReader, SharingReader {
     return this.#mark = { created: mark.created, sequence: this.#sequence, time: this.#time };
   }
 
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   get position(): LogMark {
     return this.#starting?.mark ?? this.mark!; // who joins has begun, or is about to
   }
@@ -100,17 +104,21 @@ export class NatsLogReader implements LogReader, SharingReader {
     return this.#starting?.mark.sequence ?? Math.max(this.#sequence, this.#upTo, this.#joined?.upTo ?? 0);
   }
 
+  get caughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
   get fault(): CatgaError | undefined {
     return this.#stream.transport.status.state === "closed" ? connectionClosed() : this.#fault;
   }
 
   pause(): void {
-    if (!this.paused) this.#excess = { messages: 0, bytes: 0 };
-    this.paused = true;
+    if (!this.#paused) this.#excess = { messages: 0, bytes: 0 };
+    this.#paused = true;
   }
 
   resume(): void {
-    this.paused = false;
+    this.#paused = false;
     this.#resumed?.();
     this.#joined?.resume();
   }
@@ -150,7 +158,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   async #follow(): Promise<boolean> {
     const { clock } = this.#stream.transport;
     const { signal } = this.#end;
-    this.caughtUp = false;
+    this.#caughtUp = false;
     let broken = false;
     this.#breakOff = () => {
       broken = true;
@@ -174,7 +182,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     }
     await this.#left.promise;
     // what it could not take comes again when it can
-    if (this.paused && this.#excess.messages > 0) await this.#whenResumed();
+    if (this.#paused && this.#excess.messages > 0) await this.#whenResumed();
     return shares || this.#sequence > place.mark.sequence;
   }
 
@@ -200,7 +208,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   #whenResumed(): Promise<void> {
     return new Promise((resolve) => {
       this.#resumed = resolve;
-      if (!this.paused || this.#end.signal.aborted) resolve();
+      if (!this.#paused || this.#end.signal.aborted) resolve();
     });
   }
 
@@ -221,7 +229,7 @@ export class NatsLogReader implements LogReader, SharingReader {
 
   /** Shares the consumer of others if it is as far as they are. */
   #offer(): void {
-    if (!this.#isAlone || !this.caughtUp || this.paused || this.#joining !== undefined) return;
+    if (!this.#isAlone || !this.#caughtUp || this.#paused || this.#joining !== undefined) return;
     const now = this.#stream.transport.clock.monotonic();
     if (now < this.#joinsAt) return;
     this.#joinsAt = now + AGAIN;
@@ -245,7 +253,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#stream.noteRevision(sequence);
     this.#call(() => this.#options.onMessage(new DeliveredMessage(message, sequence, time)));
     if (this.#isAlone) return this.#offer();
-    if (!this.paused || this.#joined?.alone) return;
+    if (!this.#paused || this.#joined?.alone) return;
     const excess = this.#excess;
     excess.messages++;
     excess.bytes += message.data.length;
@@ -266,12 +274,12 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   onCaughtUp(): void {
-    this.caughtUp = true;
+    this.#caughtUp = true;
     this.#offer();
   }
 
   onInterrupted(): void {
-    this.caughtUp = false;
+    this.#caughtUp = false;
     // it looks for others that are as far
     if (this.#isAlone) this.#joined!.leave(this);
   }
@@ -289,7 +297,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   onLeft(consumer: SharedConsumer): void {
     if (consumer !== this.#joined) return;
     this.#joined = undefined;
-    this.caughtUp = false;
+    this.#caughtUp = false;
     this.#joining?.leave(this);
     this.#left.resolve();
   }

@@ -65,12 +65,16 @@ export class WatchedEntries {
   readonly #present = new Map<string, WatchedEntry>();
   /** By subject, the revision at which an entry was removed. */
   readonly #removed = new Map<string, { readonly revision: number; readonly at: number }>();
-  /** The highest revision that was received; 0 before the first. */
-  lastRevision = 0;
+  #lastRevision = 0;
 
   constructor(bucket: WatchedBucket, options: WatchedEntriesOptions) {
     this.#bucket = bucket;
     this.#options = options;
+  }
+
+  /** The highest revision that was received; 0 before the first. */
+  get lastRevision(): number {
+    return this.#lastRevision;
   }
 
   /** The highest revision of the entries that are present; 0 without any. */
@@ -93,7 +97,7 @@ export class WatchedEntries {
     const { subject, revision, type } = record;
     const below = subjectBelow(this.#bucket.prefix, subject);
     if (below === undefined) return;
-    this.lastRevision = Math.max(this.lastRevision, revision);
+    this.#lastRevision = Math.max(this.#lastRevision, revision);
     this.#bucket.noteRevision(revision);
     const entry = this.#present.get(subject);
     const removed = this.#removed.get(subject)?.revision ?? 0;

@@ -48,8 +48,7 @@ export class RequestBuilder {
   readonly #ofEntity: (name: string) => boolean;
   /** What it says of the contracts that were sent since the membership has changed. */
   readonly #ofEntities: Map<string, boolean> = new Map();
-  /** True if every send fails with `CLOSED`. */
-  stopped = false;
+  #stopped = false;
 
   /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
   constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
@@ -59,9 +58,14 @@ export class RequestBuilder {
     this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
   }
 
+  /** True if every send fails with `CLOSED`. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   /** From now on all that is sent fails with `CLOSED`. */
   stop(): void {
-    this.stopped = true;
+    this.#stopped = true;
   }
 
   /** Timeout of a send of this contract, in ms. */
@@ -221,7 +225,7 @@ export class RequestBuilder {
 
   /** The failure of a message that is sent after the node has stopped; `undefined` before. */
   closed(contract: AnyContract): Failure | undefined {
-    return this.stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
+    return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
   /**

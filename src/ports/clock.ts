@@ -236,21 +236,25 @@ export function openOnce<T>(open: () => Promise<T>): () => Promise<T> {
 
 /** A count of what is under way, which a drain waits for. */
 export class UnderWay {
-  count = 0;
+  #count = 0;
   #ended: (() => void) | undefined;
 
+  get count(): number {
+    return this.#count;
+  }
+
   begin(): void {
-    this.count++;
+    this.#count++;
   }
 
   end(): void {
-    if (--this.count === 0) this.#ended?.();
+    if (--this.#count === 0) this.#ended?.();
   }
 
   /** Resolves when nothing is under way any more, or at `until`, by the monotonic clock. */
   async none(clock: Clock, until: number): Promise<void> {
     // again when a caller begins the next as soon as its last one has ended
-    while (this.count > 0 && clock.monotonic() < until) {
+    while (this.#count > 0 && clock.monotonic() < until) {
       await within(clock, until - clock.monotonic(), new Promise<void>((resolve) => this.#ended = resolve));
     }
     this.#ended = undefined;
@@ -362,8 +366,7 @@ export abstract class Deadlined {
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
-  /** Number of its entries. */
-  size = 0;
+  #size = 0;
   /** The first tick that has not been processed. */
   #tick = 0;
   #timer: Timer | undefined;
@@ -373,6 +376,11 @@ export class DeadlineWheel {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Number of its entries. */
+  get size(): number {
+    return this.#size;
   }
 
   /**
@@ -398,7 +406,7 @@ export class DeadlineWheel {
     entry.wheelNext = first;
     if (first !== undefined) first.wheelPrevious = entry;
     this.#buckets[bucket] = entry;
-    this.size++;
+    this.#size++;
   }
 
   /** Removes an entry; nothing happens if it is not in the wheel. */
@@ -410,13 +418,13 @@ export class DeadlineWheel {
     else this.#buckets[entry.wheelBucket] = next;
     entry.wheelNext = entry.wheelPrevious = undefined;
     entry.wheelBucket = -1;
-    this.size--;
+    this.#size--;
   }
 
   /** Removes all entries and aborts them for `reason`. */
   abort(reason: CatgaError): void {
     const all: Deadlined[] = [];
-    for (let bucket = 0; bucket < BUCKETS && this.size > 0; bucket++) {
+    for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
       for (let entry = this.#buckets[bucket]; entry !== undefined; entry = this.#buckets[bucket]) {
         this.delete(entry);
         all.push(entry);
@@ -433,7 +441,7 @@ export class DeadlineWheel {
   #arm(): void {
     this.#timer = this.#clock.after(TICK, () => {
       this.#process();
-      if (this.size > 0) this.#arm();
+      if (this.#size > 0) this.#arm();
       else this.#timer = undefined;
     });
   }

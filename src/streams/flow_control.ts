@@ -15,11 +15,7 @@ export class ItemSender implements LineSender {
   readonly #line: Pick<ItemLine, "gather">;
   /** The items from `#first` on; those before `#consumed` may be forgotten. */
   #items: string[] = [];
-  /**
-   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time
-   * (measured); what else a handler makes it may change until then.
-   */
-  strings = true;
+  #strings = true;
   #first = 0;
   #next = 0;
   /** Those from here on are to be written. */
@@ -51,10 +47,18 @@ export class ItemSender implements LineSender {
     return this.#ended && this.#received === this.#next;
   }
 
+  /**
+   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time
+   * (measured); what else a handler makes it may change until then.
+   */
+  get strings(): boolean {
+    return this.#strings;
+  }
+
   /** Sends an item as text. */
   text(text: string): void {
-    if (this.strings) {
-      this.strings = false;
+    if (this.#strings) {
+      this.#strings = false;
       this.#items = this.#items.map((item) => JSON.stringify(item));
       this.#bytes = this.#items.slice(this.#consumed - this.#first).join("").length;
     }
@@ -96,7 +100,7 @@ export class ItemSender implements LineSender {
 
   write(out: ItemWriter): void {
     if (this.#unwritten < this.#next) {
-      out.items(this.#unwritten, this.#items, this.#unwritten - this.#first, this.strings);
+      out.items(this.#unwritten, this.#items, this.#unwritten - this.#first, this.#strings);
     }
     this.#unwritten = this.#next;
     if (this.#asks) out.ask(this.#asked);
@@ -116,8 +120,7 @@ export class ItemReceiver {
   /** How many items wait to be consumed at most: a sender that heeds the window sends no more. */
   readonly #most: number;
   readonly #items: Fifo<unknown> = new Fifo();
-  /** How many have come. */
-  received = 0;
+  #received = 0;
   #consumed = 0;
   /** The sender is to be told when so many are consumed. */
   #report = Infinity;
@@ -137,34 +140,39 @@ export class ItemReceiver {
     return this.#items.size;
   }
 
+  /** How many have come. */
+  get received(): number {
+    return this.#received;
+  }
+
   /** Items from number `n` on: those of `list` from `first` on. */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
-    if (n > this.received) return this.#miss(source);
-    for (let i = first + this.received - n; i < list.length; i++) {
+    if (n > this.#received) return this.#miss(source);
+    for (let i = first + this.#received - n; i < list.length; i++) {
       // of a process that lies, or whose contract has a larger window
       if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
-      this.received++;
+      this.#received++;
     }
   }
 
   /** An item of a handler in this process. */
   push(item: unknown): void {
     this.#items.push(item);
-    this.received++;
+    this.#received++;
   }
 
   /** The sender wants to know when `n` items are consumed. */
   report(source: ItemSource, n: number): void {
-    if (n <= this.#consumed) source.word(this.#consumed, this.received, false);
+    if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
     else this.#report = n;
   }
 
   /** The stream has `n` items in all. */
   end(source: ItemSource, n: number): void {
     this.#count = n;
-    if (this.received < n) this.#miss(source);
-    else source.word(this.#consumed, this.received, false);
+    if (this.#received < n) this.#miss(source);
+    else source.word(this.#consumed, this.#received, false);
   }
 
   /** The oldest item; there is one. */
@@ -172,7 +180,7 @@ export class ItemReceiver {
     const item = this.#items.shift();
     if (++this.#consumed >= this.#report) {
       this.#report = Infinity;
-      source?.word(this.#consumed, this.received, false);
+      source?.word(this.#consumed, this.#received, false);
     }
     if (this.#refused && 2 * this.#items.size <= this.#most && source !== undefined) {
       this.#refused = false;
@@ -183,17 +191,17 @@ export class ItemReceiver {
 
   /** Frames were lost, in either direction: says where it stands, and asks for what it lacks. */
   doubt(source: ItemSource): void {
-    source.word(this.#consumed, this.received, true);
+    source.word(this.#consumed, this.#received, true);
   }
 
   /** Whether all of `n` items have come, and the sender said that there are no more. */
   complete(n: number): boolean {
-    return this.received === n && (this.#count === n || this.#count === Infinity);
+    return this.#received === n && (this.#count === n || this.#count === Infinity);
   }
 
   #miss(source: ItemSource): void {
-    if (this.#missed === this.received || this.#refused) return;
-    this.#missed = this.received;
+    if (this.#missed === this.#received || this.#refused) return;
+    this.#missed = this.#received;
     this.doubt(source);
   }
 }

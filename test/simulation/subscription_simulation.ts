@@ -34,7 +34,7 @@ import {
   type Steps,
   type Taken,
 } from "../../src/log/subscriptions/commits.ts";
-import { Category, type Item } from "../../src/log/subscriptions/category.ts";
+import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";

@@ -39,8 +39,7 @@ export class OwnRecord {
   readonly #options: OwnRecordOptions;
   /** How many nodes there are. */
   readonly #nodes: () => number;
-  /** Revision of the last acknowledged write. */
-  revision = 0;
+  #revision = 0;
   /** Ttl of the last written record, in ms. */
   #lifetime = 0;
   /** When the last written record expires, by the monotonic clock. */
@@ -56,6 +55,11 @@ export class OwnRecord {
   constructor(options: OwnRecordOptions, nodes: () => number) {
     this.#options = options;
     this.#nodes = nodes;
+  }
+
+  /** Revision of the last acknowledged write. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** True if it is in the store, as far as this node knows. */
@@ -122,7 +126,7 @@ export class OwnRecord {
     this.#retry?.cancel();
     await this.#refreshing;
     const { bucket, connected, self } = this.#options;
-    if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.revision, note: SIGNED_OFF });
+    if (this.#kept && connected()) await bucket.delete(self().id, { revision: this.#revision, note: SIGNED_OFF });
   }
 
   #beat(): void {
@@ -140,7 +144,7 @@ export class OwnRecord {
   }
 
   #written(revision: number, sent: number, ttl: number): void {
-    this.revision = revision;
+    this.#revision = revision;
     this.#lifetime = ttl;
     this.#expires = sent + ttl;
   }
@@ -151,7 +155,7 @@ export class OwnRecord {
     const record = () => writeRecord(self());
     const { id, endpoint } = self();
     let sent = clock.monotonic();
-    let revision = await bucket.update(id, record(), this.revision, ttl);
+    let revision = await bucket.update(id, record(), this.#revision, ttl);
     while (revision === undefined && !this.#leaving) {
       const entry = await bucket.get(id);
       sent = clock.monotonic();

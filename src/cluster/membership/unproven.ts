@@ -57,8 +57,7 @@ export class Unproven {
   /** Pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<Pending> = new Set();
   #settled: (() => void)[] = [];
-  /** True if any was ever dropped. */
-  lossy = false;
+  #lossy = false;
   #tokens = BURST;
   #filledAt: number;
   #ticking = false;
@@ -73,6 +72,11 @@ export class Unproven {
   /** How many there are. */
   get size(): number {
     return this.#byId.size;
+  }
+
+  /** True if any was ever dropped. */
+  get lossy(): boolean {
+    return this.#lossy;
   }
 
   /** Adds the record of a node, in place of an older one with its id. */
@@ -154,7 +158,7 @@ export class Unproven {
     const oldest = this.#order.shift();
     if (oldest === undefined || oldest.gone) return;
     this.delete(oldest.info.id);
-    this.lossy = true;
+    this.#lossy = true;
     this.#options.dropped();
   }
 

@@ -114,8 +114,8 @@ export class Peer {
   readonly #late: LateWriter[] = [];
   /** The gathered requests. */
   #calls: Call[] = [];
-  /** The number of the last frame that was sent to it. */
-  seq: number;
+  /** The number of the last frame. */
+  #seq: number;
   #pings = 0;
   #versionsSent = false;
   #flushScheduled = false;
@@ -137,7 +137,7 @@ export class Peer {
     this.bounces = bounces;
     this.ledger = new RequestLedger(this.node, callPrefix(host.endpoint, endpoint));
     this.received = new ReceivedFrames({ forgotten });
-    this.seq = after;
+    this.#seq = after;
     this.#writer = new FrameWriter(host, () => this.flush());
   }
 
@@ -149,6 +149,11 @@ export class Peer {
   /** The turns of the streams that this process feeds. */
   get bursts(): Bursts {
     return this.#host.bursts;
+  }
+
+  /** The number of the last frame that was sent to it. */
+  get seq(): number {
+    return this.#seq;
   }
 
   /** True if nothing is under way in either direction, so that it may be forgotten. */
@@ -324,7 +329,7 @@ export class Peer {
     items: string,
     { answering, now = false, until }: { answering: boolean; now?: boolean; until?: number },
   ): void {
-    const seq = ++this.seq;
+    const seq = ++this.#seq;
     const frame = new SentFrame(seq, calls, this.#host.now(), now);
     this.ledger.add(frame);
     try {

@@ -7,7 +7,7 @@ import type { CatgaError } from "../../error.ts";
 /** The received frames of one sender: at most {@link MAX_GAPS} gaps are kept. */
 export class ReceivedFrames {
   /** The highest number so far. */
-  upTo = 0;
+  #upTo = 0;
   /** Gaps that may still arrive: `[from, to]`, ascending. */
   #missing: [from: number, to: number][] = [];
   /** Gaps that were reported: they are refused. */
@@ -25,15 +25,20 @@ export class ReceivedFrames {
     this.#unknown = options.forgotten ?? false;
   }
 
+  /** The highest number so far. */
+  get upTo(): number {
+    return this.#upTo;
+  }
+
   /** Notes a frame. `false`: its requests must not run, because it came before, or was reported missing. */
   take(seq: number): boolean {
     if (this.#unknown) {
       this.#unknown = false;
-      this.upTo = this.#forgotten = seq - 1;
+      this.#upTo = this.#forgotten = seq - 1;
     }
-    if (seq > this.upTo) {
-      if (seq > this.upTo + 1) this.#missing.push([this.upTo + 1, seq - 1]);
-      this.upTo = seq;
+    if (seq > this.#upTo) {
+      if (seq > this.#upTo + 1) this.#missing.push([this.#upTo + 1, seq - 1]);
+      this.#upTo = seq;
       this.#bound();
       return true;
     }
@@ -64,7 +69,7 @@ export class ReceivedFrames {
   /** The gaps that the sender has not answered for yet, flat, for the ping of this number. They may still arrive. */
   ask(ping: number): number[] {
     const gaps = this.#unsettled;
-    if (gaps.length > 0) this.#asked = { ping, upTo: this.upTo };
+    if (gaps.length > 0) this.#asked = { ping, upTo: this.#upTo };
     return gaps.flat();
   }
 
@@ -156,8 +161,12 @@ export class RunningRequests {
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;
   #stragglers: Map<number, T> | undefined;
+  #size = 0;
+
   /** How many there are. */
-  size = 0;
+  get size(): number {
+    return this.#size;
+  }
 
   /** Adds one; its number is higher than all before. */
   add(value: T): void {
@@ -166,7 +175,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     const old = ring[place];
     if (old !== undefined) (this.#stragglers ??= new Map()).set(old.seq, old);
     ring[place] = value;
-    this.size++;
+    this.#size++;
   }
 
   /** The one of this number. */
@@ -180,12 +189,12 @@ export class FrameRing<T extends { readonly seq: number }> {
     const place = seq % RING;
     if (this.#ring?.[place]?.seq === seq) this.#ring[place] = undefined;
     else if (this.#stragglers?.delete(seq) !== true) return;
-    this.size--;
+    this.#size--;
   }
 
   /** All of them, as they are now; in no order. */
   values(): T[] {
-    if (this.size === 0) return [];
+    if (this.#size === 0) return [];
     const all = this.#ring!.filter((value) => value !== undefined);
     return this.#stragglers === undefined ? all : [...this.#stragglers.values(), ...all];
   }

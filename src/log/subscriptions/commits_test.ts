@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
 import { type Head, readCommit } from "../format/commit.ts";
-import { Category } from "./category.ts";
+import { Category } from "./categories.ts";
 import { type Answer, Commits, firstCommit, type Steps } from "./commits.ts";
 import { Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";

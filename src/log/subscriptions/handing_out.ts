@@ -10,7 +10,7 @@ import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Category, Item } from "./category.ts";
+import type { Category, Item } from "./categories.ts";
 import { afterFailure } from "./after_failure.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";

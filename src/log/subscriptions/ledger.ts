@@ -12,8 +12,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import type { Categories } from "./categories.ts";
-import { type Category, InHand, Item, Line } from "./category.ts";
+import { type Categories, type Category, InHand, Item, Line } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {

@@ -16,7 +16,7 @@ import {
 } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
-import type { Item } from "./category.ts";
+import type { Item } from "./categories.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {

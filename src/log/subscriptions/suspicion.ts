@@ -5,7 +5,7 @@
  * leader has ended is noticed in `leases.ts`, and who follows it is decided in `leader_election.ts`.
  */
 import type { Doubt } from "../format/commit.ts";
-import type { Item } from "./category.ts";
+import type { Item } from "./categories.ts";
 
 /** Messages of which one may end the process that runs it. */
 interface Group {

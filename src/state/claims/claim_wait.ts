@@ -153,8 +153,7 @@ export class KeyWatch {
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   #reject: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Why the caller waits no longer; `undefined` while it waits. */
-  over: CatgaError | undefined = undefined;
+  #over: CatgaError | undefined = undefined;
 
   /** Over with `TIMEOUT` at `due` of the monotonic clock. */
   constructor(wheel: DeadlineWheel, due: number) {
@@ -163,13 +162,18 @@ export class CallerDeadline extends Deadlined implements Disposable {
     wheel.add(this);
   }
 
+  /** Why the caller waits no longer; `undefined` while it waits. */
+  get over(): CatgaError | undefined {
+    return this.#over;
+  }
+
   override expire(): void {
     this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
   }
 
   override abort(reason: CatgaError): void {
-    if (this.over !== undefined) return;
-    this.over = reason;
+    if (this.#over !== undefined) return;
+    this.#over = reason;
     this.#reject?.(reason);
     this[Symbol.dispose]();
   }
@@ -180,7 +184,7 @@ export class CallerDeadline extends Deadlined implements Disposable {
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.over !== undefined) reject(this.over);
+      if (this.#over !== undefined) reject(this.#over);
       this.#reject = reject;
       work.then(resolve, reject);
     });

@@ -72,8 +72,7 @@ export class HeldClaim extends Deadlined implements Leased {
   readonly #claim: RunningClaim;
   readonly #entry: LeasedEntry;
   readonly #onLost: (why: string) => void;
-  /** True if another attempt has it, or may have had it. */
-  lost = false;
+  #lost = false;
   #renewing: Promise<void> | undefined;
   #ended = false;
 
@@ -91,6 +90,11 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#entry = new LeasedEntry(store, key, LEASE, { ...acquired, isOwn });
     store.jumps.add(this);
     this.#scheduleRenewal();
+  }
+
+  /** True if another attempt has it, or may have had it. */
+  get lost(): boolean {
+    return this.#lost;
   }
 
   /** Loses the claim if its lease may have ended, by whichever clock is further on. */
@@ -152,7 +156,7 @@ export class HeldClaim extends Deadlined implements Leased {
       this.#lose("it cannot be renewed");
       this.#stop();
     }).finally(() => this.#renewing = undefined);
-    if (!this.lost) this.#wakeIn(this.#entry.left);
+    if (!this.#lost) this.#wakeIn(this.#entry.left);
   }
 
   override abort(): void {
@@ -167,8 +171,8 @@ export class HeldClaim extends Deadlined implements Leased {
   }
 
   #lose(why: string): void {
-    if (this.lost || this.#ended) return;
-    this.lost = true;
+    if (this.#lost || this.#ended) return;
+    this.#lost = true;
     this.#onLost(why);
   }
 
@@ -198,7 +202,7 @@ export class HeldClaim extends Deadlined implements Leased {
       if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
       this.check();
       const pause = RETRY_DELAY * (0.5 + this.#store.random());
-      this.#wakeIn(this.lost ? pause : Math.min(pause, this.#entry.left));
+      this.#wakeIn(this.#lost ? pause : Math.min(pause, this.#entry.left));
     }
   }
 }

@@ -21,8 +21,7 @@ export class HeldKey implements Leased {
   readonly #host: LockHost;
   readonly #ended: (held: HeldKey) => void;
   readonly #entry: LeasedEntry;
-  /** Why it was lost; `undefined` while it is held, and when it was released before. */
-  lost: CatgaError | undefined;
+  #lost: CatgaError | undefined;
   /** The store has shown another's record, or none: there is nothing to release. */
   #gone = false;
   #released: Promise<void> | undefined;
@@ -49,6 +48,11 @@ export class HeldKey implements Leased {
     this.#scheduleRenewal();
   }
 
+  /** Why it was lost; `undefined` while it is held, and when it was released before. */
+  get lost(): CatgaError | undefined {
+    return this.#lost;
+  }
+
   /** The last known revision of its record. */
   get revision(): number {
     return this.#entry.revision;
@@ -63,7 +67,7 @@ export class HeldKey implements Leased {
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
     await this.#renew();
-    return this.lost === undefined;
+    return this.#lost === undefined;
   }
 
   /** Loses the key if its lease has ended. */
@@ -73,10 +77,10 @@ export class HeldKey implements Leased {
 
   /** Ends it before its release: the lock's signal aborts. */
   lose(why: string): void {
-    if (this.lost !== undefined || this.#released !== undefined) return;
-    this.lost = lockLost(this.key, why, this.#host.node);
+    if (this.#lost !== undefined || this.#released !== undefined) return;
+    this.#lost = lockLost(this.key, why, this.#host.node);
     this.#end();
-    this.onLost?.(this.lost);
+    this.onLost?.(this.#lost);
   }
 
   /** Hands it over to the oldest waiter, or removes its record; does nothing to the record of another. Idempotent. */
@@ -85,7 +89,7 @@ export class HeldKey implements Leased {
   }
 
   async #release(): Promise<void> {
-    if (this.lost === undefined) this.#end();
+    if (this.#lost === undefined) this.#end();
     // a renewal under way changes the revision
     await this.#renewing;
     if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
@@ -111,7 +115,7 @@ export class HeldKey implements Leased {
   }
 
   get #holding(): boolean {
-    return this.lost === undefined && this.#released === undefined;
+    return this.#lost === undefined && this.#released === undefined;
   }
 
   /** Resolves when it is renewed, lost or released. Never rejects. */

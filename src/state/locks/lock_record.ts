@@ -135,12 +135,16 @@ export class LockView {
   readonly #end = new AbortController();
   /** Resolves when the current records are known, or the view is closed; never rejects. */
   readonly ready: Promise<void>;
-  /** True if the current records are known. */
-  listed = false;
+  #listed = false;
 
   constructor(options: LockViewOptions) {
     this.#options = options;
     this.ready = this.#open();
+  }
+
+  /** True if the current records are known. */
+  get listed(): boolean {
+    return this.#listed;
   }
 
   holder(key: string): SeenRecord | undefined {
@@ -167,7 +171,7 @@ export class LockView {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         await (await bucket()).watch(prefix, (change) => this.#apply(change), { signal });
-        this.listed = true;
+        this.#listed = true;
         return;
       } catch (error) {
         if (signal.aborted || (isCatgaError(error) && error.code === "CLOSED")) return;
@@ -193,7 +197,7 @@ export class LockView {
         ofKey.set(waiter, { key, record, revision, place: record.place ?? revision });
       } else if (ofKey?.delete(waiter) && ofKey.size === 0) this.#waiters.delete(key);
     }
-    if (this.listed) this.#options.changed(key, waiter, change);
+    if (this.#listed) this.#options.changed(key, waiter, change);
   }
 }
 

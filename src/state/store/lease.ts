@@ -154,10 +154,8 @@ export class LeasedEntry {
   readonly #store: LeasingStore;
   readonly #ttl: number;
   readonly #isOwn: (text: string) => boolean;
-  /** The last known revision; 0 while it is not in the store. */
-  revision: number;
-  /** When its last acknowledged write was sent. */
-  sent: Stamp;
+  #revision: number;
+  #sent: Stamp;
   /** What the last renewal failed with, since it was renewed. */
   #failure: string | undefined;
 
@@ -175,25 +173,35 @@ export class LeasedEntry {
     this.key = key;
     this.#ttl = ttl;
     this.#isOwn = isOwn;
-    this.revision = revision;
-    this.sent = sent;
+    this.#revision = revision;
+    this.#sent = sent;
+  }
+
+  /** The last known revision; 0 while it is not in the store. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** When its last acknowledged write was sent. */
+  get sent(): Stamp {
+    return this.#sent;
   }
 
   /** Ms that are left of its lease; 0 or less once it has ended. */
   get left(): number {
-    return left(this.#store.clock, this.sent, this.#ttl);
+    return left(this.#store.clock, this.#sent, this.#ttl);
   }
 
   /** Why a lease that has ended was lost. */
   get overdue(): string {
-    const since = Math.round(elapsed(this.#store.clock, this.sent)).toLocaleString("en");
+    const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
     const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
     return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
   }
 
   /** It is not in the store: the next write creates it. */
   forget(): void {
-    this.revision = 0;
+    this.#revision = 0;
   }
 
   /** Writes it again with this text, or for the first time, within `limit` ms. As {@link LeasedEntry.change}. */
@@ -226,17 +234,17 @@ export class LeasedEntry {
     const bucket = opening instanceof Promise ? await opening : opening;
     while (true) {
       const sent = stamp(clock);
-      const written = await answers.within(limit, write(bucket, this.revision));
+      const written = await answers.within(limit, write(bucket, this.#revision));
       if (typeof written === "number") {
-        this.revision = written;
-        this.sent = sent;
+        this.#revision = written;
+        this.#sent = sent;
         this.#failure = undefined;
       }
       if (written) return "written";
       const found = await answers.within(limit, bucket.get(this.key));
       if (found === undefined || !this.#isOwn(found.value)) return { found };
-      if (found.revision === this.revision) throw staleAnswer();
-      this.revision = found.revision;
+      if (found.revision === this.#revision) throw staleAnswer();
+      this.#revision = found.revision;
     }
   }
 }

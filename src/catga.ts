@@ -74,7 +74,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   const { clock, random, transport, store } = link;
   const network = transport ?? { maxPayload: 1_048_576 };
   const maxPayload = () => network.maxPayload;
-  const seen = alarms = new NodeAlarms(clock, () => made?.nodes() ?? []);
+  const seen = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.

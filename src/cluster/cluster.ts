@@ -179,6 +179,7 @@ export class Cluster implements Remote {
       member: this.#membership.listed,
       forbidden: this.#endpoint.forbidden || this.#events.forbidden,
       queued: this.#endpoint.inbound.load[1],
+      backlog: this.#endpoint.inbound.backlog,
     };
   }
 

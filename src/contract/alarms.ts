@@ -38,6 +38,8 @@ export interface Observed {
     readonly since: number;
     readonly why: string;
   }[];
+  /** Messages of other nodes that wait for a turn of this one. */
+  readonly backlog?: { readonly node: string; readonly count: number; readonly since: number } | undefined;
   /** Alarms of other observers, which see what this one does not. */
   readonly others?: readonly Alarm[];
 }
@@ -143,7 +145,7 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
-  const { streams = [], store, breakers = [], runs = [] } = observed;
+  const { streams = [], store, breakers = [], runs = [], backlog } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
@@ -159,6 +161,13 @@ function* raised(observed: Observed): Iterable<Raised> {
       share(store.used, store.limit)
     } of its store: when it is full, nothing more is stored.`;
     yield { kind: "store-full", about: "NATS", severity: "error", count: store.used, message };
+  }
+  if (backlog !== undefined && now - backlog.since >= BACKLOG) {
+    const { node: about, count, since } = backlog;
+    const message = `All turns of ${about} are taken: ${some(count, "message")} of other programs ${
+      count === 1 ? "waits" : "wait"
+    }.`;
+    yield { kind: "node-overloaded", about, severity: "warning", count, message, since };
   }
   for (const { node, since } of breakers) {
     const message = `Nothing is sent to ${node} for now: the last messages to it were not delivered.`;
@@ -327,6 +336,8 @@ const NOT_HANDLER: ReadonlySet<string> = new Set([
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */
 const NEW = 3_600_000;
+/** Time for which messages must have waited for a turn, in ms. */
+const BACKLOG = 10_000;
 /** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
 /** Share of a limit from which on it is an alarm. */
@@ -347,6 +358,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "handler-failing": "Read the cause; roll the last deploy back if it came with it.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
+  "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",

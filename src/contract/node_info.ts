@@ -157,6 +157,7 @@ export interface Health {
       | "handler-failing"
       | "subscription-abandoned"
       | "subscription-lagging"
+      | "node-overloaded"
       | "run-stuck"
       | "breaker-open"
       | "clocks-apart";

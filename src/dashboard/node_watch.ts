@@ -315,6 +315,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "subscription-stopped",
   "subscription-lagging",
   "message-expiring",
+  "node-overloaded",
   "node-gone",
   "run-stuck",
   "store-full",

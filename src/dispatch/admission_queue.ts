@@ -95,6 +95,11 @@ export class AdmissionQueue {
     return this.#waiting;
   }
 
+  /** How many wait, and since when some do, by the monotonic clock; `undefined`: none. */
+  get backlog(): { readonly count: number; readonly since: number } | undefined {
+    return this.#waiting === 0 ? undefined : { count: this.#waiting, since: this.#busySince };
+  }
+
   /** True if as many run as may. */
   get full(): boolean {
     return this.#running >= this.#limit;

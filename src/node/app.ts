@@ -215,7 +215,7 @@ export class App implements NodeHost, DrainableNode {
 
   get alarms(): Health["alarms"] {
     this.#ownRuns?.look();
-    return this.#parts.alarms.alarms(this.#opened?.health ?? []);
+    return this.#parts.alarms.alarms(this.#opened?.health ?? [], this.#remote?.health.backlog);
   }
 
   /** Handlers that run, and sends that wait for answers. */

@@ -38,8 +38,12 @@ describe("health", () => {
     const sent = client.sendAll(Wait, [undefined, undefined, undefined]);
     await cluster.clock.advance(10);
     const [here, there] = [node.health(), client.health()];
+    await cluster.clock.advance(10_000);
+    const alarms = [node, client].map((app) => app.health().alarms.map(({ kind, count }) => `${kind} ${count}`));
+    assertEquals(alarms, [["node-overloaded 2"], []]);
     go.resolve();
     await cluster.clock.until(sent);
+    assertEquals(node.health().alarms, []);
     assertEquals([here.connection, here.nodes, here.inFlight, here.queued], ["connected", 2, 1, 2]);
     assertEquals([there.connection, there.nodes, there.inFlight, there.queued], ["connected", 2, 3, 0]);
   });

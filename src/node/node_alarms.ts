@@ -14,12 +14,14 @@ import {
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
+import type { ClusterHealth } from "../dispatch/remote.ts";
 import type { Clock } from "../ports/clock.ts";
 import { isStoreFull } from "../ports/transport.ts";
 
 /** Takes what happens, and says what of it is an alarm. */
 export class NodeAlarms {
   readonly #clock: Clock;
+  readonly #label: string;
   readonly #nodes: () => readonly NodeInfo[];
   #alarms: readonly Alarm[] = [];
   #disconnected: { readonly since: number } | undefined;
@@ -41,9 +43,10 @@ export class NodeAlarms {
   /** The lag of subscriptions some time ago, and whether it has grown since. */
   readonly #lags = new Map<string, Lag>();
 
-  /** `nodes` returns those that are there. */
-  constructor(clock: Clock, nodes: () => readonly NodeInfo[]) {
+  /** `self`: this node; `nodes` returns those that are there. */
+  constructor(clock: Clock, self: Pick<NodeInfo, "id" | "service">, nodes: () => readonly NodeInfo[]) {
     this.#clock = clock;
+    this.#label = nodeLabel(self);
     this.#nodes = nodes;
   }
 
@@ -85,8 +88,8 @@ export class NodeAlarms {
     }
   }
 
-  /** The alarms of this moment, with these subscriptions. */
-  alarms(subscriptions: readonly SubscriptionHealth[]): readonly Alarm[] {
+  /** The alarms of this moment, with these subscriptions, and what waits for a turn of this node. */
+  alarms(subscriptions: readonly SubscriptionHealth[], backlog?: ClusterHealth["backlog"]): readonly Alarm[] {
     const now = this.#clock.now();
     const nodes = this.#look();
     for (const [id, { info, since }] of this.#gone) {
@@ -118,6 +121,9 @@ export class NodeAlarms {
         return { node: info === undefined ? id : nodeLabel(info), since };
       }),
       runs: [...this.#runs.values()],
+      backlog: backlog === undefined
+        ? undefined
+        : { ...backlog, node: this.#label, since: now - (this.#clock.monotonic() - backlog.since) },
     }, this.#alarms);
   }
 

@@ -28,7 +28,7 @@ function setUp() {
   const clock = new VirtualClock();
   const own = node("own", []);
   let nodes: readonly NodeInfo[] = [own];
-  const alarms = new NodeAlarms(clock, () => nodes);
+  const alarms = new NodeAlarms(clock, own, () => nodes);
   const see = (known: { nodes?: readonly NodeInfo[]; subscriptions?: readonly SubscriptionHealth[] } = {}) => {
     nodes = known.nodes ?? [own];
     return alarms.alarms(known.subscriptions ?? []).map(({ kind, about }) => `${kind} ${about}`);
@@ -142,6 +142,20 @@ describe("NodeAlarms", () => {
     alarms.take({ type: "breaker", node: "b", state: "open" });
     alarms.take({ type: "node", change: "leave", node: "b" });
     assertEquals(see(), []);
+  });
+
+  it("messages that wait for a turn of this node are one after 10 s, and since when they do", async () => {
+    const { clock, alarms } = setUp();
+    await clock.advance(5_000);
+    const backlog = { count: 206, since: clock.monotonic() };
+    const [began, seen] = [clock.now(), () => alarms.alarms([], backlog)];
+    await clock.advance(9_999);
+    assertEquals(seen(), []);
+    await clock.advance(1);
+    const [{ kind, about, since, count, message }] = seen();
+    assertEquals([kind, about, since, count], ["node-overloaded", "bank/own", began, 206]);
+    assertEquals(message, "All turns of bank/own are taken: 206 messages of other programs wait.");
+    assertEquals(alarms.alarms([]), []);
   });
 
   it("a subscription that stands still says why, with the cause of its last failure", () => {

@@ -77,7 +77,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const sending = { timeout, retries: 3, route: "round-robin" } as const;
   const runs = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no runs"));
   const streams = async () => (await import("../../src/streams/reading.ts")).streams;
-  const alarms = new NodeAlarms(clock, () => []);
+  const alarms = new NodeAlarms(clock, self, () => []);
   const parts: AppParts = { ...sending, self, clock, mediator, observer, alarms, state, log, entities, runs, streams };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);

@@ -66,6 +66,11 @@ export class InboundRequests implements AdmissionWatcher {
     return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
+  /** Messages that wait for a turn, and not for a limit of their handler. */
+  get backlog(): AdmissionQueue["backlog"] {
+    return this.#queue.backlog;
+  }
+
   /** Refuses requests with `DRAINING` from now on, and those that wait; events that wait still have their turn. */
   refuse(): void {
     this.#refusing = true;

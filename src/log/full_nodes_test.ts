@@ -1,7 +1,7 @@
 /** Turns of nodes that messages of the log take, and those that they do not: whole apps in memory. */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
-import { event, query } from "../contract/definition.ts";
+import { command, event, query } from "../contract/definition.ts";
 import { testCluster } from "../testing/mod.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
@@ -59,6 +59,29 @@ describe("a turn of a node", () => {
 });
 
 describe("a message of the log that waits for its turn", () => {
+  it("at the node of its key goes to another one when that refuses it (it waited until the node had room)", async () => {
+    const Keyed = event<{ n: number }>("Keyed", { durable: true, key: ({ n }) => `${n}` });
+    const Hog = command("Hog");
+    const never = Promise.withResolvers<void>();
+    const handled = new Set<number>();
+    await using cluster = await testCluster(["a", "b", "c"], {
+      handlers: [Keyed.on(({ n }) => void handled.add(n)), Hog.handle(() => never.promise)],
+      concurrency: 1,
+    });
+    const app = cluster.app("a");
+    const [{ leader }] = await app.subscriptions();
+    const node = ["a", "b", "c"].find((id) => id !== leader)!;
+    const sender = cluster.app(["a", "b", "c"].find((id) => id !== node)!);
+    const hog = sender.send(Hog, undefined, { node, timeout: 100_000 });
+    await cluster.advance(500);
+    const count = 30;
+    await Promise.all(Array.from({ length: count }, (_, n) => app.publish(Keyed, { n })));
+    await cluster.advance(10_000);
+    assertEquals(handled.size, count);
+    never.resolve();
+    await hog;
+  });
+
   for (const [whose, own, concurrency] of [["its handler", 1, 1_024], ["its node", undefined, 1]] as const) {
     it(`of ${whose} is no attempt, and has its whole time when that comes (it was a dead letter)`, async () => {
       let [begun, handled] = [0, 0];

@@ -166,10 +166,10 @@ export class Category {
     return ["batch", ...items.map((item) => this.request(item, token))];
   }
 
-  /** Options with which it is sent. */
-  optionsOf({ key, node }: Item): SendOptions {
+  /** Options with which it is sent. One that the node of its key has refused goes where there is room. */
+  optionsOf({ key, node, refusals }: Item): SendOptions {
     const { options, timeout } = this;
-    if (key === undefined) return node === undefined ? options : { ...options, node };
+    if (key === undefined || refusals > 0) return node === undefined ? options : { ...options, node };
     return node === undefined ? { route: "hash", key, timeout } : { route: "hash", key, timeout, node };
   }
 }

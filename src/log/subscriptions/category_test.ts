@@ -42,6 +42,13 @@ describe("Category", () => {
     assertEquals(options(message(1), placed), { route: "least-loaded", timeout });
   });
 
+  it("a message with a key that was refused goes to the least loaded node", () => {
+    const placed = category();
+    const item = new Item(message(1, "a"), placed, 0, 0);
+    item.refusals = 1;
+    assertEquals(placed.optionsOf(item), { route: "least-loaded", timeout: placed.timeout });
+  });
+
   it("goes to the node where it may be running still, and the next one of its category does not", () => {
     const placed = category();
     const { timeout } = placed;

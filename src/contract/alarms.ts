@@ -38,8 +38,12 @@ export interface Observed {
     readonly since: number;
     readonly why: string;
   }[];
-  /** Messages of other nodes that wait for a turn of this one. */
-  readonly backlog?: { readonly node: string; readonly count: number; readonly since: number } | undefined;
+  /**
+   * Messages of other nodes that wait for a turn of this one, since when all are taken, and when one became free last.
+   */
+  readonly backlog?:
+    | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
+    | undefined;
   /** Alarms of other observers, which see what this one does not. */
   readonly others?: readonly Alarm[];
 }
@@ -163,11 +167,11 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "store-full", about: "NATS", severity: "error", count: store.used, message };
   }
   if (backlog !== undefined && now - backlog.since >= BACKLOG) {
-    const { node: about, count, since } = backlog;
-    const message = `All turns of ${about} are taken: ${some(count, "message")} of other programs ${
-      count === 1 ? "waits" : "wait"
-    }.`;
-    yield { kind: "node-overloaded", about, severity: "warning", count, message, since };
+    const { node: about, count, since, freed } = backlog;
+    const still = now - Math.max(freed, since);
+    const why = still < STILL ? "" : `, and none has become free for ${Math.floor(still / 1_000)} s`;
+    const message = `All turns of ${about} are taken${why}. Messages of other programs that wait: ${count}.`;
+    yield { kind: "node-overloaded", about, severity: why === "" ? "warning" : "error", count, message, since };
   }
   for (const { node, since } of breakers) {
     const message = `Nothing is sent to ${node} for now: the last messages to it were not delivered.`;
@@ -336,8 +340,8 @@ const NOT_HANDLER: ReadonlySet<string> = new Set([
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */
 const NEW = 3_600_000;
-/** Time for which messages must have waited for a turn, in ms. */
-const BACKLOG = 10_000;
+/** Times for which all turns of a node are taken, and for which none became free: then messages stand still; in ms. */
+const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
 /** Share of a limit from which on it is an alarm. */

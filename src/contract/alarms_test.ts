@@ -25,7 +25,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
   ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
   ["run-stuck", "error", { runs: [{ workflow: "W", run: "r", since: NOW - 1, why: "no" }] }],
-  ["node-overloaded", "warning", { backlog: { node: "a/1", count: 206, since: NOW - 10_000 } }],
+  ["node-overloaded", "error", { backlog: { node: "a/1", count: 0, since: NOW - 90_000, freed: NOW - 30_000 } }],
+  ["node-overloaded", "warning", { backlog: { node: "a/1", count: 206, since: NOW - 10_000, freed: NOW - 90_000 } }],
+  ["node-overloaded", "warning", { backlog: { node: "a/1", count: 206, since: NOW - 90_000, freed: NOW - 29_999 } }],
   ["breaker-open", "warning", { breakers: [{ node: "a/1", since: NOW - 1 }] }],
   ["clocks-apart", "warning", { nodes: [{ label: "a/1", state: "live", since: 0, ahead: -3_000 }] }],
 ];
@@ -33,7 +35,7 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
 /** What is no alarm. */
 const QUIET: Readonly<Record<string, Partial<Observed>>> = {
   "messages that have waited for a turn for less than 10 s": {
-    backlog: { node: "a/1", count: 206, since: NOW - 9_999 },
+    backlog: { node: "a/1", count: 206, since: NOW - 9_999, freed: NOW - 90_000 },
   },
   "a node that is there": { nodes: [{ label: "a/1", state: "live", since: 0, ahead: 900 }] },
   "a node that has gone 16 minutes ago": { nodes: [{ label: "a/1", state: "gone", since: NOW - 16 * MINUTE }] },

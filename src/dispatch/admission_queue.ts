@@ -42,6 +42,13 @@ export abstract class QueueEntry extends Deadlined {
   }
 }
 
+/** Entries that find all turns taken; {@link AdmissionQueue.backlog} says what each is. */
+export interface Backlog {
+  readonly count: number;
+  readonly since: number;
+  readonly endedAt: number;
+}
+
 /** Options of an {@link AdmissionQueue}. */
 interface AdmissionQueueOptions {
   /** How many run at once. */
@@ -77,6 +84,8 @@ export class AdmissionQueue {
   #checkedAt = -Infinity;
   /** Since when at least one has been waiting; -1 while none is. */
   #busySince = -1;
+  /** Since when entries that came have found as many running as may; -1: there is room. */
+  #fullSince = -1;
 
   constructor(clock: Clock, { limit, capacity = 65_536, budget }: AdmissionQueueOptions) {
     this.#clock = clock;
@@ -95,9 +104,12 @@ export class AdmissionQueue {
     return this.#waiting;
   }
 
-  /** How many wait, and since when some do, by the monotonic clock; `undefined`: none. */
-  get backlog(): { readonly count: number; readonly since: number } | undefined {
-    return this.#waiting === 0 ? undefined : { count: this.#waiting, since: this.#busySince };
+  /**
+   * How many wait, since when those that come have found all turns taken, and when one ended last, both by the
+   * monotonic clock; `undefined`: there is room.
+   */
+  get backlog(): Backlog | undefined {
+    return this.#fullSince < 0 ? undefined : { count: this.#waiting, since: this.#fullSince, endedAt: this.#endedAt };
   }
 
   /** True if as many run as may. */
@@ -128,6 +140,7 @@ export class AdmissionQueue {
       return true;
     }
     const now = this.#clock.monotonic();
+    if (this.full && this.#fullSince < 0) this.#fullSince = now;
     const each = this.#each(now);
     this.#dropLate(now, each);
     if (this.#waiting >= this.#capacity || now + (this.#waiting + 1) * each > entry.due) return false;
@@ -188,6 +201,7 @@ export class AdmissionQueue {
         entry.start();
       }
     }
+    if (!this.full) this.#fullSince = -1;
     this.#starting = false;
   }
 

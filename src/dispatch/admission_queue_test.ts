@@ -25,6 +25,27 @@ class TestEntry extends QueueEntry {
 }
 
 describe("AdmissionQueue", () => {
+  it("knows since when those that come find all turns taken, whether they wait still or not", async () => {
+    const clock = new VirtualClock();
+    const queue = new AdmissionQueue(clock, { limit: 1 });
+    const [second, third] = [new TestEntry(2, Infinity), new TestEntry(3, Infinity)];
+    queue.enter(new TestEntry(1, Infinity));
+    await clock.advance(100);
+    assertEquals(queue.backlog, undefined); // nobody has come
+    const since = clock.monotonic();
+    queue.enter(second);
+    assertEquals(queue.backlog, { count: 1, since, endedAt: 0 });
+    await clock.advance(100);
+    second.quit("LATE");
+    assertEquals(queue.backlog, { count: 0, since, endedAt: 0 });
+    queue.enter(third);
+    await clock.advance(100);
+    queue.leave();
+    assertEquals(queue.backlog, { count: 0, since, endedAt: clock.monotonic() }); // the third has the turn
+    queue.leave();
+    assertEquals(queue.backlog, undefined);
+  });
+
   it("runs as many as its limit, the others in the order in which they came", () => {
     const clock = new VirtualClock();
     const queue = new AdmissionQueue(clock, { limit: 2 });

@@ -1,5 +1,5 @@
 /** Dependencies of an app on its cluster; `cluster/` implements it, `catga.ts` wires it. */
-import type { AdmissionQueue } from "./admission_queue.ts";
+import type { Backlog } from "./admission_queue.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Caller, Result, TrackedCaller } from "../contract/result.ts";
@@ -56,8 +56,8 @@ export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
   /** True while the server denies it a subscription that a node cannot do without. */
   readonly forbidden: boolean;
-  /** Of other nodes' messages, by the monotonic clock. */
-  readonly backlog?: AdmissionQueue["backlog"];
+  /** Of other nodes' messages. */
+  readonly backlog?: Backlog | undefined;
 };
 
 /** A request for which a node is to be selected. Its payload has passed the contract's schema. */

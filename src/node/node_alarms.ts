@@ -9,6 +9,7 @@ import {
   type Lag,
   lagOf,
   nodeLabel,
+  type Observed,
   type ObservedLetters,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
@@ -121,10 +122,15 @@ export class NodeAlarms {
         return { node: info === undefined ? id : nodeLabel(info), since };
       }),
       runs: [...this.#runs.values()],
-      backlog: backlog === undefined
-        ? undefined
-        : { ...backlog, node: this.#label, since: now - (this.#clock.monotonic() - backlog.since) },
+      backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);
+  }
+
+  /** `epoch`: when the monotonic clock began. */
+  #backlog(backlog: ClusterHealth["backlog"], epoch: number): Observed["backlog"] {
+    if (backlog === undefined) return undefined;
+    const { count, since, endedAt } = backlog;
+    return { node: this.#label, count, since: epoch + since, freed: epoch + endedAt };
   }
 
   #failed(error: Error, now: number): void {

@@ -147,14 +147,18 @@ describe("NodeAlarms", () => {
   it("messages that wait for a turn of this node are one after 10 s, and since when they do", async () => {
     const { clock, alarms } = setUp();
     await clock.advance(5_000);
-    const backlog = { count: 206, since: clock.monotonic() };
+    const backlog = { count: 206, since: clock.monotonic(), endedAt: clock.monotonic() };
     const [began, seen] = [clock.now(), () => alarms.alarms([], backlog)];
     await clock.advance(9_999);
     assertEquals(seen(), []);
     await clock.advance(1);
     const [{ kind, about, since, count, message }] = seen();
     assertEquals([kind, about, since, count], ["node-overloaded", "bank/own", began, 206]);
-    assertEquals(message, "All turns of bank/own are taken: 206 messages of other programs wait.");
+    assertEquals(message, "All turns of bank/own are taken. Messages of other programs that wait: 206.");
+    await clock.advance(20_000);
+    const [{ severity, message: later }] = seen();
+    const still = "All turns of bank/own are taken, and none has become free for 30 s.";
+    assertEquals([severity, later], ["error", `${still} Messages of other programs that wait: 206.`]);
     assertEquals(alarms.alarms([]), []);
   });
 

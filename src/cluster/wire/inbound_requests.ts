@@ -8,7 +8,13 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
 import { CatgaError } from "../../error.ts";
-import { AdmissionQueue, type Dropped, QueueEntry, type TurnBudget } from "../../dispatch/admission_queue.ts";
+import {
+  AdmissionQueue,
+  type Backlog,
+  type Dropped,
+  QueueEntry,
+  type TurnBudget,
+} from "../../dispatch/admission_queue.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
@@ -66,8 +72,8 @@ export class InboundRequests implements AdmissionWatcher {
     return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
-  /** Messages that wait for a turn, and not for a limit of their handler. */
-  get backlog(): AdmissionQueue["backlog"] {
+  /** Messages that find all turns taken. */
+  get backlog(): Backlog | undefined {
     return this.#queue.backlog;
   }
 

@@ -243,7 +243,7 @@ const PLANTS = {
     file: "src/log/subscriptions/ledger.ts",
     from: "    for (const each of behind) if (each.place",
     to:
-      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      this.#unlink(item);\n      this.#next(line, item);\n    } else for (const each of behind) if (each.place",
+      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      line.leave(item);\n      this.#next(line, item);\n    } else for (const each of behind) if (each.place",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",

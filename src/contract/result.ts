@@ -29,18 +29,6 @@ export interface Failure<F extends string = AnyCode> {
   readonly error: CatgaError<F>;
 }
 
-/** Who waits for the result of a request. It is told once, perhaps within the call that sends the request. */
-export interface Caller {
-  resolve(result: Result<unknown>): void;
-  /** A strategy of the user's threw. */
-  reject(error: unknown): void;
-}
-
-/** A caller that wants to know which process its request was sent to last. */
-export interface TrackedCaller extends Caller {
-  endpoint: string;
-}
-
 /** Options of {@link fail}. */
 export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
   /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */

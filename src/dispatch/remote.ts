@@ -2,7 +2,7 @@
 import type { Backlog } from "./admission_queue.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
-import type { Caller, Result, TrackedCaller } from "../contract/result.ts";
+import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { ParentMessage } from "./context_host.ts";
@@ -56,7 +56,7 @@ export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
   /** True while the server denies it a subscription that a node cannot do without. */
   readonly forbidden: boolean;
-  /** Of other nodes' messages. */
+  /** Messages of other nodes that find all turns of this one taken. */
   readonly backlog?: Backlog | undefined;
 };
 
@@ -89,6 +89,18 @@ export interface RemoteRequest {
   readonly admit?: Admission | undefined;
   /** Gets the endpoint of each node that the router sends it to, this one included. */
   readonly sent?: TrackedCaller | undefined;
+}
+
+/** Who waits for the result of a request. It is told once, perhaps within the call that sends the request. */
+export interface Caller {
+  resolve(result: Result<unknown>): void;
+  /** A strategy of the user's threw. */
+  reject(error: unknown): void;
+}
+
+/** A caller that wants to know which process its request was sent to last. */
+export interface TrackedCaller extends Caller {
+  endpoint: string;
 }
 
 /** Metadata of a message, where it is not the default. */

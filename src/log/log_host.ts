@@ -1,7 +1,8 @@
 /** Dependencies of the log on the node that it belongs to. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import type { Result, TrackedCaller } from "../contract/result.ts";
+import type { Result } from "../contract/result.ts";
+import type { TrackedCaller } from "../dispatch/remote.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { Random } from "../ports/clock.ts";

@@ -41,7 +41,7 @@ import type {
   TellOptions,
 } from "../contract/flow.ts";
 import type { Observer } from "../contract/observer.ts";
-import type { Result, TrackedCaller } from "../contract/result.ts";
+import type { Result } from "../contract/result.ts";
 import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
@@ -57,7 +57,7 @@ import type {
   SharedState,
 } from "../dispatch/context_host.ts";
 import type { ItemSink, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
-import type { DurableLog, Remote, RemoteRequest } from "../dispatch/remote.ts";
+import type { DurableLog, Remote, RemoteRequest, TrackedCaller } from "../dispatch/remote.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import type { NodeHost, NodeRuns } from "../dispatch/node_host.ts";
 import { Runner } from "../dispatch/runner.ts";

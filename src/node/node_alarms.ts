@@ -129,8 +129,7 @@ export class NodeAlarms {
   /** `epoch`: when the monotonic clock began. */
   #backlog(backlog: ClusterHealth["backlog"], epoch: number): Observed["backlog"] {
     if (backlog === undefined) return undefined;
-    const { count, since, endedAt } = backlog;
-    return { node: this.#label, count, since: epoch + since, freed: epoch + endedAt };
+    return { node: this.#label, ...backlog, since: epoch + backlog.since, freed: epoch + backlog.endedAt };
   }
 
   #failed(error: Error, now: number): void {

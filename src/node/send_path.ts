@@ -13,7 +13,7 @@
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
 import { SEND_ALL_CONCURRENCY } from "../contract/defaults.ts";
-import type { Failure, Result, TrackedCaller } from "../contract/result.ts";
+import type { Failure, Result } from "../contract/result.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
@@ -25,6 +25,7 @@ import {
   type RemoteEvent,
   type RemoteRequest,
   requestOf,
+  type TrackedCaller,
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";

@@ -5,14 +5,14 @@
  *
  * Over 300 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
-import type { Caller, Failure, Result } from "../../contract/result.ts";
+import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
-import { type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
+import { type Caller, type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
 import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode } from "../wire/call.ts";

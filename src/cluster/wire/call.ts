@@ -14,10 +14,10 @@
  * ledger has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
  */
 import type { CatgaError } from "../../error.ts";
-import type { Caller, Result } from "../../contract/result.ts";
+import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/clock.ts";
-import type { Meta, RemoteRequest } from "../../dispatch/remote.ts";
+import type { Caller, Meta, RemoteRequest } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { nodeOf, tooLarge } from "./frame.ts";
 

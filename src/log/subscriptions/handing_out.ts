@@ -5,7 +5,8 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import type { Result, TrackedCaller } from "../../contract/result.ts";
+import type { Result } from "../../contract/result.ts";
+import type { TrackedCaller } from "../../dispatch/remote.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
@@ -49,7 +50,7 @@ export class HandingOut {
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
-  /** Those that were answered in this turn. */
+  /** Requests that were answered in this turn, and are not settled yet. */
   #answers: HandedOut[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<Category, Timer>();
@@ -132,8 +133,7 @@ export class HandingOut {
   }
 
   #sendTogether(category: Category, items: readonly Item[]): void {
-    const { token } = this.#options;
-    this.#handOut(items, category, category.batchRequest(items, token), category.options);
+    this.#handOut(items, category, category.batchRequest(items, this.#options.token), category.options);
   }
 
   /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
@@ -211,7 +211,7 @@ export class HandingOut {
     }
   }
 
-  /** What is answered in a turn is settled together (measured: that costs a leader less). */
+  /** Settles all answers of a turn together (measured: that costs a leader less). */
   readonly #onAnswer = (handed: HandedOut): void => {
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
@@ -391,13 +391,13 @@ export class HandingOut {
   }
 }
 
-/** What is handed out as one request: a message, or a batch. */
+/** A request that was handed out: one message, or a batch. */
 class HandedOut implements TrackedCaller {
   /** None once they are settled: the request may be kept for longer than the messages. */
   items: readonly Item[];
   endpoint: string;
   outcome: RunOutcome = "not run";
-  /** Of the messages of a batch, if they differ. */
+  /** The outcome of each message of a batch, if they differ. */
   outcomes: readonly RunOutcome[] | undefined = undefined;
   readonly #onAnswer: (handed: HandedOut) => void;
 
@@ -408,8 +408,7 @@ class HandedOut implements TrackedCaller {
   }
 
   resolve(result: Result<unknown>): void {
-    const { length } = this.items;
-    this.outcomes = length > 1 ? outcomesOf(result, length) : undefined;
+    this.outcomes = this.items.length > 1 ? outcomesOf(result, this.items.length) : undefined;
     if (this.outcomes === undefined) this.outcome = outcomeOf(result);
     this.#onAnswer(this);
   }

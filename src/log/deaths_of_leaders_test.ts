@@ -242,6 +242,29 @@ describe("a takeover", () => {
   });
 });
 
+describe("a leader that was cut off for so long that its process counted as gone", () => {
+  it("keeps the lead when it has it again (others took it whenever no commit came for 300 ms)", async () => {
+    await using apps = await LogApps.open();
+    for (const id of ["a", "b", "c"]) await apps.start(id);
+    await apps.publish({ n: 0, key: "x" });
+    await apps.clock.advance(60_000);
+    const leader = await apps.leader(); // that which comes first for this subscription
+    for (let who = leader, round = 0; round < 2; who = await apps.leader(), round++) {
+      apps.cluster.network.cut(who);
+      await apps.until("another leader", async () => await apps.leader() !== who);
+      await apps.clock.advance(10_000);
+      apps.cluster.network.restore(who);
+      await apps.clock.advance(2_000);
+    }
+    assertEquals(await apps.leader(), leader);
+    const before = apps.cluster.log.length;
+    await apps.publish({ n: 1, key: "x" });
+    await apps.clock.advance(20_000);
+    assertEquals(apps.cluster.log.slice(before), []);
+    assertEquals([await apps.leader(), apps.count(0), apps.count(1)], [leader, 1, 1]);
+  });
+});
+
 describe("messages at a node whose process another one replaces under its id", () => {
   it("count no attempts: their leader knows which process they went to", async () => {
     await using cluster = new MemoryCluster();

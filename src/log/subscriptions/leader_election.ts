@@ -51,17 +51,17 @@ export function capableNodes(
 /**
  * True if the node at this place in the order may take the lead. `leader`: who has it; empty: nobody, it was handed
  * over; `undefined`: what is stored cannot be read. `stood`: how long ago its last commit was seen, `still`: how long
- * its lease stands still, in ms; `gone`: its process has certainly ended.
+ * its lease stands still, in ms.
  */
 export function mayLead(
   place: number,
   leader: string | undefined,
-  { stood, still, gone }: { stood: number; still: (leader: string) => number; gone: (leader: string) => boolean },
+  { stood, still }: { stood: number; still: (leader: string) => number },
 ): boolean {
   const turn = Math.min(place, LAST) * TURN;
   if (leader === undefined) return stood >= STILL + turn;
   if (leader === "") return stood >= turn;
-  return still(leader) >= STILL + turn || (stood >= turn && gone(leader));
+  return still(leader) >= STILL + turn;
 }
 
 /** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */

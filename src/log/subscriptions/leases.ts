@@ -91,20 +91,22 @@ export class Leases {
     const { stream, namespace, endpoint: own, clock, fault } = this.#options;
     const subject = leaseSubject(namespace, endpoint);
     const seen = this.#seenOf(endpoint, clock.monotonic());
-    if (seen.at === -Infinity) return true;
-    const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
-    const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
-    if (appended.type === "stored") {
-      Object.assign(seen, { sequence: appended.sequence, at: -Infinity });
-      return true;
+    if (seen.at > -Infinity) {
+      const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
+      const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
+      if (appended.type === "stored") {
+        Object.assign(seen, { sequence: appended.sequence, at: -Infinity });
+        return true;
+      }
     }
     try {
       const found = await stream.last(subject, { latest: true });
-      // a server that lags behind may have had the follower miss that it has moved
+      // its move may not have been followed yet: after a cut, or because a server lags behind
       if (found !== undefined && found.sequence > seen.sequence) this.onMessage(found);
       else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // it has expired
     } catch (error) {
       fault(error);
+      return false;
     }
     return this.#seen.get(endpoint)?.at === -Infinity;
   }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import type { LogStream } from "../../ports/event_log.ts";
+import type { LogReader, LogStream } from "../../ports/event_log.ts";
 import { leasePattern } from "../format/names.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { Leases } from "./leases.ts";
@@ -15,7 +15,7 @@ async function setUp(...endpoints: string[]) {
   const network = new MemoryNetwork({ clock, seed: 1 });
   const lost: string[] = [];
   const faults: unknown[] = [];
-  const nodes: { leases: Leases; stream: LogStream }[] = [];
+  const nodes: { leases: Leases; stream: LogStream; reader: LogReader }[] = [];
   for (const endpoint of endpoints) {
     const name = streamName(NAMESPACE, "subscriptions");
     const stream = await clock.until(network.connect().log.open(name, streamOptions(NAMESPACE, "subscriptions", 1)));
@@ -24,14 +24,14 @@ async function setUp(...endpoints: string[]) {
       onLost: () => lost.push(endpoint),
       fault: (error) => faults.push(error),
     });
-    stream.follow({
+    const reader = stream.follow({
       subjects: [leasePattern(NAMESPACE)],
       after: undefined,
       onMessage: (message) => leases.onMessage(message),
       onStart: () => {},
       onFault: (error) => faults.push(error),
     });
-    nodes.push({ leases, stream });
+    nodes.push({ leases, stream, reader });
   }
   /** Lets time pass, in which these nodes renew their leases. */
   const pass = async (ms: number, ...leading: Leases[]) => {
@@ -93,6 +93,18 @@ describe("Leases", () => {
     await pass(70_000);
     assertEquals(await clock.until(own.hold()), true);
     assertEquals(lost, ["a.1"]);
+  });
+
+  it("that were overwritten are looked at before the lead is taken: their nodes may have them again", async () => {
+    const { clock, leases: [own, other], nodes, pass } = await setUp("a.1", "b.1");
+    await clock.until(own.hold());
+    assertEquals(await clock.until(other.fence("a.1")), true);
+    assertEquals(await clock.until(other.fence("a.1")), true);
+    nodes[1].reader.close();
+    await pass(2_000, own);
+    assertEquals([own.holds, other.still("a.1", clock.monotonic())], [true, Infinity]);
+    assertEquals(await clock.until(other.fence("a.1")), false);
+    assertEquals([own.holds, other.still("a.1", clock.monotonic()) < 100], [true, true]);
   });
 
   it("that move again are not overwritten", async () => {

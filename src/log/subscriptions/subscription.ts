@@ -32,8 +32,6 @@ export interface SubscriptionOptions {
   readonly spec: SubscriptionSpec;
   /** The live nodes that handle it, the one that should lead first. */
   nodes(): readonly CapableNode[];
-  /** Returns true if the process at an endpoint is gone, as far as that is known by now. */
-  gone(endpoint: string): boolean;
 }
 
 /** The last commit, as it was seen. */
@@ -279,22 +277,23 @@ export class Subscription {
   }
 
   #mayLead(now: number): boolean {
-    const { host, nodes, gone, leases } = this.#options;
+    const { host, nodes, leases } = this.#options;
     const place = Math.max(0, nodes().findIndex(({ id }) => id === host.node));
     const [seen, commit] = [this.#seen, this.#commit];
     if (seen === undefined || commit === undefined) return place === 0;
     const leader = typeof commit === "string" ? undefined : commit.head.leader;
     const still = (leader: string) => leases.still(leader, now);
-    return leader === host.endpoint || mayLead(place, leader, { stood: now - seen.at, still, gone });
+    return leader === host.endpoint || mayLead(place, leader, { stood: now - seen.at, still });
   }
 
   async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.ensure(ending.signal, false);
-    if (!await leases.hold() || this.#leaving) return;
+    // the leader's lease may have moved meanwhile: after a cut all seem to stand still
+    if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
-    // a process that is out of reach, and not gone, goes on when it is back, unless its lease is another's
+    // a process that is out of reach goes on when it is back, unless its lease is another's
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
     const store = new SubscriptionStore({
       stream: kept,

@@ -50,8 +50,6 @@ export class Subscriptions {
   #nodes: CapableNodes | undefined;
   #offNodes: (() => void) | undefined;
   #timer: Timer | undefined;
-  /** Endpoints that were asked for: gone or not. */
-  readonly #gone = new Map<string, boolean>();
   readonly #leases: Leases;
   readonly #measuring = new Map<LogStream, Measuring>();
   #reader: LogReader | undefined;
@@ -74,13 +72,12 @@ export class Subscriptions {
         this.#fault("renewing the lease of this node", error);
       },
     });
-    const gone = (endpoint: string) => this.#isGone(endpoint);
     for (const { stream, handlers } of sources) {
       this.#measuring.set(stream, new Measuring({ stream, namespace, observer, signal: this.#ending.signal }));
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        this.#all.set(key, new Subscription({ host, stream, kept, leases, mostParked, spec, nodes, gone }));
+        this.#all.set(key, new Subscription({ host, stream, kept, leases, mostParked, spec, nodes }));
       }
     }
   }
@@ -218,23 +215,6 @@ export class Subscriptions {
     this.#nodes = undefined;
     for (const subscription of this.#all.values()) subscription.refresh();
   }
-
-  /** Asks in the background, once a second for each endpoint. */
-  #isGone(endpoint: string): boolean {
-    const known = this.#gone.get(endpoint);
-    if (known !== undefined) return known;
-    const { host } = this.#options;
-    if (this.#gone.size > MOST_ASKED) this.#gone.clear();
-    this.#gone.set(endpoint, false);
-    host.gone(endpoint).then((gone) => {
-      if (gone) this.#gone.set(endpoint, true); // for good: an endpoint is one process
-      else host.clock.after(ASK, () => this.#gone.delete(endpoint), { background: true });
-    }, (error) => {
-      this.#gone.delete(endpoint);
-      host.observer({ type: "fault", during: "asking whether a leader is gone", error });
-    });
-    return false;
-  }
 }
 
 const TICK = 100; // ms
@@ -243,8 +223,6 @@ const MOST_FOLLOWED = 32;
 /** Records that are made at once. */
 const AT_ONCE = 16;
 const PATIENCE = 3_000; // ms
-const ASK = 500; // ms
 const LOOK = 5_000; // ms
 /** Most takeovers at once: each reads the store. */
 const MOST_BEGINNING = 64;
-const MOST_ASKED = 1_000;

@@ -1,8 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { commitSubject, subscriptionKey } from "../format/names.ts";
+import { streamName, streamOptions } from "../format/streams.ts";
+import type { LogHost } from "../log_host.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
+import { firstCommit } from "./commits.ts";
+import type { Leases } from "./leases.ts";
+import { Subscription } from "./subscription.ts";
 
+const KEPT = streamName("test", "subscriptions");
+const START = { created: "", read: 0, time: 0, epoch: 0 };
 const BILLING = { billing: { Placed: {} } };
 
 describe("Subscriptions", () => {
@@ -31,6 +41,42 @@ describe("Subscriptions", () => {
     assertEquals(record.place.read, last * 1_024 + 1_023);
     assertEquals(record.open, []);
     cluster.close();
+  });
+
+  it("leave the lead to a node whose lease moves while they write their own", async () => {
+    for (const moves of [true, false]) {
+      const clock = new VirtualClock();
+      const { log } = new MemoryNetwork({ clock, seed: 1 }).connect();
+      const kept = await clock.until(log.open(KEPT, streamOptions("test", "subscriptions", 1)));
+      const spec = { service: "shop", name: "billing", categories: new Map() };
+      const head = { leader: "b.1", token: 1, place: START, open: [], began: {}, requests: 0, doubt: undefined };
+      const subject = commitSubject("test", subscriptionKey(spec.service, spec.name));
+      await clock.until(kept.append(subject, firstCommit("b.1.term", head), { timeout: 1_000 }));
+      const fenced: string[] = [];
+      let hasMoved = false;
+      const leases: Pick<Leases, "hold" | "still" | "fence"> = {
+        // what was known is from before a cut
+        still: () => hasMoved ? 100 : Infinity,
+        hold: async () => {
+          await delay(clock, 5);
+          hasMoved = moves;
+          return true;
+        },
+        fence: (endpoint) => {
+          fenced.push(endpoint);
+          return Promise.resolve(false);
+        },
+      };
+      const host: Partial<LogHost> = { clock, namespace: "test", node: "a", endpoint: "a.1", connected: true };
+      const subscription = new Subscription({
+        ...{ host: host as LogHost, leases: leases as Leases, spec, kept, stream: kept, mostParked: 1 },
+        nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
+      });
+      subscription.onCommit((await clock.until(kept.last(subject)))!); // just stored
+      subscription.tick(clock.monotonic(), true);
+      await clock.advance(50);
+      assertEquals([fenced, subscription.leads], [moves ? [] : ["b.1"], false]);
+    }
   });
 
   it("hand over soon and for good, so that the next node leads at once, in a slow store and under load", async () => {

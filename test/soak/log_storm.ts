@@ -1,7 +1,7 @@
 /**
- * A soak of the log: publishers and the nodes of a service in both runtimes, which are killed, frozen, restarted and
- * deployed anew by a seed, all of them away for a while, the server killed now and then; and the checker over what they
- * wrote down.
+ * A soak of the log: publishers and the nodes of a service in both runtimes, which are killed, frozen, cut off,
+ * restarted and deployed anew by a seed, all of them away for a while, the server killed now and then; and the checker
+ * over what they wrote down.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { LogHandler, LogNodeOptions } from "../processes/log_node.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 
@@ -50,13 +51,20 @@ const BEFORE: Partial<LogNodeOptions> = { handles: [BILLING, ...STOCK] };
 const AFTER: Partial<LogNodeOptions> = { version: 2, handles: [BILLING, ...STORE] };
 const NODES = ["d1", "b1", "d2", "b2"];
 const PUBLISHERS = ["d8", "b8"];
-/** Of the blows: kills of any node, of a leader, a freeze, a drain, a kill of the server. */
-const BLOWS = [["kill", 0.45], ["kill leader", 0.25], ["freeze leader", 0.1], ["drain", 0.12], [
-  "server",
-  0.08,
-]] as const;
+/** What strikes any node, a leader, or the server; and how often. */
+const BLOWS = [
+  ["kill", 0.36],
+  ["kill leader", 0.2],
+  ["freeze leader", 0.08],
+  ["cut", 0.08],
+  ["cut leader", 0.1],
+  ["drain", 0.1],
+  ["server", 0.08],
+] as const;
 const AWAY = 1_500; // ms at most until a node comes back
 const FROZEN = 6_000; // ms at most
+/** Ms at most: a process counts as gone after 6 s, and comes back. */
+const CUT = 10_000;
 
 /** Runs it. Rejects if it cannot run; broken promises are in the report. */
 export async function soakLog(options: LogStormOptions): Promise<LogStormReport> {
@@ -65,9 +73,18 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
   await using tree = plant === undefined ? undefined : await plantedTree(plant);
   await using trio = serverKills > 0 ? await ServerTrio.open() : undefined;
   await using cluster = await LogCluster.open({
-    ...{ handles: BEFORE.handles!, nodes: NODES, root: tree?.root },
+    ...{ handles: BEFORE.handles!, root: tree?.root },
     ...(trio === undefined ? {} : { urls: trio.cluster.urls, replicas: 3 }),
   });
+  await using stack = new AsyncDisposableStack();
+  const links = new Map<string, TcpProxy>();
+  // three servers are struck themselves
+  if (trio === undefined) {
+    for (const id of NODES) links.set(id, stack.use(await startTcpProxy(cluster.server.port)));
+  }
+  let version = BEFORE;
+  const start = (id: string) => cluster.start(id, version, links.get(id)?.url);
+  await Promise.all(NODES.map(start));
   const random = seededRandom(seed);
   const began = performance.now();
   const share = Math.ceil(events / PUBLISHERS.length);
@@ -87,7 +104,6 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
   const deeds: Record<string, number> = {};
   const did = (what: string) => deeds[what] = (deeds[what] ?? 0) + 1;
   const every = (1_000 * events) / rate / (kills + 1);
-  let version = BEFORE;
   const progress = async () => {
     const { ok, runs, repeats } = (await cluster.read()).sums;
     onProgress(
@@ -101,20 +117,20 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
       await Promise.all(NODES.map((id) => cluster.kill(id)));
       did("all away");
       await wait(down);
-      await Promise.all(NODES.map((id) => cluster.start(id, version)));
+      await Promise.all(NODES.map(start));
     }
     if (i === Math.floor(kills * 0.75)) {
       for (const handler of STORE) cluster.expect(handler);
       version = AFTER;
       for (const id of NODES) {
         await cluster.retire(id);
-        await cluster.start(id, version);
+        await start(id);
         did("deploy");
       }
       cluster.forget("app/stock");
     }
     await wait(every * (0.5 + random()));
-    await strike(cluster, trio, random, version, did);
+    await strike(cluster, links, random, start, did);
     if (trio !== undefined && Math.floor((i + 1) * serverKills / kills) > Math.floor(i * serverKills / kills)) {
       await strikeServer(cluster, trio, random);
       did("one of three servers");
@@ -135,16 +151,17 @@ export async function soakLog(options: LogStormOptions): Promise<LogStormReport>
 /** One blow; resolves when what it struck is there again. */
 async function strike(
   cluster: LogCluster,
-  trio: ServerTrio | undefined,
+  links: ReadonlyMap<string, TcpProxy>,
   random: () => number,
-  version: Partial<LogNodeOptions>,
+  start: (id: string) => Promise<unknown>,
   did: (what: string) => void,
 ): Promise<void> {
   // as many numbers are drawn whatever it is
   const [dice, which, long] = [random(), random(), random()];
   let left = dice;
   const [drawn] = BLOWS.find(([, share]) => (left -= share) < 0) ?? BLOWS[0];
-  const what = drawn === "server" && trio !== undefined ? "kill" : drawn; // three have blows of their own
+  // three servers have blows of their own, and no links
+  const what = links.size === 0 && (drawn === "server" || drawn.startsWith("cut")) ? "kill" : drawn;
   did(what);
   const any = NODES[Math.floor(which * NODES.length)];
   if (what === "server") {
@@ -153,16 +170,24 @@ async function strike(
     await wait(long * AWAY);
     return await cluster.restartServer();
   }
-  const struck = what === "kill" || what === "drain" ? any : await cluster.leader("billing");
+  const struck = what.endsWith("leader") ? await cluster.leader("billing") : any;
   if (what === "freeze leader") {
     cluster.freeze(struck);
     await wait(long * FROZEN);
     return cluster.thaw(struck);
   }
+  if (what.startsWith("cut")) {
+    const link = links.get(struck)!; // of one server each has one
+    cluster.unreachable(struck);
+    link.cut();
+    await wait(long * CUT);
+    link.restore();
+    return cluster.reachable(struck);
+  }
   if (what === "drain") await cluster.retire(struck);
   else await cluster.kill(struck);
   await wait(long * AWAY);
-  await cluster.start(struck, version);
+  await start(struck);
 }
 
 /** Kills one of three servers; resolves when it is there again. */

@@ -145,6 +145,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#envelope?.ancestry ?? NO_ANCESTRY;
   }
 
+  /** As {@link Envelope.sentAt}. */
+  get sentAt(): number | undefined {
+    return this.#envelope?.sentAt;
+  }
+
   get fence(): number | undefined {
     return this.#execution?.fence ?? this.#envelope?.fence;
   }

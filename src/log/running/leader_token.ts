@@ -1,8 +1,8 @@
 /**
  * The leader that a node obeys: the one whose token stands in the subscription's record. A token that this node has not
  * seen is checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's
- * own messages out. So is the known one after this process stood still: others may have taken over meanwhile, and
- * handled what was handed out before.
+ * own messages out. So is the known one after this process stood still, and for what was sent long ago, as over a link
+ * that carried nothing for a while: others may have taken over meanwhile, and handled what was handed out before.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock, Standstill } from "../../ports/clock.ts";
@@ -48,9 +48,17 @@ export class LeaderToken {
     return this.#options.standstill.looked;
   }
 
-  /** Checks a token other than the known one. Never rejects. */
-  async check(token: number): Promise<TokenCheck> {
-    if (token === this.known) return "leader";
+  /**
+   * Returns true if a request is certainly that of the leader. `sentAt`: when it was sent, by the monotonic clock; now
+   * if unknown.
+   */
+  obeys(token: number, sentAt = Infinity): boolean {
+    return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= LONG;
+  }
+
+  /** Checks what {@link LeaderToken.obeys} is not sure of. Never rejects. */
+  async check(token: number, sentAt?: number): Promise<TokenCheck> {
+    if (this.obeys(token, sentAt)) return "leader";
     const began = this.#options.clock.monotonic();
     const current = await this.#read();
     if (typeof current !== "number") return token < this.#known ? "earlier" : current;
@@ -104,5 +112,10 @@ export class LeaderToken {
   }
 }
 
+/**
+ * How long ago a request of the known leader may have been sent, or its token read, in ms: another one leads 0.6 s later
+ * at the soonest, and asks this node before it hands out anything, for up to 3 s.
+ */
+const LONG = 2_000;
 /** How long the record must have had a lower token until that is believed, in ms. */
 const LAG = 5_000;

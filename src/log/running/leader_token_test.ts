@@ -33,6 +33,25 @@ describe("LeaderToken", () => {
     assertEquals([await token.check(9), token.known, reads()], ["leader", 9, 2]);
   });
 
+  it("is read again for what was sent more than 2 s ago, once in 2 s: another may lead since", async () => {
+    const { token, clock, standstill, lead, reads } = start();
+    lead(7);
+    await token.check(7);
+    const pass = async (ms: number) => {
+      await clock.advance(ms);
+      return standstill.looked = clock.monotonic();
+    };
+    const sentAt = await pass(1_000);
+    await pass(2_000);
+    assertEquals([token.obeys(7, sentAt), await token.check(7, sentAt), reads()], [true, "leader", 1]);
+    await pass(1);
+    assertEquals([token.obeys(7), token.obeys(7, sentAt)], [true, false]);
+    assertEquals([await token.check(7, sentAt), token.obeys(7, sentAt), reads()], ["leader", true, 2]);
+    lead(9);
+    await pass(2_001);
+    assertEquals([await token.check(7, sentAt), token.known, reads()], ["earlier", 9, 3]);
+  });
+
   it("that is greater than the record's is refused, to be tried again, and is not believed later", async () => {
     const { token, lead } = start();
     lead(7);

@@ -6,7 +6,9 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
+import { startTcpProxy } from "../../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
 
 const Placed = event<{ n: number; key: string }>("Placed", { durable: true, key: ({ key }) => key });
 const Mail = command<{ to: string }, string>("Mail", { durable: true, idempotent: true });
@@ -50,5 +52,47 @@ describe("nodes on nats-server", await requireNatsServer(), () => {
     await eventually("the run of the command", () => runs === 1);
     assertEquals((await publisher.send(Mail, { to: "ann" }, { id: "m1" })).value, "mail 1 to ann");
     assertEquals(runs, 1);
+  });
+
+  it("do not run what a dead cable held back until another leader had it handled (it ran after later ones of its key)", async () => {
+    await using server = await startNatsServer();
+    const seen: { node: string; n: number; key: string }[] = [];
+    const handlers = Placed.on(({ n, key }, ctx) => void seen.push({ node: ctx.node, n, key }));
+    const node = async (id: string) => {
+      const link = await startTcpProxy(server.port);
+      return { id, link, app: await catga({ nats: link.url, id, service: "shop", handlers, logger: QUIET }) };
+    };
+    await using publisher = await catga({ nats: server.url, id: "p", service: "web" });
+    const nodes = [await node("a"), await node("b"), await node("c")];
+    try {
+      const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+      const publish = (n: number) => Promise.all(keys.map((key) => publisher.publish(Placed, { n, key })));
+      const handled = (n: number) => new Set(seen.filter((run) => run.n === n).map(({ key }) => key)).size;
+      await publish(0);
+      await eventually("a first event of each key", () => handled(0) === keys.length);
+      const [{ leader }] = await publisher.subscriptions();
+      const [frozen] = nodes.filter(({ id }) => id !== leader);
+      frozen.link.freeze();
+      await publish(1);
+      const held = seen.filter((run) => run.n === 0 && run.node === frozen.id).length;
+      await eventually("the other nodes to have handled theirs", () => handled(1) === keys.length - held);
+      nodes.find(({ id }) => id === leader)!.link.cut();
+      await publish(2);
+      await eventually("the next leader to have all handled", () => handled(2) === keys.length);
+      frozen.link.restore();
+      await publish(3);
+      await eventually("the frozen node to handle events again", () => {
+        return handled(3) === keys.length && seen.some((run) => run.n === 3 && run.node === frozen.id);
+      });
+      for (const key of keys) {
+        const order = seen.filter((run) => run.key === key).map(({ n }) => n);
+        // what was handled right before the cut comes again, before the next one
+        assertEquals(order.slice(order.indexOf(2)), [2, 3], key);
+      }
+    } finally {
+      for (const { link } of nodes) link.restore();
+      await Promise.all(nodes.map(({ app }) => app.drain({ timeout: 0 })));
+      for (const { link } of nodes) await link.close();
+    }
   });
 });

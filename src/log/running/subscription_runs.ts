@@ -85,16 +85,20 @@ export class SubscriptionRuns {
       const message = `a request to run ${name} is malformed: ${request}`;
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
     }
-    if (batch === request) return this.#ofLeader(batch[0], () => this.#admittedTogether(batch, ctx));
+    if (batch === request) return this.#ofLeader(batch[0], ctx, () => this.#admittedTogether(batch, ctx));
     const single = request as RunRequest; // it is no batch
-    return this.#ofLeader(single, () => this.#admitted(single, ctx));
+    return this.#ofLeader(single, ctx, () => this.#admitted(single, ctx));
   };
 
   /** Goes on with a request if it is one of the leader. */
-  #ofLeader([given]: RunRequest, then: () => MaybePromise<Outcome>): MaybePromise<Outcome> {
+  #ofLeader(
+    [given]: RunRequest,
+    { sentAt }: MessageContext,
+    then: () => MaybePromise<Outcome>,
+  ): MaybePromise<Outcome> {
     const { token } = this.#options;
-    if (given === token.known) return then();
-    return token.check(given).then((check) => {
+    if (token.obeys(given, sentAt)) return then();
+    return token.check(given, sentAt).then((check) => {
       if (check === "leader") return then();
       return check === "earlier" ? DEPOSED : { ok: false, error: check };
     });
@@ -120,6 +124,7 @@ export class SubscriptionRuns {
     ctx.execution.wake();
     return await this.#ofLeader(
       request,
+      ctx,
       () => ended ? this.#admitted(request, ctx) : this.#stillRuns(going, request, ctx),
     );
   }

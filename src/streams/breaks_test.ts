@@ -119,6 +119,25 @@ describe("a reader that dies", () => {
     });
   }
 
+  it("is not one that was away when its feeder was there between two cuts of its own: the stream goes on", async () => {
+    await using stage = await open(100, ["w1"]);
+    const { cluster, reader, seen } = stage;
+    const all = cluster.until(read(reader.stream(Lines, { from: 1, to: 150 })));
+    await cluster.advance(1_000);
+    cluster.cut("w1");
+    cluster.cut("reader");
+    await cluster.advance(1_000);
+    cluster.restore("w1");
+    await cluster.advance(1_500); // its ping bounces
+    cluster.cut("w1");
+    await cluster.advance(1_500);
+    cluster.restore("reader");
+    await cluster.advance(2_000);
+    cluster.restore("w1");
+    const { items, error } = await all;
+    assertEquals([items.length, error, seen.reasons], [150, undefined, []]);
+  });
+
   it("pause: the generator is held at the window, and ends when the reader stays silent", async () => {
     await using stage = await open();
     const { cluster, reader, seen } = stage;

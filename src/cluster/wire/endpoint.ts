@@ -268,6 +268,8 @@ export class Endpoint implements PeerHost {
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
+    // who was not there before this process was cut off itself may be back since
+    for (const peer of this.#peers.values()) peer.bouncedAt = -1;
     if (state !== "connected") return;
     this.#measure();
     this.grace.begin();

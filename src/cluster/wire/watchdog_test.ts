@@ -240,8 +240,8 @@ describe("a process that leaves", () => {
 });
 
 describe("on several NATS servers", () => {
-  async function spread() {
-    const cluster = new MemoryCluster({ servers: 3 });
+  async function spread(delay = 0) {
+    const cluster = new MemoryCluster({ servers: 3, faults: { delay } });
     const ends: ((value: string) => void)[] = [];
     const runs: string[] = [];
     const run = (id: string) => () => {
@@ -282,6 +282,23 @@ describe("on several NATS servers", () => {
     assert(took >= 3_000 && took < 3_400, `${took}`);
     network.restore("a");
     await clock.advance(1_000);
+  });
+
+  it("a bounce from before this node's own cut does not end commands: the process may be back since", async () => {
+    const { cluster, ends, client, clock, network } = await spread(100);
+    await using _ = cluster;
+    const sent = client.send(Do, 2, first("a"));
+    await clock.advance(400);
+    assertEquals(ends.length, 1);
+    network.cut("a");
+    await clock.advance(400); // a ping bounces
+    network.cut("client");
+    network.restore("a");
+    await clock.advance(3_200);
+    network.restore("client");
+    await clock.advance(300);
+    for (const end of ends) end("late");
+    assertEquals(code(await clock.until(sent)), "late");
   });
 
   it("a command sent to a node that is back is not lost with the frames before (it had OUTCOME_UNKNOWN)", async () => {

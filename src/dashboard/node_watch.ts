@@ -23,6 +23,8 @@ interface Watched {
   ahead: number | undefined;
   /** Whether its record is there: it is asked then, also when it was gone. */
   recorded: boolean;
+  /** How its record has gone, but for a deletion; one that vanished while this watch saw nothing may have signed off. */
+  without: "expire" | "vanish" | undefined;
   load: readonly [number, number];
   ping: number | undefined;
   /** Questions in a row that were not answered. */
@@ -87,12 +89,13 @@ export class NodeWatch {
   }
 
   /**
-   * Alarms that only nodes can see, who were there before; that of a node that has gone unless it was seen here, and of
-   * a contract unless a node that is there handles it, which is newer.
+   * Alarms that only nodes can see, who were there before, and while this watch saw nothing; that of a node that has
+   * gone unless it was seen here, and of a contract unless a node that is there handles it, which is newer.
    */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];
-    const known = new Set(all.filter(({ state }) => state !== "gone").map(({ info }) => nodeLabel(info)));
+    const seen = ({ state, without }: Watched) => state !== "gone" && !(state === "drained" && without === "vanish");
+    const known = new Set(all.filter(seen).map(({ info }) => nodeLabel(info)));
     const there = all.filter(isThere);
     // hardly ever needed
     let handled: ReadonlySet<string> | undefined;
@@ -127,8 +130,10 @@ export class NodeWatch {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
       // one that expired or vanished could not be written, as in a full store: its process is asked whether it lives
-      if (known === undefined || change.type !== "delete") return;
+      if (known === undefined) return;
+      if (change.type !== "delete") return void (known.without ??= change.type);
       known.recorded = false;
+      known.without = undefined;
       return this.#become(known, change.note === SIGNED_OFF ? "drained" : "gone");
     }
     const info = readRecord(change.key, change.value);
@@ -137,6 +142,7 @@ export class NodeWatch {
       known.info = info;
       known.load = loadOf(info);
       known.recorded = true;
+      known.without = undefined;
       return;
     }
     const changes = this.#changes(info);
@@ -242,8 +248,11 @@ export class NodeWatch {
       [node.ping, node.load] = [echo.ms, echo.load];
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
-    else if (told?.type === "bounce" || echo?.type === "bounce") return this.#become(node, "gone");
-    else {
+    else if (told?.type === "bounce" || echo?.type === "bounce") {
+      // as the nodes see it; they say so if they know that it has not signed off
+      const mayHaveSignedOff = node.without === "vanish" && node.state !== "gone";
+      return this.#become(node, mayHaveSignedOff ? "drained" : "gone");
+    } else {
       // one that is gone does not become so again later, when another has taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
       return;
@@ -268,8 +277,8 @@ export class NodeWatch {
     this.#onChange("joined", info);
     const now = this.#clock.now();
     this.#nodes.set(info.id, {
-      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true, ahead: undefined },
-      ...{ ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
+      ...{ info, load: loadOf(info), state: "live", since: now, joined: now, recorded: true, without: undefined },
+      ...{ ahead: undefined, ping: undefined, silences: 0, asked: false, stats: undefined, cpu: undefined, pings: 0 },
     });
   }
 

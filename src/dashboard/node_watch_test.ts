@@ -83,6 +83,35 @@ describe("NodeWatch", () => {
     assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 0 });
   });
 
+  it("a node that left while the watch was cut off has drained, unless others say that it is gone (it had crashed)", async () => {
+    const { watch } = watching(["a", "b", "c"]);
+    const gone = {
+      kind: "node-gone",
+      about: "s/c",
+      severity: "error",
+      count: 1,
+      message: "",
+      since: 1,
+      docs: "",
+    } as const;
+    const bounce = () => Promise.resolve(BOUNCE);
+    let [up, alarms]: [number, readonly typeof gone[]] = [1_000, []];
+    const asker: SourceAsker = {
+      ping: bounce,
+      stats: (endpoint) =>
+        endpoint === "a.1" ? Promise.resolve({ type: "stats", stats: { ...stats(up, 100), alarms } }) : bounce(),
+      [Symbol.dispose]: () => {},
+    };
+    watch.take({ type: "vanish", key: "c", revision: 1 });
+    await watch.ask(asker, 1);
+    assertEquals(watch.counts(), { live: 1, suspect: 0, gone: 1, drained: 1 });
+    assertEquals([watch.observed.map(({ label }) => label), watch.alarms], [["s/a", "s/b"], []]);
+    [up, alarms] = [2_000, [gone]];
+    watch.take({ type: "vanish", key: "b", revision: 1 });
+    await watch.ask(asker, 1);
+    assertEquals([watch.counts().gone, watch.alarms], [1, [gone]]);
+  });
+
   it("a node that others say is gone is not, while it is seen here, nor a contract without one that it handles", async () => {
     const { watch, asker } = watching(["a", "b"]);
     const say = (kind: "node-gone" | "no-node" | "subscription-lagging", about: string) => {

@@ -23,7 +23,7 @@ interface Watched {
   ahead: number | undefined;
   /** Whether its record is there: it is asked then, also when it was gone. */
   recorded: boolean;
-  /** How its record has gone, but for a deletion; one that vanished while this watch saw nothing may have signed off. */
+  /** How its record has gone, if not deleted; one that vanished while this watch saw nothing may have signed off. */
   without: "expire" | "vanish" | undefined;
   load: readonly [number, number];
   ping: number | undefined;
@@ -133,7 +133,6 @@ export class NodeWatch {
       if (known === undefined) return;
       if (change.type !== "delete") return void (known.without ??= change.type);
       known.recorded = false;
-      known.without = undefined;
       return this.#become(known, change.note === SIGNED_OFF ? "drained" : "gone");
     }
     const info = readRecord(change.key, change.value);
@@ -250,8 +249,7 @@ export class NodeWatch {
     } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
       // as the nodes see it; they say so if they know that it has not signed off
-      const mayHaveSignedOff = node.without === "vanish" && node.state !== "gone";
-      return this.#become(node, mayHaveSignedOff ? "drained" : "gone");
+      return this.#become(node, node.without === "vanish" && node.state !== "gone" ? "drained" : "gone");
     } else {
       // one that is gone does not become so again later, when another has taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");

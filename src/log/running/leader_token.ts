@@ -113,8 +113,8 @@ export class LeaderToken {
 }
 
 /**
- * How long ago a request of the known leader may have been sent, or its token read, in ms: another one leads 0.6 s later
- * at the soonest, and asks this node before it hands out anything, for up to 3 s.
+ * How long ago a request of the known leader may have been sent, or its token read, in ms: another one leads 0.6 s
+ * later at the soonest, and asks this node before it hands out anything, for up to 3 s.
  */
 const LONG = 2_000;
 /** How long the record must have had a lower token until that is believed, in ms. */

@@ -224,8 +224,8 @@ const PLANTS = {
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",
-    from: "  async check(token: number): Promise<TokenCheck> {",
-    to: '  async check(token: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
+    from: "  async check(token: number, sentAt?: number): Promise<TokenCheck> {",
+    to: '  async check(token: number, sentAt?: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
   }, {
     file: "src/log/subscriptions/leases.ts",
     from: "const HOLD = 2_400;",

@@ -228,8 +228,8 @@ const PLANTS = {
     to: '  async check(token: number, sentAt?: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
   }, {
     file: "src/log/subscriptions/leases.ts",
-    from: "const HOLD = 2_400;",
-    to: "const HOLD = Infinity;",
+    from: "return this.#options.clock.monotonic() - this.#renewed < HOLD;",
+    to: "return true;",
   }, {
     file: "src/log/subscriptions/leases.ts",
     from: "        onLost();",

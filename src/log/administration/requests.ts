@@ -10,7 +10,7 @@ import type { Kept } from "./stored_subscriptions.ts";
 /**
  * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none).
  * Resolves with whether it did: `false` when another one stands there, which may be this one, of an attempt whose
- * answer was lost. Rejects with a `CatgaError` when it cannot be stored.
+ * answer was lost. Rejects with a `CatgaError` when it cannot be stored, `OUTCOME_UNKNOWN` if it may have been.
  */
 export async function storeRequest(
   { stream, namespace, clock }: Kept,
@@ -20,17 +20,17 @@ export async function storeRequest(
   expect = 0,
 ): Promise<boolean> {
   const subject = requestSubject(namespace, key, id);
+  let error: CatgaError | undefined;
   for (let tries = 1;; tries++) {
     const appended = await stream.append(subject, writeRequest(request), { timeout: ANSWER, expect, rollup: true });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
+    // once an attempt had no answer, none that certainly failed later says that it was not stored
+    if (error?.code !== "OUTCOME_UNKNOWN") ({ error } = appended);
     const passing = appended.type === "unknown" || appended.passing;
     if (!passing || tries === TRIES) {
-      const { code, message } = appended.error;
-      throw new CatgaError(code, `the request was not stored: ${message}`, {
-        cause: appended.error,
-        retryable: passing,
-      });
+      const what = error.code === "OUTCOME_UNKNOWN" ? "may have been stored" : "was not stored";
+      throw new CatgaError(error.code, `the request ${what}: ${error.message}`, { cause: error, retryable: passing });
     }
     await delay(clock, PAUSE * tries);
   }

@@ -49,4 +49,15 @@ describe("storeRequest", () => {
     assertEquals(told(refused), [1, "UNAVAILABLE", "the request was not stored: no leader", false]);
     assertEquals(told(lost), [4, "UNAVAILABLE", "the request was not stored: no leader", true]);
   });
+
+  it("that may have been stored by an attempt before the last one rejects with OUTCOME_UNKNOWN", async () => {
+    const lost = new CatgaError("OUTCOME_UNKNOWN", "the connection was lost", { retryable: true });
+    for (const last of [true, false]) {
+      const rest = Array.from({ length: 3 }, (_, n) => passing(n < 2 || last));
+      const { appended, outcome } = await store({ type: "unknown", error: lost }, ...rest);
+      const { code, message, retryable } = outcome as CatgaError;
+      const expected = [4, "OUTCOME_UNKNOWN", "the request may have been stored: the connection was lost", last];
+      assertEquals([appended.length, code, message, retryable], expected);
+    }
+  });
 });

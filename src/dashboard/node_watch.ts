@@ -248,6 +248,8 @@ export class NodeWatch {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
+      // after silence, as over a link that carried nothing, it may be on its way that the node has signed off
+      if (node.silences > 0) return void (node.silences = 0);
       // as the nodes see it; they say so if they know that it has not signed off
       return this.#become(node, node.without === "vanish" && node.state !== "gone" ? "drained" : "gone");
     } else {

@@ -112,6 +112,18 @@ describe("NodeWatch", () => {
     assertEquals([watch.counts().gone, watch.alarms], [1, [gone]]);
   });
 
+  it("a node that left while the link of the watch carried nothing has drained (it had crashed)", async () => {
+    const { watch, asker } = watching(["a", "b"]);
+    for (const answer of [SILENCE, SILENCE, BOUNCE]) {
+      asker.told = asker.pong = answer;
+      await watch.ask(asker, 1);
+    }
+    assertEquals(watch.counts(), { live: 0, suspect: 2, gone: 0, drained: 0 });
+    watch.take({ type: "vanish", key: "a", revision: 1 });
+    await watch.ask(asker, 1);
+    assertEquals(watch.counts(), { live: 0, suspect: 0, gone: 1, drained: 1 });
+  });
+
   it("a node that others say is gone is not, while it is seen here, nor a contract without one that it handles", async () => {
     const { watch, asker } = watching(["a", "b"]);
     const say = (kind: "node-gone" | "no-node" | "subscription-lagging", about: string) => {

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
+import type { Alarm } from "../contract/alarms.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
 import { NodeWatch } from "./node_watch.ts";
@@ -34,6 +35,10 @@ function stats(up: number, cpu: number): NodeStats {
   return { id: "a", endpoint: "a.1", service: "s", now: 1, up, ...counts, ...lists, process: { rss: 50_400_000, cpu } };
 }
 
+function alarm(kind: Alarm["kind"], about: string): Alarm {
+  return { kind, about, severity: "error", count: 1, message: "", since: 1, docs: "" };
+}
+
 function record(id: string, nonce = "1", more: object = {}): Extract<Change, { type: "put" }> {
   const load = { inFlight: 0, queued: 0 };
   const rest = {
@@ -63,15 +68,7 @@ function watching(
 describe("NodeWatch", () => {
   it("a node whose record has expired is there as long as its process answers, and says that the store is full", async () => {
     const { watch, asker } = watching(["a"]);
-    const full = {
-      kind: "store-full",
-      about: "NATS",
-      severity: "error",
-      count: 1,
-      message: "",
-      since: 1,
-      docs: "",
-    } as const;
+    const full = alarm("store-full", "NATS");
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [full] } };
     await watch.ask(asker, 1);
     for (const type of ["expire", "vanish"] as const) watch.take({ type, key: "a", revision: 2 });
@@ -85,17 +82,9 @@ describe("NodeWatch", () => {
 
   it("a node that left while the watch was cut off has drained, unless others say that it is gone (it had crashed)", async () => {
     const { watch } = watching(["a", "b", "c"]);
-    const gone = {
-      kind: "node-gone",
-      about: "s/c",
-      severity: "error",
-      count: 1,
-      message: "",
-      since: 1,
-      docs: "",
-    } as const;
+    const gone = alarm("node-gone", "s/c");
     const bounce = () => Promise.resolve(BOUNCE);
-    let [up, alarms]: [number, readonly typeof gone[]] = [1_000, []];
+    let [up, alarms]: [number, readonly Alarm[]] = [1_000, []];
     const asker: SourceAsker = {
       ping: bounce,
       stats: (endpoint) =>
@@ -126,12 +115,9 @@ describe("NodeWatch", () => {
 
   it("a node that others say is gone is not, while it is seen here, nor a contract without one that it handles", async () => {
     const { watch, asker } = watching(["a", "b"]);
-    const say = (kind: "node-gone" | "no-node" | "subscription-lagging", about: string) => {
-      return { kind, about, severity: "error", count: 1, message: "", since: 1, docs: "" } as const;
-    };
-    const alarms = [say("node-gone", "s/b"), say("node-gone", "s/c"), say("no-node", "Q"), say("no-node", "Pay")];
-    alarms.push(say("no-node", "workflow Export"));
-    const lagging = say("subscription-lagging", "s/mails"); // which takes longer than a tool looks
+    const alarms = [alarm("node-gone", "s/b"), alarm("node-gone", "s/c"), alarm("no-node", "Q")];
+    alarms.push(alarm("no-node", "Pay"), alarm("no-node", "workflow Export"));
+    const lagging = alarm("subscription-lagging", "s/mails"); // which takes longer than a tool looks
     asker.told = { type: "stats", stats: { ...stats(1_000, 100), alarms: [...alarms, lagging] } };
     await watch.ask(asker, 1);
     assertEquals([...new Set(watch.alarms.map(({ about }) => about))], ["s/c", "Pay", "s/mails"]);

@@ -1,18 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
-import { MemoryNetwork } from "../../memory/network.ts";
-import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { leads } from "../../../test/support/commits.ts";
+import { NAMESPACE, subscriptionsStream } from "../administration/stored_suite.ts";
 import { commitSubject, subscriptionKey } from "../format/names.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
 import type { LogHost } from "../log_host.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
-import { firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import { Subscription } from "./subscription.ts";
 
-const KEPT = streamName("test", "subscriptions");
-const START = { created: "", read: 0, time: 0, epoch: 0 };
 const BILLING = { billing: { Placed: {} } };
 
 describe("Subscriptions", () => {
@@ -45,13 +41,10 @@ describe("Subscriptions", () => {
 
   it("leave the lead to a node whose lease moves while they write their own", async () => {
     for (const moves of [true, false]) {
-      const clock = new VirtualClock();
-      const { log } = new MemoryNetwork({ clock, seed: 1 }).connect();
-      const kept = await clock.until(log.open(KEPT, streamOptions("test", "subscriptions", 1)));
+      const { clock, stream, append } = await subscriptionsStream();
       const spec = { service: "shop", name: "billing", categories: new Map() };
-      const head = { leader: "b.1", token: 1, place: START, open: [], began: {}, requests: 0, doubt: undefined };
-      const subject = commitSubject("test", subscriptionKey(spec.service, spec.name));
-      await clock.until(kept.append(subject, firstCommit("b.1.term", head), { timeout: 1_000 }));
+      const subject = commitSubject(NAMESPACE, subscriptionKey(spec.service, spec.name));
+      await append(subject, leads("b.1", 1));
       const fenced: string[] = [];
       let hasMoved = false;
       const leases: Pick<Leases, "hold" | "still" | "fence"> = {
@@ -67,12 +60,12 @@ describe("Subscriptions", () => {
           return Promise.resolve(false);
         },
       };
-      const host: Partial<LogHost> = { clock, namespace: "test", node: "a", endpoint: "a.1", connected: true };
+      const host: Partial<LogHost> = { clock, namespace: NAMESPACE, node: "a", endpoint: "a.1", connected: true };
       const subscription = new Subscription({
-        ...{ host: host as LogHost, leases: leases as Leases, spec, kept, stream: kept, mostParked: 1 },
+        ...{ host: host as LogHost, leases: leases as Leases, spec, kept: stream, stream, mostParked: 1 },
         nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
       });
-      subscription.onCommit((await clock.until(kept.last(subject)))!); // just stored
+      subscription.onCommit((await clock.until(stream.last(subject)))!); // just stored
       subscription.tick(clock.monotonic(), true);
       await clock.advance(50);
       assertEquals([fenced, subscription.leads], [moves ? [] : ["b.1"], false]);

@@ -139,7 +139,9 @@ export function difference(a: unknown, b: unknown, path = "it"): string | undefi
   if (a instanceof Date) return difference(a.getTime(), (b as Date).getTime(), path);
   if (a instanceof Map) return difference([...a], [...b as Map<unknown, unknown>], path);
   if (a instanceof Set) return difference([...a], [...b as Set<unknown>], path);
-  if (a instanceof ArrayBuffer || ArrayBuffer.isView(a)) return difference(bytesOf(a), bytesOf(b as ArrayBuffer), path);
+  if (a instanceof ArrayBuffer || ArrayBuffer.isView(a)) {
+    return differentBytes(bytesOf(a), bytesOf(b as ArrayBuffer), path);
+  }
   const [prototype, prototype2] = [a, b].map((value) => Object.getPrototypeOf(value));
   if (prototype !== prototype2) return `${path}: prototypes`;
   const keys = Object.keys(a);
@@ -155,12 +157,16 @@ export function difference(a: unknown, b: unknown, path = "it"): string | undefi
   return undefined;
 }
 
-function bytesOf(value: ArrayBuffer | ArrayBufferView): number[] {
-  return [
-    ...ArrayBuffer.isView(value)
-      ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-      : new Uint8Array(value),
-  ];
+function differentBytes(a: Uint8Array, b: Uint8Array, path: string): string | undefined {
+  if (a.length !== b.length) return `${path}: ${a.length} bytes and ${b.length}`;
+  const at = a.findIndex((byte, index) => byte !== b[index]);
+  return at === -1 ? undefined : `${path}.${at}: ${a[at]} and ${b[at]}`;
+}
+
+function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return ArrayBuffer.isView(value)
+    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    : new Uint8Array(value);
 }
 
 function nested(levels: number, inner: unknown): unknown {

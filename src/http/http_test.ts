@@ -81,6 +81,14 @@ describe("respond", () => {
     assertEquals(respond(failed("CONFLICT", { retryable: true }), later).headers.get("retry-after"), "30");
   });
 
+  it("retry-after of a rate limit is when it lets a request pass (it was 1 s: a client that waited was refused)", () => {
+    for (const [retryAfter, seconds] of [[3_001, "4"], [20, "1"], [0, "1"], ["soon", "1"]]) {
+      const error = { retryable: true, details: { retryAfter } };
+      assertEquals(respond(failed("RATE_LIMITED", error)).headers.get("retry-after"), seconds);
+      assertEquals(respond(failed("SOLD_OUT", error)).headers.get("retry-after"), "1");
+    }
+  });
+
   it("a code that is named like a member of each object has the status of any other, whatever failures has", async () => {
     for (const code of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       const [status, type, after, body] = await shown(respond(failed(code), { failures: { SOLD_OUT: 409 } }));

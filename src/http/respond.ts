@@ -1,7 +1,7 @@
 /** Results as responses of HTTP. */
 import { statusOf } from "../contract/error_status.ts";
 import { isFailure, type Result } from "../contract/result.ts";
-import { checkInteger, checkKnown, isPlain, show } from "../data/checks.ts";
+import { checkInteger, checkKnown, isPlain, isRecord, show } from "../data/checks.ts";
 import { toJson } from "../data/encoding.ts";
 import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
@@ -14,7 +14,8 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
 /**
  * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or
  * problem details (RFC 9457) with the status of its code: `status`, `title`, `detail`, `code` and `details`; what went
- * wrong inside, from 500 on, only by its code. `Retry-After` stands where it may be tried again.
+ * wrong inside, from 500 on, only by its code. `Retry-After`, in s, stands where it may be tried again: 1, or what
+ * `rateLimit` says.
  *
  * @example
  * ```ts
@@ -46,7 +47,9 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   const { error } = result;
   const failed = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
-  if ((failed === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", "1");
+  const wait = error.code === "RATE_LIMITED" && isRecord(error.details) ? Number(error.details.retryAfter) / 1_000 : 1;
+  const again = failed === 503 || error.retryable;
+  if (again && !headers.has("retry-after")) headers.set("retry-after", String(Math.ceil(wait) || 1));
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 

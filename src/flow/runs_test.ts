@@ -6,6 +6,7 @@ import {
   CatgaError,
   command,
   entity,
+  event,
   fail,
   type Flow,
   query,
@@ -244,6 +245,11 @@ describe("runs", () => {
         (flow) => flow.wait({ workflow: "Misused", name: "Paid" } as never, { limit: 1 } as object),
       ],
       ["a send of no contract", /^flow.send takes a command/, (flow) => flow.send("Charge" as never)],
+      [
+        "a send of an event",
+        /^flow.send takes a c.*got event Charged: publish it in the handler of a command$/,
+        (flow) => flow.send(event("Charged") as never),
+      ],
       ["a send of what is like a command", /^flow.send takes a c.*an object$/, (flow) => flow.send(forged("command"))],
       [
         "a send of what is like a workflow",

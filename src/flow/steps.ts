@@ -7,6 +7,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
+import { describe } from "../contract/definition.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -127,7 +128,8 @@ export class Steps {
     const kind = contract?.kind as string;
     const isRequest = (kind === "command" || kind === "query") && isRecord(contract.options);
     if (!isRequest && !(kind === "workflow" && "~workflow" in contract)) {
-      return this.#state.misused(new TypeError(`flow.send takes a command, query or workflow; got ${show(contract)}`));
+      const got = /event|stream/.test(kind) ? `${describe(contract)} in the handler of a command` : show(contract);
+      return this.#state.misused(new TypeError(`flow.send takes a command, query or workflow; got ${got}`));
     }
     if (typeof options !== "object" || options === null) {
       const at = `flow.send ${contract.name}`;

@@ -668,6 +668,7 @@ function failed(code: CatgaError["code"], message: string, cause?: unknown): Res
 /** How a run goes on whose last entry this is. */
 function goingOn(workflow: string, holder: string, last: Entry): string {
   if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
+  if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;
   if (last.t !== "failed") return "it goes on";
   const { step, error: { code, message }, next } = last;
   return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;

@@ -79,6 +79,28 @@ describe("runs", () => {
     ]);
   });
 
+  it("TIMEOUT says what the run waits for (it said only that the run goes on)", async () => {
+    const Upload = workflow<void, void>("Upload");
+    const Order = workflow<string, void>("Order", { id: (what) => what });
+    const Paid = Order.signal("Paid");
+    const order = Order.handle(async (flow, what) => {
+      if (what === "signal") return await flow.wait(Paid);
+      if (what === "sleep") return await flow.sleep("a day", 86_400_000);
+      unwrap(await flow.send(Upload, undefined, { name: "upload" }));
+    });
+    const upload = Upload.handle((flow) => flow.sleep("a day", 86_400_000));
+    await using cluster = await testCluster(1, { handlers: [order, upload] });
+    const app = cluster.app("node-1");
+    const whats = ["signal", "sleep", "child"];
+    for (const what of whats) unwrap(await app.start(Order, what));
+    const ends = await Promise.all(whats.map((what) => app.result(Order, what, { timeout: 500 })));
+    assertEquals(ends.map(({ error }) => error?.message.split(": ").at(-1)), [
+      "it waits for Paid",
+      "it waits for a day",
+      "it waits for upload",
+    ]);
+  });
+
   it("TIMEOUT says that no node has begun the run", async () => {
     const Upload = workflow<void, string>("Upload");
     await using cluster = await testCluster(["client"], {});

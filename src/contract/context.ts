@@ -52,10 +52,11 @@ export interface Context extends Sender {
   /** Number of this attempt to handle the message, from 1. */
   readonly attempt: number;
   /**
-   * Idempotent commands only: the revision of its claim, a fencing token that grows with each run of the handler for
-   * this id; `undefined` for other messages. Have the store that the command changes refuse a smaller token: a run that
-   * was paused for more than 15 s, or had no connection for more than 4 s, may still be going on when the next one
-   * begins.
+   * A fencing token. Of an idempotent command the revision of its claim, which grows with each run of the handler for
+   * this id: a run that was paused for more than 15 s, or had no connection for more than 4 s, may still be going on
+   * when the next one begins. Of a message of the log that of the subscription's leader, which grows with each new
+   * leader. Have the store that the handler changes refuse a smaller one. `undefined` for other messages, and in read
+   * models.
    *
    * @example
    * ```ts

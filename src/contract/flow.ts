@@ -149,8 +149,8 @@ export interface TellOptions {
 }
 
 /**
- * Status of a run. `waiting`: for a time or a signal. `retrying`: a step failed, and is tried again. `stuck`: an
- * operator has to decide.
+ * Status of a run. `waiting`: for a time, a signal or another run. `retrying`: a step failed, and is tried again.
+ * `stuck`: an operator has to decide.
  */
 export type RunStatus = typeof RUN_STATUS[number];
 

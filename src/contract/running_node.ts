@@ -94,8 +94,8 @@ export interface Catga extends Sender, AsyncDisposable {
   /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /**
-   * The runs of workflows of this namespace, the oldest first, until they are forgotten. Rejects with `UNAVAILABLE`
-   * when the stream does not answer.
+   * The runs of workflows of this namespace, those that changed longest ago first, until they are forgotten. Rejects
+   * with `UNAVAILABLE` when the stream does not answer.
    *
    * @example
    * ```ts

@@ -82,7 +82,7 @@ export interface CatgaOptions {
   causes?: boolean | undefined;
   /** Destination of its log; warnings and errors to the console. */
   logger?: Logger | undefined;
-  /** Number of NATS servers that keep the records of the nodes, locks, results and the cache, 1 to 5; 1. */
+  /** Number of NATS servers that keep each bucket and stream: nodes, shared state, log, entities; 1 to 5; 1. */
   replicas?: number | undefined;
 }
 

@@ -61,9 +61,9 @@ export interface StepOptions<T> {
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**
-   * Retries after an attempt that throws: up to `attempts` (no limit), after pauses that double, `delay`: the first and
-   * the longest in ms (`[1_000, 3_600_000]`). After the last attempt the run is stuck. Where the step is another run,
-   * this and `timeout` are those of its `undo`: that run has its own.
+   * Attempts, if they throw: `attempts`, the first included (1 to 1,000,000; no limit), after pauses that double,
+   * `delay`: the first and the longest in ms (1 to 2^31 - 1; `[1_000, 3_600_000]`). After the last attempt the run is
+   * stuck. Where the step is another run, this and `timeout` are those of its `undo`: that run has its own.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
   /** Timeout of an attempt, in ms: 1 to 2^31 - 1; the app's. */

@@ -15,7 +15,7 @@ export interface HandlerOptions {
   /** Behaviors around this handler, inside the app's own, outermost first; none. */
   behaviors?: readonly Behavior[] | undefined;
   /**
-   * Limit of its runs at once on this node, whoever sent the messages; further messages wait, first come,
+   * Limit of its runs at once on this node, whoever sent the messages: 1 to 65,536; further messages wait, first come,
    * first served. No limit of its own.
    */
   concurrency?: number | undefined;
@@ -24,10 +24,10 @@ export interface HandlerOptions {
 /** Options of `handle` for a durable command, and those that `on` shares with it. */
 export interface RetryOptions {
   /**
-   * Retries of a failed run of a message of the log: up to `attempts` of them (1 to 1,000; 10), after pauses that
-   * double, drawn at random up to the longest, `delay` in ms (`[1_000, 300_000]`); then it is a dead letter. A run that
-   * throws a `CatgaError` with the code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a send, is
-   * no attempt for the time of `outage`, in ms (7 days; 0: each failure is one).
+   * Attempts to handle a message of the log: `attempts`, the first included (1 to 1,000; 10), after pauses that double,
+   * drawn at random up to the longest, `delay` in ms (a day at most; `[1_000, 300_000]`); then it is a dead letter. A
+   * run that throws a `CatgaError` with the code `UNAVAILABLE`, `NO_HANDLER`, `OVERLOADED` or `TIMEOUT`, as that of a
+   * send, is no attempt for the time of `outage`, in ms (ten years at most; 7 days; 0: each failure is one).
    */
   retry?: {
     attempts?: number | undefined;

@@ -42,7 +42,7 @@ export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEve
   key?: undefined;
 }
 
-/** `keep`: how long a message stays in the log, in ms, 120,000 at least, or `Infinity`; 7 days. */
+/** `keep`: how long a message stays in the log, in ms: 120,000 to 36,500 days, or `Infinity`; 7 days. */
 export type Durable = true | { keep?: number | undefined };
 
 /**

@@ -26,10 +26,11 @@ export interface WorkflowOptions<In, Payload = In> {
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
-   * Time limit of a run from its start, waiting included, in ms; then it is cancelled with `TIMEOUT`. No limit.
+   * Time limit of a run from its start, waiting included, in ms: 1 to ten years; then it is cancelled with `TIMEOUT`.
+   * No limit.
    */
   timeout?: number | undefined;
-  /** Retention of a run after its end, in ms; 7 days. Then it is forgotten, and its id is free. */
+  /** Retention of a run after its end, in ms: 60,000 to ten years; 7 days. Then its id is free. */
   keep?: number | undefined;
   /**
    * Raise it when the handler changes so that open runs must go the old way, once all nodes have the new handler:

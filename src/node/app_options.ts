@@ -59,13 +59,14 @@ export interface CatgaOptions {
    */
   concurrency?: number | undefined;
   /**
-   * Ttl of a membership record, in ms, 3,000 at least; n / 32 times as long in a cluster of n > 32 nodes. It is
+   * Ttl of a membership record, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster of n > 32 nodes. It is
    * refreshed at a third of that. 30,000.
    */
   heartbeat?: number | undefined;
   /**
-   * After `failures` failed deliveries in a row (5) nothing is sent to a node for `cooldown` ms (5,000); then one
-   * request decides whether it is sent to again. An error that a handler answers is not a failed delivery.
+   * After `failures` failed deliveries in a row (1 to 1,000,000; 5) nothing is sent to a node for `cooldown` ms (1 to
+   * 2^31 - 1; 5,000); then one request decides whether it is sent to again. An error that a handler answers is not a
+   * failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
   /** Behaviors around every handler, and around sends when they have a `send`, outermost first; none. */

@@ -209,16 +209,8 @@ export function subscriptionSettings(
   checkInteger(`${at}: max`, max, 1, 1_000);
   checkNumber(`${at}: within`, within, 0, 60_000, "ms");
   const batch = batches ? { batch: Object.freeze({ max, within }) } : {};
-  return Object.freeze({
-    ...batch,
-    name,
-    from,
-    each,
-    attempts,
-    delay: Object.freeze([...delay] as const),
-    outage,
-    timeout,
-  });
+  const pauses = Object.freeze([...delay] as const);
+  return Object.freeze({ ...batch, name, from, each, attempts, delay: pauses, outage, timeout });
 }
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;

@@ -4,7 +4,7 @@
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
-/** The call that makes a handler: `Contract.handle(fn)`, `Event.on(fn)`, `Event.onBatch(fn)`. */
+/** The call that makes a handler: `Contract.handle(fn)`, `Entity.handle(Contract, fn)`, `Event.on(fn)`, `onBatch`. */
 export interface HandlerCall {
   /** The contract, as it is written. */
   readonly contract: Deno.lint.Node;
@@ -50,11 +50,11 @@ export class CatgaFile {
   }
 
   /** The kind of contract that a call defines. */
-  contractKind(expression: Deno.lint.Node | null): "command" | "query" | "event" | undefined {
+  contractKind(expression: Deno.lint.Node | null): "command" | "query" | "event" | "stream" | undefined {
     const call = expression && bare(expression);
     if (call?.type !== "CallExpression") return undefined;
     const name = this.exportOf(call.callee);
-    return name === "command" || name === "query" || name === "event" ? name : undefined;
+    return name === "command" || name === "query" || name === "event" || name === "stream" ? name : undefined;
   }
 
   /** The call that defines a contract of this file. */
@@ -72,7 +72,10 @@ export class CatgaFile {
     const node = bare(expression);
     if (node.type === "Identifier") {
       const binding = this.scopes.resolve(node);
-      if (binding?.kind === "variable") return this.contractKind(binding.declarator.init) && "own";
+      if (binding?.kind === "variable") {
+        const { init } = binding.declarator;
+        return this.contractKind(init) || this.#isEntityEvent(init) ? "own" : undefined;
+      }
       return isForeign(binding) && isContractLike(node.name) ? "imported" : undefined;
     }
     if (node.type !== "MemberExpression" || node.object.type !== "Identifier") return undefined;
@@ -82,11 +85,11 @@ export class CatgaFile {
 
   /** The handler that a call makes. */
   handlerCall(call: Deno.lint.CallExpression): HandlerCall | undefined {
-    const { arguments: [fn] } = call;
-    const { object: contract, method = "" } = methodCall(call) ?? {};
-    if (contract === undefined || fn === undefined || !HANDLING.has(method)) return undefined;
-    const isWorkflow = this.#isWorkflow(contract);
-    if (!isWorkflow && !this.contract(contract)) return undefined;
+    const { object, method = "" } = methodCall(call) ?? {};
+    if (object === undefined || !HANDLING.has(method)) return undefined;
+    const [isWorkflow, isEntity] = [this.#isMadeBy("workflow", object), this.#isMadeBy("entity", object)];
+    const [contract, fn] = isEntity ? call.arguments : [object, ...call.arguments];
+    if (fn === undefined || !(isWorkflow || isEntity || this.contract(object))) return undefined;
     if (isFunction(fn)) return { contract, fn, isWorkflow };
     return fn.type === "Identifier" ? { contract, fn: this.#functionOf(fn), isWorkflow } : undefined;
   }
@@ -176,14 +179,21 @@ export class CatgaFile {
     }
     const { object, method } = methodCall(parent) ?? {};
     if (object === undefined || method !== "handle") return false;
-    return this.#isWorkflow(object) || (id.name === "flow" && this.contract(object) === "imported");
+    return this.#isMadeBy("workflow", object) || (id.name === "flow" && this.contract(object) === "imported");
   }
 
-  /** Returns true if an expression is a constant of this file that is made by `workflow(…)`. */
-  #isWorkflow(expression: Deno.lint.Node): boolean {
+  /** Returns true if an expression is a constant of this file that is made by `workflow(…)`, or `entity(…)`. */
+  #isMadeBy(maker: "workflow" | "entity", expression: Deno.lint.Node): boolean {
     const binding = this.#bindingOf(expression);
     const init = binding?.kind === "variable" && binding.declarator.init ? bare(binding.declarator.init) : undefined;
-    return init?.type === "CallExpression" && this.exportOf(init.callee) === "workflow";
+    return init?.type === "CallExpression" && this.exportOf(init.callee) === maker;
+  }
+
+  /** Returns true if an expression is `Entity.event(…)`, of an entity of this file. */
+  #isEntityEvent(expression: Deno.lint.Node | null): boolean {
+    const call = expression && bare(expression);
+    const { object, method } = (call?.type === "CallExpression" && methodCall(call)) || {};
+    return object !== undefined && method === "event" && this.#isMadeBy("entity", object);
   }
 
   /** The declaration of the name that an expression is. */

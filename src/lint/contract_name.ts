@@ -5,9 +5,9 @@ import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
  * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two
  * contracts of one name are one contract.
  *
- * It ignores case, `-` and `_`, and `Command`, `Query`, `Event` and `Contract` at the end; of a name with dots, the
- * constant's name has to contain the last token. A constant named `contract`, `command`, `query` or `event` may have
- * any. There is no fix: either name may be the right one, and other code may use it.
+ * It ignores case, `-` and `_`, and `Command`, `Query`, `Event`, `Stream` and `Contract` at the end; of a name with
+ * dots, the constant's name has to contain the last token. A constant named `contract`, `command`, `query`, `event` or
+ * `stream` may have any. There is no fix: either name may be the right one, and other code may use it.
  */
 export const contractName: Deno.lint.Rule = rule((file, context) => ({
   VariableDeclarator({ id, init }): void {
@@ -26,7 +26,7 @@ export const contractName: Deno.lint.Rule = rule((file, context) => ({
 }));
 
 function agree(constant: string, name: string): boolean {
-  if (/^(?:command|query|event|contract)$/.test(constant)) return true;
+  if (/^(?:command|query|event|stream|contract)$/.test(constant)) return true;
   const tokens = name.split(".");
   const last = plain(tokens[tokens.length - 1]);
   if (tokens.length > 1) return plain(constant).includes(last);
@@ -38,7 +38,7 @@ function plain(name: string): string {
 }
 
 function withoutKind(name: string): string {
-  return plain(name).replace(/(?<=.)(?:command|query|event|contract)$/, "");
+  return plain(name).replace(/(?<=.)(?:command|query|event|stream|contract)$/, "");
 }
 
 // `catga/idempotent-id`: an idempotent command is deduplicated by its message id, which must be the same when it is

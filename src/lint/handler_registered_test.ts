@@ -2,17 +2,28 @@ import { handlerRegistered } from "./handler_functions.ts";
 import { ruleSuite } from "./rule_suite.ts";
 
 ruleSuite("handler-registered", handlerRegistered, {
-  head: `import { catga, command, event, fail, workflow } from "@catga/catga";
+  head: `import { catga, command, entity, event, fail, stream, workflow } from "@catga/catga";
 import { Pay } from "./contracts.ts";
 import * as contracts from "./contracts.ts";
 export const Create = command("Create");
 export const Created = event("Created");
-export const Trip = workflow("Trip");`,
+export const Trip = workflow("Trip");
+export const News = stream("News");
+export const Cart = entity("Cart", { initial: () => 0 });
+export const Added = Cart.event("Added", (n) => n + 1);`,
   bad: {
     "those of batches and of workflows": {
       source: `Created.onBatch(() => {}, { name: "b" });\nconst trip = Trip.handle(async (flow) => {});`,
       at: [`Created.onBatch(() => {}, { name: "b" })`, "trip"],
       says: /handler/,
+    },
+    "those of streams, of an entity's commands and of its events (they were passed over)": {
+      source: `const news = News.handle(function* () {});
+const create = Cart.handle(Create, (cart) => cart.emit(Added));
+Cart.handle(Pay, (cart) => cart.emit(Added));
+const mail = Added.on(() => {}, { name: "mail" });`,
+      at: ["news", "create", "Cart.handle(Pay, (cart) => cart.emit(Added))", "mail"],
+      says: /^The handler (news|create|mail) is not exported|^This handler of Pay is dropped/,
     },
     "handlers that are neither exported nor used": {
       source:
@@ -39,7 +50,7 @@ export const Trip = workflow("Trip");`,
     },
   },
   good: {
-    "an export": `export const create = Create.handle(() => {});`,
+    "an export": `export const create = Create.handle(() => {}); export const pay = Cart.handle(Pay, () => {});`,
     "an export by name, renamed, and by default":
       `const a = Create.handle(() => {}); const b = Pay.handle(() => {}); const c = Created.on(() => {}); export { a, b as x }; export default c;`,
     "what is passed to catga":

@@ -90,8 +90,8 @@ one of them failed.`,
               subscriptions.some((text) => readAnnouncement(service, text).category === name)
             );
           if (isDurable) terminal.say(`${name} is durable: a program publishes it, and subscriptions handle it`);
-          else if (names.length === 0) terminal.say("no node handles anything");
-          else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ")}`);
+          else if (names.includes(`${name}-run.begun`)) terminal.say(`${name} is a workflow: a program starts it`);
+          else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ") || "nothing"}`);
         }
         return FAILED;
       });

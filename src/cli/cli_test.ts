@@ -4,7 +4,19 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type Catga, catga, command, entity, event, fail, type Failure, query, stream, unwrap } from "../../mod.ts";
+import {
+  type Catga,
+  catga,
+  command,
+  entity,
+  event,
+  fail,
+  type Failure,
+  query,
+  stream,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
 import type { NodeChange } from "../contract/node_info.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -226,6 +238,14 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(late.code, 1);
     assertMatch(late.err, /^OUTCOME_UNKNOWN: /);
     assertMatch((await run("call", "Wait", "--query", "-t", "0.9s")).err, /^TIMEOUT: /);
+  });
+
+  it("call: a workflow is not called, and the error says what it is (it said that no node handles it)", async () => {
+    const Feast = workflow<void, void>("Feast");
+    await using _node = await catga({ nats: server.url, namespace: "feasts", handlers: Feast.handle(() => {}) });
+    const { code, err } = await run("call", "Feast", "-n", "feasts");
+    assertEquals(code, 1);
+    assertMatch(err, /\nFeast is a workflow: a program starts it\n$/);
   });
 
   it("call: a durable event is not called, and the error says who handles it", async () => {

@@ -2,6 +2,7 @@
  * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a
  * process, and in this one where what it prints is judged.
  */
+import process from "node:process";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import {
@@ -238,6 +239,26 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(late.code, 1);
     assertMatch(late.err, /^OUTCOME_UNKNOWN: /);
     assertMatch((await run("call", "Wait", "--query", "-t", "0.9s")).err, /^TIMEOUT: /);
+  });
+
+  it("a terminal without a size, as that of a container, is 80 columns wide (each line was cut to …)", async () => {
+    await using _node = await catga({ nats: server.url, namespace: "unsized", id: "n1" });
+    const { stdout } = process;
+    let written = "";
+    const unsized = { isTTY: true, columns: 0, rows: 0, write: (text: string) => (written += text) !== "" };
+    const own = Object.keys(unsized).map((name) => [name, Object.getOwnPropertyDescriptor(stdout, name)] as const);
+    for (const [name, value] of Object.entries(unsized)) {
+      Object.defineProperty(stdout, name, { value, configurable: true, writable: true });
+    }
+    try {
+      assertEquals(await cli(["nodes", "-s", server.url, "-n", "unsized"]), 0);
+    } finally {
+      for (const [name, descriptor] of own) {
+        Reflect.deleteProperty(stdout, name);
+        if (descriptor !== undefined) Object.defineProperty(stdout, name, descriptor);
+      }
+    }
+    assertMatch(written, /n1 +app/);
   });
 
   it("call: a workflow is not called, and the error says what it is (it said that no node handles it)", async () => {

@@ -168,10 +168,10 @@ function ownTerminal(): Terminal {
       return text;
     },
     get columns() {
-      return stdout.isTTY ? stdout.columns : undefined;
+      return stdout.isTTY ? stdout.columns || 80 : undefined; // 0 in a pseudo-terminal that nobody gave a size
     },
     get rows() {
-      return stdout.isTTY ? stdout.rows : undefined;
+      return stdout.isTTY ? stdout.rows || 24 : undefined;
     },
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,

@@ -52,7 +52,7 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
 
 /** In ms; `Bun.serve` ends a response that is silent for 10 s, and looks every 4 s. */
 export const KEEP_ALIVE = 5_000;
-const EVENTS_OPTIONS = new Set(["signal", "id", "keepAlive", "headers"]);
+const EVENTS_OPTIONS = new Set(["signal", "id", "keepAlive", "headers"] satisfies (keyof EventsOptions<unknown>)[]);
 const HEADERS = [
   ["content-type", "text/event-stream"],
   ["cache-control", "no-cache, no-transform"],

@@ -189,19 +189,17 @@ describe("MemoryEventLog", () => {
     assertEquals(got, [[1, 2, 3], [1, 2, 3]]);
   });
 
-  it("20,000 messages in 1,000 subjects are stored and read in a few seconds", { timeout: 300_000 }, async () => {
+  it("20,000 messages in 1,000 subjects are stored and read", { timeout: 300_000 }, async () => {
     const { stream } = await setUp(systemClock);
     const count = 20_000;
     const { promise, resolve } = Promise.withResolvers<void>();
     let got = 0;
     const onMessage = () => ++got === count && resolve();
     const reader = stream.follow({ ...silent, subjects: ["log.>"], onMessage });
-    const start = systemClock.monotonic();
     const options = (i: number) => ({ timeout: 60_000, ttl: 60_000, id: `${i}` });
     await Promise.all(Array.from({ length: count }, (_, i) => stream.append(`log.${i % 1_000}`, "data", options(i))));
     await promise;
     for (let i = 0; i < 1_000; i++) assertEquals((await stream.read(`log.${i}`, { from: 0, most: 1 })).length, 1);
-    assert(systemClock.monotonic() - start < 30_000);
     reader.close();
   });
 

@@ -82,7 +82,7 @@ class Stage implements AsyncDisposable {
         ...{ servers: this.#server.url, user, pass },
         ...(user === "admin" ? {} : { inboxPrefix: `_INBOX_${user}` }),
       },
-      ...{ id: user, service: user, namespace: this.#name, timeout: 5_000 },
+      ...{ id: user, service: user, namespace: this.#name, timeout: 60_000 },
       handlers: [fill, Put.on((_, ctx) => void this.handled.push(ctx.correlationId), { name: "watch", from: "start" })],
       logger: { debug() {}, info() {}, warn: write, error: write },
       ...options,

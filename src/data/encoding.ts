@@ -12,22 +12,22 @@ import process from "node:process";
 
 /**
  * The text of a value other than `undefined`. Throws an {@link Unsendable} for what cannot be sent; its path begins
- * with `root`.
+ * with `root`. `levels`: how many it may have; 1,000.
  */
-export function encodeValue(value: unknown, root: string): string {
+export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): string {
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
     // a getter threw, or the stack is full: what follows needs no stack, and finds out where
   }
-  const { text, tagged, escaped } = valueText(value, "tagged", root);
+  const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;
-  return escaped ? valueText(value, "json", root).text : text;
+  return escaped ? valueText(value, "json", root, levels).text : text;
 }
 
 /** The value of a text. Throws a `SyntaxError` or `TypeError` if it is not one. */
 export function decodeText(text: string): unknown {
-  return isTagged(text) ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);
+  return isTagged(text) ? read(JSON.parse(text.slice(1)), STORED_DEPTH) : JSON.parse(text);
 }
 
 /** Parses a text, or bytes in UTF-8, as JSON; `undefined` if it is not valid. */
@@ -144,7 +144,7 @@ const MAX_LEVELS = 200;
  * Returns true if parsed JSON is nested deeper than values are that can be sent, with room for what stands around them.
  */
 export function isTooDeep(parsed: unknown): boolean {
-  return isDeeper(parsed, MAX_DEPTH + AROUND);
+  return isDeeper(parsed, STORED_DEPTH);
 }
 
 function isDeeper(parsed: unknown, levels: number): boolean {
@@ -158,9 +158,6 @@ function isDeeper(parsed: unknown, levels: number): boolean {
   for (const key in parsed) if (isDeeper((parsed as Record<string, unknown>)[key], levels - 1)) return true;
   return false;
 }
-
-/** Levels. */
-const AROUND = 16;
 
 // Reads JSON with tags: the values that they stand for, in place of the texts.
 
@@ -216,8 +213,8 @@ interface ValueText {
 }
 
 /** A value in one of the {@link Form}s. Throws an {@link Unsendable} whose path begins with `root`. */
-export function valueText(value: unknown, form: Form, root: string): ValueText {
-  const writer = new Writer(form);
+export function valueText(value: unknown, form: Form, root: string, levels = MAX_DEPTH): ValueText {
+  const writer = new Writer(form, levels);
   try {
     const text = writer.write(value, "array");
     return { text, tagged: writer.tagged, escaped: writer.escaped };
@@ -227,21 +224,23 @@ export function valueText(value: unknown, form: Form, root: string): ValueText {
   }
 }
 
-/** The levels of arrays, objects and collections that a value may have. */
-export const MAX_DEPTH = 1_000;
+/** The levels of arrays, objects and collections that a value may have, alone and with what stands around it. */
+export const [MAX_DEPTH, STORED_DEPTH] = [1_000, 1_016];
 
 /** Container of a value. */
 type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {
   readonly #form: Form;
+  readonly #levels: number;
   /** The arrays, objects and collections around the value at hand. */
   readonly #above = new Set<object>();
   tagged = false;
   escaped = false;
 
-  constructor(form: Form) {
+  constructor(form: Form, levels: number) {
     this.#form = form;
+    this.#levels = levels;
   }
 
   write(value: unknown, within: Holder): string {
@@ -300,7 +299,7 @@ class Writer {
 
   #enter(value: object): void {
     if (this.#above.has(value)) throw new Refused("has a cycle: it stands within itself");
-    if (this.#above.size === MAX_DEPTH) throw new Refused(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
+    if (this.#above.size === this.#levels) throw new Refused(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
     this.#above.add(value);
   }
 

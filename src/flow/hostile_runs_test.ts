@@ -408,3 +408,32 @@ describe("whatever a step throws", () => {
     });
   }
 });
+
+describe("a run with values of 1,000 levels", () => {
+  // an entry has two levels around a value, and was refused: the run began again for ever, and ran its step each time
+  for (const [name, inmost] of [["plain", 0], ["with a date", new Date(0)]] as const) {
+    it(`goes to its end: ${name}`, async () => {
+      const deep = () => Array.from({ length: 1_000 }).reduce((inner: unknown) => [inner], inmost);
+      const Deep = workflow<unknown, unknown, "NO">("Deep");
+      const told = Deep.signal<unknown>("told");
+      let steps = 0;
+      const handler = Deep.handle(async (flow, input) => {
+        const value = await flow.step("deep", () => {
+          steps++;
+          return input;
+        });
+        assertEquals(await flow.wait(told), value);
+        const inner = await flow.send(Failing, value);
+        return inner.ok ? "" : inner.error.details;
+      });
+      const Failing = workflow<unknown, void, "NO">("Failing");
+      const failing = Failing.handle((_, input) => fail("NO", "no", { details: input }) as never);
+      await using cluster = await testCluster(["a", "b"], { handlers: [handler, failing], logger: QUIET });
+      const [app, other] = cluster.apps;
+      const run = unwrap(await app.start(Deep, deep()));
+      unwrap(await other.tell(told, run, deep()));
+      assertEquals(unwrap(await other.result(Deep, run)), deep());
+      assertEquals(steps, 1);
+    });
+  }
+});

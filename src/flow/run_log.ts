@@ -9,7 +9,7 @@ import type { StreamsHost } from "../dispatch/node_host.ts";
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
-import { encodeValue, parsedJson } from "../data/encoding.ts";
+import { encodeValue, parsedJson, STORED_DEPTH } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,
@@ -311,7 +311,7 @@ export class RunLog {
     const result = entries.at(-1)?.t === "ended" ? ENDED : undefined;
     const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
-    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry")));
+    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH)));
     return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
   }
 

@@ -2,7 +2,7 @@
  * Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the
  * store.
  */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Behavior, catga, command, fail, query, type Result, type Schema } from "../../mod.ts";
 import { delay } from "../ports/clock.ts";
@@ -244,6 +244,25 @@ describe("an idempotent command", () => {
       assertEquals(runs.map(({ node }) => node), ["a"]);
     });
   }
+
+  it("that left a silent node says what its second attempt failed with (it said that the process was gone)", async () => {
+    const { cluster, outage } = await shops({ ms: 60_000, nodes: ["a", "b"], outage: ["b"] });
+    await using _ = cluster;
+    const client = await cluster.start("client", { handlers: [] });
+    const sent = client.send(Pay, { amount: 5 }, { route: first("a", "b"), timeout: 8_000 });
+    await cluster.clock.advance(50);
+    outage.begin();
+    cluster.network.pause("a");
+    const { error } = await cluster.clock.until(sent);
+    outage.end();
+    cluster.network.resume("a");
+    const { code, message } = error!;
+    assertEquals(code, "OUTCOME_UNKNOWN");
+    assertMatch(
+      message,
+      /^command Pay may have run on node a, which did not answer; last error: .*no answer from the store/,
+    );
+  });
 
   it("sent in a node without a network has one result, too", async () => {
     let runs = 0;

@@ -285,9 +285,10 @@ export class Router implements CallOwner, RequestRouter {
 
   /** The last attempt failed: the result is its error, or OUTCOME_UNKNOWN when an earlier attempt may have run. */
   #fail(call: Call, error: CatgaError): void {
-    const next = call.ran === undefined ? error : decideRetry(call.request.contract, { how: "lost" }, 0, call.ran);
-    // without attempts left there is no "again"
-    this.#settle(call, { ok: false, error: next as CatgaError });
+    const { ran: node, request: { contract: { kind, name } } } = call;
+    if (node === undefined) return this.#settle(call, { ok: false, error });
+    const message = `${kind} ${name} may have run on node ${node}, which did not answer; last error: ${error.message}`;
+    this.#settle(call, { ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: error }) });
   }
 
   #settle(call: Call, result: Result<unknown>): void {

@@ -6,9 +6,8 @@ export const MAX_CAUSE = 4_096;
 
 /**
  * The text of what was thrown, of 4 kB at most: the first line is `name: message`; the frames of the program come
- * before those of packages and of the runtime; behind them `caused by`, and the same of its cause. `undefined` for what
- * has no frames and no cause: then it says nothing that the message of the failure does not. Never throws, whatever was
- * thrown.
+ * before those of packages and of the runtime; behind them `caused by`, and the same of its cause. `undefined` for a
+ * `CatgaError` without frames and cause: it says nothing that the failure does not. Never throws, whatever was thrown.
  */
 export function causeText(thrown: unknown): string | undefined {
   const parts: string[] = [];
@@ -24,7 +23,7 @@ export function causeText(thrown: unknown): string | undefined {
     frames += lines.length;
     parts.push([head, ...lines].join("\n"));
   }
-  if (frames === 0 && parts.length < 2 && isError(thrown)) return undefined;
+  if (frames === 0 && parts.length < 2 && read(thrown, "name") === "CatgaError") return undefined;
   return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
 }
 
@@ -47,14 +46,6 @@ function partOf(error: unknown): [head: string, frames: string[]] {
 function cut(text: string): string {
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(MAX_CAUSE));
   return text.slice(0, read);
-}
-
-function isError(thrown: unknown): boolean {
-  try {
-    return thrown instanceof Error;
-  } catch {
-    return false; // a proxy
-  }
 }
 
 function read(from: unknown, name: string): unknown {

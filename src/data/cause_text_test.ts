@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { byteLength } from "./encoding.ts";
 import { causeText, MAX_CAUSE } from "./cause_text.ts";
+import { CatgaError } from "../error.ts";
 
 function charge(): never {
   throw new TypeError("card is undefined");
@@ -16,7 +17,7 @@ function thrownBy(run: () => unknown): unknown {
 }
 
 /** An error with this stack. */
-function withStack(stack: string, message = "no"): Error {
+function withStack(stack: string | undefined, message = "no"): Error {
   return Object.assign(new Error(message), { stack });
 }
 
@@ -76,6 +77,17 @@ describe("causeText", () => {
     assert(causeText(proxy)!.startsWith("thrown: "));
     assertEquals(causeText("no disk"), 'thrown: "no disk"');
     assertEquals(causeText(undefined), undefined);
-    assertEquals(causeText(withStack("Error: no")), undefined);
+  });
+
+  it("is the message of an error without frames, as with Error.stackTraceLimit = 0: the dead letter had no cause", () => {
+    assertEquals(causeText(withStack("Error: no", "no disk")), "Error: no disk");
+    assertEquals(causeText(withStack(undefined, "no disk")), "Error: no disk");
+    const unreadable = Object.defineProperty(new Error(), "message", {
+      get() {
+        throw new Error("getter");
+      },
+    });
+    assert(causeText(unreadable)!.startsWith("thrown: "));
+    assertEquals(causeText(Object.assign(new CatgaError("NO", "no"), { stack: "" })), undefined);
   });
 });

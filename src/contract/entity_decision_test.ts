@@ -32,6 +32,20 @@ describe("decide", () => {
     assertEquals([result.error?.code, emitted, state], ["PAID", [], { items: [], paid: true }]);
   });
 
+  it("a state that is a promise, which rejects, is a TypeError, and no more (it ended the process)", async () => {
+    for (const at of ["first", "next"] as const) {
+      const state = async () => await Promise.reject(new Error("no state"));
+      const Async = entity("Async", { initial: () => at === "first" ? state() : 0 as unknown });
+      const Made = Async.event("Made", () => state());
+      const made = Async.handle(Pay, (it) => {
+        it.emit(Made);
+        return 1;
+      });
+      await assertRejects(() => Async.decide(made, { when }), TypeError, `must return the ${at} state; got a promise`);
+      await new Promise((resolve) => setTimeout(resolve)); // an unhandled rejection would end the process in this turn
+    }
+  });
+
   it("rejects with what the handler throws", async () => {
     const bug = new RangeError("bug");
     const broken = Cart.handle(Pay, (cart) => {

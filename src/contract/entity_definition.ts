@@ -1,6 +1,6 @@
 /** The entity as handlers of its commands see it, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
-import { freezePlain, show } from "../data/checks.ts";
+import { disown, freezePlain, show } from "../data/checks.ts";
 import { firstIssue, validate } from "./schema.ts";
 
 /** Type of an event that `emit` takes: its entity's state and its payload. */
@@ -167,6 +167,7 @@ export function applied<State>(
 /** Refuses what is no state, before it is stored that the event has led there. */
 function nextState<State>(next: State, before: State, event: string): State {
   if (!(next instanceof Promise) && (next !== undefined || before === undefined)) return next;
+  disown(next);
   const what = next === undefined ? "undefined" : "a promise";
   throw new TypeError(`the function of the event ${event} must return the next state; got ${what}`);
 }
@@ -175,5 +176,6 @@ function nextState<State>(next: State, before: State, event: string): State {
 export function initialState<State>({ name, initial }: EntityDefinition<State>, id: string): State {
   const state = initial(id);
   if (!(state instanceof Promise)) return freezePlain(state);
+  disown(state);
   throw new TypeError(`entity ${name}: initial must return the first state; got a promise`);
 }

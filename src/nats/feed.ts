@@ -34,6 +34,8 @@ export class Feed {
   #delivery: LogDelivery | undefined;
   #upTo = 0;
   #listed = false;
+  /** When the server first said that it waits for an answer, since the last message, by the monotonic clock. */
+  #stalled: number | undefined;
   #ended = false;
 
   /** Opens a feed of `filter`, without the values if `headersOnly`; rejects as `JetStream.createConsumer` does. */
@@ -106,12 +108,15 @@ export class Feed {
     this.#delivery = new LogDelivery(transport, { stream: this.#stream, ...consumer }, {
       onMessage: (message, revision, stored) => {
         this.#upTo = revision;
+        this.#stalled = undefined;
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
       },
       onFlow: (reply, stalled) => {
         transport.signal(reply);
-        // a user who may not publish that gets no more: what has come has to do
-        if (stalled) this.#tellListed();
+        if (!stalled) return;
+        const now = transport.clock.monotonic();
+        // a user who may not publish that gets no more: what has come has to do. An answer may be slow
+        if (now - (this.#stalled ??= now) > PATIENCE * this.#stream.heartbeat) this.#tellListed();
       },
       onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
       onCaughtUp: () => this.#tellListed(),
@@ -132,3 +137,6 @@ export class Feed {
     this.#listener.onBroken(why);
   }
 }
+
+/** Heartbeats for which an answer that the server waits for may be on its way: a list of more than 2 MB is whole. */
+const PATIENCE = 2.5;

@@ -5,6 +5,9 @@ import { block } from "../../test/support/block.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
+import { NatsEventLog } from "./log_stream.ts";
+import { OPTIONS, sequenceOf, startLogClient, STREAM, TIMEOUT } from "./log_harness_suite.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 
 describe("Feed", await requireNatsServer(), () => {
   it(
@@ -27,4 +30,20 @@ describe("Feed", await requireNatsServer(), () => {
       await transport.close();
     },
   );
+
+  it("lists more than 2 MB over a slow link as a whole (the rest of the runs was not in `app.runs()`)", {
+    timeout: 300_000,
+  }, async () => {
+    await using client = await startLogClient();
+    const data = "x".repeat(100_000);
+    for (let i = 0; i < 100; i++) sequenceOf(await client.stream.append(`log.${i}`, data, { timeout: TIMEOUT }));
+    await using link = await startTcpProxy(client.server.port);
+    const transport = await openTransport(link.url);
+    const stream = await new NatsEventLog(transport).open(STREAM, OPTIONS);
+    link.delay(350);
+    const found = new Set<string>();
+    await stream.lasts("log.>", ({ subject }) => void found.add(subject));
+    assertEquals(found.size, 100);
+    await transport.close();
+  });
 });

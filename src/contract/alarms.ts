@@ -5,7 +5,7 @@
  */
 import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
-import type { Health, NodeInfo } from "./node_info.ts";
+import type { Health, NodeInfo, SubscriptionHealth } from "./node_info.ts";
 import { drivenWorkflow } from "./workflow.ts";
 
 /** An alarm. */
@@ -82,6 +82,8 @@ export interface ObservedSubscription {
   readonly growing?: boolean;
   /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
+  /** Messages whose handlers go on long after their timeout. */
+  readonly hanging?: SubscriptionHealth["hanging"] | undefined;
 }
 
 /** Dead letters that failed alike. */
@@ -254,7 +256,7 @@ function* ofContract(
 }
 
 function* ofSubscription(
-  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends }: ObservedSubscription,
+  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, hanging }: ObservedSubscription,
 ): Iterable<Raised> {
   const about = label;
   if (stopped !== undefined) {
@@ -269,6 +271,12 @@ function* ofSubscription(
       lag === 1 ? "is" : "are"
     } unread, more from minute to minute.`;
     yield { kind: "subscription-lagging", about, severity: "warning", count: lag, message, cause };
+  }
+  if (hanging !== undefined) {
+    const { contract, node, count, since } = hanging;
+    const left = `${some(count, "message")} of ${label} can only wait`;
+    const message = `A handler of ${contract} at ${node ?? "a node"} goes on long after its timeout: ${left}.`;
+    yield { kind: "handler-hanging", about, severity: "error", count, message, since };
   }
   if (ends !== undefined) {
     const left = ends <= 0 ? "now" : `in ${hours(ends)}`;
@@ -360,6 +368,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "node-silent": "Look at its processor and memory, and whether its code blocks; restart it if it stays so.",
   "dead-letters": "Mend the cause, then replay them; or discard those that nobody needs.",
   "handler-failing": "Read the cause; roll the last deploy back if it came with it.",
+  "handler-hanging": "Restart that program, and have its handlers end when ctx.signal is aborted.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",

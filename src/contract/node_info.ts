@@ -155,6 +155,7 @@ export interface Health {
       | "node-silent"
       | "dead-letters"
       | "handler-failing"
+      | "handler-hanging"
       | "subscription-abandoned"
       | "subscription-lagging"
       | "node-overloaded"
@@ -229,6 +230,17 @@ export interface SubscriptionHealth {
     readonly code: string;
     readonly message: string;
     /** Time since which the first of them waits, in ms since 1970. */
+    readonly since: number;
+  };
+  /**
+   * The messages whose handlers, aborted when their `timeout` was over, still went on when that had passed again: the
+   * next attempt waits for their end. `contract` and `node` (its id): those of the first.
+   */
+  readonly hanging?: {
+    readonly contract: string;
+    readonly node: string | undefined;
+    readonly count: number;
+    /** Time since which the first of them is known, in ms since 1970. */
     readonly since: number;
   };
 }

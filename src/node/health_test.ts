@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -134,6 +134,37 @@ describe("health", () => {
     await clock.advance(1_000);
     const [done] = of("billing").filter(({ state }) => state === "leading");
     assertEquals([done.open, done.oldest], [0, 0]);
+  });
+
+  it("handlers that go on long after their timeout are an alarm until they end, or their process does", async () => {
+    const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const ends = Promise.withResolvers<void>();
+    const hung: Record<string, number> = { a: 0, b: 0 };
+    const options = { name: "billing", timeout: 1_000, retry: { delay: [100, 100] } } as const;
+    const handler = Booked.on(async (_, { attempt, node }) => {
+      if (attempt > 1) return;
+      hung[node]++;
+      await ends.promise;
+    }, options);
+    const leader = await cluster.start("a", { handlers: handler });
+    await cluster.start("b", { handlers: handler });
+    const alarms = () => leader.health().alarms.map(({ kind, count }) => [kind, count]);
+    for (let room = 0; room < 20; room++) await clock.until(leader.publish(Booked, { room: `${room}` }));
+    await clock.advance(1_000);
+    assertEquals(alarms(), []);
+    await clock.advance(5_000);
+    assert(hung.b > 0);
+    assertEquals(alarms(), [["handler-hanging", 20]]);
+    // what hung there is handled here
+    cluster.kill("b");
+    await clock.advance(15_000);
+    assertEquals(alarms(), [["node-gone", 1], ["handler-hanging", hung.a]]);
+    ends.resolve();
+    await clock.advance(5_000);
+    assertEquals(alarms(), [["node-gone", 1]]);
+    assertEquals(leader.health().subscriptions[0].open, 0);
   });
 
   it("a lag that grows is an alarm, although nobody has asked before", async () => {

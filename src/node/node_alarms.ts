@@ -166,7 +166,8 @@ export class NodeAlarms {
     return nodes;
   }
 
-  #subscription({ service, name, state, error, lag, oldest, lastFailure }: SubscriptionHealth): ObservedSubscription {
+  #subscription(health: SubscriptionHealth): ObservedSubscription {
+    const { service, name, state, error, lag, oldest, lastFailure, hanging } = health;
     const label = `${service}/${name}`;
     // all is handled or gone, or another node leads, which says it
     if (oldest === 0 && lag === 0) this.#ends.delete(label);
@@ -179,6 +180,7 @@ export class NodeAlarms {
     return {
       label,
       lag,
+      hanging,
       growing: this.#grows(label, lag, now),
       ...(state === "stalled" || state === "stopped" ? { stopped: why, since: stopped?.since } : {}),
       ...(ends === undefined ? {} : { ends: ends.left - (now - ends.at) }),

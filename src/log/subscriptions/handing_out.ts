@@ -50,6 +50,8 @@ export class HandingOut {
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
   readonly #outages = new Map<Item, Outage>();
+  /** Messages whose handler goes on after its time, and since when that is known, in ms since 1970. */
+  readonly #hanging = new Map<Item, number>();
   /** Requests that were answered in this turn, and are not settled yet. */
   #answers: HandedOut[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
@@ -62,6 +64,14 @@ export class HandingOut {
   /** Outage that messages wait for. */
   get outage(): Outage | undefined {
     return this.#outages.values().next().value;
+  }
+
+  /** The messages whose handlers go on after their time. */
+  get hanging(): SubscriptionHealth["hanging"] {
+    const [first] = this.#hanging;
+    if (first === undefined) return undefined;
+    const [{ category: { name: contract }, node }, since] = first;
+    return { contract, node, count: this.#hanging.size, since };
   }
 
   /** Begins, or goes on. */
@@ -232,7 +242,10 @@ export class HandingOut {
   }
 
   #settle(item: Item, outcome: RunOutcome): void {
-    const { ledger, handled, outvoted } = this.#options;
+    const { ledger, handled, outvoted, now } = this.#options;
+    const isBusy = typeof outcome === "object" && "busy" in outcome;
+    if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
+    else if (this.#hanging.size > 0) this.#hanging.delete(item);
     if (outcome === "done") {
       if (item.category.refused.size > 0) this.#wake(item.category);
       this.#back(item);
@@ -241,7 +254,6 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
       if (outcome === "outvoted") outvoted();
-      const isBusy = typeof outcome === "object";
       // a batch would not go to the node where another attempt goes on
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);

@@ -106,7 +106,7 @@ export class Term {
     const { categories, ledger, handing } = this.#led ?? {};
     const dead = ledger?.dead ?? 0;
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ?? unheard;
-    const { lastFailure, outage } = handing ?? {};
+    const { lastFailure, outage, hanging } = handing ?? {};
     const held = [...categories?.all.values() ?? []].filter(({ held }) => held.length > 0);
     const unhandled = Object.fromEntries(held.map(({ name, held }) => [name, held.length]));
     return {
@@ -119,6 +119,7 @@ export class Term {
       ...(error && { error }),
       ...(lastFailure && { lastFailure }),
       ...(outage && { outage }),
+      ...(hanging && { hanging }),
     };
   }
 

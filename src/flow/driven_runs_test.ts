@@ -4,7 +4,7 @@ import { type Flow, workflow } from "@catga/catga";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { delay } from "../ports/clock.ts";
+import { type Clock, delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import { Drives, type DrivesHost } from "./driven_runs.ts";
 import { type CalledEntry, Journal, type Started } from "./journal.ts";
@@ -31,6 +31,7 @@ function node(
     cancelChild = none,
     lag = 0,
     late: lateAppends = 0,
+    behind = () => 0,
   }: {
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
@@ -41,6 +42,8 @@ function node(
     readonly lag?: number;
     /** How long the answer of an append takes. */
     readonly late?: number;
+    /** How far the earliest time that the server's clock may show is behind the latest, in ms. */
+    readonly behind?: () => number;
   } = {},
 ) {
   const clock = new VirtualClock();
@@ -85,8 +88,17 @@ function node(
     number: (events) => (numbers += events) - events,
   });
   let endpoint = "a.1";
+  const serverClock: Clock = {
+    now: () => clock.now() - behind(),
+    monotonic: () => clock.monotonic(),
+    after: (...args) => clock.after(...args),
+    soon: (callback) => clock.soon(callback),
+  };
   const hostOf = (): DrivesHost => ({
-    ...{ endpoint, clock, log, ended },
+    ...{ endpoint, clock: serverClock, log, ended },
+    get latest() {
+      return clock.now();
+    },
     app: {
       random: () => 0.5,
       timeout: 10_000,
@@ -253,6 +265,19 @@ describe("drives", () => {
     await clock.advance(86_400_000);
     await clock.until(retry());
     assertEquals([stuck.length, await ended()], [2, true]);
+  });
+
+  it("a sleep is not shorter when the server's time is known better while it lasts (it was, after a reconnect)", async () => {
+    let behind = 80;
+    const { clock, run, news, ended } = node((flow) => flow.sleep("a second", 1_000), { behind: () => behind });
+    const over = run();
+    await clock.advance(950);
+    behind = 0;
+    news();
+    await clock.advance(49);
+    assertEquals(await ended(), false);
+    await clock.until(over);
+    assertEquals(await ended(), true);
   });
 
   it("a run whose processes end some 20 times without recording anything is stuck", async () => {

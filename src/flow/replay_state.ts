@@ -41,6 +41,8 @@ export interface DriveHost {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly log: RunLog;
+  /** The latest time that the server's clock may show, in ms since 1970: what lasts for a while lasts from then on. */
+  readonly latest: number;
   /**
    * Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a
    * `CatgaError`.

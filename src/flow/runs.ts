@@ -135,6 +135,10 @@ export class Runs implements DrivesHost, NodeRuns {
     });
   }
 
+  get latest(): number {
+    return this.#stream?.latestServerTime ?? this.clock.now();
+  }
+
   // what the internal handlers of a workflow call --------------------------------------------------
 
   async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {

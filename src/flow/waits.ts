@@ -42,7 +42,7 @@ export class Waits {
       if (state.stands) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
-        return this.#begin(call, name, timeOf(until, state.now), (at) => ({ t: "slept", step: name, until: at! }));
+        return this.#begin(call, name, timeOf(until, state.host.latest), (at) => ({ t: "slept", step: name, until: at! }));
       }
       if (this.#isDue(name, sleep, call)) this.#note(call, { t: "woken", step: name });
     });
@@ -79,7 +79,7 @@ export class Waits {
       }
       const wait = journal.waits.get(name);
       if (wait === undefined) {
-        const until = timeout === undefined ? undefined : timeOf(timeout, state.now);
+        const until = timeout === undefined ? undefined : timeOf(timeout, state.host.latest);
         const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
         return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
       }

@@ -487,6 +487,10 @@ class Process implements DrivesHost {
 
   // what drives need --------------------------------------------------------------------------------
 
+  get latest(): number {
+    return this.simulation.now;
+  }
+
   alive(endpoint: string): boolean {
     const { processes, now } = this.simulation;
     return processes.some((process) =>

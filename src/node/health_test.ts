@@ -136,35 +136,55 @@ describe("health", () => {
     assertEquals([done.open, done.oldest], [0, 0]);
   });
 
-  it("handlers that go on long after their timeout are an alarm until they end, or their process does", async () => {
+  describe("handlers that go on long after their timeout are an alarm", () => {
     const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
-    await using cluster = new MemoryCluster();
-    const { clock } = cluster;
-    const ends = Promise.withResolvers<void>();
-    const hung: Record<string, number> = { a: 0, b: 0 };
-    const options = { name: "billing", timeout: 1_000, retry: { delay: [100, 100] } } as const;
-    const handler = Booked.on(async (_, { attempt, node }) => {
-      if (attempt > 1) return;
-      hung[node]++;
-      await ends.promise;
-    }, options);
-    const leader = await cluster.start("a", { handlers: handler });
-    await cluster.start("b", { handlers: handler });
-    const alarms = () => leader.health().alarms.map(({ kind, count }) => [kind, count]);
-    for (let room = 0; room < 20; room++) await clock.until(leader.publish(Booked, { room: `${room}` }));
-    await clock.advance(1_000);
-    assertEquals(alarms(), []);
-    await clock.advance(5_000);
-    assert(hung.b > 0);
-    assertEquals(alarms(), [["handler-hanging", 20]]);
-    // what hung there is handled here
-    cluster.kill("b");
-    await clock.advance(15_000);
-    assertEquals(alarms(), [["node-gone", 1], ["handler-hanging", hung.a]]);
-    ends.resolve();
-    await clock.advance(5_000);
-    assertEquals(alarms(), [["node-gone", 1]]);
-    assertEquals(leader.health().subscriptions[0].open, 0);
+
+    /** Nodes a, which leads, and b, where twenty messages hang, with as many attempts. */
+    async function hanging(attempts: number) {
+      const cluster = new MemoryCluster();
+      const { clock } = cluster;
+      const ends = Promise.withResolvers<void>();
+      const hung: Record<string, number> = { a: 0, b: 0 };
+      const options = { name: "billing", timeout: 1_000, retry: { attempts, delay: [100, 100] } } as const;
+      const handlers = Booked.on(async (_, { attempt, node }) => {
+        if (attempt > 1) return;
+        hung[node]++;
+        await ends.promise;
+      }, options);
+      const leader = await cluster.start("a", { handlers });
+      await cluster.start("b", { handlers });
+      const alarms = () => leader.health().alarms.map(({ kind, count }) => [kind, count]);
+      for (let room = 0; room < 20; room++) await clock.until(leader.publish(Booked, { room: `${room}` }));
+      await clock.advance(1_000);
+      assertEquals(alarms(), []);
+      await clock.advance(5_000);
+      assert(hung.b > 0);
+      assertEquals(alarms(), [["handler-hanging", 20]]);
+      return { cluster, clock, leader, hung, alarms, end: () => ends.resolve() };
+    }
+
+    it("until they end, or their process does", async () => {
+      const { cluster, clock, leader, hung, alarms, end } = await hanging(10);
+      await using _ = cluster;
+      // what hung there is handled here
+      cluster.kill("b");
+      await clock.advance(15_000);
+      assertEquals(alarms(), [["node-gone", 1], ["handler-hanging", hung.a]]);
+      end();
+      await clock.advance(5_000);
+      assertEquals(alarms(), [["node-gone", 1]]);
+      assertEquals(leader.health().subscriptions[0].open, 0);
+    });
+
+    it("until their message is a dead letter, because their node is frozen", async () => {
+      const { cluster, clock, hung, alarms, end } = await hanging(2);
+      await using _ = cluster;
+      cluster.network.pause("b");
+      await clock.advance(20_000);
+      assertEquals(alarms(), [["dead-letters", hung.b], ["handler-hanging", hung.a]]);
+      cluster.network.resume("b");
+      end();
+    });
   });
 
   it("a lag that grows is an alarm, although nobody has asked before", async () => {

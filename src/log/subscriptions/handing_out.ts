@@ -266,6 +266,7 @@ export class HandingOut {
     const gone = await this.#hasLeft(endpoint);
     if (this.#closed) return;
     for (const item of items) {
+      this.#hanging.delete(item);
       if (gone) {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };

@@ -82,7 +82,7 @@ describe("respond", () => {
   });
 
   it("retry-after of a rate limit is when it lets a request pass (it was 1 s: a client that waited was refused)", () => {
-    for (const [retryAfter, seconds] of [[3_001, "4"], [20, "1"], [0, "1"], ["soon", "1"]]) {
+    for (const [retryAfter, seconds] of [[3_001, "4"], [20, "1"], [0, "1"], [-5_000, "1"], ["soon", "1"]]) {
       const error = { retryable: true, details: { retryAfter } };
       assertEquals(respond(failed("RATE_LIMITED", error)).headers.get("retry-after"), seconds);
       assertEquals(respond(failed("SOLD_OUT", error)).headers.get("retry-after"), "1");

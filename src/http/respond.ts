@@ -49,7 +49,7 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   headers.set("content-type", "application/problem+json");
   const wait = error.code === "RATE_LIMITED" && isRecord(error.details) ? Number(error.details.retryAfter) / 1_000 : 1;
   const again = failed === 503 || error.retryable;
-  if (again && !headers.has("retry-after")) headers.set("retry-after", String(Math.ceil(wait) || 1));
+  if (again && !headers.has("retry-after")) headers.set("retry-after", String(Math.max(1, Math.ceil(wait)) || 1));
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 

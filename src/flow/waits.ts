@@ -42,7 +42,8 @@ export class Waits {
       if (state.stands) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
-        return this.#begin(call, name, timeOf(until, state.host.latest), (at) => ({ t: "slept", step: name, until: at! }));
+        const end = timeOf(until, state.host.latest);
+        return this.#begin(call, name, end, (at) => ({ t: "slept", step: name, until: at! }));
       }
       if (this.#isDue(name, sleep, call)) this.#note(call, { t: "woken", step: name });
     });

@@ -30,12 +30,13 @@ export class Feed {
   readonly #stream: KeptStream;
   readonly #listener: FeedListener;
   readonly #stopStatus: () => void;
+  readonly #stopViolation: () => void;
   #name: string | undefined;
   #delivery: LogDelivery | undefined;
   #upTo = 0;
   #listed = false;
-  /** When the server first said that it waits for an answer, since the last message, by the monotonic clock. */
-  #stalled: number | undefined;
+  /** Subject of the answer that the server waits for, when it last said so. */
+  #awaited = "";
   #ended = false;
 
   /** Opens a feed of `filter`, without the values if `headersOnly`; rejects as `JetStream.createConsumer` does. */
@@ -85,6 +86,10 @@ export class Feed {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));
+    // a user who may not answer gets no more: what has come has to do
+    this.#stopViolation = stream.transport.onViolation(({ subject }) => {
+      if (subject === this.#awaited) this.#tellListed();
+    });
   }
 
   /** Nothing that it has not passed on is there up to this revision; 0 before it knows. */
@@ -97,6 +102,7 @@ export class Feed {
     if (this.#ended) return;
     this.#ended = true;
     this.#stopStatus();
+    this.#stopViolation();
     this.#delivery?.close();
     if (this.#name !== undefined) this.#stream.js.deleteConsumer(this.#stream.name, this.#name);
   }
@@ -108,15 +114,11 @@ export class Feed {
     this.#delivery = new LogDelivery(transport, { stream: this.#stream, ...consumer }, {
       onMessage: (message, revision, stored) => {
         this.#upTo = revision;
-        this.#stalled = undefined;
         this.#listener.onMessage(new DeliveredMessage(message, revision, stored));
       },
       onFlow: (reply, stalled) => {
+        if (stalled) this.#awaited = reply;
         transport.signal(reply);
-        if (!stalled) return;
-        const now = transport.clock.monotonic();
-        // a user who may not publish that gets no more: what has come has to do. An answer may be slow
-        if (now - (this.#stalled ??= now) > PATIENCE * this.#stream.heartbeat) this.#tellListed();
       },
       onIdle: (sequence) => this.#upTo = Math.max(this.#upTo, sequence),
       onCaughtUp: () => this.#tellListed(),
@@ -137,6 +139,3 @@ export class Feed {
     this.#listener.onBroken(why);
   }
 }
-
-/** Heartbeats for which an answer that the server waits for may be on its way: a list of more than 2 MB is whole. */
-const PATIENCE = 2.5;

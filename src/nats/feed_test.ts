@@ -40,7 +40,7 @@ describe("Feed", await requireNatsServer(), () => {
     await using link = await startTcpProxy(client.server.port);
     const transport = await openTransport(link.url);
     const stream = await new NatsEventLog(transport).open(STREAM, OPTIONS);
-    link.delay(350);
+    link.delay(700);
     const found = new Set<string>();
     await stream.lasts("log.>", ({ subject }) => void found.add(subject));
     assertEquals(found.size, 100);

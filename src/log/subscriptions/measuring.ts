@@ -30,6 +30,8 @@ export class Measuring {
   readonly #options: MeasuringOptions;
   /** The sequence of the last message of each subscription that was behind. */
   readonly #last = new Map<string, number>();
+  /** The sequence of the first message of the stream then. */
+  #first = 0;
   #measured = -Infinity;
   #reported = -Infinity;
   #busy = false;
@@ -40,7 +42,7 @@ export class Measuring {
 
   /** How many messages of the stream a subscription has not read, those of others between them included. */
   lag({ key, read }: Pick<Measured, "key" | "read">): number {
-    return Math.max(0, (this.#last.get(key) ?? 0) - sequenceOf(read));
+    return Math.max(0, (this.#last.get(key) ?? 0) - Math.max(sequenceOf(read), this.#first - 1));
   }
 
   /** To be called often: measures every 10 s. */
@@ -59,6 +61,7 @@ export class Measuring {
     const state = await stream.state();
     if (state === undefined) return this.#last.clear();
     const { bytes, maxBytes } = state;
+    this.#first = state.first;
     // a stream with a limit drops what is not handled yet
     const filling = maxBytes !== undefined && bytes >= NEARLY_FULL * maxBytes;
     if (filling ? now - this.#reported >= REPORT : this.#reported !== -Infinity) {

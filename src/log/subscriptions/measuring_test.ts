@@ -22,6 +22,15 @@ describe("Measuring", () => {
     assertEquals(measuring.lag({ key: "billing", read: endOf(80) }), 10);
   });
 
+  it("lag of what has read nothing yet, as after a rewind, counts from the first message of the stream", async () => {
+    // it was the number of that message: a new stream begins at the time of day
+    const { measuring } = start({ ...STATE, first: 1_001, last: 1_100 }, { Booked: 1_090 });
+    const rewound = { key: "billing", categories: ["Booked"], read: 0 };
+    measuring.tick(0, [rewound]);
+    await settled();
+    assertEquals(measuring.lag(rewound), 90);
+  });
+
   it("asks every 10 s, and not at all while nothing is led", async () => {
     const { measuring, asked } = start(STATE, {});
     measuring.tick(0, []);

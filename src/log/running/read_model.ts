@@ -6,6 +6,7 @@
  * Over 300 lines: what is read, runs and waits is counted together, because that decides when reading goes on, and
  * whether it has caught up.
  */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -66,8 +67,8 @@ export class ReadModel {
   readonly #held: Set<LoggedMessage> = new Set();
   /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
   readonly #failing: Map<LoggedMessage, unknown> = new Map();
-  /** Runs that have gone on for twice their time: others may wait for their place for good. */
-  #stuck = 0;
+  /** Messages of runs that have gone on for twice their time, and since when: others may wait for their place for good. */
+  readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
   #paused = false;
   #pumping = false;
@@ -110,6 +111,15 @@ export class ReadModel {
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
     const open = this.#open + this.#group.length - this.#next;
     return { open, lag: this.#stored.size, oldest: Math.max(0, age), retrying: this.#retrying };
+  }
+
+  /** The messages whose handlers go on after twice their time. */
+  get hanging(): SubscriptionHealth["hanging"] {
+    const [first] = this.#stuck;
+    if (first === undefined) return undefined;
+    const [[{ category: contract }], since] = first;
+    const count = [...this.#stuck.keys()].reduce((sum, { length }) => sum + length, 0);
+    return { contract, node: this.#options.host.node, count, since };
   }
 
   get #retrying(): number {
@@ -369,14 +379,13 @@ export class ReadModel {
     messages: readonly LoggedMessage[],
     late: () => string,
   ): Promise<Outcome> {
-    let [over, isStuck] = [false, false];
+    let over = false;
     // called when it is aborted, and when it has ended
     ctx.execution.begin(() => {
       if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
       this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // it has run
         if (over) return;
-        isStuck = true;
-        this.#stuck++;
+        this.#stuck.set(messages, this.#options.clock.now());
       });
       const error = new CatgaError("TIMEOUT", late());
       for (const message of messages) this.#failing.set(message, error);
@@ -385,7 +394,7 @@ export class ReadModel {
     });
     const ended = await outcome;
     over = true;
-    if (isStuck) this.#stuck--;
+    this.#stuck.delete(messages);
     ctx.execution.end(ended);
     return ended;
   }
@@ -396,6 +405,7 @@ export class ReadModel {
     const { delay: [initial, longest], random, observer, label } = this.#options;
     const { key } = open.message;
     const lane = lanes.get(key)!;
+    this.#held.add(open.message);
     let ended = await first;
     for (let next: Open | undefined = open; next !== undefined; next = lane.shift()) {
       const { message } = next;
@@ -410,7 +420,7 @@ export class ReadModel {
           const attempt = ++failures;
           observer({ type: "message-failed", subscription: label, contract, id, attempt, code, pause });
         }
-        if (failures > PATIENCE || (refused && this.#stuck > 0)) this.#failing.set(message, error);
+        if (failures > PATIENCE || (refused && this.#stuck.size > 0)) this.#failing.set(message, error);
         await this.#pause(pause);
         if (this.#closed) return;
         ended = await this.#run(message, failures + 1);

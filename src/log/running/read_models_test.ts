@@ -37,6 +37,26 @@ describe("a read model", () => {
     assertEquals(seen, [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   });
 
+  it("a handler that goes on long after its timeout is an alarm of its node, until it ends", async () => {
+    // nothing said so: the model was caught up, and its oldest message no ms old
+    await using cluster = new MemoryCluster();
+    const ends = Promise.withResolvers<void>();
+    const handler = Counted.on(({ n }) => n === 0 ? ends.promise : undefined, { ...EACH, timeout: 1_000 });
+    const app = await cluster.start("a", { handlers: handler });
+    await publish(cluster, app, 0, 5);
+    const seen = () => {
+      const { alarms, subscriptions: [{ hanging, oldest }] } = app.health();
+      return { alarms: alarms.map(({ kind, count }) => [kind, count]), at: hanging?.node, old: oldest >= 1_000 };
+    };
+    await cluster.clock.advance(1_900);
+    assertEquals(seen(), { alarms: [], at: undefined, old: true });
+    await cluster.clock.advance(1_000);
+    assertEquals(seen(), { alarms: [["handler-hanging", 1]], at: "a", old: true });
+    ends.resolve();
+    await cluster.clock.advance(100);
+    assertEquals(seen(), { alarms: [], at: undefined, old: false });
+  });
+
   it("handles the messages of a key in order, one at a time, and others beside them", async () => {
     await using cluster = new MemoryCluster();
     const publisher = await cluster.start("p");

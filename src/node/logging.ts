@@ -37,8 +37,8 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
   };
 }
 
-/** The line of something that failed because a stream, a bucket or the like is out of reach. */
-const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) )?([^\s:]+)/;
+/** The line of something that failed because a stream, a bucket or the like is out of reach, or a message not run. */
+const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) |(?:command|event|query) )?([^\s:]+)/;
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };

@@ -78,6 +78,18 @@ describe("the log's lines for an operator", () => {
     assertEquals(levels, ["warn", "debug", "debug", "warn", "warn", "warn"]);
   });
 
+  it("messages that did not run are one line a minute for each contract, not for all events together", () => {
+    const levels: string[] = [];
+    const at = (level: string) => () => void levels.push(level);
+    const logger = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    const observer = logTo(logger, "n1", { monotonic: () => 0 });
+    for (const what of ["event Booked", "event Booked", "event Paid", "command Book", "query Rooms"]) {
+      const error = new CatgaError("UNAVAILABLE", `${what} did not run on node n1: its turn had not come`);
+      observer({ type: "fault", during: what, error });
+    }
+    assertEquals(levels, ["warn", "debug", "warn", "warn", "warn"]);
+  });
+
   it("an attempt that failed, and a dead letter", () => {
     assertEquals(
       linesOf(

@@ -89,6 +89,13 @@ describe("respond", () => {
     }
   });
 
+  it("retry-after is whole seconds, whatever another node says (respond threw, or said Infinity and 1e+27)", () => {
+    for (const retryAfter of [{ valueOf: 1, toString: 1 }, Infinity, 1e30, NaN, 7n]) {
+      const error = failed("RATE_LIMITED", { retryable: true, details: { retryAfter } });
+      assertEquals(respond(error).headers.get("retry-after"), "1");
+    }
+  });
+
   it("a code that is named like a member of each object has the status of any other, whatever failures has", async () => {
     for (const code of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       const [status, type, after, body] = await shown(respond(failed(code), { failures: { SOLD_OUT: 409 } }));

@@ -47,9 +47,9 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   const { error } = result;
   const failed = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
-  const wait = error.code === "RATE_LIMITED" && isRecord(error.details) ? Number(error.details.retryAfter) / 1_000 : 1;
-  const again = failed === 503 || error.retryable;
-  if (again && !headers.has("retry-after")) headers.set("retry-after", String(Math.max(1, Math.ceil(wait)) || 1));
+  const limited = error.code === "RATE_LIMITED" && isRecord(error.details) ? error.details.retryAfter : undefined;
+  const wait = Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1; // of any node
+  if ((failed === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", `${wait}`);
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 

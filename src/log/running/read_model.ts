@@ -67,7 +67,7 @@ export class ReadModel {
   readonly #held: Set<LoggedMessage> = new Set();
   /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
   readonly #failing: Map<LoggedMessage, unknown> = new Map();
-  /** Messages of runs that have gone on for twice their time, and since when: others may wait for their place for good. */
+  /** Messages of runs that go on after twice their time, and since when: others may wait for their place for good. */
   readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
   #paused = false;

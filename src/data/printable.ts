@@ -2,7 +2,7 @@
  * Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is
  * invisible.
  */
-import { Unsendable, valueText } from "./encoding.ts";
+import { STORED_DEPTH, Unsendable, valueText } from "./encoding.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line
@@ -46,7 +46,7 @@ function json(value: unknown, indent: number | undefined): string | undefined {
   if (value === undefined) return undefined;
   let text: string;
   try {
-    ({ text } = valueText(value, "json", "value"));
+    ({ text } = valueText(value, "json", "value", STORED_DEPTH));
   } catch (error) {
     if (!(error instanceof Unsendable)) throw error;
     text = JSON.stringify(`(${error.why})`);

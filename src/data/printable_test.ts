@@ -40,10 +40,13 @@ describe("printableJson", () => {
     assertEquals(printableJson({ a: "x\ny\u202e" }, 2), '{\n  "a": "x\\ny\\u202e"\n}');
   });
 
-  it("of a value that is nested too deeply for lines is on one, and of what is too deep to be sent is a note", () => {
+  it("of a value that is nested too deeply for lines is on one, and of what is too deep to be stored is a note", () => {
     const deep = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
     assertEquals(printableJson(JSON.parse(deep(1_000)), 2), deep(1_000));
-    assertEquals(printableJson(JSON.parse(deep(1_001)), 2), '"(is nested too deeply: 1000 levels are the most)"');
+    // around a value of 1,000 levels: `catga run --json` printed the note in place of the entry
+    const entry = { entry: "step", value: JSON.parse(deep(1_000)) };
+    assertEquals(printableJson(entry), `{"entry":"step","value":${deep(1_000)}}`);
+    assertEquals(printableJson(JSON.parse(deep(1_017)), 2), '"(is nested too deeply: 1000 levels are the most)"');
     assertStringIncludes(printableJson([[]], 2)!, "\n");
   });
 

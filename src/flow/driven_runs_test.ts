@@ -267,18 +267,25 @@ describe("drives", () => {
     assertEquals([stuck.length, await ended()], [2, true]);
   });
 
-  it("a sleep is not shorter when the server's time is known better while it lasts (it was, after a reconnect)", async () => {
-    let behind = 80;
-    const { clock, run, news, ended } = node((flow) => flow.sleep("a second", 1_000), { behind: () => behind });
-    const over = run();
-    await clock.advance(950);
-    behind = 0;
-    news();
-    await clock.advance(49);
-    assertEquals(await ended(), false);
-    await clock.until(over);
-    assertEquals(await ended(), true);
-  });
+  const told = workflow("One").signal("told");
+  const pauses: Readonly<Record<string, (flow: Flow) => Promise<unknown>>> = {
+    "a sleep": (flow) => flow.sleep("a second", 1_000),
+    "the limit of a wait": (flow) => flow.wait(told, { timeout: 1_000 }),
+  };
+  for (const [pause, handler] of Object.entries(pauses)) {
+    it(`${pause} is not shorter when the server's time is known better while it lasts (it was, after a reconnect)`, async () => {
+      let behind = 80;
+      const { clock, run, news, ended } = node(handler, { behind: () => behind });
+      const over = run();
+      await clock.advance(950);
+      behind = 0;
+      news();
+      await clock.advance(49);
+      assertEquals(await ended(), false);
+      await clock.until(over);
+      assertEquals(await ended(), true);
+    });
+  }
 
   it("a run whose processes end some 20 times without recording anything is stuck", async () => {
     let runs = 0;

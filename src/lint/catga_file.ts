@@ -87,7 +87,7 @@ export class CatgaFile {
   handlerCall(call: Deno.lint.CallExpression): HandlerCall | undefined {
     const { object, method = "" } = methodCall(call) ?? {};
     if (object === undefined || !HANDLING.has(method)) return undefined;
-    const [isWorkflow, isEntity] = [this.#isMadeBy("workflow", object), this.#isMadeBy("entity", object)];
+    const [isWorkflow, isEntity] = [this.#isMadeBy("workflow", object), this.#isEntity(call, object)];
     const [contract, fn] = isEntity ? call.arguments : [object, ...call.arguments];
     if (fn === undefined || !(isWorkflow || isEntity || this.contract(object))) return undefined;
     if (isFunction(fn)) return { contract, fn, isWorkflow };
@@ -187,6 +187,12 @@ export class CatgaFile {
     const binding = this.#bindingOf(expression);
     const init = binding?.kind === "variable" && binding.declarator.init ? bare(binding.declarator.init) : undefined;
     return init?.type === "CallExpression" && this.exportOf(init.callee) === maker;
+  }
+
+  /** Returns true if an object is an entity: of this file, or of another one and called with a contract and a function. */
+  #isEntity({ arguments: [contract, fn] }: Deno.lint.CallExpression, object: Deno.lint.Node): boolean {
+    if (this.#isMadeBy("entity", object)) return true;
+    return fn !== undefined && isFunction(fn) && this.contract(object) === "imported" && !!this.contract(contract);
   }
 
   /** Returns true if an expression is `Entity.event(…)`, of an entity of this file. */

@@ -21,6 +21,12 @@ export const b = Created.on(() => new Deno.Command("ls").outputSync());`,
       at: [`read("x")`, `cp.execSync("ls")`, "crypto.scryptSync(a, b, 32)"],
       says: /Sync|read/,
     },
+    "those in the handler of an entity of another file (they were passed over)": {
+      source: `import { Cart } from "./contracts.ts";
+export const a = Cart.handle(Create, () => { Deno.statSync("x"); });`,
+      at: [`Deno.statSync("x")`],
+      says: /stops/,
+    },
     "Atomics.wait": {
       source: `export const a = Create.handle((x) => { Atomics.wait(x, 0, 0); });`,
       at: ["Atomics.wait(x, 0, 0)"],

@@ -189,7 +189,7 @@ export class CatgaFile {
     return init?.type === "CallExpression" && this.exportOf(init.callee) === maker;
   }
 
-  /** Returns true if an object is an entity: of this file, or of another one and called with a contract and a function. */
+  /** Returns true if an object is an entity: of this file, or imported and called with a contract and a function. */
   #isEntity({ arguments: [contract, fn] }: Deno.lint.CallExpression, object: Deno.lint.Node): boolean {
     if (this.#isMadeBy("entity", object)) return true;
     return fn !== undefined && isFunction(fn) && this.contract(object) === "imported" && !!this.contract(contract);

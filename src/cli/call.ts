@@ -20,6 +20,7 @@ import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Kind } from "../contract/contract.ts";
 import { readAnnouncement } from "../contract/send_options.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
@@ -90,8 +91,9 @@ one of them failed.`,
               subscriptions.some((text) => readAnnouncement(service, text).category === name)
             );
           if (isDurable) terminal.say(`${name} is durable: a program publishes it, and subscriptions handle it`);
-          else if (names.includes(`${name}-run.begun`)) terminal.say(`${name} is a workflow: a program starts it`);
-          else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ") || "nothing"}`);
+          else if (names.some((each) => drivenWorkflow(each) === name)) {
+            terminal.say(`${name} is a workflow: a program starts it`);
+          } else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ") || "nothing"}`);
         }
         return FAILED;
       });

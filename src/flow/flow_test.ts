@@ -46,6 +46,28 @@ describe("workflow", () => {
     assertEquals(unwrap(await app.result(Sum, "s-1")), { sum: 3, at: new Date(7) });
   });
 
+  it("a handler that awaits for ever what no call of flow returned has failed, and a cancel ends its run", async () => {
+    // it ran for ever, which nothing said, and a cancel changed nothing
+    let undone = 0;
+    const first = Promise.withResolvers<void>();
+    const hangs = Export.handle(async (flow) => {
+      await first.promise;
+      await flow.step("upload", () => {}, { undo: () => void undone++ });
+      await new Promise(() => {});
+    });
+    await using cluster = await testCluster(1, { handlers: hangs, timeout: 1_000, logger: QUIET });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Export, undefined, { id: "7" }));
+    await cluster.advance(600);
+    first.resolve();
+    await cluster.advance(2_000);
+    const [{ status, pending: [{ name, attempts }] }] = await Array.fromAsync(app.runs({ id: "7" }));
+    assertEquals({ status, name, attempts }, { status: "retrying", name: "", attempts: 1 });
+    unwrap(await app.cancel(Export, "7", "it hangs"));
+    const { error } = await app.result(Export, "7", { timeout: 10_000 });
+    assertEquals({ code: error?.code, undone }, { code: "CANCELLED", undone: 1 });
+  });
+
   it("the same id with the same input is the same run, with another input it is ID_REUSED", async () => {
     const Once = workflow<{ n: number }, number>("Once", { id: () => "one" });
     let ran = 0;

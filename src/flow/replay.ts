@@ -56,6 +56,8 @@ export class Drive {
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
   #limit: Timer | undefined;
+  /** Runs while the handler awaits what no call of `flow` returned. */
+  #stray: Timer | undefined;
   #news: Promise<void> | undefined;
   /** There may be news that are not being read. */
   #behind = false;
@@ -313,6 +315,20 @@ export class Drive {
       }
     }
     if (state.calls.size > 0) this.#suspend();
+    else if (state.phase === "handler") this.#strays();
+  }
+
+  /** The handler has called nothing of `flow` that it could await: nobody else would notice if it never goes on. */
+  #strays(): void {
+    const state = this.#state;
+    const { names: { size }, host: { app: { timeout } } } = state;
+    this.#stray ??= state.timer(timeout, () => {
+      this.#stray = undefined;
+      // what goes on comes to rest again
+      if (this.#finish !== undefined || state.active + state.calls.size + state.halted > 0) return;
+      if (state.names.size > size) this.#strays();
+      else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));
+    }, true);
   }
 
   #suspend(): void {
@@ -414,6 +430,7 @@ export class Drive {
   }
 }
 
+const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
 /** How often a handler that throws is tried. */
 const HANDLER_ATTEMPTS = 10;
 /** After so many deaths of processes in a row an operator has to decide. */

@@ -14,6 +14,7 @@ import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
 import type { LogHost } from "./log/log_host.ts";
+import type { serve } from "./log/running/worker.ts";
 import type { MemoryNetwork } from "./memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "./nats/open.ts";
 import { App, type AppParts } from "./node/app.ts";
@@ -83,6 +84,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;
     const subscriptions = running?.announced(service, durable);
+    let hanging: ReturnType<typeof serve> | undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
     const { endpoint } = self;
     const parts: AppParts = {
@@ -114,7 +116,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           send: app.sendInternal.bind(app),
           handOut: app.handOut.bind(app),
         };
-        return await openLog({ host, handlers: durable, app });
+        return await openLog({ host, handlers: durable, app, hanging: (service, name) => hanging?.(service, name) });
       },
       runs: async (app) => {
         const [{ Runs }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
@@ -154,7 +156,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
 
     // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
     // reaches one that does not know it yet.
-    running?.serve({
+    hanging = running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
     });

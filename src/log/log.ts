@@ -27,6 +27,8 @@ export interface LogOptions {
   readonly handlers: readonly DurableHandler[];
   /** Its app, for the contexts of handlers. */
   readonly app: ContextHost;
+  /** Dead letters of a subscription whose handlers go on at this node. */
+  hanging(service: string, name: string): SubscriptionHealth["hanging"];
 }
 
 /** Makes the log of a node, which opens nothing yet. */
@@ -84,7 +86,11 @@ class NodeLog implements DurableLog {
   }
 
   get health(): readonly SubscriptionHealth[] {
-    return [...this.#subscriptions?.health ?? [], ...this.#readModels.health];
+    const own = (this.#subscriptions?.health ?? []).map((health) => {
+      const hanging = health.hanging ?? this.#options.hanging(health.service, health.name);
+      return hanging === undefined ? health : { ...health, hanging };
+    });
+    return [...own, ...this.#readModels.health];
   }
 
   publish(message: DurableMessage): Promise<Result<void>> {

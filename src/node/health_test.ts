@@ -176,6 +176,25 @@ describe("health", () => {
       assertEquals(leader.health().subscriptions[0].open, 0);
     });
 
+    it("also one whose message is a dead letter: it has the turn that all others wait for", async () => {
+      // an hour later nothing said why they stood still
+      await using cluster = new MemoryCluster();
+      const { clock } = cluster;
+      const ends = Promise.withResolvers<void>();
+      const options = { name: "billing", timeout: 1_000, retry: { attempts: 1 }, concurrency: 1 } as const;
+      const app = await cluster.start("a", { handlers: Booked.on(() => ends.promise, options) });
+      for (const room of ["7", "8"]) await clock.until(app.publish(Booked, { room }));
+      const alarms = () => app.health().alarms.map(({ kind, count }) => [kind, count]);
+      await clock.advance(1_900);
+      assertEquals(alarms(), [["dead-letters", 1]]);
+      await clock.advance(1_000);
+      assertEquals(alarms(), [["dead-letters", 1], ["handler-hanging", 1]]);
+      ends.resolve();
+      await clock.advance(2_500);
+      assertEquals(alarms(), [["dead-letters", 1]]);
+      assertEquals(app.health().subscriptions[0].open, 0);
+    });
+
     it("until their message is a dead letter, because their node is frozen", async () => {
       const { cluster, clock, hung, alarms, end } = await hanging(2);
       await using _ = cluster;

@@ -4,6 +4,7 @@
  *
  * Over 300 lines: the states of a run, and the answer that each makes.
  */
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -61,6 +62,19 @@ export class SubscriptionRuns {
   /** The identities of messages that run. */
   get running(): Iterable<string> {
     return this.#running.keys();
+  }
+
+  /**
+   * Messages whose last attempt goes on after twice its time: they are dead letters by now, and no leader asks for them
+   * again.
+   */
+  get hanging(): SubscriptionHealth["hanging"] {
+    const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
+    const now = clock.monotonic();
+    const late = [...this.#running.values()].flatMap(({ run, isLast }) => isLast ? run.late(now) - timeout : [])
+      .filter((late) => late >= 0);
+    if (late.length === 0) return undefined;
+    return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
   }
 
   /** Identities of messages whose run has ended in the last seconds; of many the last ones. */
@@ -168,7 +182,7 @@ export class SubscriptionRuns {
     }
     const run = new Run(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
-    this.#running.set(own, { run, answer: () => run.answer, reported: false });
+    this.#running.set(own, { run, answer: () => run.answer, reported: false, isLast });
     run.watch(outcome, () => {
       this.#running.delete(own);
       this.#onEnded(position, time);
@@ -252,7 +266,7 @@ export class SubscriptionRuns {
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
     for (const [i, id] of ids.entries()) {
-      this.#running.set(id, { run, answer: () => this.#answerOf(answer, i, ctx), reported: false });
+      this.#running.set(id, { run, answer: () => this.#answerOf(answer, i, ctx), reported: false, isLast: false });
     }
     run.watch(outcome, () => {
       for (const id of ids) this.#running.delete(id);
@@ -292,6 +306,8 @@ interface Running {
   answer(): Promise<Outcome>;
   /** True if it was reported that it goes on after its time. */
   reported: boolean;
+  /** True if it is the last attempt of its message. */
+  readonly isLast: boolean;
 }
 
 /** A handler that did not return at once. */
@@ -329,6 +345,11 @@ class Run {
       execution.end(own);
       for (const wake of this.#waiting ?? []) wake();
     });
+  }
+
+  /** How long its time has been over, in ms: negative before, and while it waits for its turn. */
+  late(now: number): number {
+    return this.answered ? -this.#ctx.remaining(now) : -Infinity;
   }
 
   /** Resolves with `true` when it has ended, with `false` when that takes longer than `ms`. */

@@ -12,6 +12,7 @@ import {
   runName,
   subscriptionName,
 } from "../../contract/send_options.ts";
+import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { ALWAYS, type DurableHandler, type Mediator } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -50,9 +51,9 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 
 /**
  * Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this
- * one.
+ * one. Returns what says which dead letters of a subscription have handlers that go on here.
  */
-export function serve(options: WorkerOptions): void {
+export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.draining);
@@ -76,6 +77,10 @@ export function serve(options: WorkerOptions): void {
     const how = { always: (payload: unknown) => runs.joins(payload), lasts: together.timeout };
     mediator.serve(internalCommand(runName(owner, name, category)), runs.handle, how);
   }
+  return (owner, name) => {
+    const { categories = [] } = subscriptions.get(subscriptionKey(owner, name)) ?? {};
+    return categories.flatMap(({ hanging }) => hanging ?? [])[0];
+  };
 }
 
 /** The handlers of one category in one subscription. */

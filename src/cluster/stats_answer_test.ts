@@ -27,6 +27,27 @@ async function ask({ app, other, settle, clock }: Stage): Promise<Answer> {
 const of = ({ contracts }: Answer, name: string) => contracts.find((each) => each.name === name);
 
 describe("the answer", () => {
+  it("has handlers that ran into their deadline when they do, for they may never end, and once each", async () => {
+    // they were in hand, and nothing had failed: no alarm said why every sender was told OUTCOME_UNKNOWN
+    const late = Price.handle(async (_, ctx) => {
+      await ctx.clock.sleep(2_000); // ends with the message, as what it throws says
+      return 3;
+    });
+    const heard = Sold.on(() => new Promise<void>(() => {}));
+    const handlers = [late, heard, Buy.handle(() => new Promise<void>(() => {}))];
+    await using stage = await openStage({ handlers, timeout: 1_000 });
+    stage.other.send(stage.app.self.endpoint, ["q", "Price", 1_000, "tea"], ["q", "Buy", 1_000, 1]);
+    void stage.app.send(Buy, 2);
+    await stage.app.publish(Sold, "tea");
+    await stage.settle();
+    await stage.clock.advance(1_100);
+    await stage.settle();
+    const answer = await ask(stage);
+    const failed = [Price, Buy, Sold].map(({ name }) => of(answer, name)!.failed);
+    assertEquals(failed, [{ TIMEOUT: 1 }, { TIMEOUT: 2 }, { TIMEOUT: 1 }]);
+    assertEquals(of(answer, "Buy")!.inHand, 2);
+  });
+
   it("has requests of other nodes, failures by code, what runs, and what waits", async () => {
     const ends: (() => void)[] = [];
     const handlers = [

@@ -117,6 +117,8 @@ export interface ContextHost extends RunSender {
   readonly observer: Observer;
   /** Reports an error that no caller receives. */
   fault(during: string, error: unknown): void;
+  /** A handler of this contract runs into its deadline: its message aborts with this error. */
+  expired(contract: AnyContract, error: CatgaError): void;
   /** A new id for a run or a message. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<unknown>>;

@@ -6,6 +6,7 @@ import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
+import type { CatgaError } from "../error.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -48,7 +49,14 @@ export class ContractCounts {
     if (!outcome.ok) this.#handlerFailed(outcome);
   }
 
-  #handlerFailed({ error: { code, message } }: Failure): void {
+  /** A handler runs into its deadline. That counts at once, for it may never end; what it ends with then, no more. */
+  expired(error: CatgaError): void {
+    this.#handlerFailed({ ok: false, error });
+    EXPIRED.add(error);
+  }
+
+  #handlerFailed({ error, error: { code, message } }: Failure): void {
+    if (EXPIRED.has(error)) return;
     this.refused(code);
     if (isHandlerFailing(code)) this.#failure = `${code}: ${message}`;
   }
@@ -234,6 +242,8 @@ function count(codes: Map<string, number>, code: string): void {
   codes.set(key, (codes.get(key) ?? 0) + 1);
 }
 
+/** Reasons of aborts that are counted. */
+const EXPIRED = new WeakSet<CatgaError>();
 const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
 const MOST_OF_FAILURE = 400; // characters

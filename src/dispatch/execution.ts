@@ -286,7 +286,10 @@ export class Execution extends Deadlined {
   }
 
   override expire(): void {
-    this.abort(new CatgaError("TIMEOUT", `the deadline of ${this.#contract.kind} ${this.#contract.name} has passed`));
+    const { kind, name } = this.#contract;
+    const error = new CatgaError("TIMEOUT", `the deadline of ${kind} ${name} has passed`);
+    if (this.stage === "handler" && !this.aside) this.#host.expired(this.#contract, error);
+    this.abort(error);
   }
 
   override abort(reason: CatgaError): void {

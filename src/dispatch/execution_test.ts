@@ -40,7 +40,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
 describe("deadline", () => {
   for (const [stage, code] of [["turn", "UNAVAILABLE"], ["handler", "OUTCOME_UNKNOWN"]] as const) {
     it(`a command of an entity that ${stage === "turn" ? "waits for" : "has"} its turn there is ${code}`, () => {
-      const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay() };
+      const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay(), expired: () => {} };
       // what an execution needs here
       const execution = new Execution(host as unknown as ContextHost, Work, 100);
       const outcomes: unknown[] = [];

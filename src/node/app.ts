@@ -247,6 +247,10 @@ export class App implements NodeHost, DrainableNode {
     this.observer({ type: "fault", during, error });
   }
 
+  expired(contract: AnyContract, error: CatgaError): void {
+    this.runner.counts.of(contract).expired(error);
+  }
+
   get cache(): Cache {
     return this.state.cache;
   }

@@ -114,10 +114,10 @@ const RUNS: readonly (readonly [what: string, run: Run, plants: readonly (readon
   ["acknowledgements that are lost", lostAcknowledgements, [["log-twice", /two positions|2 times in the log/]]],
   ["a leader that is killed", killedLeader, [
     ["log-open", /not handled|overtaken/],
-    ["log-position", /handled again .* without a fault/],
+    ["log-position", /again .* without a fault/],
   ]],
   ["a key whose messages take a while", slowKey, [["log-order", /runs beside|begun before/]]],
-  ["a leader that was frozen", frozenLeader, [["log-stale", /runs beside|begun before|overtaken|handled again/]]],
+  ["a leader that was frozen", frozenLeader, [["log-stale", /runs beside|begun before|overtaken|and again/]]],
   ["a dead letter", deadLetter, [
     ["log-dead", /begun before fails had been handled/],
     ["log-attempts", /attempt 1 after attempt 1 had failed/],

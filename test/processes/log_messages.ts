@@ -117,6 +117,8 @@ export type LogLine =
     readonly seq: number;
     readonly position: number;
     readonly attempt: number;
+    /** Of its leader: later ones have greater ones; 0 of a read model. */
+    readonly fence: number;
     /** Of this run among all. */
     readonly run: string;
     readonly pid: number;

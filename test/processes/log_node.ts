@@ -45,7 +45,7 @@ export interface LogHandler extends
 }
 
 /** What a handler uses of its message. */
-type Message = Pick<Context, "id" | "attempt" | "position" | "signal">;
+type Message = Pick<Context, "id" | "attempt" | "position" | "fence" | "signal">;
 
 /** A line that such a process prints. */
 export type LogNodeLine =
@@ -76,11 +76,11 @@ async function main(): Promise<void> {
   const run = async (category: Category, sub: string, task: Task, ctx: Message) => {
     const { entry, key, seq } = task;
     const deed = task.deed?.in?.includes(sub) ?? true ? task.deed : undefined;
-    const { attempt, signal, position = -1 } = ctx;
+    const { attempt, signal, position = -1, fence = 0 } = ctx;
     const run = `${id}.${process.pid}.${++runs}`;
     const end = (how: "ok" | "failed" | "aborted") => note({ event: "end", run, how, at: trueNow() });
     const about = { entry, category, ...(key !== undefined && isKeyed(category) ? { key } : {}), seq };
-    note({ event: "begin", sub, ...about, position, attempt, run, pid: process.pid, at: trueNow() });
+    note({ event: "begin", sub, ...about, position, attempt, fence, run, pid: process.pid, at: trueNow() });
     try {
       if (deed?.how === "die" && deed.when === "before" && (deed.always || first(`died-${entry}`))) die();
       if (deed?.how === "slow") await wait(deed.ms, undefined, { signal });
@@ -138,7 +138,13 @@ async function main(): Promise<void> {
       for (const member of members) {
         const { payload, id, key, attempt, position } = member;
         if (key !== undefined && held.has(key)) continue;
-        const ended = await run(category, sub, payload, { id, attempt, position, signal: ctx.signal });
+        const ended = await run(category, sub, payload, {
+          id,
+          attempt,
+          position,
+          fence: ctx.fence,
+          signal: ctx.signal,
+        });
         if (typeof ended !== "object") continue;
         held.add(key);
         members.fail(member, ended.error.code, ended.error.message, { final: ended.error.final });

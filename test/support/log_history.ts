@@ -45,6 +45,8 @@ interface Handled {
   position: number;
   /** When it was first handled to its end, in ms since 1970. */
   effective: number | undefined;
+  /** The run that did so. */
+  by: Run | undefined;
   /** The attempt that failed last, and when. */
   failed: { attempt: number; at: number } | undefined;
   effects: number;
@@ -59,6 +61,9 @@ interface Run {
   readonly order: string | undefined;
   readonly message: Handled;
   readonly attempt: number;
+  readonly fence: number;
+  /** Its process was stopped since it began. */
+  stood: boolean;
 }
 
 /** The messages of one key, category and subscription. */
@@ -69,6 +74,11 @@ interface Order {
   readonly waiting: Map<number, Handled>;
   /** Runs that go on in processes that were not killed or stopped meanwhile. */
   readonly running: Set<Run>;
+}
+
+/** True if this leader need not have heard of the end: the process that ran it was stopped until a later one led. */
+function mayBeUnheard({ by }: Handled, leader: number): boolean {
+  return by !== undefined && by.stood && leader > by.fence;
 }
 
 /** The history of a test. Lines are taken in the order of their file, which is that of what happened. */
@@ -203,8 +213,10 @@ export class LogHistory {
         this.#down.add(line.pid);
         this.#faults.push({ from: line.at, to: line.at + TAKEOVER });
         // what it is at can be taken over: it may never end, or end when others have gone on
-        for (const order of this.#orders.values()) {
-          for (const run of order.running) if (run.pid === line.pid) order.running.delete(run);
+        for (const run of this.#runs.values()) {
+          if (run.pid !== line.pid) continue;
+          run.stood = true;
+          if (run.order !== undefined) this.#orders.get(run.order)!.running.delete(run);
         }
         return;
       case "thawed":
@@ -244,7 +256,7 @@ export class LogHistory {
   }
 
   #begin(line: Extract<LogLine, { event: "begin" }>): void {
-    const { sub, entry, key, category, seq, position, attempt, run, pid, at } = line;
+    const { sub, entry, key, category, seq, position, attempt, fence, run, pid, at } = line;
     this.#begun++;
     const published = this.#published.get(entry);
     const name = `${sub} ${entry}`;
@@ -269,7 +281,10 @@ export class LogHistory {
     if (message === undefined) {
       of.set(
         entry,
-        message = { entry, position, effective: undefined, failed: undefined, effects: 0, runs: 0, discarded: false },
+        message = {
+          ...{ entry, position, effective: undefined, by: undefined, failed: undefined },
+          ...{ effects: 0, runs: 0, discarded: false },
+        },
       );
     } else if (!published.recurring) message.position = position;
     message.runs++;
@@ -279,14 +294,18 @@ export class LogHistory {
     if (published.recurring) message.effective = undefined;
     if (message.effective !== undefined) {
       this.#repeated++;
-      const text = `${name}: handled again ${at - message.effective} ms after its end, without a fault since`;
-      if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: Math.min(at, message.effective) });
+      const { effective, by } = message;
+      const [first, again] = [by!, { pid, fence }].map(({ pid, fence }) => `by process ${pid} for leader ${fence}`);
+      const text = `${name}: handled ${first}, and again ${at - effective} ms later, without a fault since, ${again}`;
+      if (!this.#rewound.has(sub) && !mayBeUnheard(message, fence)) {
+        this.#suspicions.push({ text, ended: Math.min(at, message.effective) });
+      }
     } else if (message.failed !== undefined && attempt <= message.failed.attempt) {
       const text = `${name}: attempt ${attempt} after attempt ${message.failed.attempt} had failed`;
       if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.failed.at });
     }
     const order = key === undefined || late ? undefined : `${sub} ${category} ${key}`;
-    const one: Run = { pid, sub, order, message, attempt };
+    const one: Run = { pid, sub, order, message, attempt, fence, stood: late || this.#down.has(pid) };
     this.#runs.set(run, one);
     if (order !== undefined) this.#beginInOrder(order, one, fresh);
   }
@@ -314,7 +333,10 @@ export class LogHistory {
     const order = run.order === undefined ? undefined : this.#orders.get(run.order)!;
     order?.running.delete(run);
     if (how === "ok") {
-      message.effective ??= at;
+      if (message.effective === undefined || mayBeUnheard(message, run.fence)) {
+        message.effective = at;
+        message.by = run;
+      }
       order?.waiting.delete(message.position);
     } else if (how === "failed") message.failed = { attempt, at };
   }

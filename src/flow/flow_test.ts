@@ -538,6 +538,12 @@ describe("workflow", () => {
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
   });
 
+  it("an id that rejects, where only a string is one, ends no process", async () => {
+    const Booked = workflow("Booked", { id: () => Promise.reject(new Error("no id")) as never });
+    await using app = await catga({ handlers: Booked.handle(() => {}) });
+    assertEquals((await app.start(Booked, undefined)).error?.code, "INVALID_MESSAGE");
+  });
+
   it("an invalid call of flow whose handler awaits it later ends no process", async () => {
     const Twice = workflow<void, void>("Twice");
     const handlers = Twice.handle(async (flow) => {

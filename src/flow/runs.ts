@@ -31,7 +31,16 @@ import type {
   WorkflowBody,
   WorkflowDefinition,
 } from "../contract/workflow_body.ts";
-import { checkKnown, checkNumber, checkSignal, checkString, LATEST, MAX_TIMEOUT, show } from "../data/checks.ts";
+import {
+  checkKnown,
+  checkNumber,
+  checkSignal,
+  checkString,
+  disown,
+  LATEST,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
@@ -208,13 +217,14 @@ export class Runs implements DrivesHost, NodeRuns {
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
     let text: string;
-    let run: string;
+    let run = options.id;
     try {
       text = input === undefined ? "" : encodeValue(input, "input");
-      run = options.id ?? (definition.id === undefined ? token(this.app.random, 16) : definition.id(input as never));
+      run ??= definition.id === undefined ? token(this.app.random, 16) : definition.id(input as never);
       checkRun(`${at}: the id that its contract makes of the input`, run);
       if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
+      disown(run);
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
       return failed("INVALID_MESSAGE", message, cause);
     }

@@ -213,7 +213,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const definition = definitionOf("start", workflow);
     const at = `start ${definition.name}`;
     checkStartOptions(at, options, definition);
-    const { cron, zone } = options;
+    const { cron } = options;
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
     let text: string;
@@ -231,7 +231,16 @@ export class Runs implements DrivesHost, NodeRuns {
     if (exceeds(text, this.log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    const later = options.at !== undefined && options.at.getTime() > this.app.clock.now() ? options.at : undefined;
+    return await this.#patient(at, this.#startAt(definition, run, text, options));
+  }
+
+  async #startAt(
+    definition: WorkflowDefinition,
+    run: string,
+    text: string,
+    { at, cron, zone }: StartOptions,
+  ): Promise<Result<string, never>> {
+    const later = at !== undefined && at.getTime() > this.app.clock.now() ? at : undefined;
     const known = later && await this.log.start({ workflow: definition.name, run }).catch(asError);
     if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
     if (cron !== undefined || (later !== undefined && known === undefined)) {
@@ -303,14 +312,32 @@ export class Runs implements DrivesHost, NodeRuns {
     } catch (cause) {
       return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
     }
-    return await this.#tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+    return await this.#patient(
+      at,
+      this.#tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by })),
+    );
   }
 
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
     checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
-    return await this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
+    return await this.#patient(
+      `cancel ${name}`,
+      this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by })),
+    );
+  }
+
+  /** What a program asked for; it may still be carried out when that takes too long. */
+  #patient<T>(what: string, asked: Promise<Result<T, never>>): Promise<Result<T, never>> {
+    const { timeout } = this.app;
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.after(timeout + LAST_LOOK, () => {
+        const late = `${what}: the store has not answered within ${timeout} ms, and may have done it`;
+        resolve(failed("OUTCOME_UNKNOWN", late));
+      }, { background: true });
+      asked.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 
   async *infos(options: RunsOptions): AsyncIterableIterator<RunInfo> {
@@ -703,7 +730,7 @@ const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
-/** How much later than its timeout a result may come: a frozen server answers nobody, in ms. */
+/** How much later than its timeout an answer may come: a frozen server answers nobody, in ms. */
 const LAST_LOOK = 1_000;
 /** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
 const MOST_WITHIN = 1_000;

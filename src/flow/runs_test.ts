@@ -10,6 +10,7 @@ import {
   fail,
   type Flow,
   query,
+  type Result,
   type RunInfo,
   unwrap,
   workflow,
@@ -881,6 +882,22 @@ describe("runs", () => {
     assertEquals([error?.code, clock.monotonic() - began], ["TIMEOUT", 3_000]);
     runs.close();
   });
+
+  it("start, tell and cancel end a second after the app's timeout while a server answers nothing (12 s later)", async () => {
+    const { clock, stream, Later, runs } = scripted();
+    stream.last = () => new Promise(() => {});
+    const ask: (() => Promise<Result<unknown>>)[] = [
+      () => runs.start(Later as never, undefined, { id: "x" }),
+      () => runs.tell(Later.signal("go") as never, "x", undefined, { id: "1" }),
+      () => runs.cancel(Later as never, "x", "enough"),
+    ];
+    for (const one of ask) {
+      const began = clock.monotonic();
+      const { error } = await clock.until(one());
+      assertEquals([error?.code, clock.monotonic() - began], ["OUTCOME_UNKNOWN", 2_000], error?.message);
+    }
+    runs.close();
+  });
 });
 
 describe("runs of a store that has lost its end", () => {
@@ -907,7 +924,8 @@ describe("runs of a store that has lost its end", () => {
     });
     await using cluster = await testCluster(2, { handlers: job, logger: quiet });
     const app = cluster.app("node-1");
-    for (const id of ["waits", "ends"]) unwrap(await app.start(Job, undefined, { id }));
+    // both are stored before the first has done anything
+    (await Promise.all(["waits", "ends"].map((id) => app.start(Job, undefined, { id })))).forEach(unwrap);
     unwrap(await app.tell(Go, "ends", undefined));
     assertEquals(unwrap(await app.result(Job, "ends")), "3");
     await loseFrom(cluster, "done");

@@ -393,6 +393,22 @@ describe("workflow", () => {
     assertEquals(undone, ["first"]);
   });
 
+  it("a run whose child has an input that cannot be sent is stuck (it began anew each second, and nothing said so)", async () => {
+    const Child = workflow<unknown>("Child");
+    const Parent = workflow<void>("Parent");
+    const handlers = Parent.handle(async (flow) => {
+      await flow.send(Child, { n: () => 1 });
+    });
+    await using app = await catga({ handlers, logger: QUIET });
+    const run = unwrap(await app.start(Parent));
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    const [{ name, error }] = (await infoOf(app, run)).pending;
+    assertEquals([name, error?.code, error?.message], [
+      ...["Child", "INVALID_MESSAGE"],
+      "workflow Child was not started: input.n is a function",
+    ]);
+  });
+
   it("workflows that wait for each other without end are stuck at the thousandth, and can be cancelled", {
     timeout: 600_000,
   }, async () => {

@@ -400,12 +400,14 @@ export class Runs implements DrivesHost, NodeRuns {
     }
     const refused = await this.#refused(definition, input);
     if (refused !== undefined) return refused;
+    let given: unknown;
     try {
-      const given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
-      return await this.#start(definition, id, given, parent);
-    } catch (error) {
-      return { ok: false, error: asError(error) };
+      given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
+    } catch (cause) {
+      const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
+      return failed("INVALID_MESSAGE", message, cause);
     }
+    return await this.#start(definition, id, given, parent);
   }
 
   async cancelChild(contract: AnyContract, run: string, reason: string): Promise<boolean> {

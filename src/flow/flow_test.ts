@@ -393,6 +393,24 @@ describe("workflow", () => {
     assertEquals(undone, ["first"]);
   });
 
+  it("a run whose child has a schema that never settles is stuck (it waited for it anew, and nothing said so)", async () => {
+    const input = counting((_: string) => new Promise<never>(() => {}));
+    const Child = workflow<string, void>("Child", { input });
+    const Parent = workflow<void>("Parent");
+    const handlers = Parent.handle(async (flow) => {
+      await flow.send(Child, "x");
+    });
+    await using cluster = await testCluster(1, { handlers, timeout: 1_000 });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Parent));
+    await cluster.advance(2_000);
+    const { status, pending: [{ error }] } = await infoOf(app, run);
+    assertEquals([status, error?.code, error?.message], [
+      ...["stuck", "INVALID_MESSAGE"],
+      "workflow Child was not started: its schema took longer than 1000 ms",
+    ]);
+  });
+
   it("a run whose child has an input that cannot be sent is stuck (it began anew each second, and nothing said so)", async () => {
     const Child = workflow<unknown>("Child");
     const Parent = workflow<void>("Parent");

@@ -214,7 +214,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const at = `start ${definition.name}`;
     checkStartOptions(at, options, definition);
     const { cron } = options;
-    const refused = await this.#refused(definition, input);
+    const refused = await this.#refused(definition, input, "UNAVAILABLE");
     if (refused !== undefined) return refused;
     let text: string;
     let run = options.id;
@@ -398,7 +398,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if (parent.depth >= MOST_WITHIN) {
       return failed("INVALID_MESSAGE", `${MOST_WITHIN} runs wait within each other for it: do they ever end?`);
     }
-    const refused = await this.#refused(definition, input);
+    const refused = await this.#refused(definition, input, "INVALID_MESSAGE");
     if (refused !== undefined) return refused;
     let given: unknown;
     try {
@@ -502,17 +502,18 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.app.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
   }
 
-  /** Why the schema refuses an input; one that never settles does after the app's timeout. */
+  /** Why the schema refuses an input; one that never settles does after the app's timeout, with the code `late`. */
   async #refused(
     { input: schema, name }: WorkflowDefinition,
     input: unknown,
+    late: "UNAVAILABLE" | "INVALID_MESSAGE",
   ): Promise<Result<never, never> | undefined> {
     if (schema === undefined) return undefined;
     let parsed: Result<unknown> | undefined;
     const validated = Promise.resolve(validate(schema, input, "INVALID_MESSAGE", name));
     await within(this.clock, this.app.timeout, validated.then((result) => parsed = result));
-    const late = `workflow ${name} was not started: its schema took longer than ${this.app.timeout} ms`;
-    const { ok, error } = parsed ?? failed("UNAVAILABLE", late);
+    const message = `workflow ${name} was not started: its schema took longer than ${this.app.timeout} ms`;
+    const { ok, error } = parsed ?? failed(late, message);
     return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
 

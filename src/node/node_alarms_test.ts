@@ -257,4 +257,15 @@ describe("NodeAlarms", () => {
     assertEquals(see({ subscriptions: [led] }), []); // it was handled, or has ended
     assertEquals(see({ subscriptions: [late] }), []);
   });
+
+  it("what a program throws whose members throw is none (it passed on: an observer's failure ended the process)", () => {
+    const { alarms, see } = setUp();
+    const error = Object.defineProperty(new Error("unreadable"), "cause", {
+      get() {
+        throw new Error("a trap");
+      },
+    });
+    alarms.take({ type: "fault", during: "telling a behavior what happened", error });
+    assertEquals(see(), []);
+  });
 });

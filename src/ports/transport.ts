@@ -134,5 +134,6 @@ export function isForbidden({ code, details }: CatgaError): boolean {
 
 /** Returns true if an error comes of a store that is full. */
 export function isStoreFull(error: unknown): boolean {
-  return (error as { readonly cause?: { readonly refusal?: unknown } } | undefined)?.cause?.refusal === "full";
+  // another error may be a program's, whose members may throw
+  return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
 }

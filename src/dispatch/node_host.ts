@@ -54,6 +54,8 @@ export interface StreamsHost {
 
 /** The runs of a namespace, as one node starts, drives and reaches them. */
 export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
+  /** The workflow of each run that goes on here; each is something under way. */
+  readonly driven: readonly string[];
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
   /** Somebody asks which runs are stuck: looks which are not any more, and observes it. */
   look(): void;

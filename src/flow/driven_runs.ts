@@ -78,6 +78,11 @@ export class Drives {
     this.#host = host;
   }
 
+  /** The workflow of each run that this node drives now. */
+  get driven(): readonly string[] {
+    return [...this.#held.values()].map(({ ref }) => ref.workflow);
+  }
+
   /** Whether this node drives a run now. */
   drives(ref: RunRef): boolean {
     return this.#held.has(keyOf(ref));

@@ -348,6 +348,10 @@ export class Runs implements DrivesHost, NodeRuns {
     });
   }
 
+  get driven(): readonly string[] {
+    return this.#drives.driven;
+  }
+
   /** Begins no more attempts of steps; what runs comes to its end. */
   leave(): void {
     this.#drives.leave();

@@ -567,8 +567,13 @@ export class App implements NodeHost, DrainableNode {
 
   #heldUp(ms: number): void {
     const running = this.runner.counts.all.map((counts) => counts.toJSON()).filter(({ inHand = 0 }) => inHand > 0);
-    const others = this.underWay.count - running.reduce((sum, { inHand = 0 }) => sum + inHand, 0);
-    const by = running.map(({ kind, name, inHand }) => `${kind} ${name} (${inHand})`);
+    const runs = Map.groupBy(this.#ownRuns?.driven ?? [], (workflow) => `workflow ${workflow}`);
+    const named = [
+      ...running.map(({ kind, name, inHand = 0 }) => [`${kind} ${name}`, inHand] as const),
+      ...[...runs].map(([name, { length }]) => [name, length] as const),
+    ];
+    const others = this.underWay.count - named.reduce((sum, [, count]) => sum + count, 0);
+    const by = named.map(([name, count]) => `${name} (${count})`);
     if (others > 0) by.push(`sends (${others})`);
     this.observer({ type: "held-up", ms, by });
   }

@@ -1,9 +1,10 @@
 /** The end of an app: what it waits for, what it ends, and what comes after it. */
 import { describe, it } from "node:test";
-import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { catga } from "../catga.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { command, event, query } from "../contract/definition.ts";
+import { workflow } from "../contract/workflow.ts";
 import { CatgaError } from "../error.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -86,6 +87,24 @@ describe("drain", () => {
     await Promise.all(sent);
     const held = seen.filter(({ type }) => type === "held-up");
     assertEquals(held, [{ type: "held-up", ms: 1_000, by: ["query Slow (3)", "command Work (1)"] }]);
+  });
+
+  it("names the workflow whose step held it up (it was one of some sends)", async () => {
+    const Export = workflow<void>("Export");
+    const begun = Promise.withResolvers<void>();
+    const handlers = Export.handle(async (flow) => {
+      await flow.step("upload", () => {
+        begun.resolve();
+        return new Promise<never>(() => {});
+      });
+    });
+    const lines: string[] = [];
+    const app = await catga({ handlers, logger: { ...QUIET, warn: (line: string) => void lines.push(line) } });
+    await app.start(Export);
+    await begun.promise;
+    await app.drain({ timeout: 1 });
+    const held = lines.find((line) => line.includes("the drain goes on"));
+    assertMatch(held ?? "", / workflow Export \(1\)/); // what handed the run out may be under way, too
   });
 
   it("waits for the handlers of published events", async () => {

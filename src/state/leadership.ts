@@ -129,16 +129,28 @@ class LeaderTerm implements Term {
     }
   }
 
-  /** Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. */
+  /**
+   * Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. One that goes on for
+   * a ttl after its signal has aborted is observed.
+   */
   async #run(lock: Lock): Promise<void> {
+    const { clock } = this.#options;
+    const { ttl } = this.#candidacy;
     const signal = AbortSignal.any([lock.signal, this.#end.signal]);
     if (signal.aborted) return;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-    const end = () => void this.#options.clock.after(this.#candidacy.ttl, resolve, { background: true });
+    const end = () => void clock.after(ttl, resolve, { background: true });
+    let ended = false;
+    const late = () =>
+      void clock.after(ttl, () => {
+        const message = `the function has not ended, ${ttl} ms after its signal aborted: another node may lead`;
+        if (!ended) this.#observe(new CatgaError("TIMEOUT", message));
+      }, { background: true });
     this.#end.signal.addEventListener("abort", end, { once: true });
+    signal.addEventListener("abort", late, { once: true });
     this.#leading = signal;
     try {
-      await Promise.race([this.#call(signal), tooLong]);
+      await Promise.race([this.#call(signal).finally(() => ended = true), tooLong]);
     } finally {
       this.#leading = undefined;
       this.#end.signal.removeEventListener("abort", end);

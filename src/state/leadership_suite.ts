@@ -104,6 +104,21 @@ export function leaderSuite(name: string, start: () => Promise<LockHarness>): vo
       await h.run(term.resign());
     });
 
+    it(
+      "lead: a function that does not end is observed a ttl after its signal (a drain waited and nothing said why)",
+      slow,
+      async () => {
+        const hangs = await leadNode(h, "hangs");
+        const term = hangs.leadership.lead("hanging", () => new Promise<never>(() => {}), { ttl: 1_000 });
+        await h.until("it to lead", () => term.leading);
+        await h.run(term.resign());
+        const faults = () => hangs.observed.filter((seen) => seen.type === "fault");
+        await h.until("it to be observed", () => faults().length > 0);
+        const [{ during, error }] = faults();
+        assertEquals([during, (error as CatgaError).code], ['leading "hanging"', "TIMEOUT"]);
+      },
+    );
+
     it("lead: a name is not a lock's key; misuse throws", async () => {
       const other = await h.node("other");
       const term = red.leadership.lead("apart", untilAborted);

@@ -175,8 +175,11 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       );
       app.join(cluster);
 
-      // 7. Write the record, read those of the others, then take requests of plain NATS clients.
-      await cluster.join();
+      // 7. Write the record, read those of the others, then take requests of plain NATS clients. A signal ends the
+      //    process at once until here: from now on other nodes may have sent it something.
+      const joined = cluster.join();
+      if (options.signals) drainAtSignals(app, joined);
+      await joined;
 
       // 8. See what the server forbids. It says so some time after a subscription, and by now has answered later
       //    requests.
@@ -188,18 +191,13 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
           app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
         }
       });
-    }
+    } else if (options.signals) drainAtSignals(app, Promise.resolve());
 
     // 10. Begin the subscriptions: what is published from now on is handled.
     await durableLog?.start();
 
-    // 11. Listen to signals last: until it runs, a signal ends the process at once.
-    if (options.signals) {
-      const off = onSignals(() => app.drain());
-      // a turn later than `closed`, for which another app of this process may wait, to end it when no listener is left
-      const later = () => systemClock.soon(off);
-      app.closed.then(later, later);
-    }
+    // 11. A program gets no app that a signal has meanwhile stopped: what it threw then would cut the drain off.
+    if (app.draining) await app.drain().then(() => app.closed);
     evaluation?.add(app);
     return face;
   } catch (error) {
@@ -209,6 +207,15 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     hooks.detach();
     throw error;
   }
+}
+
+/** Has SIGTERM and SIGINT drain an app; one that still joins does so first, as a node leaves only what it is part of. */
+function drainAtSignals(app: App, joined: Promise<void>): void {
+  const drain = () => app.drain();
+  const off = onSignals(() => joined.then(drain, drain));
+  // a turn later than `closed`, for which another app of this process may wait, to end it when no listener is left
+  const later = () => systemClock.soon(off);
+  app.closed.then(later, later);
 }
 
 const evaluation = hotEvaluation();

@@ -104,6 +104,17 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
     assertEquals([await program.ended, program.output], [END.SIGTERM, "working\nlate\nlate closed\ndone\nclosed\n"]);
   });
 
+  it(
+    "an app that others know drains, though its start has not ended (it died at once)",
+    LIMIT,
+    async () => {
+      using program = new Program("starting");
+      await program.printed("join");
+      program.kill("SIGTERM");
+      assertEquals([await program.ended, program.output], [END.SIGTERM, "join\nleave\n"]);
+    },
+  );
+
   it("beside a listener of the program's own: the app drains, the program hears the signal once", LIMIT, async () => {
     using program = new Program("own");
     await program.printed("working");

@@ -209,7 +209,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
   }
 }
 
-/** Has SIGTERM and SIGINT drain an app; one that still joins does so first, as a node leaves only what it is part of. */
+/** Has SIGTERM and SIGINT drain an app; one that joins does so first: a node leaves what it is part of. */
 function drainAtSignals(app: App, joined: Promise<void>): void {
   const drain = () => app.drain();
   const off = onSignals(() => joined.then(drain, drain));

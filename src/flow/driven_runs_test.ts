@@ -335,6 +335,16 @@ describe("drives", () => {
     assertEquals(await one.clock.until(one.ended()), true);
   });
 
+  it("what one process tells a run at once is stored in turn (each but one was refused, again and again)", async () => {
+    let appends = 0;
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }), { append: () => void appends++ });
+    await one.clock.until(one.run());
+    const before = appends;
+    const tell = () => one.log.tell(REF, (by) => ({ t: "signalled", signal: "Other", by }), () => false);
+    await one.clock.until(Promise.all(Array.from({ length: 20 }, tell)));
+    assertEquals(appends - before, 20);
+  });
+
   it("a run that reads its own entry before the answer to its append goes on (its steps ran again)", async () => {
     const attempts: string[] = [];
     const one = node((flow) =>

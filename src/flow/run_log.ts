@@ -90,6 +90,8 @@ export class RunLog {
   readonly #host: RunLogHost;
   /** How often the store may have lost its end. */
   epoch = 0;
+  /** The last that this process tells each run: of several at once all but one would be refused. */
+  readonly #telling = new Map<string, Promise<void>>();
 
   constructor(host: RunLogHost) {
     this.#host = host;
@@ -365,7 +367,23 @@ export class RunLog {
    * RunLog.append}, and with what `entryFor` rejects with.
    */
   async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
-    while (true) {
+    const key = `${ref.workflow}/${ref.run}`;
+    const before = this.#telling.get(key);
+    const telling = before === undefined
+      ? this.#tell(ref, entryFor, over, false)
+      : before.then(() => this.#tell(ref, entryFor, over, true));
+    const ended = telling.then(() => {}, () => {});
+    this.#telling.set(key, ended);
+    try {
+      return await telling;
+    } finally {
+      if (this.#telling.get(key) === ended) this.#telling.delete(key);
+    }
+  }
+
+  async #tell(ref: RunRef, entryFor: EntryFor, over: () => boolean, waited: boolean): Promise<Told | undefined> {
+    for (;; waited = true) {
+      if (waited && over()) throw unavailable(`run ${ref.run} of ${ref.workflow} is told much: this had no turn`);
       const { epoch } = this;
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;

@@ -258,7 +258,7 @@ describe("NodeAlarms", () => {
     assertEquals(see({ subscriptions: [late] }), []);
   });
 
-  it("what a program throws whose members throw is none (it passed on: an observer's failure ended the process)", () => {
+  it("what a program throws whose members throw is none (it ended the process)", () => {
     const { alarms, see } = setUp();
     const error = Object.defineProperty(new Error("unreadable"), "cause", {
       get() {

@@ -130,8 +130,8 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. One that goes on for
-   * a ttl after its signal has aborted is observed.
+   * Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. One that goes on
+   * for a ttl after its signal has aborted is observed.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;

@@ -84,7 +84,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;
     const subscriptions = running?.announced(service, durable);
-    let hanging: ReturnType<typeof serve> | undefined;
+    let hanging: ReturnType<typeof serve> | undefined = undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
     const { endpoint } = self;
     const parts: AppParts = {

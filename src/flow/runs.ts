@@ -211,18 +211,26 @@ export class Runs implements DrivesHost, NodeRuns {
 
   async start(workflow: AnyWorkflow, input: unknown, options: StartOptions = {}): Promise<Result<string, never>> {
     const definition = definitionOf("start", workflow);
-    const at = `start ${definition.name}`;
-    checkStartOptions(at, options, definition);
-    const { cron } = options;
+    const what = `start ${definition.name}`;
+    checkStartOptions(what, options, definition);
+    return await this.#patient(what, this.#startAt(what, definition, input, options));
+  }
+
+  async #startAt(
+    what: string,
+    definition: WorkflowDefinition,
+    input: unknown,
+    { id, at, cron, zone }: StartOptions,
+  ): Promise<Result<string, never>> {
     const refused = await this.#refused(definition, input, "UNAVAILABLE");
     if (refused !== undefined) return refused;
     let text: string;
-    let run = options.id;
+    let run = id;
     try {
       text = input === undefined ? "" : encodeValue(input, "input");
       run ??= definition.id === undefined ? token(this.app.random, 16) : definition.id(input as never);
-      checkRun(`${at}: the id that its contract makes of the input`, run);
-      if (cron !== undefined) checkRun(`${at}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
+      checkRun(`${what}: the id that its contract makes of the input`, run);
+      if (cron !== undefined) checkRun(`${what}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
       disown(run);
       const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
@@ -231,15 +239,6 @@ export class Runs implements DrivesHost, NodeRuns {
     if (exceeds(text, this.log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
-    return await this.#patient(at, this.#startAt(definition, run, text, options));
-  }
-
-  async #startAt(
-    definition: WorkflowDefinition,
-    run: string,
-    text: string,
-    { at, cron, zone }: StartOptions,
-  ): Promise<Result<string, never>> {
     const later = at !== undefined && at.getTime() > this.app.clock.now() ? at : undefined;
     const known = later && await this.log.start({ workflow: definition.name, run }).catch(asError);
     if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
@@ -312,20 +311,16 @@ export class Runs implements DrivesHost, NodeRuns {
     } catch (cause) {
       return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
     }
-    return await this.#patient(
-      at,
-      this.#tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by })),
-    );
+    const told = this.#tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+    return await this.#patient(at, told);
   }
 
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
     checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
-    return await this.#patient(
-      `cancel ${name}`,
-      this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by })),
-    );
+    const told = this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
+    return await this.#patient(`cancel ${name}`, told);
   }
 
   /** What a program asked for; it may still be carried out when that takes too long. */

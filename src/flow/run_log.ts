@@ -383,7 +383,9 @@ export class RunLog {
 
   async #tell(ref: RunRef, entryFor: EntryFor, over: () => boolean, waited: boolean): Promise<Told | undefined> {
     for (;; waited = true) {
-      if (waited && over()) throw unavailable(`run ${ref.run} of ${ref.workflow} is told much: this had no turn`);
+      if (waited && over()) {
+        throw unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`);
+      }
       const { epoch } = this;
       const end = await this.end(ref);
       if (end === undefined || end.ended) return undefined;

@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { CatgaError } from "../../error.ts";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule, StoredMessage } from "../../ports/event_log.ts";
@@ -177,6 +178,6 @@ async function start(seen = (message: StoredMessage) => message) {
     read: async (...args: Parameters<typeof read>) => (await read.apply(stream, args)).map(seen),
   });
   const overdue = new OverdueSchedules({ namespace: "shop", endpoint: "a.1", clock, random, observer }, () => shown);
-  const noteFull = () => overdue.noteError(new Error("full", { cause: { refusal: "full" } }));
+  const noteFull = () => overdue.noteError(new CatgaError("UNAVAILABLE", "full", { cause: { refusal: "full" } }));
   return { clock, stream, put, list, ids, overdue, noteFull };
 }

@@ -17,7 +17,7 @@ describe("memory, timers and listeners of messages", await requireNatsServer(), 
       await using cluster = await FaultCluster.open({ nodes: [from, to] });
       const { caller } = cluster;
       const began = performance.now();
-      const flood = unwrap(await caller.send(Flood, { to, count: MILLION }, { node: from, timeout: 55_000 }));
+      const flood = unwrap(await caller.send(Flood, { to, count: MILLION }, { node: from, timeout: 280_000 }));
       const { failures, growth, listeners } = flood;
       console.log(
         `${from}: ${MILLION} messages in ${Math.round(performance.now() - began)} ms; the heap grew by ` +

@@ -117,6 +117,10 @@ describe("the log and its server", await requireNatsServer(), () => {
   it("refuses what it has no room for, and goes on when there is room again", { timeout: 300_000 }, async () => {
     const server = { config: "jetstream { max_file_store: 4MB }" };
     await using cluster = await LogCluster.open({ handles: HANDLES, nodes: ["d1", "b1"], server });
+    await withManager(cluster.urls, async (manager) => {
+      await manager.streams.add({ name: "others", subjects: ["others"] });
+      for (let i = 0; i < 5; i++) await manager.jetstream().publish("others", new Uint8Array(500_000));
+    });
     await cluster.publish("Happened", { entry: "before", key: "a" });
     await cluster.settled();
     const large = "x".repeat(200_000);
@@ -128,9 +132,9 @@ describe("the log and its server", await requireNatsServer(), () => {
     }
     console.log(`refused: ${refused}`);
     assertMatch(refused ?? "", /^UNAVAILABLE .*(full|room|space|resources|storage)/i);
-    await cluster.settled();
-    await withManager(cluster.urls, (manager) => manager.streams.purge(logName(cluster.namespace)));
-    await cluster.finish({ stream: false });
+    // no lease of a leader is stored either: what is not handled by now is when there is room
+    await withManager(cluster.urls, (manager) => manager.streams.delete("others"));
+    await cluster.finish();
   });
 });
 

@@ -2,7 +2,7 @@
  * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the
  * leader's function; the others wait in the lock's queue.
  */
-import { delay } from "../ports/clock.ts";
+import { delay, onAbort, type Timer } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { ttlSeconds } from "../ports/key_value_store.ts";
 import { LOCK_TTL } from "../contract/defaults.ts";
@@ -139,21 +139,22 @@ class LeaderTerm implements Term {
     const signal = AbortSignal.any([lock.signal, this.#end.signal]);
     if (signal.aborted) return;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-    const end = () => void clock.after(ttl, resolve, { background: true });
-    let ended = false;
-    const late = () =>
-      void clock.after(ttl, () => {
-        const message = `the function has not ended, ${ttl} ms after its signal aborted: another node may lead`;
-        if (!ended) this.#observe(new CatgaError("TIMEOUT", message));
-      }, { background: true });
-    this.#end.signal.addEventListener("abort", end, { once: true });
-    signal.addEventListener("abort", late, { once: true });
+    const offEnd = onAbort(this.#end.signal, () => void clock.after(ttl, resolve, { background: true }));
+    let late: Timer | undefined;
+    const offLate = onAbort(signal, () => {
+      const message = `the function has not ended, ${ttl} ms after its signal aborted: another node may lead`;
+      late = clock.after(ttl, () => this.#observe(new CatgaError("TIMEOUT", message)), { background: true });
+    });
     this.#leading = signal;
+    const ended = this.#call(signal).finally(() => {
+      offLate();
+      late?.cancel();
+    });
     try {
-      await Promise.race([this.#call(signal).finally(() => ended = true), tooLong]);
+      await Promise.race([ended, tooLong]);
     } finally {
       this.#leading = undefined;
-      this.#end.signal.removeEventListener("abort", end);
+      offEnd();
     }
   }
 

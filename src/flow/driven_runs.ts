@@ -15,8 +15,7 @@ import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
 import type { Journal, Stored } from "./journal.ts";
-import { keyOf } from "./results.ts";
-import type { RunRef } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_log.ts";
 
 /** What {@link Drives} need of their node. */
 export interface DrivesHost extends DriveHost {

@@ -13,7 +13,7 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 import { ENDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
 import type { Outcome } from "./journal.ts";
-import type { RunRef } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_log.ts";
 
 /** What {@link Results} need of their node. */
 export interface ResultsHost {
@@ -175,11 +175,6 @@ export class Results {
     this.#waiting.delete(key);
     for (const waiter of entry.waiters) waiter(outcome);
   }
-}
-
-/** What names a run on this node. */
-export function keyOf({ workflow, run }: RunRef): string {
-  return `${workflow}/${run}`;
 }
 
 /** The runs that an announcement is about; none for what is no announcement. */

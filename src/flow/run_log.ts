@@ -367,7 +367,7 @@ export class RunLog {
    * RunLog.append}, and with what `entryFor` rejects with.
    */
   async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
-    const key = `${ref.workflow}/${ref.run}`;
+    const key = keyOf(ref);
     const before = this.#telling.get(key);
     const telling = before === undefined
       ? this.#tell(ref, entryFor, over, false)
@@ -405,6 +405,11 @@ export class RunLog {
     });
     return found;
   }
+}
+
+/** The key of a run among those of a node. */
+export function keyOf({ workflow, run }: RunRef): string {
+  return `${workflow}/${run}`;
 }
 
 /** Whether an entry calls for somebody to go on. */

@@ -233,8 +233,7 @@ export class Runs implements DrivesHost, NodeRuns {
       if (cron !== undefined) checkRun(`${what}: the id of a run of this cron`, `${run}@${this.clock.now()}`);
     } catch (cause) {
       disown(run);
-      const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
-      return failed("INVALID_MESSAGE", message, cause);
+      return notStarted(definition.name, cause);
     }
     if (exceeds(text, this.log.mostBytes)) {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
@@ -323,7 +322,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return await this.#patient(`cancel ${name}`, told);
   }
 
-  /** What a program asked for; it may still be carried out when that takes too long. */
+  /** Waits for what a program asked of a run, for the app's timeout and a second: later it may still be carried out. */
   #patient<T>(what: string, asked: Promise<Result<T, never>>): Promise<Result<T, never>> {
     const { timeout } = this.app;
     return new Promise((resolve, reject) => {
@@ -403,8 +402,7 @@ export class Runs implements DrivesHost, NodeRuns {
     try {
       given = input === undefined ? undefined : decodeText(encodeValue(input, "input"));
     } catch (cause) {
-      const message = `workflow ${definition.name} was not started: ${(cause as Error).message}`;
-      return failed("INVALID_MESSAGE", message, cause);
+      return notStarted(definition.name, cause);
     }
     return await this.#start(definition, id, given, parent);
   }
@@ -706,6 +704,11 @@ function resultOf({ ok, value, error }: Outcome): Result<unknown> {
 function failed(code: CatgaError["code"], message: string, cause?: unknown): Result<never, never> {
   const retryable = RETRYABLE.has(code);
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
+}
+
+/** The input of a run, or the id that its contract makes of it, is invalid. */
+function notStarted(workflow: string, cause: unknown): Result<never, never> {
+  return failed("INVALID_MESSAGE", `workflow ${workflow} was not started: ${(cause as Error).message}`, cause);
 }
 
 /** How a run goes on whose last entry this is. */

@@ -6,8 +6,7 @@
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Journal, type RecordedError, statusOf } from "./journal.ts";
-import { keyOf } from "./results.ts";
-import type { RunLog, RunRef } from "./run_log.ts";
+import { keyOf, type RunLog, type RunRef } from "./run_log.ts";
 
 /** The stuck runs of a node. */
 export class StuckRuns {

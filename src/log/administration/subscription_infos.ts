@@ -6,7 +6,7 @@ import { inParts } from "../../data/queues.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
-import { sequenceOf } from "../format/group_text.ts";
+import { lagOf, sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
 /** Sources of {@link subscriptionInfos}. */
@@ -64,7 +64,7 @@ async function infoOf(
       log.behind(category, Math.max(read, began[category] ?? 0))
     )))
       .filter((each) => each !== undefined);
-    lag = Math.max(0, ...behind.map(({ last }) => last - Math.max(sequenceOf(read), log.state.first - 1)));
+    lag = Math.max(0, ...behind.map(({ last }) => lagOf(read, { first: log.state.first, last })));
     times.push(...behind.map(({ time }) => time));
     const first = isSame ? open[0] : undefined;
     const oldest = first && await log.at(sequenceOf(first[0]));

@@ -115,4 +115,9 @@ export function sequenceOf(position: number): number {
   return Math.floor(position / SCALE);
 }
 
+/** How many messages a reader is behind: those of a stream from its `first` to its `last` that it has not `read`. */
+export function lagOf(read: number, { first, last }: { readonly first: number; readonly last: number }): number {
+  return Math.max(0, last - Math.max(sequenceOf(read), first - 1));
+}
+
 const SCALE = 1_024;

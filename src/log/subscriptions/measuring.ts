@@ -6,7 +6,7 @@ import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName } from "../format/names.ts";
-import { sequenceOf } from "../format/group_text.ts";
+import { lagOf, sequenceOf } from "../format/group_text.ts";
 
 /** Options of {@link Measuring}. */
 export interface MeasuringOptions {
@@ -42,7 +42,7 @@ export class Measuring {
 
   /** How many messages of the stream a subscription has not read, those of others between them included. */
   lag({ key, read }: Pick<Measured, "key" | "read">): number {
-    return Math.max(0, (this.#last.get(key) ?? 0) - Math.max(sequenceOf(read), this.#first - 1));
+    return lagOf(read, { first: this.#first, last: this.#last.get(key) ?? 0 });
   }
 
   /** To be called often: measures every 10 s. */

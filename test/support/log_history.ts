@@ -103,8 +103,8 @@ export class LogHistory {
   readonly #down = new Set<number>();
   /** When a process was frozen last. */
   readonly #frozen = new Map<number, number>();
-  /** When a process went on last. */
-  readonly #thawed = new Map<number, number>();
+  /** Processes that went on, and have written down nothing since. */
+  readonly #resumed = new Set<number>();
   #begun = 0;
   #repeated = 0;
   #ok = 0;
@@ -220,8 +220,8 @@ export class LogHistory {
         }
         return;
       case "thawed":
-        // others lead: it may finish what it has begun, and nothing else
-        this.#thawed.set(line.pid, line.at);
+        // others lead: it may finish what it has begun or was about to begin, and nothing else
+        this.#resumed.add(line.pid);
         this.#down.delete(line.pid);
         return;
       case "fault":
@@ -288,8 +288,8 @@ export class LogHistory {
       );
     } else if (!published.recurring) message.position = position;
     message.runs++;
-    // it had just begun when its process was stopped, which wrote that down when it went on
-    const late = at < (this.#thawed.get(pid) ?? -Infinity);
+    // its process was stopped between the last look at who leads and the handler's first line, or as that was written
+    const late = this.#resumed.delete(pid);
     if (attempt > this.#attempts) this.#wrong(`${name}: attempt ${attempt} of ${this.#attempts}`);
     if (published.recurring) message.effective = undefined;
     if (message.effective !== undefined) {
@@ -297,12 +297,12 @@ export class LogHistory {
       const { effective, by } = message;
       const [first, again] = [by!, { pid, fence }].map(({ pid, fence }) => `by process ${pid} for leader ${fence}`);
       const text = `${name}: handled ${first}, and again ${at - effective} ms later, without a fault since, ${again}`;
-      if (!this.#rewound.has(sub) && !mayBeUnheard(message, fence)) {
+      if (!late && !this.#rewound.has(sub) && !mayBeUnheard(message, fence)) {
         this.#suspicions.push({ text, ended: Math.min(at, message.effective) });
       }
     } else if (message.failed !== undefined && attempt <= message.failed.attempt) {
       const text = `${name}: attempt ${attempt} after attempt ${message.failed.attempt} had failed`;
-      if (!this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.failed.at });
+      if (!late && !this.#rewound.has(sub)) this.#suspicions.push({ text, ended: message.failed.at });
     }
     const order = key === undefined || late ? undefined : `${sub} ${category} ${key}`;
     const one: Run = { pid, sub, order, message, attempt, fence, stood: late || this.#down.has(pid) };
@@ -329,6 +329,7 @@ export class LogHistory {
     const run = this.#runs.get(name);
     if (run === undefined) return; // its begin was a violation
     this.#runs.delete(name);
+    this.#resumed.delete(run.pid);
     const { message, attempt } = run;
     const order = run.order === undefined ? undefined : this.#orders.get(run.order)!;
     order?.running.delete(run);

@@ -187,17 +187,15 @@ describe("the checker of the log", () => {
     written.end(going);
   });
 
-  it("accepts what a process had just begun when it was stopped, and wrote down when it went on", () => {
+  it("accepts one run that a stopped process was about to begin, whoever has done it since, and no second one", () => {
     const written = new Written().publish("a", "b");
-    written.add({ event: "frozen", pid: 1 }).pass(15_000).handle("a", { pid: 2 });
-    const going = written.begin("b", { pid: 2 });
-    written.add({ event: "thawed", pid: 1 });
-    const frozenAt = written.lines.find(({ event }) => event === "frozen")!.at;
-    written.end(written.begin("a", { pid: 1, at: frozenAt + 1 }));
+    written.add({ event: "frozen", pid: 1 }).pass(15_000).handle("a", { pid: 2, fence: 2 });
+    const going = written.begin("b", { pid: 2, fence: 2 });
+    written.add({ event: "thawed", pid: 1 }).end(written.begin("a", { pid: 1 }));
     assertEquals(violations(written), []);
-    written.handle("a", { pid: 1 });
-    assertEquals(violations(written).slice(0, 1), ["s Happened k a: runs beside b"]);
-    written.end(going);
+    const second = written.end(going).begin("a", { pid: 1 });
+    assertEquals(violations(written), [again("2 for leader 2", 60, "1 for leader 1")]);
+    written.end(second);
   });
 
   it("accepts repeats of what had just ended before a fault, and finds those of what had ended long before", () => {

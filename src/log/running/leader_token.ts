@@ -64,8 +64,9 @@ export class LeaderToken {
     if (typeof current !== "number") return token < this.#known ? "earlier" : current;
     this.#learn(current);
     this.#confirmed = Math.max(this.#confirmed, began);
-    if (token === this.#known) return "leader";
     if (token < this.#known) return "earlier";
+    // it may have stood still during the read
+    if (token === this.#known) return token === this.known ? "leader" : await this.check(token, sentAt);
     const { service, name } = this.#options;
     return unavailable(`the record of subscription ${service}/${name} has no leader with this token`);
   }

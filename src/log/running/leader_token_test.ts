@@ -33,6 +33,18 @@ describe("LeaderToken", () => {
     assertEquals([await token.check(9), token.known, reads()], ["leader", 9, 2]);
   });
 
+  it("is read again after a standstill during the read: another may lead since", async () => {
+    const { token, clock, standstill, lead, answer, entry, reads } = start();
+    const { promise, resolve } = Promise.withResolvers<StoredMessage>();
+    answer(() => promise);
+    const check = token.check(7);
+    await clock.advance(20_000);
+    standstill.ended = clock.monotonic();
+    resolve(entry(7));
+    lead(9);
+    assertEquals([await check, reads()], ["earlier", 2]);
+  });
+
   it("is read again for what was sent more than 2 s ago, once in 2 s: another may lead since", async () => {
     const { token, clock, standstill, lead, reads } = start();
     lead(7);

@@ -335,14 +335,43 @@ describe("drives", () => {
     assertEquals(await one.clock.until(one.ended()), true);
   });
 
-  it("what one process tells a run at once is stored in turn (each but one was refused, again and again)", async () => {
-    let appends = 0;
-    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }), { append: () => void appends++ });
+  it("what one process tells a run at once is stored together (each but one was refused, again and again)", async () => {
+    const texts: string[] = [];
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }), { append: (text) => void texts.push(text) });
     await one.clock.until(one.run());
-    const before = appends;
-    const tell = () => one.log.tell(REF, (by) => ({ t: "signalled", signal: "Other", by }), () => false);
-    await one.clock.until(Promise.all(Array.from({ length: 20 }, tell)));
-    assertEquals(appends - before, 20);
+    texts.length = 0;
+    const tell = (id: string, value: unknown = null) =>
+      one.log.tell(REF, (by) => ({ t: "signalled", signal: "Other", id, value, by }), () => false);
+    const told = await one.clock.until(Promise.all(Array.from({ length: 20 }, (_, i) => tell(`${i}`))));
+    assertEquals([texts.length, told.filter((told) => told?.isFirst).length], [2, 2]);
+    const ids = texts.flatMap((text) => [...text.matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id)));
+    assertEquals(ids, Array.from({ length: 20 }, (_, i) => i));
+    // also what comes as the one before has just been stored
+    for (let turns = 0; turns < 8; turns++) {
+      const before = tell("before");
+      const after = before.then(async () => {
+        for (let turn = 0; turn < turns; turn++) await undefined;
+        return tell("after");
+      });
+      assertEquals(await one.clock.until(Promise.all([before, after])).then((all) => all.length), 2);
+    }
+    // what does not fit goes into another message; what cannot be stored, and a run that was read, keep nobody else
+    texts.length = 0;
+    const large = "x".repeat(one.log.mostBytes / 2);
+    const ended = await one.clock.until(Promise.allSettled([
+      ...[tell("first"), tell("20", large), tell("21", large), tell("bad", () => {}), tell("22")],
+      one.log.tell(REF, (by) => Promise.resolve({ t: "retried", by }), () => false),
+      one.log.tell(REF, () => Promise.reject(new Error("read")), () => false),
+      tell("23"),
+    ]));
+    assertEquals(ended.map(({ status }) => status === "fulfilled"), [true, true, true, false, true, true, false, true]);
+    assertEquals(texts.map((text) => text.match(/"id":"\w+"|retried/g)), [
+      ['"id":"first"'],
+      ['"id":"20"'],
+      ['"id":"21"', '"id":"22"'],
+      ["retried"],
+      ['"id":"23"'],
+    ]);
   });
 
   it("a run that reads its own entry before the answer to its append goes on (its steps ran again)", async () => {

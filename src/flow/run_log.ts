@@ -9,7 +9,7 @@ import type { StreamsHost } from "../dispatch/node_host.ts";
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
-import { encodeValue, parsedJson, STORED_DEPTH } from "../data/encoding.ts";
+import { encodeValue, exceeds, parsedJson, STORED_DEPTH } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,
@@ -50,6 +50,12 @@ interface RunMessage {
   readonly mark: string;
 }
 
+/** How many entries a run has before a message, and who drives it. */
+interface MessageOf {
+  readonly version: number;
+  readonly holder: string;
+}
+
 /** The last message of a run, in short. */
 export interface RunEnd {
   readonly sequence: number;
@@ -71,6 +77,16 @@ export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 export interface Told {
   readonly holder: string;
   readonly sequence: number;
+  /** True for one of those that were stored together. */
+  readonly isFirst: boolean;
+}
+
+/** An entry that is to be stored, in its turn. */
+interface Telling {
+  readonly entryFor: EntryFor;
+  readonly over: () => boolean;
+  resolve(told: Told | undefined): void;
+  reject(error: unknown): void;
 }
 
 /** How far a run has been read. */
@@ -90,8 +106,8 @@ export class RunLog {
   readonly #host: RunLogHost;
   /** How often the store may have lost its end. */
   epoch = 0;
-  /** The last that this process tells each run: of several at once all but one would be refused. */
-  readonly #telling = new Map<string, Promise<void>>();
+  /** What this process has to tell each run that it is telling something. */
+  readonly #telling = new Map<string, Telling[]>();
 
   constructor(host: RunLogHost) {
     this.#host = host;
@@ -303,18 +319,21 @@ export class RunLog {
   }
 
   /** A message with these entries. */
-  message(
+  message(ref: RunRef, entries: readonly Entry[], how: MessageOf): RunMessage {
+    return this.#message(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
+  }
+
+  #message(
     { workflow, run }: RunRef,
-    entries: readonly Entry[],
-    { version, holder }: { readonly version: number; readonly holder: string },
+    texts: readonly string[],
+    { version, holder }: MessageOf,
+    result?: string,
   ): RunMessage {
     const { endpoint, clock, number } = this.#host;
-    const origin = { endpoint, first: number(entries.length), sentAt: clock.now() };
-    const result = entries.at(-1)?.t === "ended" ? ENDED : undefined;
-    const own = { name: workflow, id: run, events: entries.length, result, fingerprint: holder };
+    const origin = { endpoint, first: number(texts.length), sentAt: clock.now() };
+    const own = { name: workflow, id: run, events: texts.length, result, fingerprint: holder };
     const head = commandText({ ...own, correlation: undefined, headers: undefined });
-    const events = entries.map((entry) => eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH)));
-    return { text: entityGroupText(origin, version, [head], events), mark: `${endpoint}.${origin.first}` };
+    return { text: entityGroupText(origin, version, [head], texts), mark: `${endpoint}.${origin.first}` };
   }
 
   /**
@@ -362,38 +381,75 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended. Resolves with the holder, and the
-   * sequence of the message; with `undefined` if the run is over, or was never started. Rejects as {@link
+   * Appends an entry of somebody who does not drive the run, while it has not ended; with it all that this process
+   * tells the run meanwhile. Resolves with `undefined` if the run is over, or was never started. Rejects as {@link
    * RunLog.append}, and with what `entryFor` rejects with.
    */
-  async tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
-    const key = keyOf(ref);
-    const before = this.#telling.get(key);
-    const telling = before === undefined
-      ? this.#tell(ref, entryFor, over, false)
-      : before.then(() => this.#tell(ref, entryFor, over, true));
-    const ended = telling.then(() => {}, () => {});
-    this.#telling.set(key, ended);
-    try {
-      return await telling;
-    } finally {
-      if (this.#telling.get(key) === ended) this.#telling.delete(key);
-    }
+  tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
+    return new Promise((resolve, reject) => {
+      const telling = { entryFor, over, resolve, reject };
+      const key = keyOf(ref);
+      const before = this.#telling.get(key);
+      if (before !== undefined) return void before.push(telling);
+      const all = [telling];
+      this.#telling.set(key, all);
+      void this.#tellAll(ref, all);
+    });
   }
 
-  async #tell(ref: RunRef, entryFor: EntryFor, over: () => boolean, waited: boolean): Promise<Told | undefined> {
-    for (;; waited = true) {
-      if (waited && over()) {
-        throw unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`);
-      }
+  /** Appends one message after the other: of several at once all but one would be refused. Never rejects. */
+  async #tellAll(ref: RunRef, all: Telling[]): Promise<void> {
+    for (let waited = false; all.length > 0; waited = true) {
+      const some = all.splice(0, MOST_TOGETHER).filter(({ over, reject }) => {
+        const late = waited && over();
+        if (late) reject(unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`));
+        return !late;
+      });
+      if (some.length === 0) continue;
       const { epoch } = this;
-      const end = await this.end(ref);
-      if (end === undefined || end.ended) return undefined;
-      const { holder, version } = end;
-      const message = this.message(ref, [await entryFor(holder)], { version, holder });
-      const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
-      const sequence = await this.append(ref, message, place, over);
-      if (sequence !== "conflict") return { holder, sequence };
+      try {
+        const end = await this.end(ref);
+        if (end === undefined || end.ended) { for (const { resolve } of some) resolve(undefined); }
+        else await this.#tell(ref, end, epoch, some, all);
+      } catch (error) {
+        for (const { reject } of some) reject(error);
+      }
+    }
+    this.#telling.delete(keyOf(ref));
+  }
+
+  /** Appends what goes into one message. The others, and all if something else was stored meanwhile, are put back. */
+  async #tell(ref: RunRef, end: RunEnd, epoch: number, some: readonly Telling[], back: Telling[]): Promise<void> {
+    const { holder, version } = end;
+    const told: (Telling & { readonly text: string })[] = [];
+    for (const [i, one] of some.entries()) {
+      try {
+        const entry = one.entryFor(holder);
+        if (entry instanceof Promise && told.length > 0) {
+          // it reads the run: nothing may be stored before it
+          entry.catch(() => {});
+          back.unshift(...some.slice(i));
+          break;
+        }
+        told.push({ ...one, text: entryText(await entry) });
+      } catch (error) {
+        one.reject(error);
+      }
+    }
+    if (told.length === 0) return;
+    let message: RunMessage;
+    for (;;) {
+      message = this.#message(ref, told.map(({ text }) => text), { version, holder });
+      if (told.length < 2 || !exceeds(message.text, this.mostBytes)) break;
+      back.unshift(...told.splice(told.length >> 1));
+    }
+    const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
+    try {
+      const sequence = await this.append(ref, message, place, () => told.every(({ over }) => over()));
+      if (sequence === "conflict") back.unshift(...told);
+      else for (const [i, { resolve }] of told.entries()) resolve({ holder, sequence, isFirst: i === 0 });
+    } catch (error) {
+      for (const { reject } of told) reject(error);
     }
   }
 
@@ -415,6 +471,10 @@ export function keyOf({ workflow, run }: RunRef): string {
 /** Whether an entry calls for somebody to go on. */
 export function isCalled({ t }: Entry): boolean {
   return CALLS.has(t);
+}
+
+function entryText(entry: Entry): string {
+  return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
 }
 
 function eventOf(entry: Entry): string {
@@ -482,6 +542,8 @@ const ENDED = "ended";
 /** In place of a type: the runs that are stuck, or were. */
 const STUCK = "-stuck";
 const PART = 1_000;
+/** How many entries are stored together that a run is told. */
+const MOST_TOGETHER = 100;
 const MOST_PAUSES = 1_000; // ms
 /** How long the first attempt waits for its answer, in ms, and the longest: a leader that is deposed answers nobody. */
 const FIRST_ATTEMPT = 1_000;

@@ -576,7 +576,7 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Tells a run something: `false` if it is over, or was never started. Rejects as {@link RunLog.tell}. */
   async #told(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const told = await this.log.tell(ref, entry, over);
-    if (told !== undefined) this.#news(ref, told);
+    if (told?.isFirst) this.#news(ref, told);
     return told !== undefined;
   }
 

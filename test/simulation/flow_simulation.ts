@@ -678,11 +678,14 @@ class SimulatedRun {
   #signal(): void {
     const simulation = this.#simulation;
     const waits = this.program.parts.filter((part) => part.type === "wait" && part.name !== "end").length;
-    for (let n = 0; n < waits; n++) {
-      simulation.after(
-        simulation.random() * 20_000,
-        () => this.#tell({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }),
-      );
+    const signals = Array.from(
+      { length: waits },
+      (_, n) => ({ t: "signalled", signal: "Told", id: `${n}`, value: `v${n}` }) as const,
+    );
+    // some of them at once
+    while (signals.length > 0) {
+      const some = signals.splice(0, 1 + Math.floor(simulation.random() * 3));
+      simulation.after(simulation.random() * 20_000, () => this.#tell(...some));
     }
   }
 
@@ -712,23 +715,25 @@ class SimulatedRun {
   }
 
   /** Somebody outside who never dies, but may have to try again. */
-  #tell(entry: { readonly t: "signalled" | "cancelled" | "retried" } & Record<string, unknown>): void {
+  #tell(...entries: ({ readonly t: "signalled" | "cancelled" | "retried" } & Record<string, unknown>)[]): void {
     const simulation = this.#simulation;
-    if (!this.#started) return void simulation.after(1_000, () => this.#tell(entry));
+    if (!this.#started) return void simulation.after(1_000, () => this.#tell(...entries));
     if (this.over) return;
     const process = simulation.live();
-    if (process === undefined) return void simulation.after(500, () => this.#tell(entry));
-    let done = false;
-    process.log.tell(
-      { workflow: "Flow", run: this.id },
-      (by) => ({ ...entry, by }) as unknown as CalledEntry,
-      () => false,
-    )
-      .then((told) => {
-        done = true;
-        if (told !== undefined) this.#news(process, told);
-      }, () => {});
-    simulation.after(10_000, () => done || this.#tell(entry));
+    if (process === undefined) return void simulation.after(500, () => this.#tell(...entries));
+    for (const entry of entries) {
+      let done = false;
+      process.log.tell(
+        { workflow: "Flow", run: this.id },
+        (by) => ({ ...entry, by }) as unknown as CalledEntry,
+        () => false,
+      )
+        .then((told) => {
+          done = true;
+          if (told?.isFirst) this.#news(process, told);
+        }, () => {});
+      simulation.after(10_000, () => done || this.#tell(entry));
+    }
   }
 
   /** Who told it something has its node go on, if that can be reached. */

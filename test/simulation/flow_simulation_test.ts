@@ -54,7 +54,7 @@ describe("simulation of workflows", () => {
       ["flow-lease", /has not ended/, 40],
       ["flow-cancel", /was done and is not undone|has undone/],
       ["flow-over", /has not ended/],
-      ["flow-settled", /has not ended/, 1_810],
+      ["flow-settled", /has not ended/, 820],
       ["flow-replay", /took another way/],
       ["flow-limit", /has not ended/],
       ["flow-twice", /goes on behind what is not stored/],

@@ -13,6 +13,7 @@ import type { LogHandler } from "../processes/log_node.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { eventually } from "../support/eventually.ts";
 import { LogCluster } from "../support/log_cluster.ts";
+import { watchWallClock } from "../support/wall_clock.ts";
 
 const SUB = "app/billing";
 const BILLING: LogHandler = { category: "Happened", name: "billing", retry: { attempts: 6, delay: [200, 400] } };
@@ -81,7 +82,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
         const other = NODES.find((id) => id !== leader)!;
         for (const [round, id] of [leader, other].entries()) {
           const entries = Array.from({ length: SCHEDULED }, (_, i) => `due-${round}-${i}`);
-          const offset = wallOffset();
+          const setBack = watchWallClock();
           const due = Date.now() + DELAY;
           await Promise.all(entries.map(async (entry) => {
             unwrap(await cluster.publish("Happened", { entry, key: entry }, { id: entry, delay: DELAY }));
@@ -101,8 +102,7 @@ describe("the promises of the log", await requireNatsServer(), () => {
           if (what === "killed" && round === 0) publishers.shift()!.kill("SIGKILL");
           await cluster.more(500);
           // the server's clock decides: if the machine sets it back, so do they
-          const back = Math.max(0, offset - wallOffset());
-          for (const { at } of await begun(cluster, entries)) assertGreaterOrEqual(at, due - back);
+          for (const { at } of await begun(cluster, entries)) assertGreaterOrEqual(at, due - setBack());
           assertEquals(new Set(await letters(cluster)), new Set(fatal));
         }
         for (const publisher of publishers) publisher.kill("SIGTERM");
@@ -118,11 +118,6 @@ describe("the promises of the log", await requireNatsServer(), () => {
     });
   }
 });
-
-/** How far the wall clock is ahead of one that nobody sets, in ms. */
-function wallOffset(): number {
-  return Date.now() - performance.now();
-}
 
 /** The entries of all dead letters. */
 async function letters(cluster: LogCluster): Promise<string[]> {

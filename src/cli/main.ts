@@ -158,7 +158,12 @@ function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   // `catga watch | head`: the reader has closed the pipe
-  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? DONE : FAILED));
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(DONE);
+    stderr.write(`catga: cannot write what it prints: ${error.message}\n`);
+    process.exit(FAILED);
+  });
+  stderr.on("error", () => {}); // nobody reads what it says: the exit code tells how it ended
   return {
     write: (text) => void stdout.write(text),
     say: (line) => void stderr.write(`${line}\n`),

@@ -6,8 +6,11 @@
 /** A server that listens. */
 export interface HttpServer {
   readonly port: number;
-  /** Takes no more connections; resolves when the requests in hand have been answered. */
-  close(): Promise<void>;
+  /**
+   * Takes no more connections; resolves when the requests in hand have been answered, or after `patience` ms: a client
+   * that stops reading would be waited for without end.
+   */
+  close(patience: number): Promise<void>;
 }
 
 type Fetch = (request: Request) => Response | Promise<Response>;
@@ -32,9 +35,15 @@ export function serve(fetch: Fetch, hostname: string, port: number): HttpServer 
   const { Deno, Bun } = globalThis as Runtimes;
   if (Deno !== undefined) {
     const server = Deno.serve({ hostname, port, onListen: () => {} }, fetch);
-    return { port: server.addr.port, close: () => server.shutdown() };
+    return { port: server.addr.port, close: (patience) => within(patience, server.shutdown()) };
   }
   if (Bun === undefined) throw new Error("the shop runs in Deno and in Bun");
   const server = Bun.serve({ hostname, port, fetch });
-  return { port: server.port, close: () => server.stop() };
+  return { port: server.port, close: (patience) => within(patience, server.stop()) };
+}
+
+async function within(ms: number, closed: Promise<void>): Promise<void> {
+  let late: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([closed, new Promise<void>((resolve) => late = setTimeout(resolve, ms))]);
+  clearTimeout(late);
 }

@@ -71,8 +71,9 @@ async function start(services: readonly Service[]): Promise<void> {
   const stop = async () => {
     stopping = true;
     ending.abort();
-    await server.close();
-    await app.drain();
+    // together within the 35 s that compose.yaml gives a container
+    await server.close(10_000);
+    await app.drain({ timeout: 20_000 });
     process.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping || stop());

@@ -80,8 +80,9 @@ const tell = (signal: Signal) => {
 /**
  * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the same
  * kind does so at once; one of the other kind changes nothing, because Deno's watcher adds a SIGTERM to Ctrl-C. When
- * another listener is there (another app of this process, or the program's own), that one has to end the process. An
- * app that starts while another one drains for a signal has got it, too. Returns a function that removes the listeners.
+ * another listener is there then (another app of this process, or the program's own, unless it was one of `once`), that
+ * one has to end the process. An app that starts while another one drains for a signal has got it, too. Returns a
+ * function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
   const seen = new Set<Signal>();

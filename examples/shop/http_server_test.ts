@@ -1,0 +1,34 @@
+import { connect } from "node:net";
+import { once } from "node:events";
+import { describe, it } from "node:test";
+import { serve } from "./http_server.ts";
+
+const LIMIT = { timeout: 60_000 };
+
+describe("serve", () => {
+  it(
+    "a client that stops reading holds the end up no longer than it may (in Deno it did so for ever)",
+    LIMIT,
+    async () => {
+      const asked = Promise.withResolvers<void>();
+      const server = serve(
+        () => {
+          asked.resolve();
+          return new Response(new Uint8Array(64 * 1_048_576)); // no buffer of a connection takes as much
+        },
+        "127.0.0.1",
+        0,
+      );
+      const client = connect(server.port, "127.0.0.1");
+      try {
+        await once(client, "connect");
+        client.pause();
+        client.write("GET / HTTP/1.1\r\nHost: shop\r\n\r\n");
+        await asked.promise;
+        await server.close(1);
+      } finally {
+        client.destroy();
+      }
+    },
+  );
+});

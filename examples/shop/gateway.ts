@@ -5,10 +5,13 @@
 import { fail, type Sender } from "@catga/catga";
 import { events, respond } from "@catga/catga/http";
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { DAY, FindOrder, OrderPlaced, type PaidOrder, PlaceOrder, WatchOrders } from "./contracts.ts";
 
 /** How many orders the gateway remembers. */
 const LATEST = 20;
+/** Bytes of a request's body, which `Deno.serve` does not limit. */
+const MOST = 65_536;
 const KEY = /^[\x21-\x7e]{1,128}$/;
 
 /**
@@ -24,6 +27,8 @@ export function gateway(app: () => Sender, stop: AbortSignal) {
   }, { each: "node", from: "start" });
 
   const routes = new Hono();
+  const tooLarge = () => refused("BODY_TOO_LARGE", `the body may have ${MOST} bytes`, 413);
+  routes.use(bodyLimit({ maxSize: MOST, onError: tooLarge }));
   routes.post("/orders", async (c) => {
     const key = c.req.header("Idempotency-Key") ?? crypto.randomUUID();
     if (!KEY.test(key)) {
@@ -51,6 +56,6 @@ export function gateway(app: () => Sender, stop: AbortSignal) {
 /** The statuses of the shop's own failures. */
 const failures = { CARD_DECLINED: 402, NO_SUCH_ORDER: 404, ALREADY_PLACED: 409, UNKNOWN_SKU: 422 };
 
-function refused(code: string, message: string): Response {
-  return respond(fail(code, message), { failures: { [code]: 400 } });
+function refused(code: string, message: string, status = 400): Response {
+  return respond(fail(code, message), { failures: { [code]: status } });
 }

@@ -8,6 +8,7 @@ import type { Attachment, Behavior, SendBehavior } from "../contract/behavior.ts
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
+import { isErrorCode } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { VERSION } from "../version.ts";
 
@@ -251,7 +252,10 @@ function failureOf(
   return { "catga.subscription": subscription, "catga.contract": contract, "catga.outcome": outcomes.known(code) };
 }
 
-/** Outcomes as attributes, a limited number of them: each is a series of its own, and other nodes may send any code. */
+/**
+ * Outcomes as attributes, a limited number of them: each is a series of its own, and other nodes may send any code.
+ * Catga's codes always stand: alarms are made of them.
+ */
 class Outcomes {
   readonly #codes: Set<string> = new Set();
 
@@ -261,7 +265,7 @@ class Outcomes {
 
   /** The code of a failure. */
   known(code: string): string {
-    if (this.#codes.has(code)) return code;
+    if (isErrorCode(code) || this.#codes.has(code)) return code;
     if (this.#codes.size >= MAX_CODES || !/^[\w.-]{1,64}$/.test(code)) return "_OTHER";
     this.#codes.add(code);
     return code;

@@ -69,6 +69,17 @@ describe("metrics", () => {
     assertEquals([outcomes.length, outcomes.includes("NO_TEA"), outcomes.includes("_OTHER")], [101, true, true]);
   });
 
+  it("tells Catga's codes apart, however many handlers make (OUTCOME_UNKNOWN was _OTHER behind 100)", async () => {
+    const Makes = command<string, void>("Makes");
+    const handlers = Makes.handle((code) => fail(code, "made up"));
+    await using app = await catga({ handlers, behaviors: [metrics()] });
+    for (let n = 0; n < 100; n++) await app.send(Makes, `C${n}`);
+    await app.send(Makes, "OUTCOME_UNKNOWN");
+    const points = await telemetry.points("catga.send.duration");
+    const found = points.filter(({ attributes }) => attributes["catga.contract"] === "Makes").at(-1);
+    assertEquals(found?.attributes["catga.outcome"], "OUTCOME_UNKNOWN");
+  });
+
   it("records messages in flight, messages that wait, and the number of nodes, until the app has stopped", async () => {
     const cluster = new MemoryCluster();
     const go = Promise.withResolvers<number>();

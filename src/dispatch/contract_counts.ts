@@ -6,7 +6,7 @@ import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
-import type { CatgaError } from "../error.ts";
+import { type CatgaError, isErrorCode } from "../error.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -237,8 +237,8 @@ export class Counts {
 }
 
 function count(codes: Map<string, number>, code: string): void {
-  const known = codes.get(code);
-  const key = known === undefined && codes.size >= MAX_CODES ? OTHER_CODES : code;
+  const isTold = codes.size < MAX_CODES || codes.has(code) || isErrorCode(code);
+  const key = isTold ? code : OTHER_CODES;
   codes.set(key, (codes.get(key) ?? 0) + 1);
 }
 

@@ -48,6 +48,16 @@ describe("counts", () => {
     assertEquals<unknown>(counts.toJSON(), expected);
   });
 
+  it("Catga's codes are told apart, however many a handler makes (HANDLER_FAILED behind 64 raised no alarm)", () => {
+    const counts = new ContractCounts(query("Q"));
+    for (let n = 0; n < 100; n++) counts.end(failed(`NO_${n}`));
+    for (const code of ["HANDLER_FAILED", "OUTCOME_UNKNOWN"]) counts.end(failed(code));
+    const { NO_63, NO_64, _OTHER, HANDLER_FAILED, OUTCOME_UNKNOWN } = counts.toJSON().failed!;
+    assertEquals({ NO_63, NO_64, _OTHER, HANDLER_FAILED, OUTCOME_UNKNOWN }, {
+      ...{ NO_63: 1, NO_64: undefined, _OTHER: 36, HANDLER_FAILED: 1, OUTCOME_UNKNOWN: 1 },
+    });
+  });
+
   it("latencies end with the last bucket that has any", () => {
     const counts = new ContractCounts(query("Q"));
     for (const ms of [0, 0.001, 0.004]) counts.took(ms);

@@ -66,6 +66,9 @@ one of them failed.`,
         return FAILED;
       }
       const contract = contractOf(name, flags.has("query") ? "query" : kindOf(name, present));
+      if (contract.kind === "stream" && flags.has("all")) {
+        throw new UsageError(`${name} is a stream, and one node makes its items: leave out --all`);
+      }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {
           // an id for each node, for the command may be idempotent, and one id would run it on one node only

@@ -200,6 +200,13 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals([code, out.split("\n").length, err.trim().split(" (")[0]], [1, 4, "TOO_FAR: no further"]);
   });
 
+  it("call: a stream with --all is wrong usage, said in words of the command line (it told of broadcast)", async () => {
+    assertEquals(await run("call", "Count", '{"to":2}', "--all"), {
+      ...{ code: 2, out: "" },
+      err: "catga: Count is a stream, and one node makes its items: leave out --all\n`catga call --help` says more\n",
+    });
+  });
+
   it("call: the payload can come from standard input; headers and id reach the handler", async () => {
     const { out } = await runCli(["call", "Withdraw", "-", "--json"], { env: env(), input: '{ "amount": 1 }' });
     assertEquals(out, '{"left":99}\n');

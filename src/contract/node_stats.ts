@@ -55,8 +55,8 @@ export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFligh
 }
 
 /**
- * Counts of a node about one contract. Failures stand by their code; those after the first 64 codes, other than Catga's,
- * are `_OTHER`.
+ * Counts of a node about one contract. Failures stand by their code; those after the first 64 codes, other than
+ * Catga's, are `_OTHER`.
  */
 export interface ContractStats {
   readonly name: string;

@@ -565,6 +565,7 @@ describe("cli", await requireNatsServer(), () => {
         ["frob"],
         /there is no command "frob"; there are nodes, top, doctor, call, watch, subscriptions, dead, rewind, schedules, entity, runs, run, locks, ping, setup, bench/,
       ],
+      [["help", "frob"], /there is no command "frob"/],
       [["nodes", "--bogus"], /there is no option --bogus\n`catga nodes --help` says more\n/],
       [["--bogus"], /there is no option --bogus\n`catga --help` says more\n/],
       [["nodes", "extra"], /usage: catga nodes\n`catga nodes --help` says more\n/],

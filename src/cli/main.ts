@@ -102,24 +102,18 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
       terminal.write(`catga ${VERSION}\n`);
       return DONE;
     }
-    const command = running = COMMANDS.find((each) => each.name === name);
-    if (name !== undefined && name !== "help" && command === undefined) {
+    const isHelp = help || name === "help";
+    const asked = name === "help" ? words[0] : name;
+    const command = running = COMMANDS.find((each) => each.name === asked);
+    if (asked !== undefined && command === undefined) {
       const names = COMMANDS.map((each) => each.name).join(", ");
-      throw new UsageError(`there is no command ${JSON.stringify(name)}; there are ${names}`);
+      throw new UsageError(`there is no command ${JSON.stringify(asked)}; there are ${names}`);
     }
-    if (command === undefined) {
-      const about = COMMANDS.find((each) => each.name === words[0]);
-      const text = about === undefined ? helpOfAll(COMMANDS, terminal) : helpOf(about, terminal);
-      if (help || name === "help") {
-        terminal.write(text);
-        return DONE;
-      }
-      terminal.say(text);
-      return MISUSED;
-    }
-    if (help) {
-      terminal.write(helpOf(command, terminal));
-      return DONE;
+    if (isHelp || command === undefined) {
+      const text = command === undefined ? helpOfAll(COMMANDS, terminal) : helpOf(command, terminal);
+      if (isHelp) terminal.write(text);
+      else terminal.say(text);
+      return isHelp ? DONE : MISUSED;
     }
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);

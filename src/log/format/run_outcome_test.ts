@@ -6,7 +6,7 @@ import { outcomeOf, outcomeOfError, outcomesOf, STILL_RUNNING } from "./run_requ
 describe("outcomeOf", () => {
   it("reads the answers of nodes", () => {
     assertEquals(outcomeOf({ ok: true, value: 0 }), "done");
-    assertEquals(outcomeOf({ ok: true, value: 1 }), "outvoted");
+    assertEquals(outcomeOf({ ok: true, value: 1 }), "not run");
     const failed = { code: "SOLD_OUT", message: "none left", node: undefined };
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 0] }), { ...failed, final: false });
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 1] }), { ...failed, final: true });

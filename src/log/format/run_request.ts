@@ -165,11 +165,10 @@ function isPositive(value: unknown): value is number {
 const MAX_ID = 512;
 
 /**
- * The outcome of an attempt: handled; refused by a node that knows a later leader; certainly not run, and, when the
- * handler of an earlier attempt goes on there, the id of that node; not run in a batch, and to be handed out alone; or
- * failed.
+ * The outcome of an attempt: handled; certainly not run, and, when the handler of an earlier attempt goes on there, the
+ * id of that node; not run in a batch, and to be handed out alone; or failed.
  */
-export type RunOutcome = "done" | "outvoted" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
+export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 
 /** A failed attempt. */
 export interface RunFailure {
@@ -190,7 +189,7 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (result.ok) {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
-    if (answer === 1) return "outvoted";
+    if (answer === 1) return "not run"; // it knows a later leader: the next commit shows whether there is one
     if (answer !== undefined) return failureOf(answer);
     return {
       code: "INVALID_RESPONSE",

@@ -29,8 +29,6 @@ export interface HandingOutOptions {
   nodes(): readonly CapableNode[];
   /** The leader's time, in ms since 1970. */
   now(): number;
-  /** A node says that another leads. */
-  outvoted(): void;
   /** Something has changed that the next commit says. */
   onProgress(): void;
 }
@@ -242,7 +240,7 @@ export class HandingOut {
   }
 
   #settle(item: Item, outcome: RunOutcome): void {
-    const { ledger, handled, outvoted, now } = this.#options;
+    const { ledger, handled, now } = this.#options;
     const isBusy = typeof outcome === "object" && "busy" in outcome;
     if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
     else if (this.#hanging.size > 0) this.#hanging.delete(item);
@@ -253,7 +251,6 @@ export class HandingOut {
       ledger.done(item);
     } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
     else {
-      if (outcome === "outvoted") outvoted();
       // a batch would not go to the node where another attempt goes on
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);

@@ -103,8 +103,8 @@ export class Subscription {
   }
 
   /** A request is stored. */
-  onRequest(sequence: number): void {
-    this.term?.onRequest(sequence);
+  onRequest(): void {
+    this.term?.onRequest();
   }
 
   /** The store may have lost its end: sequences come again. */
@@ -342,7 +342,7 @@ export class Subscription {
   #ended(end: TermEnd): void {
     const { clock } = this.#options.host;
     this.term = undefined;
-    if (end === "rewound" || end === "outvoted") return;
+    if (end === "rewound") return;
     this.#warnings.state(end === "deposed" ? "deposed" : "handed over");
     this.#stands = Infinity;
     if (this.#leaving) return;

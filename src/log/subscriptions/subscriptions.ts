@@ -167,11 +167,10 @@ export class Subscriptions {
 
   #onMessage(message: StoredMessage): void {
     const { namespace } = this.#options.host;
-    const { subject, sequence } = message;
-    const key = readCommitSubject(namespace, subject);
+    const key = readCommitSubject(namespace, message.subject);
     if (key !== undefined) return this.#all.get(key)?.onCommit(message);
-    const request = readRequestSubject(namespace, subject);
-    if (request !== undefined) this.#all.get(request.key)?.onRequest(sequence);
+    const request = readRequestSubject(namespace, message.subject);
+    if (request !== undefined) this.#all.get(request.key)?.onRequest();
     else this.#leases.onMessage(message);
   }
 

@@ -39,9 +39,9 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
 
 /**
  * How a term ends: another node leads; nobody does; nobody does, and another node should; this node may begin again,
- * because it has gone back in the log, or because a node refuses its token.
+ * because it has gone back in the log.
  */
-export type TermEnd = "deposed" | "handed over" | "failed" | "rewound" | "outvoted";
+export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
 /** This node leads. */
 export class Term {
@@ -58,15 +58,9 @@ export class Term {
   #writing: Promise<boolean> | undefined;
   #dirty = true;
   #written = -Infinity;
-  /**
-   * Requests up to this sequence are there, as far as is known; and when it is to be looked for others, by the
-   * monotonic clock.
-   */
-  #requested = 0;
-  #lookAt: readonly number[];
+  /** When it is to be looked for requests, by the monotonic clock. */
+  #looks: number[] = [];
   #carrying = false;
-  /** When a node first refused its token, by the monotonic clock. */
-  #outvoted: number | undefined;
   /** Since when reading waits for room, by the monotonic clock. */
   #fullSince: number | undefined;
   /** It hands nothing more out while it leaves, then writes its last commit and nothing behind it, and is over. */
@@ -76,7 +70,7 @@ export class Term {
     this.#options = options;
     const { host, warnings, store } = options;
     this.#started = stamp(host.clock);
-    this.#lookAt = looks(host.clock.monotonic());
+    this.onRequest();
     this.#garbage = new Garbage(store);
     this.#handled = new HandledCount(host, warnings.label);
     this.#begin(stored).catch((error) => {
@@ -148,17 +142,17 @@ export class Term {
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
   }
 
-  /** The store has a request with this sequence. */
-  onRequest(sequence: number): void {
-    this.#requested = Math.max(this.#requested, sequence);
+  /** The store may have a request: it is looked for at once, and again when all servers have it. */
+  onRequest(): void {
+    const now = this.#options.host.clock.monotonic();
+    this.#looks = [now, now + LAG];
   }
 
   /** The store may have lost its end. */
   onDoubt(): void {
     this.#options.commits.inDoubt = true;
     this.#dirty = true;
-    this.#requested = 0;
-    this.#lookAt = looks(this.#options.host.clock.monotonic());
+    this.onRequest();
   }
 
   /** To be called every 100 ms. */
@@ -166,8 +160,6 @@ export class Term {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
     const { leases, stream, warnings } = this.#options;
-    // the record is its own all the same: a greater token ends that
-    if (leases.holds && this.#outvoted !== undefined && now - this.#outvoted > OUTVOTED) return this.#end("outvoted");
     if (!leases.holds) handing.pause();
     else if (this.#phase === "runs") handing.resume();
     handing.pump();
@@ -180,12 +172,13 @@ export class Term {
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
     const [oldest] = ledger.open;
     warnings.check(oldest?.message, stream.serverTime, categories.all.values());
-    const look = this.#requested > ledger.upTo || now >= this.#lookAt[0];
-    if (look && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
+    if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
       this.#carrying = true;
-      if (now >= this.#lookAt[0]) this.#lookAt = this.#lookAt.slice(1);
-      this.#carryOut(ledger).catch((error) => this.#over || warnings.fault("carrying out requests", error))
-        .finally(() => this.#carrying = false);
+      this.#looks.shift();
+      this.#carryOut(ledger).catch((error) => {
+        if (!this.#over) warnings.fault("carrying out requests", error);
+        this.onRequest();
+      }).finally(() => this.#carrying = false);
     }
     const garbage = this.#garbage.due(now);
     if (this.#writing === undefined && (this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
@@ -231,10 +224,6 @@ export class Term {
     const handing = new HandingOut({
       ...{ host, warnings, handled: this.#handled, token: commits.token, ledger, store, nodes },
       now: () => this.#now,
-      outvoted: () => {
-        this.#outvoted ??= host.clock.monotonic();
-        this.#dirty = true;
-      },
       onProgress: () => this.#progress(),
     });
     this.#led = { categories, ledger, handing };
@@ -375,7 +364,10 @@ export class Term {
         this.#end("deposed");
         return false;
       }
-      if (commits.sequence < sequence) this.#garbage.forget();
+      if (commits.sequence < sequence) {
+        this.#garbage.forget();
+        this.onRequest(); // sequences come again
+      }
       const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
       this.#garbage.stored({ base: commits.base ?? 0, requests, ended: told.ended, parked }, this.#written, progress);
@@ -410,11 +402,7 @@ export class Term {
   /** Carries out what was requested, in order. */
   async #carryOut(ledger: Ledger): Promise<void> {
     const { store, warnings } = this.#options;
-    const requested = this.#requested;
-    const requests = await store.requests(ledger.upTo);
-    // one that fails is carried out again
-    this.onRequest(requests.at(-1)?.[0] ?? 0);
-    for (const [sequence, request] of requests) {
+    for (const [sequence, request] of await store.requests(ledger.upTo)) {
       if (this.#phase !== "runs") return;
       if (sequence <= ledger.upTo) continue;
       if (typeof request === "string") {
@@ -424,10 +412,6 @@ export class Term {
       if (this.#over) return;
       this.#progress();
     }
-    // a server that lags behind may not have it yet; one that was erased nobody has
-    if (requests.length > 0 || requested <= ledger.upTo) return;
-    await delay(this.#options.host.clock, LAG);
-    if (!this.#over && (await store.requests(ledger.upTo)).length === 0) ledger.carriedOut(requested);
   }
 
   async #carryOutOne(ledger: Ledger, sequence: number, request: SubscriptionRequest): Promise<void> {
@@ -499,13 +483,6 @@ export class Term {
   }
 }
 
-/**
- * When a leader looks for requests that it was not told of: at once, and again when all servers have what was there.
- */
-function looks(now: number): readonly number[] {
-  return [now, now + LAG, Infinity];
-}
-
 /** A commit is written at most so often, in ms, unless something waits for it. */
 const EVERY = 100;
 /** Greatest size of the messages in hand in the log, in bytes. */
@@ -515,4 +492,3 @@ const SLOW = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;
 const STEP = 50; // ms
-const OUTVOTED = 3_000; // ms

@@ -28,9 +28,6 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
   settled(): boolean;
 }
 
-/** Place of the reading, whose leader counts how often it went back. */
-export type ReadingPlace = Omit<Place, "epoch">;
-
 /** A start of the reader. */
 type Start = Parameters<FollowOptions["onStart"]>[0];
 
@@ -40,7 +37,7 @@ type Start = Parameters<FollowOptions["onStart"]>[0];
  */
 export class Reading {
   readonly #options: ReadingOptions;
-  place: ReadingPlace;
+  readonly #ledger: { place: Place };
   #reader: LogReader | undefined;
   /** Categories that are followed: a message of an entity may have events of others. */
   #categories: ReadonlySet<string> = new Set();
@@ -50,7 +47,7 @@ export class Reading {
    * Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of
    * others before.
    */
-  #behindLoss: ReadingPlace | undefined;
+  #behindLoss: Omit<Place, "epoch"> | undefined;
   /** Messages that came while reading was paused, or before these were read. */
   #held = new Fifo<StoredMessage | Start>();
   #paused = false;
@@ -62,14 +59,11 @@ export class Reading {
   #skipped = -Infinity;
   #had: LogState | undefined;
 
-  constructor(options: ReadingOptions, place: ReadingPlace) {
+  /** `ledger`: its place is that of the reading. */
+  constructor(options: ReadingOptions, ledger: { place: Place }) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);
-    this.place = place;
-  }
-
-  get read(): number {
-    return this.place.read;
+    this.#ledger = ledger;
   }
 
   /** True if it has delivered all that there was when it started. */
@@ -85,21 +79,18 @@ export class Reading {
   /** Reads these categories from now on, from the present place on. */
   follow(categories: Iterable<string>): void {
     const { stream, namespace } = this.#options;
-    const from = this.place;
+    const { created, read, time } = this.#ledger.place;
     this.#reader?.close();
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
     this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;
     this.#held = new Fifo();
     this.#paused = false;
-    const sequence = sequenceOf(from.read);
     let reader: LogReader | undefined = undefined;
     const current = () => !this.#over && (reader === undefined || reader === this.#reader);
     reader = this.#reader = stream.follow({
       subjects: categoryPatterns(namespace, stream.name, categories),
-      after: from.created === ""
-        ? undefined
-        : { created: from.created, sequence, time: from.time === 0 ? undefined : from.time },
+      after: created === "" ? undefined : { created, sequence: sequenceOf(read), time: time === 0 ? undefined : time },
       onMessage: (message) => {
         if (current()) this.#take(message);
       },
@@ -129,12 +120,13 @@ export class Reading {
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
-    if (!this.caughtUp || mark?.created !== this.place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
-    const [had, read] = [this.#had, sequenceOf(this.read)];
-    if (had?.created === this.place.created && Math.max(mark.sequence, read) >= had.last) {
+    const { place } = this.#ledger;
+    if (!this.caughtUp || mark?.created !== place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
+    const [had, read] = [this.#had, sequenceOf(place.read)];
+    if (had?.created === place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;
       const others = mark.sequence > read ? { read: endOf(mark.sequence), time: 0 } : undefined;
-      this.place = { ...this.place, ...others, at: had.now };
+      this.#ledger.place = { ...place, ...others, at: had.now };
     }
     if (now - this.#skipped < SKIP) return;
     this.#skipped = now;
@@ -146,7 +138,7 @@ export class Reading {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;
     this.#behindLoss = undefined;
-    this.place = behind;
+    this.#goTo(behind);
     this.resume();
   }
 
@@ -155,6 +147,10 @@ export class Reading {
     this.#reader?.close();
     this.#behindLoss = undefined;
     this.#held = new Fifo();
+  }
+
+  #goTo(place: Omit<Place, "epoch">): void {
+    this.#ledger.place = { ...place, epoch: this.#ledger.place.epoch };
   }
 
   #take(arrived: StoredMessage | Start): void {
@@ -198,20 +194,19 @@ export class Reading {
       }
       return;
     }
-    const back = place.read < this.read && lost !== undefined;
+    const { created, read, at } = this.#ledger.place;
     if (lost === undefined) {
       // what was passed by is of others: its time is that of no message that must be there still
-      if (this.place.created === "" || place.read > this.read) {
-        this.place = { ...place, time: 0, at: state.last === mark.sequence ? state.now : this.place.at };
+      if (created === "" || place.read > read) {
+        this.#goTo({ ...place, time: 0, at: state.last === mark.sequence ? state.now : at });
       }
       return;
     }
+    const back = place.read < read;
     if (back && !this.#options.settled()) {
       this.#behindLoss = place;
       this.pause();
-    } else {
-      this.place = place;
-    }
+    } else this.#goTo(place);
     this.#options.onLoss(lost, back);
   }
 
@@ -222,7 +217,7 @@ export class Reading {
    * unless it had a message that must be there still.)
    */
   #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
-    const { at, time } = this.place;
+    const { at, time } = this.#ledger.place;
     if (at === undefined || maxBytes !== undefined) return false;
     const young = (since: number) => now - since >= 0 && now - since < LEAST_KEPT;
     return young(at) && !(time > 0 && now - time < LEAST_KEPT);
@@ -230,10 +225,11 @@ export class Reading {
 
   #onMessage(message: StoredMessage): void {
     const { sequence, time } = message;
-    if (sequence <= sequenceOf(this.read)) return;
+    const { created, read } = this.#ledger.place;
+    if (sequence <= sequenceOf(read)) return;
     const { namespace, onMessages, onGarbage } = this.#options;
     const group = this.#isForeign?.(message.data) ? [] : readGroup(namespace, message);
-    this.place = { created: this.place.created, read: endOf(sequence), time };
+    this.#goTo({ created, read: endOf(sequence), time });
     if (isReadable(group)) {
       const own = group.every(({ category }) => this.#categories.has(category))
         ? group

@@ -11,6 +11,7 @@ import type {
   LogStream,
   StoredMessage,
 } from "../../ports/event_log.ts";
+import type { Place } from "../format/commit.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { entitiesName, logName } from "../format/names.ts";
@@ -18,19 +19,19 @@ import { Reading } from "./reading.ts";
 
 describe("Reading", () => {
   it("what comes while it is paused waits as it came, and follows in order", () => {
-    const { reading, reader, got } = start();
+    const { ledger, reading, reader, got } = start();
     reader.message(1);
     reading.pause();
     reader.message(2);
     reader.message(3);
-    assertEquals({ got, read: reading.read, caughtUp: reading.caughtUp, held: reader.paused }, {
+    assertEquals({ got, read: ledger.place.read, caughtUp: reading.caughtUp, held: reader.paused }, {
       got: [1],
       read: endOf(1),
       caughtUp: false,
       held: true,
     });
     reading.resume();
-    assertEquals({ got, read: reading.read, caughtUp: reading.caughtUp, held: reader.paused }, {
+    assertEquals({ got, read: ledger.place.read, caughtUp: reading.caughtUp, held: reader.paused }, {
       got: [1, 2, 3],
       read: endOf(3),
       caughtUp: true,
@@ -54,14 +55,14 @@ describe("Reading", () => {
   });
 
   it("a reader that started again behind what waits passes over none of that", () => {
-    const { reading, reader, got } = start();
+    const { ledger, reading, reader, got } = start();
     reading.pause();
     reader.message(1);
     reader.start(1);
     reader.message(2);
-    assertEquals(reading.read, 0);
+    assertEquals(ledger.place.read, 0);
     reading.resume();
-    assertEquals({ got, read: reading.read }, { got: [1, 2], read: endOf(2) });
+    assertEquals({ got, read: ledger.place.read }, { got: [1, 2], read: endOf(2) });
   });
 
   it("a loss is told behind the messages that came before it", () => {
@@ -77,20 +78,20 @@ describe("Reading", () => {
 
   it("behind a loss that leads back it waits until what was read is settled", () => {
     let settled = false;
-    const { reading, reader, got } = start({ settled: () => settled });
+    const { ledger, reading, reader, got } = start({ settled: () => settled });
     reader.message(5);
     reader.start(0, { reason: "remade", after: 5, next: 1 }, "second");
     reader.message(1);
     reading.resume();
-    assertEquals({ got, created: reading.place.created }, { got: [5, "remade"], created: "first" });
+    assertEquals({ got, created: ledger.place.created }, { got: [5, "remade"], created: "first" });
     settled = true;
     reading.settle();
-    assertEquals({ got, created: reading.place.created }, { got: [5, "remade", 1], created: "second" });
+    assertEquals({ got, created: ledger.place.created }, { got: [5, "remade", 1], created: "second" });
   });
 
   it("lost twice before that: what came of the first stream is dropped", () => {
     let settled = false;
-    const { reading, reader, got } = start({ settled: () => settled });
+    const { ledger, reading, reader, got } = start({ settled: () => settled });
     reader.message(5);
     reader.start(0, { reason: "remade", after: 5, next: 1 }, "second");
     reader.message(1);
@@ -98,28 +99,28 @@ describe("Reading", () => {
     reader.message(2);
     settled = true;
     reading.settle();
-    assertEquals({ got, created: reading.place.created }, { got: [5, "remade", "remade", 2], created: "third" });
+    assertEquals({ got, created: ledger.place.created }, { got: [5, "remade", "remade", 2], created: "third" });
   });
 
   it("a message is read that the stream had, and that a leader which lags behind did not show", async () => {
-    const { reading, reader, got } = start();
+    const { ledger, reading, reader, got } = start();
     reading.skipOthers(0);
     await nextTurn();
     reading.skipOthers(100);
     reader.message(5);
-    assertEquals({ got, read: reading.read }, { got: [5], read: endOf(5) });
+    assertEquals({ got, read: ledger.place.read }, { got: [5], read: endOf(5) });
   });
 
   it("messages of others are passed by when its reader has passed them by", async () => {
-    const { reading, reader, got } = start();
+    const { ledger, reading, reader, got } = start();
     reading.skipOthers(0);
     await nextTurn();
     reader.mark = { created: "first", sequence: 9 };
     reading.skipOthers(100);
     reader.message(8);
-    assertEquals({ got, place: reading.place }, {
+    assertEquals({ got, place: ledger.place }, {
       got: [],
-      place: { created: "first", read: endOf(9), time: 0, at: 7 },
+      place: { created: "first", read: endOf(9), time: 0, at: 7, epoch: 0 },
     });
   });
 
@@ -135,11 +136,11 @@ describe("Reading", () => {
   });
 
   it("a message of an entity without an event that is followed is passed by without being parsed", () => {
-    const { reading, reader, got } = start({ stream: entitiesName("shop"), category: "Cart.Paid" });
+    const { ledger, reader, got } = start({ stream: entitiesName("shop"), category: "Cart.Paid" });
     const text = (event: string) => `[1,"n.1",7,0,[0,["Pay","i",1]],["${event}",1]`;
     reader.message(1, "catga.shop.entity.Cart.7", `${text("Noted")}, never ends`);
     reader.message(2, "catga.shop.entity.Cart.7", `${text("Paid")}]`);
-    assertEquals({ got, read: reading.read }, { got: [2], read: endOf(2) });
+    assertEquals({ got, read: ledger.place.read }, { got: [2], read: endOf(2) });
     reader.message(3, "catga.shop.entity.Cart.7", `${text("Paid")}, never ends`);
     assertEquals(got, [2, "it is not a JSON array"]);
   });
@@ -171,6 +172,7 @@ function start(
   const clock = new TurnClock();
   const reader = new ScriptedReader();
   const got: (number | string)[] = [];
+  const ledger: { place: Place } = { place: { created: "first", read: 0, time: 0, epoch: 0 } };
   const reading = new Reading({
     clock,
     // only these are called
@@ -190,9 +192,9 @@ function start(
     onLoss: ({ reason }) => got.push(reason),
     settled,
     fault: (error) => got.push(String(error)),
-  }, { created: "first", read: 0, time: 0 });
+  }, ledger);
   reading.follow([category]);
-  return { reading, reader, got, clock };
+  return { ledger, reading, reader, got, clock };
 }
 
 const STATE: LogState = { created: "first", first: 1, last: 9, messages: 9, bytes: 9, maxBytes: undefined, now: 7 };

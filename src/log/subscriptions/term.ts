@@ -9,7 +9,7 @@ import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
-import type { StoredState } from "../format/commit.ts";
+import type { Place, StoredState } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS, messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
@@ -57,6 +57,8 @@ export class Term {
   /** The write that is under way, and whether there is something to be written. */
   #writing: Promise<boolean> | undefined;
   #dirty = true;
+  /** The place that the last commit says. */
+  #told: Place | undefined;
   #written = -Infinity;
   /** When it is to be looked for requests, by the monotonic clock. */
   #looks: number[] = [];
@@ -91,7 +93,7 @@ export class Term {
 
   /** Positions up to this one are read. */
   get read(): number {
-    return this.#reading?.read ?? 0;
+    return this.#led?.ledger.place.read ?? 0;
   }
 
   /** Its figures. `unheard`: why its node does not hear of requests. */
@@ -167,7 +169,8 @@ export class Term {
       ledger.caughtUp();
       if (ledger.open.size === 0 && this.#phase === "runs") this.#reading.skipOthers(now);
     }
-    this.#moved();
+    const { created, read } = ledger.place;
+    if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
     this.#flow();
     if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
     const [oldest] = ledger.open;
@@ -248,7 +251,6 @@ export class Term {
       namespace: host.namespace,
       onMessages: (messages, size) => this.#take(messages, size),
       onGarbage: (message, reason) => {
-        this.#moved();
         if (!categories.passes(message)) ledger.bury(message, reason, this.#now);
         this.#progress();
       },
@@ -263,12 +265,11 @@ export class Term {
         if (back) categories.reset();
         warnings.loss(loss);
         host.lost(Object.keys(categories.began));
-        this.#moved();
         this.#dirty = true;
       },
       settled: () => ledger.open.size === 0,
       fault: (error) => warnings.fault("reading", error),
-    }, ledger.place);
+    }, ledger);
     reading.follow(Object.keys(categories.began));
     this.#flow();
   }
@@ -277,23 +278,11 @@ export class Term {
     const { leases } = this.#options;
     const { categories, ledger, handing } = this.#led!; // it reads
     if (!leases.holds) handing.pause();
-    this.#moved();
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
     }
     this.#progress();
     handing.pump();
-  }
-
-  /** The ledger knows how far reading is. */
-  #moved(): void {
-    const [led, reading] = [this.#led, this.#reading];
-    if (led === undefined || reading === undefined) return;
-    const { ledger } = led;
-    const { place } = reading;
-    const { read, created, epoch } = ledger.place;
-    if (place.read !== read || place.created !== created) this.#dirty = true;
-    ledger.place = { ...place, epoch };
   }
 
   #progress(): void {
@@ -355,6 +344,7 @@ export class Term {
     const { ledger, handing } = this.#led!; // it has taken over
     const progress = this.#dirty;
     this.#dirty = false;
+    this.#told = ledger.place;
     const { sequence } = commits;
     try {
       const told = await store.carryOut(commits.write(ledger, leader));
@@ -434,8 +424,8 @@ export class Term {
   /** Reads these categories, too. */
   #join(began: Readonly<Record<string, number>>): void {
     const reading = this.#reading!; // requests are carried out when it reads
-    const { categories } = this.#led!; // it has taken over
-    if (!categories.add(began, reading.read)) return;
+    const { categories, ledger } = this.#led!; // it has taken over
+    if (!categories.add(began, ledger.place.read)) return;
     this.refresh();
     reading.follow(Object.keys(categories.began));
     if (this.#fullSince !== undefined) reading.pause();
@@ -446,7 +436,6 @@ export class Term {
     await this.#settle(categories.patience);
     if (this.#over) return;
     const { host, nodes, warnings, store, stream, ending } = this.#options;
-    this.#moved();
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
     // those that were requested while runs ended count, too
     for (const [next, request] of await store.requests(sequence)) {

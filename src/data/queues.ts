@@ -154,18 +154,23 @@ export class Gate {
 }
 
 /**
- * Does something with each value, `most` at once: the next ones begin when all of a part are done. Resolves with the
- * outcomes, in order.
+ * Does something with each value, `most` at once: the next one begins when one is done, none when one has failed.
+ * Resolves with the outcomes, in order.
  */
-export async function inParts<T, R>(
+export async function fewAtOnce<T, R>(
   values: readonly T[],
   most: number,
   work: (value: T) => Promise<R> | R,
 ): Promise<R[]> {
   const outcomes: R[] = [];
-  for (let i = 0; i < values.length; i += most) {
-    outcomes.push(...await Promise.all(values.slice(i, i + most).map(work)));
-  }
+  // all take from it, and a failure ends it
+  const left = function* () {
+    yield* values.entries();
+  }();
+  const some = async () => {
+    for (const [i, value] of left) outcomes[i] = await work(value);
+  };
+  await Promise.all(Array.from({ length: Math.min(most, values.length) }, some));
   return outcomes;
 }
 

@@ -43,6 +43,7 @@ import {
 } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
+import { fewAtOnce } from "../data/queues.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -449,13 +450,8 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Has all open runs of a workflow go on. */
   async #bringAll(body: WorkflowBody): Promise<void> {
     const open = await this.#insist(() => this.log.all(body.definition.name)) ?? [];
-    const bring = async () => {
-      for (let next = open.pop(); next !== undefined; next = open.pop()) {
-        const { ref, ended } = next;
-        if (!ended) await this.#insist(() => this.#drives.bring(body, ref));
-      }
-    };
-    await Promise.all(Array.from({ length: BROUGHT_AT_ONCE }, bring));
+    const going = open.filter(({ ended }) => !ended);
+    await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.bring(body, ref)));
   }
 
   /** Does something until it succeeds, or fails for good, or the node stops: never rejects. */

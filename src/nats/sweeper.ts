@@ -8,7 +8,7 @@
  * broken off by its client's death: it begins anew.
  */
 import { OnceAMinute, type Timer } from "../ports/clock.ts";
-import { inParts } from "../data/queues.ts";
+import { fewAtOnce } from "../data/queues.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
@@ -111,7 +111,7 @@ export class Sweeper {
     if (turn > 0 && transport.status.state !== "closed") this.#endTurnLater(turn, seconds * 1_000 + MARGIN);
     const [listed, left] = await this.#list();
     const over = await this.#stream.expired(listed);
-    await inParts(over, REMOVALS, ({ subject, revision, type }): unknown => {
+    await fewAtOnce(over, REMOVALS, ({ subject, revision, type }): unknown => {
       if (type !== "put") return this.#erase(revision);
       const below = subjectBelow(prefix, subject);
       return below === undefined ? undefined : remove(this.#stream, { subject: below, revision, expired: true });

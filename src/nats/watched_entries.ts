@@ -3,7 +3,7 @@
  * revisions that grow, whichever server delivers it and however late. And when an entry expires. Over 300 lines:
  * changes and expiry of the same entries.
  */
-import { inParts } from "../data/queues.ts";
+import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type Stored } from "./expiry.ts";
@@ -122,7 +122,7 @@ export class WatchedEntries {
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
-    await inParts(subjects, LOOKUPS, async (subject) => {
+    await fewAtOnce(subjects, LOOKUPS, async (subject) => {
       const entry = this.#present.get(subject);
       const record = await js.last(name, subject, LOOKUP_LIMIT);
       if (record !== undefined) return this.apply(record, true);
@@ -327,7 +327,7 @@ export class WatchExpiry {
       return;
     }
     this.#shuffle(over);
-    await inParts(over, LOOKUPS, (entry) => this.#remove(entry));
+    await fewAtOnce(over, LOOKUPS, (entry) => this.#remove(entry));
   }
 
   /** Several watches of a bucket begin with different entries. */

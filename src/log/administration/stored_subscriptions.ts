@@ -2,7 +2,7 @@
  * The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what
  * it has parked.
  */
-import { inParts } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/queues.ts";
 import { unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -48,7 +48,7 @@ export async function storedSubscriptions(
   const { stream, namespace } = kept;
   const subjects = await stream.subjects(commitSubject(namespace, ">"));
   const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
-  const found = await inParts(keys, AT_ONCE, (key) => storedSubscription(kept, key, known.get(key)));
+  const found = await fewAtOnce(keys, AT_ONCE, (key) => storedSubscription(kept, key, known.get(key)));
   return found.filter((each) => each !== undefined).sort((a, b) =>
     compare(a.service, b.service) || compare(a.name, b.name)
   );

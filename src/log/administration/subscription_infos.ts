@@ -2,7 +2,7 @@
 import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { inParts } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/queues.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
@@ -30,7 +30,7 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
     if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
   }
   const view = ({ name }: StoredSubscription) => logs.get(streamOf(namespace, name));
-  return Object.freeze(await inParts(sources.stored, AT_ONCE, (each) => infoOf(each, sources, view(each))));
+  return Object.freeze(await fewAtOnce(sources.stored, AT_ONCE, (each) => infoOf(each, sources, view(each))));
 }
 
 /** Returns true if a node has a subscription: it says so, or led it last. */

@@ -75,8 +75,7 @@ export class Commits {
   sequence: number;
   /** The sequence of the one before the last full one, the first that is needed. `undefined`: the next one is full. */
   base: number | undefined;
-  /** How many changes were told since then, and how many commits there were. */
-  #changes = 0;
+  /** How many commits there were since then. */
   #since = 0;
   /** The greatest number that was used. */
   #used = 1;
@@ -186,8 +185,7 @@ export class Commits {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
     const told = { ...head, leader, token: this.token };
     const id: CommitId = [this.#options.term, ++this.#used];
-    this.#changes += changed.length + ended.length;
-    const few = counts.parked < this.#options.few || this.#changes > counts.parked / 4;
+    const few = counts.parked < this.#options.few;
     if (base !== undefined || this.base === undefined || few || ++this.#since >= MOST_COMMITS) {
       const parked = [...ledger.parked.values()].map(({ state }) => state);
       const first = base ?? this.sequence;
@@ -200,7 +198,7 @@ export class Commits {
     this.#id = commit.id;
     this.sequence = sequence;
     this.base = commit.base;
-    if (commit.full) this.#changes = this.#since = 0;
+    if (commit.full) this.#since = 0;
   }
 }
 

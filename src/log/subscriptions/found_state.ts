@@ -3,8 +3,8 @@
  * what is stored; and the messages of the log that its predecessor left open.
  */
 import type { AnyContract } from "../../contract/contract.ts";
-import { inParts } from "../../data/queues.ts";
-import { delay } from "../../ports/clock.ts";
+import { fewAtOnce } from "../../data/queues.ts";
+import { delay, within } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -77,13 +77,8 @@ interface Answered {
 export async function barrier(options: BarrierOptions): Promise<Answered> {
   const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
   const contract = internalCommand(controlName(options.spec.service, options.spec.name));
-  const patience = new AbortController();
-  const over = delay(options.host.clock, PATIENCE, AbortSignal.any([options.signal, patience.signal])).catch(() => {
-    options.signal.throwIfAborted();
-  });
   const asked = options.nodes().map((node) => ask(options, contract, node, answered));
-  await Promise.race([Promise.all(asked), over]);
-  patience.abort();
+  await within(options.host.clock, PATIENCE, Promise.all(asked));
   options.signal.throwIfAborted();
   return answered;
 }
@@ -176,7 +171,7 @@ export async function storedMessages(
     found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
     while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
-  const rest = await inParts(sequences.slice(at), AT_ONCE, (each) => readAgain(options, () => stream.at(each)));
+  const rest = await fewAtOnce(sequences.slice(at), AT_ONCE, (each) => readAgain(options, () => stream.at(each)));
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 

@@ -133,15 +133,11 @@ export class HandingOut {
 
   /** Hands out one batch of a category, which may be short; returns false if nothing waits. */
   #sendBatch(category: Category): boolean {
-    const { ledger, host: { network } } = this.#options;
+    const { ledger, token, host: { network } } = this.#options;
     const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
-    if (items.length > 1) this.#sendTogether(category, items);
+    if (items.length > 1) this.#handOut(items, category, category.batchRequest(items, token), category.options);
     else items.forEach(this.send);
     return items.length > 0;
-  }
-
-  #sendTogether(category: Category, items: readonly Item[]): void {
-    this.#handOut(items, category, category.batchRequest(items, this.#options.token), category.options);
   }
 
   /** They have one outcome. `at`: endpoint of the process that they were sent to last. */

@@ -216,8 +216,14 @@ export class Ledger {
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now).forEach(run);
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
       if (!this.#mayRun(item, now)) continue;
-      if (item.category.batch === undefined || item.alone || item.joins || !item.loaded) run(this.#run(item));
-      else this.#await(item);
+      const { category } = item;
+      if (category.batch === undefined || item.alone || item.joins || !item.loaded) run(this.#run(item));
+      else {
+        item.turn = "ready";
+        const heads = this.filling.get(category);
+        if (heads === undefined) this.filling.set(category, [item]);
+        else heads.push(item);
+      }
     }
   }
 
@@ -258,13 +264,6 @@ export class Ledger {
     heads.splice(0, taken);
     if (heads.length === 0) this.filling.delete(category);
     return items.sort((a, b) => a.isBehind(b) ? 1 : -1);
-  }
-
-  #await(item: Item): void {
-    item.turn = "ready";
-    const heads = this.filling.get(item.category);
-    if (heads === undefined) this.filling.set(item.category, [item]);
-    else heads.push(item);
   }
 
   /** The nodes that handle this category have changed. */

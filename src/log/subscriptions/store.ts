@@ -2,6 +2,7 @@
  * Store of a subscription, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads
  * and writes what is parked, and erases what is no longer needed.
  */
+import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -122,7 +123,7 @@ export class SubscriptionStore {
       case "commit":
         return await this.#append(request.text, request.expect);
       case "entries":
-        await this.#put(request.items);
+        await fewAtOnce(request.items, AT_ONCE, (item) => this.#put(item));
         return { type: "done" };
       case "last": {
         const message = await this.#again(() => stream.last(this.#subject, { latest: true }));
@@ -141,16 +142,8 @@ export class SubscriptionStore {
     return { type: "not stored" };
   }
 
-  /** Some at a time; each until it is acknowledged. */
-  async #put(items: readonly Item[]): Promise<void> {
-    const waiting = [...items].reverse();
-    const put = async () => {
-      for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) await this.#putOne(item);
-    };
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, put));
-  }
-
-  async #putOne(item: Item): Promise<void> {
+  /** Until it is acknowledged. */
+  async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
     if (!await this.load(item)) return; // it is gone: what its commit says of it is lost, too
     const { message, error } = item;

@@ -102,11 +102,6 @@ export class Subscription {
     this.term?.onCommit(message.sequence);
   }
 
-  /** A request is stored. */
-  onRequest(): void {
-    this.term?.onRequest();
-  }
-
   /** The store may have lost its end: sequences come again. */
   onDoubt(): void {
     this.term?.onDoubt();
@@ -161,11 +156,6 @@ export class Subscription {
       const message = `no leader of the subscription ${service}/${name} has begun to read ${missing.join(", ")}`;
       throw unavailable(message);
     }
-  }
-
-  /** The nodes have changed. */
-  refresh(): void {
-    this.term?.refresh();
   }
 
   /** To be called every 100 ms. `may`: it may be taken over now. */

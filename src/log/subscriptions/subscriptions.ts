@@ -3,6 +3,7 @@
  * others.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
+import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { OnceAMinute, type Timer } from "../../ports/clock.ts";
@@ -106,15 +107,11 @@ export class Subscriptions {
     if (signal.aborted) return;
     // a leader may be needed for what follows
     this.#tick();
-    const waiting = [...this.#all.values()];
-    const ensure = async () => {
-      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-        await next.ensure(signal);
-        // what this node is to lead it leads now
-        if (!signal.aborted) next.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, ensure));
+    await fewAtOnce([...this.#all.values()], AT_ONCE, async (subscription) => {
+      await subscription.ensure(signal);
+      // what this node is to lead it leads now
+      if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
+    });
     this.#offDoubt = kept.onDoubt(() => this.#look());
   }
 
@@ -170,7 +167,7 @@ export class Subscriptions {
     const key = readCommitSubject(namespace, message.subject);
     if (key !== undefined) return this.#all.get(key)?.onCommit(message);
     const request = readRequestSubject(namespace, message.subject);
-    if (request !== undefined) this.#all.get(request.key)?.onRequest();
+    if (request !== undefined) this.#all.get(request.key)?.term?.onRequest();
     else this.#leases.onMessage(message);
   }
 
@@ -212,7 +209,7 @@ export class Subscriptions {
 
   #refresh(): void {
     this.#nodes = undefined;
-    for (const subscription of this.#all.values()) subscription.refresh();
+    for (const { term } of this.#all.values()) term?.refresh();
   }
 }
 

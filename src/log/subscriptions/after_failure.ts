@@ -1,7 +1,6 @@
 /**
- * The consequence of a failed run. A message becomes a dead letter when it failed for good, or for the last time. So
- * does one that has no attempt left when it is its turn (`Ledger.begin`), because its leader or node ended, or fewer
- * attempts are deployed; and one that nobody can read (`Ledger.bury`).
+ * The consequence of a failed run. Dead letters are also what has no attempt left when it is its turn (`Ledger.begin`),
+ * because its leader or node ended, or fewer attempts are deployed; and what nobody can read (`Ledger.bury`).
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
@@ -17,17 +16,15 @@ export type AfterFailure =
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
 
 /**
- * Decides it. `now`: by the monotonic clock; `room`: whether one more message may wait in memory; `lasted`: for how
- * long what its handler calls has been out of reach, in ms, if that is why it failed. No attempt counts until that has
- * lasted for the time that the handler gives it.
+ * Decides it. `now`: by the monotonic clock; `lasted`: for how long what its handler calls has been out of reach, in
+ * ms, if that is why it failed. No attempt counts until that has lasted for the time that the handler gives it.
  */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
   { final, outage = 0 }: Pick<RunFailure, "final" | "outage">,
   { attempts: most, delay: [first, longest] }: Retry,
-  { now, room, lasted = Infinity, random }: {
+  { now, lasted = Infinity, random }: {
     readonly now: number;
-    readonly room: boolean;
     readonly lasted?: number;
     readonly random: Random;
   },
@@ -40,7 +37,7 @@ export function afterFailure(
     : backoff(random, Math.min(attempts, 64), first, longest);
   const isShort = now + pause - Math.min(now, failedAt) <= IN_MEMORY;
   return {
-    type: place === "open" && isShort && room ? "waits" : "parked",
+    type: place === "open" && isShort ? "waits" : "parked",
     pause,
     ...(isOutage ? { outage: true } : {}),
   };

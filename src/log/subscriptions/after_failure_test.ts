@@ -12,7 +12,7 @@ const CATEGORY = new Category(
 );
 const RETRY = { attempts: 3, delay: [1_000, 300_000] } as const;
 const ENDS = { final: false };
-const NOW = { now: 10_000, room: true, random: () => 1 };
+const NOW = { now: 10_000, random: () => 1 };
 
 function failed(attempts: number, over: Partial<Item> = {}): Item {
   const message = { position: 1, category: "Placed", id: "a", key: undefined, payload: 0, tagged: false, time: 1 };
@@ -25,11 +25,10 @@ describe("afterFailure", () => {
     assertEquals(afterFailure(failed(0), { final: true }, RETRY, NOW), { type: "dead letter" });
   });
 
-  it("waits in memory while that takes 5 s at most, and there is room; else it is parked", () => {
+  it("waits in memory while that takes 5 s at most; else it is parked", () => {
     assertEquals(afterFailure(failed(0), ENDS, RETRY, NOW), { type: "waits", pause: 1_000 });
     assertEquals(afterFailure(failed(1, { failedAt: 7_000 }), ENDS, RETRY, NOW), { type: "waits", pause: 2_000 });
     assertEquals(afterFailure(failed(1, { failedAt: 6_999 }), ENDS, RETRY, NOW), { type: "parked", pause: 2_000 });
-    assertEquals(afterFailure(failed(0), ENDS, RETRY, { ...NOW, room: false }), { type: "parked", pause: 1_000 });
     assertEquals(afterFailure(failed(0, { place: "parked" }), ENDS, RETRY, NOW), { type: "parked", pause: 1_000 });
   });
 

@@ -1,7 +1,6 @@
 /**
- * The categories of a led subscription, those that its record names, and their messages in the leader's memory: how
- * those of each are sent, where each of them stands, and in which order they are. Over 300 lines: a category, a message
- * and the messages of a key refer to one another, and the categories of a leader are no more than a map of them.
+ * The categories of a led subscription, and their messages in the leader's memory: how those of each are sent, where
+ * each of them stands, and in which order they are. Over 300 lines: these types refer to one another.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
@@ -67,10 +66,7 @@ export class Categories {
     return position <= (this.#began.get(category) ?? 0);
   }
 
-  /**
-   * Adds those that are new, as many as a commit may have; all others have been read up to here. Returns true if there
-   * are any.
-   */
+  /** Adds those that are new, as many as a commit may have. Returns true if there are any. `read`: up to here. */
   add(began: Readonly<Record<string, number>>, read: number): boolean {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room);
@@ -230,14 +226,11 @@ export class Line implements Iterable<Item> {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /**
-   * True if the message has its payload, and its error the cause: those of a large one that is parked are read again
-   * before it runs.
-   */
+  /** False without payload and cause: those of a large one that is parked are read again before it runs. */
   loaded = true;
   /** Size in the log, in bytes; 0: unknown. */
   size = 0;
-  /** Its place in {@link InHand}. */
+  /** Index in {@link InHand}. */
   slot = 0;
   readonly category: Category;
   readonly epoch: number;

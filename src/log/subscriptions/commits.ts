@@ -71,7 +71,7 @@ export class Commits {
   readonly #options: TakeOptions;
   /** The last commit that is known to be stored. */
   #id: CommitId;
-  /** The sequence of the last commit. */
+  /** Its sequence. */
   sequence: number;
   /** The sequence of the one before the last full one, the first that is needed. `undefined`: the next one is full. */
   base: number | undefined;
@@ -92,10 +92,7 @@ export class Commits {
     this.#from = from;
   }
 
-  /**
-   * Takes the lead: from then on no other leader's commit is stored. `undefined`: it is another's. A string says why
-   * nothing of what is stored counts.
-   */
+  /** Takes the lead. `undefined`: it is another's. A string says why nothing of what is stored counts. */
   static *take(options: TakeOptions): Steps<Taken | string | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
@@ -122,10 +119,7 @@ export class Commits {
     return { commits: new Commits(options, token, own.sequence, base), stored: before };
   }
 
-  /**
-   * Writes what a ledger has to say, `leader` in it: none to hand over. Comes to what is stored, for the ledger;
-   * `undefined`: another leads.
-   */
+  /** Writes what a ledger has to say; an empty `leader` hands over. Returns what is stored; `undefined`: another leads. */
   *write(ledger: Ledger, leader = this.#options.leader): Steps<Draft | undefined> {
     let draft = ledger.draft();
     // it says what stands now, also when more has happened until the entries are stored
@@ -242,7 +236,6 @@ function* stored(base: number, upTo: number): Steps<StoredState | string | undef
   }
 }
 
-/** Returns true if it has this identity. */
 function isOf(commit: Commit | string | undefined, id: CommitId): boolean {
   return typeof commit === "object" && isSame(commit.id, id);
 }

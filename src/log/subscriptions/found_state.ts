@@ -70,9 +70,8 @@ interface Answered {
 }
 
 /**
- * Resolves with what runs somewhere, and on which node, when every node has answered. One that does not is passed over
- * when it is gone, and after 3 s: it may be frozen, and what it runs is then run again beside it. Rejects when the
- * signal aborts.
+ * Resolves with what runs where. A node that does not answer is passed over when it is gone, and after 3 s: it may be
+ * frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<Answered> {
   const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
@@ -149,9 +148,9 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences, which are in order; those that the stream has no longer are missing.
- * Neighbours are read at once, from any server: it has all that come before one that it has. What comes behind is asked
- * of the leader. Waits for a store that is not there. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences (in order) that the stream still has. Neighbours are read at once, from
+ * any server: it has all that come before one that it has. What comes behind is asked of the leader. Waits for a store
+ * that is not there. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
@@ -175,7 +174,7 @@ export async function storedMessages(
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
-/** How many messages are read at once from here: those up to the last sequence that is near. */
+/** Number of messages from here up to the last sequence that is near. */
 function near(sequences: readonly number[], at: number): number {
   let last = at;
   while (

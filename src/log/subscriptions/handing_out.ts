@@ -36,12 +36,13 @@ export interface HandingOutOptions {
 /** Outage that messages wait for, as in the health of their subscription. */
 type Outage = NonNullable<SubscriptionHealth["outage"]>;
 
-/** The messages in the hand of a leader. */
+/** Hands out the messages of one leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
   /** Timers of messages that wait for their next attempt, and when it is due, by the monotonic clock. */
   readonly #waiting = new Map<Timer, readonly [item: Item, due: number]>();
-  #paused = true;
+  /** Nothing is handed out; what runs goes on. */
+  paused = true;
   #closed = false;
   #pumping = false;
   /** The newest failure of a handler. */
@@ -72,18 +73,6 @@ export class HandingOut {
     return { contract, node, count: this.#hanging.size, since };
   }
 
-  /** Begins, or goes on. */
-  resume(): void {
-    if (this.#closed || !this.#paused) return;
-    this.#paused = false;
-    this.pump();
-  }
-
-  /** Hands out nothing until {@link HandingOut.resume}; what runs goes on. */
-  pause(): void {
-    this.#paused = true;
-  }
-
   /** Parks what has failed and waits here, with its error, for the next leader. */
   putAside(): void {
     const { ledger, now, host: { clock } } = this.#options;
@@ -97,7 +86,7 @@ export class HandingOut {
 
   /** Ends it: answers that come still are ignored. */
   close(): void {
-    this.#closed = this.#paused = true;
+    this.#closed = this.paused = true;
     for (const timer of this.#filling.values()) timer.cancel();
     this.#filling.clear();
     this.#waitNoMore();
@@ -105,7 +94,7 @@ export class HandingOut {
 
   /** Hands out what may run. */
   pump(): void {
-    if (this.#paused || this.#pumping) return;
+    if (this.paused || this.#pumping) return;
     this.#pumping = true;
     const { ledger, now, onProgress } = this.#options;
     try {
@@ -125,7 +114,7 @@ export class HandingOut {
     if (this.#filling.has(category)) return;
     const timer = clock.after(category.batch!.within, () => { // it has batches
       this.#filling.delete(category);
-      if (this.#paused) return; // it is filled again when that is over
+      if (this.paused) return; // it is filled again when that is over
       while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);
@@ -373,7 +362,6 @@ export class HandingOut {
     const after = afterFailure(item, failure, category, {
       now: time,
       lasted: since === undefined ? Infinity : now() - since,
-      room: this.#waiting.size < MOST_WAITING,
       random,
     });
     const error = item.error = { code, message, cause, ...(since === undefined ? {} : { outage: since }) };
@@ -437,5 +425,3 @@ const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put asi
 const REFUSED = [50, 2_000, 60_000] as const;
 /** From so many refusals on its pause grows with the number of those that are refused, by so many ms for each. */
 const [REFUSALS, EACH] = [6, 60];
-/** How many messages that failed wait in memory at most. */
-const MOST_WAITING = 2_000;

@@ -1,7 +1,4 @@
-/**
- * Which node leads a subscription: the live ones that handle it, in the order in which they take the lead, and when
- * each does.
- */
+/** Which node leads a subscription: the live ones that handle it, in their order, and when each takes the lead. */
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
@@ -19,10 +16,7 @@ export interface CapableNode {
 /** The nodes of each subscription, the one that should lead it first. */
 export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
 
-/**
- * Nodes that handle these subscriptions, by their keys: this node, whatever its record says, and others. Rendezvous
- * hashing spreads the leaders.
- */
+/** Nodes that handle these subscriptions, by their keys: this one, whatever its record says, and others. */
 export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,
   specs: readonly SubscriptionSpec[],

@@ -139,13 +139,12 @@ export class Ledger {
     for (const id of lost) this.#changed.set(id, undefined);
     const open = new Map<number, FoundMessage>();
     for (const [id, found] of messages) if (!this.parked.has(id)) open.set(found.message.position, found);
-    const unreadable: [item: Item, reason: string][] = [];
     for (const [position, attempts] of stored.head.open) {
       const found = open.get(position);
       if (found === undefined) lost.push(`${position}`);
       else {
         const item = this.#enter(found.message, attempts);
-        if (found.in === "log" && found.unreadable !== undefined) unreadable.push([item, found.unreadable]);
+        if (found.in === "log" && found.unreadable !== undefined) this.#bury(item, found.unreadable, now);
       }
     }
     const known = new Map([...this.#all()].map((item) => [item.id, item]));
@@ -162,9 +161,6 @@ export class Ledger {
     this.#suspicion = Suspicion.after(stored.head.doubt, { running, ended, unclean, end }, inQuestion);
     const alone = this.#suspicion?.alone;
     if (alone !== undefined) this.#countDeath(alone);
-    for (const [item, reason] of unreadable) {
-      this.failed(item, { attempts: 0, error: unreadableError(reason), dead: now });
-    }
     return lost;
   }
 
@@ -186,11 +182,11 @@ export class Ledger {
 
   /** Takes a message that cannot be read: it is a dead letter. */
   bury(message: LoggedMessage, reason: string, now: number): void {
-    if (this.parked.has(messageId(message))) return;
-    const item = new Item(message, this.#options.categories.of(message.category), 0, this.place.epoch);
-    this.open.add(item);
-    insert(item);
-    this.#park(item, { attempts: 0, error: unreadableError(reason), dead: now });
+    if (!this.parked.has(messageId(message))) this.#bury(this.#enter(message, 0), reason, now);
+  }
+
+  #bury(item: Item, message: string, now: number): void {
+    this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
   /** All that the log had when reading began was read. */
@@ -547,7 +543,6 @@ export class Ledger {
     return joined;
   }
 
-  /** Returns true if it can be handed out now. */
   #mayRun(item: Item, now: () => number): boolean {
     if (item.turn !== "ready") return false;
     item.turn = "waits";
@@ -637,7 +632,6 @@ export class Ledger {
     this.#suspicion?.cleared(item);
   }
 
-  /** There may be room for those that wait for it. */
   #makeRoom(): void {
     const waiting = this.#roomless;
     this.#roomless = [];
@@ -658,13 +652,12 @@ export class Ledger {
     else if (first.dead === 0) this.#due.push(first.due, first);
   }
 
-  /** Returns true if it is the one of its key whose turn it is. */
   #isFirst(item: Item): boolean {
     return item.key === undefined || item.line?.first === item;
   }
 }
 
-/** A message whose turn it is, and those of its key that may run in one batch with it. */
+/** A message, and those of its key that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
   const fits = (item: Item) => {
@@ -681,10 +674,6 @@ function insert(item: Item): Item | undefined {
   let line = lines.get(key);
   if (line === undefined) lines.set(key, line = new Line());
   return line.insert(item);
-}
-
-function unreadableError(message: string): FailedWith {
-  return { code: "INVALID_MESSAGE", message };
 }
 
 function lineId({ category, key }: LoggedMessage): string {

@@ -1,7 +1,4 @@
-/**
- * Measurements of a node that leads subscriptions, taken now and then, whatever the number of messages: how far each is
- * behind, and whether the stream is nearly full.
- */
+/** Measurements of a node that leads, every 10 s: how far each subscription is behind, and how full the stream is. */
 import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -86,10 +83,7 @@ export class Measuring {
     for (const [key, last] of found) this.#last.set(key, last);
   }
 
-  /**
-   * The sequence of the last message of a category; of an entity's events that of the stream, if one is behind what was
-   * read.
-   */
+  /** Sequence of the last message of a category; of an entity's events that of the stream, if one is still unread. */
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;
     const pattern = categoryPattern(namespace, stream.name, category);

@@ -17,10 +17,7 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
   onMessages(messages: readonly LoggedMessage[], size: number): void;
   /** Gets a message of the stream that nobody can read, made up as one of the log. */
   onGarbage(message: LoggedMessage, reason: string): void;
-  /**
-   * Called at every start of reading, with the position at which the log ends, and the one behind which reading goes
-   * on.
-   */
+  /** Called at every start of reading: where the log ends, and behind which position reading goes on. */
   onEnd(end: number, read: number): void;
   /** Reading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
   onLoss(loss: LogLoss, back: boolean): void;
@@ -43,10 +40,7 @@ export class Reading {
   #categories: ReadonlySet<string> = new Set();
   /** For the stream of entities: returns true for a message without events of these categories. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
-  /**
-   * Place at which reading goes on behind a loss, when what was read before is settled: positions there may be those of
-   * others before.
-   */
+  /** Behind a loss, once what was read before is settled: positions there may be those of others before. */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /** Messages that came while reading was paused, or before these were read. */
   #held = new Fifo<StoredMessage | Start>();
@@ -113,9 +107,8 @@ export class Reading {
   }
 
   /**
-   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that those which
-   * are removed from the log are not taken for a loss. Its reader has passed them by: what another server says may lack
-   * messages that the stream has.
+   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that their removal
+   * is not taken for a loss; only those that its reader has passed by, because another server may lack messages.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
@@ -211,10 +204,9 @@ export class Reading {
   }
 
   /**
-   * Returns true if what is gone from behind the place, all that there was, was not for this subscription: schedules
-   * that were taken back or have fired. No message of its own has expired, because nothing was there less than a minute
-   * ago, and each is kept for a minute at least. (A stream that somebody has purged within that minute looks the same,
-   * unless it had a message that must be there still.)
+   * Returns true if all that is gone from behind the place was of others: schedules that were taken back or have fired.
+   * Nothing was there less than a minute ago, and its own are kept for a minute at least. (A stream that was purged
+   * within that minute looks the same, unless it had a message that must be there still.)
    */
   #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
     const { at, time } = this.#ledger.place;
@@ -239,10 +231,7 @@ export class Reading {
   }
 }
 
-/**
- * Stand-in for a message of the stream that cannot be read: of the first of these categories whose messages have such
- * subjects, as that of an entity, too, may be anything.
- */
+/** Stand-in for a message that cannot be read: of the first of these categories whose messages have such subjects. */
 export function garbageMessage(
   namespace: string,
   { sequence, subject, time, data }: StoredMessage,

@@ -47,10 +47,7 @@ export function subscriptionSpecs(
   return [...specs.values()];
 }
 
-/**
- * Settings for a category that only other nodes handle, of a newer version: the defaults, but for what these nodes
- * announce. They end a run that takes too long.
- */
+/** For a category that only newer nodes handle, but for what they announce; they end a run that takes too long. */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({ from: "now", ...DEFAULT_RETRY, timeout: 3_600_000 });
 
 /** Two handlers of one subscription and category run for each message: the more patient settings hold. */

@@ -1,7 +1,4 @@
-/**
- * Store of a subscription, in the stream `catga_<ns>_subscriptions`: carries out the requests of `commits.ts`, reads
- * and writes what is parked, and erases what is no longer needed.
- */
+/** The store of a subscription, in the stream `catga_<ns>_subscriptions`: commits, what is parked, and requests. */
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -77,10 +74,7 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /**
-   * Gives a message its payload again, and its error the cause. Resolves with `false` if the store does not have it any
-   * more.
-   */
+  /** Gives a message its payload again, and its error the cause; resolves with `false` if the store has lost it. */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));

@@ -1,7 +1,5 @@
 /**
- * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead. Of the nodes that
- * handle it the first by rendezvous hashing takes the lead first, the others a little later, each when those in front
- * of it have not.
+ * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead.
  *
  * Over 300 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
@@ -196,7 +194,6 @@ export class Subscription {
     return seen && (seen.commit ??= stored(seen.message).commit);
   }
 
-  /** True if this node is the one that should lead. */
   get #first(): boolean {
     return this.#options.nodes()[0]?.id === this.#options.host.node;
   }
@@ -353,10 +350,7 @@ export class Subscription {
   }
 }
 
-/**
- * A subscription of which nothing is stored begins where each category says: now, or at the start. `state`: that of the
- * stream, if there is one.
- */
+/** A new subscription begins where each category says: now, or at the start. `state`: that of the stream. */
 function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
   const now = state === undefined ? 0 : endOf(state.last);
   const began = [...categories].map(([category, { from }]) => [category, from === "start" ? 0 : now]);
@@ -376,9 +370,7 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 
 /** Categories of a new subscription in which is looked for what it passes over. */
 const MOST_LOOKED_AT = 16;
-/**
- * How long another node must have been the right leader, and for how long a lead is then not handed over again, in ms.
- */
+/** How long another node must have been the right leader, and how long until a lead is handed over again, in ms. */
 const SETTLED = 30_000;
 const KEPT = 600_000;
 /** How long what is in hand has to end then, in ms. */

@@ -1,7 +1,4 @@
-/**
- * The subscriptions of one node: it sees to it that each is stored, leads those that fall to it, and watches the
- * others.
- */
+/** The subscriptions of one node: it stores those that are new, leads those that fall to it, and watches the others. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";

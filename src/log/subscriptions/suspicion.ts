@@ -1,8 +1,7 @@
 /**
  * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that
  * it may have begun is suspected. Until all of them have had an outcome, what begins is committed first; so the next
- * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1. That a
- * leader has ended is noticed in `leases.ts`, and who follows it is decided in `leader_election.ts`.
+ * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1.
  */
 import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./categories.ts";
@@ -29,7 +28,7 @@ export interface LastEnd {
   readonly end: number;
 }
 
-/** The suspected messages of a subscription, in its leader. As long as there is one, what begins is committed first. */
+/** The suspected messages of a subscription, in its leader. */
 export class Suspicion {
   /** Positions up to this one may have been begun. */
   #upTo: number;
@@ -164,10 +163,7 @@ export class Suspicion {
 
 /** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
 const PART = 16;
-/**
- * The part of what is suspected first that runs at once, as nothing is known of what ran: of few messages each runs
- * alone.
- */
+/** The part of what is suspected first that runs at once, as nothing is known of what ran: of few each runs alone. */
 const FIRST_PART = 64;
 /** Number of messages that the last leader may have begun behind its last commit. */
 const MOST_READ = 9_000;

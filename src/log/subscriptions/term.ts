@@ -37,10 +37,7 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   onEnd(end: TermEnd): void;
 }
 
-/**
- * How a term ends: another node leads; nobody does; nobody does, and another node should; this node may begin again,
- * because it has gone back in the log.
- */
+/** How a term ends: another node leads; nobody does; nobody does, and another should; it has gone back in the log. */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
 /** This node leads. */
@@ -162,8 +159,7 @@ export class Term {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
     const { leases, stream, warnings } = this.#options;
-    if (!leases.holds) handing.pause();
-    else if (this.#phase === "runs") handing.resume();
+    handing.paused = !leases.holds || this.#phase !== "runs";
     handing.pump();
     if (this.#reading?.caughtUp) {
       ledger.caughtUp();
@@ -236,9 +232,7 @@ export class Term {
     if (lost.length > 0) warnings.missing(lost.length);
     handing.takeOver();
     this.#garbage.found(taken.garbage, host.clock.monotonic());
-    if (this.#phase !== "runs") return;
-    if (!await this.#write()) return;
-    if (this.#phase !== "runs") return;
+    if (!await this.#write() || this.#phase !== "runs") return;
     this.#read(ledger, categories);
     this.tick(host.clock.monotonic());
   }
@@ -277,7 +271,7 @@ export class Term {
   #take(messages: readonly LoggedMessage[], size: number): void {
     const { leases } = this.#options;
     const { categories, ledger, handing } = this.#led!; // it reads
-    if (!leases.holds) handing.pause();
+    if (!leases.holds) handing.paused = true;
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
     }
@@ -381,7 +375,7 @@ export class Term {
   async #settle(patience: number): Promise<void> {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
-    this.#led?.handing.pause();
+    if (this.#led !== undefined) this.#led.handing.paused = true;
     const { clock } = this.#options.host;
     const begun = clock.monotonic();
     while (!this.#over && (this.#led?.ledger.running ?? 1) > 0 && clock.monotonic() - begun < patience) {

@@ -119,7 +119,7 @@ export class Commits {
     return { commits: new Commits(options, token, own.sequence, base), stored: before };
   }
 
-  /** Writes what a ledger has to say; an empty `leader` hands over. Returns what is stored; `undefined`: another leads. */
+  /** Writes what a ledger has to say; an empty `leader` hands over. Returns the draft; `undefined`: another leads. */
   *write(ledger: Ledger, leader = this.#options.leader): Steps<Draft | undefined> {
     let draft = ledger.draft();
     // it says what stands now, also when more has happened until the entries are stored

@@ -44,7 +44,6 @@ export class HandingOut {
   /** Nothing is handed out; what runs goes on. */
   paused = true;
   #closed = false;
-  #pumping = false;
   /** The newest failure of a handler. */
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
@@ -94,16 +93,11 @@ export class HandingOut {
 
   /** Hands out what may run. */
   pump(): void {
-    if (this.paused || this.#pumping) return;
-    this.#pumping = true;
+    if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
-    try {
-      ledger.begin(now, this.send);
-      // an iterator for each message is what costs
-      if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
-    } finally {
-      this.#pumping = false;
-    }
+    ledger.begin(now, this.send);
+    // an iterator for each message is what costs
+    if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
 

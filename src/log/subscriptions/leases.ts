@@ -45,12 +45,13 @@ export class Leases {
 
   /** Resolves with whether this node has a lease; never rejects. */
   async hold(): Promise<boolean> {
-    return this.holds || await this.#renew();
+    if (this.holds || await this.#renew()) return true;
+    return this.#sequence === 0 && await this.#renew(); // it had expired
   }
 
   /** To be called every 100 ms while this node leads anything. */
   tick(now: number): void {
-    if (this.#writing === undefined && now - this.#sent >= (this.holds ? EVERY : AGAIN)) void this.#renew();
+    if (this.#writing === undefined && now - this.#sent >= EVERY) void this.#renew();
   }
 
   /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
@@ -118,30 +119,25 @@ export class Leases {
   async #write(): Promise<boolean> {
     const { stream, endpoint, clock, onLost, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
-    // one that has expired, or whose last write was stored without an answer, is written again
-    for (let tries = 0; tries < 2; tries++) {
-      const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
-      const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
-      if (appended.type === "stored") {
-        this.#sequence = appended.sequence;
-        this.#renewed = sent;
-        return true;
+    const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
+    const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
+    if (appended.type === "stored") {
+      this.#sequence = appended.sequence;
+      this.#renewed = sent;
+      return true;
+    }
+    if (appended.type !== "conflict") fault(appended.error);
+    this.#sent = -Infinity;
+    try {
+      const found = await stream.last(this.#subject, { latest: true });
+      this.#sequence = found?.sequence ?? 0; // its last write may have been stored without an answer
+      if (found === undefined || holderOf(found.data) !== endpoint) {
+        // overwritten, or so long ago that nobody knows
+        this.#renewed = -Infinity;
+        onLost();
       }
-      if (appended.type !== "conflict") fault(appended.error);
-      try {
-        const found = await stream.last(this.#subject, { latest: true });
-        this.#sequence = found?.sequence ?? 0;
-        if (found === undefined || holderOf(found.data) !== endpoint) {
-          // overwritten, or so long ago that nobody knows
-          this.#renewed = -Infinity;
-          onLost();
-        }
-        if (found !== undefined && holderOf(found.data) !== endpoint) return false;
-      } catch (error) {
-        fault(error);
-        return false;
-      }
-      if (appended.type !== "conflict") return false;
+    } catch (error) {
+      fault(error);
     }
     return false;
   }
@@ -153,9 +149,8 @@ function holderOf(data: Uint8Array): string | undefined {
   return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
 }
 
-/** A lease is written so often, in ms, and after a write that failed. */
+/** A lease is written so often, in ms. */
 const EVERY = 1_000;
-const AGAIN = 100;
 /** How long a node may lead without a write, in ms: less than the time after which others take over. */
 const HOLD = 2_400;
 const ANSWER = 2_000; // ms

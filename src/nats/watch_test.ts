@@ -21,10 +21,12 @@ describe("watchBucket", await requireNatsServer(), () => {
     await using client = await startClient({ server, nats: proxy.url });
     await using other = await startClient({ server });
     await other.bucket.put("deleted", "");
-    await other.bucket.put("expired", "", { ttl: 1_000 });
     const changed = await other.bucket.put("changed", "1");
     await other.bucket.put("same", "");
     const changes = await follow(client);
+    // it expires during the cut
+    await other.bucket.put("expired", "", { ttl: 5_000 });
+    await eventually("what will expire", () => changes.length === 4);
     proxy.cut();
     await reached(client.transport, "disconnected");
     changes.length = 0;

@@ -51,7 +51,7 @@ describe("simulation of a subscription", () => {
   for (
     const [plant, found, from = 26] of ofThisRuntime<[SourcePlant, RegExp, number?]>([
       ["commit-entries", /its message is not stored/],
-      ["commit-number", /its message is not stored/, 116],
+      ["commit-number", /its message is not stored/, 117],
       ["commit-replay", /runs and has ended/],
       ["commit-behind", /runs before/],
       ["commit-node", /is innocent and was not handled/],

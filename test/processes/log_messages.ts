@@ -133,8 +133,8 @@ export type LogLine =
     readonly how: "ok" | "failed" | "aborted";
     readonly at: number;
   }
-  /** From now on this process is killed, stopped, or going on; `what` for people. */
-  | { readonly event: "killed" | "frozen" | "thawed"; readonly pid: number; readonly at: number }
+  /** From now on this process is killed, stopped or cut off, going on, or no longer cut off. */
+  | { readonly event: "killed" | "frozen" | "thawed" | "reachable"; readonly pid: number; readonly at: number }
   /** The machine gave this process no time, since `from`. */
   | { readonly event: "stalled"; readonly pid: number; readonly from: number; readonly at: number }
   /** Something else that makes takeovers: a server is struck, a link cut. */

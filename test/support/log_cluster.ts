@@ -232,7 +232,8 @@ export class LogCluster implements AsyncDisposable {
   }
 
   thaw(id: string): void {
-    this.reachable(id);
+    const { pid } = this.node(id);
+    this.#note({ event: "thawed", pid, at: trueNow() });
     this.node(id).kill("SIGCONT");
   }
 
@@ -243,7 +244,7 @@ export class LogCluster implements AsyncDisposable {
 
   /** Notes that it is no longer. */
   reachable(id: string): void {
-    this.#note({ event: "thawed", pid: this.node(id).pid, at: trueNow() });
+    this.#note({ event: "reachable", pid: this.node(id).pid, at: trueNow() });
   }
 
   /** Drains a node as a deploy does; resolves when it has ended. */

@@ -222,6 +222,8 @@ export class LogHistory {
       case "thawed":
         // others lead: it may finish what it has begun or was about to begin, and nothing else
         this.#resumed.add(line.pid);
+      // falls through
+      case "reachable":
         this.#down.delete(line.pid);
         return;
       case "fault":

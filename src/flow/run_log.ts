@@ -106,7 +106,7 @@ export class RunLog {
   readonly #host: RunLogHost;
   /** How often the store may have lost its end. */
   epoch = 0;
-  /** What this process has to tell each run that it is telling something. */
+  /** Entries that wait to be stored behind the append that is under way, by run; without one there is no list. */
   readonly #telling = new Map<string, Telling[]>();
 
   constructor(host: RunLogHost) {
@@ -405,21 +405,24 @@ export class RunLog {
         if (late) reject(unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`));
         return !late;
       });
-      if (some.length === 0) continue;
-      const { epoch } = this;
-      try {
-        const end = await this.end(ref);
-        if (end === undefined || end.ended) { for (const { resolve } of some) resolve(undefined); }
-        else await this.#tell(ref, end, epoch, some, all);
-      } catch (error) {
-        for (const { reject } of some) reject(error);
-      }
+      if (some.length > 0) await this.#tell(ref, some, all);
     }
     this.#telling.delete(keyOf(ref));
   }
 
-  /** Appends what goes into one message. The others, and all if something else was stored meanwhile, are put back. */
-  async #tell(ref: RunRef, end: RunEnd, epoch: number, some: readonly Telling[], back: Telling[]): Promise<void> {
+  /**
+   * Appends what goes into one message. The others, and all if something else was stored meanwhile, are put in front of
+   * those that wait. Never rejects.
+   */
+  async #tell(ref: RunRef, some: readonly Telling[], waiting: Telling[]): Promise<void> {
+    const { epoch } = this;
+    let end: RunEnd | undefined;
+    try {
+      end = await this.end(ref);
+    } catch (error) {
+      return some.forEach(({ reject }) => reject(error));
+    }
+    if (end === undefined || end.ended) return some.forEach(({ resolve }) => resolve(undefined));
     const { holder, version } = end;
     const told: (Telling & { readonly text: string })[] = [];
     for (const [i, one] of some.entries()) {
@@ -428,7 +431,7 @@ export class RunLog {
         if (entry instanceof Promise && told.length > 0) {
           // it reads the run: nothing may be stored before it
           entry.catch(() => {});
-          back.unshift(...some.slice(i));
+          waiting.unshift(...some.slice(i));
           break;
         }
         told.push({ ...one, text: entryText(await entry) });
@@ -437,16 +440,16 @@ export class RunLog {
       }
     }
     if (told.length === 0) return;
-    let message: RunMessage;
-    for (;;) {
-      message = this.#message(ref, told.map(({ text }) => text), { version, holder });
-      if (told.length < 2 || !exceeds(message.text, this.mostBytes)) break;
-      back.unshift(...told.splice(told.length >> 1));
-    }
-    const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
     try {
+      const messageOf = () => this.#message(ref, told.map(({ text }) => text), { version, holder });
+      let message = messageOf();
+      while (told.length > 1 && exceeds(message.text, this.mostBytes)) {
+        waiting.unshift(...told.splice(told.length >> 1));
+        message = messageOf();
+      }
+      const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
       const sequence = await this.append(ref, message, place, () => told.every(({ over }) => over()));
-      if (sequence === "conflict") back.unshift(...told);
+      if (sequence === "conflict") waiting.unshift(...told);
       else for (const [i, { resolve }] of told.entries()) resolve({ holder, sequence, isFirst: i === 0 });
     } catch (error) {
       for (const { reject } of told) reject(error);

@@ -232,9 +232,9 @@ export class LogCluster implements AsyncDisposable {
   }
 
   thaw(id: string): void {
-    const { pid } = this.node(id);
-    this.#note({ event: "thawed", pid, at: trueNow() });
-    this.node(id).kill("SIGCONT");
+    const node = this.node(id);
+    this.#note({ event: "thawed", pid: node.pid, at: trueNow() });
+    node.kill("SIGCONT");
   }
 
   /** Notes that a node is paused or cut off from now on: what it has begun may be handled by others. */
@@ -242,7 +242,7 @@ export class LogCluster implements AsyncDisposable {
     this.#note({ event: "frozen", pid: this.node(id).pid, at: trueNow() });
   }
 
-  /** Notes that it is no longer. */
+  /** Notes that it is cut off no longer. */
   reachable(id: string): void {
     this.#note({ event: "reachable", pid: this.node(id).pid, at: trueNow() });
   }

@@ -56,10 +56,10 @@ describe("simulation of a subscription", () => {
       ["commit-behind", /runs before/],
       ["commit-node", /is innocent and was not handled/],
       ["commit-join", /runs beside another of its key/],
-      ["batch-join", /runs before/, BATCHED + 700],
+      ["batch-join", /runs before/, BATCHED + 725],
       ["batch-again", /runs before/, BATCHED],
-      ["commit-counts", /is a dead letter and never failed/, 5_500],
-      ["commit-back", /runs before/, REWOUND + 100],
+      ["commit-counts", /is a dead letter and never failed/, 5_550],
+      ["commit-back", /runs before/, REWOUND + 110],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

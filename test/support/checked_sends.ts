@@ -4,6 +4,7 @@ import type { Catga } from "../../src/contract/running_node.ts";
 import type { Contract, Kind } from "../../src/contract/contract.ts";
 import type { SendOptions } from "../../src/contract/send_options.ts";
 import type { Result } from "../../src/contract/result.ts";
+import { type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import type { RunLog } from "../processes/run_log.ts";
 import { type Happening, violations } from "./history.ts";
 
@@ -26,11 +27,16 @@ export interface Sent {
 }
 
 /** Keeps every message that was sent through it, with its result. */
-export class CheckedSends {
+export class CheckedSends implements Disposable {
   readonly sent: Sent[] = [];
   readonly #run: string = crypto.randomUUID().slice(0, 8);
   readonly #ids: Map<Catga, string> = new Map();
   readonly #pending: Set<Promise<unknown>> = new Set();
+  /** When this process, which sends, was starved: it did nothing, and computed nothing. */
+  readonly #starved: LoopGap[] = [];
+  readonly #loop: LoopGaps = new LoopGaps((gap) => {
+    if (gap.busy < (gap.to - gap.from) / 2) this.#starved.push(gap);
+  });
 
   /** Sends a message; resolves with its result. Never rejects. */
   async send(app: Catga, contract: Noting, ms = 0, options: SendOptions = {}): Promise<Required<Sent>> {
@@ -49,6 +55,7 @@ export class CheckedSends {
     this.#pending.add(sending);
     sent.result = await sending;
     sent.ended = Date.now();
+    this.#loop.beat();
     this.#pending.delete(sending);
     return sent as Required<Sent>;
   }
@@ -90,7 +97,7 @@ export class CheckedSends {
 
   /**
    * Broken promises: a command that ran twice, a success without a run, a run of what certainly did not run, a value of
-   * another run, a result later than `margin` ms after the deadline. A line each.
+   * another run, a result later than `margin` ms after the deadline, unless this process was starved. A line each.
    */
   async violations(log: RunLog, margin = 1_000): Promise<string[]> {
     const history: Happening[] = [];
@@ -100,6 +107,9 @@ export class CheckedSends {
       history.push({ type: "send", at: began, n, kind: kind as "command" | "query", sender, due });
       if (result !== undefined) history.push({ type: "result", at: ended!, n, result });
     });
+    for (const node of new Set(this.#ids.values())) {
+      for (const { from, to } of this.#starved) history.push({ type: "resume", at: to, node, since: from });
+    }
     const names = new Set(this.sent.map(({ name }) => name));
     for (const { entry, node } of await log.runs(...names)) {
       const n = numbers.get(entry);
@@ -116,6 +126,10 @@ export class CheckedSends {
       });
     }
     return violations(history, undefined, margin);
+  }
+
+  [Symbol.dispose](): void {
+    this.#loop[Symbol.dispose]();
   }
 }
 

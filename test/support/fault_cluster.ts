@@ -160,6 +160,7 @@ export class FaultCluster implements AsyncDisposable {
     await this.#caller?.drain({ timeout: 0 });
     await this.#server?.stop();
     await this.log[Symbol.asyncDispose]();
+    this.sends[Symbol.dispose]();
   }
 }
 

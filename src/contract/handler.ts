@@ -200,6 +200,10 @@ export function subscriptionSettings(
   }
   checkObject(`${at}: retry`, retry, "{ attempts, delay, outage }");
   checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  const endless = each === "node" && (["attempts", "outage"] as const).find((option) => retry[option] !== undefined);
+  if (endless) {
+    throw new TypeError(`${at}: retry.${endless} has no meaning with each: "node", which retries without end`);
+  }
   const { attempts = DEFAULT_RETRY.attempts, delay = DEFAULT_RETRY.delay, outage = OUTAGE } = retry;
   checkInteger(`${at}: retry.attempts`, attempts, 1, 1_000);
   checkDelay(at, delay, MAX_PAUSE);

@@ -24,7 +24,7 @@ describe("the settings of a subscription", () => {
     const given = {
       name: "billing",
       from: "start",
-      each: "node",
+      each: "service",
       timeout: 5,
       retry: { attempts: 3, delay: [1, 2], outage: 0 },
     } as const;
@@ -36,6 +36,15 @@ describe("the settings of a subscription", () => {
     const Mail = command<void>("Mail", { durable: true, timeout: 70_000 });
     assertEquals(Mail.handle(() => {}, { retry: { attempts: 2 } })["~handler"].subscription?.timeout, 70_000);
     assertEquals(Mail.handle(() => {})["~handler"].subscription?.attempts, 10);
+  });
+
+  it("of every node have no last attempt: they are tried again without end", () => {
+    const each = "node";
+    assertEquals(settings({ each, retry: { delay: [1, 2] } })?.delay, [1, 2]);
+    for (const retry of [{ attempts: 3 }, { outage: 0 }]) {
+      const message = `retry.${Object.keys(retry)[0]} has no meaning with each: "node", which retries without end`;
+      assertThrows(() => settings({ each, retry }), TypeError, message);
+    }
   });
 
   it("belong to durable contracts alone", () => {

@@ -2,9 +2,12 @@
  * The tool as an operator has it, on a real server, beside nodes in processes of their own: each command once as a
  * process, and in this one where what it prints is judged.
  */
+import { execFile } from "node:child_process";
 import process from "node:process";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import {
   type Catga,
   catga,
@@ -558,6 +561,23 @@ describe("cli", await requireNatsServer(), () => {
     assertEquals(used.code, 1);
     assertMatch(used.err, /^catga: cannot listen on 127\.0\.0\.1, port \d+: EADDRINUSE; --port takes another\n/);
   });
+
+  it(
+    "dashboard: without Deno's permission to listen one line names it",
+    { skip: !("Deno" in globalThis) },
+    async () => {
+      const main = fileURLToPath(new URL("main.ts", import.meta.url));
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const allowed = [`--allow-net=127.0.0.1:${server.port}`, "--allow-env", "--allow-sys=hostname"];
+        const command = ["run", "--no-prompt", "--no-check", ...allowed, main, "dashboard", "-s", server.url];
+        const running = promisify(execFile)(process.execPath, [...command, "--host", host, "--port", "4280"]);
+        assertEquals(
+          await running.catch(({ code, stderr }) => ({ code, stderr })),
+          { code: 1, stderr: `catga: Deno does not let it listen on ${host}, port 4280: run it with --allow-net\n` },
+        );
+      }
+    },
+  );
 
   it("wrong usage: the error says what is wrong, and the exit code is 2", async () => {
     const wrong: [args: string[], message: RegExp][] = [

@@ -31,6 +31,9 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
       const allowChanges = flags.has("allow-changes");
       const serving = serveDashboard(view, { host, port, allowChanges }).catch((error: NodeJS.ErrnoException) => {
         const { code = "" } = error;
+        if (code === "EPERM" && "Deno" in globalThis) {
+          throw new Error(`Deno does not let it listen on ${host}, port ${port}: run it with --allow-net`);
+        }
         const advice = OF_PORT.has(code) ? "--port takes another" : "--host takes a name or an address of this machine";
         throw new Error(`cannot listen on ${host}, port ${port}: ${code || error.message}; ${advice}`);
       });

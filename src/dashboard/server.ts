@@ -2,6 +2,7 @@
  * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts`
  * says who gets in.
  */
+import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Access, NO_SESSION, type Refusal, SECURITY_HEADERS } from "./authentication.ts";
@@ -54,6 +55,7 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
+    if ("Deno" in globalThis) await requestListen(options);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);
       http.listen(options.port, options.host, resolve);
@@ -68,6 +70,14 @@ export class DashboardServer implements AsyncDisposable {
     this.#http.closeAllConnections();
     await closed;
   }
+}
+
+/** Rejects with `EPERM` without Deno's permission to listen: its server (2.9.6) throws that where nothing catches it. */
+async function requestListen({ host, port }: ServerOptions): Promise<void> {
+  const { address, family } = await lookup(host);
+  const name = `${family === 6 ? `[${address}]` : address}:${port}`;
+  const { state } = await Deno.permissions.request({ name: "net", host: name });
+  if (state !== "granted") throw Object.assign(new Error(`--allow-net=${name}`), { code: "EPERM" });
 }
 
 async function handle(

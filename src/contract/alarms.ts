@@ -151,13 +151,14 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
-  const { streams = [], store, breakers = [], runs = [], backlog } = observed;
+  const { streams = [], store, breakers = [], runs = [], backlog, others = [] } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
   }
   for (const node of nodes) yield* ofNode(node, now);
-  for (const contract of asDeclared(contracts)) yield* ofContract(contract, now);
+  const full = others.some(({ kind }) => kind === "store-full"); // of a node whose write was refused
+  for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
   for (const subscription of subscriptions) yield* ofSubscription(subscription);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
@@ -236,6 +237,7 @@ function asDeclared(contracts: readonly ObservedContract[]): Iterable<ObservedCo
 function* ofContract(
   { name, handlers, last, waiting, since, signedOff = false, wanted = false, failures = {}, cause }: ObservedContract,
   now: number,
+  full: boolean,
 ): Iterable<Raised> {
   if (handlers === 0) {
     // a contract that was taken out of use
@@ -246,7 +248,7 @@ function* ofContract(
     yield { kind: "no-node", about: name, severity: "error", count: waiting, message, since };
     return;
   }
-  const operation = Object.entries(failures).filter(([code]) => isHandlerFailing(code));
+  const operation = Object.entries(failures).filter(([code]) => isHandlerFailing(code) && !(full && REFUSED.has(code)));
   const count = operation.reduce((sum, [, each]) => sum + each, 0);
   if (count > 0) {
     const codes = operation.sort(([, a], [, b]) => b - a).map(([code]) => code).slice(0, 3).join(", ");
@@ -344,6 +346,8 @@ function hours(ms: number): string {
 const NOT_HANDLER: ReadonlySet<string> = new Set([
   ...["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED", "INVALID_MESSAGE", "ID_REUSED"],
 ]);
+/** Failures of handlers that wait for a store which takes no writes. */
+const REFUSED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"]);
 /** Duration of the alarm about a node that has gone, in ms. */
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */

@@ -142,6 +142,19 @@ describe("alarmsOf", () => {
     );
   });
 
+  it("does not blame a handler's code for what a full store refuses, but for what else it fails with", () => {
+    const full: Alarm = { ...see(CASES[4][2])[0], message: "The store of NATS is full: nothing more is stored." };
+    const failing = (failures: Record<string, number>, others: Alarm[]) =>
+      see({ contracts: [{ name: "C", handlers: 1, last: [], waiting: 0, failures }], others })
+        .filter(({ kind }) => kind === "handler-failing").map(({ message, count }) => `${message} ${count}`);
+    const refused = { UNAVAILABLE: 3, TIMEOUT: 2, OUTCOME_UNKNOWN: 1 };
+    assertEquals(failing(refused, []), ["The code that handles C fails (UNAVAILABLE, TIMEOUT, OUTCOME_UNKNOWN). 6"]);
+    assertEquals(failing(refused, [full]), []);
+    assertEquals(failing({ ...refused, HANDLER_FAILED: 4 }, [full]), [
+      "The code that handles C fails (HANDLER_FAILED). 4",
+    ]);
+  });
+
   it("says that there may be more dead letters than were read", () => {
     const [{ message }] = see({ letters: [{ ...letters("HANDLER_FAILED"), count: 750, partial: true }] });
     assertMatch(message, /^At least 750 messages of /);

@@ -72,7 +72,7 @@ export class DashboardServer implements AsyncDisposable {
   }
 }
 
-/** Rejects with `EPERM` without Deno's permission to listen: its server (2.9.6) throws that where nothing catches it. */
+/** Rejects with `EPERM` if Deno does not permit it: its server (2.9.6) throws that where nothing catches it. */
 async function requestListen({ host, port }: ServerOptions): Promise<void> {
   const { address, family } = await lookup(host);
   const name = `${family === 6 ? `[${address}]` : address}:${port}`;

@@ -148,7 +148,10 @@ export class SubscriptionStore {
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
-        else if (data.length > KEPT && item.place === "parked" && item.turn === "waits" && item.message === message) {
+        else if (
+          data.length > KEPT && item.place === "parked" && item.turn === "waits" && item.message === message &&
+          item.error === error
+        ) {
           Object.assign(item, withoutLarge(item), { loaded: false });
         }
         return;

@@ -82,6 +82,23 @@ describe("SubscriptionStore", () => {
     assertEquals(failed.error as unknown, error);
   });
 
+  it("keeps the cause of a failure that comes while the one before is stored", async () => {
+    const { clock, stream, ask, store } = await setUp();
+    const failed = item(1, "s");
+    failed.error = { code: "BROKE", message: "on a", cause: `Error: ${"x".repeat(2_000)}` };
+    const later = { code: "BROKE", message: "on b", cause: "Error: y" };
+    const append = stream.append.bind(stream);
+    stream.append = async (...given) => {
+      const appended = await append(...given);
+      stream.append = append;
+      failed.error = later;
+      return appended;
+    };
+    await ask({ type: "entries", items: [failed] }, { type: "entries", items: [failed] });
+    assertEquals(await clock.until(store.load(failed)), true);
+    assertEquals(failed.error, later);
+  });
+
   it("lists what is parked, tells garbage from it, and keeps large payloads out of memory", async () => {
     const { clock, ask, store } = await setUp();
     const [small, large] = [item(1, "s"), item(2, "l".repeat(5_000))];

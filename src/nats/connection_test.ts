@@ -197,6 +197,21 @@ describe("connectNats", await requireNatsServer(), () => {
     await connection.close();
   });
 
+  it("connectNats: a dial that got no answer closes its socket, which would keep the process alive", async () => {
+    for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {
+      const closed = Promise.withResolvers<void>();
+      const server = createServer((socket) =>
+        socket.on("error", () => {}).on("close", () => closed.resolve()).resume()
+      );
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      // a TCP server's address is an object
+      const { port } = server.address() as { port: number };
+      await assertRejects(() => connectNats({ servers: `127.0.0.1:${port}`, timeout: 50 }, { transport }), CatgaError);
+      await closed.promise;
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    }
+  });
+
   it("connectNats: connects with either driver", async () => {
     await using server = await startNatsServer({ jetstream: false });
     for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {

@@ -1,26 +1,29 @@
 /** The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. */
-import {
-  type ConnectionOptions,
-  type NatsConnection,
-  NatsConnectionImpl,
-  setTransportFactory,
-} from "@nats-io/transport-node";
-import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
+import * as node from "@nats-io/transport-node";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
+// no part of its interface: a version that has this file elsewhere keeps its own transport
+const FACTORY = await import("@nats-io/transport-node/lib/node_transport.js").then(factoryOf, () => undefined);
+
 /** Opens a connection over TCP or TLS. */
-export function connect(options: ConnectionOptions): Promise<NatsConnection> {
-  setTransportFactory({ factory: () => new ClosingTransport(), dnsResolveFn: nodeResolveHost });
-  return NatsConnectionImpl.connect(options);
+export function connect(options: node.ConnectionOptions): Promise<node.NatsConnection> {
+  if (FACTORY === undefined) return node.connect(options);
+  node.setTransportFactory(FACTORY);
+  return node.NatsConnectionImpl.connect(options);
 }
 
 /**
- * Closes the socket of a dial that got no answer in time: nats.js (3.4.0) leaves it open, and the process cannot end
- * (observed: a server that was stopped by SIGSTOP).
+ * The same transport, which closes the socket of a dial that got no answer in time: that of nats.js (3.4.0) leaves it
+ * open, and the process cannot end (observed: a server that was stopped by SIGSTOP).
  */
-class ClosingTransport extends NodeTransport {
-  override close(error?: Error): Promise<void> {
-    if (!this.connected) this.discard();
-    return super.close(error);
+function factoryOf(
+  { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),
+): node.TransportFactory {
+  class ClosingTransport extends NodeTransport {
+    override close(error?: Error): Promise<void> {
+      if (!this.connected) this.discard();
+      return super.close(error);
+    }
   }
+  return { factory: () => new ClosingTransport(), dnsResolveFn: nodeResolveHost };
 }

@@ -1,15 +1,19 @@
 /** The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. */
 import * as node from "@nats-io/transport-node";
+import { openOnce } from "../ports/clock.ts";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
 // no part of its interface: a version that has this file elsewhere keeps its own transport
-const FACTORY = await import("@nats-io/transport-node/lib/node_transport.js").then(factoryOf, () => undefined);
+const loadFactory = openOnce(() =>
+  import("@nats-io/transport-node/lib/node_transport.js").then(factoryOf, () => undefined)
+);
 
 /** Opens a connection over TCP or TLS. */
-export function connect(options: node.ConnectionOptions): Promise<node.NatsConnection> {
-  if (FACTORY === undefined) return node.connect(options);
-  node.setTransportFactory(FACTORY);
-  return node.NatsConnectionImpl.connect(options);
+export async function connect(options: node.ConnectionOptions): Promise<node.NatsConnection> {
+  const factory = await loadFactory();
+  if (factory === undefined) return await node.connect(options);
+  node.setTransportFactory(factory);
+  return await node.NatsConnectionImpl.connect(options);
 }
 
 /**

@@ -150,6 +150,15 @@ describe("a dead letter", () => {
     assertEquals((await requests()).length, 1);
   });
 
+  it("a replay takes a payload of quotes that a publish may have (its request had it as a text, of twice the size)", async () => {
+    const { until, put, list, requests } = await setUp();
+    await put("billing", [dead(1)]);
+    const [letter] = await list();
+    const payload = '"'.repeat(516_000);
+    await until(letter.replay({ payload }));
+    assertEquals(await requests(), [{ ...request("replay", 1), payload: JSON.stringify(payload) }]);
+  });
+
   it("many that are replayed at once, or one after another, read their subscription once for each of its commits", async () => {
     const { until, put, list, requests, reads } = await setUp();
     const all = Array.from({ length: 300 }, (_, i) => dead(i + 1));

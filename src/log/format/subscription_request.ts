@@ -6,6 +6,7 @@
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
 import { decodeText, isTagged, isTooDeep } from "../../data/encoding.ts";
+import { formOf, PLAIN } from "./group_text.ts";
 import { readRecord } from "./record_text.ts";
 
 /** A request. */
@@ -35,20 +36,25 @@ export interface JoinRequest {
   readonly began: Readonly<Record<string, number>>;
 }
 
-/** The text of a request. */
+/** The text of a request. A payload without tags stands in it as it is: as a text it may need twice its size. */
 export function writeRequest(request: SubscriptionRequest): string {
-  return JSON.stringify({ v: 1, ...request });
+  if (request.kind !== "replay" || formOf(request.payload) !== PLAIN) return JSON.stringify({ v: 1, ...request });
+  const { payload, ...rest } = request;
+  return `${JSON.stringify({ v: 1, ...rest }).slice(0, -1)},"plain":${payload}}`;
 }
 
 /** Parses a request. Returns a string that says what is wrong with it if it is invalid. */
 export function readRequest(text: string): SubscriptionRequest | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
-  const { kind, message, dead, payload, to, began } = value;
+  const { kind, message, dead, payload, plain, to, began } = value;
   switch (kind) {
     case "replay":
     case "discard":
       if (typeof message !== "string" || !isCount(dead)) return "no dead letter";
+      if (kind === "replay" && plain !== undefined) {
+        return isTooDeep(plain) ? "no payload" : { kind, message, dead, payload: JSON.stringify(plain) };
+      }
       if (payload === undefined || kind === "discard") return { kind, message, dead };
       return isPayload(payload) ? { kind, message, dead, payload } : "no payload";
     case "rewind":

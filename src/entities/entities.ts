@@ -20,7 +20,7 @@ import { Command } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
-import { Rounds } from "./optimistic_appends.ts";
+import { forgotten, Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
 /** Makes the entities of a node. */
@@ -81,7 +81,7 @@ class NodeEntities implements Entities {
       : known === undefined
       ? await stream.load(definition, id, due)
       : await stream.readOn(known, due);
-    if (copy.forgotten) throw new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`);
+    if (copy.forgotten) throw forgotten(copy);
     return { id, version: copy.version, state: copy.state };
   }
 

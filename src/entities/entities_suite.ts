@@ -416,7 +416,8 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     await other.forget(Cart, "c-8");
     await other.forget(Cart, "c-8");
     for (const node of [one.self.id, other.self.id]) {
-      assertEquals(codeOf(await one.send(AddItem, payload, { node })), "FORGOTTEN");
+      const { error } = await one.send(AddItem, payload, { node });
+      assertEquals([error?.code, error?.final], ["FORGOTTEN", true]);
     }
     for (const app of [one, other]) {
       const error = await assertRejects(() => app.load(Cart, "c-8", { latest: true }), CatgaError);
@@ -560,6 +561,16 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     // it may be sent, too
     assertEquals(unwrap(await sender.send(Wake, { cartId: "c-17", sku: "sent" })), 3);
     assertEquals(runs, 3);
+  });
+
+  it("a queued command of a forgotten entity is a dead letter at once", async () => {
+    const Wake = command<{ cartId: string }>("Wake", { key: ({ cartId }) => cartId, durable: true });
+    await using app = await harness.start({ handlers: [...handlers, Cart.handle(Wake, () => {})] });
+    await app.forget(Cart, "c-18");
+    unwrap(await app.enqueue(Wake, { cartId: "c-18" }));
+    await eventually("its letter", async () => (await Array.fromAsync(app.deadLetters())).length > 0);
+    const [{ attempts, error }] = await Array.fromAsync(app.deadLetters());
+    assertEquals([error.code, attempts], ["FORGOTTEN", 1]);
   });
 
   it("a subscription that nobody handles falls behind, and its lag says by how much", async () => {

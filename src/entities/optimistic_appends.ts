@@ -229,9 +229,8 @@ export class Rounds {
 
   /** Resolves with true if a command has its outcome without being decided. */
   async #isAnswered(copy: EntityCopy<unknown>, command: Command): Promise<boolean> {
-    const { definition, id } = copy;
     if (copy.forgotten) {
-      command.reject(new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`));
+      command.reject(forgotten(copy));
       return true;
     }
     if (!this.#isNew(copy, command, this.#now)) {
@@ -474,6 +473,11 @@ function failed(entries: readonly Entry[], error: unknown): readonly Command[] {
 /** Returns true if there is room for what was decided, too. */
 function fits({ count, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
   return count <= room.events && length <= room.length;
+}
+
+/** It stays so: no attempt of a queued command may help. */
+export function forgotten<State>({ definition, id }: EntityCopy<State>): CatgaError {
+  return new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`, { final: true });
 }
 
 function commandsOf(type: string, { data }: StoredMessage): readonly EntityCommand[] {

@@ -108,8 +108,9 @@ export interface Catga extends Sender, AsyncDisposable {
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
    * Makes a subscription of this service, or else a queued command by its contract's name, handle again what stands
-   * behind a place: `"start"`, a position, or what was stored since a time; a place that it has not reached changes
-   * nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
+   * behind a place: `"start"`, a position, or what was stored since a time of this process's clock; a place that it has
+   * not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown
+   * subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /**

@@ -185,7 +185,7 @@ function label(service: string, name: string): string {
 
 /**
  * The position behind which a subscription goes on: that of a number, or the one before the first message that was
- * stored at a time or later. Throws a `TypeError` or `RangeError` for another value.
+ * stored at a time of this process's clock or later. Throws a `TypeError` or `RangeError` for another value.
  */
 export async function placeOf(
   stream: LogStream | undefined,
@@ -201,7 +201,10 @@ export async function placeOf(
   }
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return 0;
-  const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), to.getTime(), state);
+  await stream.measureTime();
+  // messages have the server's time, which may be minutes away from that of this process
+  const time = to.getTime() - clock.now() + stream.serverTime;
+  const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), time, state);
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
 

@@ -8,9 +8,18 @@ import { placeOf } from "./administration.ts";
 const clock = new VirtualClock();
 const about = { namespace: "default", clock };
 
+/** The clock of a server that shows what that of this process does. */
+const SAME_TIME = {
+  get serverTime() {
+    return clock.now();
+  },
+  measureTime: () => undefined,
+};
+
 /** A stream with gaps: messages of these sequences, stored at these times. */
 function streamOf(stored: readonly (readonly [sequence: number, time: number])[], last = stored.at(-1)?.[0] ?? 0) {
   const stream = {
+    ...SAME_TIME,
     state: () => Promise.resolve({ first: stored[0]?.[0] ?? last + 1, last }),
     read: (_: string, { from }: { from: number }) => {
       const found = stored.find(([sequence]) => sequence >= from);
@@ -35,6 +44,20 @@ describe("placeOf", () => {
     assertEquals(await placeOf(undefined, about, new Date(1)), 0);
   });
 
+  it("a time is one of this process's clock, whatever the server's shows, which is measured first", async () => {
+    for (const ahead of [600_000, -600_000]) {
+      const began = clock.now();
+      const now = () => clock.now() + ahead;
+      const stream = streamOf([[1, began - 120_000], [2, began - 30_000], [3, began - 20_000]]);
+      let known = false;
+      Object.defineProperty(stream, "serverTime", { get: () => known ? clock.now() : now() });
+      stream.measureTime = () => Promise.resolve(void (known = true));
+      const own = { monotonic: () => clock.monotonic(), after: clock.after.bind(clock), now } as VirtualClock;
+      const ago = (ms: number) => clock.until(placeOf(stream, { ...about, clock: own }, new Date(now() - ms)));
+      assertEquals([await ago(60_000), await ago(25_000), await ago(0)], [1, 2, 3].map(endOf), `${ahead}`);
+    }
+  });
+
   it("a time, though servers lag behind with the last messages", async () => {
     const all: [number, number][] = Array.from({ length: 10 }, (_, i) => [i + 1, 10 * i]);
     const stored = streamOf(all);
@@ -50,6 +73,8 @@ describe("placeOf", () => {
     const start = 1_795_000_000_000;
     let reads = 0;
     const stream = {
+      serverTime: clock.now(),
+      measureTime: () => undefined,
       state: () => Promise.resolve({ first: start, last: start + 999_999 }),
       read: (_: string, { from }: { from: number }) => {
         reads++;

@@ -11,7 +11,7 @@ import { delay, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Appended, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden, isStoreFull } from "../../ports/transport.ts";
 import { schedulePattern, scheduleSubject } from "../format/names.ts";
-import { dueOf, header, passFence } from "./schedule_write.ts";
+import { dueOf, firesWithin, header, passFence } from "./schedule_write.ts";
 
 /** The node, as {@link OverdueSchedules} sees it. */
 interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {
@@ -101,11 +101,7 @@ export class OverdueSchedules {
     // one that only the server can read may be due at any time
     const next = (after: number) => nextOfCron(text, after, zone) ?? after;
     if (next(Math.max(cron.time, began)) > now) return;
-    // one that is written just after its due moment, before it has fired, would be due at the next one
-    const isNear = () => next(stream.serverTime - LATE) < stream.latestServerTime + SOON;
-    for (let waits = 0; waits < MOST_WAITS && isNear(); waits++) {
-      await delay(this.#host.clock, LATE, this.#ending.signal);
-    }
+    await delay(this.#host.clock, firesWithin(stream, cron), this.#ending.signal);
     await this.#rewrite(stream, cron, text);
   }
 
@@ -141,8 +137,3 @@ const MARGIN = 60_000;
 const PATIENCE = 10_000;
 /** Schedules that are read, and written again, at once. */
 const AT_ONCE = 256;
-/** How late a cron fires at most, and how long a write of it takes, in ms. */
-const LATE = 1_000;
-const SOON = 500;
-/** How often a moment is waited for at which a cron is not about to fire; one of each second has none. */
-const MOST_WAITS = 5;

@@ -134,6 +134,7 @@ class Overwriting {
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // a later one has replaced it
+    const { clock } = this.#options;
     const due = this.#foundDue = dueOf(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
@@ -142,6 +143,11 @@ class Overwriting {
         if (passed.due >= due + NEAR) this.#stuck = { found, fence: passed.sequence };
         return undefined;
       }
+    }
+    const firing = this.#replacement.patient ? 0 : firesWithin(stream, found);
+    if (firing > 0 && clock.monotonic() + firing < this.#until) {
+      await delay(clock, firing);
+      return undefined;
     }
     this.#replacedDue = this.#dueOf(stream, found);
     this.#replacedCron = cronOf(found);
@@ -318,6 +324,19 @@ export function dueOf(found: StoredMessage, again: number): number {
   return Number.isNaN(due) ? again : due;
 }
 
+/**
+ * How long, in ms, until a cron has fired that is due about now; 0: it is not, or is due again at once. The server
+ * counts the cron that takes its place from then on: what was due before and has not fired is lost.
+ */
+export function firesWithin(stream: LogStream, found: StoredMessage): number {
+  const cron = header(found, "Nats-Schedule");
+  if (cron === undefined || isHeld(found)) return 0;
+  const next = (after: number) => nextOfCron(cron, after, header(found, "Nats-Schedule-Time-Zone")) ?? Infinity;
+  const due = next(Math.max(found.time, stream.serverTime - LATE));
+  if (due > stream.latestServerTime + SOON || next(due) <= due + LATE + SOON) return 0;
+  return due + LATE - stream.serverTime;
+}
+
 /** The cron that a message is, or whose firing moves it, because it is held in its place. */
 function cronOf(found: StoredMessage): string | undefined {
   const held = header(found, HELD_HEADER);
@@ -364,6 +383,9 @@ const NEAR = 50;
 const MOST_AWAITED = 3;
 /** How long an attempt waits for its answer, in ms. */
 const ATTEMPT = 2_000;
+/** How late a cron fires at most, and how long a write of it takes, in ms. */
+const LATE = 1_000;
+const SOON = 500;
 
 // Takes back a schedule: puts a mark in its place, so that it is either taken back or has gone, never both. A purge
 // would not do: around the due moment some that were purged fired as well.

@@ -2,10 +2,12 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, command } from "../../../mod.ts";
+import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { readAll } from "../../../test/support/read_log.ts";
 import { seededRandom } from "../../memory/network.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
+import { overwrite } from "./schedule_write.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 
@@ -19,6 +21,50 @@ interface Step {
   readonly plan: number | "cron" | "take back";
   outcome: string;
 }
+
+describe("overwrite", () => {
+  // nats-server counts the new one from when it is stored, and is up to 250 ms late
+  it("a cron that is due about now fires before another one takes its place", async () => {
+    const minute = "0 * * * * *";
+    for (
+      const [cron, stored, now, writtenAt] of [
+        [minute, 0, 59_600, 61_000],
+        [minute, 0, 60_050, 61_000],
+        [minute, 0, 59_400, 59_400],
+        [minute, 0, 61_050, 61_050],
+        [minute, 60_010, 60_050, 60_050], // it is due in a minute
+        ["* * * * * *", 0, 60_050, 60_050], // there is no better moment
+      ] as const
+    ) {
+      const clock = new VirtualClock();
+      const begin = clock.monotonic();
+      const time = () => now + clock.monotonic() - begin;
+      const stream = Object.defineProperties(new ScriptedStream(), {
+        serverTime: { get: time },
+        latestServerTime: { get: time },
+      });
+      const headers = { "Nats-Schedule": cron };
+      stream.stored = { sequence: 7, subject: "at.a", time: stored, data: new Uint8Array(), headers };
+      const written: number[] = [];
+      stream.reply = ({ expect }) => {
+        if (expect !== 7) return { type: "conflict" };
+        written.push(time());
+        return { type: "stored", sequence: 8, duplicate: false };
+      };
+      const replacement = {
+        write: () => ({ data: "new", options: { schedule: { at: cron, target: "log.a" } } }),
+        isOwn: () => false,
+        yieldsTo: () => false,
+        alone: true,
+        patient: false,
+        done: "stored",
+      };
+      const options = { clock, stream: () => stream, mark: "m", timeout: 10_000 };
+      assertEquals(await clock.until(overwrite("at.a", replacement, options)), true);
+      assertEquals(written, [writtenAt], `${cron} at ${now}`);
+    }
+  });
+});
 
 describe("schedules under faults", () => {
   it("one that was stored without an answer, and has fired, is not stored again", async () => {

@@ -203,10 +203,14 @@ export async function placeOf(
   if (stream === undefined || state === undefined) return 0;
   await stream.measureTime();
   // messages have the server's time, which may be minutes away from that of this process
-  const time = to.getTime() - clock.now() + stream.serverTime;
+  const ahead = clock.now() - stream.serverTime;
+  const time = to.getTime() - (Math.abs(ahead) < SAME ? 0 : ahead);
   const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), time, state);
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
+
+/** Clocks that are less apart are taken for one, in ms: the time of a message names just that message then. */
+const SAME = 1_000;
 
 /**
  * The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with

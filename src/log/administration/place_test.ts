@@ -58,6 +58,17 @@ describe("placeOf", () => {
     }
   });
 
+  it("clocks that are less than a second apart are taken for one: the time of a message names just that message", async () => {
+    for (const ahead of [999, -999]) {
+      const began = clock.now();
+      const stream = streamOf([[1, began - 120_000], [2, began - 30_000], [3, began - 20_000]]);
+      const now = () => clock.now() + ahead;
+      const own = { monotonic: () => clock.monotonic(), after: clock.after.bind(clock), now } as VirtualClock;
+      const to = new Date(began - 30_000);
+      assertEquals(await clock.until(placeOf(stream, { ...about, clock: own }, to)), endOf(1), `${ahead}`);
+    }
+  });
+
   it("a time, though servers lag behind with the last messages", async () => {
     const all: [number, number][] = Array.from({ length: 10 }, (_, i) => [i + 1, 10 * i]);
     const stored = streamOf(all);

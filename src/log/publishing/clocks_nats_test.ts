@@ -7,6 +7,7 @@ import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process
 import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { logReader } from "../../../test/support/read_log.ts";
+import { watchWallClock } from "../../../test/support/wall_clock.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 
 /** Bun ends a test after 5 s. */
@@ -37,8 +38,12 @@ describe("schedules of a process", await requireNatsServer(), () => {
   });
 });
 
-/** Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. */
+/**
+ * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock, and
+ * by how much the machine has set its clock back.
+ */
 async function fire(options: SchedulePublisherOptions): Promise<number[]> {
+  const setBack = watchWallClock();
   await using server = await startNatsServer();
   const program = "test/processes/schedule_publisher.ts";
   await using publisher = await startProgram<SchedulePublisherLine>(OWN_RUNTIMES[0], program, [
@@ -55,7 +60,7 @@ async function fire(options: SchedulePublisherOptions): Promise<number[]> {
       if (stored.length < called.length) return undefined;
       return stored.map(({ payload, time }) => {
         const { n } = payload as { n: number };
-        return time - called[n] - options.schedules[n].after;
+        return time - called[n] - options.schedules[n].after + setBack();
       });
     }) ?? [];
   } finally {

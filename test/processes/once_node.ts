@@ -105,7 +105,7 @@ async function main(): Promise<void> {
         }
         if (!AGAIN.includes(error.code)) return report.failures.push(`${entry}: ${error.code}: ${error.message}`);
         report.again[error.code] = (report.again[error.code] ?? 0) + 1;
-        await wait(Math.min(500 * 1.5 ** tries, 5_000) * Math.random());
+        await wait(500 * Math.random());
       }
       report.failures.push(`${entry}: no result after ${TRIES} sends`);
     }));

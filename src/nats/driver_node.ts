@@ -17,8 +17,8 @@ export async function connect(options: node.ConnectionOptions): Promise<node.Nat
 }
 
 /**
- * The same transport, which closes the socket of a dial that got no answer in time: that of nats.js (3.4.0) leaves it
- * open, and the process cannot end (observed: a server that was stopped by SIGSTOP).
+ * Makes transports that close the socket of a dial that got no answer in time. That of nats.js (3.4.0) leaves it open,
+ * and the process cannot end (observed: a server that was stopped by SIGSTOP).
  */
 function factoryOf(
   { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),

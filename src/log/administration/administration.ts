@@ -209,9 +209,6 @@ export async function placeOf(
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
 
-/** Clocks that are less apart are taken for one, in ms: the time of a message names just that message then. */
-const SAME = 1_000;
-
 /**
  * The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with
  * sequences.
@@ -247,5 +244,7 @@ async function firstAt(
   return found;
 }
 
+/** Clocks that are less apart are taken for one, in ms: the time of a message names just that message then. */
+const SAME = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;

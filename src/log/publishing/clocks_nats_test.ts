@@ -39,8 +39,8 @@ describe("schedules of a process", await requireNatsServer(), () => {
 });
 
 /**
- * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock, and
- * by how much the machine has set its clock back.
+ * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. If
+ * the machine has set its clock back meanwhile, that is added.
  */
 async function fire(options: SchedulePublisherOptions): Promise<number[]> {
   const setBack = watchWallClock();

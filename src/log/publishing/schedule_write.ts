@@ -134,7 +134,6 @@ class Overwriting {
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
     if (this.#goneFrom !== undefined) return true; // a later one has replaced it
-    const { clock } = this.#options;
     const due = this.#foundDue = dueOf(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
@@ -144,6 +143,7 @@ class Overwriting {
         return undefined;
       }
     }
+    const { clock } = this.#options;
     const firing = this.#replacement.patient ? 0 : firesWithin(stream, found);
     if (firing > 0 && clock.monotonic() + firing < this.#until) {
       await delay(clock, firing);

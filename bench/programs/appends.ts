@@ -15,8 +15,8 @@ export interface Appends {
   readonly createInbox: () => string;
   /** How many appends there were. */
   readonly count: number;
-  /** Stores a message, and gives its sequence; rejects where another one is the last of its subject. */
-  append(subject: string, text: string, expect: number): Promise<number>;
+  /** Stores a message, and gives its sequence; rejects where another one than `expect` is the last of its subject. */
+  append(subject: string, text: string, expect?: number): Promise<number>;
 }
 
 /** Makes the stream of a group. */
@@ -50,9 +50,11 @@ export async function openAppends({ url, group, transport }: RemoteOptions): Pro
       new Promise<number>((resolve, reject) => {
         const number = (next++).toString(36);
         waiting.set(number, { resolve, reject });
+        const reply = `${inbox}.${number}`;
+        if (expect === undefined) return nc.publish(subject, text, { reply });
         const expected = headers();
         expected.set("Nats-Expected-Last-Subject-Sequence", String(expect));
-        nc.publish(subject, text, { reply: `${inbox}.${number}`, headers: expected });
+        nc.publish(subject, text, { reply, headers: expected });
       }),
   };
 }

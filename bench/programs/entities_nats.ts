@@ -1,10 +1,12 @@
 /**
  * The same by hand, over nats.js: one message with the expectation that nothing was stored of the entity since, and as
- * many bytes as Catga's. Read by a batch of direct gets, parsed and added up.
+ * many bytes as Catga's. With a node the client asks that one, which answers when it is stored. Read by a batch of
+ * direct gets, parsed and added up.
  */
 import type { Msg } from "@nats-io/transport-node";
-import { ENDPOINT, openAppends } from "./appends.ts";
+import { type Appends, ENDPOINT, openAppends } from "./appends.ts";
 import { runDecided } from "./decided.ts";
+import type { Order } from "./load.ts";
 
 interface State {
   /** Of the last message. */
@@ -15,8 +17,39 @@ interface State {
 
 const NOTHING: State = { sequence: 0, events: 0, qty: 0 };
 
+/** What is known of the last message of an entity. */
+interface Last {
+  readonly sequence: number;
+  /** Its number. */
+  readonly events: number;
+}
+
+/** Changes entities, each as it was after its own last append unless another way is given to know that. */
+function changing(group: string, appends: Appends, load?: (stock: string) => Promise<Last | undefined>) {
+  const last = new Map<string, Last>();
+  return async (stock: string, order: Order): Promise<number> => {
+    const { sequence, events } = (load === undefined ? last.get(stock) : await load(stock)) ??
+      { sequence: 0, events: 0 };
+    const head = [events, ["Take", `${ENDPOINT}.${appends.count}`, 1, String(events + 1)]];
+    const text = JSON.stringify([1, ENDPOINT, appends.count, Date.now(), head, ["Taken", order]]);
+    last.set(stock, { sequence: await appends.append(`${group}.${stock}`, text, sequence), events: events + 1 });
+    return events + 1;
+  };
+}
+
 await runDecided({
-  node: () => Promise.reject(new Error("it has no nodes")),
+  async node(options) {
+    const appends = await openAppends(options);
+    const change = changing(options.group, appends);
+    appends.nc.subscribe(`${options.group}-node`, {
+      async callback(_, message: Msg) {
+        const { stock, sku, qty } = message.json<Order & { stock: string }>();
+        // as an acknowledgement, which the client waits for in any case
+        appends.nc.publish(message.reply!, JSON.stringify({ seq: await change(stock, { sku, qty }) }));
+      },
+    });
+    await appends.nc.flush();
+  },
   async client(options) {
     const { group } = options;
     const appends = await openAppends(options);
@@ -46,23 +79,18 @@ await runDecided({
       const found = await nc.request(`$JS.API.DIRECT.GET.${group}.${subject}`);
       return found.data.length === 0 ? undefined : found;
     };
-    const last = new Map<string, { readonly sequence: number; readonly events: number }>();
     /** The entity as the last message of it says. */
-    const load = async (stock: string) => {
+    const load = async (stock: string): Promise<Last | undefined> => {
       const found = await lastOf(`${group}.${stock}`);
       if (found === undefined) return undefined;
       const [events] = found.json<[1, string, number, number, [number]]>()[4];
       return { sequence: Number(found.headers!.last("Nats-Sequence")), events: events + 1 };
     };
     return {
-      async change(stock, order) {
-        const known = options.variant === "load" ? await load(stock) : last.get(stock);
-        const { sequence, events } = known ?? { sequence: 0, events: 0 };
-        const head = [events, ["Take", `${ENDPOINT}.${appends.count}`, 1, String(events + 1)]];
-        const text = JSON.stringify([1, ENDPOINT, appends.count, Date.now(), head, ["Taken", order]]);
-        last.set(stock, { sequence: await append(`${group}.${stock}`, text, sequence), events: events + 1 });
-        return events + 1;
-      },
+      change: options.nodes === 0
+        ? changing(group, appends, options.variant === "load" ? load : undefined)
+        : (stock, order) =>
+          append(`${group}-node`, JSON.stringify({ id: `${ENDPOINT}.${appends.count}`, stock, ...order })),
       reads: {
         async "direct get"(stock) {
           return (await readOn(stock, 1, NOTHING)).events;

@@ -22,6 +22,7 @@ const SNAPSHOT = "direct get of a snapshot";
 
 const RAW = "by hand";
 const LOADED = "by hand, with its load";
+const RAW_FAR = "by hand, through another node";
 const OWN = "Catga";
 const FAR = "Catga, through another node";
 
@@ -44,8 +45,9 @@ function ours({ transports: [transport], rawTransports }: Stage): Contestant[] {
   return [
     { ...byHand, name: RAW, options: { transport: rawTransports[0] } },
     { ...byHand, name: LOADED, options: { transport: rawTransports[0], variant: "load" } },
+    { ...byHand, name: RAW_FAR, nodes: 1, options: { transport: rawTransports[0] }, against: [RAW] },
     { name: OWN, file, nodes: 0, options: { transport }, against: [RAW, LOADED] },
-    { name: FAR, file, nodes: 1, options: { transport }, against: [RAW, LOADED] },
+    { name: FAR, file, nodes: 1, options: { transport }, against: [RAW, LOADED, RAW_FAR] },
   ];
 }
 
@@ -92,7 +94,7 @@ function pairs(contestants: readonly Running[]): { row: string; against: string 
 
 /** The same for a minute, in windows that alternate with those by hand. */
 async function steady(contestants: readonly Running[], effort: Effort): Promise<Table> {
-  const both = contestants.filter(({ name }) => name !== FAR);
+  const both = contestants.filter(({ name }) => name === RAW || name === OWN);
   const players = changing(both, { entities: AT_ONCE, ms: effort.ms(5_000, 100) });
   const thirds = ["first third", "second third", "last third"];
   const cells = new Map(both.map(({ name }) => [name, [] as (readonly number[])[]]));
@@ -113,7 +115,7 @@ async function steady(contestants: readonly Running[], effort: Effort): Promise<
 
 /** Many commands of one entity at once: by hand each would wait for the one before. */
 async function together(contestants: readonly Running[], effort: Effort): Promise<Table> {
-  const both = contestants.filter(({ name }) => name !== RAW);
+  const both = contestants.filter(({ name }) => name === OWN || name === FAR);
   const players = changing(both, { entities: 1, each: AT_ONCE, ms: effort.ms(500, 100) });
   await alternate(players, 1);
   const figures = await alternate(players, effort.rounds(7, 3));

@@ -42,10 +42,11 @@ await runDecided({
     const appends = await openAppends(options);
     const change = changing(options.group, appends);
     appends.nc.subscribe(`${options.group}-node`, {
-      async callback(_, message: Msg) {
+      callback(_, message: Msg) {
         const { stock, sku, qty } = message.json<Order & { stock: string }>();
-        // as an acknowledgement, which the client waits for in any case
-        appends.nc.publish(message.reply!, JSON.stringify({ seq: await change(stock, { sku, qty }) }));
+        // the client reads it as an acknowledgement
+        const reply = (seq: number) => appends.nc.publish(message.reply!, JSON.stringify({ seq }));
+        void change(stock, { sku, qty }).then(reply);
       },
     });
     await appends.nc.flush();

@@ -333,6 +333,10 @@ export class Drive {
 
   #suspend(): void {
     const state = this.#state;
+    if (state.tooLong) {
+      const message = `${state.label} has ${this.journal.entries} entries: start the next run as its last step`;
+      return this.#stuck("", { code: "TOO_LARGE", message });
+    }
     const deadline = this.#deadline;
     const { limited: scheduled } = this.journal;
     // one that came too early does not come again: the store may say that the run was started later

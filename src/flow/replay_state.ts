@@ -236,6 +236,10 @@ export class DriveState {
   halted = 0;
   /** What goes on by itself: the drive is not suspended while there is any. */
   active = 0;
+  /** Attempts of steps that are under way; each ends with an entry. */
+  attempts = 0;
+  /** Something may not begin, for the run has as many entries as it may have. */
+  tooLong = false;
   /** It ends because it was cancelled. */
   byCancel = false;
   /** The handler has failed: it begins nothing more. */
@@ -558,13 +562,15 @@ export class DriveState {
     return !this.over;
   }
 
-  /** Whether the run has as many entries as it may have: it is stuck at this step then. */
-  isTooLong(step: string): boolean {
-    const { entries } = this.journal;
-    if (entries < MOST_ENTRIES) return false;
-    const message = `${this.label} has ${entries} entries: start the next run as its last step`;
-    this.refuse(step, { code: "TOO_LARGE", message });
-    return true;
+  /**
+   * Whether the run has as many entries as it may have, those of the attempts under way included: it is stuck when it
+   * comes to rest. A cancelled one ends.
+   */
+  isTooLong(): boolean {
+    const { entries, cancelled } = this.journal;
+    const coming = entries + this.#queue.length + this.attempts;
+    if (coming < MOST_ENTRIES || cancelled !== undefined || this.phase === "undoing") return false;
+    return this.tooLong = true;
   }
 
   /** How long until an attempt may follow those that failed, in ms; `Infinity`: an operator has to decide. */

@@ -441,6 +441,27 @@ describe("runs", () => {
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
   });
 
+  it("a run of 12,000 steps at once is stuck too, and a cancel ends it, with all undone", PATIENT, async () => {
+    const Wide = workflow("Wide");
+    let done = 0;
+    let undone = 0;
+    const handlers = Wide.handle(async (flow) => {
+      const step = (_: unknown, i: number) => flow.step(`${i}`, () => void done++, { undo: () => void undone++ });
+      await Promise.all(Array.from({ length: 12_000 }, step));
+    });
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Wide));
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    const { timeline, pending } = await infoOf(app, run);
+    assertEquals(timeline.filter(({ type }) => type === "failed").length, 1);
+    assert(timeline.length < 10_010, `${timeline.length}`);
+    assertEquals(pending.map(({ name, error }) => [name, error?.code]), [["", "TOO_LARGE"]]);
+    unwrap(await app.cancel(Wide, run, "too wide"));
+    assertEquals((await app.result(Wide, run, { timeout: 120_000 })).error?.code, "CANCELLED");
+    assertEquals(undone, done);
+    assert(done > 9_900, `${done}`);
+  });
+
   it("a run has the version of its start, and a node with an older handler leaves out what is new", async () => {
     const ran: string[] = [];
     const order = (version: number) =>

@@ -289,7 +289,7 @@ export class Steps {
       if (this.#isGivenUp(step) || !await state.ready()) return undefined;
       // what was read, or given up, meanwhile
       if (this.#isSettled(step) || this.#isGivenUp(step)) return undefined;
-      if (state.isTooLong(name)) return undefined;
+      if (state.isTooLong()) return undefined;
       const outcome = await this.#attempt(step, how);
       if (outcome !== "failed") return outcome;
     }
@@ -300,6 +300,7 @@ export class Steps {
     const { journal } = state;
     const { name } = step;
     state.active++;
+    state.attempts++;
     step.begun = true;
     const number = (journal.failures.get(name)?.total ?? 0) + 1;
     const attempt = new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
@@ -331,6 +332,7 @@ export class Steps {
     } finally {
       step.attempt = undefined;
       timer?.cancel();
+      state.attempts--;
       state.active--;
     }
   }

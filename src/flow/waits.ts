@@ -120,7 +120,7 @@ export class Waits {
   #begin(call: Call, name: string, until: number | undefined, entry: (until: number | undefined) => Entry): void {
     const state = this.#state;
     state.work(async () => {
-      if (state.isStuck(name) || state.isTooLong(name) || !await state.ready()) return;
+      if (state.isStuck(name) || state.isTooLong() || !await state.ready()) return;
       const scheduled = until !== undefined && until - state.now > HOLD;
       if (scheduled && !await state.wake(name, until)) return;
       state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });

@@ -15,7 +15,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, joinCluster } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
 import { checkedToken, type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
-import { noNodes } from "./nodes.ts";
+import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { Kind } from "../contract/contract.ts";
@@ -88,7 +88,7 @@ one of them failed.`,
         }
         sayError(result.error, flags, terminal);
         if (result.error.code === "NO_HANDLER" && !flags.has("json")) {
-          const names = [...new Set(present.flatMap(({ handles }) => handles))].sort();
+          const names = present.flatMap(({ handles }) => handles);
           const isDurable = contract.kind === "event" &&
             present.some(({ service, subscriptions = [] }) =>
               subscriptions.some((text) => readAnnouncement(service, text).category === name)
@@ -96,7 +96,9 @@ one of them failed.`,
           if (isDurable) terminal.say(`${name} is durable: a program publishes it, and subscriptions handle it`);
           else if (names.some((each) => drivenWorkflow(each) === name)) {
             terminal.say(`${name} is a workflow: a program starts it`);
-          } else if (!names.includes(name)) terminal.say(`there are handlers for ${names.join(", ") || "nothing"}`);
+          } else if (!names.includes(name)) {
+            terminal.say(`there are handlers for ${declaredNames(names).join(", ") || "nothing"}`);
+          }
         }
         return FAILED;
       });

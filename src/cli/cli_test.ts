@@ -277,6 +277,9 @@ describe("cli", await requireNatsServer(), () => {
     const { code, err } = await run("call", "Feast", "-n", "feasts");
     assertEquals(code, 1);
     assertMatch(err, /\nFeast is a workflow: a program starts it\n$/);
+    // not the contracts by which its runs are driven
+    assertMatch((await run("call", "Fast", "-n", "feasts")).err, /\nthere are handlers for Feast\n$/);
+    assertMatch((await run("nodes", "-n", "feasts")).out, / Feast\n$/);
   });
 
   it("call: a durable event is not called, and the error says who handles it", async () => {

@@ -1,5 +1,6 @@
 /** `nodes`: the nodes of a namespace, once or as they change. */
 import type { NodeInfo } from "../../mod.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
@@ -33,6 +34,11 @@ output is not a terminal, each change is a line instead: join, update or leave.`
   },
 };
 
+/** What programs declare: a workflow in place of the contracts that drive its runs. */
+export function declaredNames(handles: readonly string[]): string[] {
+  return [...new Set(handles.map((name) => drivenWorkflow(name) ?? name))].sort();
+}
+
 /** The message for a namespace without nodes. */
 export function noNodes({ place }: ClusterView): string {
   return `no nodes ${place}; if some run, catga doctor says why`;
@@ -49,7 +55,7 @@ function cells({ id, service, load, lastSeen, startedAt, handles }: NodeInfo): s
     `${load.queued}`,
     showDuration(now - lastSeen),
     showDuration(now - startedAt),
-    handles.join(" ") || "-",
+    declaredNames(handles).join(" ") || "-",
   ];
 }
 

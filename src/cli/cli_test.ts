@@ -3,6 +3,7 @@
  * process, and in this one where what it prints is judged.
  */
 import { execFile } from "node:child_process";
+import { connect } from "node:net";
 import process from "node:process";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -24,7 +25,7 @@ import {
 import type { NodeChange } from "../contract/node_info.ts";
 import { runCli, startCli } from "../../test/processes/cli_process.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import { type NodeProcess, startNode } from "../../test/processes/node_process.ts";
+import { type NodeProcess, startNode, startProgram } from "../../test/processes/node_process.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { cli } from "./main.ts";
@@ -142,6 +143,16 @@ describe("cli", await requireNatsServer(), () => {
     const { code, err } = await run("nodes", "--namespace", "empty", "--watch");
     assertEquals(code, 0);
     assertStringIncludes(err, "no node has run in the namespace");
+  });
+
+  it("nodes: ends when a server does not answer its dial, as one behind a firewall", async () => {
+    await using silent = await startProgram<{ port: number }>("deno", "test/processes/full_server.ts", []);
+    const { port } = await silent.line(() => true);
+    const fillers = [1, 2, 3].map(() => connect(port, "127.0.0.1").on("error", () => {}));
+    const { code, err } = await runCli(["nodes", "--nats", `127.0.0.1:${port}`]);
+    for (const filler of fillers) filler.destroy();
+    assertEquals(code, 1);
+    assertMatch(err, /no answer within 5000 ms/);
   });
 
   it("nodes --watch: prints a line for each join and leave, until Ctrl-C", async () => {

@@ -1,5 +1,6 @@
 /** The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. */
 import * as node from "@nats-io/transport-node";
+import { createConnection, type Socket } from "node:net";
 import { openOnce } from "../ports/clock.ts";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
@@ -18,14 +19,31 @@ export async function connect(options: node.ConnectionOptions): Promise<node.Nat
 
 /**
  * Makes transports that close the socket of a dial that got no answer in time. That of nats.js (3.4.0) leaves it open,
- * and the process cannot end (observed: a server that was stopped by SIGSTOP).
+ * and the process cannot end (observed: a server that was stopped by SIGSTOP, and in Bun one behind a firewall, until
+ * the system gives it up after some two minutes).
  */
 function factoryOf(
   { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),
 ): node.TransportFactory {
   class ClosingTransport extends NodeTransport {
+    #dialled: Socket | undefined;
+
+    override dial({ hostname, port }: { hostname: string; port: number }): Promise<Socket> {
+      const socket = this.#dialled = createConnection(port, hostname);
+      return new Promise((resolve, reject) => {
+        let failure: unknown;
+        socket.setNoDelay(true);
+        socket.on("error", (error) => failure = error);
+        socket.on("close", () => reject(failure));
+        socket.on("connect", () => resolve(socket.removeAllListeners()));
+      });
+    }
+
     override close(error?: Error): Promise<void> {
-      if (!this.connected) this.discard();
+      if (!this.connected) {
+        this.#dialled?.destroy();
+        this.discard();
+      }
       return super.close(error);
     }
   }

@@ -52,7 +52,7 @@ import { openStream } from "../log/format/streams.ts";
 import { type Clock, onAbort, openOnce, type Timer, together, token, within } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, ownOf, recorded, UNSTORED, wakeId } from "./outcomes.ts";
+import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
 import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
 import {
   type CalledEntry,
@@ -704,7 +704,8 @@ function failed(code: CatgaError["code"], message: string, cause?: unknown): Res
 
 /** The input of a run, or the id that its contract makes of it, is invalid. */
 function notStarted(workflow: string, cause: unknown): Result<never, never> {
-  return failed("INVALID_MESSAGE", `workflow ${workflow} was not started: ${(cause as Error).message}`, cause);
+  const { message } = recorded(readable(cause)); // the contract's function may throw anything
+  return failed("INVALID_MESSAGE", `workflow ${workflow} was not started: ${message}`, cause);
 }
 
 /** How a run goes on whose last entry this is. */

@@ -218,6 +218,19 @@ describe("runs", () => {
     assertEquals((await Array.fromAsync(app.runs())).length, 0);
   });
 
+  it("an id that throws is INVALID_MESSAGE, whatever it throws (null: start rejected with a TypeError)", async () => {
+    const thrown: unknown[] = [null, undefined, Symbol("no"), Object.create(null), "no", new Error("x".repeat(1e6))];
+    for (const what of thrown) {
+      const id = () => {
+        throw what;
+      };
+      await using app = await catga({ handlers: workflow("Named", { id }).handle(() => Promise.resolve()) });
+      const { error } = await app.start(workflow("Named", { id }));
+      assertEquals(error?.code, "INVALID_MESSAGE");
+      assertMatch(error!.message, /not started: (null|undefined|Symbol\(no\)|what was .* be read|no|x{1024}…)$/);
+    }
+  });
+
   it("a failure that is thrown ends the run as one that is returned; what else is thrown is tried again", async () => {
     let attempts = 0;
     const Throws = workflow<string, string, "NO">("Throws", { id: (how) => how });

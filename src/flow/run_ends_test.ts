@@ -186,6 +186,26 @@ describe("a step of a cancelled run that is to be undone", () => {
   });
 });
 
+describe("a cancel", () => {
+  it("whose reason leaves no room for the end is TOO_LARGE (it was stored, and the run never ended)", async () => {
+    const Child = workflow("Child");
+    const [id, maxPayload] = ["€".repeat(128), 65_536];
+    const handlers = [
+      Job.handle(async (flow) => (await flow.send(Child), "done")),
+      Child.handle((flow) => flow.sleep("a minute", 60_000)),
+    ];
+    await using cluster = await testCluster(1, { handlers, maxPayload, logger: QUIET });
+    const app = cluster.app("node-1");
+    unwrap(await app.start(Job, undefined, { id }));
+    await cluster.advance(1_000);
+    const cancelled = await app.cancel(Job, id, "x".repeat(maxPayload - 1_000));
+    assertEquals(cancelled.error?.code, "TOO_LARGE");
+    const reason = "x".repeat(maxPayload - 9_000);
+    unwrap(await app.cancel(Job, id, reason));
+    assertEquals((await app.result(Job, id)).error?.message, reason);
+  });
+});
+
 describe("an operator", () => {
   it("cannot skip the handler itself, nor the time that a run may take", async () => {
     const job = Job.handle(() => Promise.reject(new Error("a bug")));

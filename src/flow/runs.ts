@@ -319,6 +319,10 @@ export class Runs implements DrivesHost, NodeRuns {
     const { name } = definitionOf("cancel", workflow);
     checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
+    // the end of the run, and each of its children, are to have it, too
+    if (exceeds(encodeValue(reason, "reason"), this.log.mostBytes)) {
+      return failed("TOO_LARGE", `run ${run} of ${name} was not cancelled: the reason has ${reason.length} characters`);
+    }
     const told = this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
     return await this.#patient(`cancel ${name}`, told);
   }

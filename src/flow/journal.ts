@@ -288,6 +288,7 @@ export class Journal {
         this.failures.delete(TIME_OUT);
         return;
       case "failing":
+        if (this.failing === undefined) this.failures.clear(); // its undos come, and have failures of their own
         this.failing ??= { index: this.entries, error: entry.error };
         return;
       case "undone":

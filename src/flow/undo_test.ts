@@ -139,3 +139,31 @@ describe("a stuck undo", () => {
     assertEquals([status, pending[0].name, pending[0].attempts], ["stuck", "call", 2]);
   });
 });
+
+describe("a cancelled run", () => {
+  for (const step of ["taxi", "undo hotel"]) {
+    it(`with the stuck step "${step}" is undoing, and undone (it was stuck)`, async () => {
+      const closed = Promise.withResolvers<void>();
+      let undone = 0;
+      const undo = async () => {
+        undone++;
+        await closed.promise;
+      };
+      const trip = Trip.handle(async (flow) => {
+        await flow.step("hotel", () => 1, { undo });
+        await flow.step(step, () => Promise.reject(new Error("no answer")), { retry: { attempts: 1 } });
+      });
+      await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+      const app = cluster.app("node-1");
+      const run = unwrap(await app.start(Trip));
+      await cluster.advance(1_000);
+      assertEquals((await infoOf(app, run)).status, "stuck");
+      unwrap(await app.cancel(Trip, run, "it rains"));
+      await cluster.advance(1_000);
+      const { status, pending } = await infoOf(app, run);
+      assertEquals({ status, pending, undone }, { status: "undoing", pending: [], undone: 1 });
+      closed.resolve();
+      assertEquals((await app.result(Trip, run)).error?.message, "it rains");
+    });
+  }
+});

@@ -93,6 +93,21 @@ describe("a stream whose node dies", () => {
     assert(kills === 10 && seen.begun > 5, `${kills} ${seen.begun}`);
   });
 
+  it("is INVALID_MESSAGE where resume gives a promise, and ends no process if that rejects", async () => {
+    const Later = stream<number, number>("Later", { resume: () => Promise.reject(new Error("no place")) as never });
+    let feeder = "";
+    const handlers = Later.handle(async function* (_, ctx) {
+      feeder = ctx.node;
+      yield 1;
+      await ctx.clock.sleep(60_000);
+    });
+    const node = (id: string) => id === "reader" ? {} : { handlers };
+    await using cluster = await testCluster(["w1", "w2", "reader"], { node, logger: QUIET });
+    const items = cluster.app("reader").stream(Later, 1);
+    const { error } = await cluster.until(read(items, () => cluster.kill(feeder)));
+    assertEquals(error?.code, "INVALID_MESSAGE");
+  });
+
   it("with resume breaks at last if no node is left for the idle time", async () => {
     await using stage = await open(10, ["w1"]);
     const { cluster, reader } = stage;

@@ -6,6 +6,7 @@ import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { IDLE } from "../contract/defaults.ts";
 import { windowOf } from "../contract/stream.ts";
+import { disown } from "../data/checks.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
 import { delay, onAbort, type Timer } from "../ports/clock.ts";
@@ -190,6 +191,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
     this.#retries++;
     // the contract's types say that it takes its input and its items
     if (this.#count > 0) this.#input = (resume as (input: unknown, last: unknown) => unknown)(input, this.#last);
+    disown(this.#input); // it is refused as a payload
     this.#attempt = undefined;
   }
 

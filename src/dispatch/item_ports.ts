@@ -116,6 +116,14 @@ export interface StreamOpening {
   readonly input: unknown;
   readonly options: StreamOptions;
   readonly clock: Clock;
-  /** Sends the request, and resolves with how the stream ended. Rejects with what a user's strategy or key throws. */
-  open(input: unknown, sink: ItemSink, signal: AbortSignal): Promise<Result<unknown>>;
+  /**
+   * Sends the request, and resolves with how the stream ended. `timeout`: what is left of that of the whole stream, in
+   * ms. Rejects with what a user's strategy or key throws.
+   */
+  open(
+    input: unknown,
+    sink: ItemSink,
+    signal: AbortSignal,
+    timeout: number | undefined,
+  ): Promise<Result<unknown>>;
 }

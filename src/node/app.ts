@@ -328,16 +328,11 @@ export class App implements NodeHost, DrainableNode {
   ): AsyncIterableIterator<unknown> {
     checkContract("stream", contract, "stream");
     checkStreamOptions(contract, options);
-    const { idle: _, signal: __, timeout, ...sending } = options;
-    let due = Infinity;
+    const { idle: _, signal: __, timeout: ___, ...sending } = options;
     const opening: StreamOpening = {
       ...{ contract, input, options, clock: this.clock },
-      open: async (input, items, signal) => {
-        const now = this.clock.monotonic();
-        due = Math.min(due, now + (timeout ?? contract.options.timeout ?? Infinity));
-        const left = due === Infinity ? {} : { timeout: Math.max(1, due - now) };
-        return await this.openStream(contract, input, { ...sending, ...left, signal }, { parent, items });
-      },
+      open: (input, items, signal, timeout) =>
+        this.openStream(contract, input, { ...sending, timeout, signal }, { parent, items }),
     };
     return lazyReading(async () => (await this.streams()).read(opening));
   }

@@ -93,6 +93,16 @@ describe("a stream whose node dies", () => {
     assert(kills === 10 && seen.begun > 5, `${kills} ${seen.begun}`);
   });
 
+  it("with resume is TIMEOUT at the timeout of the whole if no node is left (it was UNAVAILABLE 30 s later)", async () => {
+    await using stage = await open(10, ["w1"]);
+    const { cluster, reader } = stage;
+    const began = cluster.clock.monotonic();
+    const items = reader.stream(Going, { from: 1, to: 400 }, { timeout: 2_000 });
+    const { error } = await cluster.until(read(items, (n) => n === 5 && cluster.kill("w1")));
+    assertEquals(error?.code, "TIMEOUT");
+    assertLess(cluster.clock.monotonic() - began, 2_500);
+  });
+
   it("is INVALID_MESSAGE where resume gives a promise, and ends no process if that rejects", async () => {
     const Later = stream<number, number>("Later", { resume: () => Promise.reject(new Error("no place")) as never });
     let feeder = "";

@@ -119,9 +119,12 @@ export class Reading implements AsyncIterableIterator<unknown> {
   }
 
   #open(): Attempt {
-    const { contract, clock, open } = this.#opening;
+    const { contract, clock, open, options: { timeout = contract.options.timeout } } = this.#opening;
     const attempt = new Attempt(windowOf(contract).items, (then) => clock.soon(then));
-    open(this.#input, attempt, this.#stop.signal).then(
+    const now = clock.monotonic();
+    if (timeout !== undefined) this.#due = Math.min(this.#due, now + timeout);
+    const left = timeout && Math.max(1, this.#due - now);
+    open(this.#input, attempt, this.#stop.signal, left).then(
       (result) => attempt.ended(result),
       (error) => attempt.threw(error),
     );
@@ -181,11 +184,15 @@ export class Reading implements AsyncIterableIterator<unknown> {
     const broken = error.code === "STREAM_BROKEN" || error.code === "DRAINING" ||
       (this.#retries > 0 && AWAY.has(error.code));
     if (resume === undefined || !broken) throw withCount(error, this.#count);
+    const now = clock.monotonic();
+    if (now >= this.#due) {
+      throw new CatgaError("TIMEOUT", `stream ${contract.name} was not resumed before its deadline`, { cause: error });
+    }
     if (attempt.received > 0) this.#retries = 0;
-    if (this.#retries === 0) this.#brokenSince = clock.monotonic();
-    if (clock.monotonic() - this.#brokenSince > this.#idle) throw withCount(error, this.#count);
+    if (this.#retries === 0) this.#brokenSince = now;
+    if (now - this.#brokenSince > this.#idle) throw withCount(error, this.#count);
     if (this.#retries > 0) {
-      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#retries);
+      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#retries, this.#due - now);
       await delay(clock, pause, this.#stop.signal).catch(() => {});
     }
     this.#retries++;
@@ -197,6 +204,8 @@ export class Reading implements AsyncIterableIterator<unknown> {
 
   #retries = 0;
   #brokenSince = 0;
+  /** When its timeout is over, by the monotonic clock. */
+  #due = Infinity;
 
   #close(): void {
     if (this.#over) return;

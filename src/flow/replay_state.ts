@@ -4,7 +4,7 @@
  *
  * Over 300 lines: what a drive needs of its node stands here, for all of its parts.
  */
-import type { AnyContract } from "../contract/contract.ts";
+import { type AnyContract, MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
@@ -317,9 +317,9 @@ export class DriveState {
 
   /** Takes the name of a step, sleep or wait. Throws a `TypeError` if it is invalid, or taken. */
   name(name: string): void {
-    if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME || !name.isWellFormed()) {
+    if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME_LENGTH || !name.isWellFormed()) {
       throw new TypeError(
-        `the name of a step is 1 to ${MAX_NAME} characters, the first of which is not "@"; got ${show(name)}`,
+        `the name of a step is 1 to ${MAX_NAME_LENGTH} characters, the first of which is not "@"; got ${show(name)}`,
       );
     }
     if (this.names.has(name)) {
@@ -711,4 +711,3 @@ const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
 const FIRM: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;
-const MAX_NAME = 64;

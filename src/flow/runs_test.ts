@@ -339,6 +339,24 @@ describe("runs", () => {
     });
   }
 
+  it("sends of a contract with the longest name, and ten waits for such a signal, need no names (it was stuck)", async () => {
+    const Echo = query<number, number>("e".repeat(256));
+    const Counted = workflow<void, number>("Counted");
+    const Tick = Counted.signal<number>("s".repeat(64));
+    const handlers = [
+      Echo.handle((n) => n),
+      Counted.handle(async (flow) => {
+        let sum = unwrap(await flow.send(Echo, 1));
+        for (let n = 0; n < 10; n++) sum += await flow.wait(Tick);
+        return sum;
+      }),
+    ];
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Counted));
+    for (let n = 0; n < 10; n++) unwrap(await app.tell(Tick, run, 1));
+    assertEquals(unwrap(await app.result(Counted, run, { timeout: 5_000 })), 11);
+  });
+
   it("each attempt that throws is logged with what was thrown, an outage once", async () => {
     const Charge = command<void>("Charge");
     const Order = workflow<void, void>("Order");

@@ -219,7 +219,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   async cancelRun(workflow: string, run: string, reason: string): Promise<void> {
     const log = await this.runLog();
     if (log === undefined) return;
-    await tellRun(log, { workflow, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
+    await tellRun(log, { workflow, run }, log.cancelled(reason));
   }
 
   /** The runs as they are stored; `undefined`: there have been none. */

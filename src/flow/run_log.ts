@@ -380,6 +380,16 @@ export class RunLog {
     }
   }
 
+  /** Cancels a run. Throws `TOO_LARGE` for a reason that does not fit into its end, and the cancels of its children. */
+  cancelled(reason: string): EntryFor {
+    return (by) => {
+      if (!exceeds(encodeValue(reason, "reason"), this.mostBytes)) {
+        return { t: "cancelled", code: "CANCELLED", reason, by };
+      }
+      throw new CatgaError("TOO_LARGE", `the reason for the cancel has ${reason.length} characters: shorten it`);
+    };
+  }
+
   /**
    * Appends an entry of somebody who does not drive the run, while it has not ended; with it all that this process
    * tells the run meanwhile. Resolves with `undefined` if the run is over, or was never started. Rejects as {@link

@@ -319,11 +319,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const { name } = definitionOf("cancel", workflow);
     checkRun(`cancel ${name}: run`, run, MAX_CHILD);
     checkString(`cancel ${name}: reason`, reason);
-    // the end of the run, and each of its children, are to have it, too
-    if (exceeds(encodeValue(reason, "reason"), this.log.mostBytes)) {
-      return failed("TOO_LARGE", `run ${run} of ${name} was not cancelled: the reason has ${reason.length} characters`);
-    }
-    const told = this.#tell({ workflow: name, run }, (by) => ({ t: "cancelled", code: "CANCELLED", reason, by }));
+    const told = this.#tell({ workflow: name, run }, this.log.cancelled(reason));
     return await this.#patient(`cancel ${name}`, told);
   }
 
@@ -415,7 +411,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async cancelChild(contract: AnyContract, run: string, reason: string): Promise<boolean> {
     const { name: workflow, version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     const ref = { workflow, run };
-    const cancelled = (by: string) => ({ t: "cancelled", code: "CANCELLED", reason, by }) as const;
+    const cancelled = this.log.cancelled(reason);
     const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
     const over = () => this.#closed;
     while (true) {

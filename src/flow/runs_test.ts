@@ -472,6 +472,23 @@ describe("runs", () => {
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
   });
 
+  it("a run that takes one stored signal after the other is stuck too at 10,000 entries", PATIENT, async () => {
+    const Fed = workflow("Fed");
+    const Go = Fed.signal("Go");
+    const Crumb = Fed.signal<number>("Crumb");
+    const handlers = Fed.handle(async (flow) => {
+      await flow.wait(Go);
+      while (true) await flow.wait(Crumb);
+    });
+    await using app = await catga({ handlers, logger: quiet });
+    const run = unwrap(await app.start(Fed));
+    await Promise.all(Array.from({ length: 6_000 }, (_, n) => app.tell(Crumb, run, n)));
+    unwrap(await app.tell(Go, run));
+    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    const { timeline } = await infoOf(app, run);
+    assert(timeline.length < 10_010, `${timeline.length}`);
+  });
+
   it("a run of 12,000 steps at once is stuck too, and a cancel ends it, with all undone", PATIENT, async () => {
     const Wide = workflow("Wide");
     let done = 0;

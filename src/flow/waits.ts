@@ -75,6 +75,7 @@ export class Waits {
       if (took !== undefined || state.stands || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);
       if (n !== undefined) {
+        if (!journal.waits.has(name) && state.isTooLong()) return;
         this.#taken.add(n);
         return this.#note(call, { t: "took", step: name, n });
       }

@@ -348,9 +348,9 @@ function childKey(step: string, { workflow, run }: { readonly workflow: string; 
   return `${workflow}/${run}/${step}`;
 }
 
-/** Returns true for a name of Catga's, in place of a step: the handler itself, or {@link TIME_OUT}. */
+/** Returns true for a name of Catga's that nobody can skip, in place of a step: the handler itself, or {@link TIME_OUT}. */
 export function isOwn(step: string): boolean {
-  return step === "" || step.startsWith("@");
+  return step === "" || (step.startsWith("@") && !isUndo(step));
 }
 
 /** Entries of a handler that goes on. */
@@ -359,7 +359,7 @@ const PROGRESS: ReadonlySet<Entry["t"]> = new Set(["done", "slept", "woken", "wa
 /** In place of a step: the time that the run may take. */
 export const TIME_OUT = "@timeout";
 
-/** The name by which the failures of a step's `undo` are recorded. */
+/** The name by which the failures of a step's `undo` are recorded: that of no step. */
 export function undoName(step: string): string {
   return `${UNDO}${step}`;
 }
@@ -368,7 +368,7 @@ export function isUndo(name: string): boolean {
   return name.startsWith(UNDO);
 }
 
-const UNDO = "undo ";
+const UNDO = "@undo ";
 
 /** The steps that are to be undone, in that order: those that finished last come first. */
 export function undoOrder({ outcomes, undone }: Journal, hasUndo: (step: string) => boolean): readonly string[] {

@@ -619,7 +619,7 @@ describe("runs", () => {
     const run = unwrap(await app.start(Undoes));
     await cluster.advance(1_000);
     const info = await infoOf(app, run);
-    assertEquals([info.status, info.pending[0].name], ["stuck", "undo refused"]);
+    assertEquals([info.status, info.pending[0].name], ["stuck", "@undo refused"]);
     works = true;
     await info.retry();
     assertEquals((await app.result(Undoes, run, { timeout: 60_000 })).error?.code, "NO");

@@ -39,7 +39,7 @@ describe("an undo that never settles", () => {
     const { status, pending, retry } = await infoOf(app, run);
     assertEquals(status, "stuck");
     assertEquals(pending.map(({ name, attempts, error }) => [name, attempts, error?.code]), [[
-      "undo hotel",
+      "@undo hotel",
       2,
       "TIMEOUT",
     ]]);
@@ -100,7 +100,7 @@ describe("an undo that never settles", () => {
     const app = cluster.app("node-1");
     const run = unwrap(await app.start(Trip));
     await cluster.advance(1_000);
-    await (await infoOf(app, run)).skip("undo hotel", undefined, "by phone");
+    await (await infoOf(app, run)).skip("@undo hotel", undefined, "by phone");
     assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
     assertEquals(undone, 1);
   });
@@ -119,8 +119,30 @@ describe("a stuck undo", () => {
     const run = unwrap(await app.start(Trip));
     await cluster.advance(1_000);
     const { status, pending, skip } = await infoOf(app, run);
-    assertEquals([status, pending[0].name], ["stuck", "undo hotel"]);
-    await skip("undo hotel", undefined, "by phone");
+    assertEquals([status, pending[0].name], ["stuck", "@undo hotel"]);
+    await skip("@undo hotel", undefined, "by phone");
+    assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
+    assertEquals(calls, ["hotel", "flight"]);
+  });
+
+  it("at a step named as an undo of another: an operator skips the step, and the other is undone", async () => {
+    const calls: string[] = [];
+    const trip = Trip.handle(async (flow) => {
+      await flow.step("flight", () => 1, { undo: () => void calls.push("flight") });
+      const undo = async () => {
+        await flow.step("undo flight", () => Promise.reject(new Error("no answer")), { retry: { attempts: 1 } });
+        calls.push("hotel");
+      };
+      await flow.step("hotel", () => 1, { undo });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Trip));
+    await cluster.advance(1_000);
+    const { status, pending, skip } = await infoOf(app, run);
+    assertEquals([status, pending[0].name], ["stuck", "undo flight"]);
+    await skip("undo flight", undefined, "by phone");
     assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
     assertEquals(calls, ["hotel", "flight"]);
   });

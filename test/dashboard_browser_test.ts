@@ -472,6 +472,26 @@ describe(
       await browser.show(1280, 1000, "light");
     });
 
+    it("the picture of the traffic does not cut a label at its edge, whatever the width", async () => {
+      const circle = (n: number) => ({ label: `payments-${n}/MwEn-WWWWWW`, state: "live", count: 12 }) as const;
+      streams.send("traffic", { byService: true, nodes: [0, 1, 2, 3].map(circle), edges: [], total: 0 });
+      await browser.until("the labels", `document.querySelector("canvas").ariaLabel.startsWith("0 requests")`);
+      for (const width of [1280, 900, 390]) {
+        await browser.show(width, 800, "light");
+        const [drawn, atEdge] = await browser.evaluate<number[]>(`(async () => {
+          const canvas = document.querySelector("canvas");
+          canvas.scrollIntoView();
+          for (let n = 0; n < 5; n++) await new Promise(requestAnimationFrame);
+          const inked = (x, wide) => canvas.getContext("2d").getImageData(x, 0, wide, canvas.height).data
+            .filter((value, at) => at % 4 === 3 && value > 0).length;
+          return [inked(0, canvas.width), inked(0, 2) + inked(canvas.width - 2, 2)];
+        })()`);
+        assert(drawn > 0);
+        assertEquals(atEdge, 0, `pixels at the edge, ${width} px wide`);
+      }
+      await browser.show(1280, 1000, "light");
+    });
+
     it("spends little of each second on what changes in it", async () => {
       second(0);
       await browser.until("the contracts", has("#contracts", /orders\.Contract/));

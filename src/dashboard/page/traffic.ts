@@ -128,7 +128,8 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     const text = `${label.length > 18 ? `${label.slice(0, 17)}…` : label}${count > 1 ? ` (${count})` : ""}`;
     const beside = RADIUS + 6;
     const [dx, dy] = isLeft ? [-beside, 0] : isRight ? [beside, 0] : [0, y < 100 ? -beside - 4 : beside + 6];
-    context.fillText(text, x + dx, y + dy);
+    const room = (isLeft ? x : isRight ? width - x : width) - beside - 4;
+    context.fillText(text, x + dx, y + dy, room); // a longer text is set narrower
   }
 
   /** A color of the style sheet. */
@@ -142,7 +143,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   /** Around an ellipse, the first at the left. */
   function placeOf(index: number, count: number, width: number, height: number): Point {
     const angle = Math.PI + (TURN * index) / Math.max(1, count);
-    const [rx, ry] = [Math.max(40, Math.min(width / 2 - 110, 420)), height / 2 - 34];
+    const [rx, ry] = [Math.max(40, Math.min(width * 0.3, width / 2 - 110, 420)), height / 2 - 34];
     return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle) };
   }
 

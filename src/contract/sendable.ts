@@ -15,8 +15,14 @@
 export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
 
-/** The type of a key of the cache: as {@link SendableName} is that of a contract's name, of the value. */
-export type CacheKey<T> = [T] extends [Sendable<T>] ? string : `cannot be sent: ${Unsendable<T, "value">}`;
+/**
+ * The type of a key of the cache: as {@link SendableName} is that of a contract's name, of the value, which cannot be
+ * `undefined` either.
+ */
+export type CacheKey<T> = unknown extends T ? string
+  : [T] extends [NonNullable<unknown> | null]
+    ? [T] extends [Sendable<T>] ? string : `cannot be sent: ${Unsendable<T, "value">}`
+  : "cannot be kept: value may be undefined; keep null instead";
 
 /** The type of a failure's details: as {@link SendableName} is that of a contract's name. */
 export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent: ${Unsendable<T, "details">}`;

@@ -245,6 +245,14 @@ describe("values and details that do not compile", () => {
     await assertRejects(() => cache.set("x", { account: new Account("a") }), TypeError, "is an instance of Account");
     // @ts-expect-error a function as what is loaded
     await assertRejects(() => cache.getOrSet("y", () => () => 3), TypeError, "is a function");
+    const none = new Map<string, number>();
+    // @ts-expect-error perhaps undefined
+    await assertRejects(() => cache.set("x", none.get("tea")), TypeError, 'for "x" is undefined; keep null');
+    // @ts-expect-error perhaps undefined as what is loaded
+    await assertRejects(() => cache.getOrSet("y", () => none.get("tea")), TypeError, 'for "y" is undefined; keep null');
+    // @ts-expect-error a load that returns nothing
+    await assertRejects(() => cache.getOrSet("y", () => {}), TypeError, 'for "y" is undefined; keep null');
+    assertEquals(await cache.getOrSet("y", () => none.get("tea") ?? null), null);
   });
 
   it("in a failure", () => {

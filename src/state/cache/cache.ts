@@ -229,7 +229,7 @@ function notOurs(key: string, cause: unknown): CatgaError {
 
 function encode(key: string, value: unknown): string {
   const name = JSON.stringify(key);
-  if (value === undefined) throw new TypeError(`cache: the value for ${name} is undefined; delete the key instead`);
+  if (value === undefined) throw new TypeError(`cache: the value for ${name} is undefined; keep null instead`);
   try {
     return encodeValue(value, "value");
   } catch (cause) {

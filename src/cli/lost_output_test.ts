@@ -1,4 +1,4 @@
-/** The tool as a process whose output goes to a full disk, or to nobody. */
+/** The tool as a process whose output goes to a full disk, to nobody, or into a pipe that gets closed. */
 import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -6,6 +6,9 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertMatch } from "@std/assert";
+import { catga, stream } from "../../mod.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { eventually } from "../../test/support/eventually.ts";
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const WORDS = "Deno" in globalThis ? ["run", "-A", "--no-check", MAIN] : ["run", MAIN];
@@ -29,5 +32,30 @@ describe("the tool's output", { skip: existsSync("/dev/full") ? false : "there i
     child.stderr!.destroy();
     const [code] = await once(child, "close");
     assertEquals(code, 2);
+  });
+});
+
+const { skip } = await requireNatsServer();
+
+describe("the tool's output into a pipe", { skip }, () => {
+  it("call of a stream leaves the cluster when the pipe is closed (it was an alarm: gone without signing off)", async () => {
+    await using server = await startNatsServer();
+    const Count = stream<void, number>("Count");
+    const count = Count.handle(async function* (_, { clock, signal }) {
+      for (let n = 1;; n++) {
+        yield n;
+        await clock.sleep(1, signal);
+      }
+    });
+    await using app = await catga({ nats: server.url, handlers: count });
+    const shell = '"$0" "$@" | { read line; echo "$line"; }';
+    const child = start(shell, ["call", "Count", "--nats", server.url], ["ignore", "pipe", "pipe"]);
+    let [out, err] = ["", ""];
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => out += text);
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text);
+    const [code] = await once(child, "close");
+    assertEquals([code, out, err], [0, "1\n", ""]);
+    await eventually("the end of its node", () => app.nodes().length === 1);
+    assertEquals(app.health().alarms.map(({ message }) => message), []);
   });
 });

@@ -151,16 +151,22 @@ function ended(error: unknown, command: Command | undefined, terminal: Terminal)
 function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
-  // `catga watch | head`: the reader has closed the pipe
+  let isRead = true;
   stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(DONE);
+    if (error.code === "EPIPE") {
+      // `catga watch | head`: the reader has closed the pipe. A node of `call` leaves the cluster, else it is an alarm
+      if (stop === undefined) process.exit(DONE);
+      if (isRead) process.once("exit", () => process.exitCode = DONE);
+      isRead = false;
+      return stop.abort();
+    }
     stderr.write(`catga: cannot write what it prints: ${error.message}\n`);
     process.exit(FAILED);
   });
   stderr.on("error", () => {}); // nobody reads what it says: the exit code tells how it ended
   return {
     write: (text) => void stdout.write(text),
-    say: (line) => void stderr.write(`${line}\n`),
+    say: (line) => void (isRead && stderr.write(`${line}\n`)),
     async read() {
       let text = "";
       for await (const chunk of stdin.setEncoding("utf8")) text += chunk;

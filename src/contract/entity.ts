@@ -176,7 +176,10 @@ function entityHandler(
   options: CommandHandlerOptions | undefined,
 ): Handler {
   const at = `${definition.name}.handle`;
-  if (contract?.kind !== "command") throw new TypeError(`${at} takes a command; got ${show(contract)}`);
+  if (contract?.kind !== "command") {
+    const got = contract?.kind === undefined ? show(contract) : `${contract.kind} ${contract.name}`;
+    throw new TypeError(`${at} takes a command; got ${got}`);
+  }
   const { name, options: { key, idempotent } } = contract;
   if (key === undefined) {
     throw new TypeError(

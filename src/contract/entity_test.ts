@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, command, entity, event, fail } from "../../mod.ts";
+import { type Catga, command, entity, event, fail, query } from "../../mod.ts";
 import { AddItem, Cart, ItemAdded, Paid } from "../../test/support/cart.ts";
 
 const addItem = Cart.handle(AddItem, (cart, { sku }) => {
@@ -69,6 +69,9 @@ describe("entity", () => {
     assertThrows(() => Cart.event("Paid", (cart) => cart), TypeError, "has an event Paid already");
     // @ts-expect-error a command without a key
     assertThrows(() => Cart.handle(command("NoKey"), () => {}), TypeError, "needs a key");
+    // @ts-expect-error a query
+    const asked = () => Cart.handle(query("Total", { key: () => "c" }), () => {});
+    assertThrows(asked, TypeError, "Cart.handle takes a command; got query Total");
     const Once = command<string>("Once", { key: (id) => id, idempotent: true });
     // @ts-expect-error an idempotent command
     assertThrows(() => Cart.handle(Once, () => {}), TypeError, "leave idempotent out");

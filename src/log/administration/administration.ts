@@ -2,6 +2,7 @@
  * Administration of the log for operators, from any node and from the command line: nothing here leads a subscription.
  * Requests are stored beside the commits of subscriptions, and leaders carry them out.
  */
+import { show } from "../../data/checks.ts";
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -197,7 +198,7 @@ export async function placeOf(
     throw new RangeError(`rewind: a position is a whole number from 0; got ${to}`);
   }
   if (!(to instanceof Date) || Number.isNaN(to.getTime())) {
-    throw new TypeError(`rewind: to must be "start", a position, or a valid Date; got ${String(to)}`);
+    throw new TypeError(`rewind: to must be "start", a position, or a valid Date; got ${show(to)}`);
   }
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return 0;

@@ -102,8 +102,10 @@ describe("placeOf", () => {
     for (const wrong of [-1, 1.5, NaN, 2 ** 60]) {
       await assertRejects(() => placeOf(undefined, about, wrong), RangeError, `got ${wrong}`);
     }
-    for (const wrong of [new Date(NaN), "yesterday" as unknown as Date]) {
-      await assertRejects(() => placeOf(undefined, about, wrong), TypeError, "rewind: to must be");
+    const wrong = { "an invalid Date": new Date(NaN), '"yesterday"': "yesterday", "an object": Object.create(null) };
+    for (const [shown, to] of Object.entries(wrong)) {
+      const wanted = `rewind: to must be "start", a position, or a valid Date; got ${shown}`;
+      await assertRejects(() => placeOf(undefined, about, to as Date), TypeError, wanted);
     }
   });
 });

@@ -117,6 +117,9 @@ export class CatgaFile {
     const { object, method = "" } = methodCall(call) ?? {};
     if (object === undefined) return undefined;
     if (AWAITED.has(method) && this.senderKind(object) !== undefined) return method;
+    const part = bare(object);
+    const isOfPart = part.type === "MemberExpression" && AWAITED_OF_PARTS.has(`${memberName(part)}.${method}`);
+    if (isOfPart && this.senderKind(part.object) !== undefined) return method;
     return AWAITED_OF_FLOW.has(method) && this.#isFlow(object) ? method : undefined;
   }
 
@@ -264,6 +267,7 @@ export function methodCall(
 const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
 /** Further methods of apps and contexts that do something, and return a promise. */
 const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel", "result", "unschedule"]);
+const AWAITED_OF_PARTS: ReadonlySet<string> = new Set(["clock.sleep", "cache.set", "cache.delete", "cache.getOrSet"]);
 const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);
 
 function isSenderMethod(name: string): name is SenderMethod {

@@ -6,9 +6,10 @@ import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
- * Reports a `send`, `publish`, `enqueue`, `lock` or `start` of an app or a context, or a `step`, `send`, `sleep` or
- * `wait` of a workflow, and what else of them does something, that is neither awaited, returned nor assigned. Nobody
- * waits for it or learns of its failure, and its rejection is unhandled. `void` before it says that this is meant.
+ * Reports a `send`, `publish`, `enqueue`, `lock` or `start` of an app or a context, a write into its cache, a sleep of
+ * its clock, or a `step`, `send`, `sleep` or `wait` of a workflow, and what else of them does something, if it is not
+ * awaited, returned or assigned. Nobody waits for it or learns of its failure, and its rejection is unhandled. `void`
+ * before it says that this is meant.
  *
  * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look
  * at.

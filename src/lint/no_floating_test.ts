@@ -57,6 +57,17 @@ const app = await catga();`,
       says: /run\.sleep/,
       fixed: `export const order = Order.handle(async (run) => {\n  await run.sleep("an hour", 3_600_000);\n});`,
     },
+    "a sleep of a context's clock: the fix waits for it": {
+      source: `export const create = Create.handle(async (_, ctx) => {\n  ctx.clock.sleep(5);\n});`,
+      at: ["ctx.clock.sleep(5)"],
+      says: /ctx\.clock\.sleep/,
+      fixed: `export const create = Create.handle(async (_, ctx) => {\n  await ctx.clock.sleep(5);\n});`,
+    },
+    "a write into the cache": {
+      source: `export const create = Create.handle((_, ctx) => { ctx.cache.set("a", 1); ctx.cache.delete("b"); });`,
+      at: [`ctx.cache.set("a", 1)`, `ctx.cache.delete("b")`],
+      says: /ctx\.cache/,
+    },
     "a sleep of a workflow of another file, or in a function that takes the flow": {
       source: `import { Trip } from "./contracts.ts";
 export const trip = Trip.handle((flow) => { flow.sleep("b", 1); });
@@ -84,6 +95,7 @@ function pause(one: Flow) { one.sleep("a", 1); }`,
 });`,
     "other starts, waits and sleeps":
       `server.start(); flow.wait(); timer.cancel(); Create.handle((body) => { body.wait(); body.sleep(1); });`,
-    "other senders": `socket.send(data); process.send(message); res.send("ok"); mutex.lock(); bus.publish("topic");`,
+    "other senders":
+      `socket.send(data); process.send(message); res.send("ok"); mutex.lock(); bus.publish("topic"); own.clock.sleep(1);`,
   },
 });

@@ -27,7 +27,7 @@ import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_option
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
-import type { Transport } from "./ports/transport.ts";
+import type { Transport, TransportStatus } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
 import { PROTOCOL, VERSION } from "./version.ts";
 
@@ -186,11 +186,14 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
       await link.permitted();
 
       // 9. Stop the app when its connection closes for good. Before, that is an error of the start.
-      transport.onStatus(({ state, error }) => {
+      const failIfClosed = ({ state, error }: TransportStatus) => {
         if (state === "closed") {
           app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
         }
-      });
+      };
+      transport.onStatus(failIfClosed);
+      // it may have closed since the join
+      failIfClosed(transport.status);
     } else if (options.signals) drainAtSignals(app, Promise.resolve());
 
     // 10. Begin the subscriptions: what is published from now on is handled.

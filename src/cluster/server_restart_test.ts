@@ -195,4 +195,13 @@ describe("an app on a connection of the user's", required, () => {
     await app.drain();
     await other.drain({ timeout: 0 });
   });
+
+  it("ends with CLOSED when the user closes the connection while the app starts", { timeout: 60_000 }, async () => {
+    for (let start = 0; start < 10; start++) {
+      const connection = await connect({ servers: server.url });
+      const logger = { ...QUIET, info: (line: string) => void (line.includes(": join") && connection.close()) };
+      const ended = catga({ nats: connection, id: "late", logger }).then((app) => app.closed);
+      assertEquals((await assertRejects(() => ended, CatgaError)).code, "CLOSED");
+    }
+  });
 });

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
 import { command, query } from "../../contract/definition.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
+import { CatgaError } from "../../error.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
@@ -66,6 +67,28 @@ describe("a record whose process does not answer", () => {
     assertEquals(new Set(answers.map(({ value }) => value)), new Set(["a", "b"]));
     assertEquals((await cluster.clock.until(a.broadcast(Who))).map(({ node }) => node), ["a", "b"]);
     assertEquals(cluster.log.filter((line) => line.includes("x1")), []);
+  });
+
+  it("is pinged in vain while a connection of the user's drains: no error is thrown into the process", async () => {
+    await using cluster = await Cluster.of("a");
+    const connect = cluster.network.connect.bind(cluster.network);
+    let refused = 0;
+    cluster.network.connect = (options) => {
+      const transport = connect(options);
+      const publish = transport.publish.bind(transport);
+      // as NATS's, whose status is "closed" only at the end of the drain
+      transport.publish = (subject, data, more) => {
+        if (!subject.startsWith("catga.default.node.x1.")) return publish(subject, data, more);
+        refused++;
+        throw new CatgaError("CLOSED", "the connection to NATS is closed");
+      };
+      return transport;
+    };
+    await cluster.start("b");
+    await forge(cluster.network, ["x1"]);
+    await cluster.clock.advance(1_000);
+    assertGreater(refused, 1);
+    assertEquals(cluster.views(), ["a b", "a b"]);
   });
 
   it("is removed after two bounces a second apart, on a lone server", async () => {

@@ -116,6 +116,11 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
     // checkNumber refuses what is no number
     if (given[name] !== undefined) checkNumber(`nats.${name}`, given[name] as number, least, most, unit);
   }
+  for (const name of TEXTS) {
+    const type = typeof given[name];
+    // without the value, which may be a password
+    if (given[name] != null && type !== "string") throw new TypeError(`nats.${name} must be a string; got a ${type}`);
+  }
   // nats.js takes `undefined` for a value, and would lose its default and ours
   const options: ConnectionOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
@@ -130,6 +135,9 @@ const MISTAKEN = {
   ...{ url: "servers", urls: "servers", server: "servers", host: "servers", hostname: "servers", address: "servers" },
   ...{ username: "user", password: "pass" },
 };
+
+/** nats-server closes a connection that gives anything else for these, which nats.js would report as a timeout. */
+const TEXTS = ["user", "pass", "token", "name"] as const;
 
 /** Least and greatest of each number: nats.js would ping without a pause, or never dial again, for others. */
 const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, unit?: string]>> = {
@@ -148,15 +156,33 @@ const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, un
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {
   if (servers.length === 0) throw malformed(servers);
   const found: ConnectionOptions = {};
+  let first: string | undefined;
   const hosts = servers.map((server) => {
     const url = parse(server);
-    const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
-    if (user !== "" && pass !== "") Object.assign(found, { user, pass });
-    else if (user !== "") found.token = user;
+    if (url.username !== "") {
+      const credentials = `${url.username}:${url.password}`;
+      if (credentials !== (first ??= credentials)) {
+        throw new TypeError(
+          "nats: the addresses have different credentials; a connection has the same for all servers",
+        );
+      }
+      const [user, pass] = credentials.split(":").map((part) => decoded(part, server));
+      if (pass === "") found.token = user;
+      else Object.assign(found, { user, pass });
+    } else if (url.password !== "") throw malformed(server);
     if (url.protocol === "tls:") found.tls = {};
     return url.port === "" ? url.hostname : `${url.hostname}:${url.port}`;
   });
   return { ...found, ...options, servers: hosts };
+}
+
+function decoded(part: string, server: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    // a "%" that is not written as "%25"
+    throw malformed(server);
+  }
 }
 
 function parse(server: unknown): URL {

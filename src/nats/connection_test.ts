@@ -68,10 +68,23 @@ describe("connectNats: without a server", () => {
         "nats://me:secret@host:port",
         "nats://me:se/secret@host",
         "nats://a:secret@b:1,nats://c:secret@d:2",
+        "nats://me:100%secret@host",
+        "nats://:secret@host",
+        ["nats://me:secret@host", "nats://you:secret@host"],
+        ["nats://me:secret@host", "nats://secret@host"],
+        { user: "me", pass: { secret: 1 } as unknown as string },
+        { token: ["secret"] as unknown as string },
       ]
     ) {
       const error = await assertRejects(() => connectNats(address), TypeError);
       assert(!error.message.includes("secret"), error.message);
+    }
+  });
+
+  it("connectNats: credentials that are no texts are a TypeError that names them", async () => {
+    for (const name of ["user", "pass", "token", "name"]) {
+      const error = await assertRejects(() => connectNats({ [name]: 123456 }), TypeError);
+      assertEquals(error.message, `nats.${name} must be a string; got a number`);
     }
   });
 

@@ -68,6 +68,8 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
   if (isConnection(nats)) {
     if (nats.isClosed()) throw new CatgaError("CLOSED", "the NatsConnection given as `nats` is closed");
     checkVersion(nats);
+    // the type of a connection does not have it
+    checkEcho((nats as { options?: ConnectionOptions }).options);
     return { connection: nats, driver: await loadDriver(options.transport), owned: false };
   }
   const given = connectionOptions(nats);
@@ -121,6 +123,7 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
     // without the value, which may be a password
     if (given[name] != null && type !== "string") throw new TypeError(`nats.${name} must be a string; got a ${type}`);
   }
+  checkEcho(given);
   // nats.js takes `undefined` for a value, and would lose its default and ours
   const options: ConnectionOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
@@ -174,6 +177,13 @@ function withServers(servers: readonly string[], options: ConnectionOptions): Co
     return url.port === "" ? url.hostname : `${url.hostname}:${url.port}`;
   });
   return { ...found, ...options, servers: hosts };
+}
+
+/** The server sends a node's own events to its handlers. */
+function checkEcho(options: ConnectionOptions | undefined): void {
+  if (options?.noEcho) {
+    throw new TypeError("nats: noEcho must be off: a node would not get the events that it publishes");
+  }
 }
 
 function decoded(part: string, server: string): string {

@@ -189,6 +189,18 @@ describe("connectNats", await requireNatsServer(), () => {
     assertEquals((await assertRejects(() => connectNats(connection), CatgaError)).code, "CLOSED");
   });
 
+  it("connectNats: noEcho is a TypeError, also of an open connection: a node would lose its own events", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const { connect } = await import("./driver_node.ts");
+    const options = { servers: server.url, noEcho: true };
+    const open = await connect(options);
+    for (const nats of [options, open]) {
+      const { message } = await assertRejects(() => connectNats(nats), TypeError);
+      assertStringIncludes(message, "noEcho");
+    }
+    await open.close();
+  });
+
   it("connectNats: goes to a server later that was away at the start (nats.js had removed it)", async () => {
     await using live = await startNatsServer({ jetstream: false });
     const { port } = await fakeServer(() => {}, (server) => server.close());

@@ -115,6 +115,23 @@ describe("credentials", await requireNatsServer(), () => {
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
   });
 
+  it("TLS: a certificate for another address is refused, with the TLS handshake first and after the INFO", async () => {
+    const ca = await pem("ca.pem");
+    for (const handshakeFirst of [false, true]) {
+      await using server = await startNatsServer({
+        config: `tls { ${TLS}, handshake_first: ${handshakeFirst} }`,
+        silent: handshakeFirst,
+      });
+      // it leads to this machine, and is not in the certificate
+      const nats = { servers: `0.0.0.0:${server.port}`, tls: { ca, handshakeFirst } };
+      for (const transport of "Deno" in globalThis ? ["deno", "node"] as const : ["node"] as const) {
+        const { code, message } = await assertRejects(() => catga({ nats, transport }), CatgaError);
+        assertEquals(code, "UNAVAILABLE");
+        assertMatch(message, /^no TLS with NATS at 0\.0\.0\.0:\d+: .*certificate/);
+      }
+    }
+  });
+
   it("TLS: a CA from a file, with the TLS handshake first and after the INFO", async () => {
     const caFile = path("ca.pem");
     for (const handshakeFirst of [false, true]) {

@@ -1,6 +1,7 @@
 /** The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. */
 import * as node from "@nats-io/transport-node";
 import { createConnection, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { openOnce } from "../ports/clock.ts";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
@@ -18,15 +19,26 @@ export async function connect(options: node.ConnectionOptions): Promise<node.Nat
 }
 
 /**
- * Makes transports that close the socket of a dial that got no answer in time. That of nats.js (3.4.0) leaves it open,
- * and the process cannot end (observed: a server that was stopped by SIGSTOP, and in Bun one behind a firewall, until
- * the system gives it up after some two minutes).
+ * Makes transports that close the socket of a dial that got no answer in time, and that compare an IP address with the
+ * server's certificate. That of nats.js (3.4.0) leaves the socket open, and the process cannot end (observed: a server
+ * that was stopped by SIGSTOP, and in Bun one behind a firewall, until the system gives it up after some two minutes);
+ * and it begins TLS behind the INFO without an address, so that Deno and Node accept any certificate for `localhost`
+ * (observed: Deno 2.9, Node 20).
  */
 function factoryOf(
   { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),
 ): node.TransportFactory {
-  class ClosingTransport extends NodeTransport {
+  class CarefulTransport extends NodeTransport {
+    #address = "";
     #dialled: Socket | undefined;
+
+    override connect(
+      server: { hostname: string; port: number; tlsName: string },
+      options: node.ConnectionOptions,
+    ): Promise<void> {
+      this.#address = server.hostname;
+      return super.connect(server, options);
+    }
 
     override dial({ hostname, port }: { hostname: string; port: number }): Promise<Socket> {
       const socket = this.#dialled = createConnection(port, hostname);
@@ -39,6 +51,13 @@ function factoryOf(
       });
     }
 
+    override startTLS(): Promise<TLSSocket> {
+      // nats.js passes it on to node:tls
+      const tls = { ...this.options.tls, host: this.#address };
+      if (this.tlsName === "") this.options = { ...this.options, tls };
+      return super.startTLS();
+    }
+
     override close(error?: Error): Promise<void> {
       if (!this.connected) {
         this.#dialled?.destroy();
@@ -47,5 +66,5 @@ function factoryOf(
       return super.close(error);
     }
   }
-  return { factory: () => new ClosingTransport(), dnsResolveFn: nodeResolveHost };
+  return { factory: () => new CarefulTransport(), dnsResolveFn: nodeResolveHost };
 }

@@ -43,7 +43,9 @@ describe("a node that cannot start", await requireNatsServer(), () => {
       const began = performance.now();
       assertEquals(await refusal({ nats: { servers: `127.0.0.1:${port}`, timeout: 300 } }), {
         code: "UNAVAILABLE",
-        message: `cannot connect to NATS at 127.0.0.1:${port}: no answer within 300 ms. Is a server running there ` +
+        message:
+          `cannot connect to NATS at 127.0.0.1:${port}: no answer within 300 ms (a server with \`max_connections\` clients, ` +
+          "or with `handshake_first`, does not answer). Is a server running there " +
           "(`nats-server -js`)? With `waitOnFirstConnect: true` in `nats` Catga waits for it",
       });
       assertLess(performance.now() - began, 5_000); // the default timeout

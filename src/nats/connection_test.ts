@@ -201,6 +201,15 @@ describe("connectNats", await requireNatsServer(), () => {
     await open.close();
   });
 
+  it("connectNats: a server that has its max_connections does not answer; the error names that", async () => {
+    await using server = await startNatsServer({ jetstream: false, config: "max_connections: 1" });
+    const { connection } = await connectNats(server.url);
+    const error = await assertRejects(() => connectNats({ servers: server.url, timeout: 500 }), CatgaError);
+    assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);
+    assertStringIncludes(error.message, "max_connections");
+    await connection.close();
+  });
+
   it("connectNats: goes to a server later that was away at the start (nats.js had removed it)", async () => {
     await using live = await startNatsServer({ jetstream: false });
     const { port } = await fakeServer(() => {}, (server) => server.close());

@@ -125,7 +125,9 @@ function addressOf({ servers, port }: ConnectionOptions): string {
 }
 
 function reasonOf(error: Error, { timeout, tls }: FirstConnectOptions): string {
-  const refused = tls === undefined ? "" : " (a server that requires another certificate does not answer)";
-  if (error.name === "TimeoutError") return `no answer within ${timeout} ms${refused}`;
+  const silent = tls === undefined
+    ? "with `max_connections` clients, or with `handshake_first`,"
+    : "that requires another certificate";
+  if (error.name === "TimeoutError") return `no answer within ${timeout} ms (a server ${silent} does not answer)`;
   return error.message.replace(/ \(os error \d+\)/, "") || error.name; // added by Deno
 }

@@ -32,15 +32,8 @@ function factoryOf(
     #address = "";
     #dialled: Socket | undefined;
 
-    override connect(
-      server: { hostname: string; port: number; tlsName: string },
-      options: node.ConnectionOptions,
-    ): Promise<void> {
-      this.#address = server.hostname;
-      return super.connect(server, options);
-    }
-
     override dial({ hostname, port }: { hostname: string; port: number }): Promise<Socket> {
+      this.#address = hostname;
       const socket = this.#dialled = createConnection(port, hostname);
       return new Promise((resolve, reject) => {
         let failure: unknown;

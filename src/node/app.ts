@@ -442,7 +442,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** The runs of this namespace. */
   async *runs(options: RunsOptions = {}): AsyncIterableIterator<RunInfo> {
-    if (this.#builder.stopped) throw new CatgaError("CLOSED", `node ${this.node} has stopped`);
+    this.#checkOpen();
     yield* (await this.nodeRuns()).infos(options);
   }
 
@@ -488,7 +488,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   #openedEntities(): Promise<Entities> {
-    if (this.#builder.stopped) throw new CatgaError("CLOSED", `node ${this.node} has stopped`);
+    this.#checkOpen();
     return this.entities();
   }
 
@@ -507,16 +507,23 @@ export class App implements NodeHost, DrainableNode {
     return this.#drain !== undefined;
   }
 
+  #checkOpen(): void {
+    if (this.#builder.stopped) throw new CatgaError("CLOSED", `node ${this.node} has stopped`);
+  }
+
   async subscriptions(): Promise<readonly SubscriptionInfo[]> {
+    this.#checkOpen();
     return await (await this.log()).subscriptions();
   }
 
   async *deadLetters(options: DeadLetterOptions = {}): AsyncIterableIterator<DeadLetter> {
     checkDeadLetterOptions(options);
+    this.#checkOpen();
     yield* (await this.log()).deadLetters(options);
   }
 
   async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
+    this.#checkOpen();
     await (await this.log()).rewind(subscription, to);
   }
 

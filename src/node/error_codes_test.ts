@@ -245,6 +245,16 @@ describe("error code", () => {
     const app = await catga({ handlers: Order.handle(() => "done") });
     await app.drain();
     code(await app.send(Order, tea), "CLOSED");
+    for (
+      const ask of [
+        () => app.subscriptions(),
+        () => app.deadLetters().next(),
+        () => app.rewind("all", "start"),
+        () => app.runs().next(),
+      ]
+    ) {
+      assertEquals((await assertRejects(ask, CatgaError, "has stopped")).code, "CLOSED");
+    }
   });
 
   it("a durable event: UNAVAILABLE, and it is certainly not stored; INVALID_MESSAGE when its key cannot be made", async () => {

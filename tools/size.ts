@@ -14,7 +14,7 @@ import { measureWalks } from "./walks.ts";
 /** The most of each figure. Lower one when it has become smaller; raise one for a promise of the docs alone. */
 const LIMITS: Readonly<Record<string, number>> = {
   "files": 302,
-  "lines of code": _,
+  "lines of code": 47_648,
   "exported names": 70,
   "files of a local send": 11,
   "files of a remote send": 22,
@@ -30,7 +30,7 @@ const entrypoints = await Promise.all(Object.values(exports).map((file) => readF
 const walks = await measureWalks();
 const figures: Record<string, number> = {
   "files": files.length,
-  "lines of code": _sources.reduce((sum, source) => sum + linesOfCode(source), 0),
+  "lines of code": sources.reduce((sum, source) => sum + linesOfCode(source), 0),
   "exported names": entrypoints.reduce((sum, source) => sum + exportedNames(source), 0),
   ...Object.fromEntries(walks.map(({ name, files }) => [`files of a ${name}`, files.length])),
 };

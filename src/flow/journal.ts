@@ -348,7 +348,7 @@ function childKey(step: string, { workflow, run }: { readonly workflow: string; 
   return `${workflow}/${run}/${step}`;
 }
 
-/** Returns true for a name of Catga's that nobody can skip, in place of a step: the handler itself, or {@link TIME_OUT}. */
+/** Returns true for what stands in place of a step and cannot be skipped: the handler itself, or {@link TIME_OUT}. */
 export function isOwn(step: string): boolean {
   return step === "" || (step.startsWith("@") && !isUndo(step));
 }

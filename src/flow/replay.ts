@@ -333,7 +333,7 @@ export class Drive {
 
   #suspend(): void {
     const state = this.#state;
-    if (state.tooLong) {
+    if (state.tooLong && this.journal.cancelled === undefined) {
       const message = `${state.label} has ${this.journal.entries} entries: start the next run as its last step`;
       return this.#stuck("", { code: "TOO_LARGE", message });
     }

@@ -202,7 +202,7 @@ describe("connectNats", await requireNatsServer(), () => {
   });
 
   it("connectNats: a server that has its max_connections does not answer; the error names that", async () => {
-    await using server = await startNatsServer({ jetstream: false, config: "max_connections: 1" });
+    await using server = await startNatsServer({ jetstream: false, config: "max_connections: 1", silent: true });
     const { connection } = await connectNats(server.url);
     const error = await assertRejects(() => connectNats({ servers: server.url, timeout: 500 }), CatgaError);
     assertEquals([error.code, error.retryable], ["UNAVAILABLE", true]);

@@ -3,7 +3,7 @@
  * `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
  */
 import type { Clock, Random } from "./clock.ts";
-import { CatgaError } from "../error.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 
 /**
  * A connection to a network of processes.
@@ -125,6 +125,18 @@ export function mayNot({ operation, subject }: Violation, cause?: unknown): Catg
     `the NATS user may not ${operation} to ${subject}: allow it in the server's permissions (docs/security.md has them)`,
     { details: { operation, subject }, ...(cause === undefined ? {} : { cause }) },
   );
+}
+
+/**
+ * Publishes from a timer, where an error would end the process: not if the connection is closed. One of the user's
+ * refuses messages as soon as it drains, and is reported as closed at the end of that.
+ */
+export function publishIfOpen(transport: Transport, subject: string, text: string, options: PublishOptions): void {
+  try {
+    transport.publish(subject, text, options);
+  } catch (error) {
+    if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
+  }
 }
 
 /** Returns true if an error is one of {@link mayNot}: nothing was done, and trying again does not help. */

@@ -9,8 +9,7 @@ import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/queues.ts";
-import { isCatgaError } from "../../error.ts";
-import type { Subscription, TransportMessage } from "../../ports/transport.ts";
+import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type EndpointOptions, HEADERS } from "../wire/endpoint.ts";
@@ -278,12 +277,7 @@ export class Prover {
     const { transport, namespace } = this.#options;
     const frame = `[${PROTOCOL},${n},${Math.round(transport.clock.now())},["p",${n}]]`;
     const reply = `${this.#bounces}${endpoint}.${n}`;
-    try {
-      transport.publish(nodeSubject(namespace, endpoint, this.#endpoint), frame, { reply });
-    } catch (error) {
-      // a connection of the user's refuses messages as soon as it drains, and is reported as closed afterwards
-      if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
-    }
+    publishIfOpen(transport, nodeSubject(namespace, endpoint, this.#endpoint), frame, { reply });
   }
 
   close(): void {

@@ -1,6 +1,8 @@
 import { describe, it } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
+import { QUIET } from "../../../test/support/quiet.ts";
 import { catga } from "../../catga.ts";
+import { CatgaError } from "../../error.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -49,6 +51,28 @@ describe("messages to nobody", () => {
       clock.after(ms, () => network.restore("app"));
     };
     for (const ms of [0, 100, 5_000]) assertEquals(await warnings({ tap: true, disturb: cut(ms) }), 0);
+  });
+
+  it("that a connection of the user's refuses as it drains throw nothing into the process", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 3 });
+    network.connect({ name: "tap" }).subscribe("catga.>", {}, () => {});
+    const connect = network.connect.bind(network);
+    let sent = 0;
+    network.connect = (options) => {
+      const transport = connect(options);
+      const publish = transport.publish.bind(transport);
+      // as NATS's, whose status is "closed" only at the end of the drain; the first is sent in the start
+      transport.publish = (subject, data, more) => {
+        if (data === "" && ++sent > 1) throw new CatgaError("CLOSED", "the connection to NATS is closed");
+        publish(subject, data, more);
+      };
+      return transport;
+    };
+    const app = await clock.until(catga({ network, id: "app", logger: QUIET }));
+    await clock.advance(20_000);
+    assertGreater(sent, 1);
+    await clock.until(app.drain());
   });
 
   it("are not sent after the app has stopped", async () => {

@@ -9,7 +9,13 @@ import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
 import { encode } from "../../data/encoding.ts";
 import { type Clock, delay, OnceAMinute, type Timer, token } from "../../ports/clock.ts";
-import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
+import {
+  publishIfOpen,
+  type Subscription,
+  type Transport,
+  type TransportMessage,
+  type TransportStatus,
+} from "../../ports/transport.ts";
 import { type Call, isRefusal, type SentFrame } from "./call.ts";
 import {
   type Frame,
@@ -346,7 +352,7 @@ class BounceProbe {
     const { transport, subject, reply } = this.#options;
     const { state, generation } = transport.status;
     if (state !== "connected") return;
-    transport.publish(subject, "", { reply });
+    publishIfOpen(transport, subject, "", { reply });
     this.#after(WAIT, () => {
       // the server answers in order: after this answer no bounce follows
       transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {

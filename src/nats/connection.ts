@@ -3,7 +3,7 @@
  * dead link that nats.js does not have. The first dial is in `first_connect.ts`; what becomes of subscriptions at a
  * reconnect, in `transport.ts`. Over 300 lines: options, status and ways out of one connection.
  */
-import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import type { Auth, Authenticator, ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { checkNumber, isPlain, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
@@ -128,9 +128,33 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   const options: ConnectionOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   );
+  if (options.authenticator !== undefined) options.authenticator = carefulAuthenticators(options.authenticator);
   if (options.servers === undefined) return options;
   if (typeof options.servers !== "string" && !Array.isArray(options.servers)) throw malformed(options.servers);
   return withServers([options.servers].flat(), options);
+}
+
+/**
+ * Authenticators whose failures say so: nats.js takes what one throws for a server that is away, and signs in without
+ * what a promise gives.
+ */
+function carefulAuthenticators(given: Authenticator | Authenticator[]): Authenticator[] {
+  return [given].flat().map((authenticator) => {
+    if (typeof authenticator !== "function") {
+      throw new TypeError(`nats.authenticator must be a function, or a list of them; got a ${typeof authenticator}`);
+    }
+    return (nonce) => {
+      let auth: Auth;
+      try {
+        auth = authenticator(nonce);
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : show(cause);
+        throw new CatgaError("UNAVAILABLE", `the authenticator in \`nats\` threw: ${why}`, { cause });
+      }
+      if (!(auth instanceof Promise)) return auth;
+      throw new TypeError("nats.authenticator must not be asynchronous: get what it needs before");
+    };
+  });
 }
 
 /** Misspelled options: nats.js would ignore them, and connect to this machine, or without a user. */

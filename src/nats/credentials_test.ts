@@ -1,7 +1,13 @@
 /**
  * Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways.
  */
-import { credsAuthenticator, nkeyAuthenticator, nkeys, usernamePasswordAuthenticator } from "@nats-io/nats-core";
+import {
+  type Authenticator,
+  credsAuthenticator,
+  nkeyAuthenticator,
+  nkeys,
+  usernamePasswordAuthenticator,
+} from "@nats-io/nats-core";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
@@ -113,6 +119,18 @@ describe("credentials", await requireNatsServer(), () => {
     // without that CA the server's certificate is refused
     await works(server, () => ({ servers, tls: { ca } }), [{ servers, tls: {} }]);
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
+  });
+
+  it("that an authenticator cannot give: the error says so; an asynchronous one, or none, is a TypeError", async () => {
+    await using server = await startNatsServer({ jetstream: false });
+    const start = (authenticator: unknown) => () =>
+      catga({ nats: { servers: server.url, authenticator: authenticator as Authenticator } });
+    const threw = await assertRejects(start(credsAuthenticator(new TextEncoder().encode("no creds"))), CatgaError);
+    assertEquals(threw.message, "the authenticator in `nats` threw: unable to parse credentials");
+    assertEquals([threw.code, threw.retryable], ["UNAVAILABLE", false]);
+    for (const authenticator of ["x", () => Promise.resolve({ user: "u", pass: "p" })]) {
+      await assertRejects(start(authenticator), TypeError, "nats.authenticator must ");
+    }
   });
 
   it("TLS: a certificate for another address is refused, with the TLS handshake first and after the INFO", async () => {

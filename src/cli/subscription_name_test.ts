@@ -64,7 +64,7 @@ function complaint(all: readonly string[], word: string, service?: string): stri
 function infoOf(label: string): SubscriptionInfo {
   const [service, name] = label.split("/");
   return {
-    ...{ service, name, contracts: [], position: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 },
+    ...{ service, name, contracts: [], position: 0, lag: 0, open: 0, oldest: 0, retrying: 0, dead: 0 },
     ...{ leader: undefined, abandoned: false, requested: false },
   };
 }

@@ -91,6 +91,8 @@ export interface SubscriptionInfo {
   readonly position: number;
   /** Messages of the stream behind that position: each has 1 to 512 events. */
   readonly lag: number;
+  /** Messages that it has read, and neither handled nor put aside. */
+  readonly open: number;
   /** Age of the oldest message that it has not handled, in ms; 0 if there is none. */
   readonly oldest: number;
   /** Messages that wait for their next attempt, or behind another of their key. */

@@ -93,21 +93,22 @@ export class AlarmBoard {
     this.#groups = groups;
     this.#queued = new Map();
     this.#subscriptions = infos.flatMap((info): ObservedSubscription[] => {
-      const { service, name, lag, retrying, dead, oldest, leader, abandoned } = info;
+      const { service, name, lag, open, retrying, dead, oldest, leader, abandoned } = info;
       const label = shownText(`${service}/${name}`);
       this.#elected(now, `subscription ${label}`, leader);
       const known = lagOf(this.#lags.get(label), lag, now);
       this.#lags.set(label, known);
+      const waiting = lag + open + retrying;
       if (abandoned && service === COMMANDS) {
         // that nobody handles the command says it
-        this.#queued.set(name, lag + retrying);
+        this.#queued.set(name, waiting);
         return [];
       }
       const full = retrying + dead >= MOST_PARKED;
       const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
       const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
-        ...{ label, lag: abandoned ? lag + retrying : lag, abandoned, growing: known.grown >= GROWN },
+        ...{ label, lag: abandoned ? waiting : lag, abandoned, growing: known.grown >= GROWN },
         ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
         // one that is older is kept for longer

@@ -59,9 +59,9 @@ describe("AlarmBoard", () => {
 
   it("what waits for a subscription that no program has is an alarm, and nothing else of it", () => {
     const board = new AlarmBoard();
-    const raised = (more: { lag?: number; retrying?: number }) => {
+    const raised = (more: { lag?: number; open?: number; retrying?: number }) => {
       const info = { service: "shop", name: "mails", contracts: [], position: 1, lag: 0, retrying: 0, dead: 0 };
-      const known = { ...info, oldest: 0, leader: undefined, abandoned: true, requested: false, ...more };
+      const known = { ...info, open: 0, oldest: 0, leader: undefined, abandoned: true, requested: false, ...more };
       board.subscriptions(9, [known], []);
       return board.view(9).map(({ message }) => message);
     };
@@ -69,13 +69,15 @@ describe("AlarmBoard", () => {
     assertEquals(raised({ lag: 2, retrying: 1 }), [
       "No running program has the subscription shop/mails. Up to 3 messages wait.",
     ]);
+    // its program crashed when it had begun them: they were in none of the counts, and nothing was wrong
+    assertEquals(raised({ open: 4 }), ["No running program has the subscription shop/mails. Up to 4 messages wait."]);
   });
 
   it("a message expires after 7 days; one that is older is kept for longer, and does not", () => {
     const board = new AlarmBoard();
     const kinds = (days: number) => {
       const info = { service: "shop", name: "mails", contracts: [], position: 1, lag: 1, retrying: 0, dead: 0 };
-      const known = { ...info, oldest: days * 86_400_000, leader: "a", abandoned: false, requested: false };
+      const known = { ...info, open: 0, oldest: days * 86_400_000, leader: "a", abandoned: false, requested: false };
       board.subscriptions(9, [known], []);
       return board.view(9).map(({ kind }) => kind);
     };

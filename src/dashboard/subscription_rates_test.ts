@@ -12,6 +12,7 @@ function at(sequence: number, more: Partial<SubscriptionInfo> = {}): Subscriptio
     requested: false,
     position: positionOf(sequence, 3),
     lag: 0,
+    open: 0,
     oldest: 0,
     retrying: 0,
     dead: 0,

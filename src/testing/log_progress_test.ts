@@ -16,6 +16,7 @@ function stored(name: string, leader: string | undefined, more: Partial<Subscrip
     contracts: [],
     position: 0,
     lag: 0,
+    open: 0,
     oldest: 0,
     retrying: 0,
     dead: 0,

@@ -55,6 +55,7 @@ async function infoOf(
   const contracts = (handled.length > 0 ? handled : Object.keys(began)).sort();
   const isSame = log === undefined || place.created === log.state.created;
   const read = isSame ? place.read : 0;
+  const unhandled = isSame ? open : [];
   const waiting = [...parked.values()].filter(({ dead }) => dead === 0);
   const times = waiting.map(({ time }) => time);
   let lag = 0;
@@ -66,7 +67,7 @@ async function infoOf(
       .filter((each) => each !== undefined);
     lag = Math.max(0, ...behind.map(({ last }) => lagOf(read, { first: log.state.first, last })));
     times.push(...behind.map(({ time }) => time));
-    const first = isSame ? open[0] : undefined;
+    const [first] = unhandled;
     const oldest = first && await log.at(sequenceOf(first[0]));
     if (oldest !== undefined) times.push(oldest.time);
   }
@@ -78,6 +79,7 @@ async function infoOf(
     contracts: Object.freeze(contracts),
     position: read,
     lag,
+    open: unhandled.length,
     oldest: times.length === 0 ? 0 : Math.max(0, now - Math.min(...times)),
     retrying: waiting.length,
     dead: parked.size - waiting.length,

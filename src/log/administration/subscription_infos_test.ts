@@ -119,15 +119,15 @@ describe("subscriptionInfos", () => {
 
   it("a message that is open is the oldest one, though it is in front of the position", async () => {
     const { stream } = streamWith([[30, "Placed"], [60, "Placed"]]);
-    const { lag, oldest } = await infoOf(stream, { open: [[positionOf(30, 0), 1], [positionOf(31, 0), 1]] });
-    assertEquals({ lag, oldest }, { lag: 10, oldest: 7_000 });
+    const { lag, open, oldest } = await infoOf(stream, { open: [[positionOf(30, 0), 1], [positionOf(31, 0), 1]] });
+    assertEquals({ lag, open, oldest }, { lag: 10, open: 2, oldest: 7_000 });
   });
 
   it("of another stream it has read nothing, and nothing there is open", async () => {
     const { stream } = streamWith([[12, "Paid"], [30, "Placed"], [60, "Placed"]]);
     const progress = { created: "before", open: [[positionOf(10, 0), 1]] as const };
-    const { position, lag, oldest } = await infoOf(stream, progress);
-    assertEquals({ position, lag, oldest }, { position: 0, lag: 60, oldest: 7_000 });
+    const { position, lag, open, oldest } = await infoOf(stream, progress);
+    assertEquals({ position, lag, open, oldest }, { position: 0, lag: 60, open: 0, oldest: 7_000 });
   });
 
   it("without a stream its position is that of its last commit", async () => {

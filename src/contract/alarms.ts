@@ -82,6 +82,8 @@ export interface ObservedSubscription {
   readonly growing?: boolean;
   /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
+  /** What a read model, which has no dead letters, tries again and again, and how many messages are not handled so. */
+  readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers go on long after their timeout. */
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
 }
@@ -159,7 +161,7 @@ function* raised(observed: Observed): Iterable<Raised> {
   for (const node of nodes) yield* ofNode(node, now);
   const full = others.some(({ kind }) => kind === "store-full"); // of a node whose write was refused
   for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
-  for (const subscription of subscriptions) yield* ofSubscription(subscription);
+  for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);
   for (const stream of streams) yield* ofStream(stream);
   yield* ofCopies(streams);
@@ -258,7 +260,9 @@ function* ofContract(
 }
 
 function* ofSubscription(
-  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, hanging }: ObservedSubscription,
+  { label, stopped, since, cause, abandoned = false, lag, growing = false, ends, failing, hanging }:
+    ObservedSubscription,
+  full: boolean,
 ): Iterable<Raised> {
   const about = label;
   if (stopped !== undefined) {
@@ -279,6 +283,12 @@ function* ofSubscription(
     const left = `${some(count, "message")} of ${label} can only wait`;
     const message = `A handler of ${contract} at ${node ?? "a node"} goes on long after its timeout: ${left}.`;
     yield { kind: "handler-hanging", about, severity: "error", count, message, since };
+  }
+  if (failing !== undefined && !(full && REFUSED.has(failing.code))) {
+    const { contract, code, count } = failing;
+    const left = `the read model ${label} lacks ${some(count, "message")}`;
+    const message = `The code that handles ${contract} fails (${code}): ${left}.`;
+    yield { kind: "handler-failing", about: contract, severity: "error", count, message, cause };
   }
   if (ends !== undefined) {
     const left = ends <= 0 ? "now" : `in ${hours(ends)}`;

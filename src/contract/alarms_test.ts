@@ -22,6 +22,9 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["handler-failing", "error", {
     contracts: [{ name: "C", handlers: 1, last: [], waiting: 0, failures: { HANDLER_FAILED: 2 } }],
   }],
+  ["handler-failing", "error", {
+    subscriptions: [{ label: "a/b", lag: 0, failing: { contract: "C", code: "HANDLER_FAILED", count: 2 } }],
+  }],
   ["handler-hanging", "error", {
     subscriptions: [{ label: "a/b", lag: 0, hanging: { contract: "C", node: "a-1", count: 2, since: NOW - 1 } }],
   }],

@@ -213,7 +213,7 @@ export interface SubscriptionHealth {
   readonly unhandled?: Readonly<Record<string, number>>;
   /**
    * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as
-   * in a dead letter).
+   * in a dead letter). Of a read model: of the first message that it tries again and again, while it does.
    */
   readonly lastFailure?: {
     readonly contract: string;

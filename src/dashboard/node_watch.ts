@@ -324,6 +324,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "subscription-stopped",
   "subscription-lagging",
   "message-expiring",
+  "handler-failing",
   "handler-hanging",
   "node-overloaded",
   "node-gone",

@@ -167,7 +167,7 @@ export class NodeAlarms {
   }
 
   #subscription(health: SubscriptionHealth): ObservedSubscription {
-    const { service, name, state, error, lag, oldest, lastFailure, hanging } = health;
+    const { service, name, state, error, lag, oldest, retrying, lastFailure, hanging } = health;
     const label = `${service}/${name}`;
     // all is handled or gone, or another node leads, which says it
     if (oldest === 0 && lag === 0) this.#ends.delete(label);
@@ -181,6 +181,7 @@ export class NodeAlarms {
       label,
       lag,
       hanging,
+      ...(READ_MODEL.has(state) && lastFailure !== undefined ? { failing: { ...lastFailure, count: retrying } } : {}),
       growing: this.#grows(label, lag, now),
       ...(state === "stalled" || state === "stopped" ? { stopped: why, since: stopped?.since } : {}),
       ...(ends === undefined ? {} : { ends: ends.left - (now - ends.at) }),
@@ -223,6 +224,8 @@ export class NodeAlarms {
   }
 }
 
+/** States of read models. */
+const READ_MODEL: ReadonlySet<string> = new Set(["catching up", "caught up"]);
 const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: false });
 /** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
 const REFUSES = 15_000;

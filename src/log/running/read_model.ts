@@ -66,7 +66,7 @@ export class ReadModel {
   /** Messages that run, or wait for their next attempt: one of each key. */
   readonly #held: Set<LoggedMessage> = new Set();
   /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
-  readonly #failing: Map<LoggedMessage, unknown> = new Map();
+  readonly #failing: Map<LoggedMessage, Failing> = new Map();
   /** Messages of runs that go on after twice their time, and since when: others may wait for their place for good. */
   readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
@@ -90,10 +90,10 @@ export class ReadModel {
     const isRead = this.#reader?.caughtUp === true && this.#stored.size === 0 && this.#next === this.#group.length;
     if (!isRead && !this.#isFull) return false;
     this.#caughtUp = true;
-    const [error] = this.#failing.values();
+    const [failing] = this.#failing.values();
     if (this.#open > 0) {
       const during = `catching up: ${this.#open} messages wait for ${this.#failing.size} keys whose handlers fail`;
-      this.#options.observer({ type: "fault", during: `${this.#options.label} ${during}`, error });
+      this.#options.observer({ type: "fault", during: `${this.#options.label} ${during}`, error: failing?.error });
     }
     return true;
   }
@@ -120,6 +120,14 @@ export class ReadModel {
     const [[{ category: contract }], since] = first;
     const count = [...this.#stuck.keys()].reduce((sum, { length }) => sum + length, 0);
     return { contract, node: this.#options.host.node, count, since };
+  }
+
+  /** The failure of the first message that fails again and again. */
+  get lastFailure(): SubscriptionHealth["lastFailure"] {
+    for (const [{ category: contract, id }, { error: { code, message }, at }] of this.#failing) {
+      if (at !== undefined) return { contract, id, code, message, at };
+    }
+    return undefined;
   }
 
   get #retrying(): number {
@@ -388,7 +396,7 @@ export class ReadModel {
         this.#stuck.set(messages, this.#options.clock.now());
       });
       const error = new CatgaError("TIMEOUT", late());
-      for (const message of messages) this.#failing.set(message, error);
+      for (const message of messages) this.#failing.set(message, { error });
       const { observer, label } = this.#options;
       observer({ type: "fault", during: `handling ${ctx.contract.name} for ${label}`, error });
     });
@@ -402,7 +410,7 @@ export class ReadModel {
   /** Holds its key until a message has ended, and then runs those behind it. */
   async #hold(open: Open, first: MaybePromise<true | Retry>): Promise<void> {
     const lanes = this.#lanes;
-    const { delay: [initial, longest], random, observer, label } = this.#options;
+    const { clock, delay: [initial, longest], random, observer, label } = this.#options;
     const { key } = open.message;
     const lane = lanes.get(key)!;
     this.#held.add(open.message);
@@ -420,7 +428,9 @@ export class ReadModel {
           const attempt = ++failures;
           observer({ type: "message-failed", subscription: label, contract, id, attempt, code, pause });
         }
-        if (failures > PATIENCE || (refused && this.#stuck.size > 0)) this.#failing.set(message, error);
+        if (failures > PATIENCE || (refused && this.#stuck.size > 0)) {
+          this.#failing.set(message, { error, at: refused ? undefined : clock.now() });
+        }
         await this.#pause(pause);
         if (this.#closed) return;
         ended = await this.#run(message, failures + 1);
@@ -461,6 +471,12 @@ export class ReadModel {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `reading ${what}, which ${label} passes over`, error });
   }
+}
+
+/** Why a message is not handled, and when that failed, in ms since 1970; `undefined`: its handler goes on. */
+interface Failing {
+  readonly error: CatgaError;
+  readonly at?: number | undefined;
 }
 
 /** It failed, or was refused. */

@@ -58,8 +58,8 @@ export class ReadModels {
   get health(): readonly SubscriptionHealth[] {
     const { service } = this.#options;
     return this.#models.map(({ name, model, fromStart }) => {
-      const { unreadable: error, hanging } = model;
-      const figures = { ...model.figures, dead: 0, ...(hanging && { hanging }) };
+      const { unreadable: error, hanging, lastFailure } = model;
+      const figures = { ...model.figures, dead: 0, ...(lastFailure && { lastFailure }), ...(hanging && { hanging }) };
       if (error !== undefined) return { service, name, state: "stalled", ...figures, error };
       return { service, name, state: !fromStart || model.caughtUp ? "caught up" : "catching up", ...figures };
     });

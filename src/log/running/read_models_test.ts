@@ -137,6 +137,26 @@ describe("a read model", () => {
     assertEquals(app.health().subscriptions[0].retrying, 1);
   });
 
+  it("that cannot take an event is an alarm until it can, also in the pauses between its attempts (nothing was wrong)", async () => {
+    await using cluster = new MemoryCluster();
+    let broken = true;
+    const handler = Counted.on(() => {
+      if (broken) throw new Error("no database");
+    }, { ...EACH, retry: { delay: [1_000, 60_000] } });
+    const app = await cluster.start("a", { handlers: handler });
+    const alarms = () => app.health().alarms.map(({ kind, about, message }) => `${kind} ${about} ${message}`);
+    await publish(cluster, app, 0, 2, "x");
+    await cluster.clock.advance(120_000);
+    const message =
+      "The code that handles Counted fails (HANDLER_FAILED): the read model app/Counted lacks 2 messages.";
+    assertEquals(alarms(), [`handler-failing Counted ${message}`]);
+    const { contract, code } = app.health().subscriptions[0].lastFailure!;
+    assertEquals([contract, code], ["Counted", "HANDLER_FAILED"]);
+    broken = false;
+    await cluster.clock.advance(60_000);
+    assertEquals([alarms(), app.health().subscriptions[0].lastFailure], [[], undefined]);
+  });
+
   it("does not keep its node from starting once an event has failed four times, not three", async () => {
     await using cluster = new MemoryCluster();
     const publisher = await cluster.start("p");

@@ -95,6 +95,11 @@ export interface SubscriptionInfo {
   readonly open: number;
   /** Age of the oldest message that it has not handled, in ms; 0 if there is none. */
   readonly oldest: number;
+  /**
+   * How soon the first of those that it has not handled is deleted from the log, in ms, if that is in the last quarter
+   * of its `keep`.
+   */
+  readonly ends?: number | undefined;
   /** Messages that wait for their next attempt, or behind another of their key. */
   readonly retrying: number;
   /** Dead letters. */

@@ -209,6 +209,8 @@ export interface SubscriptionHealth {
   readonly retrying: number;
   /** Dead letters. */
   readonly dead: number;
+  /** How soon the oldest of `open` is deleted from the log, in ms, if that is in the last quarter of its `keep`. */
+  readonly ends?: number;
   /** Messages that wait for a node that handles them, by contract, if there are any. */
   readonly unhandled?: Readonly<Record<string, number>>;
   /**

@@ -14,7 +14,6 @@ import {
   type ObservedContract,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
-import { KEEP } from "../contract/defaults.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
 import type { NodeWatch } from "./node_watch.ts";
@@ -93,7 +92,7 @@ export class AlarmBoard {
     this.#groups = groups;
     this.#queued = new Map();
     this.#subscriptions = infos.flatMap((info): ObservedSubscription[] => {
-      const { service, name, lag, open, retrying, dead, oldest, leader, abandoned } = info;
+      const { service, name, lag, open, retrying, dead, ends, leader, abandoned } = info;
       const label = shownText(`${service}/${name}`);
       this.#elected(now, `subscription ${label}`, leader);
       const known = lagOf(this.#lags.get(label), lag, now);
@@ -108,11 +107,9 @@ export class AlarmBoard {
       const group = groups.find((each) => each.service === shownText(service) && each.subscription === shownText(name));
       const parked = `${shownCount(dead)} messages failed for good and ${shownCount(retrying)} wait`;
       return [{
-        ...{ label, lag: abandoned ? waiting : lag, abandoned, growing: known.grown >= GROWN },
+        ...{ label, lag: abandoned ? waiting : lag, abandoned, growing: known.grown >= GROWN, ends },
         ...(full ? { stopped: `${parked}; there is no room for more.` } : {}),
         cause: group === undefined ? undefined : causeOf(group),
-        // one that is older is kept for longer
-        ...(oldest > KEEP * 0.75 && oldest < KEEP ? { ends: KEEP - oldest } : {}),
       }];
     });
   }

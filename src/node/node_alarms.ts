@@ -29,8 +29,6 @@ export class NodeAlarms {
   readonly #breakers = new Map<string, number>();
   /** Why subscriptions stand still, and since when. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
-  /** Remaining time of their oldest messages, in ms, and time of the report. */
-  readonly #ends = new Map<string, { readonly left: number; readonly at: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, { workflow: string; run: string; since: number; why: string }>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
@@ -70,8 +68,6 @@ export class NodeAlarms {
           this.#stopped.set(seen.subscription, { why: seen.reason ?? "it says no reason", since });
         } else if (seen.state !== "waiting") this.#stopped.delete(seen.subscription);
         return;
-      case "near-expiry":
-        return void this.#ends.set(seen.subscription, { left: seen.left, at: now });
       case "dead-letter":
         return this.#letter(seen, now);
       case "fault":
@@ -101,7 +97,6 @@ export class NodeAlarms {
     // hardly ever: of 50 nodes with 100 contracts it takes longer than all else of an answer to the page
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
-    for (const [name, { at }] of this.#ends) if (now - at > FADES) this.#ends.delete(name);
     if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
     return this.#alarms = alarmsOf({
       now,
@@ -167,24 +162,20 @@ export class NodeAlarms {
   }
 
   #subscription(health: SubscriptionHealth): ObservedSubscription {
-    const { service, name, state, error, lag, oldest, retrying, lastFailure, hanging } = health;
+    const { service, name, state, error, lag, ends, retrying, lastFailure, hanging } = health;
     const label = `${service}/${name}`;
-    // all is handled or gone, or another node leads, which says it
-    if (oldest === 0 && lag === 0) this.#ends.delete(label);
     const stopped = this.#stopped.get(label);
     const why = state === "stalled"
       ? `${error?.code}: ${error?.message}`
       : stopped?.why ?? "failed messages find no room";
-    const ends = this.#ends.get(label);
-    const now = this.#clock.now();
     return {
       label,
       lag,
+      ends,
       hanging,
       ...(READ_MODEL.has(state) && lastFailure !== undefined ? { failing: { ...lastFailure, count: retrying } } : {}),
-      growing: this.#grows(label, lag, now),
+      growing: this.#grows(label, lag, this.#clock.now()),
       ...(state === "stalled" || state === "stopped" ? { stopped: why, since: stopped?.since } : {}),
-      ...(ends === undefined ? {} : { ends: ends.left - (now - ends.at) }),
       cause: lastFailure === undefined
         ? undefined
         : `${lastFailure.code}: ${lastFailure.message}\n${lastFailure.cause ?? ""}`,

@@ -5,6 +5,8 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isReadable, readGroup } from "../format/group.ts";
+import { endsIn } from "../format/logged_message.ts";
 import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
 import { lagOf, sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
@@ -57,7 +59,7 @@ async function infoOf(
   const read = isSame ? place.read : 0;
   const unhandled = isSame ? open : [];
   const waiting = [...parked.values()].filter(({ dead }) => dead === 0);
-  const times = waiting.map(({ time }) => time);
+  const unread: StoredMessage[] = [];
   let lag = 0;
   if (log !== undefined) {
     // what stood in the log when a category was added is not for it
@@ -66,12 +68,17 @@ async function infoOf(
     )))
       .filter((each) => each !== undefined);
     lag = Math.max(0, ...behind.map(({ last }) => lagOf(read, { first: log.state.first, last })));
-    times.push(...behind.map(({ time }) => time));
+    unread.push(...behind.map(({ first }) => first));
     const [first] = unhandled;
     const oldest = first && await log.at(sequenceOf(first[0]));
-    if (oldest !== undefined) times.push(oldest.time);
+    if (oldest !== undefined) unread.push(oldest);
   }
   const now = log?.state.now ?? clock.now();
+  const times = [...waiting, ...unread].map(({ time }) => time);
+  const ends = unread.flatMap((message) => {
+    const group = readGroup(namespace, message);
+    return isReadable(group) ? endsIn(group[0], now) ?? [] : [];
+  });
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   return Object.freeze({
     service,
@@ -81,6 +88,7 @@ async function infoOf(
     lag,
     open: unhandled.length,
     oldest: times.length === 0 ? 0 : Math.max(0, now - Math.min(...times)),
+    ends: ends.length === 0 ? undefined : Math.min(...ends),
     retrying: waiting.length,
     dead: parked.size - waiting.length,
     leader: nodes.find(({ endpoint }) => endpoint === leader)?.id,
@@ -103,21 +111,20 @@ class LogView {
   }
 
   /**
-   * The sequence of the last message of a category, and the time of the first one behind a position; `undefined`: there
-   * is none.
+   * The sequence of the last message of a category, and the first one behind a position; `undefined`: there is none.
    */
-  async behind(category: string, position: number): Promise<{ last: number; time: number } | undefined> {
+  async behind(category: string, position: number): Promise<{ last: number; first: StoredMessage } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);
     if (this.#stream.name === entitiesName(this.#namespace)) {
       const [first] = await this.#stream.read(subject, { from: sequenceOf(position) + 1, most: 1 });
-      return first && { last: this.state.last, time: first.time };
+      return first && { last: this.state.last, first };
     }
     let asked = this.#last.get(category);
     if (asked === undefined) this.#last.set(category, asked = this.#stream.last(subject));
     const last = await asked;
     if (last === undefined || last.sequence <= sequenceOf(position)) return undefined;
     const [first = last] = await this.#stream.read(subject, { from: sequenceOf(position) + 1, most: 1 });
-    return { last: last.sequence, time: first.time };
+    return { last: last.sequence, first };
   }
 
   /** The message of a sequence, or the next one. */

@@ -4,6 +4,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, type OpenEntry } from "../format/commit.ts";
+import { groupText } from "../format/group.ts";
 import {
   categorySubject,
   entitiesName,
@@ -21,14 +22,17 @@ const NAMESPACE = "default";
 const STATE: LogState = { created: "c", first: 1, last: 90, messages: 90, bytes: 9, maxBytes: undefined, now: 10_000 };
 
 /** A stream with messages of these sequences and categories, each stored at 100 times its sequence. */
-function streamWith(messages: readonly (readonly [sequence: number, category: string])[], state = STATE) {
+function streamWith(
+  messages: readonly (readonly [sequence: number, category: string, data?: Uint8Array])[],
+  state = STATE,
+) {
   const asked: string[] = [];
   const found = (subject: string): StoredMessage[] =>
-    messages.map(([sequence, category]) => ({
+    messages.map(([sequence, category, data = new Uint8Array()]) => ({
       sequence,
       subject: categorySubject(NAMESPACE, category),
       time: sequence * 100,
-      data: new Uint8Array(),
+      data,
       headers: undefined,
     })).filter((each) => subject === messagePattern(NAMESPACE, logName(NAMESPACE)) || each.subject === subject);
   const stream = {
@@ -123,6 +127,21 @@ describe("subscriptionInfos", () => {
     assertEquals({ lag, open, oldest }, { lag: 10, open: 2, oldest: 7_000 });
   });
 
+  it("ends: how soon the first that is unread or open is deleted, in the last quarter of its time; not one for good", async () => {
+    const endsWith = async (unread?: number, opened?: number) => {
+      const head = { endpoint: "a.1", first: 0, sentAt: 0, schedule: undefined };
+      const group = (keep?: number) => new TextEncoder().encode(groupText({ ...head, keep }, "[1]"));
+      const { stream } = streamWith([[40, "Placed", group(opened)], [60, "Placed", group(unread)]]);
+      const { ends } = await infoOf(stream, { open: [[positionOf(40, 0), 1]] });
+      return ends;
+    };
+    // it is 10 s since the stream began: they have waited for 4 s and 6 s
+    assertEquals(await endsWith(), undefined);
+    assertEquals(await endsWith(0, 0), undefined);
+    assertEquals(await endsWith(5_000, 9_000), 1_000);
+    assertEquals(await endsWith(5_400, 7_000), 1_000);
+  });
+
   it("of another stream it has read nothing, and nothing there is open", async () => {
     const { stream } = streamWith([[12, "Paid"], [30, "Placed"], [60, "Placed"]]);
     const progress = { created: "before", open: [[positionOf(10, 0), 1]] as const };
@@ -174,7 +193,7 @@ describe("subscriptionInfos", () => {
   it("those to events of entities are compared with the stream of entities alone", async () => {
     const { stream } = streamWith([[60, "Placed"]]);
     assertEquals((await infoOf(stream, { name: "billing:entities" })).lag, 0);
-    const first = { sequence: 60, time: 6_000 };
+    const first = { sequence: 60, time: 6_000, subject: "catga.default.entity.Box.1", data: new Uint8Array() };
     const entities = {
       name: entitiesName(NAMESPACE),
       state: () => Promise.resolve(STATE),

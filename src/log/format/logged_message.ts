@@ -1,4 +1,5 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
+import { KEEP } from "../../contract/defaults.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText, isTagged } from "../../data/encoding.ts";
 
@@ -50,6 +51,13 @@ export function whyNoMeta(value: unknown): string | undefined {
   if (typeof c !== "string" || typeof a !== "string") return "no correlation or causation";
   if (!isStrings(h)) return "no headers";
   return isNotNegative(k) ? undefined : "no time for which it is kept";
+}
+
+/** How soon a message is deleted from the log, in ms, if that is in the last quarter of its time. */
+export function endsIn({ time, meta }: Pick<LoggedMessage, "time" | "meta">, now: number): number | undefined {
+  const keep = meta?.k ?? KEEP;
+  const left = time + keep - now;
+  return keep > 0 && left < keep / 4 ? left : undefined;
 }
 
 /**

@@ -10,7 +10,7 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import type { Place, StoredState } from "../format/commit.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import { COMMANDS, messagePattern } from "../format/names.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionRequest } from "../format/subscription_request.ts";
@@ -100,6 +100,8 @@ export class Term {
     const dead = ledger?.dead ?? 0;
     const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ?? unheard;
     const { lastFailure, outage, hanging } = handing ?? {};
+    const [oldest] = ledger?.open ?? [];
+    const ends = oldest && endsIn(oldest.message, serverTime);
     const held = [...categories?.all.values() ?? []].filter(({ held }) => held.length > 0);
     const unhandled = Object.fromEntries(held.map(({ name, held }) => [name, held.length]));
     return {
@@ -108,6 +110,7 @@ export class Term {
       oldest: Math.max(0, serverTime - (ledger?.oldest ?? serverTime)),
       retrying: (ledger?.parked.size ?? 0) - dead,
       dead,
+      ...(ends !== undefined && { ends }),
       ...(held.length > 0 && { unhandled }),
       ...(error && { error }),
       ...(lastFailure && { lastFailure }),

@@ -1,12 +1,11 @@
 /** Warnings about a subscription, each at most once in its time. */
-import { KEEP } from "../../contract/defaults.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
-import type { LoggedMessage } from "../format/logged_message.ts";
+import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
 import type { Category } from "./categories.ts";
 
@@ -82,9 +81,8 @@ export class Warnings {
   /** To be called often: is the oldest message near its end, does one wait for a node? */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
     if (oldest === undefined || !this.#reports.due("check", SECOND)) return;
-    const keep = oldest.meta?.k ?? KEEP;
-    const left = oldest.time + keep - now;
-    if (keep > 0 && left < keep / 4 && this.#reports.due("expiry", 10 * MINUTE)) {
+    const left = endsIn(oldest, now);
+    if (left !== undefined && this.#reports.due("expiry", 10 * MINUTE)) {
       const { category: contract, id } = oldest;
       this.#host.observer({ type: "near-expiry", subscription: this.label, contract, id, left });
     }

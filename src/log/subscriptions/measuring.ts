@@ -42,9 +42,10 @@ export class Measuring {
     return lagOf(read, { first: this.#first, last: this.#last.get(key) ?? 0 });
   }
 
-  /** To be called often: measures every 10 s. */
+  /** To be called often: measures every 10 s while something is led, or until a stream that was full has room. */
   tick(now: number, led: readonly Measured[]): void {
-    if (led.length === 0 || this.#busy || now - this.#measured < EVERY) return;
+    if (led.length === 0 && this.#reported === -Infinity) return;
+    if (this.#busy || now - this.#measured < EVERY) return;
     this.#measured = now;
     this.#busy = true;
     const { observer, signal } = this.#options;

@@ -60,6 +60,19 @@ describe("Measuring", () => {
     assertEquals(seen.slice(2), [{ ...filling, maxBytes: 1_000 }]);
   });
 
+  it("a stream that was nearly full is observed when it has room, though nothing is led any more (its alarm stayed)", async () => {
+    const { measuring, seen, stream } = start({ ...STATE, bytes: 85, maxBytes: 100 }, {});
+    measuring.tick(0, [{ key: "billing", categories: [], read: endOf(100) }]);
+    await settled();
+    stream.state = () => Promise.resolve({ ...STATE, bytes: 85, maxBytes: undefined });
+    for (const now of [10_000, 20_000]) {
+      measuring.tick(now, []);
+      await settled();
+    }
+    const filling = { type: "log-filling" as const, stream: "the log", bytes: 85, maxBytes: 100 };
+    assertEquals(seen, [filling, { ...filling, maxBytes: Infinity }]);
+  });
+
   it("a store that does not answer is a fault, and is asked again", async () => {
     const { measuring, seen, stream } = start(STATE, { Booked: 90 });
     const error = new Error("no answer");

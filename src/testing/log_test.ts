@@ -52,6 +52,19 @@ describe("the log in a test cluster", () => {
     await assertRejects(() => real.leap(1), TypeError, 'time: "real"');
   });
 
+  it("a schedule that has fired, and is given again as after OUTCOME_UNKNOWN, comes again under another id", async () => {
+    const ids: string[] = [];
+    const handlers = Mail.handle((_, ctx) => void ids.push(ctx.id));
+    await using cluster = await testCluster(["office"], { handlers });
+    const app = cluster.app("office");
+    const at = new Date(cluster.clock.now() + MINUTE);
+    for (let call = 0; call < 2; call++) {
+      unwrap(await app.enqueue(Mail, { to: "ada" }, { id: "bill", at }));
+      while (ids.length === call) await cluster.advance(1_000);
+    }
+    assertEquals(ids, [`bill@${at.getTime()}`, "bill"]);
+  });
+
   it("handled: says what is left, and where", async () => {
     const handlers = Booked.on(() => new Promise(() => {}), { name: "stuck", timeout: MINUTE });
     await using cluster = await testCluster(["shop"], { handlers, service: "shop" });

@@ -63,7 +63,8 @@ function changing(contestants: readonly Running[], options: Changing) {
 
 async function commands(contestants: readonly Running[], effort: Effort): Promise<Table[]> {
   const players = changing(contestants, { entities: AT_ONCE, ms: effort.ms(400, 100) });
-  await alternate(players, effort.count(4, 1));
+  // in Bun the rate still rises after some seconds
+  await alternate(players, effort.count(12, 1));
   const figures = await alternate(players, effort.rounds(24, 3));
   const table = { columns: ["stored"], pairs: pairs(contestants) };
   return [{

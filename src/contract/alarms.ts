@@ -349,7 +349,7 @@ function share(used: number, limit: number): string {
 }
 
 function hours(ms: number): string {
-  return ms < 3_600_000 ? `${Math.ceil(ms / 60_000)} minutes` : `${Math.floor(ms / 3_600_000)} hours`;
+  return ms < 3_600_000 ? some(Math.ceil(ms / 60_000), "minute") : some(Math.floor(ms / 3_600_000), "hour");
 }
 
 /** Failures of messages that reached no handler, or that their sender ended. */

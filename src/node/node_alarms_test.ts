@@ -253,7 +253,7 @@ describe("NodeAlarms", () => {
     const { alarms, see } = setUp();
     const busy: SubscriptionHealth = { ...led, open: 1, oldest: 9 };
     const [{ kind, message }] = alarms.alarms([{ ...busy, ends: 30_000 }]);
-    const text = "The oldest message that shop/mails has not handled will be deleted in 1 minutes.";
+    const text = "The oldest message that shop/mails has not handled will be deleted in 1 minute.";
     assertEquals([kind, message], ["message-expiring", text]);
     assertEquals(see({ subscriptions: [busy] }), []);
   });

@@ -87,7 +87,7 @@ async function infoOf(
     position: read,
     lag,
     open: unhandled.length,
-    oldest: times.length === 0 ? 0 : Math.max(0, now - Math.min(...times)),
+    oldest: times.length === 0 ? 0 : Math.max(0, Math.round(now - Math.min(...times))),
     ends: ends.length === 0 ? undefined : Math.min(...ends),
     retrying: waiting.length,
     dead: parked.size - waiting.length,

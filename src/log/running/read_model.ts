@@ -110,7 +110,7 @@ export class ReadModel {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
     const age = first === undefined || this.#stream === undefined ? 0 : this.#stream.serverTime - first.time;
     const open = this.#open + this.#group.length - this.#next;
-    return { open, lag: this.#stored.size, oldest: Math.max(0, age), retrying: this.#retrying };
+    return { open, lag: this.#stored.size, oldest: Math.max(0, Math.round(age)), retrying: this.#retrying };
   }
 
   /** The messages whose handlers go on after twice their time. */

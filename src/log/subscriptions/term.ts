@@ -107,7 +107,7 @@ export class Term {
     return {
       state: error !== undefined ? "stalled" : stopped ? "stopped" : "leading",
       open: this.open,
-      oldest: Math.max(0, serverTime - (ledger?.oldest ?? serverTime)),
+      oldest: Math.max(0, Math.round(serverTime - (ledger?.oldest ?? serverTime))),
       retrying: (ledger?.parked.size ?? 0) - dead,
       dead,
       ...(ends !== undefined && { ends }),

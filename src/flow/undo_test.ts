@@ -1,7 +1,7 @@
 /** What an `undo` that never settles, or is given up, does to its run. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
-import { fail, unwrap, workflow } from "@catga/catga";
+import { fail, type Flow, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
@@ -107,45 +107,32 @@ describe("an undo that never settles", () => {
 });
 
 describe("a stuck undo", () => {
-  it("that an operator skips is not run again: the others are undone", async () => {
-    const calls: string[] = [];
-    const trip = Trip.handle(async (flow) => {
-      await flow.step("flight", () => 1, { undo: () => void calls.push("flight") });
-      await flow.step("hotel", () => 1, { undo: () => (calls.push("hotel"), fail("NO", "no")) });
-      return fail("NO", "no");
+  const undoHotel: [what: string, stuck: string, undo: (flow: Flow, called: () => void) => unknown][] = [
+    ["that an operator skips is not run again", "@undo hotel", (_, called) => (called(), fail("NO", "no"))],
+    ["at a step named as an undo of another: an operator skips that step", "undo flight", async (flow, called) => {
+      await flow.step("undo flight", () => Promise.reject(new Error("no answer")), { retry: { attempts: 1 } });
+      called();
+    }],
+  ];
+  for (const [what, stuck, undo] of undoHotel) {
+    it(`${what}, and the others are undone`, async () => {
+      const calls: string[] = [];
+      const trip = Trip.handle(async (flow) => {
+        await flow.step("flight", () => 1, { undo: () => void calls.push("flight") });
+        await flow.step("hotel", () => 1, { undo: () => undo(flow, () => calls.push("hotel")) });
+        return fail("NO", "no");
+      });
+      await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
+      const app = cluster.app("node-1");
+      const run = unwrap(await app.start(Trip));
+      await cluster.advance(1_000);
+      const { status, pending, skip } = await infoOf(app, run);
+      assertEquals([status, pending[0].name], ["stuck", stuck]);
+      await skip(stuck, undefined, "by phone");
+      assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
+      assertEquals(calls, ["hotel", "flight"]);
     });
-    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
-    const app = cluster.app("node-1");
-    const run = unwrap(await app.start(Trip));
-    await cluster.advance(1_000);
-    const { status, pending, skip } = await infoOf(app, run);
-    assertEquals([status, pending[0].name], ["stuck", "@undo hotel"]);
-    await skip("@undo hotel", undefined, "by phone");
-    assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
-    assertEquals(calls, ["hotel", "flight"]);
-  });
-
-  it("at a step named as an undo of another: an operator skips the step, and the other is undone", async () => {
-    const calls: string[] = [];
-    const trip = Trip.handle(async (flow) => {
-      await flow.step("flight", () => 1, { undo: () => void calls.push("flight") });
-      const undo = async () => {
-        await flow.step("undo flight", () => Promise.reject(new Error("no answer")), { retry: { attempts: 1 } });
-        calls.push("hotel");
-      };
-      await flow.step("hotel", () => 1, { undo });
-      return fail("NO", "no");
-    });
-    await using cluster = await testCluster(1, { handlers: trip, logger: QUIET });
-    const app = cluster.app("node-1");
-    const run = unwrap(await app.start(Trip));
-    await cluster.advance(1_000);
-    const { status, pending, skip } = await infoOf(app, run);
-    assertEquals([status, pending[0].name], ["stuck", "undo flight"]);
-    await skip("undo flight", undefined, "by phone");
-    assertEquals((await app.result(Trip, run, { timeout: 10_000 })).error?.code, "NO");
-    assertEquals(calls, ["hotel", "flight"]);
-  });
+  }
 
   it("is one whose own step has no attempts left", async () => {
     const trip = Trip.handle(async (flow) => {

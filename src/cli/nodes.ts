@@ -34,7 +34,7 @@ output is not a terminal, each change is a line instead: join, update or leave.`
   },
 };
 
-/** What programs declare: a workflow in place of the contracts that drive its runs. */
+/** The names that programs declare: one workflow instead of the contracts that drive its runs. */
 export function declaredNames(handles: readonly string[]): string[] {
   return [...new Set(handles.map((name) => drivenWorkflow(name) ?? name))].sort();
 }

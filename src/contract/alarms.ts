@@ -82,7 +82,7 @@ export interface ObservedSubscription {
   readonly growing?: boolean;
   /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
-  /** What a read model, which has no dead letters, tries again and again, and how many messages are not handled so. */
+  /** The failure that a read model, which has no dead letters, tries again, and the messages that are not handled. */
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers go on long after their timeout. */
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;

@@ -376,7 +376,7 @@ export class Drive {
     state.ends.handlerIsOver();
     if (steps.length === 0) return this.#endWith({ ok: false, error: why });
     if (journal.failing === undefined) state.record({ t: "failing", error: why });
-    state.after(() => this.#undo(steps, why));
+    this.#undo(steps, why);
   }
 
   #undo([step, ...more]: readonly string[], why: RecordedError): void {

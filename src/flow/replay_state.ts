@@ -563,8 +563,8 @@ export class DriveState {
   }
 
   /**
-   * Whether the run has as many entries as it may have, those of the attempts under way included: it is stuck when it
-   * comes to rest. A cancelled one ends.
+   * Returns true if nothing more may begin: with the attempts under way the run has as many entries as it may have. It
+   * is stuck then when it comes to rest. A cancelled run may go on to its end.
    */
   isTooLong(): boolean {
     const { entries, cancelled } = this.journal;

@@ -27,6 +27,12 @@ export function causeText(thrown: unknown): string | undefined {
   return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
 }
 
+/** The message of what was thrown, which need not be an error; for the message of another error. */
+export function thrownMessage(thrown: unknown): string {
+  const message = typeof thrown === "string" ? thrown : read(thrown, "message");
+  return typeof message === "string" ? message : show(thrown);
+}
+
 /** The first line, and the frames in their order. */
 function partOf(error: unknown): [head: string, frames: string[]] {
   const [name, message, stack] = [read(error, "name"), read(error, "message"), read(error, "stack")];

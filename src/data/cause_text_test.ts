@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { byteLength } from "./encoding.ts";
-import { causeText, MAX_CAUSE } from "./cause_text.ts";
+import { causeText, MAX_CAUSE, thrownMessage } from "./cause_text.ts";
 import { CatgaError } from "../error.ts";
 
 function charge(): never {
@@ -89,5 +89,26 @@ describe("causeText", () => {
     });
     assert(causeText(unreadable)!.startsWith("thrown: "));
     assertEquals(causeText(Object.assign(new CatgaError("NO", "no"), { stack: "" })), undefined);
+  });
+});
+
+describe("thrownMessage", () => {
+  it("is the message of an error, and a text for anything else", () => {
+    assertEquals(thrownMessage(new TypeError("card is undefined")), "card is undefined");
+    assertEquals(thrownMessage("no card"), "no card");
+    assertEquals(thrownMessage({ message: "of another realm" }), "of another realm");
+    assertEquals([undefined, null, 7n, Symbol("s"), {}, Object.create(null)].map(thrownMessage), [
+      "undefined",
+      "null",
+      "7n",
+      "Symbol(s)",
+      "an object",
+      "an object",
+    ]);
+  });
+
+  it("does not throw for what cannot be read", () => {
+    const hostile = new Proxy({}, { get: () => thrownBy(charge), getPrototypeOf: charge });
+    assertEquals(thrownMessage(hostile), "an object that cannot be read");
   });
 });

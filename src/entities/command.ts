@@ -8,6 +8,7 @@
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
+import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
 import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -276,7 +277,7 @@ export class Command implements Asking, Sought {
   over(unanswered: boolean, error: unknown): void {
     const { aborted } = this.ctx;
     const cause = error ?? aborted;
-    const last = error === undefined ? "" : `; last error: ${textOf(error)}`;
+    const last = error === undefined ? "" : `; last error: ${thrownMessage(error)}`;
     if (unanswered) return this.unknown(`the stream had not answered at its deadline${last}`, cause);
     if (this.again || this.unsure) {
       return this.unknown(`an earlier attempt may have been stored, or may still be decided${last}`, cause);
@@ -289,7 +290,7 @@ export class Command implements Asking, Sought {
   /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
   fail(error: unknown): void {
     if (!this.again && !this.unsure) return this.reject(error);
-    this.unknown(`an earlier attempt may still be decided; last error: ${textOf(error)}`, error);
+    this.unknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
   }
 
   /** Nobody knows whether it is applied. */
@@ -369,11 +370,6 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   } catch (error) {
     throw cannotBeSent(error, "INVALID_MESSAGE", `the payload of ${name}`);
   }
-}
-
-/** What an `apply` function throws may be anything. */
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : "what was thrown is no error";
 }
 
 /** The headers of the command that go on with what it emits. */

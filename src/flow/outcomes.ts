@@ -3,6 +3,7 @@
  * passes in.
  */
 import type { Step, StepOptions } from "../contract/flow.ts";
+import { thrownMessage } from "../data/cause_text.ts";
 import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -143,7 +144,7 @@ export function recorded(error: unknown): RecordedError {
       ...(isSendable(details) ? { details } : {}),
     };
   }
-  return { code: "HANDLER_FAILED", message: brief(String(error instanceof Error ? error.message : error)) };
+  return { code: "HANDLER_FAILED", message: brief(thrownMessage(error)) };
 }
 
 function isSendable(details: unknown): boolean {

@@ -4,6 +4,7 @@
  * reconnect, in `transport.ts`. Over 300 lines: options, status and ways out of one connection.
  */
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import { thrownMessage } from "../data/cause_text.ts";
 import { checkNumber, isPlain, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
@@ -148,8 +149,7 @@ function carefulAuthenticators(given: Authenticator | Authenticator[]): Authenti
       try {
         auth = authenticator(nonce);
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : show(cause);
-        throw new CatgaError("UNAVAILABLE", `the authenticator in \`nats\` threw: ${why}`, { cause });
+        throw new CatgaError("UNAVAILABLE", `the authenticator in \`nats\` threw: ${thrownMessage(cause)}`, { cause });
       }
       if (!(auth instanceof Promise)) return auth;
       throw new TypeError("nats.authenticator must not be asynchronous: get what it needs before");

@@ -5,7 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { openOnce } from "../ports/clock.ts";
 export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
 
-// no part of its interface: a version that has this file elsewhere keeps its own transport
+// no part of its interface: a version that has this file elsewhere keeps its own transport, for connections without TLS
 const loadFactory = openOnce(() =>
   import("@nats-io/transport-node/lib/node_transport.js").then(factoryOf, () => undefined)
 );
@@ -13,7 +13,10 @@ const loadFactory = openOnce(() =>
 /** Opens a connection over TCP or TLS. */
 export async function connect(options: node.ConnectionOptions): Promise<node.NatsConnection> {
   const factory = await loadFactory();
-  if (factory === undefined) return await node.connect(options);
+  if (factory === undefined) {
+    if (options.tls === undefined || options.tls === null) return await node.connect(options);
+    throw new TypeError("nats.tls: this version of @nats-io/transport-node does not check IP addresses; use its 3.4");
+  }
   node.setTransportFactory(factory);
   return await node.NatsConnectionImpl.connect(options);
 }

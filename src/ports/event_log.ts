@@ -4,6 +4,7 @@
  * whole of a port, which is mostly what it promises.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
+import { thrownMessage } from "../data/cause_text.ts";
 import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";
 import { checkBucket } from "./key_value_store.ts";
 
@@ -308,8 +309,7 @@ export interface LogReader {
 /** What a reader reports when one of its callbacks has thrown. */
 export function callbackFault(error: unknown): CatgaError {
   if (isCatgaError(error)) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${text}`, { cause: error });
+  return new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${thrownMessage(error)}`, { cause: error });
 }
 
 /** The greatest sequence: with an index of 10 bits behind it, a position is a safe integer. */

@@ -7,6 +7,7 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
+import { thrownMessage } from "../../data/cause_text.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
 import { type Clock, Deadlined, type Timer } from "../../ports/clock.ts";
 import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";
@@ -408,7 +409,7 @@ export class Group implements Attempted {
 }
 
 function cannotBeStored(subject: string, cause: unknown): CatgaError {
-  const message = `${subject} cannot be stored: ${cause instanceof Error ? cause.message : cause}`;
+  const message = `${subject} cannot be stored: ${thrownMessage(cause)}`;
   return new CatgaError("INVALID_MESSAGE", message, { cause });
 }
 

@@ -1,6 +1,7 @@
 /** Warnings about a subscription, each at most once in its time. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
+import { thrownMessage } from "../../data/cause_text.ts";
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
 import { OnceAMinute } from "../../ports/clock.ts";
@@ -72,8 +73,7 @@ export class Warnings {
 
   /** Reported at once, and then once a minute for each kind and message. */
   fault(during: string, error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    if (this.#reports.due(`fault ${during} ${text}`)) {
+    if (this.#reports.due(`fault ${during} ${thrownMessage(error)}`)) {
       this.#host.observer({ type: "fault", during: `${during} of subscription ${this.label}`, error });
     }
   }

@@ -6,6 +6,7 @@
  * meets it.
  */
 import { backoff, DeadlineWheel, delay, elapsed, openOnce, stamp, token } from "../../ports/clock.ts";
+import { thrownMessage } from "../../data/cause_text.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
@@ -311,7 +312,7 @@ export function withoutResult(
     // a key that no bucket takes is the sender's mistake
     const invalid = error instanceof TypeError || error instanceof RangeError;
     if (!invalid) observer({ type: "fault", during: `claiming an id of ${contract}`, error });
-    const message = `${contract}: its id cannot be claimed: ${error instanceof Error ? error.message : error}`;
+    const message = `${contract}: its id cannot be claimed: ${thrownMessage(error)}`;
     return fail(invalid ? "INVALID_MESSAGE" : "UNAVAILABLE", message, { cause: error });
   }
   if (error.code === "CANCELLED") return { ok: false, error };

@@ -1,5 +1,6 @@
 /** The failures of locks. */
 import { CatgaError, unavailable } from "../../error.ts";
+import { thrownMessage } from "../../data/cause_text.ts";
 import { printable, printableJson } from "../../data/printable.ts";
 import type { LockKeys, LockRecord, SeenWaiter } from "./lock_record.ts";
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
@@ -51,8 +52,7 @@ export function lockLost(key: string, why: string, node: string): CatgaError {
 
 /** `UNAVAILABLE`: the store did not answer, or refused, so the holder is not known. */
 export function lockUnavailable(key: string, waited: number, cause: unknown): CatgaError {
-  const why = cause instanceof Error ? cause.message : cause;
-  const message = `the lock ${quote(key)} could not be taken within ${ms(waited)}: ${why}`;
+  const message = `the lock ${quote(key)} could not be taken within ${ms(waited)}: ${thrownMessage(cause)}`;
   return unavailable(message, { details: { key, waited }, cause });
 }
 

@@ -258,6 +258,7 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "again" && drive.error !== undefined) throw drive.error;
+    if (end === "ended") host.takeBack(ref, journal.schedulesAfter(host.clock.now() + FIRES));
     if (end === "ended" || end === "suspended") {
       this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "ended", epoch: held.epoch });
     }
@@ -340,6 +341,8 @@ const HELD = 10_000;
 const SHORTEST = 4_000;
 const FOR_EACH = 10;
 const TICK = 500; // ms
+/** A schedule of a run that has ended is left to fire, and is passed by, if it does so within this time, in ms. */
+const FIRES = 600_000;
 const REMEMBERED = 5_000;
 /** How many drives look at once whether the store has lost its end. */
 const MOST_LOOKS = 32;

@@ -27,6 +27,7 @@ function node(
     append = () => undefined,
     ended = () => Promise.resolve(),
     wake = none,
+    takeBack = () => {},
     startChild = none,
     cancelChild = none,
     lag = 0,
@@ -36,6 +37,7 @@ function node(
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
+    readonly takeBack?: (steps: readonly string[]) => void;
     readonly startChild?: DrivesHost["startChild"];
     readonly cancelChild?: DrivesHost["cancelChild"];
     /** How long the answer of a read takes, in ms. */
@@ -112,6 +114,7 @@ function node(
       alive: (other: string) => other === endpoint,
       passOn: none,
       wake,
+      takeBack: (_: RunRef, steps: readonly string[]) => takeBack(steps),
       soon: (callback: () => void) => clock.soon(callback),
       startChild,
       cancelChild,
@@ -414,6 +417,29 @@ describe("drives", () => {
     one.run().catch(() => {}); // it does not end
     await one.clock.advance(65_000);
     assertLess(asked, 10);
+  });
+
+  it("one that has ended takes back what its waits, sleeps and attempts would be woken by in more than ten minutes", async () => {
+    const taken: string[] = [];
+    const one = node(
+      async (flow) => {
+        const race = [
+          flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }),
+          flow.wait({ workflow: "One", name: "Stop" }, { timeout: 500_000 }),
+          flow.sleep("long", 86_400_000),
+          flow.step("failing", () => Promise.reject(new Error("no")), { retry: { delay: [4e6, 4e6] } }),
+        ];
+        await Promise.race(race);
+      },
+      { wake: () => Promise.resolve(), takeBack: (steps) => void taken.push(...steps) },
+    );
+    one.run().catch(() => {}); // it waits
+    await one.clock.advance(6_000);
+    assertEquals(taken, []);
+    await one.tell((by) => ({ t: "signalled", signal: "Go", by }));
+    one.call(one.messages.length).catch(() => {}); // its outcome is below
+    await one.clock.advance(1_000);
+    assertEquals(taken.toSorted(), ["Go", "failing", "long"]);
   });
 
   it("a cancelled run ends with the one that it started, though it is told so before it has recorded that one", async () => {

@@ -170,6 +170,8 @@ export class Journal {
   readonly #ids = new Set<string>();
   /** Steps of which a cancel has ended a pause. */
   readonly #hastened = new Set<string>();
+  /** When schedules fire that were stored for steps, in ms since 1970. */
+  readonly #schedules = new Map<string, number>();
   /** Ends of runs, by the step that is told and the run. */
   readonly #told = new Map<string, Outcome>();
 
@@ -227,6 +229,7 @@ export class Journal {
         return void this.failures.delete(entry.step);
       }
       case "failed": {
+        if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         // an operator skipped it while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
@@ -242,6 +245,7 @@ export class Journal {
       case "slept":
       case "waits": {
         const timed = { since: time, until: entry.until, scheduled: entry.scheduled ?? false };
+        if (timed.scheduled) this.#schedules.set(entry.step, timed.until ?? 0);
         this.failures.delete(entry.step);
         if (entry.t === "slept") this.sleeps.set(entry.step, timed);
         else this.waits.set(entry.step, { ...timed, signal: entry.signal });
@@ -285,6 +289,7 @@ export class Journal {
         return;
       case "limited":
         this.limited = true;
+        this.#schedules.set(TIME_OUT, this.startedAt + (this.started?.timeout ?? 0));
         this.failures.delete(TIME_OUT);
         return;
       case "failing":
@@ -319,6 +324,11 @@ export class Journal {
       scheduled && until !== undefined ? [[step, until] as const] : []
     );
     return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
+  }
+
+  /** The steps, ended ones included, whose schedules fire after this time, in ms since 1970. */
+  schedulesAfter(time: number): readonly string[] {
+    return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
   /** Whether the end of a run is known that a step may have started. */

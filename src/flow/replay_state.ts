@@ -48,6 +48,8 @@ export interface DriveHost {
    * `CatgaError`.
    */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
+  /** A run has ended, and needs the schedules of these steps no more. */
+  takeBack(ref: RunRef, steps: readonly string[]): void;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
   /** Starts a run that tells this one its end. */

@@ -387,6 +387,15 @@ export class Runs implements DrivesHost, NodeRuns {
     if (!stored.ok) throw stored.error;
   }
 
+  takeBack(ref: RunRef, steps: readonly string[]): void {
+    if (steps.length === 0) return;
+    const { due } = this.#contractsOf(ref.workflow);
+    this.app.durable()
+      .then((log) => fewAtOnce(steps, BROUGHT_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step))))
+      // it fires in the end, and is passed by
+      .catch(() => {});
+  }
+
   async startChild(
     contract: AnyContract,
     id: string,

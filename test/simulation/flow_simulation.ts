@@ -285,6 +285,13 @@ class Simulation {
     this.#arm(scheduled);
   }
 
+  takeBack({ id }: SimulatedRun, step: string): void {
+    this.trace(id, "needs no schedule for", step);
+    const scheduled = this.#schedules.get(`${id}:${step}`);
+    scheduled?.timer?.cancel();
+    if (scheduled !== undefined) scheduled.fired = Math.min(scheduled.fired, this.now);
+  }
+
   #arm(scheduled: Scheduled): void {
     const { run, step, at } = scheduled;
     scheduled.fired = Infinity;
@@ -558,9 +565,16 @@ class Process implements DrivesHost {
     return Promise.resolve(false);
   }
 
-  ended(): Promise<void> {
+  /** Takes back all of them at once, also those that nodes leave to fire. */
+  ended(ref: RunRef, journal: Journal): Promise<void> {
+    const run = this.simulation.runs.get(ref.run)!;
+    for (const step of journal.schedulesAfter(this.simulation.now)) {
+      this.request(() => this.simulation.takeBack(run, step), () => {});
+    }
     return Promise.resolve();
   }
+
+  takeBack(): void {}
 
   /** An operator has it tried again: its process died too often. */
   async stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): Promise<void> {

@@ -48,9 +48,10 @@ export class SharedCache implements Cache {
     this.#bucket = openOnce(options.bucket);
   }
 
-  /** Ends it; an operation that has its bucket is not interrupted. */
+  /** Ends it, and what waits for a load; another operation that has its bucket is not interrupted. */
   close(): void {
     const closed = new CatgaError("CLOSED", "the cache is closed: its app has stopped");
+    this.#loads.close(closed);
     this.#bucket = () => Promise.reject(closed);
   }
 
@@ -303,9 +304,16 @@ class Loads {
   readonly #running: Set<Load> = new Set();
   /** The load whose function is running. */
   readonly #current: AsyncLocalStorage<Load> = new AsyncLocalStorage();
+  /** Rejects callers that wait. */
+  readonly #waits: Set<(why: CatgaError) => void> = new Set();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Nobody waits for a load any more. */
+  close(why: CatgaError): void {
+    for (const reject of this.#waits) reject(why);
   }
 
   /**
@@ -372,13 +380,14 @@ class Loads {
   }
 
   #wait(key: string, value: Promise<string>, { timeout = Infinity, signal }: LoadLimits): Promise<string> {
-    if (timeout === Infinity && signal === undefined) return value;
     return new Promise((resolve, reject) => {
+      this.#waits.add(reject);
       const off = onAbort(signal, () => reject(cancelled(key, signal!)));
       const timer = timeout === Infinity ? undefined : this.#clock.after(timeout, () => reject(timedOut(key, timeout)));
       value.then(resolve, reject).finally(() => {
         timer?.cancel();
         off();
+        this.#waits.delete(reject);
       });
     });
   }

@@ -12,6 +12,21 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   return (await assertRejects(() => promise, CatgaError)).code;
 }
 
+describe("cache.getOrSet whose load does not end", () => {
+  for (const once of [false, true]) {
+    it(`is CLOSED when its app has stopped (it waited for ever; once: ${once})`, async () => {
+      const { app, clock } = localApp();
+      const waits = Promise.all([
+        codeOf(app.cache.getOrSet("tea", never, { once })),
+        codeOf(app.cache.getOrSet("tea", never, { once })),
+      ]);
+      await clock.advance(10);
+      await clock.until(app.drain());
+      assertEquals(await clock.until(waits), ["CLOSED", "CLOSED"]);
+    });
+  }
+});
+
 describe("cache.getOrSet of a key in its own load", () => {
   for (const once of [false, true]) {
     it(`is DEADLOCK; the key can be loaded afterwards (once: ${once})`, async () => {

@@ -205,7 +205,7 @@ export class App implements NodeHost, DrainableNode {
       inFlight: this.inFlight,
       queued,
       subscriptions: this.#opened?.health ?? [],
-      alarms: this.alarms,
+      alarms: status === "stopped" ? [] : this.alarms, // it sees nothing any more
     };
   }
 

@@ -136,6 +136,22 @@ describe("health", () => {
     assertEquals([done.open, done.oldest], [0, 0]);
   });
 
+  it("an app that has stopped has no alarms, and no read model that is stalled", async () => {
+    const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const app = await cluster.start("a", { handlers: Booked.on(() => {}, { name: "view", each: "node" }) });
+    await cluster.start("b", { service: "shop", handlers: Wait.handle(() => {}) });
+    await clock.advance(1_000);
+    cluster.kill("b");
+    await clock.advance(60_000);
+    assertEquals(app.health().alarms.map(({ kind }) => kind), ["no-node", "node-gone"]);
+    await clock.until(app.drain());
+    const { status, subscriptions, alarms } = app.health();
+    assertEquals([status, subscriptions[0].state, subscriptions[0].error], ["stopped", "caught up", undefined]);
+    assertEquals(alarms, []);
+  });
+
   describe("handlers that go on long after their timeout are an alarm", () => {
     const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
 

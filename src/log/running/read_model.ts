@@ -98,9 +98,9 @@ export class ReadModel {
     return true;
   }
 
-  /** Why it cannot read now; `undefined` while it reads. */
+  /** Why it cannot read now; `undefined` while it reads, and when it is closed. */
   get unreadable(): CatgaError | undefined {
-    return this.#reader?.fault;
+    return this.#closed ? undefined : this.#reader?.fault;
   }
 
   /**

@@ -106,6 +106,49 @@ describe("Reads", () => {
     assertEquals(sent, 8);
   });
 
+  it("those of the same that wait together are one, sent when their turn comes (of who gave up many waited on)", async () => {
+    const reads = new Reads(systemClock);
+    const open: ((text: string) => void)[] = [];
+    const sent: string[] = [];
+    const read = (what: string) =>
+      reads.do(() => {
+        sent.push(what);
+        return new Promise<string>((resolve) => open.push(resolve));
+      }, () =>
+        1024 * 1024, what);
+    const first = Array.from({ length: 8 }, () => read("a"));
+    const waiting = [read("a"), read("b"), read("a"), read("b")];
+    await delay();
+    assertEquals(sent.join(""), "aaaaaaaa");
+    open.shift()!("old");
+    await delay();
+    assertEquals(sent.join(""), "aaaaaaaaa");
+    waiting.push(read("a")); // that one may be answered with what was before this one
+    for (let n = 1; open.length > 0; n++) {
+      open.shift()!(`answer ${n}`);
+      await delay();
+    }
+    assertEquals(sent.slice(8), ["a", "b", "a"]);
+    assertEquals(await Promise.all(waiting), ["answer 8", "answer 9", "answer 8", "answer 9", "answer 10"]);
+    await Promise.all(first);
+  });
+
+  it("one that waits with others of the same has its turn again after they had none", async () => {
+    const clock = new VirtualClock();
+    const reads = new Reads(clock);
+    let answer = () => {};
+    const read = () => reads.do(() => new Promise<number>((resolve) => answer = () => resolve(1)), (size) => size, "a");
+    for (let n = 0; n < 8; n++) void read();
+    const waiting = [1, 2].map(() => assertRejects(read, JetStreamRefusal, "no turn within 5000 ms"));
+    await clock.advance(5_000);
+    await Promise.all(waiting);
+    const later = read();
+    answer();
+    await clock.advance(0);
+    answer();
+    assertEquals(await later, 1);
+  });
+
   it("one waits on while others are answered (a list of runs was given up behind 3,000 busy ones)", async () => {
     const clock = new VirtualClock();
     const reads = new Reads(clock);

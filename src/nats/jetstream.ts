@@ -150,13 +150,17 @@ export class JetStream {
 
   /** The message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
-    return await this.reads.do(async () => {
-      const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
-      if (answer === undefined) return undefined;
-      const message = fromApi(answer);
-      if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-      return message;
-    }, sizeOf);
+    return await this.reads.do(
+      async () => {
+        const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
+        if (answer === undefined) return undefined;
+        const message = fromApi(answer);
+        if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+        return message;
+      },
+      sizeOf,
+      `${stream} ${JSON.stringify(which)}`,
+    );
   }
 
   /** The last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
@@ -205,8 +209,8 @@ export class JetStream {
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
-      const request = () => this.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", undefined, limit);
-      const answer = await this.reads.do(request, sizeOf);
+      const get = `$JS.API.DIRECT.GET.${stream}.${subject}`;
+      const answer = await this.reads.do(() => this.request(get, "", undefined, limit), sizeOf, get);
       const message = DirectMessage.of(answer);
       if (message !== undefined) return message;
       if (answer.headers?.code === 404) return undefined;
@@ -330,10 +334,14 @@ class Replies {
  *   reads of 550 kB at once ended the connection, were sent again, and ended the next one.
  * - A server does what it was asked, also when nobody waits for it any more: 2,000 runs that were loaded at once took
  *   it 90 s, because most of their reads were sent several times; now 3 s.
+ * - Whoever waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait for
+ *   their turn, and no other read of the node had its own in time.
  */
 export class Reads {
   readonly #clock: Clock;
   readonly #gate = new Gate(MOST_READS);
+  /** Those that wait for their turn, by what they read. */
+  readonly #waiting: Map<string, Promise<unknown>> = new Map();
   /** The size of an answer, in bytes: the average, or the last one if that is larger. */
   #size = 1024 * 1024;
   /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
@@ -345,10 +353,24 @@ export class Reads {
     this.#clock = clock;
   }
 
-  /** Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits. */
-  async do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
+  /**
+   * Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits.
+   * Requests for the same, as `what` names it, that wait at the same time are one.
+   */
+  do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
-    const leave = this.#gate.isFull ? await this.#turn() : await this.#gate.enter();
+    if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
+    if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
+    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` says what the answer is
+    if (waiting !== undefined) return waiting;
+    const turn = this.#turn().finally(() => this.#waiting.delete(what));
+    const answer = this.#read(turn, request, sizeOf);
+    this.#waiting.set(what, answer);
+    return answer;
+  }
+
+  async #read<T>(turn: Promise<() => void>, request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
+    const leave = await turn;
     try {
       const answer = await request();
       const size = sizeOf(answer);

@@ -66,7 +66,8 @@ export interface Started {
 export type DrivenEntry =
   /** Another node drives it from here on. */
   | { readonly t: "held" }
-  | { readonly t: "done"; readonly step: string; readonly outcome: Outcome }
+  /** `undo`: it has to be taken back if the run fails. */
+  | { readonly t: "done"; readonly step: string; readonly outcome: Outcome; readonly undo?: boolean }
   /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
   | { readonly t: "failed"; readonly step: string; readonly error: RecordedError; readonly next?: number } & Scheduled
   | { readonly t: "slept"; readonly step: string; readonly until: number } & Scheduled
@@ -74,7 +75,13 @@ export type DrivenEntry =
   | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & Scheduled
   /** A wait took the signal of this number; without it its time was over. */
   | { readonly t: "took"; readonly step: string; readonly n?: number }
-  | { readonly t: "child"; readonly step: string; readonly workflow: string; readonly run: string }
+  | {
+    readonly t: "child";
+    readonly step: string;
+    readonly workflow: string;
+    readonly run: string;
+    readonly undo?: boolean;
+  }
   /** A schedule ends the time that it may take. */
   | { readonly t: "limited" }
   /** From here on steps are undone; the run ends with this error. */
@@ -141,8 +148,8 @@ export class Journal {
   started: Started | undefined;
   startedAt = 0;
   changedAt = 0;
-  /** What steps gave; `index`: the number of their entry. */
-  readonly outcomes = new Map<string, Outcome & { readonly index: number }>();
+  /** What steps gave; `index`: the number of their entry; `undo`: they had one when they were recorded. */
+  readonly outcomes = new Map<string, Outcome & { readonly index: number; readonly undo: boolean }>();
   /** Steps that have one from an operator, and of which nothing else is recorded. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in order. */
@@ -157,7 +164,10 @@ export class Journal {
   readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
   /** The numbers of those that no wait has taken, by name, in order. */
   readonly signals = new Map<string, Set<number>>();
-  readonly children = new Map<string, { readonly workflow: string; readonly run: string; readonly since: number }>();
+  readonly children = new Map<
+    string,
+    { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
+  >();
   readonly undone = new Set<string>();
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
@@ -214,7 +224,7 @@ export class Journal {
         this.startedAt ||= time;
         return;
       case "done":
-        return this.#outcome(entry.step, entry.outcome);
+        return this.#outcome(entry.step, entry.outcome, entry.undo);
       case "told":
         this.#told.set(childKey(entry.step, entry), entry.outcome);
         return this.#childOutcome(entry.step);
@@ -274,7 +284,10 @@ export class Journal {
         return;
       }
       case "child":
-        this.children.set(entry.step, { workflow: entry.workflow, run: entry.run, since: time });
+        this.children.set(entry.step, {
+          ...{ workflow: entry.workflow, run: entry.run },
+          ...{ since: time, undo: entry.undo ?? false },
+        });
         return this.#childOutcome(entry.step);
       case "cancelled":
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
@@ -340,13 +353,13 @@ export class Journal {
   #childOutcome(step: string): void {
     const child = this.children.get(step);
     const outcome = child === undefined ? undefined : this.#told.get(childKey(step, child));
-    if (outcome !== undefined) this.#outcome(step, outcome);
+    if (outcome !== undefined) this.#outcome(step, outcome, child!.undo);
   }
 
   /** The first outcome of a step counts. */
-  #outcome(step: string, outcome: Outcome): void {
+  #outcome(step: string, outcome: Outcome, undo = false): void {
     if (!this.outcomes.has(step)) {
-      this.outcomes.set(step, { ...outcome, index: this.entries });
+      this.outcomes.set(step, { ...outcome, index: this.entries, undo });
       this.ends.push(step);
     }
     this.failures.delete(step);
@@ -381,8 +394,13 @@ export function isUndo(name: string): boolean {
 const UNDO = "@undo ";
 
 /** The steps that are to be undone, in that order: those that finished last come first. */
-export function undoOrder({ outcomes, undone }: Journal, hasUndo: (step: string) => boolean): readonly string[] {
-  const steps = [...outcomes].flatMap(([step, { ok }]) => ok && !undone.has(step) && hasUndo(step) ? [step] : []);
+export function undoOrder(
+  { outcomes, undone }: Journal,
+  hasUndo: (step: string, recorded: boolean) => boolean,
+): readonly string[] {
+  const steps = [...outcomes].flatMap(([step, { ok, undo }]) =>
+    ok && !undone.has(step) && hasUndo(step, undo) ? [step] : []
+  );
   return steps.reverse();
 }
 
@@ -438,13 +456,13 @@ const MEMBERS: { readonly [T in Entry["t"]]: Readonly<Record<string, Check>> } =
   retried: { by: isText },
   skipped: { by: isText, step, reason: isText },
   held: {},
-  done: { step, outcome: isOutcome },
+  done: { step, outcome: isOutcome, undo: maybe(isFlag) },
   failed: { step, error: isError, next: maybe(isTime), scheduled },
   slept: { step, until: isTime, scheduled },
   woken: { step },
   waits: { step, signal: isText, until: maybe(isTime), scheduled },
   took: { step, n: maybe(isCount) },
-  child: { step, workflow: isText, run: isText },
+  child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
   limited: {},
   failing: { error: isError },
   undone: { step },

@@ -305,7 +305,7 @@ export class Drive {
         (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
         (state.calls.size > 0 || state.halted > 0)
       ) {
-        this.#finish = () => this.#undoAll();
+        this.#finish = () => this.#undoAll(undefined, true);
       }
       if (this.#finish !== undefined) {
         if (this.#steps.open) return this.#suspend();
@@ -365,18 +365,35 @@ export class Drive {
     });
   }
 
-  /** Undoes what is finished, the latest first, and ends the run: with this error, unless another one is recorded. */
-  #undoAll(error?: RecordedError): void {
+  /**
+   * Undoes what is finished, the latest first, and ends the run: with this error, unless another one is recorded.
+   * `halts`: the handler has not ended, and one that was changed may have steps to undo behind where it waits.
+   */
+  #undoAll(error?: RecordedError, halts = false): void {
     const state = this.#state;
     const { journal } = this;
     const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // it has one of them
-    const steps = undoOrder(journal, (step) => this.#steps.undoOf(step) !== undefined);
+    const steps = undoOrder(
+      journal,
+      (step, recorded) => this.#steps.undoOf(step) !== undefined || (halts && recorded && !state.names.has(step)),
+    );
     state.phase = "undoing";
     state.calls.clear();
     state.ends.handlerIsOver();
-    if (steps.length === 0) return this.#endWith({ ok: false, error: why });
-    if (journal.failing === undefined) state.record({ t: "failing", error: why });
-    this.#undo(steps, why);
+    const undo = () => {
+      if (steps.length === 0) return this.#endWith({ ok: false, error: why });
+      if (journal.failing === undefined) state.record({ t: "failing", error: why });
+      this.#undo(steps, why);
+    };
+    // a handler that was changed may not get to the steps that wait for them
+    const left = [...journal.children].filter(([step]) => journal.cancelled !== undefined && !state.names.has(step));
+    if (left.length === 0) return undo();
+    state.work(async () => {
+      for (const [, { workflow, run }] of left) {
+        await state.insist(() => state.host.cancelChild({ workflow, run }, why.message), undefined);
+      }
+      if (!state.over) undo();
+    });
   }
 
   #undo([step, ...more]: readonly string[], why: RecordedError): void {
@@ -385,7 +402,12 @@ export class Drive {
     if (step === undefined) return this.#endWith({ ok: false, error: why });
     const name = undoName(step);
     if (this.#pauseOf(name, () => this.#undo([step, ...more], why))) return;
-    const undo = this.#steps.undoOf(step)!;
+    const undo = this.#steps.undoOf(step);
+    if (undo === undefined) {
+      const message = `the handler was changed, and does not get to ${step}, which is to be undone: ` +
+        `deploy one that calls it, and retry, or skip "${name}"`;
+      return this.#stuck(name, { code: "HANDLER_FAILED", message });
+    }
     const run = async () => {
       if (!await state.ready()) return;
       if (this.journal.undone.has(step)) return this.#undo(more, why);

@@ -56,9 +56,9 @@ export interface DriveHost {
   startChild(contract: AnyContract, id: string, input: unknown, parent: Required<Parent>): Promise<Result<string>>;
   /**
    * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
-   * so that a start that comes later does nothing. Rejects with a `CatgaError`.
+   * so that a start that comes later does nothing. Rejects with a `CatgaError`. `contract`: of one that may come.
    */
-  cancelChild(contract: AnyContract, id: string, reason: string): Promise<boolean>;
+  cancelChild(child: RunRef, reason: string, contract?: AnyContract): Promise<boolean>;
   /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
   ended(ref: RunRef, journal: Journal): Promise<void>;
   /** The run is about to be stuck, by what was thrown. Rejects with a `CatgaError` if that could not be noted. */

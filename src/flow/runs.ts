@@ -417,9 +417,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return await this.#start(definition, id, given, parent);
   }
 
-  async cancelChild(contract: AnyContract, run: string, reason: string): Promise<boolean> {
-    const { name: workflow, version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
-    const ref = { workflow, run };
+  async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
     const cancelled = this.log.cancelled(reason);
     const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
     const over = () => this.#closed;
@@ -428,6 +426,8 @@ export class Runs implements DrivesHost, NodeRuns {
       const end = await this.log.end(ref);
       if (end?.ended) return end.entries[0]?.t !== "started";
       if (end !== undefined) continue; // it was started meanwhile
+      if (contract === undefined) return false;
+      const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
       const until = this.clock.now() + keep;
       const entries: Entry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
       const message = this.log.message(ref, entries, { version: 0, holder: "" });

@@ -96,6 +96,11 @@ export class Steps {
     return this.#undos.get(step);
   }
 
+  /** Recorded with a step: a handler that was changed may not call it any more. */
+  #undoFlag(step: string): { readonly undo?: boolean } {
+    return this.#undos.has(step) ? { undo: true } : {};
+  }
+
   /** Of a step that was called. */
   policyOf(step: string): Policy {
     return this.#policies.get(step)!;
@@ -316,7 +321,7 @@ export class Steps {
     try {
       const outcome = await attempt.outcome(perform(attempt));
       if (this.#isSettled(step)) return undefined;
-      state.record({ t: "done", step: name, outcome });
+      state.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.#undoFlag(name) : {}) });
       return outcome;
     } catch (thrown) {
       if (this.#isSettled(step)) return undefined;
@@ -388,7 +393,8 @@ export class Steps {
     let cancelled = false;
     return (step) => {
       const { name, main } = step;
-      const child = { workflow: contract.name, run: stepId(ref, name) };
+      const { workflow = contract.name } = journal.children.get(name) ?? {};
+      const child = { workflow, run: stepId(ref, name) };
       const parent = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
       const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
       if (step.over || step.busy || (journal.children.has(name) && !isCancelling())) return;
@@ -401,7 +407,7 @@ export class Steps {
             cancelled = true;
             const { message } = journal.cancelled!.error;
             // a child that was never started has nothing to undo
-            if (await state.insist(() => host.cancelChild(contract, child.run, message), undefined) ?? true) return;
+            if (await state.insist(() => host.cancelChild(child, message, contract), undefined) ?? true) return;
             this.#over(step);
             return state.halt();
           }
@@ -410,7 +416,7 @@ export class Steps {
             : await host.startChild(contract, child.run, input, parent);
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
           if (started.ok) {
-            state.record({ t: "child", step: name, ...child });
+            state.record({ t: "child", step: name, ...child, ...this.#undoFlag(name) });
             state.after(() => step.go()); // it may have ended before
           } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.timer(1_000, () => step.go());

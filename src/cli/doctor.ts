@@ -13,6 +13,7 @@ import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { ADVICE, type Alarm, declaredName, nodeLabel } from "../contract/alarms.ts";
+import { wakesRun } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
@@ -230,23 +231,26 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
 async function ofSchedules(view: ClusterView, handled: ReadonlySet<string>, { findings, looked }: Seen): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
-  const [unhandled, overdue] = [new Set<string>(), new Set<string>()];
+  const unhandled = new Map<string, Set<string>>();
+  const overdue = new Set<string>();
   let count = 0;
   for await (const pending of pendingSchedules(view.namespace, stream)) {
     if (++count > MOST) break;
-    const { contract } = pending;
-    if (!handled.has(contract)) unhandled.add(contract);
+    const { contract, id } = pending;
+    if (!handled.has(contract)) {
+      const ways = unhandled.get(contract) ?? new Set();
+      const wakes = wakesRun(contract, id) !== undefined;
+      unhandled.set(contract, ways.add(wakes ? "its runs: catga run" : "the schedule: catga schedules cancel"));
+    }
     const now = stream.serverTime;
     if ((nextOf(pending, now) ?? now) < now - LATE) overdue.add(contract);
   }
   looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
-  for (const contract of unhandled) {
-    const name = declaredName(contract);
-    const cancel = name === contract ? "the schedule: catga schedules cancel" : "its runs: catga run";
+  for (const [contract, ways] of unhandled) {
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
-      message: `${name} is scheduled, and no node handles it.`,
-      advice: `Start a node that does, or cancel ${cancel}.`,
+      message: `${declaredName(contract)} is scheduled, and no node handles it.`,
+      advice: `Start a node that does, or cancel ${[...ways].join(", and ")}.`,
     });
   }
   for (const contract of overdue) {

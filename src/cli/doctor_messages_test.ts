@@ -83,13 +83,24 @@ describe("catga doctor: messages", { timeout: 240_000, ...await requireNatsServe
     assertEquals([found.kind, found.about], ["schedule-unhandled", "bank.Charge"]);
   });
 
-  it("runs that wait while no node handles their workflow: the advice is not to cancel what wakes them", async () => {
+  it("a start of a workflow that no node handles: the schedule can be cancelled (it said: its runs, and there are none)", async () => {
     const app = await on.app("asleep");
     unwrap(await app.start(workflow("Order"), undefined, { at: new Date(Date.now() + 3_600_000) }));
     const [{ kind, message, advice }] = await on.findings("asleep");
     assertEquals(kind, "schedule-unhandled");
     assertEquals(message, "workflow Order is scheduled, and no node handles it.");
-    assertEquals(advice, "Start a node that does, or cancel its runs: catga run.");
+    assertEquals(advice, "Start a node that does, or cancel the schedule: catga schedules cancel.");
+  });
+
+  it("runs that wait while no node handles their workflow: the advice is not to cancel what wakes them", async () => {
+    const Nap = workflow<void, void>("Nap");
+    const app = await on.app("napping", { handlers: Nap.handle((flow) => flow.sleep("night", 3_600_000)) });
+    const run = unwrap(await app.start(Nap));
+    const status = async () => (await Array.fromAsync(app.runs({ id: run })))[0]?.status;
+    await eventually("its sleep", async () => await status() === "waiting");
+    await app.drain();
+    const found = (await on.findings("napping")).find(({ kind }) => kind === "schedule-unhandled");
+    assertEquals(found?.advice, "Start a node that does, or cancel its runs: catga run.");
   });
 
   it("a run whose wake-up schedule was removed, once it was due; retry has it go on", async () => {

@@ -654,7 +654,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send("groups", {
       shown: hostile.map((each, n) => ({
         ...{ service: each, subscription: each, contract: each, code: each, cause: each, stack: hostile[n] },
-        ...{ business: false, count: 1, partial: false, first: 1, last: 1 },
+        ...{ business: false, count: 1, partial: n === 0, first: 1, last: 1 },
       })),
       total: 5,
     });
@@ -693,6 +693,17 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
       `document.querySelectorAll("#letters, #alarms").forEach((section) =>
         section.querySelectorAll("td.actions button:first-child").forEach((b) => b.click()))`,
     );
+    // of the first group some are unread; discarding it discards those, too
+    const counts = `[...document.querySelectorAll("#groups tbody td:first-child")].map((cell) => cell.innerText)`;
+    await browser.until("the groups", `${counts}.slice(0, 2).join(" ") === "1+ 1"`);
+    const question = async (row: number) => {
+      await browser.evaluate(`document.querySelectorAll("#groups td.actions button:nth-child(3)")[${row}].click()`);
+      const asked = await browser.evaluate<string>(text("#confirm-question"));
+      await browser.evaluate(`document.querySelector("#confirm-no").click()`);
+      return asked;
+    };
+    assertMatch(await question(0), /^Discard 1 dead letter or more of /);
+    assertMatch(await question(1), /^Discard 1 dead letter of /);
     await browser.evaluate(`document.querySelector("#search-text").value = "x"`);
     await browser.evaluate(`document.querySelector("#search-form button").click()`);
     await browser.until("the hits", `document.querySelectorAll("#search tbody tr").length === 5`);

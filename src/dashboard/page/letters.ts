@@ -17,7 +17,7 @@ export function lettersSection(
       JSON.stringify([service, subscription, contract, code, cause]),
     empty: "",
     columns: [
-      ["Letters", (group) => count(group.count), "number"],
+      ["Letters", (group) => `${count(group.count)}${group.partial ? "+" : ""}`, "number"],
       ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
       ["Contract", ({ contract }) => contract],
       ["Failed with", ({ code, cause, business }) => ({
@@ -113,7 +113,8 @@ export function lettersSection(
     const group = groups.row(key);
     if (group === undefined) return;
     const { service, subscription, contract, code, cause } = group;
-    const which = `${some(group.count, "dead letter")} of ${contract} in ${service}/${subscription}`;
+    const more = group.partial ? " or more" : ""; // all are changed, those that are unread, too
+    const which = `${some(group.count, "dead letter")}${more} of ${contract} in ${service}/${subscription}`;
     await settleThese(what, `${which} (${code}: ${cause})`, { service, subscription, contract, code, cause });
   }
 

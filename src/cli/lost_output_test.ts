@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assertEquals, assertMatch } from "@std/assert";
-import { catga, stream } from "../../mod.ts";
+import { catga, event, stream } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
@@ -24,7 +24,7 @@ describe("the tool's output", { skip: existsSync("/dev/full") ? false : "there i
     child.stderr!.setEncoding("utf8").on("data", (text: string) => said += text);
     const [code] = await once(child, "close");
     assertEquals(code, 1);
-    assertMatch(said, /^catga: .*no space left/i);
+    assertMatch(said, /^catga: cannot write what it prints: .*no space left/i);
   });
 
   it("to standard error that nobody reads changes no exit code (it was 1: failed)", async () => {
@@ -37,7 +37,23 @@ describe("the tool's output", { skip: existsSync("/dev/full") ? false : "there i
 
 const { skip } = await requireNatsServer();
 
-describe("the tool's output into a pipe", { skip }, () => {
+describe("the tool's output of a cluster", { skip }, () => {
+  it("of watch that cannot be written ends it (in Deno it went on for ever)", { timeout: 60_000 }, async () => {
+    await using server = await startNatsServer();
+    const Ticked = event<void>("Ticked");
+    await using app = await catga({ nats: server.url, handlers: Ticked.on(() => {}) });
+    const shell = 'exec "$0" "$@" > /dev/full';
+    const child = start(shell, ["watch", "--nats", server.url], ["ignore", "ignore", "pipe"]);
+    let said = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => said += text);
+    const closed = once(child, "close");
+    await eventually("it to listen", () => said.includes("listening"));
+    await app.publish(Ticked);
+    const [code] = await closed;
+    assertEquals(code, 1);
+    assertMatch(said, /\ncatga: cannot write what it prints: .*no space left[^\n]*\n$/i);
+  });
+
   it("call of a stream leaves the cluster when the pipe is closed (it was an alarm: gone without signing off)", async () => {
     await using server = await startNatsServer();
     const Count = stream<void, number>("Count");

@@ -152,7 +152,7 @@ function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   let isRead = true;
-  stdout.on("error", (error: NodeJS.ErrnoException) => {
+  const lose = (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") {
       // `catga watch | head`: the reader has closed the pipe. A node of `call` leaves the cluster, else it is an alarm
       if (stop === undefined) process.exit(DONE);
@@ -162,10 +162,17 @@ function ownTerminal(): Terminal {
     }
     stderr.write(`catga: cannot write what it prints: ${error.message}\n`);
     process.exit(FAILED);
-  });
+  };
+  stdout.on("error", lose);
   stderr.on("error", () => {}); // nobody reads what it says: the exit code tells how it ended
   return {
-    write: (text) => void stdout.write(text),
+    write(text) {
+      try {
+        stdout.write(text);
+      } catch (error) {
+        lose(error as NodeJS.ErrnoException); // Deno throws for a file, in callbacks that nobody awaits, too
+      }
+    },
     say: (line) => void (isRead && stderr.write(`${line}\n`)),
     async read() {
       let text = "";

@@ -3,7 +3,7 @@ import { pendingText, RUN_STATUS, type RunInfo } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
-import { facts, Listing, table, type Terminal } from "./terminal.ts";
+import { facts, Listing, print, table, type Terminal } from "./terminal.ts";
 import { isWorkflowName } from "../contract/workflow.ts";
 
 /** The command that lists them. */
@@ -59,7 +59,7 @@ is recorded. cancel and skip take --reason, which stays with the run.`,
     const limit = flags.limit();
     return await ClusterView.during(flags, terminal, async (view) => {
       for await (const info of view.runs({ workflow, id })) {
-        if (change !== undefined) return await changed(view, info, change, terminal);
+        if (change !== undefined) return await changed(view, info, change, flags, terminal);
         show(info, limit, flags, terminal);
         return DONE;
       }
@@ -116,17 +116,23 @@ function parsed(text: string | undefined): unknown {
   }
 }
 
-async function changed(view: ClusterView, info: RunInfo, change: Change, terminal: Terminal): Promise<number> {
+async function changed(
+  view: ClusterView,
+  info: RunInfo,
+  change: Change,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  const { workflow, id } = info;
   if (change.verb === "skip" && !change.ahead && !isKnown(info, change.step)) {
-    const { workflow, id } = info;
     const why = `nothing is recorded of a step ${change.step} of ${workflow} ${id}; pending: ${pendingIn(info)}`;
     terminal.say(printable(`${why}. With --ahead its value is recorded before it begins, or while it first runs`));
     return FAILED;
   }
   if (change.verb === "retry") await info.retry();
   else if (change.verb === "skip") await info.skip(change.step, change.value, change.reason);
-  else await view.cancelRun(info.workflow, info.id, change.reason);
-  terminal.write(`${DID[change.verb]}: ${printable(`${info.workflow} ${info.id}`)}\n`);
+  else await view.cancelRun(workflow, id, change.reason);
+  print(terminal, flags.has("json"), { [change.verb]: { workflow, id } }, `${DID[change.verb]}: ${workflow} ${id}`);
   return DONE;
 }
 

@@ -147,7 +147,8 @@ describe("the tool and runs", await requireNatsServer(), () => {
     );
     assertEquals((await app.result(Export, "waits")).error?.code, "CANCELLED");
     broken = false;
-    assertEquals((await run("run", "Export", "retried", "retry")).out, "to be tried again: Export retried\n");
+    const retried = await run("run", "Export", "retried", "retry", "--json");
+    assertEquals([retried.code, json(retried.out)], [0, [{ retry: { workflow: "Export", id: "retried" } }]]);
     assertEquals(unwrap(await app.result(Export, "retried")), "uploaded");
     assertEquals((await run("run", "Export", "retried", "retry")).err.split(":")[0], "NO_RUN");
   });

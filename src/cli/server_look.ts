@@ -38,8 +38,10 @@ export class ServerLook {
    * answer.
    */
   async look(): Promise<ServerView> {
-    const { connection } = this.#transport;
-    const rtt = await connection.rtt();
+    const { connection, clock } = this.#transport;
+    const began = clock.monotonic();
+    await connection.rtt(); // it returns whole ms: 0 of a server nearby
+    const rtt = clock.monotonic() - began;
     const names = shownStreams(this.#namespace).filter((name) => !this.#unseen.has(name));
     const [room, ...found] = await Promise.all([
       this.#room(),

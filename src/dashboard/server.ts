@@ -2,6 +2,7 @@
  * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts`
  * says who gets in.
  */
+import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -55,7 +56,8 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
-    if ("Deno" in globalThis) await requestListen(options);
+    const found = await lookup(options.host); // Bun (1.4) gives a name that nobody has any code, such as EADDRINUSE
+    if ("Deno" in globalThis) await requestListen(found, options.port);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);
       http.listen(options.port, options.host, resolve);
@@ -73,8 +75,7 @@ export class DashboardServer implements AsyncDisposable {
 }
 
 /** Rejects with `EPERM` if Deno does not permit it: its server (2.9.6) throws that where nothing catches it. */
-async function requestListen({ host, port }: ServerOptions): Promise<void> {
-  const { address, family } = await lookup(host);
+async function requestListen({ address, family }: LookupAddress, port: number): Promise<void> {
   const name = `${family === 6 ? `[${address}]` : address}:${port}`;
   const { state } = await Deno.permissions.request({ name: "net", host: name });
   if (state !== "granted") throw Object.assign(new Error(`--allow-net=${name}`), { code: "EPERM" });

@@ -22,7 +22,7 @@ export interface EventsOptions<T> {
 /**
  * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
  * or `failure` with problem details; a browser would come again otherwise. Errors of the stream or of `id` that are no
- * `CatgaError` are logged to the console. Items are read no faster than the client takes them; when it leaves, the
+ * `CatgaError`, and items that JSON cannot hold, are logged to the console. Items are read no faster than the client takes them; when it leaves, the
  * stream ends.
  *
  * @example
@@ -102,9 +102,7 @@ function bodyOf<T>(
       try {
         const { done, value } = await items.next();
         last = done === true;
-        text = last
-          ? "event: end\ndata:\n\n"
-          : `id: ${line(id(value, ++count))}\ndata: ${toJson(value, "INVALID_RESPONSE", "an item")}\n\n`;
+        text = last ? "event: end\ndata:\n\n" : `id: ${line(id(value, ++count))}\ndata: ${dataOf(value)}\n\n`;
       } catch (thrown) {
         last = true;
         text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
@@ -118,6 +116,16 @@ function bodyOf<T>(
     },
     cancel: end,
   };
+}
+
+/** An item as JSON. One that cannot be sent is logged here: no node has logged it, and the client gets only a code. */
+function dataOf(item: unknown): string {
+  try {
+    return toJson(item, "INVALID_RESPONSE", "an item");
+  } catch (error) {
+    console.error("events:", error);
+    throw error;
+  }
 }
 
 /** What a stream threw, as problem details. */

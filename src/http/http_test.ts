@@ -296,6 +296,25 @@ describe("events", () => {
     assertStringIncludes(await events(one(), { id: () => "" }).text(), "id: \n");
   });
 
+  it("an item that cannot be sent ends the response with a failure, and is logged (the client got a code alone)", async () => {
+    const logged = await consoleErrors(async () => {
+      const text = await events((async function* () {
+        yield { secret: () => 1 };
+      })()).text();
+      assertStringIncludes(text, "event: failure\n");
+      assertStringIncludes(text, '"code":"INVALID_RESPONSE"');
+      assert(!text.includes("secret"), text);
+    });
+    assertEquals(logged.length, 1);
+    assertStringIncludes(String(logged[0][1]), "secret is a function");
+    const value = { secret: () => 1 };
+    assertThrows(
+      () => respond({ ok: true, value }),
+      CatgaError,
+      "the value cannot be sent: result.secret is a function",
+    );
+  });
+
   it("misuse is a TypeError", () => {
     assertThrows(() => events(7 as never), TypeError, "app.stream");
     assertThrows(() => events((async function* () {})(), { every: 1 } as never), TypeError, "every");

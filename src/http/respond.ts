@@ -15,7 +15,7 @@ export interface RespondOptions<F extends string = AnyCode> extends ResponseInit
  * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or
  * problem details (RFC 9457) with the status of its code: `status`, `title`, `detail`, `code` and `details`; what went
  * wrong inside, from 500 on, only by its code. `Retry-After`, in s, stands where it may be tried again: 1, or what
- * `rateLimit` says.
+ * `rateLimit` says. Throws a `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
  *
  * @example
  * ```ts

@@ -22,6 +22,14 @@ describe("table", () => {
     ]);
   });
 
+  it("a rare Chinese character takes two places (of 𠮷野家 the next column stood one too far right)", () => {
+    assertEquals(table(terminal(), ["NAME", "N"], [["𠮷野家", "1"], ["tea", "2"]]), [
+      "NAME    N",
+      "𠮷野家  1",
+      "tea     2",
+    ]);
+  });
+
   it("control characters in a cell are escaped", () => {
     assertEquals(table(terminal(), ["NAME"], [["a\nb"]]), ["NAME", "a\\u{a}b"]);
   });

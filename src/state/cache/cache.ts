@@ -209,7 +209,8 @@ function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: n
     const head: unknown = JSON.parse(value.slice(0, end));
     // other JSON than an object has neither member
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
-    return { nonce, fence, text: value.slice(end + 1) };
+    // another writer may have stored anything: behind a greater one no token could be written
+    return { nonce, fence: Number.isSafeInteger(fence) ? fence : undefined, text: value.slice(end + 1) };
   } catch (cause) {
     throw notOurs(key, cause);
   }

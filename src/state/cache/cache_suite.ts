@@ -156,6 +156,15 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       assertEquals(await harness.until(mine.get("tea")), 19);
     });
 
+    it("fence: what another writer stored as one, that is no token, is none", async () => {
+      const [mine] = caches();
+      const bucket = await harness.until(nodes[0].open(`cache_${buckets}`, { direct: true }));
+      for (const fence of ["1e308", '{"toString":2}', '"x"', "1.5"]) {
+        await harness.until(bucket.put("tea", `{"nonce":"x","fence":${fence}}\n1`));
+        assertEquals(await harness.until(mine.set("tea", fence, { fence: 1 })), true, fence);
+      }
+    });
+
     it("fence: lasts until its entry is removed, or written without a fence", async () => {
       const [mine] = caches();
       await harness.until(mine.set("tea", 1, { fence: 7 }));

@@ -63,7 +63,7 @@ async function stage(options: CatgaOptions = {}) {
     })) as { commit: Commit; sequence: number };
   let forged = 0;
   return {
-    ...{ app, handled, lines, manager, write },
+    ...{ app, handled, last, lines, manager, write },
     /** Ends the lead of the node with a commit of another's making, which goes on from the last one. */
     forge: (change: (commit: Commit) => Commit) =>
       eventually("a forged commit", async () => {
@@ -245,6 +245,17 @@ describe("a hostile writer of the log", await requireNatsServer(), () => {
     await here.write(COMMITS, "", { "Nats-Rollup": "sub" });
     await here.led("garbage in place of the commits");
     await here.lives("garbage in place of the commits");
+  });
+
+  it("a forged commit without the categories of live nodes has them read again", { timeout: 300_000 }, async () => {
+    await using here = await stage();
+    await here.lives("the start");
+    for (const began of [{}, { Nobody: 0 }]) {
+      await here.forge((commit) => ({ ...commit, head: { ...commit.head, began } }));
+      await here.led("a forged commit");
+      await eventually("its categories", async () => Object.hasOwn((await here.last()).commit.head.began, "Placed"));
+      await here.lives("a commit without its categories");
+    }
   });
 
   it("forged messages that are parked, and forged requests, are survived", { timeout: 300_000 }, async () => {

@@ -70,8 +70,8 @@ export class Reading {
     return this.#reader?.fault;
   }
 
-  /** Reads these categories from now on, from the present place on. */
-  follow(categories: Iterable<string>): void {
+  /** Reads these categories from now on, from the present place on. A forged record may have none. */
+  follow(categories: readonly string[]): void {
     const { stream, namespace } = this.#options;
     const { created, read, time } = this.#ledger.place;
     this.#reader?.close();
@@ -80,6 +80,8 @@ export class Reading {
     this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;
     this.#held = new Fifo();
     this.#paused = false;
+    this.#reader = undefined;
+    if (categories.length === 0) return;
     let reader: LogReader | undefined = undefined;
     const current = () => !this.#over && (reader === undefined || reader === this.#reader);
     reader = this.#reader = stream.follow({

@@ -18,6 +18,7 @@ import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
 import { Term, type TermEnd } from "./term.ts";
 import { Warnings } from "./warnings.ts";
+import { listed, printable } from "../../data/printable.ts";
 
 /** Options of a {@link Subscription}. */
 export interface SubscriptionOptions {
@@ -60,6 +61,8 @@ export class Subscription {
   #stands = 0;
   /** Since when another node should lead what this one leads, by the monotonic clock. */
   #secondSince: number | undefined;
+  /** When the record is to be checked for this node's categories, by the monotonic clock: once they were read. */
+  #checks = Infinity;
   /** Time until which it is not handed over to a node that should lead. */
   #keeps = 0;
 
@@ -114,11 +117,16 @@ export class Subscription {
   }
 
   /**
-   * Writes the first commit if there is none; has the leader, which may be `another`, read the categories that are new,
+   * Writes the first commit if there is none; has the leader, which may be another, read the categories that are new,
    * which begin now. Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
    */
-  async ensure(signal: AbortSignal, another = true): Promise<void> {
-    const { host: { clock, namespace }, kept, stream, spec } = this.#options;
+  async ensure(signal: AbortSignal): Promise<void> {
+    await this.#ensure(signal, true);
+    this.#checks = 0;
+  }
+
+  async #ensure(signal: AbortSignal, another: boolean): Promise<void> {
+    const { host: { clock }, kept, stream, spec } = this.#options;
     for (let begins = false;;) {
       const found = await kept.last(this.#subject, { latest: true });
       const state = await stream.state();
@@ -138,11 +146,7 @@ export class Subscription {
       }
       if (missing.length === 0 || !another) return;
       const now = state === undefined ? 0 : endOf(state.last);
-      const began = Object.fromEntries(missing.map((category) => [category, now]));
-      const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
-      const subject = requestSubject(namespace, this.key, id);
-      const text = writeRequest({ kind: "join", began });
-      while (!await this.#store(subject, text)) signal.throwIfAborted();
+      while (!await this.#askFor(missing, now)) signal.throwIfAborted();
       for (let waited = 0; waited < JOIN; waited += STEP) {
         await delay(clock, STEP, signal);
         const known = this.#commit;
@@ -158,6 +162,7 @@ export class Subscription {
 
   /** To be called every 100 ms. `may`: it may be taken over now. */
   tick(now: number, may: boolean): void {
+    if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {
       this.term.tick(now);
       this.#giveWay(now);
@@ -200,6 +205,25 @@ export class Subscription {
 
   #missing({ head: { began } }: Commit): string[] {
     return [...this.spec.categories.keys()].filter((category) => !Object.hasOwn(began, category));
+  }
+
+  /** A forged record, or one that the store brought back, may lack categories of this node: no leader reads them. */
+  #check(now: number): void {
+    this.#checks = now + CHECK;
+    const commit = this.#commit;
+    const missing = typeof commit === "object" ? this.#missing(commit) : [];
+    if (missing.length === 0) return;
+    const text = `it lacks ${listed(missing.map(printable))}, which the leader is asked to read from where it is`;
+    this.#warnings.fault("the record", new CatgaError("INVALID_MESSAGE", text));
+    this.#askFor(missing, 0).catch((error) => this.#warnings.fault("asking for categories", error));
+  }
+
+  /** Asks the leader to read these categories, too, from a position on, or from where it is. `false`: try again. */
+  async #askFor(categories: readonly string[], position: number): Promise<boolean> {
+    const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
+    const began = Object.fromEntries(categories.map((category) => [category, position]));
+    const subject = requestSubject(this.#options.host.namespace, this.key, id);
+    return await this.#store(subject, writeRequest({ kind: "join", began }));
   }
 
   #termName(): string {
@@ -276,7 +300,7 @@ export class Subscription {
   async #take(ending: AbortController): Promise<void> {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
-    if (commit === undefined) return await this.ensure(ending.signal, false);
+    if (commit === undefined) return await this.#ensure(ending.signal, false);
     // the leader's lease may have moved meanwhile: after a cut all seem to stand still
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
@@ -380,6 +404,7 @@ const ASIDE = 30_000;
 /** How long a leader may take to read new categories, in ms. */
 const JOIN = 30_000;
 const STEP = 50; // ms
+const CHECK = 5_000; // ms
 const ANSWER = 2_000; // ms
 /** Number of parked messages up to which each commit lists all. */
 const FEW = 200;

@@ -71,9 +71,10 @@ export class Warnings {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }
 
-  /** Reported at once, and then once a minute for each kind and message. */
+  /** Reported at once, and then once a minute for each kind and message, whatever numbers that names. */
   fault(during: string, error: unknown): void {
-    if (this.#reports.due(`fault ${during} ${thrownMessage(error)}`)) {
+    const text = thrownMessage(error).replaceAll(/\d+/g, "0");
+    if (this.#reports.due(`fault ${during} ${text}`)) {
       this.#host.observer({ type: "fault", during: `${during} of subscription ${this.label}`, error });
     }
   }

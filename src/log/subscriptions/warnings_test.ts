@@ -46,6 +46,12 @@ describe("Warnings", () => {
     assertEquals(faults(), all);
   });
 
+  it("a fault is reported once a minute, however many messages of the store it names", () => {
+    const { seen, warnings } = setUp();
+    for (let sequence = 8; sequence < 1_008; sequence++) warnings.fault("reading", `${sequence}: another request`);
+    assertEquals(seen.map((each) => each.type === "fault" && each.error), ["8: another request"]);
+  });
+
   it("says that it is stopped, and that it goes on", () => {
     const { warnings, states } = setUp();
     warnings.stop(new CatgaError("OVERLOADED", "full"));

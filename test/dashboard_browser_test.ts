@@ -573,6 +573,26 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     "\u202egnp.exe",
   ];
 
+  it("a link to a section leads there, past others that were never laid out (Search was 6,300 px away)", async () => {
+    const streams = new Streams({
+      hello: () => ({ namespace: "n", address: "a", version: "v", allowChanges: true, now: Date.now() }),
+      history: () => ({}),
+      onLook: () => {},
+      onLeave: () => {},
+    });
+    await using server = await DashboardServer.listen({
+      ...{ host: "127.0.0.1", port: 0, streams, change: undefined, reads: {} },
+    });
+    await using browser = await Browser.open(path);
+    await browser.show(360, 700, "light");
+    await browser.goto(server.address);
+    await browser.until("the page", has("#connection", /^live$/));
+    streams.send("timeline", Array.from({ length: 50 }, (_, n) => ({ n, at: 1, what: "joined", about: `node-${n}` })));
+    await browser.until("the rows", `document.querySelectorAll("#timeline tbody tr").length === 50`);
+    await browser.evaluate(`document.querySelector('nav a[href="#search"]').click()`);
+    await browser.until("the section", `document.querySelector("#search").getBoundingClientRect().top < 200`, 5_000);
+  });
+
   it("runs nothing of it, cuts it, and stays quick with 10,000 nodes", async () => {
     const watch = new NodeWatch(systemClock, () => {});
     for (let n = 0; n < 10_000; n++) {

@@ -48,6 +48,16 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
 
   setInterval(() => document.hidden || tables.refresh(), 1_000);
 
+  document.querySelector("nav")!.addEventListener("click", ({ target }) => {
+    if (target instanceof HTMLAnchorElement) scrollTo(target.hash.slice(1), 30);
+  });
+
+  /** Again each frame: a section has its height only when it comes near the screen, and moves those behind it. */
+  function scrollTo(id: string, frames: number): void {
+    byId(id).scrollIntoView();
+    if (frames > 0) requestAnimationFrame(() => scrollTo(id, frames - 1));
+  }
+
   /** Connects, and stays connected. */
   function open(): EventSource {
     const made = new EventSource("stream");

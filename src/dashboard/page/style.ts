@@ -577,10 +577,4 @@ dialog::backdrop {
     display: block;
   }
 }
-
-@media (prefers-reduced-motion: no-preference) {
-  html {
-    scroll-behavior: smooth;
-  }
-}
 `;

@@ -64,8 +64,8 @@ describe("a step that was recorded with an undo, and that a changed handler does
     assertEquals(undone, ["charge, version 0"]);
   });
 
-  it("has a cancelled run stuck until an operator skips its undo", async () => {
-    const undone = await changed([waiting, checking], async (app, run) => {
+  it("has a cancelled run stuck that waits without it, until an operator skips its undo", async () => {
+    const undone = await changed([waiting, (flow) => flow.wait(Go)], async (app, run) => {
       unwrap(await app.cancel(Order, run, "enough"));
       await stuck(app, run);
       await (await infoOf(app, run)).skip("@undo charge", undefined, "by hand");

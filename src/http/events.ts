@@ -21,9 +21,9 @@ export interface EventsOptions<T> {
 
 /**
  * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
- * or `failure` with problem details; a browser would come again otherwise. Errors of the stream or of `id` that are no
- * `CatgaError`, and items that JSON cannot hold, are logged to the console. Items are read no faster than the client takes them; when it leaves, the
- * stream ends.
+ * or `failure` with problem details; a browser would come again otherwise. Items that JSON cannot hold, and errors of
+ * the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read no faster than the client
+ * takes them; when it leaves, the stream ends.
  *
  * @example
  * ```ts

@@ -320,11 +320,14 @@ export class Journal {
     }
   }
 
-  /** A cancel ends one pause of each step: the one that it finds, or that of the attempt that it finds. */
+  /**
+   * A cancel ends one pause of each step: the one that it finds, or that of the attempt that it finds; for the handler
+   * also when it is stuck: a cancelled one needs to come no further.
+   */
   #hasten(step: string): void {
     const failures = this.failures.get(step);
     if (this.cancelled === undefined || this.failing !== undefined || this.#hastened.has(step)) return;
-    if (failures?.next === undefined) return;
+    if (failures === undefined || (failures.next === undefined && step !== "")) return;
     this.#hastened.add(step);
     this.failures.set(step, { ...failures, next: 0 });
   }

@@ -116,6 +116,24 @@ describe("a run that is cancelled in the moment in which an attempt of a step wi
   }
 });
 
+describe("a run that is cancelled in the moment in which its handler fails for good", () => {
+  it("ends, and is not stuck", async () => {
+    const job = Job.handle(async (flow) => {
+      await flow.step("work", () => {});
+      await (cancelled ??= other.cancel(Job, flow.id, "enough"));
+      await flow.sleep("invalid", NaN);
+      return "";
+    });
+    let cancelled: Promise<unknown> | undefined;
+    const node = (id: string) => id === "worker" ? { handlers: job } : {};
+    await using cluster = await testCluster(["worker", "other"], { logger: QUIET, node });
+    const [app, other] = [cluster.app("worker"), cluster.app("other")];
+    const run = unwrap(await app.start(Job));
+    assertEquals((await app.result(Job, run, { timeout: 4_000 })).error?.code, "CANCELLED");
+    assertEquals(app.health().alarms, []);
+  });
+});
+
 describe("a run that an operator has tried again while an attempt of a step runs", () => {
   it("keeps the outcome of that attempt: the step is not run again", async () => {
     await using run = await race((info) => info.retry(), gives, LAST);

@@ -126,7 +126,7 @@ export interface Health {
    * True if its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
    */
   readonly member: boolean;
-  /** Number of live nodes that it knows, itself included. */
+  /** Number of live nodes that it knows: itself until it drains. */
   readonly nodes: number;
   /** Asynchronous handlers that run here, and sends from here that wait for their answers. */
   readonly inFlight: number;

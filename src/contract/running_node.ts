@@ -54,7 +54,7 @@ export interface Catga extends Sender, AsyncDisposable {
    * the error is logged, too.
    */
   readonly closed: Promise<void>;
-  /** The live nodes of the cluster as this one knows them, itself included, sorted by id. None after a drain. */
+  /** The live nodes of the cluster as this one knows them, sorted by id: itself until it drains. None after a drain. */
   nodes(): readonly NodeInfo[];
   /**
    * The nodes that join, change and leave from now on; ends when the signal aborts or the app stops.

@@ -177,7 +177,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   nodes(): readonly NodeInfo[] {
-    return this.#remote?.nodes() ?? (this.#builder.stopped ? [] : [this.#parts.self]);
+    return this.#remote?.nodes() ?? (this.draining ? [] : [this.#parts.self]);
   }
 
   watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {

@@ -232,6 +232,22 @@ describe("drain", () => {
     assertEquals([ran, app.nodes()], [0, []]);
   });
 
+  for (const cluster of [false, true]) {
+    it(`a draining node is not among its own nodes, ${cluster ? "in a cluster" : "alone"}`, async () => {
+      const leaving = Promise.withResolvers<void>();
+      const handlers = Slow.handle(() => leaving.promise.then(() => "done"));
+      const app = await catga({ handlers, ...(cluster ? { network: new MemoryNetwork() } : {}) });
+      assertEquals(app.nodes().length, 1);
+      const result = app.send(Slow);
+      const drained = app.drain();
+      await eventually("the leave", () => app.nodes().length === 0);
+      assertEquals([app.health().status, app.health().nodes], ["draining", 0]);
+      leaving.resolve();
+      assertEquals((await result).value, "done");
+      await drained;
+    });
+  }
+
   it("in a cluster, running handlers may still send to handlers that only this node has, or that they name it for", async () => {
     // they once got NO_HANDLER: the node had taken itself out of its own view
     const leaving = Promise.withResolvers<void>();

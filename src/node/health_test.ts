@@ -22,7 +22,7 @@ describe("health", () => {
     const sent = app.send(Wait);
     assertEquals(app.health(), { ...fine, inFlight: 1 });
     const drained = app.drain();
-    const leaving = { ...fine, status: "draining", ready: false, member: false, inFlight: 1 } as const;
+    const leaving = { ...fine, status: "draining", ready: false, member: false, nodes: 0, inFlight: 1 } as const;
     assertEquals(app.health(), leaving);
     go.resolve();
     await Promise.all([sent, drained]);

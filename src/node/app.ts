@@ -592,10 +592,18 @@ export class App implements NodeHost, DrainableNode {
     this.drain({ timeout: 0 }).catch((error) => this.fault("stopping", error));
   }
 
-  /** An app in memory is its only node. */
-  // deno-lint-ignore require-yield
-  async *#noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
-    await Promise.race([aborted(signal), this.closed.catch(() => {})]);
+  /** An app in memory is its only node. No generator: its `return` would wait for a `next` that waits. */
+  #noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
+    const returned = Promise.withResolvers<void>();
+    const end = Promise.race([returned.promise, aborted(signal), this.closed.catch(() => {})]);
+    const next = () => end.then(() => ({ done: true, value: undefined } as const));
+    return {
+      next,
+      return: () => (returned.resolve(), next()),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 }
 

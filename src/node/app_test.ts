@@ -7,6 +7,7 @@ import { command, event, query } from "../contract/definition.ts";
 import { CatgaError } from "../error.ts";
 import { fail, unwrap } from "../contract/result.ts";
 import type { Schema } from "../contract/schema.ts";
+import { MemoryNetwork } from "../memory/network.ts";
 import { errorOf } from "../../test/support/error_of.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting, refusing } from "../../test/support/schemas.ts";
@@ -286,6 +287,16 @@ describe("send", () => {
 });
 
 describe("methods of an app", () => {
+  for (const network of [undefined, new MemoryNetwork()]) {
+    it(`watchNodes ends at return, also while next waits, ${network ? "in a cluster" : "alone"}`, async () => {
+      await using app = await catga({ network });
+      const changes = app.watchNodes();
+      const waiting = changes.next();
+      const end = { done: true, value: undefined } as const;
+      assertEquals([await changes.return!(), await waiting, await changes.next()], [end, end, end]);
+    });
+  }
+
   it("an unknown option is a TypeError, in every method: a misspelt one would have no effect", async () => {
     await using app = await catga();
     // @ts-expect-error: timeout

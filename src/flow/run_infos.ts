@@ -100,7 +100,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
     skip: async (step, value, reason) => {
       checkString(`skip ${ref.run}: step`, step);
       checkString(`skip ${ref.run}: reason`, reason);
-      const given = value === undefined ? undefined : decodeText(encodeValue(value, "value"));
+      const given = value === undefined ? undefined : decodeText(encodeValue(value, `skip ${ref.run}: value`));
       await tell(ref, async (by) => {
         const current = await log.load(ref);
         if (isOwn(step)) {

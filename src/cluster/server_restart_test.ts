@@ -151,6 +151,31 @@ describe("a nats-server that is killed and started anew", required, () => {
   }
 });
 
+describe("a nats-server that does not answer", required, () => {
+  it("nodes that drain meanwhile log no errors of what the end of their connections cuts short", {
+    timeout: 120_000,
+  }, async () => {
+    await using server = await startNatsServer();
+    const said: string[] = [];
+    const errors: string[] = [];
+    const logger = {
+      ...QUIET,
+      warn: (line: string) => void said.push(line),
+      error: (line: string, { error }: { error?: unknown }) => void errors.push(`${line}: ${error}`),
+    };
+    const Kept = event("Kept", { durable: true });
+    const handlers = ["one", "two"].map((name) => Kept.on(() => {}, { name }));
+    const start = (id: string) => catga({ nats: server.url, id, service: id, handlers, logger });
+    const [app, other] = await Promise.all([start("a"), start("b")]);
+    await app.lock("order");
+    const waiting = other.lock("order").catch(({ code }) => code);
+    await server.kill("SIGSTOP");
+    await eventually("something that the server does not answer", () => said.length > 0);
+    await Promise.all([app, other].map((each) => each.drain({ timeout: 0 })));
+    assertEquals([await waiting, errors], ["CLOSED", []]);
+  });
+});
+
 describe("an app on a connection of the user's", required, () => {
   let server: NatsServer;
   before(async () => server = await startNatsServer());

@@ -28,7 +28,8 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
       const [own, text] = lineOf(seen);
       // that the connection is lost, or that a stream does not answer, has been logged: all that needs it meets that
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
-      const level = outage !== null && (isLost || !outages.due(outage[1])) ? "debug" : own;
+      const isKnown = outage !== null && (isLost || !outages.due(outage[1]));
+      const level = isKnown || (seen.type === "fault" && isOfClosed(seen.error)) ? "debug" : own;
       const logged: unknown = logger[level](`catga ${node}: ${printable(text)}`, fieldsOf(seen, node));
       if (isThenable(logged)) Promise.resolve(logged).catch(failed);
     } catch (error) {
@@ -39,6 +40,11 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
 
 /** The line of something that failed because a stream, a bucket or the like is out of reach, or a message not run. */
 const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) |(?:command|event|query) )?([^\s:]+)/;
+
+/** The node stops, and closed its connection over what NATS did not answer, or "running this node" has failed. */
+function isOfClosed(error: unknown): boolean {
+  return isCatgaError(error) && error.code === "CLOSED" && error.message === "the connection to NATS is closed";
+}
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };

@@ -1,5 +1,5 @@
 /** Streams whose nodes die, freeze, leave and are cut off, on virtual time. */
-import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError, stream } from "../../mod.ts";
 import { testCluster, VirtualClock } from "../testing/mod.ts";
@@ -332,6 +332,39 @@ describe("a reader that ends its stream before it is opened again", () => {
     await reading.return();
     assertEquals([await clock.until(next), clock.monotonic()], [{ done: true, value: undefined }, 10]);
     assertEquals(clock.timers, 0);
+  });
+});
+
+describe("a reader whose process stood still for longer than its idle time", () => {
+  it("has what came meanwhile, though its timer runs first, and waits for the idle time anew", async () => {
+    const virtual = new VirtualClock();
+    let stoodStill = 0;
+    const clock = {
+      now: () => virtual.now() + stoodStill,
+      monotonic: () => virtual.monotonic() + stoodStill,
+      after: virtual.after.bind(virtual),
+      soon: virtual.soon.bind(virtual),
+    };
+    let attempt: Parameters<ConstructorParameters<typeof Reading>[0]["open"]>[1] | undefined;
+    const reading = new Reading({
+      contract: Going,
+      input: { from: 1, to: 9 },
+      options: { idle: 5_000 },
+      clock,
+      open: (_, opened) => {
+        attempt = opened;
+        return new Promise(() => {});
+      },
+    });
+    const next = reading.next();
+    await virtual.advance(100);
+    stoodStill = 60_000;
+    await virtual.advance(4_950);
+    attempt!.here.send(1);
+    assertEquals(await virtual.until(next), { done: false, value: 1 });
+    const late = assertRejects(() => reading.next(), CatgaError, "no item came for 5000 ms");
+    await virtual.advance(5_000);
+    await virtual.until(late);
   });
 });
 

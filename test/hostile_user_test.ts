@@ -320,6 +320,91 @@ describe("a node with the permissions of docs/nats.conf", await requireNatsServe
     assertEquals(mallory.refused, []);
   });
 
+  it("can neither erase nor schedule among entities that it may append to", { timeout: 300_000 }, async () => {
+    await using server = await stage(
+      `{ user: one, password: "a secret of one", permissions: { publish: { allow: ["catga.default.entity.Cart.*"] }, subscribe: { allow: ["_INBOX_one.>"] } } }\n`,
+    );
+    await using mallory = await client(server, "one");
+    const write = async (given: Record<string, string>) => {
+      const made = headers();
+      for (const [name, value] of Object.entries(given)) made.set(name, value);
+      const options = { ...PATIENT, headers: made };
+      const answer = await mallory.connection.request("catga.default.entity.Cart.c", "x", options);
+      return answer.json<{ error?: { description: string } }>().error?.description;
+    };
+    assertEquals(await write({}), undefined);
+    for (const rollup of ["sub", "all"]) assertEquals(await write({ "Nats-Rollup": rollup }), "rollup not permitted");
+    assertEquals(await write({ "Nats-TTL": "1s" }), "per-message TTL is disabled");
+    const schedule = {
+      "Nats-Schedule": "@at 2020-01-01T00:00:00Z",
+      "Nats-Schedule-Target": "catga.default.entity.Cart.d",
+    };
+    assertEquals(await write(schedule), "message schedules is disabled");
+    assertEquals(await write({ "Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1" }), "atomic publish is disabled");
+  });
+
+  it("can erase another program's stream of one literal subject, by a consumer of a bucket that it may write to", {
+    timeout: 300_000,
+  }, async () => {
+    await using server = await stage();
+    await using admin = await client(server, "admin");
+    for (const [name, subject] of [["LITERAL", "literal"], ["WILD", "wild.>"]]) {
+      const settings = { name, subjects: [subject], allow_rollup_hdrs: true };
+      assertEquals((await api(admin.connection, `STREAM.CREATE.${name}`, settings)).error, undefined);
+      for (let n = 0; n < 3; n++) await admin.connection.request(subject.replace(">", "a"), "theirs", PATIENT);
+    }
+    const left = async (name: string) => (await api(admin.connection, `STREAM.INFO.${name}`, {})).state.messages;
+    await using mallory = await client(server, "mallory");
+    const erasing = headers();
+    erasing.set("Nats-Rollup", "all");
+    const filter_subject = "$KV.catga_default_locks.x";
+    await mallory.connection.request(filter_subject, "", { ...PATIENT, headers: erasing });
+    const stream_name = "KV_catga_default_locks";
+    for (const [name, deliver_subject] of [["wild", "wild.b"], ["literal", "literal"]]) {
+      const config = { name, filter_subject, deliver_subject, deliver_policy: "all", ack_policy: "none" };
+      const request = `CONSUMER.CREATE.${stream_name}.${name}.${filter_subject}`;
+      assertEquals(
+        (await api(mallory.connection, request, { stream_name, config, action: "create" })).error,
+        undefined,
+      );
+    }
+    await eventually("the stream to be erased", async () => await left("LITERAL") === 1);
+    assertEquals(await left("WILD"), 3);
+  });
+
+  it("could read all streams and write to them if it could create one: why only the operator can", {
+    timeout: 300_000,
+  }, async () => {
+    await using server = await stage(
+      `{ user: maker, password: "a secret of maker", permissions: { publish: { allow: ["$JS.API.STREAM.CREATE.*", "own.>"] }, subscribe: { allow: ["_INBOX_maker.>"] } } }\n`,
+    );
+    const handled: number[] = [];
+    const handlers = Kept.on((n) => void handled.push(n), { name: "kept" });
+    await using app = await start(server, "orders-1", { handlers });
+    assertEquals((await app.publish(Kept, 4711)).ok, true);
+    await using admin = await client(server, "admin");
+    await api(admin.connection, "STREAM.CREATE.foreign", { name: "foreign", subjects: ["foreign"] });
+    await using maker = await client(server, "maker");
+    const read: string[] = [];
+    maker.connection.subscribe("_INBOX_maker.read.>", { callback: (_, message) => void read.push(message.string()) });
+    const make = async (name: string, settings: object) =>
+      assertEquals((await api(maker.connection, `STREAM.CREATE.${name}`, { name, ...settings })).error, undefined);
+    await make("reads", {
+      sources: [{ name: "catga_default_log" }],
+      republish: { src: ">", dest: "_INBOX_maker.read.>" },
+    });
+    await eventually("the payload", () => read.some((text) => text.includes("4711")));
+    for (const [name, dest] of [["log", "catga.default.log.Kept"], ["api", "$JS.API.STREAM.DELETE.foreign"]]) {
+      await make(name, { subjects: [`own.${name}`], republish: { src: `own.${name}`, dest } });
+    }
+    await maker.connection.request("own.log", '[1,"maker.x",0,0,0,[666]]', PATIENT);
+    await eventually("the event", () => handled.includes(666));
+    await maker.connection.request("own.api", "", PATIENT);
+    const gone = async () => (await api(admin.connection, "STREAM.INFO.foreign", {})).error !== undefined;
+    await eventually("the stream to be deleted", gone);
+    assertEquals(maker.refused, []);
+  });
+
   it("can have neither a trace sent where it may not publish, nor an answer in place of an acknowledgement", {
     timeout: 300_000,
   }, async () => {

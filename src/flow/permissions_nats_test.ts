@@ -2,7 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, unwrap, workflow } from "@catga/catga";
-import { documentedUsers } from "../../test/support/documented_users.ts";
+import { documentedUsers, page } from "../../test/support/documented_users.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { runSetup } from "../../test/support/run_setup.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -52,6 +53,41 @@ describe("permissions of workflows", await requireNatsServer(), () => {
     const ids: string[] = [];
     for await (const { id } of starter.runs({ workflow: "Order" })) ids.push(id);
     assertEquals(ids.sort(), ["a", "b", "c"]);
+    assertEquals(said, []);
+  });
+
+  it("the docs name what a program needs besides that starts runs later", PATIENT, async () => {
+    const users = await documentedUsers();
+    const of = (name: string) => users.find((user) => user.name === name)!;
+    const [, lines] = /```text\n# later runs.*\n([\s\S]*?)```/.exec(await page("workflows.md"))!;
+    const later = of("with runs").permissions.replace("publish: { allow: [", (begin) => `${begin}\n${lines}`);
+    const config = `authorization { users: [\n${
+      [["operator", of("operator").permissions], ["node", of("with entities").permissions], ["later", later]]
+        .map(([user, permissions]) => `{ user: ${user}, password: "p", permissions: {\n${permissions}\n} }`).join("\n")
+    }\n] }`;
+    await using server = await startNatsServer({ config });
+    await runSetup(server.url, config);
+    const said: string[] = [];
+    const say = (text: string, { error = "" }: { error?: unknown } = {}) => void said.push(`${text} ${error}`);
+    const open = async (user: string, name: string, options: CatgaOptions) =>
+      await catga({
+        nats: { servers: server.url, user, pass: "p", inboxPrefix: of(name).inbox },
+        ...{ id: of(name).id, logger: { debug() {}, info() {}, warn: say, error: say }, ...options },
+      });
+    await using _node = await open("node", "with entities", {
+      handlers: Order.handle((_, { order }) => `began ${order}`),
+    });
+    await using starter = await open("later", "with runs", {});
+    const input = { order: "soon", waits: false };
+    unwrap(await starter.start(Order, input, { at: new Date(Date.now() + 500) }));
+    for (const cron of ["0 0 5 * * *", "0 0 6 * * *"]) unwrap(await starter.start(Order, input, { id: "daily", cron }));
+    unwrap(await starter.start(Order, input, { id: "never", at: new Date(Date.now() + 3_600_000) }));
+    assertEquals([await starter.unschedule(Order, "daily"), await starter.unschedule(Order, "never")], [true, true]);
+    await eventually("the run to begin, and to end", async () => {
+      const { value, error } = await starter.result(Order, "soon", PATIENT);
+      if (error !== undefined) assertEquals(error.code, "NO_RUN");
+      return value === "began soon";
+    });
     assertEquals(said, []);
   });
 });

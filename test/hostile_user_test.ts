@@ -320,6 +320,35 @@ describe("a node with the permissions of docs/nats.conf", await requireNatsServe
     assertEquals(mallory.refused, []);
   });
 
+  it("cannot have a consumer's heartbeats, or what a stream publishes, run a command that plain clients may call", {
+    timeout: 300_000,
+  }, async () => {
+    await using server = await stage();
+    await using admin = await client(server, "admin");
+    const ran: unknown[] = [];
+    const said: string[] = [];
+    await using _app = await start(server, "orders-1", {
+      handlers: Pay.handle((n) => String(ran.push(n))),
+      logger: { ...SILENT, warn: (text) => void said.push(text) },
+    });
+    await using mallory = await client(server, "mallory");
+    const [name, stream_name] = ["beats", "KV_catga_default_nodes"];
+    const config = {
+      ...{ name, filter_subject: "$KV.catga_default_nodes.none", deliver_policy: "all", ack_policy: "none" },
+      ...{ deliver_subject: "catga.default.call.Pay", deliver_group: "q", idle_heartbeat: 100_000_000 },
+    };
+    const request = `CONSUMER.CREATE.${stream_name}.${name}.${config.filter_subject}`;
+    assertEquals((await api(mallory.connection, request, { stream_name, config, action: "create" })).error, undefined);
+    const dropped = () => said.some((text) => text.includes("call.Pay: a stream or a consumer of JetStream sent it"));
+    await eventually("the heartbeats", dropped);
+    const republish = { src: "own", dest: "catga.default.call.Pay" };
+    await api(admin.connection, "STREAM.CREATE.own", { name: "own", subjects: ["own"], republish });
+    await admin.connection.request("own", "666", PATIENT);
+    admin.connection.publish("catga.default.call.Pay", "7");
+    await eventually("a client's request", () => ran.includes(7));
+    assertEquals(ran, [7]);
+  });
+
   it("can neither erase nor schedule among entities that it may append to", { timeout: 300_000 }, async () => {
     await using server = await stage(
       `{ user: one, password: "a secret of one", permissions: { publish: { allow: ["catga.default.entity.Cart.*"] }, subscribe: { allow: ["_INBOX_one.>"] } } }\n`,

@@ -84,6 +84,7 @@ export class PlainCalls {
     const { transport: { clock }, malformed, host } = this.#options;
     const { reply } = message;
     if (reply !== undefined && !mayAnswer(reply)) return malformed.add(message.subject, FORBIDDEN_REPLY);
+    if (reply === undefined && isOfStream(message.headers)) return malformed.add(message.subject, OF_STREAM);
     const began = clock.monotonic();
     host.underWay.begin();
     this.#underWay++;
@@ -223,6 +224,11 @@ function readHeaders(
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
+/** Whether JetStream made a message: a stream's republished one, or the heartbeat of a consumer. */
+function isOfStream(headers: Readonly<Record<string, string>> | undefined): boolean {
+  return headers !== undefined && ("Nats-Stream" in headers || "Nats-Last-Stream" in headers);
+}
+
 /** The contract for a request of a plain client: without a schema of answers. */
 function forPlainClient(contract: AnyContract): AnyContract {
   const { output: _, items: __, ...options } = contract.options;
@@ -232,6 +238,7 @@ function forPlainClient(contract: AnyContract): AnyContract {
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const MAX_UNDER_WAY = 65_536;
 const FLUSH_EVERY = 256; // items
+const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than those of any error
 

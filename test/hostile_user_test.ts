@@ -244,6 +244,27 @@ describe("a node with the permissions of docs/nats.conf", await requireNatsServe
     },
   );
 
+  it("cannot fill a subscription with JetStream's answers, by which it would stop", { timeout: 300_000 }, async () => {
+    await using server = await stage();
+    const handled: number[] = [];
+    await using app = await start(server, "orders-1", {
+      handlers: Kept.on((n) => void handled.push(n), { name: "kept" }),
+    });
+    await using mallory = await client(server, "mallory");
+    const reply = "catga.default.log.Kept";
+    for (let n = 0; n < 20; n++) {
+      mallory.connection.publish("$JS.API.STREAM.INFO.KV_catga_default_nodes", "", { reply });
+      mallory.connection.publish("$KV.catga_default_nodes.x", "x", { reply });
+    }
+    await using admin = await client(server, "admin");
+    const stored = async () => (await api(admin.connection, "STREAM.INFO.catga_default_log", {})).state.messages;
+    await eventually("the answers", async () => await stored() === 40);
+    assertEquals((await app.publish(Kept, 7)).ok, true);
+    await eventually("the event", () => handled.includes(7));
+    await eventually("nothing to be open", async () => (await app.subscriptions()).every(({ open }) => open === 0));
+    assertEquals((await app.subscriptions()).map(({ dead }) => dead), [0]);
+  });
+
   it(
     "can have JetStream's answers sent to any subject of the account, so write to any stream, and with direct gets use its API",
     {

@@ -7,6 +7,7 @@
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
 import { isCount, isRecord } from "../../data/checks.ts";
+import { parsedJson } from "../../data/encoding.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readEntityGroup } from "./entity_group.ts";
 import {
@@ -140,6 +141,19 @@ export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupH
 export function isQueued(data: Uint8Array): boolean {
   const parsed = parseGroup(data);
   return "head" in parsed && isRecord(parsed.head) && parsed.head.q === 1;
+}
+
+/**
+ * Returns true if a message that cannot be read is an answer of JetStream: whoever may ask it for anything can have its
+ * answers stored in any stream, ten thousand in a second. Never throws.
+ */
+export function isAnswer(data: Uint8Array): boolean {
+  const value = parsedJson(data);
+  if (!isRecord(value)) return false;
+  const { type, stream, seq } = value;
+  return typeof type === "string"
+    ? type.startsWith("io.nats.jetstream.api.")
+    : typeof stream === "string" && isCount(seq);
 }
 
 /** Returns true if {@link readGroup} could read a message. */

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { encode, encodeValue } from "../../data/encoding.ts";
 import { seededRandom } from "../../memory/network.ts";
-import { type GroupHead, type GroupItem, groupText, isReadable, itemText, readGroup } from "./group.ts";
+import { type GroupHead, type GroupItem, groupText, isAnswer, isReadable, itemText, readGroup } from "./group.ts";
 import type { LoggedMessage } from "./logged_message.ts";
 import { categorySubject } from "./names.ts";
 import { positionOf } from "./group_text.ts";
@@ -146,6 +146,20 @@ describe("readGroup", () => {
     assertFalse(isReadable(read(Uint8Array.of(0x5b, 0xff, 0x5d))));
     assertFalse(isReadable(read(groupText(HEAD, item(1)), "catga.other.log.x")));
     assertFalse(isReadable(read(groupText(HEAD, item(1)), "catga.shop.log.a.b")));
+  });
+
+  it("an answer of JetStream is told from what somebody published", () => {
+    const answers = [
+      '{"type":"io.nats.jetstream.api.v1.stream_msg_get_response","error":{"code":404}}',
+      '{"stream":"KV_catga_shop_nodes","seq":7}',
+      '{"error":{"code":400},"stream":"catga_shop_log","seq":0}',
+    ];
+    assertEquals(
+      answers.map((text) => [isAnswer(encode(text)), isReadable(read(text))]),
+      answers.map(() => [true, false]),
+    );
+    const others = ["", "{", "[]", "null", "{}", '{"type":"order"}', '{"stream":"a","seq":"b"}', '{"room":"7"}'];
+    assertEquals(others.filter((text) => isAnswer(encode(text))), []);
   });
 
   it("payloads of 1,000 levels are read, and a message with deeper ones is unreadable", () => {

@@ -5,7 +5,7 @@ import type { CatgaError } from "../../error.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, StoredMessage } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";
 import { withoutEvents } from "../format/entity_group.ts";
-import { isReadable, readGroup } from "../format/group.ts";
+import { isAnswer, isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
 import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../format/names.ts";
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
@@ -229,7 +229,7 @@ export class Reading {
         ? group
         : group.filter(({ category }) => this.#categories.has(category));
       if (own.length > 0) onMessages(own, message.data.length / group.length);
-    } else onGarbage(garbageMessage(namespace, message, this.#categories), group.reason);
+    } else if (!isAnswer(message.data)) onGarbage(garbageMessage(namespace, message, this.#categories), group.reason);
   }
 }
 

@@ -148,7 +148,7 @@ export class Journal {
   started: Started | undefined;
   startedAt = 0;
   changedAt = 0;
-  /** What steps gave; `index`: the number of their entry; `undo`: they had one when they were recorded. */
+  /** Outcomes of steps; `index`: the number of its entry; `undo`: its step had one when it was recorded. */
   readonly outcomes = new Map<string, Outcome & { readonly index: number; readonly undo: boolean }>();
   /** Steps that have one from an operator, and of which nothing else is recorded. */
   readonly strays = new Set<string>();

@@ -12,26 +12,33 @@ const Order = workflow<{ order: string; waits: boolean }, string>("Order", { id:
 const Approved = Order.signal<string>("Approved");
 const Parcel = workflow<string, string>("Parcel");
 
+/** A server with a node's user and that of a program that starts runs. `permissions`: what the latter may do. */
+async function stageOf(permissions: (documented: string) => string) {
+  const users = await documentedUsers();
+  const of = (name: string) => users.find((user) => user.name === name)!;
+  const starter = permissions(of("with runs").permissions);
+  const config = `authorization { users: [\n${
+    [["operator", of("operator").permissions], ["node", of("with entities").permissions], ["starter", starter]]
+      .map(([user, permissions]) => `{ user: ${user}, password: "p", permissions: {\n${permissions}\n} }`).join("\n")
+  }\n] }`;
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startNatsServer({ config }));
+  await runSetup(server.url, config);
+  const said: string[] = [];
+  const say = (text: string, { error = "" }: { error?: unknown } = {}) => void said.push(`${text} ${error}`);
+  const open = async (user: string, name: string, options: CatgaOptions) =>
+    await catga({
+      nats: { servers: server.url, user, pass: "p", inboxPrefix: of(name).inbox },
+      ...{ id: of(name).id, logger: { debug() {}, info() {}, warn: say, error: say }, ...options },
+    });
+  const started = stack.move();
+  return { said, open, [Symbol.asyncDispose]: () => started.disposeAsync() };
+}
+
 describe("permissions of workflows", await requireNatsServer(), () => {
   it("the docs name all that a node needs that drives runs, and a program that starts them", PATIENT, async () => {
-    const users = await documentedUsers();
-    const of = (name: string) => users.find((user) => user.name === name)!;
-    const config = `authorization { users: [\n${
-      [["operator", "operator"], ["node", "with entities"], ["starter", "with runs"]].map(([user, name]) =>
-        `{ user: ${user}, password: "p", permissions: {\n${of(name).permissions}\n} }`
-      ).join("\n")
-    }\n] }`;
-    await using server = await startNatsServer({ config });
-    await runSetup(server.url, config);
-    const said: string[] = [];
-    const say = (text: string, { error = "" }: { error?: unknown } = {}) => void said.push(`${text} ${error}`);
-    const open = async (user: string, name: string, options: CatgaOptions) =>
-      await catga({
-        nats: { servers: server.url, user, pass: "p", inboxPrefix: of(name).inbox },
-        id: of(name).id,
-        logger: { debug() {}, info() {}, warn: say, error: say },
-        ...options,
-      });
+    await using stage = await stageOf((starter) => starter);
+    const { said, open } = stage;
     const handlers = [
       Parcel.handle((flow, order) => flow.step("pack", () => `p-${order}`)),
       Order.handle(async (flow, { order, waits }) => {
@@ -57,27 +64,15 @@ describe("permissions of workflows", await requireNatsServer(), () => {
   });
 
   it("the docs name what a program needs besides that starts runs later", PATIENT, async () => {
-    const users = await documentedUsers();
-    const of = (name: string) => users.find((user) => user.name === name)!;
     const [, lines] = /```text\n# later runs.*\n([\s\S]*?)```/.exec(await page("workflows.md"))!;
-    const later = of("with runs").permissions.replace("publish: { allow: [", (begin) => `${begin}\n${lines}`);
-    const config = `authorization { users: [\n${
-      [["operator", of("operator").permissions], ["node", of("with entities").permissions], ["later", later]]
-        .map(([user, permissions]) => `{ user: ${user}, password: "p", permissions: {\n${permissions}\n} }`).join("\n")
-    }\n] }`;
-    await using server = await startNatsServer({ config });
-    await runSetup(server.url, config);
-    const said: string[] = [];
-    const say = (text: string, { error = "" }: { error?: unknown } = {}) => void said.push(`${text} ${error}`);
-    const open = async (user: string, name: string, options: CatgaOptions) =>
-      await catga({
-        nats: { servers: server.url, user, pass: "p", inboxPrefix: of(name).inbox },
-        ...{ id: of(name).id, logger: { debug() {}, info() {}, warn: say, error: say }, ...options },
-      });
+    await using stage = await stageOf((starter) =>
+      starter.replace("publish: { allow: [", (begin) => `${begin}\n${lines}`)
+    );
+    const { said, open } = stage;
     await using _node = await open("node", "with entities", {
       handlers: Order.handle((_, { order }) => `began ${order}`),
     });
-    await using starter = await open("later", "with runs", {});
+    await using starter = await open("starter", "with runs", {});
     const input = { order: "soon", waits: false };
     unwrap(await starter.start(Order, input, { at: new Date(Date.now() + 500) }));
     for (const cron of ["0 0 5 * * *", "0 0 6 * * *"]) unwrap(await starter.start(Order, input, { id: "daily", cron }));

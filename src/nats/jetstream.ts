@@ -340,7 +340,7 @@ class Replies {
 export class Reads {
   readonly #clock: Clock;
   readonly #gate = new Gate(MOST_READS);
-  /** Those that wait for their turn, by what they read. */
+  /** Reads that wait for their turn, by what they read. */
   readonly #waiting: Map<string, Promise<unknown>> = new Map();
   /** The size of an answer, in bytes: the average, or the last one if that is larger. */
   #size = 1024 * 1024;

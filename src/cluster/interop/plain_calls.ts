@@ -224,7 +224,7 @@ function readHeaders(
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
-/** Whether JetStream made a message: a stream's republished one, or the heartbeat of a consumer. */
+/** Returns true if JetStream made a message: a stream's republished one, or the heartbeat of a consumer. */
 function isOfStream(headers: Readonly<Record<string, string>> | undefined): boolean {
   return headers !== undefined && ("Nats-Stream" in headers || "Nats-Last-Stream" in headers);
 }

@@ -3,6 +3,7 @@
  *
  * Over 300 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
+import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
@@ -18,7 +19,6 @@ import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
 import { Term, type TermEnd } from "./term.ts";
 import { Warnings } from "./warnings.ts";
-import { listed, printable } from "../../data/printable.ts";
 
 /** Options of a {@link Subscription}. */
 export interface SubscriptionOptions {

@@ -1,8 +1,6 @@
 /**
  * The composition root: from options to a running node. The only file that knows both backends, and the only one that
  * knows the order in which a node starts.
- *
- * Over 300 lines: the order of a start, with a few lines for each part.
  */
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";

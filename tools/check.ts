@@ -1,5 +1,5 @@
 /**
- * `deno task check`: format, lint, types, size, imports, docs and publishing; then the tests, and small programs, on
+ * `deno task check`: format, lint, types, imports, docs and publishing; then the tests, and small programs, on
  * the package as published.
  *
  * What runs as published needs a JSR registry that accepts packages: CATGA_REGISTRY names its `registry.ts`,
@@ -35,7 +35,6 @@ const rows = await Promise.all([
   check("lint", [deno, "lint"]),
   check("types, lock file", [deno, "check", "--frozen", ...code]),
   check("types of the bench's peers", [deno, "check", "--frozen", "--config", "bench/deno.json", "bench/peers"]),
-  check("size", [deno, "run", "-A", "tools/size.ts"]),
   imports(),
   docs(),
   ...(published

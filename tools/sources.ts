@@ -1,5 +1,5 @@
 /**
- * Lists the files of this repository, and says which of them only tests need and how long they are.
+ * Lists the files of this repository, and says which of them only tests need.
  *
  * @module
  */
@@ -24,17 +24,4 @@ export async function sourceFiles(root: string, paths: readonly string[]): Promi
 /** Whether only tests need a file: it may import everything, and is not published. */
 export function isTestCode(path: string): boolean {
   return /_(test|suite)\.ts$/.test(path) || path.startsWith("test/");
-}
-
-/** The lines of a module that hold more than blanks and comments. */
-export function linesOfCode(source: string): number {
-  const code = source.replace(/^[ \t]*\/\*[^]*?\*\//gm, "");
-  return code.split("\n").filter((line) => !/^\s*(?:\/\/|$)/.test(line)).length;
-}
-
-/** Number of names that a module exports: its own, and those of others. */
-export function exportedNames(source: string): number {
-  const lists = [...source.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, names]) => names.split(","));
-  const declared = source.match(/^export (?:default|async|const|function|class|interface|type(?! \{)) /gm) ?? [];
-  return declared.length + lists.flat().filter((name) => name.trim() !== "").length;
 }

@@ -6,23 +6,6 @@
 import { blank } from "./import_graph.ts";
 import { isTestCode } from "./sources.ts";
 
-/** Something in a file that is against a rule. */
-export interface Finding {
-  /** `file:line: what is wrong and what to do`. */
-  readonly text: string;
-  /** Whether it is only printed, and fails no check. */
-  readonly warning: boolean;
-}
-
-/** The lines of a product file, unless its first comment says why it has more: {@link REASON}. */
-const MOST_LINES = 300;
-/** The lines of other files, of which longer ones are a warning. */
-const MANY_LINES = 400;
-/** In the first comment of a file: `Over 300 lines: `, and the reason. */
-const REASON = /\bOver 300 lines: [\w"`]/;
-/** The comment that a file begins with. */
-const FIRST_COMMENT = /^\s*(?:\/\*[^]*?\*\/|(?:\/\/.*\n)+)/;
-
 interface Pattern {
   readonly where: (path: string) => boolean;
   readonly what: RegExp;
@@ -52,24 +35,23 @@ const PATTERNS: readonly Pattern[] = [
 const OUTSIDE = new RegExp(`\\b(?:FA${"CTS"}|DE${"SIGN"})\\b`, "g");
 
 /** What in a file is against the rules; its path from the root of the repository decides which of them apply. */
-export function styleFindings(path: string, source: string): Finding[] {
-  const findings: Finding[] = [];
+export function styleFindings(path: string, source: string): string[] {
+  const findings: string[] = [];
   if (/(^|\/)(utils?|helpers?|common|types|index)\.ts$/.test(path)) {
-    findings.push({ text: `${path}: a name without a concept: name it after what it holds`, warning: false });
+    findings.push(`${path}: a name without a concept: name it after what it holds`);
   }
-  findings.push(...tooLong(path, source));
   for (const { index } of source.matchAll(OUTSIDE)) {
     const line = source.slice(0, index).split("\n").length;
     const text =
       `${path}:${line}: cites a page outside of the repository: move what it says to docs/internals/measurements.md`;
-    findings.push({ text, warning: false });
+    findings.push(text);
   }
   findings.push(...tooWide(path, source));
   const code = blank(source);
   for (const { where, what, says } of PATTERNS) {
     if (!where(path)) continue;
     for (const { index } of code.matchAll(what)) {
-      findings.push({ text: `${path}:${code.slice(0, index).split("\n").length}: ${says}`, warning: false });
+      findings.push(`${path}:${code.slice(0, index).split("\n").length}: ${says}`);
     }
   }
   return findings;
@@ -80,22 +62,12 @@ const MOST_COLUMNS = 120;
 /** A comment's own line, but for tables, directives, and the promises that a test names. */
 const PROSE = /^\s*(?:\/\/|\/\*\*|\*)(?!\/) (?!\||deno-|docs\/)/;
 
-function tooWide(path: string, source: string): Finding[] {
+function tooWide(path: string, source: string): string[] {
   let example = false;
   return source.split("\n").flatMap((line, index) => {
     if (PROSE.test(line) && line.includes("```")) example = !example;
     if (line.length <= MOST_COLUMNS || example || !PROSE.test(line)) return [];
     const text = `${path}:${index + 1}: a comment of ${line.length} columns: ${MOST_COLUMNS} at most`;
-    return [{ text, warning: false }];
+    return [text];
   });
-}
-
-function tooLong(path: string, source: string): Finding[] {
-  const lines = source.split("\n").length - 1;
-  if (lines <= (shipped(path) ? MOST_LINES : MANY_LINES)) return [];
-  if (!shipped(path)) return [{ text: `${path}: ${lines} lines: look for the second concept`, warning: true }];
-  const [comment] = FIRST_COMMENT.exec(source) ?? [""];
-  if (REASON.test(comment.replaceAll("\n *", ""))) return [];
-  const text = `${path}: ${lines} lines: take the second concept out, or say why not at the top: "Over 300 lines: …"`;
-  return [{ text, warning: false }];
 }

@@ -1,6 +1,5 @@
 /**
- * `doctor`: looks at a cluster once, and says what is wrong and what to do. Over 300 lines: one report, section by
- * section.
+ * `doctor`: looks at a cluster once, and says what is wrong and what to do.
  */
 import type { NodeInfo } from "../../mod.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";

@@ -1,6 +1,5 @@
 /**
- * `top`: what each node and each contract does in a second, as it changes. Over 300 lines: the screen, and the samples
- * and rates that nobody else needs.
+ * `top`: what each node and each contract does in a second, as it changes.
  */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";

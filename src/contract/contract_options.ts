@@ -1,6 +1,6 @@
 /**
  * The options of contracts: which ones each kind takes, and the check of all of them; what holds without them:
- * `defaults.ts`. Over 300 lines: the options' types and their check change together.
+ * `defaults.ts`.
  */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import {

@@ -1,6 +1,5 @@
 /**
- * Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make. Over 300 lines:
- * the types of contracts beside the functions whose inference they serve.
+ * Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make.
  */
 import type { Context } from "./context.ts";
 import { checkBehaviors } from "./behavior.ts";

@@ -1,7 +1,7 @@
 /**
  * Collects what the page shows, between `start` and `stop`: follows the buckets of nodes and locks, and asks for the
  * rest again and again. A part that fails is tried again, and the page says so; a part never waits for another one, and
- * is never asked twice at once. Over 300 lines: each part of the page, and how it is asked for.
+ * is never asked twice at once.
  */
 import { Administration } from "../log/administration/administration.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";

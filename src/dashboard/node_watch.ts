@@ -1,7 +1,6 @@
 /**
  * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A
  * process that has ended, or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
- * Over 300 lines: a node's record, its answers and what both say of its state.
  */
 import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";

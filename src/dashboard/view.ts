@@ -1,8 +1,6 @@
 /**
  * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
  * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
- *
- * Over 300 lines: all that server and page say to each other, and nothing else.
  */
 import type { Alarm, ObservedLetters, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";

@@ -2,8 +2,6 @@
  * Values as text (`Date`, `Map`, `bigint` and the like too), for other processes and for the store. Most are plain
  * JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never searched for
  * tags.
- *
- * Over 300 lines: one format, from a value to its bytes and back.
  */
 import { CatgaError } from "../error.ts";
 import { isPlain, PLAIN_TOKEN } from "./checks.ts";

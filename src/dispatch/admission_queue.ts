@@ -1,7 +1,6 @@
 /**
  * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
- * Over 300 lines: what waits, and by which pace it is judged.
  */
 import { type Clock, Deadlined } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";

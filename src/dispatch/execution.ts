@@ -1,8 +1,6 @@
 /**
  * One run of a message at its handler: its deadline, its abort, its wait for admission, and the locks released at its
  * end.
- *
- * Over 300 lines: locks, children and waits of a run end with it, each in its own way.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";

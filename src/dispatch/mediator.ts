@@ -1,7 +1,5 @@
 /**
  * Handlers by contract name, with all that runs around them. Compiled once, when the app starts.
- *
- * Over 300 lines: each layer around a handler, in the order in which a message passes them.
  */
 import type { Behavior } from "../contract/behavior.ts";
 import { RESULT_TTL } from "../contract/defaults.ts";

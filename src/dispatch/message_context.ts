@@ -1,8 +1,6 @@
 /**
  * The context that every handler gets: what it may read and send, and, through its execution, its deadline and its
  * abort.
- *
- * Over 300 lines: a short method for each thing that handlers ask of their app.
  */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";

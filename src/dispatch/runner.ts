@@ -1,7 +1,6 @@
 /**
  * Runs handlers: for senders in this process, for requests from the wire, and for events. Every run has a context of
- * its own, with the deadline and the abort of its message. Over 300 lines: the three senders share the envelope and the
- * end of a run.
+ * its own, with the deadline and the abort of its message.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Failure } from "../contract/result.ts";

@@ -1,9 +1,6 @@
 /**
  * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its
  * sender gets.
- *
- * Over 300 lines: whatever a command comes to, in a handler or without one, ends in one of the outcomes that stand
- * beside each other here.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";

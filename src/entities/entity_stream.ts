@@ -7,8 +7,6 @@
  * snapshot, count only if the stream has the very message that they end with: the same sequence, publisher, and number
  * of that publisher. So what a store has lost that came back from an older copy, or without its tail, is not decided
  * on.
- *
- * Over 300 lines: opening, epochs and reading share the copies that are read.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError, unavailable } from "../error.ts";

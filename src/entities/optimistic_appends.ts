@@ -8,8 +8,6 @@
  * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one
  * message, if their handlers return at once. What one of them returns without emitting anything holds when that message
  * is stored.
- *
- * Over 300 lines: the two ways of a round, with and without a wait before its append, end in the same steps.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";

@@ -5,7 +5,7 @@
  *
  * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this
  * process dies. A run that takes long has a lease instead: a schedule that calls for it, which is put off for as long
- * as this process lives. Over 300 lines: a run, its drive, its callers and its lease end together.
+ * as this process lives.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";

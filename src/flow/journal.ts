@@ -1,8 +1,7 @@
 /**
  * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its
  * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `replay.ts` has the
- * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time. Over 300 lines:
- * all kinds of entries, and what each makes of a run.
+ * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  */
 import type { RunStatus } from "../contract/flow.ts";
 import { isCount, isRecord, isToken } from "../data/checks.ts";

@@ -14,8 +14,6 @@
  * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an
  *    outcome, and are undone.
  * 6. The handler sees what has ended in the order of the journal, one at a time: each replay takes the same way.
- *
- * Over 300 lines: these rules hold together.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";

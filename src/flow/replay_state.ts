@@ -1,8 +1,6 @@
 /**
  * What the parts of a drive share: what is recorded and what is on its way to be, what of it the handler may see, the
  * calls that wait, the times that have come, and when all that goes on by itself has come to rest.
- *
- * Over 300 lines: what a drive needs of its node stands here, for all of its parts.
  */
 import { type AnyContract, MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";

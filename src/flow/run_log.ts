@@ -2,8 +2,6 @@
  * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append
  * expects the last message that its writer has read, so that of two who drive a run one loses. Whether the run has
  * ended, and who drives it, stand in each message, so that its last message alone says so.
- *
- * Over 300 lines: reading and writing share the format of a message.
  */
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";

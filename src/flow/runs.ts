@@ -1,8 +1,5 @@
 /**
  * The runs of workflows, as one node starts, drives, reaches and shows them. Opens nothing until it is first needed.
- *
- * Over 300 lines: the face of workflows, with a short method for each thing that programs, handlers and drives ask of
- * it.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";

@@ -2,8 +2,6 @@
  * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the
  * run is stuck, and given up after a cancel if there is nothing to take back. A step performs a function, a send, or
  * another run, whose end is told to this one. They are undone in `replay.ts`.
- *
- * Over 300 lines: what a step performs, and its attempts, pauses and end, decide together whether it goes on.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";

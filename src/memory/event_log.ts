@@ -1,6 +1,6 @@
 /**
  * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. First their
- * server, then a stream as a client reaches it. Over 300 lines: one implementation of a port.
+ * server, then a stream as a client reaches it.
  */
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";

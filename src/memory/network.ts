@@ -1,7 +1,6 @@
 /**
  * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
- * connection, and `faults.ts` says what goes wrong on the way. Over 300 lines: each fault that a test can ask for, and
- * what it does to whom.
+ * connection, and `faults.ts` says what goes wrong on the way.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods, disown, show } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";

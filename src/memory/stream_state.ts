@@ -1,6 +1,5 @@
 /**
- * The messages of one stream in memory: what the server stores, without clients. Over 300 lines: a stream with its
- * schedules is one state.
+ * The messages of one stream in memory: what the server stores, without clients.
  */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";

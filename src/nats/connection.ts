@@ -1,7 +1,7 @@
 /**
  * Opens a connection that reconnects for ever, from the option `nats`: its options, its status, and the ways out of a
  * dead link that nats.js does not have. The first dial is in `first_connect.ts`; what becomes of subscriptions at a
- * reconnect, in `transport.ts`. Over 300 lines: options, status and ways out of one connection.
+ * reconnect, in `transport.ts`.
  */
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
 import { thrownMessage } from "../data/cause_text.ts";

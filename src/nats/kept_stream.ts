@@ -1,8 +1,7 @@
 /**
  * A stream of Catga's: created when it does not exist, refused when its settings are wrong, and created anew when it
  * was lost, with sequences that go on growing. An operation is repeated, within limits, as long as it has certainly
- * not been done. Over 300 lines: a stream that is kept as it should be, how its settings are judged (their values:
- * `log_stream.ts`, `bucket_stream.ts`), and what goes wrong with it.
+ * not been done.
  */
 import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, within } from "../ports/clock.ts";

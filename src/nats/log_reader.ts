@@ -5,7 +5,7 @@
  *
  * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or
  * that takes no more while messages come, has a consumer of its own until it has caught up: one that is shared with
- * nobody. Over 300 lines: each state of one reader, and what ends it.
+ * nobody.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";

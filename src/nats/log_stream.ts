@@ -1,6 +1,5 @@
 /**
- * The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log. Over 300 lines: one
- * implementation of a port.
+ * The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log.
  */
 import { CatgaError } from "../error.ts";
 import {

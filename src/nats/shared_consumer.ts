@@ -4,8 +4,6 @@
  * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind
  * the one that is least far; the others pass over what they have. The old consumer delivers until the new one is there,
  * so that nobody waits.
- *
- * Over 300 lines: who reads, who joins and which consumer delivers change together.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";

@@ -1,8 +1,6 @@
 /**
  * The transport port on a NATS connection. nats.js subscribes again after a reconnect; a subscription that the server
  * has ended for want of a permission is made again here.
- *
- * Over 300 lines: one implementation of a port.
  */
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { nextTick } from "node:process";

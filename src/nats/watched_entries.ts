@@ -1,7 +1,6 @@
 /**
  * The entries of a watch as they were reported to its receiver: each change is reported once, for one key only with
- * revisions that grow, whichever server delivers it and however late. And when an entry expires. Over 300 lines:
- * changes and expiry of the same entries.
+ * revisions that grow, whichever server delivers it and however late. And when an entry expires.
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";

@@ -1,9 +1,6 @@
 /**
  * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the
  * order in which a drain goes in `drain.ts`.
- *
- * Over 300 lines: the face of a node, with a short method for each thing that programs, handlers and the cluster ask of
- * it.
  */
 import { failure } from "../dispatch/outcome.ts";
 import {

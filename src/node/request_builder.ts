@@ -1,8 +1,6 @@
 /**
  * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
  * the contract's schema parses it. A message that this node alone handles takes a shorter way ({@link fastPaths}).
- *
- * Over 300 lines: the fast path stands beside the preparation that it does without.
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
 import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";

@@ -1,6 +1,6 @@
 /**
  * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for
- * them at each send. Over 300 lines: each method of an app that sends, with behaviors around it.
+ * them at each send.
  */
 import { App, type AppParts } from "./app.ts";
 import { type Attachment, type Behavior, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";

@@ -7,8 +7,6 @@
  *
  * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for
  * such closures at each call of the method around them, even when it makes none.
- *
- * Over 300 lines: each way of a message ends in one of the others.
  */
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";

@@ -1,8 +1,6 @@
 /**
  * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on
  * virtual time and from one seed.
- *
- * Over 300 lines: all that is made of time alone, so that no room makes it again.
  */
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";

@@ -1,7 +1,6 @@
 /**
  * The third of the ports: streams of messages that stay, as in JetStream. `memory/` and `nats/` implement it, and
- * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`. Over 300 lines: the
- * whole of a port, which is mostly what it promises.
+ * `event_log_suite.ts` tests both. It knows no events: what the messages mean is in `log/format`.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";

@@ -1,6 +1,6 @@
 /**
  * The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it
- * breaks if its contract says how. Over 300 lines: an iterator, its attempts and their buffers end together.
+ * breaks if its contract says how.
  */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";

@@ -1,6 +1,5 @@
 /**
- * A cluster in one process for tests: its nodes can be killed, frozen and cut off. Over 300 lines: the face of test
- * clusters, with a short method for each thing that a test does to one.
+ * A cluster in one process for tests: its nodes can be killed, frozen and cut off.
  */
 import { type Catga, catga, type CatgaOptions, entity, event, type Logger, stream, workflow } from "../../mod.ts";
 import { checkString } from "../data/checks.ts";

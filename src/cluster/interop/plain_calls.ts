@@ -2,7 +2,7 @@
  * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The
  * nodes that handle a contract share a queue group. The node that NATS picks sends the request as one of its own, so
  * that keys, order, retries and ids work as between nodes; before its own handlers the request waits for admission,
- * like requests of other nodes. Over 300 lines: one kind of request, from its subject to its answer and its statistics.
+ * like requests of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";

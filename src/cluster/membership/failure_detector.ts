@@ -17,8 +17,6 @@
  *
  * A node whose record has expired, because the store was away or the node was frozen, is pinged as well, and leaves the
  * view at the first bounce or silence. For 2.5 s after a reconnect of this node, bounces and silence remove nobody.
- * Over 300 lines: how soon a ping without an answer means a death, for each of those who have to know: views, claims
- * and callers.
  */
 import { type Clock, type Timer, within } from "../../ports/clock.ts";
 import type { Transport } from "../../ports/transport.ts";

@@ -6,8 +6,6 @@
  * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that
  * died. A record that expired or vanished does not, because the store may have been away: the node stays as long as it
  * answers pings.
- *
- * Over 300 lines: the view of the cluster and what is asked before it is trusted change together.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";

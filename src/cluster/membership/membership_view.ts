@@ -1,7 +1,6 @@
 /**
  * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the
- * events that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`. Over 300
- * lines: a view, its members, and those who watch it.
+ * events that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
  */
 import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";

@@ -2,8 +2,7 @@
  * Nodes that have a record and have not shown yet that they are alive. Anybody who may write to the bucket can forge
  * records, so none makes a member before its process has answered a ping. It is pinged as soon as its record is seen,
  * and again later, since the servers may not route to a node yet that has just started on another server. A flood of
- * records is bounded: so many are kept, and so many pings a second are sent for all of them together. Over 300 lines:
- * who waits for a proof, and who gives one.
+ * records is bounded: so many are kept, and so many pings a second are sent for all of them together.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock } from "../../ports/clock.ts";

@@ -2,8 +2,6 @@
  * Candidates: the nodes that may handle a request, and the one among them that the contract's strategy picks.
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
- *
- * Over 300 lines: the candidates, the strategies that choose among them, and the breakers that leave some out.
  */
 import type { Kind } from "../../contract/contract.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";

@@ -2,8 +2,6 @@
  * Decides which node handles a send, this one or another: sends each call that is under way to a candidate
  * (`node_choice.ts`), lets it wait where it cannot be sent now (`WaitingCalls`), and when an attempt fails does what
  * `decideRetry` says: another attempt, or an error.
- *
- * Over 300 lines: a call is sent, waits, and is sent again by one state, which the three parts below share.
  */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";

@@ -1,8 +1,6 @@
 /**
  * This process on the wire: its subscriptions, its peers, and what is sent to them at the end of each turn of the event
  * loop; and what becomes of a frame that arrives. `watchdog.ts` says what bounces and silence mean.
- *
- * Over 300 lines: both directions of one connection.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";

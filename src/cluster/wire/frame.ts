@@ -2,8 +2,6 @@
  * The format of frames, and how they are read and written. A frame is a JSON text with everything
  * that one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that
  * arrives is trusted: a frame is accepted as a whole or not at all.
- *
- * Over 300 lines: one format, its reader and its writer, and the limits of its messages.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";

@@ -1,7 +1,6 @@
 /**
  * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. Every 5
  * ms the event loop takes its turn, so that pings, cancellations and other senders are served while handlers compute.
- * Over 300 lines: each way of a request, from its admission to its answer or refusal.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";

@@ -2,9 +2,6 @@
  * One other process: when it was last seen, what has been received from it, and what is gathered for it, which is sent
  * as one frame when the turn of the event loop ends. Requests on their way to it are in its ledger,
  * and the processes that are known in a table.
- *
- * Over 300 lines: a process, the requests that it still owes an answer, and the answers that it may not have got have
- * one life.
  */
 import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";

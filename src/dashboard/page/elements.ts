@@ -1,6 +1,5 @@
 /**
- * Texts and elements of the page. Text from the cluster goes through `textContent` alone. Over 300 lines: what all
- * sections use, one function for the script each.
+ * Texts and elements of the page. Text from the cluster goes through `textContent` alone.
  */
 import type { Capped, ChangeAnswer, ChangeRequest, ParkedView, Topic, Topics } from "../view.ts";
 

@@ -1,4 +1,4 @@
-/** The style sheet of the page. Over 300 lines: one file for browsers. */
+/** The style sheet of the page. */
 
 /** page.css */
 export const STYLE = `/* Colors, and the frame of the page. */

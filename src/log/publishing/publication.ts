@@ -2,8 +2,6 @@
  * One message on its way into the log, which ends when it is stored, at its deadline, or when its sender gives up; and
  * the message of the stream that it travels in, written again until it is stored, unchanged once it may be, or until
  * nobody waits for it any more.
- *
- * Over 300 lines: when each of the two ends depends on the other.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";

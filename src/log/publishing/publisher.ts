@@ -4,8 +4,6 @@
  * and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own,
  * because the stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing
  * is under way.
- *
- * Over 300 lines: lanes share the limit of what waits, and the rules by which a publication is refused.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/defaults.ts";

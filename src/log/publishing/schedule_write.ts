@@ -9,8 +9,7 @@
  * is done (held); a fence is awaited, which is a schedule of its own that is due at once, and fires after all that the
  * server had in hand; then the message is written as it is to be, or again if it was removed: not shortly before the
  * held one may fire, which the cron may have moved to its own next time, but after a fence behind that time. If this
- * process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late. Over 300
- * lines: the steps of one write, in their order.
+ * process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
  */
 import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";

@@ -2,9 +2,6 @@
  * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and
  * in order, whatever their contracts, as do those without a key; one that fails is tried again until it succeeds, and
  * holds up its key alone.
- *
- * Over 300 lines: what is read, runs and waits is counted together, because that decides when reading goes on, and
- * whether it has caught up.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";

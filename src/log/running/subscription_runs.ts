@@ -1,8 +1,6 @@
 /**
  * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs
  * joins that run, and who asks for one whose handler goes on after its timeout waits for its end.
- *
- * Over 300 lines: the states of a run, and the answer that each makes.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";

@@ -1,6 +1,6 @@
 /**
  * The categories of a led subscription, and their messages in the leader's memory: how those of each are sent, where
- * each of them stands, and in which order they are. Over 300 lines: these types refer to one another.
+ * each of them stands, and in which order they are.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";

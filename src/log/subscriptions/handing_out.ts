@@ -1,6 +1,6 @@
 /**
  * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run,
- * and what becomes of it, the ledger knows. Over 300 lines: each answer decides what may be handed out next.
+ * and what becomes of it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { jittered, type Timer } from "../../ports/clock.ts";

@@ -2,8 +2,6 @@
  * A subscription in its leader's memory: which messages are open, parked, running, which of them may run next, and
  * which fill a batch. It decides, and neither waits nor sends: what it was told is in its next commit, all at once, and
  * what must not happen before that is handed out when the commit is stored.
- *
- * Over 300 lines: the order of a key's messages and where each of them stands change together.
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";

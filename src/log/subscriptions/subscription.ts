@@ -1,7 +1,5 @@
 /**
  * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead.
- *
- * Over 300 lines: how a subscription is made, and how its lead is taken, given away and lost, depend on one another.
  */
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";

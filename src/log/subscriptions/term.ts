@@ -1,9 +1,6 @@
 /**
  * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out
  * what it reads, and commits how far it is.
- *
- * Over 300 lines: most of it is how the parts are wired, and every way in which a term begins, goes on and ends stands
- * in one place.
  */
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";

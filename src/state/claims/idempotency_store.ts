@@ -2,8 +2,7 @@
  * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its
  * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
  * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`; that of a contract
- * without one is `RESULT_TTL` in `contract/defaults.ts`. Over 300 lines: the life of one record, and how each attempt
- * meets it.
+ * without one is `RESULT_TTL` in `contract/defaults.ts`.
  */
 import { backoff, DeadlineWheel, delay, elapsed, openOnce, stamp, token } from "../../ports/clock.ts";
 import { thrownMessage } from "../../data/cause_text.ts";

@@ -6,8 +6,6 @@
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
  * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
- *
- * Over 300 lines: the way of one call, from its request to the lock that is held.
  */
 import { delay, onAbort, openOnce, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";

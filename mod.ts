@@ -49,6 +49,12 @@ export type { Health } from "./src/contract/node_info.ts";
 export type { Logger } from "./src/contract/observer.ts";
 export type { SendOptions } from "./src/contract/send_options.ts";
 export type { DeadLetter, SubscriptionInfo } from "./src/contract/durable_messages.ts";
+export type {
+  EventFollower,
+  FollowableEvent,
+  FollowedEvent,
+  FollowEventsOptions,
+} from "./src/contract/followed_event.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { Failure, Result } from "./src/contract/result.ts";
 export type { Schema } from "./src/contract/schema.ts";

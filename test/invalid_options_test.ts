@@ -45,6 +45,7 @@ import type {
 } from "../src/contract/handler.ts";
 import type { CommandOptions, EventOptions, QueryOptions } from "../src/contract/contract_options.ts";
 import type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "../src/contract/durable_messages.ts";
+import type { FollowEventsOptions } from "../src/contract/followed_event.ts";
 import type { DecisionOptions } from "../src/contract/entity_decision.ts";
 import type { DrainOptions } from "../src/contract/running_node.ts";
 import type { EntityEventOptions, EntityOptions } from "../src/contract/entity.ts";
@@ -343,6 +344,16 @@ const CASES: readonly Case[] = [
     [...NUMBER.filter((value) => !(value instanceof Date)), new Date(NaN)],
     (to) => app.rewind("Kept", to),
   ],
+  [
+    "follow: from",
+    [...NUMBER.filter((value) => !(value instanceof Date)), new Date(NaN)],
+    (from) => app.follow(Kept, { from }),
+  ],
+  ...options<FollowEventsOptions>(
+    "follow",
+    { key: TEXT, signal: SIGNAL, from: ["later"] },
+    (options) => app.follow(Kept, options),
+  ),
   ...options<{ signal?: AbortSignal }>("watchNodes", { signal: SIGNAL }, (options) => app.watchNodes(options)),
   ...options<DrainOptions>("drain", { timeout: FINITE }, (options) => app.drain(options)),
   ["lock: its key", [...TEXT.filter((value) => !Array.isArray(value)), [], [5], [null]], (key) => app.lock(key)],

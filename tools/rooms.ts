@@ -132,6 +132,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/subscriptions",
       "src/log/running",
+      "src/log/following",
       "src/log/administration",
       "src/log/format",
     ],
@@ -151,6 +152,11 @@ export const ROOMS: readonly Room[] = [
     path: "src/log/running",
     what: "messages of the log in the node that handles them, and read models",
     may: [...DISPATCH, "src/log/format"],
+  },
+  {
+    path: "src/log/following",
+    what: "followers of durable events: one reader of the log for all of a process, without a subscription",
+    may: [...DISPATCH, "src/log/format", "src/log/administration"],
   },
   {
     path: "src/log/administration",

@@ -4,6 +4,7 @@ import type { RunInfo, RunsOptions } from "./flow.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { Sender } from "./sender.ts";
+import type { EventFollower, FollowableEvent, FollowEventsOptions } from "./followed_event.ts";
 import type { AnyEntity } from "./entity_definition.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./durable_messages.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
@@ -106,6 +107,29 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
+  /**
+   * Follows a durable event: its events in the order of their positions, each once, on any node, without a
+   * subscription. It begins at the call, and ends when it is left, when its signal aborts, and when this app drains.
+   * All followers of a process share one reader of the log; one that is slow holds no other up.
+   *
+   * The first `next` rejects with `UNAVAILABLE` when the log does not answer. Any may reject with a `CatgaError`, which
+   * ends it: `LOG_MISMATCH` when the log has lost messages, or those behind a position have expired; `INVALID_MESSAGE`
+   * for an event that does not fit the schema. `details.position` is where a new follower may begin.
+   *
+   * @example
+   * ```ts
+   * import { catga, event } from "@catga/catga";
+   *
+   * const Placed = event<{ order: string }>("Placed", { durable: true });
+   * await using app = await catga();
+   * await app.publish(Placed, { order: "7" });
+   * for await (const { position, payload } of app.follow(Placed, { from: "start" })) {
+   *   console.log(position > 0, payload.order); // true 7
+   *   break;
+   * }
+   * ```
+   */
+  follow<Payload>(event: FollowableEvent<Payload>, options?: FollowEventsOptions): EventFollower<Payload>;
   /**
    * Makes a subscription of this service, or else a queued command by its contract's name, handle again what stands
    * behind a place: `"start"`, a position, or what was stored since a time of this process's clock; a place that it has

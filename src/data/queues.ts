@@ -13,9 +13,19 @@ export class Fifo<T> {
     return this.#items[this.#first];
   }
 
+  /** The newest entry. */
+  get last(): T | undefined {
+    return this.at(this.size - 1);
+  }
+
   /** The number of entries. */
   get size(): number {
     return this.#items.length - this.#first;
+  }
+
+  /** The entry with this index, from 0, the oldest; `undefined`: it has none. */
+  at(index: number): T | undefined {
+    return index < 0 ? undefined : this.#items[this.#first + index];
   }
 
   push(item: T): void {

@@ -9,6 +9,7 @@ import type { ParentMessage } from "./context_host.ts";
 import type { Refusal } from "./outcome.ts";
 import type { ItemSink } from "./item_ports.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
+import type { EventFollower, FollowEventsOptions } from "../contract/followed_event.ts";
 
 /** The cluster of a node. */
 export interface Remote {
@@ -167,6 +168,8 @@ export interface DurableLog {
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
+  /** Follows the events of a durable contract. */
+  follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**
    * Gives up the lead of its subscriptions, handing over what is open; takes no more messages. For the begin of a
    * drain.

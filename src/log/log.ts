@@ -9,8 +9,10 @@ import type { Result } from "../contract/result.ts";
 import type { ContextHost } from "../dispatch/context_host.ts";
 import type { DurableLog, DurableMessage } from "../dispatch/remote.ts";
 import type { DurableHandler } from "../dispatch/mediator.ts";
+import type { EventFollower, FollowEventsOptions } from "../contract/followed_event.ts";
 import { Administration } from "./administration/administration.ts";
 import { mostRead } from "./administration/stored_subscriptions.ts";
+import { Follows } from "./following/follows.ts";
 import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
@@ -42,6 +44,7 @@ class NodeLog implements DurableLog {
   readonly #publisher: Publisher;
   readonly #readModels: ReadModels;
   readonly #administration: Administration;
+  readonly #follows: Follows;
   /** The stream of entities, whose events are followed as the log is. */
   readonly #entities: StreamSource;
   /** The stream of subscriptions. */
@@ -70,6 +73,10 @@ class NodeLog implements DurableLog {
     this.#overdue = new OverdueSchedules(host, () => source.get());
     this.#readModels = new ReadModels({
       ...{ host: app, namespace, service, clock, random, observer, timeout, handlers, hooks: host.hooks },
+      stream: (ofEntities) => (ofEntities ? entities : source).get(),
+    });
+    this.#follows = new Follows({
+      ...{ namespace, clock, observer },
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
     this.#administration = new Administration({
@@ -134,8 +141,13 @@ class NodeLog implements DurableLog {
     return this.#administration.rewind(this.#options.host.service, subscription, to);
   }
 
+  follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {
+    return this.#follows.follow(contract, options);
+  }
+
   async leave(): Promise<void> {
     this.#left = true;
+    this.#follows.close();
     this.#overdue.close();
     this.#readModels.close();
     await this.#subscriptions?.leave();
@@ -143,6 +155,7 @@ class NodeLog implements DurableLog {
 
   close(): Promise<void> {
     this.#left = true;
+    this.#follows.close();
     this.#overdue.close();
     this.#readModels.close();
     this.#subscriptions?.close();

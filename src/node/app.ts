@@ -43,6 +43,7 @@ import type { DrainOptions } from "../contract/running_node.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { drivenWorkflow, runContracts, runType, startName } from "../contract/workflow.ts";
 import { checkId, checkStreamOptions, type SendOptions, type StreamOptions } from "../contract/send_options.ts";
+import { checkFollowOptions, type EventFollower, type FollowEventsOptions } from "../contract/followed_event.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
 import type {
@@ -519,6 +520,16 @@ export class App implements NodeHost, DrainableNode {
     yield* (await this.log()).deadLetters(options);
   }
 
+  follow(event: AnyContract, options: FollowEventsOptions = {}): EventFollower<unknown> {
+    checkContract("follow", event, "event");
+    checkFollowOptions(event.name, options);
+    if (!event.options.durable) {
+      throw new TypeError(`follow ${event.name}: the event is not durable, so that it is not stored`);
+    }
+    this.#checkOpen();
+    return begunFollower(this.log().then((log) => log.follow(event, options)));
+  }
+
   async rewind(subscription: string, to: "start" | number | Date): Promise<void> {
     this.#checkOpen();
     await (await this.log()).rewind(subscription, to);
@@ -625,6 +636,22 @@ function lazyReading(make: () => Promise<AsyncIterableIterator<unknown>>): Async
       // one that has ended may have been read by next() alone
       if (iterated) made?.[Symbol.asyncIterator]();
       iterated = true;
+      return this;
+    },
+  };
+}
+
+/** A follower that begins at once, behind a promise of it. */
+function begunFollower(beginning: Promise<EventFollower<unknown>>): EventFollower<unknown> {
+  let begun: EventFollower<unknown> | undefined;
+  beginning.then((follower) => begun = follower, () => {}); // `next` rejects with it
+  return {
+    get position() {
+      return begun?.position;
+    },
+    next: () => begun?.next() ?? beginning.then((follower) => follower.next()),
+    return: () => begun?.return?.() ?? beginning.then((follower) => follower.return!()),
+    [Symbol.asyncIterator]() {
       return this;
     },
   };

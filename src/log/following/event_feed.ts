@@ -1,0 +1,376 @@
+/**
+ * The events of one contract as they are stored, for all followers of this process: one reader of the stream, which
+ * keeps the newest events in memory. A follower that is further behind reads from the store until it has caught up.
+ *
+ * Promises: each follower gets every event behind its position, in order, once, or an error that says where it may go
+ * on. A follower that does not ask for events holds no memory and nobody up.
+ */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { FollowedEvent } from "../../contract/followed_event.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import { freezePlain } from "../../data/checks.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { Fifo } from "../../data/queues.ts";
+import { parsePayload } from "../../dispatch/message_schema.ts";
+import { CatgaError } from "../../error.ts";
+import { type Clock, delay } from "../../ports/clock.ts";
+import type { LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
+import { isReadable, readGroup } from "../format/group.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
+import { headersOf, type LoggedMessage } from "../format/logged_message.ts";
+import { categoryPattern } from "../format/names.ts";
+
+/** Options of an {@link EventFeed}. */
+export interface EventFeedOptions {
+  readonly contract: AnyContract;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** Opens the stream that has the events. */
+  stream(): MaybePromise<LogStream>;
+  /** Messages of the stream that are kept in memory at most; 1,024. */
+  readonly maxRecent?: number;
+  /** Called when the last follower has left. */
+  onUnused(): void;
+}
+
+/** A follower that waits for the next event, or for the end of the feed. */
+export interface FeedListener {
+  /** Called at each new event and at the end of the feed; must not throw. */
+  changed(): void;
+}
+
+/** The events of one message of the stream, in order. */
+export interface StoredEvents {
+  readonly sequence: number;
+  readonly events: readonly StoredEvent[];
+}
+
+/** The newest events of one contract, for the followers in this process. */
+export class EventFeed {
+  readonly #options: EventFeedOptions;
+  readonly #listeners = new Set<FeedListener>();
+  /** The newest messages of the stream with events of the contract. */
+  readonly #recent = new Fifo<StoredEvents & { readonly bytes: number }>();
+  #bytes = 0;
+  /** `#recent` has all events of the contract in messages with a greater sequence. */
+  #coveredAfter = Infinity;
+  /** All messages up to this sequence have been read. */
+  #readUpTo = 0;
+  #stream: LogStream | undefined;
+  /** Which stream of its name it is: see {@link LogState.created}. */
+  #created = "";
+  #reader: LogReader | undefined;
+  readonly #started: Promise<void>;
+  /** Number of losses of the stream so far: a follower that began before one of them ends. */
+  #losses = 0;
+  #lastLoss: CatgaError | undefined;
+  #closed = false;
+  readonly #storeReads = new Slots(MAX_STORE_READS);
+
+  constructor(options: EventFeedOptions) {
+    this.#options = options;
+    this.#started = this.#start();
+    this.#started.catch(() => {}); // each follower awaits it
+  }
+
+  /** Resolves when the feed reads. Rejects with a `CatgaError` if the stream cannot be reached. */
+  get started(): Promise<void> {
+    return this.#started;
+  }
+
+  /** The position of the newest event that has been read, or of another message of the stream behind it. */
+  get end(): number {
+    return endOf(Math.max(this.#readUpTo, this.#reader?.mark?.sequence ?? 0));
+  }
+
+  /** Number of times that the stream has lost messages. */
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /** The last loss, as the error for followers. */
+  get lastLoss(): CatgaError | undefined {
+    return this.#lastLoss;
+  }
+
+  /** True after {@link EventFeed.close}. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  add(listener: FeedListener): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Removes a follower; the feed ends with the last one. */
+  remove(listener: FeedListener): void {
+    if (!this.#listeners.delete(listener) || this.#listeners.size > 0 || this.#closed) return;
+    this.close();
+    this.#options.onUnused();
+  }
+
+  /** Ends the feed: its followers end. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reader?.close();
+    this.#notify();
+  }
+
+  /**
+   * The first message in memory behind a sequence; `undefined`: there is none yet; `"in the store"`: messages between
+   * the sequence and the first one in memory have to be read from the store.
+   */
+  next(sequence: number): StoredEvents | undefined | "in the store" {
+    if (sequence < this.#coveredAfter) return "in the store";
+    const last = this.#recent.last;
+    if (last === undefined || last.sequence <= sequence) return undefined;
+    // most followers wait for the newest message
+    const before = this.#recent.size < 2 ? undefined : this.#recent.at(this.#recent.size - 2);
+    if (before === undefined || before.sequence <= sequence) return last;
+    let [low, high] = [0, this.#recent.size - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#recent.at(middle)!.sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return this.#recent.at(low);
+  }
+
+  /**
+   * Reads messages behind a sequence from the store: some, in order, and up to which sequence all are among them.
+   * Rejects with `LOG_MISMATCH` if some of them are lost.
+   */
+  async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
+    const stream = this.#stream!; // a follower reads after the start
+    const { clock } = this.#options;
+    return await this.#storeReads.use(async () => {
+      const found: StoredEvents[] = [];
+      let upTo = sequence;
+      let bytes = 0;
+      let failed: CatgaError | undefined;
+      const done = Promise.withResolvers<void>();
+      let end = sequence;
+      const reader = stream.follow({
+        subjects: [this.#pattern(stream)],
+        after: sequence === 0 ? undefined : { created: this.#created, sequence },
+        onStart: ({ lost, state }) => {
+          end = state.last;
+          if (lost === undefined) return;
+          failed = lossError(this.#options.contract, lost);
+          done.resolve();
+        },
+        onFault: (error) => this.#fault("following", error),
+        onMessage: (message) => {
+          if (bytes >= MAX_STORE_READ_BYTES) return;
+          const events = this.#eventsOf(message);
+          if (events.length > 0) found.push({ sequence: message.sequence, events });
+          upTo = message.sequence;
+          bytes += message.data.length;
+          if (bytes >= MAX_STORE_READ_BYTES || upTo > this.#coveredAfter) done.resolve();
+        },
+      });
+      try {
+        let over = false;
+        done.promise.then(() => over = true);
+        while (!over && !reader.caughtUp && !this.#closed) {
+          await Promise.race([done.promise, delay(clock, CAUGHT_UP_CHECK)]);
+        }
+        if (failed !== undefined) throw failed;
+        // what lies between are messages of other subjects
+        if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
+        return { found, upTo };
+      } finally {
+        reader.close();
+      }
+    });
+  }
+
+  /** Throws `LOG_MISMATCH` if events behind a position may be missing now. */
+  async checkPosition(position: number): Promise<void> {
+    const { first, last } = await this.#state(this.#stream!);
+    const sequence = sequenceOf(position);
+    const { contract } = this.#options;
+    // later events of the same message may be missing with it
+    const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
+    if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
+    if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });
+  }
+
+  /** The stream, once the feed has started. */
+  get stream(): LogStream {
+    return this.#stream!;
+  }
+
+  async #start(): Promise<void> {
+    const stream = this.#stream = await this.#options.stream();
+    const { created, last } = await this.#state(stream);
+    this.#created = created;
+    this.#coveredAfter = this.#readUpTo = last;
+    if (this.#closed) return;
+    this.#reader = stream.follow({
+      subjects: [this.#pattern(stream)],
+      after: { created, sequence: last },
+      onStart: ({ lost, mark }) => {
+        this.#created = mark.created;
+        if (lost !== undefined) this.#lost(lost);
+      },
+      onFault: (error) => this.#fault("following", error),
+      onMessage: (message) => this.#arrived(message),
+    });
+  }
+
+  async #state(stream: LogStream): Promise<LogState> {
+    const state = await stream.state();
+    if (state === undefined) {
+      throw new CatgaError("UNAVAILABLE", `the stream ${stream.name} is missing: it is made again by the next publish`);
+    }
+    return state;
+  }
+
+  #pattern(stream: LogStream): string {
+    return categoryPattern(this.#options.namespace, stream.name, this.#options.contract.name);
+  }
+
+  #arrived(message: StoredMessage): void {
+    this.#readUpTo = message.sequence;
+    const events = this.#eventsOf(message);
+    if (events.length === 0) return;
+    const bytes = message.data.length;
+    this.#recent.push({ sequence: message.sequence, events, bytes });
+    this.#bytes += bytes;
+    const { maxRecent = MAX_RECENT } = this.#options;
+    while (this.#recent.size > maxRecent || (this.#bytes > MAX_RECENT_BYTES && this.#recent.size > 1)) {
+      const oldest = this.#recent.shift()!; // it has more than one
+      this.#bytes -= oldest.bytes;
+      this.#coveredAfter = oldest.sequence;
+    }
+    this.#notify();
+  }
+
+  #eventsOf(message: StoredMessage): StoredEvent[] {
+    const { contract, namespace } = this.#options;
+    const group = readGroup(namespace, message);
+    if (!isReadable(group)) {
+      this.#fault(`reading message ${message.sequence}, which followers pass over:`, new Error(group.reason));
+      return [];
+    }
+    return group.filter(({ category }) => category === contract.name).map((logged) =>
+      new StoredEvent(contract, logged)
+    );
+  }
+
+  /** The stream was made again, or has lost messages: what followers have seen may come again, or is missing. */
+  #lost(lost: LogLoss): void {
+    while (this.#recent.size > 0) this.#recent.shift();
+    this.#bytes = 0;
+    this.#coveredAfter = this.#readUpTo = lost.next - 1;
+    this.#losses++;
+    this.#lastLoss = lossError(this.#options.contract, lost);
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const listener of [...this.#listeners]) listener.changed();
+  }
+
+  #fault(during: string, error: unknown): void {
+    this.#options.observer({ type: "fault", during: `${during} ${this.#options.contract.name}`, error });
+  }
+}
+
+/** An event as it is stored; its payload is decoded and parsed when a follower first asks, for all of them. */
+export class StoredEvent {
+  readonly #contract: AnyContract;
+  readonly #logged: LoggedMessage;
+  #made: MaybePromise<FollowedEvent<unknown> | CatgaError> | undefined;
+
+  constructor(contract: AnyContract, logged: LoggedMessage) {
+    this.#contract = contract;
+    this.#logged = logged;
+  }
+
+  get position(): number {
+    return this.#logged.position;
+  }
+
+  get key(): string | undefined {
+    return this.#logged.key;
+  }
+
+  /** The event for followers, the same frozen object for all; or why it cannot be read. */
+  get event(): MaybePromise<FollowedEvent<unknown> | CatgaError> {
+    return this.#made ??= this.#make();
+  }
+
+  #make(): MaybePromise<FollowedEvent<unknown> | CatgaError> {
+    const { payload, tagged } = this.#logged;
+    let decoded: unknown;
+    try {
+      decoded = tagged ? decodeText(payload as string) : payload; // its form says that it is a text
+    } catch (cause) {
+      return this.#unreadable(new CatgaError("INVALID_MESSAGE", "its payload cannot be decoded", { cause }));
+    }
+    const parsed = parsePayload(this.#contract, decoded);
+    const made = (result: Awaited<typeof parsed>) => {
+      if (!result.ok) return this.#unreadable(result.error);
+      const { position, id, key, time, meta } = this.#logged;
+      const stored = Object.freeze(new Date(time));
+      return Object.freeze({ position, id, key, payload: freezePlain(result.value), stored, headers: headersOf(meta) });
+    };
+    return parsed instanceof Promise ? parsed.then(made) : made(parsed);
+  }
+
+  #unreadable(cause: CatgaError): CatgaError {
+    const { position } = this.#logged;
+    const message = `event ${this.#contract.name} at position ${position} cannot be read here: ${cause.message}; ` +
+      `follow from ${position} to pass it over`;
+    return new CatgaError("INVALID_MESSAGE", message, { details: { position, issues: cause.details }, cause });
+  }
+}
+
+/** Lets a limited number of tasks run at once; the others wait in order. */
+class Slots {
+  #free: number;
+  readonly #waiting = new Fifo<() => void>();
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async use<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}
+
+function lossError({ name }: AnyContract, { reason, after, next }: LogLoss): CatgaError {
+  const position = endOf(next - 1);
+  const why = {
+    remade: "the log was made again",
+    truncated: "the log has lost its end",
+    replaced: "the log has other messages in the place of those that were read",
+    expired: "messages have expired that were not read",
+  }[reason];
+  const message = `following ${name} ends behind position ${endOf(after)}: ${why}; follow from ${position} to go on`;
+  return new CatgaError("LOG_MISMATCH", message, { details: { reason, position } });
+}
+
+/** Messages of the stream that are kept in memory at most, each with up to 512 events; and their bytes. */
+const MAX_RECENT = 1_024;
+const MAX_RECENT_BYTES = 4_194_304;
+/** Reads from the store at once, of one feed; each has a consumer on the server. */
+const MAX_STORE_READS = 16;
+/** Bytes that one read from the store returns, and one message more. */
+const MAX_STORE_READ_BYTES = 262_144;
+/** Interval between checks whether a read from the store has caught up, in ms. */
+const CAUGHT_UP_CHECK = 10;

@@ -1,0 +1,173 @@
+/** One follower of the events of a contract: its position, and the events that it returns next. */
+import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../contract/followed_event.ts";
+import { CatgaError } from "../../error.ts";
+import { onAbort } from "../../ports/clock.ts";
+import { endOf, sequenceOf } from "../format/group_text.ts";
+import type { EventFeed, FeedListener, StoredEvent, StoredEvents } from "./event_feed.ts";
+
+/** Options of a {@link Follower}. */
+export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key" | "signal"> {
+  readonly feed: EventFeed;
+  /** The position of the first event that was stored at a time or later, less one. */
+  positionAt(time: Date): Promise<number>;
+}
+
+type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
+
+/** Follows a feed. It ends with an error, when it is left, when its signal aborts, and with the feed. */
+export class Follower implements EventFollower<unknown>, FeedListener {
+  readonly #feed: EventFeed;
+  readonly #key: string | undefined;
+  readonly #began: Promise<void>;
+  #position: number | undefined;
+  /** All events in messages up to this sequence were returned, or are in `#ready`. */
+  #sequence = 0;
+  /** The position that it began behind: events of the same message up to it are passed over. */
+  #after = 0;
+  #losses = 0;
+  /** Events that are returned next, of one message; and messages that were read from the store behind it. */
+  #ready: readonly StoredEvent[] = [];
+  #index = 0;
+  #fromStore: readonly StoredEvents[] = [];
+  /** The last call of `next`: calls are answered in their order. */
+  #last: Promise<unknown> = Promise.resolve();
+  #wake: (() => void) | undefined;
+  #over = false;
+  readonly #off: () => void;
+
+  constructor({ feed, from = "now", key, signal, positionAt }: FollowerOptions) {
+    this.#feed = feed;
+    this.#key = key;
+    feed.add(this);
+    this.#off = onAbort(signal, () => this.#end());
+    this.#began = this.#begin(from, positionAt);
+    this.#began.catch(() => {}); // the first `next` rejects with it
+  }
+
+  get position(): number | undefined {
+    return this.#position;
+  }
+
+  next(): Promise<Next> {
+    const next = this.#last.then(() => this.#next());
+    this.#last = next.catch(() => {}); // its caller gets the error
+    return next;
+  }
+
+  return(): Promise<Next> {
+    this.#end();
+    return Promise.resolve(DONE);
+  }
+
+  changed(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #begin(from: "now" | "start" | number | Date, positionAt: FollowerOptions["positionAt"]): Promise<void> {
+    const feed = this.#feed;
+    await feed.started;
+    this.#losses = feed.losses;
+    if (from === "now") this.#after = feed.end;
+    else if (typeof from === "number" && from > 0) {
+      await feed.checkPosition(from);
+      this.#after = from;
+    } else if (from instanceof Date) this.#after = await positionAt(from);
+    this.#position = this.#after;
+    const sequence = sequenceOf(this.#after);
+    // the message that has the position may have events behind it
+    this.#sequence = this.#after === endOf(sequence) ? sequence : Math.max(0, sequence - 1);
+  }
+
+  async #next(): Promise<Next> {
+    try {
+      await this.#began;
+      while (!this.#over) {
+        const stored = this.#ready[this.#index];
+        if (stored === undefined) {
+          if (!await this.#fill()) await this.#change();
+          continue;
+        }
+        if (++this.#index === this.#ready.length) this.#take({ sequence: this.#sequence, events: NONE });
+        if (stored.position <= this.#after) continue;
+        if (this.#key === undefined || stored.key === this.#key) {
+          const event = await stored.event;
+          if (this.#over) break;
+          if (event instanceof CatgaError) throw event;
+          this.#position = stored.position;
+          return { done: false, value: event };
+        }
+        this.#position = stored.position;
+      }
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    return DONE;
+  }
+
+  /** Gets the events of the next message; `false`: there is none yet. */
+  async #fill(): Promise<boolean> {
+    const feed = this.#feed;
+    if (feed.closed) {
+      this.#end();
+      return true;
+    }
+    if (feed.losses > this.#losses) throw feed.lastLoss;
+    const [stored, ...more] = this.#fromStore;
+    if (stored !== undefined) {
+      this.#fromStore = more;
+      this.#take(stored);
+      return true;
+    }
+    const next = feed.next(this.#sequence);
+    if (next === "in the store") {
+      const { found, upTo } = await feed.readStore(this.#sequence);
+      this.#fromStore = found;
+      if (found.length === 0) this.#passed(upTo);
+      return found.length > 0 || feed.closed;
+    }
+    if (next !== undefined) this.#take(next);
+    else this.#passed(sequenceOf(feed.end));
+    return next !== undefined;
+  }
+
+  #take({ sequence, events }: StoredEvents): void {
+    this.#sequence = sequence;
+    this.#ready = events;
+    this.#index = 0;
+  }
+
+  /** There is no event up to this sequence. */
+  #passed(sequence: number): void {
+    if (sequence <= this.#sequence) return;
+    this.#sequence = sequence;
+    this.#position = Math.max(this.#position ?? 0, endOf(sequence));
+  }
+
+  /** Resolves at the next change of the feed, or at the end of this follower. */
+  #change(): Promise<void> {
+    // what has come since the last look would not be noticed
+    if (this.#over || this.#feed.closed || this.#feed.next(this.#sequence) !== undefined) return Promise.resolve();
+    if (this.#feed.losses > this.#losses) return Promise.resolve();
+    return new Promise((resolve) => this.#wake = resolve);
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#off();
+    this.#ready = NONE;
+    this.#fromStore = [];
+    this.#feed.remove(this);
+    this.changed();
+  }
+}
+
+const NONE: readonly StoredEvent[] = [];
+const DONE: Next = { done: true, value: undefined };

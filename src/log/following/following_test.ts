@@ -1,0 +1,203 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { type Catga, catga, CatgaError, command, entity, event, unwrap } from "../../../mod.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+import type { FollowedEvent } from "../../contract/followed_event.ts";
+import { MemoryNetwork } from "../../testing/mod.ts";
+import { delay } from "../../ports/clock.ts";
+import { seededRandom } from "../../memory/network.ts";
+import { VirtualClock } from "../../memory/virtual_clock.ts";
+import { QUIET } from "../../../test/support/quiet.ts";
+import { openStream } from "../format/streams.ts";
+import { EventFeed } from "./event_feed.ts";
+import { Follower } from "./follower.ts";
+import { logName } from "../format/names.ts";
+import { followingSuite, Placed, take } from "./following_suite.ts";
+
+followingSuite("in memory", {}, async () => {
+  const app = await catga({ logger: QUIET });
+  return { app, [Symbol.asyncDispose]: () => app.drain() };
+});
+
+const Noise = command("Noise", { durable: true });
+
+describe("follow", () => {
+  it("events of entities come with the id of the entity as key", async () => {
+    const Cup = entity("Cup", { initial: () => 0 });
+    const Filled = Cup.event<{ ml: number }>("Filled", (sum, { ml }) => sum + ml);
+    const Emptied = Cup.event("Emptied", () => 0);
+    const Fill = command<{ cup: string; ml: number }>("Fill", { key: ({ cup }) => cup });
+    const fill = Cup.handle(Fill, (cup, { ml }) => {
+      cup.emit(Emptied);
+      cup.emit(Filled, { ml });
+    });
+    await using app = await catga({ logger: QUIET, handlers: fill });
+    for (const [cup, ml] of [["a", 1], ["b", 2], ["a", 3]] as const) unwrap(await app.send(Fill, { cup, ml }));
+    const all = await take(app.follow(Filled, { from: "start" }), 3);
+    assertEquals(all.map(({ key, payload }) => [key, payload.ml]), [["a", 1], ["b", 2], ["a", 3]]);
+    const own = await take(app.follow(Filled, { from: "start", key: "a" }), 2);
+    assertEquals(own.map(({ payload }) => payload.ml), [1, 3]);
+  });
+
+  it("a log that is made again, or loses its end, ends followers with a place to go on from", async () => {
+    for (const loss of ["remove", "truncate"] as const) {
+      const clock = new VirtualClock();
+      const network = new MemoryNetwork({ clock, seed: 1 });
+      const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
+      for (let n = 1; n <= 3; n++) unwrap(await clock.until(app.publish(Placed, { n })));
+      const follower = app.follow(Placed, { from: "start" });
+      for (let n = 1; n <= 3; n++) assertEquals((await clock.until(follower.next())).value?.payload.n, n);
+      if (loss === "remove") network.log.remove(logName("default"));
+      else network.log.truncate(logName("default"), network.log.messages(logName("default"))[0].sequence);
+      const waiting = follower.next();
+      waiting.catch(() => {});
+      unwrap(await clock.until(app.publish(Placed, { n: 4 })));
+      const error = await clock.until(assertRejects(() => waiting, CatgaError, "go on"));
+      assertEquals(error.code, "LOG_MISMATCH");
+      const { position } = error.details as { position: number };
+      const next = app.follow(Placed, { from: position });
+      assertEquals((await clock.until(next.next())).value?.payload.n, 4);
+      await clock.until(app.drain());
+    }
+  });
+
+  it("under cuts, delays, lost and repeated deliveries and stale reads each event comes once, in order", async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const clock = new VirtualClock();
+      const faults = {
+        drop: 0.05,
+        delay: 50,
+        cut: { every: 4_000, lasts: 800 },
+        redelivery: 0.2,
+        staleRead: 0.3,
+        noLeader: { every: 8_000, lasts: 1_000 },
+      };
+      const network = new MemoryNetwork({ clock, seed });
+      const [writer, reader] = await clock.until(Promise.all([
+        catga({ network, id: "w", logger: QUIET }),
+        catga({ network, id: "r", logger: QUIET }),
+      ]));
+      network.faults = faults;
+      const count = 300;
+      const begun: Promise<number[]>[] = [];
+      const follow = async () => {
+        const seen: number[] = [];
+        for await (const { payload, position } of reader.follow(Placed, { from: "start" })) {
+          assert(position > 0);
+          seen.push(payload.n);
+          if (seen.length === count) break;
+        }
+        return seen;
+      };
+      const work = (async () => {
+        for (let n = 1; n <= count; n++) {
+          // each is stored: a publish that nobody knows the outcome of is repeated under its id
+          for (;;) {
+            const { ok } = await writer.publish(Placed, { n }, { id: `e-${n}` });
+            if (ok) break;
+            await writer.clock.sleep(100);
+          }
+          if (n % 50 === 1) begun.push(retried(reader, follow));
+          await writer.clock.sleep(20);
+        }
+        return await Promise.all(begun);
+      })();
+      for (const seen of await clock.until(work)) {
+        assertEquals(seen, Array.from({ length: count }, (_, i) => i + 1), `seed ${seed}`);
+      }
+      network.faults = {};
+      await clock.until(Promise.all([writer.drain(), reader.drain()]));
+    }
+  });
+
+  it("with little kept in memory, whenever followers begin and however slow they are, each gets all, in order", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const clock = new VirtualClock();
+      const random = seededRandom(seed);
+      const network = new MemoryNetwork({ clock, seed });
+      const writer = await clock.until(catga({ network, id: "w", logger: QUIET }));
+      const { log } = network.connect({ name: "r", onError: () => {} });
+      const stream = await clock.until(openStream({ namespace: "default", replicas: 1, log }, "log"));
+      const feed = new EventFeed({
+        ...{ contract: Placed as AnyContract, namespace: "default", clock, maxRecent: 3, stream: () => stream },
+        observer: () => {},
+        onUnused: () => {},
+      });
+      const keeper = new Follower({ feed, positionAt: () => Promise.resolve(0) });
+      network.faults = { delay: 20, drop: 0.05, redelivery: 0.2 };
+      const count = 60;
+      const positions: number[] = [];
+      const reads: Promise<void>[] = [];
+      const read = async (from: number) => {
+        const first = from === 0 ? 1 : positions.indexOf(from) + 2;
+        const follower = new Follower({
+          feed,
+          from: from === 0 ? "start" : from,
+          positionAt: () => Promise.resolve(0),
+        });
+        for (let n = first; n <= count; n++) {
+          const { value } = await follower.next();
+          assertEquals((value as FollowedEvent<{ n: number }>).payload.n, n, `seed ${seed}`);
+          if (n > positions.length) positions.push(value!.position);
+          if (random() < 0.3) await delay(clock, random() * 300);
+        }
+        await follower.return();
+      };
+      const work = async () => {
+        reads.push(read(0));
+        for (let n = 1; n <= count; n++) {
+          const published = writer.publish(Placed, { n }, { timeout: 600_000 });
+          if (random() < 0.4) unwrap(await published);
+          if (random() < 0.2) await delay(clock, random() * 1_000);
+          if (random() < 0.3) unwrap(await writer.enqueue(Noise, undefined, { timeout: 600_000 }));
+          if (random() < 0.2) reads.push(read(positions[Math.floor(random() * positions.length)] ?? 0));
+        }
+        await Promise.all(reads);
+      };
+      await clock.until(work());
+      await keeper.return();
+      network.faults = {};
+      await clock.until(writer.drain());
+    }
+  });
+
+  it("misuse throws at once", async () => {
+    await using app = await catga({ logger: QUIET });
+    const follow = app.follow.bind(app) as (...given: unknown[]) => unknown;
+    assertThrows(() => follow(event("Plain")), TypeError, "not durable");
+    assertThrows(() => follow(command("Do")), TypeError, "event");
+    assertThrows(() => follow(Placed, { form: "now" }), TypeError, "form");
+    assertThrows(() => follow(Placed, { from: "later" }), TypeError, '"now", "start", a position');
+    assertThrows(() => follow(Placed, { from: -1 }), RangeError, "a position");
+    assertThrows(() => follow(Placed, { from: new Date(NaN) }), TypeError, "valid Date");
+    assertThrows(() => follow(Placed, { key: 7 }), TypeError, "key");
+  });
+
+  it("an app that has stopped refuses it, and the first next tells when the log does not answer", async () => {
+    const app: Catga = await catga({ logger: QUIET });
+    await app.drain();
+    assertThrows(() => app.follow(Placed), CatgaError, "stopped");
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const cut = await clock.until(catga({ network, id: "a", logger: QUIET }));
+    network.cut("a");
+    const error = await clock.until(assertRejects(() => cut.follow(Placed).next(), CatgaError));
+    assertEquals(error.code, "UNAVAILABLE");
+    network.heal();
+    unwrap(await clock.until(cut.publish(Placed, { n: 1 }, { timeout: 60_000 })));
+    assertEquals((await clock.until(cut.follow(Placed, { from: "start" }).next())).value?.payload.n, 1);
+    await clock.until(cut.drain());
+  });
+});
+
+/** Begins again while the log cannot be reached. */
+async function retried<T>({ clock }: Catga, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CatgaError) || error.code !== "UNAVAILABLE") throw error;
+      await clock.sleep(100);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/** What this process follows: one feed for each contract that has a follower. */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { EventFollower, FollowEventsOptions } from "../../contract/followed_event.ts";
+import type { Observer } from "../../contract/observer.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+import { placeOf } from "../administration/administration.ts";
+import { EventFeed } from "./event_feed.ts";
+import { Follower } from "./follower.ts";
+
+/** Options of {@link Follows}. */
+export interface FollowsOptions {
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  /** Opens the log, or the stream of entities. */
+  stream(ofEntities: boolean): MaybePromise<LogStream>;
+}
+
+/** All followers of a node. */
+export class Follows {
+  readonly #options: FollowsOptions;
+  readonly #feeds = new Map<AnyContract, EventFeed>();
+  #closed = false;
+
+  constructor(options: FollowsOptions) {
+    this.#options = options;
+  }
+
+  /** Follows the events of a durable contract. */
+  follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown> {
+    const { namespace, clock } = this.#options;
+    let feed = this.#feeds.get(contract);
+    if (feed === undefined) {
+      const made = feed = new EventFeed({
+        ...this.#options,
+        contract,
+        stream: () => this.#options.stream(contract.options.entity !== undefined),
+        onUnused: () => this.#feeds.delete(contract),
+      });
+      this.#feeds.set(contract, feed);
+      // the next follower tries again
+      made.started.catch(() => this.#feeds.get(contract) === made && this.#feeds.delete(contract));
+      if (this.#closed) made.close();
+    }
+    const own = feed;
+    const { from, key, signal } = options;
+    return new Follower({
+      ...{ feed, from, key, signal },
+      positionAt: (time) => placeOf(own.stream, { namespace, clock }, time),
+    });
+  }
+
+  /** Ends all followers. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    for (const feed of this.#feeds.values()) feed.close();
+    this.#feeds.clear();
+  }
+}

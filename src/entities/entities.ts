@@ -90,6 +90,8 @@ class NodeEntities implements Entities {
     const { clock, timeout } = this.#host;
     const due = clock.monotonic() + timeout;
     const subject = this.#stream.subject(name, id);
+    const reads = this.#stream.until(due);
+    await reads.opened();
     const stream = await this.#stream.get();
     let error: CatgaError | undefined;
     for (let pause = 5;; pause = Math.min(500, pause * 2)) {
@@ -98,7 +100,7 @@ class NodeEntities implements Entities {
         const last = error === undefined ? "" : `; last error: ${error.message}`;
         throw unavailable(`${name} ${id} may be forgotten in part: forget it again${last}`, { cause: error });
       }
-      const last = await stream.last(subject, { latest: true });
+      const last = await reads.last(subject, { latest: true });
       if (last !== undefined && this.#isForgotten(last)) {
         await this.#snapshots.remove(name, id);
         await stream.purge(subject, { before: last.sequence });

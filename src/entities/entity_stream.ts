@@ -9,13 +9,13 @@
  * on.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
-import { delay, openOnce } from "../ports/clock.ts";
-import type { AppendReceiver, ConditionalAppend, LogStream, StoredMessage } from "../ports/event_log.ts";
+import { type Clock, delay, openOnce } from "../ports/clock.ts";
+import type { AppendReceiver, ConditionalAppend, LogStream, ReadOptions, StoredMessage } from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -56,6 +56,11 @@ export class EntityStream {
   /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
+  }
+
+  /** The stream for work that has until `due` of the monotonic clock. */
+  until(due: number): PatientReads {
+    return new PatientReads(() => this.get(), this.#host.clock, due);
   }
 
   /**
@@ -110,7 +115,8 @@ export class EntityStream {
     known: EntityCopy<State> | undefined,
     due: number,
   ): Promise<EntityCopy<State>> {
-    const stream = await this.get();
+    const stream = this.until(due);
+    await stream.opened();
     const subject = this.subject(definition.name, id);
     // a doubt that comes meanwhile is one of this copy, too
     let epoch = this.#epoch;
@@ -124,7 +130,7 @@ export class EntityStream {
     const end = { sequence: last?.sequence ?? 0, mark, time: last?.time ?? -Infinity };
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
-      if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence })) {
+      if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence, due })) {
         // it ends with what was lost, as others may
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
@@ -148,12 +154,11 @@ export class EntityStream {
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
     // both are opened side by side, too
-    const latest = async () => await (await this.get()).last(subject);
-    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), latest()]);
+    const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
       if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) return snapshot;
-      if (await this.#continues(snapshot, subject, { noted: false })) {
+      if (await this.#continues(snapshot, subject, { noted: false, due })) {
         return await this.#advance(snapshot, { upTo, due, noted: false });
       }
     }
@@ -175,7 +180,7 @@ export class EntityStream {
     { from, upTo, due }: { readonly from: number; readonly upTo: number; readonly due: number },
     onMessage: (message: StoredMessage) => void,
   ): Promise<void> {
-    const stream = await this.get();
+    const stream = this.until(due);
     let read: { from: number } | { since: number } = { since: Math.max(0, from) };
     for (let [pause, reached] = [1, 0]; reached < upTo;) {
       const messages = await stream.read(subject, read);
@@ -207,12 +212,12 @@ export class EntityStream {
   async #continues<State>(
     copy: EntityCopy<State>,
     subject: string,
-    { end = Infinity, noted = true }: { readonly end?: number } & Noting,
+    { end = Infinity, noted = true, due }: { readonly end?: number; readonly due: number } & Noting,
   ): Promise<boolean> {
     const { sequence } = copy;
     if (sequence === 0) return true;
     if (sequence > end) return false;
-    const [own, ...behind] = await (await this.get()).read(subject, { from: sequence, most: PART });
+    const [own, ...behind] = await this.until(due).read(subject, { from: sequence, most: PART });
     if (own === undefined || !isAt(copy, { sequence: own.sequence, mark: markOfMessage(own) })) return false;
     if (copy.since === Infinity) copy.since = own.time + 1;
     const reading = this.#reading(subject, noted);
@@ -227,7 +232,7 @@ export class EntityStream {
   ): Promise<EntityCopy<State>> {
     const subject = this.subject(copy.definition.name, copy.id);
     for (let pause = 1; upTo === 0 || copy.sequence < upTo;) {
-      if (await this.#part(copy, this.#reading(subject, noted))) continue;
+      if (await this.#part(copy, this.#reading(subject, noted), due)) continue;
       if (upTo === 0) return copy;
       pause = await this.#pause(subject, pause, due);
     }
@@ -235,8 +240,7 @@ export class EntityStream {
   }
 
   /** Reads the next messages, and takes each as it comes. Resolves with whether there were any. */
-  async #part<State>(copy: EntityCopy<State>, reading: Reading): Promise<boolean> {
-    const stream = await this.get();
+  async #part<State>(copy: EntityCopy<State>, reading: Reading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
       if (failed !== undefined) return;
@@ -246,7 +250,7 @@ export class EntityStream {
         failed = { error };
       }
     };
-    const messages = await stream.read(reading.subject, { from: copy.sequence + 1, most: PART, onMessage });
+    const messages = await this.until(due).read(reading.subject, { from: copy.sequence + 1, most: PART, onMessage });
     if (failed !== undefined) throw failed.error;
     return messages.length > 0;
   }
@@ -311,6 +315,52 @@ export class EntityStream {
   }
 }
 
+/**
+ * Reads of the stream for work with a deadline. A read that the stream does not answer is repeated until then: the
+ * election of a leader may take longer than one read is tried. After the deadline, and for what does not pass, each
+ * rejects as its namesake of `LogStream` does.
+ */
+export class PatientReads {
+  readonly #open: () => LogStream | Promise<LogStream>;
+  readonly #clock: Clock;
+  readonly #due: number;
+
+  constructor(open: () => LogStream | Promise<LogStream>, clock: Clock, due: number) {
+    this.#open = open;
+    this.#clock = clock;
+    this.#due = due;
+  }
+
+  /** Opens the stream. */
+  opened(): Promise<void> {
+    return this.#patient(() => Promise.resolve());
+  }
+
+  last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined> {
+    return this.#patient((stream) => stream.last(subject, options));
+  }
+
+  at(sequence: number): Promise<StoredMessage | undefined> {
+    return this.#patient((stream) => stream.at(sequence));
+  }
+
+  read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
+    return this.#patient((stream) => stream.read(subject, options));
+  }
+
+  async #patient<T>(read: (stream: LogStream) => Promise<T>): Promise<T> {
+    for (let pause = FIRST_WAIT;; pause = Math.min(LONGEST_WAIT, pause * 2)) {
+      try {
+        return await read(await this.#open());
+      } catch (error) {
+        const left = this.#due - this.#clock.monotonic();
+        if (!isCatgaError(error) || error.code !== "UNAVAILABLE" || !error.retryable || left <= pause) throw error;
+        await delay(this.#clock, pause);
+      }
+    }
+  }
+}
+
 /** Notes the commands that are read, unless nothing is decided on the copy. */
 interface Noting {
   readonly noted?: boolean;
@@ -344,6 +394,9 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 /** How many messages are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
+/** Pauses before a read that was not answered is repeated, in ms. */
+const FIRST_WAIT = 50;
+const LONGEST_WAIT = 500;
 /** Subjects of a type that are kept. */
 const MOST_SUBJECTS = 16_384;
 /** How often the difference of the server's time is read, in ms. */

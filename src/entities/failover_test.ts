@@ -1,5 +1,5 @@
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";
 import { type Behavior, type Catga, command, entity, fail, unwrap } from "../../mod.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 import { AddItem, Cart, codeOf, handlers, Look } from "./entities_suite.ts";
@@ -78,6 +78,39 @@ describe("commands of entities when a node dies", () => {
     cluster.kill(dying);
     assertEquals(unwrap(await cluster.clock.until(sending)), "x");
     assertEquals((await cluster.clock.until(client.load(Bin, "b", { latest: true }))).version, 5);
+  });
+
+  it("commands, loads and forgets wait for the election of the stream's leader within their timeouts, not 5 s", async () => {
+    await using cluster = new MemoryCluster();
+    const app = await cluster.start("a", { handlers });
+    const { clock, network } = cluster;
+    const add = (cartId: string, id?: string) => app.send(AddItem, { cartId, sku: "tea" }, { timeout: 30_000, id });
+    for (const id of ["warm", "gone", "named"]) unwrap(await clock.until(add(id, `${id}-1`)));
+    await clock.advance(2_000);
+    network.log.begin("noLeader");
+    const sent = [add("warm"), add("cold"), add("named", "named-1")].map(async (sending) => unwrap(await sending));
+    const loaded = app.load(Cart, "warm", { latest: true });
+    const forgotten = app.forget(Cart, "gone");
+    await clock.advance(9_000);
+    network.log.end("noLeader");
+    assertEquals(await clock.until(Promise.all(sent)), [2, 1, 1]);
+    assertEquals((await clock.until(loaded)).state.items[0], "tea");
+    await clock.until(forgotten);
+  });
+
+  it("a command whose stream has no leader until its deadline is UNAVAILABLE then, not OUTCOME_UNKNOWN", async () => {
+    await using cluster = new MemoryCluster();
+    const app = await cluster.start("a", { handlers });
+    const { clock, network } = cluster;
+    unwrap(await clock.until(app.send(AddItem, { cartId: "c", sku: "tea" })));
+    await clock.advance(2_000);
+    network.log.begin("noLeader");
+    const begun = clock.monotonic();
+    const sending = app.send(AddItem, { cartId: "c", sku: "tea" }, { timeout: 12_000 });
+    const { error } = await clock.until(sending);
+    assertEquals(error?.code, "UNAVAILABLE");
+    assertGreater(clock.monotonic() - begun, 11_000);
+    network.log.end("noLeader");
   });
 
   it("at 2,000 commands a second on one entity each is applied once, whichever node dies with some in hand", async () => {

@@ -264,7 +264,7 @@ export class Rounds {
     const { stream, commands } = this.#options;
     const { definition: { name } } = copy;
     const { subject } = command;
-    const log = await stream.get();
+    const log = stream.until(command.due);
     for (const sequence of commands.places(command) ?? []) {
       const message = await log.at(sequence);
       const found = message?.subject === subject ? foundIn(commandsOf(name, message), command) : undefined;

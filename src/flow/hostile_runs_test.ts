@@ -208,6 +208,7 @@ describe("announcements that a run has ended", () => {
           return { close() {}, drain: () => Promise.resolve() };
         },
       },
+      onGone: () => () => {},
       drives: () => false,
       read: () => new Promise((resolve) => reads.push(resolve)),
     });

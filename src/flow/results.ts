@@ -1,8 +1,10 @@
 /**
- * Who waits on this node for the ends of runs. Nodes announce each end to those of the network that wait for runs of
- * that workflow; what an announcement misses is found in the stream: when the waiting begins, a second later, after a
- * reconnect, and once a minute. Runs that this node drives tell it their end: they are read once a minute alone, for
- * 10,000 that were waited for when they were started were all read a second later, in the way of what they did.
+ * Waits on this node for the ends of runs. A node announces each end to the nodes of the network that wait for runs of
+ * that workflow, and again after a reconnect, for a link may lose what it was given shortly before it broke. What no
+ * announcement brings is found in the stream: when the waiting begins, when this node is connected again or another one
+ * is gone, and by looks every 1.5 s, of 100 runs a second at most. Runs that this node drives tell it their ends: they
+ * are read once a minute alone, for 10,000 that were waited for when they were started were all read a second later, in
+ * the way of what they did.
  */
 import { parsedJson } from "../data/encoding.ts";
 import { Gate } from "../data/queues.ts";
@@ -23,6 +25,8 @@ export interface ResultsHost {
   soon(callback: () => void): void;
   /** `undefined`: there are no other nodes. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
+  /** Calls back when another node is gone. Returns a function that removes the listener. */
+  onGone(listener: () => void): () => void;
   /** True if this node drives the run now, as far as it knows. */
   drives(ref: RunRef): boolean;
   /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
@@ -38,8 +42,8 @@ interface Waited {
   readonly waiters: Set<Waiter>;
   /** It is being read; "again": and announced meanwhile. */
   reading: boolean | "again";
-  /** When it is looked at again, and when it was read last, by the monotonic clock. */
-  look: number;
+  /** When it was looked at last, and read last, by the monotonic clock; -Infinity: its last read has failed. */
+  looked: number;
   read: number;
 }
 
@@ -52,11 +56,23 @@ export class Results {
   readonly #subscriptions = new Map<string, Subscription>();
   /** By workflow: ends that are to be announced. */
   readonly #ended = new Map<string, string[]>();
-  #offStatus: (() => void) | undefined;
+  /** Ends that were announced lately, oldest first: the connection may lose what it has taken. */
+  #announced: Announced[] = [];
+  readonly #offs: (() => void)[] = [];
   #timer: Timer | undefined;
 
   constructor(host: ResultsHost) {
     this.#host = host;
+    const { transport } = host;
+    if (transport === undefined) return;
+    this.#offs.push(
+      transport.onStatus(({ state }) => {
+        if (state !== "connected") return;
+        this.#announceAgain();
+        this.#lookAtAll();
+      }),
+      host.onGone(() => this.#lookAtAll()),
+    );
   }
 
   /** Calls back once when the run has ended. Returns a function that ends the waiting. */
@@ -65,12 +81,11 @@ export class Results {
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
     if (entry === undefined) {
-      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, look: Infinity, read: now });
+      this.#waiting.set(key, entry = { ref, waiters: new Set(), reading: false, looked: now, read: now });
     }
     entry.waiters.add(waiter);
     this.#listen(ref.workflow);
     this.#look(entry, now);
-    entry.look = now + FIRST_LOOK;
     this.#watch();
     return () => {
       entry.waiters.delete(waiter);
@@ -88,24 +103,41 @@ export class Results {
     this.#ended.set(ref.workflow, [ref.run]);
   }
 
-  /** Those that have ended in one turn in one message. */
+  /** Announces what has ended in one turn in one message. */
   #announce(): void {
-    const { transport } = this.#host;
+    const at = this.#host.clock.monotonic();
     for (const [workflow, runs] of this.#ended) {
-      while (transport?.status.state === "connected" && runs.length > 0) {
-        try {
-          transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.splice(0, MOST_ENDS) }));
-        } catch {
-          // who waits looks into the stream
-        }
-      }
+      this.#publish(workflow, runs);
+      this.#announced.push({ workflow, runs, at });
     }
     this.#ended.clear();
+    if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
+  }
+
+  /** What was announced while the connection was about to break, or broken, may have reached nobody. */
+  #announceAgain(): void {
+    this.#forget(this.#host.clock.monotonic());
+    for (const { workflow, runs } of this.#announced) this.#publish(workflow, runs);
+  }
+
+  #forget(now: number): void {
+    this.#announced = this.#announced.slice(-MAX_ANNOUNCED).filter(({ at }) => at >= now - ANNOUNCED);
+  }
+
+  #publish(workflow: string, runs: readonly string[]): void {
+    const { transport } = this.#host;
+    for (let at = 0; at < runs.length && transport?.status.state === "connected"; at += MOST_ENDS) {
+      try {
+        transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MOST_ENDS) }));
+      } catch {
+        // waiters look into the stream
+      }
+    }
   }
 
   close(): void {
     for (const subscription of this.#subscriptions.values()) subscription.close();
-    this.#offStatus?.();
+    for (const off of this.#offs.splice(0)) off();
     this.#timer?.cancel();
   }
 
@@ -116,10 +148,6 @@ export class Results {
   #listen(workflow: string): void {
     const { transport } = this.#host;
     if (transport === undefined || this.#subscriptions.has(workflow)) return;
-    this.#offStatus ??= transport.onStatus(({ state }) => {
-      const now = this.#host.clock.monotonic();
-      if (state === "connected") { for (const entry of this.#waiting.values()) this.#look(entry, now); }
-    });
     const subscription = transport.subscribe(this.#subject(workflow), {}, ({ data }) => {
       if (this.#waiting.size === 0) return;
       for (const run of readEnds(data)) {
@@ -130,21 +158,35 @@ export class Results {
     this.#subscriptions.set(workflow, subscription);
   }
 
-  /** An announcement may be lost, as with the process that was to make it. */
+  /**
+   * Looks at the runs whose last look was long ago, the same number in each tick. An announcement may be lost without a
+   * sign that reaches this node: the route between two servers may break, or the announcing process die.
+   */
   #watch(): void {
     this.#timer ??= this.#host.clock.after(TICK, () => {
       this.#timer = undefined;
       if (this.#waiting.size === 0) return;
       const now = this.#host.clock.monotonic();
-      for (const entry of this.#waiting.values()) if (entry.look <= now) this.#look(entry, now);
+      const pause = Math.max(LOOK, this.#waiting.size / LOOKS * TICK);
+      let left = LOOKS;
+      for (const entry of this.#waiting.values()) {
+        if (now - entry.looked < pause) continue;
+        this.#look(entry, now);
+        if (--left === 0) break;
+      }
       this.#watch();
     }, { background: true });
   }
 
+  #lookAtAll(): void {
+    const now = this.#host.clock.monotonic();
+    for (const entry of this.#waiting.values()) this.#look(entry, now);
+  }
+
+  /** Reads how a run has ended, unless this node drives it and has read it a short while ago. */
   #look(entry: Waited, now: number): void {
-    const tells = this.#host.drives(entry.ref) && now < entry.read + LOOK;
-    entry.look = now + (tells ? FIRST_LOOK : LOOK);
-    if (!tells) this.#check(entry);
+    entry.looked = now;
+    if (!this.#host.drives(entry.ref) || now - entry.read >= DRIVEN_LOOK) this.#check(entry);
   }
 
   #check(entry: Waited): void {
@@ -160,7 +202,7 @@ export class Results {
     entry.read = this.#host.clock.monotonic();
     this.#host.read(ref).then((outcome) => {
       if (outcome !== undefined) this.#settle(ref, outcome);
-    }, () => entry.look = 0).then(() => {
+    }, () => entry.looked = -Infinity).then(() => {
       const { reading } = entry;
       entry.reading = false;
       if (reading === "again") this.#check(entry);
@@ -183,10 +225,26 @@ function readEnds(data: Uint8Array): readonly string[] {
   return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
 }
 
+/** Ends that were announced together. */
+interface Announced {
+  readonly workflow: string;
+  readonly runs: readonly string[];
+  /** By the monotonic clock. */
+  readonly at: number;
+}
+
 /** The most ends in a message: each has an id of up to 128 characters. */
 const MOST_ENDS = 100;
+/** How long an end is announced again after a reconnect, in ms: a dead link is noticed after 15 s. */
+const ANNOUNCED = 30_000;
+/** How many announcements are kept for that, at most. */
+const MAX_ANNOUNCED = 5_000;
 /** How many runs are read at once. */
 const MOST_READS = 32;
-const FIRST_LOOK = 1_000; // ms
-const LOOK = 60_000; // ms
+/** Least time between two looks at a run, in ms. */
+const LOOK = 1_500;
+/** Time between two reads of a run that this node drives, in ms. */
+const DRIVEN_LOOK = 60_000;
 const TICK = 500; // ms
+/** How many runs are looked at in a tick, at most: they are reads by the leader of the stream. */
+const LOOKS = 50;

@@ -137,6 +137,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#sweeps = [...this.#bodies.values()].map(({ definition }) => sweeping(this, definition));
     this.#results = new Results({
       ...{ namespace, clock, transport, soon: this.soon },
+      onGone: (listener) => this.#onGone(listener),
       drives: (ref) => this.#drives.drives(ref),
       read: (ref) => this.#outcome(ref),
     });
@@ -452,6 +453,18 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   // parts -------------------------------------------------------------------------------------------
+
+  /** Calls back when a node is gone, until the returned function is called. */
+  #onGone(listener: () => void): () => void {
+    const endpoints = () => new Set(this.app.nodes().map(({ endpoint }) => endpoint));
+    let before = endpoints();
+    return this.app.onNodes(() => {
+      const now = endpoints();
+      const isGone = before.size > before.intersection(now).size;
+      before = now;
+      if (isGone) listener();
+    });
+  }
 
   /** Has all open runs of a workflow go on. */
   async #bringAll(body: WorkflowBody): Promise<void> {

@@ -198,7 +198,7 @@ export async function catga(options: CatgaOptions = {}): Promise<Catga> {
     await durableLog?.start();
 
     // 11. A program gets no app that a signal has meanwhile stopped: what it threw then would cut the drain off.
-    if (app.draining) await app.drain().then(() => app.closed);
+    if (app.isDraining) await app.drain().then(() => app.closed);
     evaluation?.add(app);
     return face;
   } catch (error) {

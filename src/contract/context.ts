@@ -43,6 +43,11 @@ export interface Context extends Sender {
    */
   readonly signal: AbortSignal;
   /**
+   * Aborts (`DRAINING`) when the handler's node drains, once new messages go to other nodes: the handler may go on
+   * until the drain's `timeout`, and should end before. One signal for all handlers of the node: remove your listeners.
+   */
+  readonly draining: AbortSignal;
+  /**
    * The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when that aborts; its other timers do
    * not end.
    */

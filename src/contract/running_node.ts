@@ -48,6 +48,11 @@ export interface Catga extends Sender, AsyncDisposable {
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
   /** The app's time: this machine's, or that of its `MemoryNetwork`. */
   readonly clock: AppClock;
+  /**
+   * Aborts (`DRAINING`) when this node drains, once new messages go to other nodes: end what would last for as long as
+   * the drain may, as an HTTP response that has no end does.
+   */
+  readonly draining: AbortSignal;
   /** This node as other nodes see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**

@@ -108,6 +108,8 @@ export type Stage = "preparing" | "claiming" | "turn" | "handler";
 /** Dependencies of contexts on their app. */
 export interface ContextHost extends RunSender {
   readonly node: string;
+  /** Aborts while the node drains, when new messages go to other nodes. */
+  readonly draining: AbortSignal;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
   /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */

@@ -4,6 +4,7 @@ import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { HandlerFn } from "../contract/definition.ts";
 import type { Result } from "../contract/result.ts";
+import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /** The way from a handler to a reader in another process. */
@@ -94,6 +95,8 @@ export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) 
 
 /** The context of the handler of a stream. */
 export interface FeedingContext extends Context {
+  /** Ends the message for `reason`, as its deadline would. */
+  abort(reason: CatgaError): void;
   readonly envelope: { readonly items?: ItemTarget | undefined };
   /** Observes a result of the schema of its items if the schema threw. */
   checkedBy<T extends Result<unknown>>(schema: "items", result: T): T;

@@ -173,6 +173,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.execution.signal;
   }
 
+  get draining(): AbortSignal {
+    return this.#host.draining;
+  }
+
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>

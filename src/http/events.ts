@@ -23,7 +23,8 @@ export interface EventsOptions<T> {
  * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
  * or `failure` with problem details; a browser would come again otherwise. Items that JSON cannot hold, and errors of
  * the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read no faster than the client
- * takes them; when it leaves, the stream ends.
+ * takes them; when it leaves, the stream ends. When the app of a stream that `app.stream` returned drains, the response
+ * ends without `end`, so that a browser comes again, to another gateway.
  *
  * @example
  * ```ts
@@ -46,7 +47,10 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   checkNumber("events: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
   const headers = new Headers(options.headers);
   for (const [name, value] of HEADERS) if (!headers.has(name)) headers.set(name, value);
-  const body = new ReadableStream(bodyOf(stream, signal, id, keepAlive), { highWaterMark: 1 });
+  const ends = [signal, (stream as { readonly "~draining"?: AbortSignal })["~draining"]].filter((each) =>
+    each !== undefined
+  );
+  const body = new ReadableStream(bodyOf(stream, ends, id, keepAlive), { highWaterMark: 1 });
   return new Response(body, { headers });
 }
 
@@ -62,21 +66,21 @@ const HEADERS = [
 /** The body of a response of events. */
 function bodyOf<T>(
   stream: AsyncIterable<T>,
-  signal: AbortSignal | undefined,
+  ends: readonly AbortSignal[],
   id: (item: T, n: number) => string | number,
   keepAlive: number,
 ): UnderlyingDefaultSource<Uint8Array> {
   const items = stream[Symbol.asyncIterator]();
   let count = 0;
   let alive: Timer | undefined;
-  let off: (() => void) | undefined;
+  let offs: readonly (() => void)[] = [];
   let over = false;
 
   const end = () => {
     if (over) return;
     over = true;
     alive?.cancel();
-    off?.();
+    for (const off of offs) off();
     (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
   };
   const comment = (to: ReadableStreamDefaultController<Uint8Array>) => {
@@ -89,10 +93,13 @@ function bodyOf<T>(
   return {
     start(to) {
       to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
-      off = onAbort(signal, () => {
-        end();
-        to.close();
-      });
+      offs = ends.map((signal) =>
+        onAbort(signal, () => {
+          if (over) return;
+          end();
+          to.close();
+        })
+      );
     },
     /** Comments come only meanwhile: a response that nobody reads has no timer. */
     async pull(to) {

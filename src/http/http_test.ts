@@ -223,6 +223,24 @@ describe("events", () => {
     assertEquals(await events(app.stream(Count, { to: 3 }), { signal: AbortSignal.abort() }).text(), ":\n\n");
   });
 
+  it("a response ends at once when its gateway drains, without an end: the browser comes again elsewhere", async () => {
+    const Endless = stream<void, number>("Endless");
+    const endless = Endless.handle(async function* (_, ctx) {
+      for (let n = 1;; n++) {
+        yield n;
+        await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+      }
+    });
+    const app = await catga({ handlers: endless, logger: QUIET });
+    const text = events(app.stream(Endless)).text();
+    const reader = events(app.stream(Endless)).body!.getReader();
+    await reader.read();
+    await reader.read();
+    await app.drain({ timeout: 280_000 });
+    assertEquals(await text, ":\n\nid: 1\ndata: 1\n\n");
+    assertEquals((await reader.read()).done, true);
+  });
+
   it("a failure that cannot be read ends the response and the stream, too", async () => {
     for (const member of ["message", "code"]) {
       let returned = 0;

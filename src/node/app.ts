@@ -111,6 +111,8 @@ export class App implements NodeHost, DrainableNode {
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
   #calls = 0;
+  /** Aborts while this node drains, when it gets no more messages. */
+  readonly #draining = new AbortController();
   /** The drain that has begun. */
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
@@ -175,7 +177,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   nodes(): readonly NodeInfo[] {
-    return this.#remote?.nodes() ?? (this.draining ? [] : [this.#parts.self]);
+    return this.#remote?.nodes() ?? (this.isDraining ? [] : [this.#parts.self]);
   }
 
   watchNodes(options: { signal?: AbortSignal | undefined } = {}): AsyncIterableIterator<NodeChange> {
@@ -189,7 +191,7 @@ export class App implements NodeHost, DrainableNode {
     const { connection, member, queued } = cluster;
     const status = this.#builder.stopped
       ? "stopped"
-      : this.draining
+      : this.isDraining
       ? "draining"
       : statusOf(cluster, this.#opened?.caughtUp ?? true);
     return {
@@ -198,7 +200,7 @@ export class App implements NodeHost, DrainableNode {
       live: status !== "stopped",
       node: this.node,
       connection,
-      member: member && !this.draining,
+      member: member && !this.isDraining,
       nodes: this.nodes().length,
       inFlight: this.inFlight,
       queued,
@@ -332,7 +334,7 @@ export class App implements NodeHost, DrainableNode {
       open: (input, items, signal, timeout) =>
         this.openStream(contract, input, { ...sending, timeout, signal }, { parent, items }),
     };
-    return lazyReading(async () => (await this.streams()).read(opening));
+    return lazyReading(async () => (await this.streams()).read(opening), this.draining);
   }
 
   /** Asks for a stream; resolves with how it ended. */
@@ -411,7 +413,7 @@ export class App implements NodeHost, DrainableNode {
   /** Driver of runs of workflows, loaded when it is first needed. */
   readonly nodeRuns: () => Promise<NodeRuns> = openOnce(async () => {
     const runs = await this.#parts.runs(this);
-    if (this.draining) runs.leave();
+    if (this.isDraining) runs.leave();
     return this.#ownRuns = runs;
   });
 
@@ -500,8 +502,12 @@ export class App implements NodeHost, DrainableNode {
     await this.#opened?.leave().catch((error) => this.fault("giving up the lead of subscriptions", error));
   }
 
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+
   /** True while it stops. */
-  get draining(): boolean {
+  get isDraining(): boolean {
     return this.#drain !== undefined;
   }
 
@@ -559,6 +565,7 @@ export class App implements NodeHost, DrainableNode {
           this.#sendPath.drain();
         },
         remote: () => this.#remote,
+        moveStreams: () => this.#draining.abort(new CatgaError("DRAINING", `node ${this.node} is stopping`)),
         leaveLog: () => this.#leaveLog(),
         closeLog: () => this.closeLog(),
         stopSends: () => {
@@ -615,13 +622,17 @@ export class App implements NodeHost, DrainableNode {
   }
 }
 
-/** An iterator that is made at its first call. */
-function lazyReading(make: () => Promise<AsyncIterableIterator<unknown>>): AsyncIterableIterator<unknown> {
+/** An iterator that is made at its first call. `draining` is for the responses that are made of it (`src/http`). */
+function lazyReading(
+  make: () => Promise<AsyncIterableIterator<unknown>>,
+  draining: AbortSignal,
+): AsyncIterableIterator<unknown> & { readonly "~draining": AbortSignal } {
   let making: Promise<AsyncIterableIterator<unknown>> | undefined;
   let made: AsyncIterableIterator<unknown> | undefined;
   let over = false;
   let iterated = false;
   return {
+    "~draining": draining,
     next() {
       if (made !== undefined) return made.next();
       if (over) return Promise.resolve({ done: true, value: undefined });

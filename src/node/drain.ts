@@ -20,6 +20,8 @@ export interface DrainSteps {
   endFastPaths(): void;
   /** Gives up the lead of subscriptions of the log. */
   leaveLog(): Promise<void>;
+  /** Has streams that can be resumed break, to go on elsewhere, and tells handlers and responses that the node drains. */
+  moveStreams(): void;
   /** Settles what is being published, and ends the log. */
   closeLog(): Promise<void>;
   /** The cluster; `undefined` for an app in memory. */
@@ -44,7 +46,10 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
   //    this no longer than `timeout`: the records there expire by themselves.
-  await within(clock, timeout, Promise.all([steps.leaveLog(), steps.remote()?.leave(), state.abdicate()]));
+  //    Streams move as soon as new requests go elsewhere, or after a second: a store may be silent for longer.
+  const leaving = Promise.resolve(steps.remote()?.leave());
+  const moved = within(clock, Math.min(timeout, MOVE), leaving).finally(() => steps.moveStreams());
+  await within(clock, timeout, Promise.all([steps.leaveLog(), leaving, state.abdicate(), moved]));
 
   // 3. Wait until nothing runs.
   await underWay.none(clock, until);
@@ -71,6 +76,8 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   await steps.release();
 }
 
+/** Time to leave the membership before streams move, in ms. */
+const MOVE = 1_000;
 /** Time for handlers to end after their signals aborted, in ms. */
 const GRACE = 500;
 /** Time for the last answers, and for the server to confirm the end of the subscriptions, in ms. */

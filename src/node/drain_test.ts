@@ -75,6 +75,25 @@ describe("drain", () => {
     assertEquals(await result, { ok: true, value: "done" });
   });
 
+  it("tells handlers and the program by ctx.draining and app.draining, before their signals abort", async () => {
+    const seen: string[] = [];
+    const { app, clock } = localApp({
+      handlers: Slow.handle(async (_, ctx) => {
+        await new Promise((resolve) => ctx.draining.addEventListener("abort", resolve, { once: true }));
+        seen.push(ctx.draining.reason.code, `${ctx.signal.aborted}`, `${ctx.draining === app.draining}`);
+        return "";
+      }),
+    });
+    const result = app.send(Slow);
+    await clock.advance(10);
+    assertEquals(app.draining.aborted, false);
+    const begun = clock.monotonic();
+    await clock.until(app.drain());
+    assertEquals(seen, ["DRAINING", "false", "true"]);
+    assertEquals([(await result).ok, app.draining.aborted], [true, true]);
+    assertEquals(clock.monotonic() - begun < 100, true);
+  });
+
   it("names what held it up when its patience is over", async () => {
     const { app, clock, seen } = localApp({
       handlers: [

@@ -229,6 +229,23 @@ describe("a drain", () => {
     assertEquals([error, items.length, isPrefix(items)], [undefined, 400, true]);
   });
 
+  it("is not held up by an endless stream with resume, which goes on elsewhere (it took its whole timeout)", async () => {
+    await using stage = await open(10, ["w1", "w2"]);
+    const { cluster, reader, feeder } = stage;
+    const { clock } = cluster;
+    let took = -1;
+    const drain = async () => {
+      const begun = clock.monotonic();
+      await cluster.app(feeder()).drain({ timeout: 20_000 });
+      took = clock.monotonic() - begun;
+    };
+    const { items, error } = await cluster.until(
+      read(reader.stream(Going, { from: 1, to: 400 }), (n) => void (n === 10 && drain())),
+    );
+    assertEquals([error, items.length, isPrefix(items)], [undefined, 400, true]);
+    assert(took >= 0 && took < 1_000, `${took}`);
+  });
+
   it("of the reader's node ends the iteration with CLOSED", async () => {
     await using stage = await open(10, ["w1"]);
     const { cluster, reader, seen } = stage;

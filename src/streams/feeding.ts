@@ -64,6 +64,10 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     returned = end();
     returned.catch(() => {}); // awaited below
   });
+  // its reader goes on at another node
+  const offDraining = contract.options.resume === undefined
+    ? undefined
+    : onAbort(ctx.draining, () => ctx.abort(new CatgaError("CLOSED", `node ${ctx.node} is stopping`)));
   let count = 0;
   let failure: unknown;
   let threw = false;
@@ -106,6 +110,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     return isFailure(failure) ? failure : count;
   } finally {
     off();
+    offDraining?.();
   }
 }
 

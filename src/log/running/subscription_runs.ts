@@ -32,7 +32,7 @@ import type { Result } from "../../contract/result.ts";
 /** A node, as the runs of its subscriptions see it. */
 export interface DrainingHost extends ContextHost {
   /** True if it stops, and begins no more runs. */
-  readonly draining: boolean;
+  readonly isDraining: boolean;
 }
 
 /** Options of the runs of a category. */
@@ -122,7 +122,7 @@ export class SubscriptionRuns {
       ? undefined
       : this.#running.get(messageId({ position: request[1], time: request[7] }));
     if (going === undefined) {
-      return this.#options.host.draining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
+      return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
     ctx.execution.rest(); // that run has its turn
     return going.run.answered ? this.#after(going, request, ctx) : going.answer();
@@ -192,7 +192,7 @@ export class SubscriptionRuns {
     const going = requests.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
     // the leader asks for each of them alone then
     if (going) return this.#notRun(ctx, STILL_RUNNING);
-    if (this.#options.host.draining) return new Refusal("DRAINING", ctx);
+    if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
     return this.#options.handlers.batch === undefined
       ? this.#oneByOne(requests, ctx)
       : this.#beginTogether(requests, ctx);

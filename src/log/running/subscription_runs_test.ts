@@ -168,7 +168,7 @@ async function start(run?: HandlerRun) {
   });
   await token.check(leader);
   const state = { draining: false };
-  Object.defineProperty(inside, "draining", { get: () => state.draining });
+  Object.defineProperty(inside, "isDraining", { get: () => state.draining });
   const runs = new SubscriptionRuns({
     host: inside,
     handlers: categoryHandlers([{ contract: Placed, settings, run: run ?? until, entity: false }], 30_000),

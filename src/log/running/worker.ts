@@ -56,7 +56,7 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
-  const standstill = new Standstill(host.clock, STOOD_STILL, () => host.draining);
+  const standstill = new Standstill(host.clock, STOOD_STILL, () => host.isDraining);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
     const key = subscriptionKey(owner, name);

@@ -20,7 +20,7 @@ export interface DrainSteps {
   endFastPaths(): void;
   /** Gives up the lead of subscriptions of the log. */
   leaveLog(): Promise<void>;
-  /** Has streams that can be resumed break, to go on elsewhere, and tells handlers and responses that the node drains. */
+  /** Has streams that can be resumed go on elsewhere, and tells handlers and responses that the node drains. */
   moveStreams(): void;
   /** Settles what is being published, and ends the log. */
   closeLog(): Promise<void>;

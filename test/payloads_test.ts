@@ -5,7 +5,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import process from "node:process";
-import { catga, command, event, query, unwrap } from "../mod.ts";
+import { catga, command, event, query, stream, unwrap } from "../mod.ts";
 import { requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
 import { startProgram } from "./processes/node_process.ts";
 import { eventually } from "./support/eventually.ts";
@@ -105,5 +105,37 @@ describe("two replicas of a program with a Date in a contract, and no schema", (
       const years = await app.sendAll(Book, Array.from({ length: 4 }, () => ({ at: new Date(0) })));
       assertEquals(years.map(({ value }) => value), [1970, 1970, 1970, 1970]);
     }
+  });
+});
+
+describe("a value of Temporal between a runtime that has it and one that has not", () => {
+  it("is refused with its type, and what is sent beside it arrives", { ...nats, timeout: 120_000 }, async () => {
+    await using server = await startNatsServer();
+    const path = "test/processes/no_temporal_node.ts";
+    await using program = await startProgram<{ event: string; text: string }>("deno", path, [server.url]);
+    await program.line(({ event }) => event === "up");
+    const When = query<unknown, string>("When");
+    const Came = event<unknown>("Came");
+    const Now = query<void, Temporal.Instant>("Now");
+    const Days = stream<void, Temporal.PlainDate>("Days");
+    const at = Temporal.Instant.fromEpochMilliseconds(0);
+    const handlers = [
+      Now.handle(() => at),
+      Days.handle(async function* () {
+        yield Temporal.PlainDate.from("2026-11-27");
+      }),
+    ];
+    await using app = await catga({ nats: server.url, id: "app", service: "app", timeout: 60_000, handlers });
+    await eventually("the app to see the other node", () => app.nodes().length === 2);
+    const [refused, beside] = await app.sendAll(When, [{ at }, { at: new Date(0) }]);
+    assertEquals(refused.error?.code, "INVALID_MESSAGE");
+    assertStringIncludes(refused.error!.message, "Temporal.Instant, which this runtime does not have");
+    assertEquals(unwrap(beside), "ran with object");
+    assertEquals(unwrap(await app.send(query<void, string>("Ask"))), "INVALID_RESPONSE");
+    assertEquals(unwrap(await app.send(query<void, string>("Read"))), "INVALID_RESPONSE");
+    for (const payload of [{ at }, "plain"]) unwrap(await app.publish(Came, payload));
+    const { text } = await program.line(({ event }) => event === "fault");
+    assertStringIncludes(text, "the payload of Came cannot be read: it has a Temporal.Instant");
+    assertEquals((await program.line(({ event }) => event === "came")).text, "string");
   });
 });

@@ -50,7 +50,35 @@ export type Sendable<T> = unknown extends T ? unknown
  *
  * @internal
  */
-type Leaf = string | number | boolean | bigint | null | undefined | void | Date | ArrayBuffer | ArrayBufferView;
+type Leaf =
+  | string
+  | number
+  | boolean
+  | bigint
+  | null
+  | undefined
+  | void
+  | Date
+  | ArrayBuffer
+  | ArrayBufferView
+  | Temporal;
+
+/**
+ * A type of the global `Temporal`, by its tag: the types of older TypeScript have no such namespace.
+ *
+ * @internal
+ */
+interface Temporal {
+  readonly [Symbol.toStringTag]:
+    | "Temporal.Instant"
+    | "Temporal.ZonedDateTime"
+    | "Temporal.PlainDate"
+    | "Temporal.PlainTime"
+    | "Temporal.PlainDateTime"
+    | "Temporal.PlainYearMonth"
+    | "Temporal.PlainMonthDay"
+    | "Temporal.Duration";
+}
 
 /**
  * Not sent: functions and constructors, whatever their parameters, and symbols.

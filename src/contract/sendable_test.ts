@@ -114,8 +114,9 @@ describe("contracts that compile", () => {
       event<Map<Date, Set<bigint>>>("L"),
       // deno-lint-ignore ban-types
       event<{}>("M"),
+      command<{ at: Temporal.Instant; days: Map<Temporal.PlainDate, Temporal.Duration> }, Temporal.ZonedDateTime>("N"),
     ];
-    const names = "A B C D E F G H I J Model Other Growing Plain BrandOfZod BrandWithoutValue K L M";
+    const names = "A B C D E F G H I J Model Other Growing Plain BrandOfZod BrandWithoutValue K L M N";
     assertEquals(contracts.map(({ name }) => name).join(" "), names);
   });
 

@@ -1,7 +1,7 @@
 /**
- * Values as text (`Date`, `Map`, `bigint` and the like too), for other processes and for the store. Most are plain
- * JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never searched for
- * tags.
+ * Values as text (`Date`, `Map`, `bigint`, `Temporal` and the like too), for other processes and for the store. Most
+ * are plain JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never
+ * searched for tags.
  */
 import { CatgaError } from "../error.ts";
 import { isPlain, PLAIN_TOKEN } from "./checks.ts";
@@ -196,8 +196,9 @@ function pair(value: unknown): [unknown, unknown] {
  * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
  *   members that are `undefined`, and 0 for -0.
  * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
- * - `json`: JSON as other programs read it: a date is its ISO string, bytes are base64, a bigint is its digits, a `Map`
- *   an array of pairs, a `Set` an array, what is not finite is `null`, and members that are `undefined` are left out.
+ * - `json`: JSON as other programs read it: a `Date`, or a value of `Temporal`, is its ISO string, bytes are base64, a
+ *   bigint is its digits, a `Map` an array of pairs, a `Set` an array, what is not finite is `null`, and members that
+ *   are `undefined` are left out.
  */
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 
@@ -252,7 +253,11 @@ class Writer {
       if (tag === undefined) throw new Refused("is bytes of a type that other runtimes do not have");
       return this.#leaf(tag, () => base64(value));
     }
-    if (!isPlain(value)) throw new Refused(whyUnsendable(value));
+    if (!isPlain(value)) {
+      const temporal = tagOfTemporal(value);
+      if (temporal === undefined) throw new Refused(whyUnsendable(value));
+      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have it
+    }
     return `{${this.#membersOf(value)}}`;
   }
 
@@ -460,6 +465,106 @@ export function base64(value: ArrayBuffer | ArrayBufferView): string {
   return bytes.toString("base64");
 }
 
+/**
+ * The tag of an instance of a type of `Temporal`, from which exactly this value is made: most by their ISO string; a
+ * `ZonedDateTime` by its ns since 1970, zone and calendar, for its string rounds offsets to minutes, and processes may
+ * have other versions of the time zone database; a `Duration` by its parts, for its string makes 1 s of 1,000 ms.
+ * `undefined` for another value.
+ */
+function tagOfTemporal(value: object): string | undefined {
+  const types = temporalTypes();
+  const name = TEMPORAL.find((each) => types?.[each] !== undefined && isOf(value, types[each]));
+  if (name === undefined) return undefined;
+  if (name === "Duration") {
+    const duration = value as Readonly<Record<string, number>>;
+    return `~Temporal.Duration:${DURATION_PARTS.map((part) => duration[part]).join()}`;
+  }
+  if (name === "ZonedDateTime") {
+    const { epochNanoseconds, timeZoneId, calendarId } = value as ZonedDateTime;
+    return `~Temporal.ZonedDateTime:${epochNanoseconds},${timeZoneId},${calendarId}`;
+  }
+  return `~Temporal.${name}:${value}`;
+}
+
+/** The value of a tag of `Temporal`. Throws an {@link UnknownType} if this runtime has no such type. */
+function readTemporal(name: string, text: string): unknown {
+  if (!TEMPORAL.includes(name as TemporalName)) throw new TypeError("a text begins like a tag, and is none");
+  const type = temporalTypes()?.[name as TemporalName];
+  if (type === undefined) throw new UnknownType(`Temporal.${name}`);
+  try {
+    if (name === "Duration") return new type(...text.split(",").map(Number));
+    if (name !== "ZonedDateTime") return type.from(text);
+    const [ns, zone, calendar] = text.split(",");
+    return new type(BigInt(ns), zone, calendar);
+  } catch (cause) {
+    throw new TypeError(`a text is no Temporal.${name}, or its time zone or calendar is unknown here`, { cause });
+  }
+}
+
+/** Thrown for the tag of a value whose type this runtime does not have, such as `Temporal.Instant`. */
+export class UnknownType extends TypeError {
+  constructor(type: string) {
+    super(`it has a ${type}, which this runtime does not have`);
+  }
+}
+
+/**
+ * Stands in a message for a payload or an answer of another process that has a value of an {@link UnknownType}; the
+ * other parts of the message can be read.
+ */
+export class Unreadable {
+  readonly why: string;
+  /** The value, with tags where it could not be read. */
+  readonly given: unknown;
+
+  constructor(why: string, given: unknown) {
+    this.why = why;
+    this.given = given;
+  }
+}
+
+const TEMPORAL = [
+  "Instant",
+  "ZonedDateTime",
+  "PlainDate",
+  "PlainTime",
+  "PlainDateTime",
+  "PlainYearMonth",
+  "PlainMonthDay",
+  "Duration",
+] as const;
+type TemporalName = typeof TEMPORAL[number];
+
+const DURATION_PARTS = [
+  "years",
+  "months",
+  "weeks",
+  "days",
+  "hours",
+  "minutes",
+  "seconds",
+  "milliseconds",
+  "microseconds",
+  "nanoseconds",
+];
+
+interface ZonedDateTime {
+  readonly epochNanoseconds: bigint;
+  readonly timeZoneId: string;
+  readonly calendarId: string;
+}
+
+interface TemporalType {
+  readonly prototype: object;
+  new (...parts: readonly unknown[]): unknown;
+  from(text: string): unknown;
+}
+
+/** Read at each use: a polyfill may come after this module. Node 24, and the types of older TypeScript, lack it. */
+function temporalTypes(): Readonly<Partial<Record<TemporalName, TemporalType>>> | undefined {
+  return (globalThis as { readonly Temporal?: Readonly<Partial<Record<TemporalName, TemporalType>>> }).Temporal;
+}
+
 /** The value of a tagged text. Throws a `TypeError` for one that is no tag. */
 export function readTag(text: string): unknown {
   if (text.charCodeAt(1) === 126) return text.slice(1);
@@ -468,6 +573,7 @@ export function readTag(text: string): unknown {
   const [type, rest] = [text.slice(1, colon), text.slice(colon + 1)];
   if (colon > 0 && type === "Date") return readDate(rest);
   if (colon > 0 && type === "bigint") return readBigint(rest);
+  if (colon > 0 && type.startsWith("Temporal.")) return readTemporal(type.slice("Temporal.".length), rest);
   const bytes = colon > 0 ? BYTES.get(type) : undefined;
   if (bytes !== undefined) return readBytes(bytes, rest);
   throw new TypeError("a text begins like a tag, and is none");

@@ -113,6 +113,10 @@ describe("toText and toJson", () => {
     assertEquals(json([2n ** 70n, NaN, Infinity, -0, undefined]), '["1180591620717411303424",null,null,0,null]');
     assertEquals(json({ gone: undefined, kept: null }), '{"kept":null}');
     assertEquals(json(new Map([["a", new Set([1, "~"])]])), '[["a",[1,"~"]]]');
+    assertEquals(
+      json([Temporal.Instant.from("2026-01-01T00:00Z"), Temporal.Duration.from({ milliseconds: 1_500 })]),
+      '["2026-01-01T00:00:00Z","PT1.5S"]',
+    );
     assertEquals(json([new Uint8Array([1, 2, 3]), new Uint16Array([1]).buffer]), '["AQID","AQA="]');
   });
 });

@@ -1,8 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { difference } from "../../test/support/payloads.ts";
+import { difference, withoutTemporal } from "../../test/support/payloads.ts";
 import {
   base64,
+  decodeText,
+  encodeValue,
   isTagged,
   MAX_DIGITS,
   MINUS_ZERO,
@@ -12,6 +14,7 @@ import {
   tagOfDate,
   tagOfNumber,
   UNDEFINED,
+  UnknownType,
 } from "./encoding.ts";
 
 describe("tags", () => {
@@ -35,6 +38,44 @@ describe("tags", () => {
     for (const [value, tag, written] of TAGS) {
       assertEquals(tag, written);
       assertEquals(difference(readTag(written), value), undefined, written);
+    }
+  });
+
+  it("of Temporal have a fixed form, and are read as the value", () => {
+    const values: readonly (readonly [value: unknown, text: string])[] = [
+      [Temporal.Instant.from("2026-01-01T00:00:00.000000001Z"), '~"~Temporal.Instant:2026-01-01T00:00:00.000000001Z"'],
+      [
+        Temporal.ZonedDateTime.from("1970-01-01T01:00[Europe/Berlin]"),
+        '~"~Temporal.ZonedDateTime:0,Europe/Berlin,iso8601"',
+      ],
+      [Temporal.PlainDate.from("2026-01-02"), '~"~Temporal.PlainDate:2026-01-02"'],
+      [Temporal.PlainTime.from("03:04"), '~"~Temporal.PlainTime:03:04:00"'],
+      [Temporal.PlainDateTime.from("2026-01-02T03:04"), '~"~Temporal.PlainDateTime:2026-01-02T03:04:00"'],
+      [Temporal.PlainYearMonth.from("2026-01"), '~"~Temporal.PlainYearMonth:2026-01"'],
+      [Temporal.PlainMonthDay.from("01-02"), '~"~Temporal.PlainMonthDay:01-02"'],
+      [new Temporal.Duration(1, 2, 3, 4, 5, 6, 7, 8, 9, 1_000), '~"~Temporal.Duration:1,2,3,4,5,6,7,8,9,1000"'],
+    ];
+    for (const [value, text] of values) {
+      assertEquals(encodeValue(value, "payload"), text);
+      assertEquals(difference(decodeText(text), value), undefined, text);
+    }
+  });
+
+  it("of Temporal are a TypeError if they are invalid, and an UnknownType where the runtime lacks the type", () => {
+    const bad = [
+      "Instant:soon",
+      "Duration:1,x",
+      "ZonedDateTime:0,Nowhere/Atlantis,iso8601",
+      "ZonedDateTime:x",
+      "Now:1",
+    ];
+    for (const text of bad) assertThrows(() => readTag(`~Temporal.${text}`), TypeError, "a text", text);
+    const restore = withoutTemporal();
+    try {
+      const error = assertThrows(() => readTag("~Temporal.Instant:2026-01-01T00:00:00Z"), UnknownType);
+      assertEquals(error.message, "it has a Temporal.Instant, which this runtime does not have");
+    } finally {
+      restore();
     }
   });
 

@@ -84,6 +84,25 @@ export const PAYLOADS: readonly (readonly [name: string, make: () => unknown])[]
   ["a Date at a key __proto__", () => withProto(new Date(3))],
   ["a Map at a key __proto__", () => withProto(new Map([["__proto__", 1n]]))],
   ["300 levels around a Date", () => nested(300, new Date(4))],
+  ["an Instant", () => Temporal.Instant.from("2026-11-27T15:00:00.123456789Z")],
+  ["Instants in an object", () => ({ first: Temporal.Instant.from("-271821-04-20T00:00Z"), list: [instant(), 1] })],
+  ["a ZonedDateTime", () => Temporal.ZonedDateTime.from("2026-10-25T02:30:00+01:00[Europe/Berlin]")],
+  ["a ZonedDateTime of another calendar", () => Temporal.ZonedDateTime.from("2026-01-01[-03:30][u-ca=hebrew]")],
+  ["a ZonedDateTime whose offset has seconds", () => Temporal.ZonedDateTime.from("1960-01-01[Africa/Monrovia]")],
+  ["a PlainDate", () => Temporal.PlainDate.from("2024-02-29")],
+  ["a PlainDate of another calendar", () => Temporal.PlainDate.from("2024-02-29[u-ca=japanese]")],
+  ["a PlainTime", () => Temporal.PlainTime.from("23:59:59.999999999")],
+  ["a PlainDateTime", () => Temporal.PlainDateTime.from("2024-02-29T10:00")],
+  ["a PlainYearMonth", () => Temporal.PlainYearMonth.from("2024-02")],
+  [
+    "a PlainYearMonth of another calendar",
+    () => Temporal.PlainYearMonth.from({ year: 5786, monthCode: "M01", calendar: "hebrew" }),
+  ],
+  ["a PlainMonthDay", () => Temporal.PlainMonthDay.from("02-29")],
+  ["a Duration", () => Temporal.Duration.from("-P1Y2M3W4DT5H6M7.008009001S")],
+  ["a Duration whose parts are not balanced", () => Temporal.Duration.from({ minutes: 90, milliseconds: 1_500 })],
+  ["an empty Duration", () => new Temporal.Duration()],
+  ["a Map with Temporal keys", () => new Map([[Temporal.PlainDate.from("2024-02-29"), instant()]])],
 ];
 
 /** Names, values that cannot be sent, and where in them; a new value at each call. */
@@ -114,6 +133,19 @@ export const UNSENDABLE: readonly (readonly [name: string, make: () => unknown, 
   ["a bigint that Bun cannot hold", () => ({ n: 1n << 1_100_000n }), ".n"],
 ];
 
+function instant(): Temporal.Instant {
+  return Temporal.Instant.fromEpochMilliseconds(5);
+}
+
+/** Takes the global `Temporal` away, as in Node 24. Returns a function that gives it back. */
+export function withoutTemporal(): () => void {
+  const { value } = Object.getOwnPropertyDescriptor(globalThis, "Temporal") ?? {};
+  const define = (value: unknown) =>
+    Object.defineProperty(globalThis, "Temporal", { value, configurable: true, writable: true });
+  define(undefined);
+  return () => void define(value);
+}
+
 /** An account with a method. */
 export class Account {
   readonly id: string;
@@ -136,6 +168,7 @@ export function difference(a: unknown, b: unknown, path = "it"): string | undefi
   }
   const [type, other] = [a, b].map((value) => Object.prototype.toString.call(value));
   if (type !== other) return `${path}: ${type} and ${other}`;
+  if (type.startsWith("[object Temporal.")) return difference(temporalParts(a), temporalParts(b), path);
   if (a instanceof Date) return difference(a.getTime(), (b as Date).getTime(), path);
   if (a instanceof Map) return difference([...a], [...b as Map<unknown, unknown>], path);
   if (a instanceof Set) return difference([...a], [...b as Set<unknown>], path);
@@ -155,6 +188,20 @@ export function difference(a: unknown, b: unknown, path = "it"): string | undefi
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** What one value of `Temporal` has and another one of its type may lack. */
+function temporalParts(value: object): unknown[] {
+  const { epochNanoseconds, minutes, seconds, milliseconds, microseconds } = value as Record<string, unknown>;
+  return [
+    String(value),
+    value.constructor === Temporal.Instant,
+    epochNanoseconds,
+    minutes,
+    seconds,
+    milliseconds,
+    microseconds,
+  ];
 }
 
 function differentBytes(a: Uint8Array, b: Uint8Array, path: string): string | undefined {

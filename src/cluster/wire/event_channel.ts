@@ -8,7 +8,7 @@ import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
-import { isTagged, toText } from "../../data/encoding.ts";
+import { isTagged, toText, Unreadable } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
@@ -21,6 +21,7 @@ import {
   payloadLimit,
   readEventFrame,
   tooLarge,
+  unreadable,
   WireEnvelope,
 } from "./frame.ts";
 import { type EndpointOptions, HEADERS } from "./endpoint.ts";
@@ -193,8 +194,13 @@ export class EventChannel {
     const { payloads } = frame;
     const count = Math.max(1, payloads.length); // without payloads, one event whose payload is `undefined`
     for (let index = 0; index < count; index++) {
+      const payload = payloads[index];
+      if (payload instanceof Unreadable) {
+        this.#options.observer({ type: "fault", during: `handling ${name}`, error: unreadable(name, payload) });
+        continue;
+      }
       const envelope = () => new EventEnvelope(frame, index, this.#nextRun);
-      this.#options.deliver(name, payloads[index], { envelope, each });
+      this.#options.deliver(name, payload, { envelope, each });
     }
   }
 

@@ -6,7 +6,16 @@
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
-import { byteLength, encode, exceeds, isTagged, parsedJson, untag } from "../../data/encoding.ts";
+import {
+  byteLength,
+  encode,
+  exceeds,
+  isTagged,
+  parsedJson,
+  UnknownType,
+  Unreadable,
+  untag,
+} from "../../data/encoding.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
@@ -131,8 +140,9 @@ export class Malformed extends Error {
 /** Reads a frame; throws {@link Malformed}. */
 export function readFrame(data: Uint8Array): Frame {
   const frame = readItems(data);
-  for (const item of frame.items) readTags(item);
-  return frame;
+  let unreadable = false;
+  for (const item of frame.items) unreadable = readTags(item) || unreadable;
+  return unreadable ? { ...frame, items: frame.items.flatMap(withoutUnreadable) } : frame;
 }
 
 function readItems(data: Uint8Array): Frame {
@@ -252,23 +262,68 @@ function isNumbered(item: readonly unknown[]): boolean {
   return isPlace(item) && isCount(item[3]);
 }
 
-/** Puts the values in place of their tags: the item becomes one of the kind without tags. */
-function readTags(item: Item): void {
+/**
+ * Puts the values in place of their tags: the item becomes one of the kind without tags. Returns true if a value is
+ * {@link Unreadable}.
+ */
+function readTags(item: Item): boolean {
   // on the wire there are more kinds than in a frame that has been read
   const kind: string = item[0];
-  if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return;
-  readTagsFrom(item, kind === "M" || kind === "I" ? 4 : 3);
+  if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return false;
   (item as unknown[])[0] = kind.toLowerCase();
+  return readTagsFrom(item, kind === "M" || kind === "I" ? 4 : 3);
 }
 
-function readTagsFrom(values: unknown[], first: number): void {
+function readTagsFrom(values: unknown[], first: number): boolean {
+  let unreadable = false;
   try {
-    for (let i = first; i < values.length; i++) values[i] = untag(values[i]);
+    for (let i = first; i < values.length; i++) {
+      values[i] = untagged(values[i]);
+      unreadable ||= values[i] instanceof Unreadable;
+    }
   } catch (error) {
     // a RangeError is that of a bigint or an array that this runtime cannot hold
     if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) throw error;
     throw new Malformed(`invalid tags: ${error.message}`);
   }
+  return unreadable;
+}
+
+/** The value, or why it cannot be read here: its message is refused then, and the other items of its frame are read. */
+function untagged(value: unknown): unknown {
+  try {
+    return untag(value);
+  } catch (error) {
+    if (error instanceof UnknownType) return new Unreadable(error.message, value);
+    throw error;
+  }
+}
+
+/** The items that stand for this one: each answer that is {@link Unreadable} is an error; requests stay. */
+function withoutUnreadable(item: Item): Item[] {
+  if (item[0] === "r") {
+    const [, seq, first, ...values] = item;
+    return values.map((value, i): Item =>
+      value instanceof Unreadable
+        ? ["e", seq, first + i, invalidResponse("the answer", value)]
+        : ["r", seq, first + i, value]
+    );
+  }
+  const value = (item as readonly unknown[]).find((part) => part instanceof Unreadable);
+  // the reader gets none of these items, and the error ends its stream
+  if (item[0] === "i" && value !== undefined) return [["e", item[1], item[2], invalidResponse("an item", value)]];
+  if (item[0] !== "e" || value === undefined) return [item];
+  // the details are read last
+  return [["e", item[1], item[2], { ...value.given as object, details: "(the details could not be read)" }]];
+}
+
+/** The error of a message whose payload is {@link Unreadable}. */
+export function unreadable(contract: string, { why }: Unreadable): CatgaError {
+  return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} cannot be read: ${why}`, { final: true });
+}
+
+function invalidResponse(what: string, { why }: Unreadable): object {
+  return { code: "INVALID_RESPONSE", message: `${what} cannot be read: ${why}`, final: true };
 }
 
 function checkMeta(meta: unknown): asserts meta is WireMeta {

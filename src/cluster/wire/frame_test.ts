@@ -11,6 +11,9 @@ import {
   readFrame,
 } from "./frame.ts";
 
+import { Unreadable } from "../../data/encoding.ts";
+import { withoutTemporal } from "../../../test/support/payloads.ts";
+
 const bytes = (text: string) => new TextEncoder().encode(text);
 const frame = (...items: unknown[]): Frame => readFrame(bytes(JSON.stringify([1, 7, 1_000, ...items])));
 const event = (...rest: unknown[]): EventFrame => readEventFrame(bytes(JSON.stringify([1, ...rest])));
@@ -38,6 +41,40 @@ describe("readFrame", () => {
     const read = frame(...items);
     assertEquals([read.seq, read.sentAt], [7, 1_000]);
     assertEquals(read.items as unknown[], items);
+  });
+
+  it("reads what is around a value whose type this runtime does not have", () => {
+    const [instant, why] = [
+      "~Temporal.Instant:2026-01-01T00:00:00Z",
+      "it has a Temporal.Instant, which this runtime does not have",
+    ];
+    const failed = (what: string) => ({
+      code: "INVALID_RESPONSE",
+      message: `${what} cannot be read: ${why}`,
+      final: true,
+    });
+    const restore = withoutTemporal();
+    try {
+      const { items } = frame(
+        ["Q", "Add", 100, "~Date:0", { at: instant }],
+        ["R", 3, 0, "~Date:0", [instant], 1],
+        ["E", 3, 3, { code: "NO", message: "~~no", details: instant }],
+        ["I", 3, 4, 7, "~Date:0", instant],
+        ["p", 9],
+      );
+      const request = items[0] as unknown as [string, string, number, Date, Unreadable];
+      assertEquals([request[3], request[4] instanceof Unreadable, request[4].why], [new Date(0), true, why]);
+      assertEquals(items.slice(1) as unknown[], [
+        ["r", 3, 0, new Date(0)],
+        ["e", 3, 1, failed("the answer")],
+        ["r", 3, 2, 1],
+        ["e", 3, 3, { code: "NO", message: "~no", details: "(the details could not be read)" }],
+        ["e", 3, 4, failed("an item")],
+        ["p", 9],
+      ]);
+    } finally {
+      restore();
+    }
   });
 
   it("skips items of unknown kinds, and keeps the others", () => {

@@ -22,11 +22,19 @@ import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { type CancelItem, failureItem, tooLarge, WireEnvelope, type WireMeta, type WordItem } from "./frame.ts";
+import {
+  type CancelItem,
+  failureItem,
+  tooLarge,
+  unreadable,
+  WireEnvelope,
+  type WireMeta,
+  type WordItem,
+} from "./frame.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
-import { toText } from "../../data/encoding.ts";
+import { toText, Unreadable } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of inbound requests on the node. */
@@ -96,6 +104,9 @@ export class InboundRequests implements AdmissionWatcher {
     }
     if (refuseLate(peer, seq, index, ttl)) return this.#counts.find(name)?.refused("LATE");
     const request = new InboundRequest(peer, seq, index, name, meta);
+    if (payload instanceof Unreadable) {
+      return request.answer({ ok: false, error: unreadable(name, payload) }, this.#options);
+    }
     const timeout = Math.min(ttl, MAX_TTL);
     if ((this.#queue.open && this.#aside < MAX_ASIDE) || this.#options.runner.always(name, payload)) {
       this.#queue.occupy();

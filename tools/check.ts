@@ -37,6 +37,10 @@ const rows = await Promise.all([
   check("types of the bench's peers", [deno, "check", "--frozen", "--config", "bench/deno.json", "bench/peers"]),
   imports(),
   docs(),
+  check("contracts of the shop", [
+    ...[deno, "run", "-A", "src/cli/main.ts", "check", "--against", "examples/shop/contracts.json"],
+    ...["contracts", "orders", "mails", "payments"].map((name) => `examples/shop/${name}.ts`),
+  ]),
   ...(published
     ? [testPublished(processes, root, registry), consumePublished(processes, root, registry)]
     : [publishing(), untested()]),

@@ -216,7 +216,12 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/format",
     ],
-    lazily: ["src/dashboard"],
+    lazily: ["src/dashboard", "src/check"],
+  },
+  {
+    path: "src/check",
+    what: "what a deploy of a program would break: programs described and compared",
+    may: CONTRACT,
   },
   {
     path: "src/dashboard",

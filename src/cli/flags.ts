@@ -65,6 +65,8 @@ export const COMMAND_FLAGS = {
   code: { value: "CODE", summary: "only those that failed with this code" },
   yes: { short: "y", summary: "do it to all that match, without asking" },
   print: { summary: "print `nats` commands instead" },
+  against: { value: "FILE", summary: "compare with this file, which `catga contracts` printed" },
+  "allow-unknown": { summary: "exit code 0 if all that is left could not be judged" },
   seconds: { value: "N", summary: "how long each row takes, in s; 1" },
   port: { value: "N", summary: "the port of the page; 4280; 0 for any that is free" },
   host: { value: "NAME", summary: "what the page listens on; 127.0.0.1" },

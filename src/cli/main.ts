@@ -7,8 +7,8 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `call`, `watch`, `subscriptions`, `dead`, `rewind`, `schedules`, `entity`,
- * `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
+ * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`, `rewind`,
+ * `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
  *
  * @example
  * ```ts
@@ -25,6 +25,7 @@ import { printable } from "../data/printable.ts";
 import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
+import { check, contracts } from "./check.ts";
 import { type Command, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll, worded } from "./help.ts";
 import { entity } from "./entity.ts";
@@ -48,6 +49,8 @@ const COMMANDS: readonly Command[] = [
   nodes,
   top,
   doctor,
+  check,
+  contracts,
   call,
   watch,
   subscriptions,

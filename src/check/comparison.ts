@@ -1,0 +1,230 @@
+/**
+ * Compares two versions of a program by their descriptions: `before`, which others still speak, and `after`, which is
+ * to be deployed. What others, and the past, have written has to be read by the new version; what it writes has to be
+ * read by those that do not change with it.
+ */
+import { reads } from "../contract/compatibility.ts";
+import type { Described, DescribedContract, Description } from "./description.ts";
+import type { Finding } from "./finding.ts";
+
+/** Returns what a deploy of `after` would break among those that still run `before`. */
+export function compare(before: Description, after: Description): Finding[] {
+  const found: Finding[] = [];
+  for (const [name, was] of Object.entries(before.contracts)) {
+    const is = own(after.contracts, name);
+    if (is === undefined) {
+      if (was.handled) found.push(nobodyHandles(was.kind, name));
+    } else found.push(...compareContract(name, was, is));
+  }
+  for (const [name, was] of Object.entries(before.entities)) {
+    const is = own(after.entities, name);
+    if (is === undefined) {
+      if (Object.keys(was.events).length === 0) continue;
+      found.push({
+        ...{ level: "break", kind: "entity-gone", about: name, message: `the entity ${name} is gone: its events stay` },
+        advice: "Keep its definition as long as they are stored, or forget each entity first.",
+      });
+      continue;
+    }
+    if (is.version < was.version) {
+      found.push({
+        ...{ level: "break", kind: "entity-version", about: name },
+        message: `the entity ${name} has version ${is.version}, and had ${was.version}: its old snapshots count again`,
+        advice: `Give it a version that no deploy has had, ${was.version + 1} for example.`,
+      });
+    }
+    for (const [event, { input }] of Object.entries(was.events)) {
+      const now = own(is.events, event);
+      if (now === undefined) {
+        found.push({
+          ...{ level: "break", kind: "entity-event-gone", about: event },
+          message: `${event} is gone: entities that have it stored are UNAVAILABLE`,
+          advice: "Emit it no longer, but keep its definition with its apply function.",
+        });
+        continue;
+      }
+      found.push(...refusals(event, "what is stored of it", now.input, input, PAST));
+      found.push(...rollback(event, input, now.input));
+    }
+    for (const event of Object.keys(is.events)) {
+      if (own(was.events, event) !== undefined) continue;
+      found.push({
+        ...{ level: "note", kind: "rollback", about: event },
+        message: `${event} is new: after a rollback, entities that have it are UNAVAILABLE`,
+        advice: "Deploy its definition first, and what emits it when no older version is left.",
+      });
+    }
+  }
+  for (const [name, was] of Object.entries(before.workflows)) {
+    const is = own(after.workflows, name);
+    if (was.handled && !is?.handled) {
+      found.push({
+        ...{ level: "break", kind: "workflow-gone", about: name },
+        message: `no handler of the workflow ${name} is left: its open and scheduled runs stand still`,
+        advice: "Keep the handler until `catga runs` lists no open run of it.",
+      });
+    }
+    if (is === undefined) continue;
+    if (is.version < was.version) {
+      found.push({
+        ...{ level: "break", kind: "workflow-version", about: name },
+        message:
+          `the workflow ${name} has version ${is.version}, and had ${was.version}: runs of ${was.version} are open`,
+        advice: "Raise it, or leave it as it was.",
+      });
+    }
+    found.push(...refusals(name, "the input of open and scheduled runs", is.input, was.input, PAST));
+    found.push(...rollback(name, was.input, is.input));
+  }
+  found.push(...compareSubscriptions(before, after));
+  return found;
+}
+
+/** Compares what two versions say of one contract. */
+export function compareContract(name: string, was: DescribedContract, is: DescribedContract): Finding[] {
+  if (was.kind !== is.kind) {
+    return [{
+      ...{ level: "break", kind: "kind", about: name, message: `${name} is a ${is.kind}, and was a ${was.kind}` },
+      advice: "Give it a new name, and keep the old one until nobody sends it.",
+    }];
+  }
+  if (was.durable !== is.durable) {
+    const [now, before] = is.durable ? ["is", "was not"] : ["is not", "was"];
+    return [{
+      ...{ level: "break", kind: "durable", about: name, message: `${name} ${now} durable, and ${before}` },
+      advice: is.kind === "event"
+        ? "Handle both for a while: docs/upgrading.md, An event becomes durable."
+        : "Give it a new name, and keep the old one until nothing of it waits.",
+    }];
+  }
+  const found: Finding[] = [];
+  if (was.handled && !is.handled) found.push(nobodyHandles(was.kind, name));
+  if (was.idempotent && !is.idempotent) {
+    found.push({
+      ...{ level: "break", kind: "idempotent", about: name },
+      message: `${name} is not idempotent, and was: a send that comes again runs again`,
+      advice: "Leave it idempotent, or give it a new name.",
+    });
+  }
+  if (was.entity !== undefined && was.entity !== is.entity && is.handled) {
+    found.push({
+      ...{ level: "break", kind: "entity", about: name },
+      message: `${name} was decided by the entity ${was.entity}, and is not: a send that comes again is applied again`,
+      advice: "Leave it to its entity, or give it a new name.",
+    });
+  }
+  if (was.keyed && !is.keyed && (is.durable || is.entity !== undefined)) {
+    found.push({
+      ...{ level: "break", kind: "key", about: name },
+      message: `${name} has no key, and had one: its messages are handled in no order`,
+      advice: "Leave it its key, or give it a new name.",
+    });
+  }
+  const isStored = was.durable === true;
+  if (is.handled) {
+    const of = isStored ? "what is stored and published of it" : "what older senders send";
+    found.push(...refusals(name, of, is.input, was.input, isStored ? PAST : SENDERS));
+    found.push(...answers(name, "answer", was.output, is.output), ...answers(name, "items", was.items, is.items));
+    if (isStored) found.push(...rollback(name, was.input, is.input));
+  } else if (!was.handled) {
+    // its handler is another program, which is not deployed with this one
+    found.push(...refusals(name, "what this program writes", was.input, is.input, HANDLER));
+    found.push(...refusals(name, "the answer of its handler", is.output, was.output, ANSWERS, "answer"));
+    found.push(...refusals(name, "the items of its handler", is.items, was.items, ANSWERS, "items"));
+  }
+  return found;
+}
+
+/** What older senders make of the answers of the new handler. */
+function answers(name: string, what: string, reader: Described, writer: Described): Finding[] {
+  const found = refusals(name, `the new ${what} in older senders`, reader, writer, OLD_SENDERS, what);
+  // without a schema the handler's types say what it answers
+  return writer === undefined ? [] : found;
+}
+
+/** That a schema refuses what another one lets through. */
+function refusals(
+  about: string,
+  what: string,
+  reader: Described,
+  writer: Described,
+  advice: string,
+  kind = "input",
+): Finding[] {
+  const verdict = judge(reader, writer);
+  if (verdict.reads === "yes") return [];
+  if (verdict.reads === "unknown") {
+    const message = `${about}: whether ${what} is read could not be judged (${verdict.keyword})`;
+    return [{ level: "unknown", kind, about, message, advice: UNKNOWN }];
+  }
+  const message = `${about}: ${what} would be refused: ${verdict.paths.join("; ")}`;
+  return [{ level: "break", kind, about, message, advice }];
+}
+
+/** That what the new version stores could not be read by the old one. */
+function rollback(about: string, reader: Described, writer: Described): Finding[] {
+  const verdict = judge(reader, writer);
+  if (verdict.reads !== "no") return [];
+  const message = `${about}: after a rollback, what was stored until then would be refused: ${
+    verdict.paths.join("; ")
+  }`;
+  return [{
+    ...{ level: "note", kind: "rollback", about, message },
+    advice: "Deploy what reads it first, and what writes it when no older version is left.",
+  }];
+}
+
+/** Whether a reader reads what a writer writes, also where there is no JSON Schema. */
+export function judge(reader: Described, writer: Described): ReturnType<typeof reads> {
+  if (reader === undefined) return { reads: "yes" };
+  if (reader === "unknown") return { reads: "unknown", keyword: "the reader's schema has no JSON Schema" };
+  if (writer === undefined) return { reads: "unknown", keyword: "the writer has no schema" };
+  if (writer === "unknown") return { reads: "unknown", keyword: "the writer's schema has no JSON Schema" };
+  return reads(reader, writer);
+}
+
+function compareSubscriptions(before: Description, after: Description): Finding[] {
+  const found: Finding[] = [];
+  for (const [name, events] of Object.entries(before.subscriptions)) {
+    const is = own(after.subscriptions, name) ?? [];
+    const left = events.filter((event) => !is.includes(event));
+    if (left.length === 0) continue;
+    for (const event of left) {
+      const other = Object.entries(after.subscriptions).find(([own, list]) => list.includes(event) && own !== name);
+      const moved = other !== undefined && !(own(before.subscriptions, other[0]) ?? []).includes(event);
+      found.push({
+        ...{ level: "break", kind: "subscription", about: name },
+        message: moved
+          ? `the subscription to ${event} was ${name}, and is ${
+            other[0]
+          }, which begins anew: what ${name} has not handled is left`
+          : `nobody handles ${event} in the subscription ${name}: what it has not handled is left`,
+        advice: moved
+          ? `Leave it its name, or rewind ${other[0]} after the deploy.`
+          : "Keep the handler until nothing waits, then `catga subscriptions remove`.",
+      });
+    }
+  }
+  return found;
+}
+
+function nobodyHandles(kind: string, name: string): Finding {
+  return {
+    ...{ level: "break", kind: "handler-gone", about: name },
+    message: `nobody handles the ${kind} ${name} any more`,
+    advice: "Keep its handler until nobody sends it.",
+  };
+}
+
+function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
+const SENDERS =
+  "Read both: make new members optional, or give them a default; require them when no older sender is left.";
+const PAST =
+  "Read what is stored for good: new members optional or with a default, old names and values in the schema.";
+const HANDLER = "Deploy the handler that reads it first.";
+const ANSWERS = "Deploy the handler that answers so first, or read both.";
+const OLD_SENDERS = "Answer what older senders read, too, until none is left.";
+const UNKNOWN = "Look at it; --allow-unknown accepts it.";

@@ -1,0 +1,319 @@
+import { describe as suite, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { z } from "zod";
+import { command, entity, event, query, stream, workflow } from "../../mod.ts";
+import { compare } from "./comparison.ts";
+import { describe, descriptionText, readDescription } from "./description.ts";
+import { programOf } from "./program.ts";
+
+/** What a deploy of `after` breaks, on one line each; the file is written and read in between. */
+function found(before: readonly unknown[], after: readonly unknown[]): string[] {
+  const stored = readDescription(descriptionText(describe(programOf(before))));
+  if (typeof stored === "string") throw new Error(stored);
+  return compare(stored, describe(programOf(after))).map(({ level, message }) => `${level}: ${message}`);
+}
+
+const answer = () => ({}) as never;
+const sell = (input: z.ZodType, output?: z.ZodType, options: object = {}) =>
+  command("Sell", { input, output, ...options } as never).handle(answer);
+const sold = (input: z.ZodType, name = "billing") =>
+  event("Sold", { input, durable: true } as never).on(answer, { name } as never);
+const seat = z.object({ seat: z.string() });
+const seatAnd = (more: z.ZodRawShape) => z.object({ seat: z.string(), ...more });
+const order = (input: z.ZodType | undefined, options: object = {}) =>
+  workflow("Order", { input, ...options } as never).handle(answer);
+
+/** An entity with events; each is a name and a schema. */
+function cart(events: Record<string, z.ZodType>, version = 1, decides = true) {
+  const Cart = entity("Cart", { initial: () => 0, version });
+  for (const [name, input] of Object.entries(events)) Cart.event(name as never, (state) => state, { input } as never);
+  const Add = command<{ id: string }, void>("Add", { key: ({ id }) => id });
+  return decides ? [Cart, Cart.handle(Add, () => {})] : [Cart, Add.handle(() => {})];
+}
+
+suite("compare, breaks", () => {
+  const breaks: readonly (readonly [plant: string, before: unknown[], after: unknown[], ...words: string[]])[] = [
+    [
+      "a required member is added",
+      [sell(seat)],
+      [sell(seatAnd({ buyer: z.string() }))],
+      "break: Sell: what older senders send would be refused: buyer: required by the reader, not written",
+    ],
+    [
+      "a member is renamed",
+      [sell(seatAnd({ buyer: z.string() }))],
+      [sell(seatAnd({ holder: z.string() }))],
+      "break: Sell: what older senders send would be refused: holder: required by the reader, not written",
+    ],
+    [
+      "an enum member goes",
+      [sell(seatAnd({ channel: z.enum(["web", "app", "kiosk"]) }))],
+      [sell(seatAnd({ channel: z.enum(["web", "app"]) }))],
+      'break: Sell: what older senders send would be refused: channel: "kiosk" is not among web, app',
+    ],
+    [
+      "a type changes",
+      [sell(seatAnd({ row: z.string() }))],
+      [sell(seatAnd({ row: z.number() }))],
+      "break: Sell: what older senders send would be refused: row: string is written, number is read",
+    ],
+    [
+      "a range is narrower",
+      [sell(seatAnd({ count: z.int().max(100) }))],
+      [sell(seatAnd({ count: z.int().max(10) }))],
+      "break: Sell: what older senders send would be refused: count: a number <= 100 is written, a number <= 10 is read",
+    ],
+    [
+      "a schema becomes strict",
+      [sell(seatAnd({ note: z.string().optional() }))],
+      [sell(z.strictObject({ seat: z.string() }))],
+      "break: Sell: what older senders send would be refused: note: written, not known to the reader",
+    ],
+    [
+      "an answer loses a member",
+      [sell(seat, z.object({ id: z.string(), cents: z.int() }))],
+      [sell(seat, z.object({ id: z.string() }))],
+      "break: Sell: the new answer in older senders would be refused: cents: required by the reader, not written",
+    ],
+    [
+      "an answer may be null",
+      [sell(seat, z.object({ id: z.string() }))],
+      [sell(seat, z.object({ id: z.string().nullable() }))],
+      "break: Sell: the new answer in older senders would be refused: id: null is written, string is read",
+    ],
+    [
+      "an item of a stream changes",
+      [stream("Watch", { items: z.string() }).handle(async function* () {})],
+      [stream("Watch", { items: z.number() }).handle(async function* () {})],
+      "break: Watch: the new items in older senders would be refused: the whole: number is written, string is read",
+    ],
+    ["a handler goes", [sell(seat), order(seat)], [order(seat)], "break: nobody handles the command Sell any more"],
+    [
+      "a handler goes, and its contract stays",
+      [sell(seat)],
+      [command("Sell", { input: seat })],
+      "break: nobody handles the command Sell any more",
+    ],
+    [
+      "a command becomes a query",
+      [command("Find", {}).handle(answer)],
+      [query("Find", {}).handle(answer)],
+      "break: Find is a query, and was a command",
+    ],
+    [
+      "an event becomes durable",
+      [event("Sold", { input: seat }).on(answer)],
+      [sold(seat)],
+      "break: Sold is durable, and was not",
+    ],
+    [
+      "an event is durable no longer",
+      [sold(seat)],
+      [event("Sold", { input: seat }).on(answer)],
+      "break: Sold is not durable, and was",
+      "break: nobody handles Sold in the subscription billing: what it has not handled is left",
+    ],
+    [
+      "a command is idempotent no longer",
+      [sell(seat, undefined, { idempotent: true })],
+      [sell(seat)],
+      "break: Sell is not idempotent, and was: a send that comes again runs again",
+    ],
+    [
+      "a durable event is narrower",
+      [sold(seat)],
+      [sold(seatAnd({ cents: z.int() }))],
+      "break: Sold: what is stored and published of it would be refused: cents: required by the reader, not written",
+    ],
+    [
+      "a durable event loses its key",
+      [event("Sold", { input: seat, durable: true, key: ({ seat }) => seat }).on(answer, { name: "billing" })],
+      [sold(seat)],
+      "break: Sold has no key, and had one: its messages are handled in no order",
+    ],
+    [
+      "a subscription is renamed",
+      [sold(seat)],
+      [sold(seat, "invoices")],
+      "break: the subscription to Sold was billing, and is invoices, which begins anew: what billing has not handled is left",
+    ],
+    [
+      "a subscription goes",
+      [sold(seat), sell(seat)],
+      [event("Sold", { input: seat, durable: true }), sell(seat)],
+      "break: nobody handles the event Sold any more",
+      "break: nobody handles Sold in the subscription billing: what it has not handled is left",
+    ],
+    [
+      "an event of an entity goes",
+      cart({ Added: seat, Removed: seat }),
+      cart({ Added: seat }),
+      "break: Cart.Removed is gone: entities that have it stored are UNAVAILABLE",
+    ],
+    [
+      "a member of an event of an entity is renamed",
+      cart({ Added: seat }),
+      cart({ Added: z.object({ place: z.string() }) }),
+      "break: Cart.Added: what is stored of it would be refused: place: required by the reader, not written",
+      "note: Cart.Added: after a rollback, what was stored until then would be refused: seat: required by the reader, not written",
+    ],
+    [
+      "an entity's version goes back",
+      cart({ Added: seat }, 3),
+      cart({ Added: seat }, 2),
+      "break: the entity Cart has version 2, and had 3: its old snapshots count again",
+    ],
+    [
+      "an entity goes",
+      [...cart({ Added: seat }), sell(seat)],
+      [command<{ id: string }, void>("Add", { key: ({ id }) => id }).handle(() => {}), sell(seat)],
+      "break: Add was decided by the entity Cart, and is not: a send that comes again is applied again",
+      "break: the entity Cart is gone: its events stay",
+    ],
+    [
+      "a command leaves its entity",
+      cart({ Added: seat }),
+      cart({ Added: seat }, 1, false),
+      "break: Add was decided by the entity Cart, and is not: a send that comes again is applied again",
+    ],
+    [
+      "a workflow goes",
+      [order(seat), sell(seat)],
+      [sell(seat)],
+      "break: no handler of the workflow Order is left: its open and scheduled runs stand still",
+    ],
+    [
+      "the input of a workflow is narrower",
+      [order(seat)],
+      [order(seatAnd({ buyer: z.string() }))],
+      "break: Order: the input of open and scheduled runs would be refused: buyer: required by the reader, not written",
+    ],
+    [
+      "a workflow's version goes back",
+      [order(seat, { version: 2 })],
+      [order(seat, { version: 1 })],
+      "break: the workflow Order has version 1, and had 2: runs of 2 are open",
+    ],
+    [
+      "a sender writes what its handler refuses",
+      [command("Charge", { input: seat })],
+      [command("Charge", { input: z.object({ seat: z.number() }) })],
+      "break: Charge: what this program writes would be refused: seat: number is written, string is read",
+    ],
+    [
+      "a sender needs what its handler does not answer",
+      [command("Charge", { input: seat, output: seat })],
+      [command("Charge", { input: seat, output: seatAnd({ receipt: z.string() }) })],
+      "break: Charge: the answer of its handler would be refused: receipt: required by the reader, not written",
+    ],
+  ];
+  for (const [plant, before, after, ...words] of breaks) {
+    it(`${plant}: ${words[0]}`, () => assertEquals(found(before, after), words));
+  }
+});
+
+suite("compare, what is safe", () => {
+  const version = (options: object) => order(seat, options);
+  const safe: readonly (readonly [change: string, before: unknown[], after: unknown[]])[] = [
+    ["nothing changes", [sell(seat), order(seat), ...cart({ Added: seat })], [
+      sell(seat),
+      order(seat),
+      ...cart({ Added: seat }),
+    ]],
+    ["an optional member is added", [sell(seat)], [sell(seatAnd({ note: z.string().optional() }))]],
+    ["a member with a default is added", [sell(seat)], [sell(seatAnd({ note: z.string().default("") }))]],
+    ["a required member goes", [sell(seatAnd({ note: z.string() }))], [sell(seat)]],
+    ["a required member becomes optional", [sell(seat)], [sell(z.object({ seat: z.string().optional() }))]],
+    ["an enum member is added", [sell(seatAnd({ c: z.enum(["a"]) }))], [sell(seatAnd({ c: z.enum(["a", "b"]) }))]],
+    ["a range is wider", [sell(seatAnd({ n: z.int().max(10) }))], [sell(seatAnd({ n: z.int().max(100) }))]],
+    ["a member is nullable", [sell(seat)], [sell(z.object({ seat: z.string().nullable() }))]],
+    ["a type is wider", [sell(seat)], [sell(z.object({ seat: z.union([z.string(), z.number()]) }))]],
+    ["a strict schema opens", [sell(z.strictObject({ seat: z.string() }))], [sell(seat)]],
+    [
+      "both names of a renamed member are read",
+      [sell(seatAnd({ buyer: z.string() }))],
+      [sell(seatAnd({ buyer: z.string().optional(), holder: z.string().optional() }))],
+    ],
+    ["an answer has one more member", [sell(seat, seat)], [sell(seat, seatAnd({ cents: z.int() }))]],
+    ["an answer is narrower", [sell(seat, z.object({ n: z.number() }))], [sell(seat, z.object({ n: z.int() }))]],
+    ["a description changes", [sell(seat)], [sell(z.object({ seat: z.string().describe("A12") }))]],
+    ["the order of members changes", [sell(seatAnd({ a: z.string() }))], [
+      sell(z.object({ a: z.string(), seat: z.string() })),
+    ]],
+    ["a contract is added", [sell(seat)], [sell(seat), command("Refund", { input: seat }).handle(answer)]],
+    ["a subscription is added", [sold(seat)], [sold(seat), sold(seat, "mails")]],
+    ["a contract that is only sent goes", [sell(seat), command("Charge", { input: seat })], [sell(seat)]],
+    ["a command becomes idempotent", [sell(seat)], [sell(seat, undefined, { idempotent: true })]],
+    ["a durable event has one more optional member", [sold(seat)], [sold(seatAnd({ note: z.string().optional() }))]],
+    [
+      "an event of an entity has one more optional member",
+      cart({ A: seat }),
+      cart({ A: seatAnd({ n: z.int().optional() }) }),
+    ],
+    ["an entity's version is raised", cart({ A: seat }), cart({ A: seat }, 2)],
+    ["a workflow is added", [sell(seat)], [sell(seat), order(seat)]],
+    ["a workflow's version is raised", [version({ version: 1 })], [version({ version: 2 })]],
+    ["a workflow keeps its runs longer", [version({})], [version({ keep: 90_000_000 })]],
+    ["a schema goes", [sell(seat)], [command("Sell", {}).handle(answer)]],
+    ["a contract that was sent is handled", [command("Sell", { input: seat })], [sell(seat)]],
+    ["a schema is made of others", [sell(seatAnd({ a: z.string() }))], [sell(seat.and(z.object({ a: z.string() })))]],
+    ["a timeout changes", [sell(seat)], [sell(seat, undefined, { timeout: 5_000 })]],
+  ];
+  for (const [change, before, after] of safe) it(change, () => assertEquals(found(before, after), []));
+});
+
+suite("compare, what cannot be judged, or is so only after a rollback", () => {
+  it("a validator without JSON Schema is unknown", () => {
+    const dated = sell(z.object({ at: z.date() }));
+    assertEquals(found([dated], [dated]), [
+      "unknown: Sell: whether what older senders send is read could not be judged (the reader's schema has no JSON Schema)",
+    ]);
+  });
+
+  it("a schema where there was none is unknown", () => {
+    assertEquals(found([command("Sell", {}).handle(answer)], [sell(seat)]), [
+      "unknown: Sell: whether what older senders send is read could not be judged (the writer has no schema)",
+    ]);
+  });
+
+  it("a keyword that is not decided is named", () => {
+    assertEquals(found([sell(z.string().regex(/a/))], [sell(z.string().regex(/b/))]), [
+      "unknown: Sell: whether what older senders send is read could not be judged (pattern)",
+    ]);
+  });
+
+  it("a new event of an entity, and a wider one, are noted", () => {
+    assertEquals(found(cart({ A: z.enum(["a"]) }), cart({ A: z.enum(["a", "b"]), B: seat })), [
+      'note: Cart.A: after a rollback, what was stored until then would be refused: the whole: "b" is not among a',
+      "note: Cart.B is new: after a rollback, entities that have it are UNAVAILABLE",
+    ]);
+  });
+});
+
+suite("readDescription", () => {
+  it("says what is wrong with a file", () => {
+    const of = (more: object) =>
+      readDescription(
+        JSON.stringify({ catga: 1, contracts: {}, entities: {}, workflows: {}, subscriptions: {}, ...more }),
+      );
+    const wrong = [
+      readDescription("["),
+      of({ catga: 2 }),
+      of({ contracts: { A: { kind: "wish" } } }),
+      of({ contracts: { A: { kind: "query", input: 5 } } }),
+      of({ entities: { A: { version: 1, events: { B: { input: [] } } } } }),
+      of({ workflows: { A: {} } }),
+      of({ subscriptions: { a: [1] } }),
+    ];
+    assertEquals(wrong, [
+      "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it",
+      "it has the format 2, and this version of Catga reads 1",
+      "contracts.A.kind is invalid",
+      "contracts.A.input is invalid",
+      "entities.A.events.B.input is invalid",
+      "workflows.A.version is invalid",
+      "subscriptions is invalid",
+    ]);
+    assertEquals(typeof of({}), "object");
+  });
+});

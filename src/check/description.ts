@@ -1,0 +1,159 @@
+/**
+ * What a program says to others, as a value that is kept in a file, `contracts.json`: its contracts with their JSON
+ * Schemas, the events of its entities, its workflows and its subscriptions.
+ */
+import { type JsonSchema, jsonSchemaOf } from "../contract/compatibility.ts";
+import type { Kind } from "../contract/contract.ts";
+import type { Schema } from "../contract/schema.ts";
+import { isRecord, isStrings } from "../data/checks.ts";
+import { parsedJson } from "../data/encoding.ts";
+import type { Program } from "./program.ts";
+
+/**
+ * The JSON Schema of a validator; `"unknown"`: there is a validator, and it has none; `undefined`: there is no
+ * validator.
+ */
+export type Described = JsonSchema | "unknown" | undefined;
+
+/** A program, described. */
+export interface Description {
+  /** Version of this format. */
+  readonly catga: 1;
+  readonly contracts: Readonly<Record<string, DescribedContract>>;
+  readonly entities: Readonly<Record<string, DescribedEntity>>;
+  readonly workflows: Readonly<Record<string, DescribedWorkflow>>;
+  /** The events of each subscription. */
+  readonly subscriptions: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A contract. Flags that are false are left out. */
+export interface DescribedContract {
+  readonly kind: Kind;
+  /** The program has a handler for it. */
+  readonly handled?: true;
+  readonly durable?: true;
+  readonly idempotent?: true;
+  /** Its messages have a routing key. */
+  readonly keyed?: true;
+  /** The entity that decides it. */
+  readonly entity?: string;
+  readonly input?: Described;
+  readonly output?: Described;
+  /** Of a stream. */
+  readonly items?: Described;
+}
+
+/** An entity: its version, and the schemas of its events by their names. */
+export interface DescribedEntity {
+  readonly version: number;
+  readonly events: Readonly<Record<string, { readonly input?: Described }>>;
+}
+
+/** A workflow. */
+export interface DescribedWorkflow {
+  readonly version: number;
+  readonly handled?: true;
+  readonly input?: Described;
+}
+
+/** Describes a program. Names are sorted: the text changes only if the program does. */
+export function describe({ contracts, entities, workflows, subscriptions }: Program): Description {
+  return {
+    catga: 1,
+    contracts: sorted(contracts, ({ contract: { kind, options }, handled, entity }) => ({
+      kind,
+      ...flag("handled", handled),
+      ...flag("durable", Boolean(options.durable)),
+      ...flag("idempotent", Boolean(options.idempotent)),
+      ...flag("keyed", options.key !== undefined),
+      ...(entity === undefined ? {} : { entity }),
+      ...schema("input", options.input),
+      ...schema("output", options.output),
+      ...schema("items", options.items),
+    })),
+    entities: sorted(entities, ({ version, events }) => ({
+      version,
+      events: sorted(events, ({ contract }) => ({ ...schema("input", contract.options.input) })),
+    })),
+    workflows: sorted(workflows, ({ definition: { version, input }, body }) => ({
+      version,
+      ...flag("handled", body !== undefined),
+      ...schema("input", input),
+    })),
+    subscriptions: sorted(subscriptions, (events) => [...events].sort()),
+  };
+}
+
+/** The JSON Schema of a validator, without the line that names the draft. */
+export function described(validator: Schema<never, unknown> | undefined): Described {
+  if (validator === undefined) return undefined;
+  const made = jsonSchemaOf(validator);
+  if (!isRecord(made)) return made ?? "unknown";
+  const { $schema: _, ...rest } = made;
+  return rest;
+}
+
+/** The text of a file. */
+export function descriptionText(description: Description): string {
+  return `${JSON.stringify(description, undefined, 2)}\n`;
+}
+
+/** Parses the text of a file; a string says what is wrong with it. */
+export function readDescription(text: string): Description | string {
+  const value = parsedJson(text);
+  if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
+  if (value.catga !== 1) return `it has the format ${JSON.stringify(value.catga)}, and this version of Catga reads 1`;
+  const { contracts, entities, workflows, subscriptions } = value;
+  const wrong = whyNotAll("contracts", contracts, (each) => {
+    if (!KINDS.has(each.kind)) return "kind";
+    return ["input", "output", "items"].find((name) => !isDescribed(each[name]));
+  }) ?? whyNotAll("entities", entities, (each) => {
+    if (!Number.isInteger(each.version)) return "version";
+    return whyNotAll("events", each.events, (event) => (isDescribed(event.input) ? undefined : "input"));
+  }) ?? whyNotAll("workflows", workflows, (each) => {
+    if (!Number.isInteger(each.version)) return "version";
+    return isDescribed(each.input) ? undefined : "input";
+  });
+  if (wrong !== undefined) return `${wrong} is invalid`;
+  const lists = isRecord(subscriptions) ? Object.values(subscriptions) : [undefined];
+  if (!lists.every((list) => Array.isArray(list) && isStrings({ ...list }))) return "subscriptions is invalid";
+  // each member is checked
+  return value as unknown as Description;
+}
+
+/** The path to what is invalid; `undefined`: nothing is. */
+function whyNotAll(
+  name: string,
+  value: unknown,
+  why: (each: Record<string, unknown>) => string | undefined,
+): string | undefined {
+  if (!isRecord(value)) return name;
+  for (const [key, each] of Object.entries(value)) {
+    const wrong = isRecord(each) ? why(each) : "";
+    if (wrong !== undefined) return [name, key, wrong].filter((part) => part !== "").join(".");
+  }
+  return undefined;
+}
+
+function isDescribed(value: unknown): boolean {
+  return value === undefined || value === "unknown" || typeof value === "boolean" || isRecord(value);
+}
+
+function sorted<T, R>(map: ReadonlyMap<string, T>, describe: (value: T) => R): Record<string, R> {
+  const names = [...map.keys()].sort();
+  return Object.fromEntries(names.map((name) => [name, describe(map.get(name)!)])); // it has each
+}
+
+function flag<Name extends string>(name: Name, is: boolean): { readonly [N in Name]?: true } {
+  return (is ? { [name]: true } : {}) as { readonly [N in Name]?: true };
+}
+
+function schema<Name extends string>(
+  name: Name,
+  validator: Schema<never, unknown> | undefined,
+): { readonly [N in Name]?: Described } {
+  const made = described(validator);
+  return (made === undefined ? {} : { [name]: made }) as { readonly [N in Name]?: Described };
+}
+
+const KINDS: ReadonlySet<unknown> = new Set(["command", "query", "event", "stream"]);

@@ -1,0 +1,104 @@
+/**
+ * A program as its modules declare it: contracts, handlers, entities, workflows and subscriptions, found among what the
+ * modules export. Nothing runs: no app is made, and no handler is called.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { type Handler, isHandler } from "../contract/handler.ts";
+import { COMMANDS, subscriptionName } from "../contract/send_options.ts";
+import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
+import { isPlain, isRecord } from "../data/checks.ts";
+
+/** A program. */
+export interface Program {
+  /** Contracts that it handles or exports, by name. */
+  readonly contracts: ReadonlyMap<string, ProgramContract>;
+  /** Entities that it decides or exports, by name. */
+  readonly entities: ReadonlyMap<string, EntityDefinition<unknown>>;
+  /** Workflows that it handles or exports, by name. */
+  readonly workflows: ReadonlyMap<string, ProgramWorkflow>;
+  /** Subscriptions of its service, by name; read models have none that is stored. */
+  readonly subscriptions: ReadonlyMap<string, readonly string[]>;
+}
+
+/** A contract in a program. */
+export interface ProgramContract {
+  readonly contract: AnyContract;
+  /** True if the program has a handler for it; else it is taken for one that it sends. */
+  readonly handled: boolean;
+  /** The entity that decides it. */
+  readonly entity: string | undefined;
+}
+
+/** A workflow in a program. */
+export interface ProgramWorkflow {
+  readonly definition: WorkflowDefinition;
+  /** Its handler, if the program has it. */
+  readonly body: WorkflowBody | undefined;
+}
+
+/** Returns what the modules, and arrays and modules in them, export. */
+export function programOf(modules: readonly unknown[]): Program {
+  const contracts = new Map<string, ProgramContract>();
+  const entities = new Map<string, EntityDefinition<unknown>>();
+  const workflows = new Map<string, ProgramWorkflow>();
+  const subscriptions = new Map<string, string[]>();
+  const handled = (handler: Handler) => {
+    const { contract, "~handler": { workflow, entity, subscription, with: others = [] } } = handler;
+    if (workflow !== undefined) {
+      workflows.set(workflow.definition.name, { definition: workflow.definition, body: workflow });
+      return; // its messages are its own
+    }
+    contracts.set(contract.name, { contract, handled: true, entity: entity?.definition.name });
+    if (entity !== undefined) entities.set(entity.definition.name, entity.definition);
+    if (subscription?.each === "service" && contract.kind === "event") {
+      const name = subscriptionName(contract, subscription.name);
+      const known = subscriptions.get(name) ?? [];
+      if (!known.includes(contract.name)) known.push(contract.name);
+      subscriptions.set(name, known);
+    }
+    for (const other of others) handled(other);
+  };
+  const seen = new Set<unknown>();
+  const left: unknown[] = [...modules];
+  // handlers first: a contract that is exported beside its handler is handled
+  const exported: unknown[] = [];
+  for (const value of left) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    if (isHandler(value)) handled(value);
+    else if (isEntity(value) || isWorkflow(value) || isContract(value)) exported.push(value);
+    else if (Array.isArray(value) || isPlain(value)) left.push(...Object.values(value as object));
+  }
+  for (const value of exported) {
+    if (isEntity(value)) {
+      const definition = value["~entity"];
+      if (!entities.has(definition.name)) entities.set(definition.name, definition);
+    } else if (isWorkflow(value)) {
+      const definition = value["~workflow"];
+      if (!workflows.has(definition.name)) workflows.set(definition.name, { definition, body: undefined });
+    } else if (isContract(value) && !contracts.has(value.name) && value.options.entity === undefined) {
+      contracts.set(value.name, { contract: value, handled: false, entity: undefined });
+    }
+  }
+  return { contracts, entities, workflows, subscriptions };
+}
+
+/** The subscription of a queued command. */
+export function queuedSubscription(command: string): { readonly service: string; readonly name: string } {
+  return { service: COMMANDS, name: command };
+}
+
+function isEntity(value: unknown): value is { readonly "~entity": EntityDefinition<unknown> } {
+  return isRecord(value) && isRecord(value["~entity"]);
+}
+
+function isWorkflow(value: unknown): value is { readonly "~workflow": WorkflowDefinition } {
+  return isRecord(value) && value.kind === "workflow" && isRecord(value["~workflow"]);
+}
+
+function isContract(value: unknown): value is AnyContract {
+  return isRecord(value) && KINDS.has(value.kind) && typeof value.name === "string" && isRecord(value.options);
+}
+
+const KINDS: ReadonlySet<unknown> = new Set(["command", "query", "event", "stream"]);

@@ -1,0 +1,114 @@
+/** `check` and `contracts`: what a deploy of a program would break, and its contracts as a file. */
+import { pathToFileURL } from "node:url";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import process from "node:process";
+import { printable, printableJson } from "../data/printable.ts";
+import type { Finding } from "../check/finding.ts";
+import type { Program } from "../check/program.ts";
+import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { bold, dim, type Terminal } from "./terminal.ts";
+
+/** The command that looks for breaks. */
+export const check: Command = {
+  name: "check",
+  words: "FILE…",
+  summary: "says what a deploy of a program would break",
+  flags: ["against", "allow-unknown"],
+  more: `
+FILE are the modules of the program, with the contracts, handlers, entities and
+workflows that it passes to catga() and sends. They are loaded; nothing of them
+is run. --against FILE compares with what \`catga contracts\` printed of an older
+version.
+
+BREAK: messages would be refused, or nobody would handle them; the exit code is
+1. UNKNOWN: it could not be judged; the exit code is 2, or 0 with
+--allow-unknown. NOTE: it would break if the deploy was taken back.`,
+  async run(files, flags, terminal) {
+    const against = flags.text("against");
+    if (against === undefined) throw new UsageError("check takes --against contracts.json");
+    const { compare } = await import("../check/comparison.ts");
+    const { describe, readDescription } = await import("../check/description.ts");
+    const before = readDescription(await textOf(against));
+    if (typeof before === "string") throw new UsageError(`${against}: ${before}`);
+    const findings = compare(before, describe(await load(files)));
+    return report(findings, flags, terminal);
+  },
+};
+
+/** The command that describes a program. */
+export const contracts: Command = {
+  name: "contracts",
+  words: "FILE…",
+  summary: "prints the contracts of a program",
+  flags: [],
+  more: `
+FILE are the modules of the program, as for \`catga check\`. The result is kept
+in the repository, and made anew with each deploy:
+catga contracts src/*.ts > contracts.json`,
+  async run(files, _, terminal) {
+    const { describe, descriptionText } = await import("../check/description.ts");
+    terminal.write(descriptionText(describe(await load(files))));
+    return DONE;
+  },
+};
+
+/** Loads the modules of a program. Throws a {@link UsageError} if one cannot be loaded, or if they declare nothing. */
+async function load(files: readonly string[]): Promise<Program> {
+  const { programOf } = await import("../check/program.ts");
+  const modules: unknown[] = [];
+  for (const file of files) {
+    try {
+      modules.push(await import(pathToFileURL(resolve(process.cwd(), file)).href));
+    } catch (error) {
+      throw new UsageError(`${file} cannot be loaded: ${(error as Error)?.message ?? error}`);
+    }
+  }
+  const program = programOf(modules);
+  if (program.contracts.size + program.entities.size + program.workflows.size > 0) return program;
+  throw new UsageError(`${files.join(", ")}: no contract, handler, entity or workflow is exported`);
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(resolve(process.cwd(), file), "utf8");
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Prints what was found, and returns the exit code. */
+function report(findings: readonly Finding[], flags: Flags, terminal: Terminal): number {
+  const count = (level: Finding["level"]) => findings.filter((each) => each.level === level).length;
+  const [breaks, unknown] = [count("break"), count("unknown")];
+  if (flags.has("json")) {
+    terminal.write(`${printableJson({ ok: breaks === 0, breaks, unknown, findings })}\n`);
+  } else {
+    const lines = findings.toSorted((a, b) => ORDER[a.level] - ORDER[b.level]).flatMap((each) => {
+      const { level, message, count, example, advice } = each;
+      const where = [
+        count === undefined ? "" : `${count} of them`,
+        example === undefined ? "" : `for example ${example}`,
+      ];
+      const rest = where.filter((part) => part !== "").join(", ");
+      return [
+        `${bold(terminal, LEVELS[level])}  ${printable(message)}${rest === "" ? "" : ` (${printable(rest)})`}.`,
+        `         ${dim(terminal, printable(advice))}`,
+      ];
+    });
+    const said = breaks === 0
+      ? "Nothing would break"
+      : breaks === 1
+      ? "1 thing would break"
+      : `${breaks} things would break`;
+    const open = unknown === 0 ? "" : `, ${unknown} could not be judged`;
+    terminal.write(`${[...lines, `${said}${open}.`].join("\n")}\n`);
+  }
+  if (breaks > 0) return FAILED;
+  return unknown > 0 && !flags.has("allow-unknown") ? UNJUDGED : DONE;
+}
+
+const ORDER = { break: 0, unknown: 1, note: 2 } as const;
+const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as const;
+/** Exit code if nothing breaks for certain, and something could not be judged. */
+const UNJUDGED = 2;

@@ -1,0 +1,105 @@
+/** `catga check` and `catga contracts`: modules in files, and a file of contracts. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { cliHere } from "../../test/support/cli_here.ts";
+
+const MOD = new URL("../../mod.ts", import.meta.url).href;
+
+/** A module with a contract whose payload has these required members, and its handler. */
+function moduleOf(members: readonly string[], more = ""): string {
+  const properties = Object.fromEntries(members.map((name) => [name, { type: "string" }]));
+  const schema = JSON.stringify({ type: "object", properties, required: members });
+  return `
+    import { command } from ${JSON.stringify(MOD)};
+    const input = { "~standard": {
+      version: 1, vendor: "test", validate: (value) => ({ value }), jsonSchema: { input: () => (${schema}) },
+    } };
+    export const Sell = command("Sell", { input });
+    export const sell = Sell.handle(() => {});
+    ${more}`;
+}
+
+/** A folder with modules, and what the command line says of them. */
+async function folder(modules: Readonly<Record<string, string>>) {
+  const path = await mkdtemp(join(tmpdir(), "catga-check-"));
+  const at = (name: string) => join(path, name);
+  for (const [name, text] of Object.entries(modules)) await writeFile(at(name), text);
+  return {
+    at,
+    write: (name: string, text: string) => writeFile(at(name), text),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true }),
+  };
+}
+
+describe("catga check", () => {
+  it("says what would break, with what to do, and ends with 1; of what is safe nothing, and ends with 0", async () => {
+    await using files = await folder({
+      "old.mjs": moduleOf(["seat"]),
+      "new.mjs": moduleOf(["seat", "buyer"]),
+      "safe.mjs": moduleOf([]),
+    });
+    const made = await cliHere(["contracts", files.at("old.mjs")]);
+    assertEquals([made.code, made.err], [0, ""]);
+    await files.write("contracts.json", made.out);
+    const against = ["--against", files.at("contracts.json")];
+
+    const broken = await cliHere(["check", files.at("new.mjs"), ...against]);
+    assertEquals(broken.code, 1);
+    assertEquals(broken.out.split("\n"), [
+      "BREAK    Sell: what older senders send would be refused: buyer: required by the reader, not written.",
+      "         Read both: make new members optional, or give them a default; require them when no older sender is left.",
+      "1 thing would break.",
+      "",
+    ]);
+    const json = JSON.parse((await cliHere(["check", files.at("new.mjs"), ...against, "--json"])).out);
+    assertEquals([json.ok, json.breaks, json.findings[0].about], [false, 1, "Sell"]);
+
+    for (const name of ["old.mjs", "safe.mjs"]) {
+      const quiet = await cliHere(["check", files.at(name), ...against]);
+      assertEquals([quiet.code, quiet.out], [0, "Nothing would break.\n"], name);
+    }
+  });
+
+  it("ends with 2 for what cannot be judged, and with 0 for it under --allow-unknown", async () => {
+    const dated = moduleOf(["seat"]).replace("jsonSchema:", "other:");
+    await using files = await folder({ "old.mjs": moduleOf(["seat"]), "dated.mjs": dated });
+    await files.write("contracts.json", (await cliHere(["contracts", files.at("old.mjs")])).out);
+    const words = ["check", files.at("dated.mjs"), "--against", files.at("contracts.json")];
+    const unknown = await cliHere(words);
+    assertEquals(unknown.code, 2);
+    assertStringIncludes(unknown.out, "UNKNOWN  Sell: whether what older senders send is read could not be judged");
+    assertStringIncludes(unknown.out, "\nNothing would break, 1 could not be judged.\n");
+    assertEquals((await cliHere([...words, "--allow-unknown"])).code, 0);
+  });
+
+  it("ends with 2, naming the file, for modules and files of contracts that it cannot read", async () => {
+    await using files = await folder({
+      "old.mjs": moduleOf(["seat"]),
+      "throws.mjs": "throw new Error('no database');",
+      "empty.mjs": "export const nothing = 1;",
+      "contracts.json": "{}",
+    });
+    const told = async (...words: string[]) => {
+      const { code, err } = await cliHere(words);
+      return [code, err.split("\n")[0].replaceAll(join(files.at("x"), "../"), "")];
+    };
+    assertEquals(await told("contracts", files.at("throws.mjs")), [
+      2,
+      "catga: throws.mjs cannot be loaded: no database",
+    ]);
+    assertEquals(await told("contracts", files.at("empty.mjs")), [
+      2,
+      "catga: empty.mjs: no contract, handler, entity or workflow is exported",
+    ]);
+    const [code, text] = await told("check", files.at("old.mjs"), "--against", files.at("contracts.json"));
+    assertEquals(code, 2);
+    assertStringIncludes(`${text}`, "contracts.json: it has the format");
+    const [missing, why] = await told("check", files.at("old.mjs"), "--against", files.at("none.json"));
+    assertEquals(missing, 2);
+    assertStringIncludes(`${why}`, "none.json cannot be read");
+    assertEquals((await told("check", files.at("old.mjs")))[0], 2);
+  });
+});

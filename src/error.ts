@@ -17,6 +17,7 @@ export type ErrorCode =
   | "CONFLICT"
   | "FORGOTTEN"
   | "NO_RUN"
+  | "NOT_ENDED"
   | "DEADLOCK"
   | "LOCK_TIMEOUT"
   | "LOCK_LOST"
@@ -49,6 +50,7 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   CONFLICT: true,
   FORGOTTEN: true,
   NO_RUN: true,
+  NOT_ENDED: true,
   DEADLOCK: true,
   LOCK_TIMEOUT: true,
   LOCK_LOST: true,

@@ -39,6 +39,7 @@ const STATUS: Record<ErrorCode | "RATE_LIMITED", number> = {
   STREAM_BROKEN: 503,
   OUTCOME_UNKNOWN: 504,
   TIMEOUT: 504,
+  NOT_ENDED: 504,
 };
 
 const OWN_CODE = 422;

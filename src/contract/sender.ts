@@ -244,8 +244,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * Resolves with the result of a run, as soon as it has ended; `TIMEOUT` after the `timeout`: the run goes on.
-   * `NO_RUN`: it was never started, or is forgotten.
+   * Resolves with the result of a run, as soon as it has ended; `NOT_ENDED` after the `timeout`, or when the `signal`
+   * aborts: the run goes on. `NO_RUN`: it was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,

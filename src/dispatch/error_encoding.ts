@@ -34,7 +34,7 @@ function write(error: CatgaError, limit: number, encode: (members: object) => st
   try {
     text = encode(details === undefined ? plain : { ...plain, details });
   } catch {
-    text = JSON.stringify({ ...plain, details: "(the details could not be sent)" });
+    text = JSON.stringify({ ...plain, details: UNSENDABLE_DETAILS });
   }
   if (!exceeds(text, limit)) return text;
   text = JSON.stringify({ ...plain, details: "(the details are too large for the server)" });
@@ -66,6 +66,8 @@ export function readError(wire: unknown, node: string): CatgaError {
 }
 
 const MAX_CODE = 128;
+/** Stands in place of details that cannot be encoded. */
+export const UNSENDABLE_DETAILS = "(the details could not be sent)";
 
 // Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw.
 

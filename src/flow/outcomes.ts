@@ -8,6 +8,7 @@ import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_T
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { isFailure } from "../contract/result.ts";
+import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Outcome, RecordedError } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
@@ -118,6 +119,41 @@ export function copyOf(value: unknown, what: string, mostBytes: number): unknown
   return decodeText(text);
 }
 
+/**
+ * A failure that a handler returned, as it is recorded: whole. Details that cannot be sent are replaced by a note, like
+ * in an answer from another node. Throws {@link Decided} with `TOO_LARGE` for one that fits into no message of the
+ * store.
+ */
+export function decided(
+  { code, message, retryable, details }: CatgaError,
+  what: string,
+  maxBytes: number,
+): RecordedError {
+  const plain = {
+    code: typeof code === "string" ? brief(code) : "HANDLER_FAILED",
+    message: String(message),
+    ...(retryable ? { retryable } : {}),
+  };
+  let text = "";
+  let failure: RecordedError = plain;
+  if (details !== undefined) {
+    try {
+      text = encodeValue(details, "details");
+      failure = { ...plain, details: decodeText(text) }; // what the program changes in its own later is not recorded
+    } catch {
+      failure = { ...plain, details: UNSENDABLE_DETAILS };
+    }
+  }
+  if (exceeds(JSON.stringify(plain.message) + text, maxBytes)) {
+    const size = `has ${text.length + plain.message.length} characters with its details`;
+    throw new Decided({
+      code: "TOO_LARGE",
+      message: `the failure ${plain.code} of ${what} ${size}: return a reference`,
+    });
+  }
+  return failure;
+}
+
 /** The error that was recorded. */
 export function errorOf({ code, message, retryable, details }: RecordedError): CatgaError {
   return new CatgaError(code, message, { retryable: retryable ?? false, details });
@@ -133,7 +169,10 @@ export function readable(thrown: unknown): unknown {
   }
 }
 
-/** An error as it is recorded: no stack, no cause. Throws for one that cannot be read. */
+/**
+ * The error of a failed attempt as it is recorded, for operators: texts of up to {@link MAX_TEXT} characters, and
+ * details of up to {@link MAX_DETAILS}. Throws for one that cannot be read. {@link decided}: what a handler returned.
+ */
 export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
     const { code, message, retryable, details } = error;
@@ -150,14 +189,14 @@ export function recorded(error: unknown): RecordedError {
 function isSendable(details: unknown): boolean {
   if (details === undefined) return false;
   try {
-    return encodeValue(details, "details").length <= MOST_DETAILS;
+    return encodeValue(details, "details").length <= MAX_DETAILS;
   } catch {
     return false;
   }
 }
 
 function brief(text: string): string {
-  return text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)}…` : text;
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
 export function timeOf(until: number | Date, now: number): number {
@@ -201,6 +240,6 @@ export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UN
 /** How long a run stays on its node while it only waits, in ms; what takes longer is a schedule. */
 export const HOLD = 5_000;
 const MAX_ID = 256;
-const MOST_DETAILS = 4_096;
-const MOST_TEXT = 1_024;
+const MAX_DETAILS = 4_096;
+const MAX_TEXT = 1_024;
 const LONGEST_WAIT = 3_660 * 86_400_000; // ms

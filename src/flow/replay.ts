@@ -34,7 +34,7 @@ import {
   undoName,
   undoOrder,
 } from "./journal.ts";
-import { copyOf, Decided, ownOf, readable, recorded } from "./outcomes.ts";
+import { copyOf, Decided, decided, ownOf, Passing, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 
@@ -196,7 +196,13 @@ export class Drive {
   #failed({ error }: Failure): void {
     if (this.#isPast) return;
     if (error.code === "CLOSED") return this.#threw(error);
-    this.#fails(recorded(error));
+    let recordable: RecordedError;
+    try {
+      recordable = decided(error, this.#state.label, this.#state.host.log.mostBytes);
+    } catch (tooLarge) {
+      return this.#threw(tooLarge);
+    }
+    this.#fails(recordable);
   }
 
   /** Undoes when all has come to rest, also because of what was decided before, or meanwhile. */
@@ -416,7 +422,12 @@ export class Drive {
           step,
           async () => await undo(ownOf(this.journal.outcomes.get(step)!.value)),
         );
-        if (isFailure(returned)) refusal = returned;
+        if (isFailure(returned)) {
+          if (returned.error.retryable && !this.#steps.isLastAttempt(name, this.#steps.policyOf(step))) {
+            throw new Passing(returned.error);
+          }
+          refusal = returned;
+        }
       } catch (thrown) {
         if (state.over) return;
         const error = readable(thrown);

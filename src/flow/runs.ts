@@ -263,7 +263,7 @@ export class Runs implements DrivesHost, NodeRuns {
     const off = this.#results.wait(ref, (end) => resolve(end === "no run" ? noRun(ref, NOT_STARTED) : resultOf(end)));
     const timer = this.clock.after(timeout, () => {
       const late = (how: string) =>
-        resolve(failed("TIMEOUT", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
+        resolve(failed("NOT_ENDED", `run ${run} of ${name} has not ended within ${timeout} ms${how}`));
       // what was announced while nobody could hear it
       const look = this.log.end(ref).then((end) => {
         const last = end?.entries.at(-1);
@@ -275,7 +275,7 @@ export class Runs implements DrivesHost, NodeRuns {
     });
     const offAbort = onAbort(
       signal,
-      () => resolve(failed("CANCELLED", `the caller waits no longer for run ${run} of ${name}: it goes on`)),
+      () => resolve(failed("NOT_ENDED", `the caller has given up waiting for run ${run} of ${name}: it goes on`)),
     );
     this.#waits.add(resolve);
     try {
@@ -745,8 +745,8 @@ function asError(error: unknown): CatgaError {
 }
 
 const NOT_STARTED = ": it was not started yet, or is forgotten";
-/** A caller who waits no longer for a run, which goes on, may wait for it again. */
-const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "CANCELLED"]);
+/** After these codes the same call may succeed later. */
+const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NOT_ENDED"]);
 const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);

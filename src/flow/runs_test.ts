@@ -45,7 +45,7 @@ describe("runs", () => {
     assertEquals(results.map(unwrap), ["a", "b", "c"]);
   });
 
-  it("result is TIMEOUT while the run goes on, and NO_RUN if there is none", async () => {
+  it("result is NOT_ENDED while the run goes on, and NO_RUN if there is none", async () => {
     const Slow = workflow<void, string>("Slow");
     const handlers = Slow.handle(async (flow) => {
       await flow.sleep("a while", 20_000);
@@ -54,17 +54,17 @@ describe("runs", () => {
     await using cluster = await testCluster(2, { handlers });
     const app = cluster.app("node-1");
     const run = unwrap(await app.start(Slow));
-    assertEquals((await app.result(Slow, run, { timeout: 1_000 })).error?.code, "TIMEOUT");
+    assertEquals((await app.result(Slow, run, { timeout: 1_000 })).error?.code, "NOT_ENDED");
     assertEquals((await app.result(Slow, "none", { timeout: 1_000 })).error?.code, "NO_RUN");
     const leaving = new AbortController();
     const left = app.result(Slow, run, { signal: leaving.signal });
     leaving.abort();
-    assertEquals((await left).error?.code, "CANCELLED");
+    assertEquals((await left).error?.code, "NOT_ENDED");
     assertEquals(unwrap(await cluster.app("node-2").result(Slow, run, { timeout: 60_000 })), "slow");
     assertEquals(unwrap(await app.result(Slow, run)), "slow");
   });
 
-  it("TIMEOUT says what the run failed with last, and when it is stuck", async () => {
+  it("NOT_ENDED says what the run failed with last, and when it is stuck", async () => {
     const Upload = workflow<void, string>("Upload");
     const handlers = Upload.handle((flow) =>
       flow.step("upload", () => Promise.reject(new Error("the disk is full")), { retry: { attempts: 2 } })
@@ -80,7 +80,7 @@ describe("runs", () => {
     ]);
   });
 
-  it("TIMEOUT says what the run waits for (it said only that the run goes on)", async () => {
+  it("NOT_ENDED says what the run waits for (it said only that the run goes on)", async () => {
     const Upload = workflow<void, void>("Upload");
     const Order = workflow<string, void>("Order", { id: (what) => what });
     const Paid = Order.signal("Paid");
@@ -102,7 +102,7 @@ describe("runs", () => {
     ]);
   });
 
-  it("TIMEOUT says that no node has begun the run", async () => {
+  it("NOT_ENDED says that no node has begun the run", async () => {
     const Upload = workflow<void, string>("Upload");
     await using cluster = await testCluster(["client"], {});
     const client = cluster.app("client");
@@ -395,7 +395,7 @@ describe("runs", () => {
     await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
     const { pending } = await infoOf(app, run);
     assertEquals(pending.map(({ name, error }) => [name, error?.code]), [["read", "TOO_LARGE"]]);
-    assertEquals((await app.result(Large, run, { timeout: 20 })).error?.code, "TIMEOUT");
+    assertEquals((await app.result(Large, run, { timeout: 20 })).error?.code, "NOT_ENDED");
   });
 
   it("a command whose answer cannot be recorded does not run again: the run is stuck", async () => {
@@ -943,12 +943,12 @@ describe("runs", () => {
     runs.close();
   });
 
-  it("a result is TIMEOUT a second after its timeout while a server answers nothing (it came 5 s later)", async () => {
+  it("a result is NOT_ENDED a second after its timeout while a server answers nothing (it came 5 s later)", async () => {
     const { clock, stream, Later, runs } = scripted();
     stream.last = () => new Promise(() => {});
     const began = clock.monotonic();
     const { error } = await clock.until(runs.result(Later as never, "x", { timeout: 2_000 }));
-    assertEquals([error?.code, clock.monotonic() - began], ["TIMEOUT", 3_000]);
+    assertEquals([error?.code, clock.monotonic() - began], ["NOT_ENDED", 3_000]);
     runs.close();
   });
 

@@ -19,6 +19,8 @@ import {
   checkStep,
   copyOf,
   Decided,
+  decided,
+  errorOf,
   HOLD,
   PASSING,
   Passing,
@@ -102,6 +104,11 @@ export class Steps {
   /** Of a step that was called. */
   policyOf(step: string): Policy {
     return this.#policies.get(step)!;
+  }
+
+  /** Whether the attempt under way is the last one of a step, or of its `undo`: a retryable failure is its outcome. */
+  isLastAttempt(name: string, { attempts } = this.policyOf(name)): boolean {
+    return (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
   }
 
   /** The drive is over. */
@@ -319,6 +326,7 @@ export class Steps {
     try {
       const outcome = await attempt.outcome(perform(attempt));
       if (this.#isSettled(step)) return undefined;
+      if (outcome.error?.retryable && !this.isLastAttempt(name)) throw new Passing(errorOf(outcome.error));
       state.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.#undoFlag(name) : {}) });
       return outcome;
     } catch (thrown) {
@@ -356,8 +364,9 @@ export class Steps {
 
   async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
     const value = await fn(attempt);
-    if (isFailure(value)) return { ok: false, error: recorded(value.error) };
-    return { ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) };
+    const { mostBytes } = this.#state.host.log;
+    if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
+    return { ok: true, value: copyOf(value, "the result", mostBytes) };
   }
 
   async #sent(contract: AnyContract, payload: unknown, attempt: Attempt, timeout: number): Promise<Outcome> {
@@ -371,7 +380,7 @@ export class Steps {
     }
     const { error } = result;
     if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
-      return { ok: false, error: recorded(error) };
+      return { ok: false, error: decided(error, contract.name, host.log.mostBytes) };
     }
     if (error.code === "CLOSED" && (error.node === undefined || leaving)) throw error;
     if (PASSING.has(error.code) || signal.aborted) throw new Passing(error);

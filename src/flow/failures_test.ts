@@ -1,0 +1,123 @@
+/** What steps fail with: failures that handlers decided on come back whole, and retryable ones are tried again. */
+import { describe, it } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+import { catga, command, fail, unwrap, workflow } from "@catga/catga";
+import { testCluster } from "@catga/catga/testing";
+import type { LogFields } from "../contract/observer.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { infoOf } from "./run_suite.ts";
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+const skus = (count: number) => Array.from({ length: count }, (_, i) => `sku-${i}`);
+const outOfStock = (n: number) => fail("OUT_OF_STOCK", "m".repeat(n), { details: { skus: skus(n) } });
+
+describe("failures of a workflow", () => {
+  it("a failure comes back whole, from flow.send, flow.step and result (details beyond 4,096 characters vanished)", async () => {
+    const Check = command<number, void, "OUT_OF_STOCK">("Check", { idempotent: true });
+    const Order = workflow<number, unknown>("Order");
+    const Fails = workflow<number, void, "OUT_OF_STOCK">("Fails");
+    const seen = new Map<string, unknown>();
+    const handlers = [
+      Check.handle((n) => outOfStock(n)),
+      Order.handle(async (flow, n) => {
+        seen.set(`send ${n}`, (await flow.send(Check, n)).error?.toJSON());
+        const returned: unknown = await flow.step("step", () => outOfStock(n) as unknown);
+        seen.set(`step ${n}`, (returned as ReturnType<typeof outOfStock>).error.toJSON());
+      }),
+      Fails.handle((_, n) => Promise.resolve(outOfStock(n))),
+    ];
+    await using app = await catga({ handlers, logger: quiet });
+    for (const n of [10, 500, 1_100, 20_000]) {
+      const expected = { ...outOfStock(n).error.toJSON() };
+      unwrap(await app.result(Order, unwrap(await app.start(Order, n))));
+      assertEquals(seen.get(`send ${n}`), expected);
+      assertEquals(seen.get(`step ${n}`), expected);
+      assertEquals((await app.result(Fails, unwrap(await app.start(Fails, n)))).error?.toJSON(), expected);
+    }
+  });
+
+  it("a failure that no message of the store can hold is TOO_LARGE, and the run is stuck", async () => {
+    const Check = command<number, void, "OUT_OF_STOCK">("Check", { idempotent: true });
+    const Sends = workflow("Sends");
+    const Fails = workflow<void, void, "OUT_OF_STOCK">("Fails");
+    const handlers = [
+      Check.handle((n) => outOfStock(n)),
+      Sends.handle(async (flow) => void await flow.send(Check, 200_000)),
+      Fails.handle(() => Promise.resolve(outOfStock(200_000))),
+    ];
+    await using app = await catga({ handlers, logger: quiet });
+    for (const [Stuck, step] of [[Sends, "Check"], [Fails, ""]] as const) {
+      const run = unwrap(await app.start(Stuck));
+      await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+      const { pending } = await infoOf(app, run);
+      assertEquals(pending.map(({ name, error }) => [name, error?.code]), [[step, "TOO_LARGE"]]);
+      assertMatch(pending[0].error!.message, /^the failure OUT_OF_STOCK of .* has \d+ characters with its details/);
+    }
+  });
+
+  it("details that cannot be sent are replaced by a note, like in an answer from another node (they vanished)", async () => {
+    const Fails = workflow<void, void, "ODD">("Fails");
+    const handlers = Fails.handle(() => Promise.resolve(fail("ODD", "odd", { details: (() => 1) as never })));
+    await using app = await catga({ handlers, logger: quiet });
+    const { error } = await app.result(Fails, unwrap(await app.start(Fails)));
+    assertEquals([error?.code, error?.details], ["ODD", "(the details could not be sent)"]);
+  });
+
+  it("a retryable failure is tried again, and logged once (it was taken for a decision)", async () => {
+    const Charge = command<void, string, "DOWN">("Charge", { idempotent: true });
+    const Order = workflow<void, readonly string[]>("Order");
+    const calls = { send: 0, step: 0 };
+    const lines: string[] = [];
+    const note = (text: string, { type }: LogFields) => void (type === "run-failed" && lines.push(text));
+    const down = () => fail("DOWN", "503", { retryable: true });
+    const handlers = [
+      Charge.handle(() => ++calls.send > 3 ? "charged" : down()),
+      Order.handle(async (flow) => [
+        unwrap(await flow.send(Charge)),
+        await flow.step("step", () => ++calls.step > 3 ? "done" : down()) as string,
+      ]),
+    ];
+    await using cluster = await testCluster(2, { handlers, logger: { ...quiet, warn: note, error: note } });
+    const app = cluster.app("node-1");
+    assertEquals(unwrap(await app.result(Order, unwrap(await app.start(Order)))), ["charged", "done"]);
+    assertEquals(calls, { send: 4, step: 4 });
+    assertEquals(lines.length, 2); // one for each outage
+  });
+
+  it("a retryable failure of the last attempt is the outcome of its step", async () => {
+    const Charge = command<void, string, "DOWN">("Charge", { idempotent: true });
+    const Order = workflow<void, string>("Order");
+    let calls = 0;
+    const handlers = [
+      Charge.handle(() => (calls++, fail("DOWN", "503", { retryable: true, details: { after: 5 } }))),
+      Order.handle(async (flow) => {
+        const { error } = await flow.send(Charge, undefined, { retry: { attempts: 3, delay: [1, 1] } });
+        return `${error?.code} ${error?.retryable} ${JSON.stringify(error?.details)}`;
+      }),
+    ];
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    assertEquals(unwrap(await app.result(Order, unwrap(await app.start(Order)))), 'DOWN true {"after":5}');
+    assertEquals(calls, 3);
+  });
+
+  it("an undo that returns a retryable failure is tried again, one that returns another is stuck", async () => {
+    const Order = workflow<boolean, void, "NO">("Order");
+    let calls = 0;
+    const handlers = Order.handle(async (flow, retryable) => {
+      await flow.step("charge", () => 1, {
+        undo: () => ++calls > 2 ? undefined : fail("DOWN", "503", { retryable }),
+      });
+      return fail("NO", "no");
+    });
+    await using cluster = await testCluster(1, { handlers, logger: quiet });
+    const app = cluster.app("node-1");
+    const run = unwrap(await app.start(Order, true));
+    assertEquals((await app.result(Order, run)).error?.code, "NO");
+    assertEquals(calls, 3);
+    calls = 0;
+    const stuck = unwrap(await app.start(Order, false));
+    await cluster.advance(1_000);
+    assertEquals((await infoOf(app, stuck)).status, "stuck");
+  });
+});

@@ -26,7 +26,10 @@ export interface SendOptions {
    * then are looked through for it; without this, those of the last two minutes.
    */
   firstSent?: Date | undefined;
-  /** The routing key; what the contract's `key` returns for the payload. */
+  /**
+   * The routing key; what the contract's `key` returns for the payload. For a command of an entity any other is
+   * `INVALID_MESSAGE`.
+   */
   key?: string | undefined;
   /** The id of the only node that may handle it, in every attempt; any node. */
   node?: string | undefined;

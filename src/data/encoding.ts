@@ -194,7 +194,7 @@ function pair(value: unknown): [unknown, unknown] {
 /**
  * - `tagged`: JSON with tags, which is read as the value itself.
  * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
- *   members that are `undefined`, and 0 for -0.
+ *   members that are `undefined`.
  * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
  * - `json`: JSON as other programs read it: a `Date`, or a value of `Temporal`, is its ISO string, bytes are base64, a
  *   bigint is its digits, a `Map` an array of pairs, a `Set` an array, what is not finite is `null`, and members that
@@ -313,7 +313,7 @@ class Writer {
         this.escaped = true;
         return JSON.stringify(TILDE + value);
       case "number":
-        if (Object.is(value, -0)) return this.#form === "tagged" ? this.#tag(MINUS_ZERO) : "0";
+        if (Object.is(value, -0)) return this.#form === "json" ? "0" : this.#tag(MINUS_ZERO);
         return Number.isFinite(value) ? `${value}` : this.#leaf(tagOfNumber(value), () => null);
       case "bigint": {
         const tag = tagOfBigint(value);

@@ -7,8 +7,8 @@ import { TILDE, valueText } from "./encoding.ts";
 
 /**
  * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's
- * order, or of `~` and the same with tags for what JSON lacks. Members that are `undefined` do not count, and -0 is 0.
- * Throws a `TypeError` for what cannot be sent.
+ * order, or of `~` and the same with tags for what JSON lacks. Members that are `undefined` do not count. Throws a
+ * `TypeError` for what cannot be sent.
  */
 export function fingerprint(value: unknown): string {
   // loaded on first use: it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it

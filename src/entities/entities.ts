@@ -173,10 +173,22 @@ class NodeEntities implements Entities {
   }
 }
 
-/** The entity that a command is for: the key that its contract makes of the payload as it was sent. */
-function entityOf({ contract, execution: { payload } }: DecidingMessage): string {
+/**
+ * The entity that a command is for: the key that its contract makes of the payload as it was sent. Throws
+ * `INVALID_MESSAGE` for a command that was routed by another key.
+ */
+function entityOf({ contract, envelope, execution: { payload } }: DecidingMessage): string {
   const id = keyOf(contract, payload);
   if (typeof id === "object") throw id.error;
+  if (envelope.key !== undefined && envelope.key !== id) {
+    throw new CatgaError(
+      "INVALID_MESSAGE",
+      `command ${contract.name} was not applied: it was sent with the key ${
+        show(envelope.key)
+      }, and its contract makes ` +
+        `the key ${show(id)} of its payload, which is the entity's id; leave the option \`key\` out`,
+    );
+  }
   try {
     checkEntityId(`command ${contract.name}: the key`, id);
   } catch (cause) {

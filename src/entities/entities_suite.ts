@@ -1,5 +1,5 @@
 /** What entities promise, over any network: the tests that memory and NATS pass. */
-import { assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
 import {
@@ -284,6 +284,16 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals([version, state.items.length, state.items.at(-1)], [250, 250, "24"]);
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "3", times: 10 }, { id: "a-3" })), 40);
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-7", sku: "x" })), 251);
+  });
+
+  it("a command that is sent with another key than its contract makes is refused (it was applied to the contract's)", async () => {
+    await using app = await harness.start({ handlers });
+    const send = (key: string) => app.send(AddItem, { cartId: "keyed", sku: "tea" }, { key });
+    const { error } = await send("other");
+    assertEquals(error?.code, "INVALID_MESSAGE");
+    assertStringIncludes(error!.message, 'sent with the key "other", and its contract makes the key "keyed"');
+    assertEquals((await app.load(Cart, "keyed", { latest: true })).version, 0);
+    assertEquals(unwrap(await send("keyed")), 1);
   });
 
   it("snapshots: one that was due soon after another is written later, when no command comes any more", async () => {

@@ -185,8 +185,8 @@ export interface SubscriptionHealth {
   readonly name: string;
   /**
    * - `"leading"`: this node reads the log for it, and hands the messages out.
-   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read: {@link SubscriptionHealth.error}
-   *   says why. It goes on by itself when it can.
+   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read, or leads it while the store takes no
+   *   writes: {@link SubscriptionHealth.error} says why. It goes on by itself when it can.
    * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are,
    *   or the store is full.
    * - `"following"`: another node leads it, or none.

@@ -3,6 +3,7 @@
  * there; when that stands still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner
  * finds out, and ends its terms, before it writes or hands out anything more.
  */
+import { type CatgaError, unavailable } from "../../error.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { leaseSubject, readLeaseSubject } from "../format/names.ts";
 import { readRecord } from "../format/record_text.ts";
@@ -31,6 +32,8 @@ export class Leases {
   /** When the last write that succeeded was sent, by the monotonic clock. */
   #renewed = -Infinity;
   #sent = -Infinity;
+  /** Why the last write failed; `undefined`: it did not. */
+  #failed: CatgaError | undefined;
   #writing: Promise<boolean> | undefined;
 
   constructor(options: LeasesOptions) {
@@ -41,6 +44,16 @@ export class Leases {
   /** True if nobody else can lead yet what this node leads: others wait longer than this. */
   get holds(): boolean {
     return this.#options.clock.monotonic() - this.#renewed < HOLD;
+  }
+
+  /**
+   * Why the store has taken no renewal for 5 s; `undefined` while it takes them. For a node that leads: a stream that has
+   * lost its quorum may be read for as long as its leader lives.
+   */
+  get unrenewed(): CatgaError | undefined {
+    const error = this.#failed;
+    if (error === undefined || this.#options.clock.monotonic() - this.#renewed < UNRENEWED) return undefined;
+    return unavailable(`the store takes no writes: ${error.message}`, { cause: error });
   }
 
   /** Resolves with whether this node has a lease; never rejects. */
@@ -124,9 +137,10 @@ export class Leases {
     if (appended.type === "stored") {
       this.#sequence = appended.sequence;
       this.#renewed = sent;
+      this.#failed = undefined;
       return true;
     }
-    if (appended.type !== "conflict") fault(appended.error);
+    if (appended.type !== "conflict") fault(this.#failed = appended.error);
     this.#sent = -Infinity;
     try {
       const found = await stream.last(this.#subject, { latest: true });
@@ -154,6 +168,8 @@ const EVERY = 1_000;
 /** How long a node may lead without a write, in ms: less than the time after which others take over. */
 const HOLD = 2_400;
 const ANSWER = 2_000; // ms
+/** How long no renewal succeeds until what this node leads is stalled, in ms. */
+const UNRENEWED = 5_000;
 /** How long a lease stays when nobody renews it, in ms. */
 const KEPT = 60_000;
 const MOST = 10_000;

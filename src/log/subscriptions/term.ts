@@ -29,7 +29,7 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   /** How many messages may be parked. */
   readonly mostParked: number;
   /** `holds`: nobody else can lead yet. */
-  readonly leases: { readonly holds: boolean };
+  readonly leases: { readonly holds: boolean; readonly unrenewed: CatgaError | undefined };
   /** It is over. */
   onEnd(end: TermEnd): void;
 }
@@ -95,7 +95,8 @@ export class Term {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
     const { categories, ledger, handing } = this.#led ?? {};
     const dead = ledger?.dead ?? 0;
-    const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ?? unheard;
+    const error = (this.#reading === undefined ? this.#untaken : this.#reading.unreadable) ??
+      this.#options.leases.unrenewed ?? unheard;
     const { lastFailure, outage, hanging } = handing ?? {};
     const [oldest] = ledger?.open ?? [];
     const ends = oldest && endsIn(oldest.message, serverTime);

@@ -2,7 +2,9 @@
  * Who may talk to the dashboard. A page of another origin must neither read nor change anything: the `Host` of a
  * request is an address, `localhost` or the name that the operator gave (a name that an attacker's DNS points here is
  * none of them), its `Origin`, if it has one, is the page's own, and all but the exchange of the token needs the
- * cookie.
+ * cookie. The page's own origin has the protocol and the host that a reverse proxy names in `X-Forwarded-Proto` and
+ * `X-Forwarded-Host`: a page of another origin cannot set these headers, because the browser asks first whether it may,
+ * and nothing here allows it.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
@@ -57,8 +59,9 @@ export class Access {
       return { status: 421, message: "this address is not served here: open the one that `catga dashboard` printed" };
     }
     const origin = one(headers.origin);
-    if (origin !== undefined ? origin !== `http://${host}` : method !== "GET" && method !== "HEAD") {
-      return { status: 403, message: "a page of another origin may not ask this" };
+    if (origin === undefined ? method !== "GET" && method !== "HEAD" : origin !== ownOrigin(headers, host)) {
+      const proxy = "a reverse proxy has to send X-Forwarded-Proto and X-Forwarded-Host";
+      return { status: 403, message: `a page of another origin may not ask this (${proxy})` };
     }
     const site = one(headers["sec-fetch-site"]);
     if (method !== "GET" && site !== undefined && site !== "same-origin") {
@@ -99,6 +102,12 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 };
 
 const COOKIE = "catga_dashboard";
+
+/** The origin of the page as the browser sees it. */
+function ownOrigin(headers: AccessRequest["headers"], host: string): string {
+  const forwarded = (name: string) => one(headers[name])?.split(",", 1)[0].trim();
+  return `${forwarded("x-forwarded-proto") ?? "http"}://${forwarded("x-forwarded-host") ?? host}`;
+}
 
 function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;

@@ -32,6 +32,24 @@ describe("Access", () => {
     assertEquals(refused(access, { host, origin: `http://${host}`, "sec-fetch-site": "same-site" }, "POST"), 403);
   });
 
+  it("behind a proxy an origin is that which the proxy names (each change over TLS was 403)", () => {
+    const access = new Access("127.0.0.1");
+    const own = { host: "127.0.0.1:4280", "x-forwarded-proto": "https" };
+    const named = { ...own, "x-forwarded-host": "box.example" };
+    const post = (headers: Record<string, string>, origin: string) => refused(access, { ...headers, origin }, "POST");
+    assertEquals(post(own, "https://127.0.0.1:4280"), undefined);
+    assertEquals(post(named, "https://box.example"), undefined);
+    assertEquals(post({ ...named, "x-forwarded-proto": "https, http" }, "https://box.example"), undefined);
+    for (const origin of ["http://127.0.0.1:4280", "https://box.example", "https://evil.example", "null"]) {
+      assertEquals([origin, post(own, origin)], [origin, 403]);
+    }
+    for (const origin of ["https://127.0.0.1:4280", "http://box.example", "https://box.example.evil"]) {
+      assertEquals([origin, post(named, origin)], [origin, 403]);
+    }
+    // the host itself is checked all the same: a name that an attacker's DNS points here
+    assertEquals(post({ ...named, host: "evil.example" }, "https://box.example"), 421);
+  });
+
   it("secrets are of one run, and only the whole of them counts", () => {
     const [a, b] = [new Access("x"), new Access("x")];
     assertEquals([a.isToken(a.token), a.isToken(b.token), a.isToken(""), a.isToken(a.token.slice(1))], [

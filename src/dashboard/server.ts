@@ -124,7 +124,9 @@ function enter(response: ServerResponse, url: URL, access: Access): void {
 function stream(response: ServerResponse, streams: Streams): void {
   response.on("close", () => streams.remove(response));
   response.on("error", () => streams.remove(response));
-  response.writeHead(200, { ...SECURITY_HEADERS, "content-type": "text/event-stream; charset=utf-8" });
+  const type = "text/event-stream; charset=utf-8";
+  // nginx passes nothing on until the response ends, unless it is told so
+  response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type, "x-accel-buffering": "no" });
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }
 

@@ -261,6 +261,8 @@ describe("the server of the dashboard", () => {
         const sent = request({ port, host: "127.0.0.1", path: `${folder}stream`, headers: { cookie }, agent: false });
         let text = "";
         sent.on("response", (response) => {
+          // nginx passed nothing on
+          assertEquals(response.headers["x-accel-buffering"], "no");
           response.setEncoding("utf8").on("data", (chunk: string) => {
             text += chunk;
             if (then(text)) resolve(void sent.destroy());

@@ -47,8 +47,8 @@ export class Leases {
   }
 
   /**
-   * Why the store has taken no renewal for 5 s; `undefined` while it takes them. For a node that leads: a stream that has
-   * lost its quorum may be read for as long as its leader lives.
+   * Why the store has taken no renewal for 5 s; `undefined` while it takes them. For a node that leads: a stream that
+   * has lost its quorum may be read for as long as its leader lives.
    */
   get unrenewed(): CatgaError | undefined {
     const error = this.#failed;

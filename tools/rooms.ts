@@ -220,8 +220,15 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: "src/check",
-    what: "what a deploy of a program would break: programs described and compared",
-    may: CONTRACT,
+    what: "what a deploy of a program would break: programs described and compared, with what is stored, too",
+    may: [
+      ...DISPATCH,
+      "src/state/claims",
+      "src/flow",
+      "src/log/administration",
+      "src/log/publishing",
+      "src/log/format",
+    ],
   },
   {
     path: "src/dashboard",

@@ -5,7 +5,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { type Handler, isHandler } from "../contract/handler.ts";
-import { COMMANDS, subscriptionName } from "../contract/send_options.ts";
+import { subscriptionName } from "../contract/send_options.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
 
@@ -28,6 +28,10 @@ export interface ProgramContract {
   readonly handled: boolean;
   /** The entity that decides it. */
   readonly entity: string | undefined;
+  /** The names of the subscriptions that read it from the log, read models left out. */
+  readonly subscriptions: ReadonlySet<string>;
+  /** True if a read model, or a new subscription, reads all that is stored of it. */
+  readonly fromStart: boolean;
 }
 
 /** A workflow in a program. */
@@ -49,7 +53,13 @@ export function programOf(modules: readonly unknown[]): Program {
       workflows.set(workflow.definition.name, { definition: workflow.definition, body: workflow });
       return; // its messages are its own
     }
-    contracts.set(contract.name, { contract, handled: true, entity: entity?.definition.name });
+    const known = contracts.get(contract.name);
+    const names = new Set(known?.subscriptions);
+    if (subscription?.each === "service") names.add(subscriptionName(contract, subscription.name));
+    contracts.set(contract.name, {
+      ...{ contract, handled: true, entity: entity?.definition.name, subscriptions: names },
+      fromStart: known?.fromStart === true || subscription?.from === "start",
+    });
     if (entity !== undefined) entities.set(entity.definition.name, entity.definition);
     if (subscription?.each === "service" && contract.kind === "event") {
       const name = subscriptionName(contract, subscription.name);
@@ -78,15 +88,13 @@ export function programOf(modules: readonly unknown[]): Program {
       const definition = value["~workflow"];
       if (!workflows.has(definition.name)) workflows.set(definition.name, { definition, body: undefined });
     } else if (isContract(value) && !contracts.has(value.name) && value.options.entity === undefined) {
-      contracts.set(value.name, { contract: value, handled: false, entity: undefined });
+      contracts.set(value.name, {
+        ...{ contract: value, handled: false, entity: undefined },
+        ...{ subscriptions: new Set<string>(), fromStart: false },
+      });
     }
   }
   return { contracts, entities, workflows, subscriptions };
-}
-
-/** The subscription of a queued command. */
-export function queuedSubscription(command: string): { readonly service: string; readonly name: string } {
-  return { service: COMMANDS, name: command };
 }
 
 function isEntity(value: unknown): value is { readonly "~entity": EntityDefinition<unknown> } {

@@ -7,6 +7,7 @@ import { printable, printableJson } from "../data/printable.ts";
 import type { Finding } from "../check/finding.ts";
 import type { Program } from "../check/program.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { ClusterView } from "./cluster_view.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command that looks for breaks. */
@@ -14,24 +15,35 @@ export const check: Command = {
   name: "check",
   words: "FILE…",
   summary: "says what a deploy of a program would break",
-  flags: ["against", "allow-unknown"],
+  flags: ["against", "service", "allow-unknown"],
   more: `
 FILE are the modules of the program, with the contracts, handlers, entities and
 workflows that it passes to catga() and sends. They are loaded; nothing of them
 is run. --against FILE compares with what \`catga contracts\` printed of an older
-version.
+version. --nats URL compares with the nodes that run and passes all that is
+stored through the program: messages, schedules, events, snapshots, results.
+--service is the service that it is a version of, that whose nodes handle most
+of its contracts unless given. It only reads.
 
 BREAK: messages would be refused, or nobody would handle them; the exit code is
 1. UNKNOWN: it could not be judged; the exit code is 2, or 0 with
 --allow-unknown. NOTE: it would break if the deploy was taken back.`,
   async run(files, flags, terminal) {
     const against = flags.text("against");
-    if (against === undefined) throw new UsageError("check takes --against contracts.json");
-    const { compare } = await import("../check/comparison.ts");
-    const { describe, readDescription } = await import("../check/description.ts");
-    const before = readDescription(await textOf(against));
-    if (typeof before === "string") throw new UsageError(`${against}: ${before}`);
-    const findings = compare(before, describe(await load(files)));
+    const isRunning = flags.has("nats");
+    if (against === undefined && !isRunning) {
+      throw new UsageError("check takes --against contracts.json, or --nats URL, or both");
+    }
+    const program = await load(files);
+    const findings: Finding[] = [];
+    if (against !== undefined) {
+      const { compare } = await import("../check/comparison.ts");
+      const { describe, readDescription } = await import("../check/description.ts");
+      const before = readDescription(await textOf(against));
+      if (typeof before === "string") throw new UsageError(`${against}: ${before}`);
+      findings.push(...compare(before, describe(program)));
+    }
+    if (isRunning) findings.push(...await running(program, flags, terminal));
     return report(findings, flags, terminal);
   },
 };
@@ -52,6 +64,39 @@ catga contracts src/*.ts > contracts.json`,
     return DONE;
   },
 };
+
+/** Compares with what runs and with what is stored. */
+async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
+  const { compareRunning, serviceOf } = await import("../check/running.ts");
+  const { checkStored } = await import("../check/stored.ts");
+  return await ClusterView.during(flags, terminal, async (view) => {
+    const stored = await view.administration().stored();
+    const cluster = { nodes: await view.nodes(), stored };
+    const service = flags.text("service") ?? serviceOf(program, cluster);
+    if (service === undefined) {
+      terminal.say(printable(`nothing of this program runs ${view.place}: --service names it`));
+    }
+    let said = Date.now();
+    const [log, entities, subscriptions] = await Promise.all([
+      view.stream("log"),
+      view.stream("entities"),
+      view.stream("subscriptions"),
+    ]);
+    return [
+      ...compareRunning(program, cluster, service),
+      ...await checkStored(program, {
+        ...{ namespace: view.namespace, log, entities, subscriptions, stored, service },
+        snapshots: await view.bucket("snapshots"),
+        idempotency: await view.bucket("idempotency"),
+        progress: (what, messages) => {
+          if (terminal.columns === undefined || Date.now() - said < EVERY) return;
+          said = Date.now();
+          terminal.say(printable(`${what}: ${messages} messages were read`));
+        },
+      }),
+    ];
+  });
+}
 
 /** Loads the modules of a program. Throws a {@link UsageError} if one cannot be loaded, or if they declare nothing. */
 async function load(files: readonly string[]): Promise<Program> {
@@ -112,3 +157,5 @@ const ORDER = { break: 0, unknown: 1, note: 2 } as const;
 const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as const;
 /** Exit code if nothing breaks for certain, and something could not be judged. */
 const UNJUDGED = 2;
+/** How often the progress is printed, in ms. */
+const EVERY = 2_000;

@@ -44,6 +44,12 @@ export async function documentedUsers(): Promise<readonly DocumentedUser[]> {
   ];
 }
 
+/** The permissions of the user of `catga check` in docs/cli.md. */
+export async function checkPermissions(): Promise<string> {
+  const cli = await page("cli.md");
+  return more(more(blockOf(cli, "# cli"), blockOf(cli, "# dashboard")), blockOf(cli, "# check"));
+}
+
 /** The text of a file of docs/. */
 export function page(name: string): Promise<string> {
   return readFile(new URL(`../../docs/${name}`, import.meta.url), "utf8");

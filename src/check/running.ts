@@ -1,0 +1,148 @@
+/** Compares a program with the nodes that run, and with the subscriptions that are stored. */
+import { isInternalName, isRunMessage } from "../contract/contract.ts";
+import type { NodeInfo } from "../contract/node_info.ts";
+import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
+import { drivenWorkflow } from "../contract/workflow.ts";
+import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
+import type { Finding } from "./finding.ts";
+import type { Program } from "./program.ts";
+
+/** Nodes and subscriptions of a cluster. */
+export interface Running {
+  readonly nodes: readonly NodeInfo[];
+  readonly stored: readonly StoredSubscription[];
+}
+
+/**
+ * The service that the program is a version of: the one whose nodes handle most of what it handles, or whose
+ * subscriptions have most of its names; `undefined`: none.
+ */
+export function serviceOf(
+  { contracts, workflows, subscriptions }: Program,
+  { nodes, stored }: Running,
+): string | undefined {
+  const scores = new Map<string, number>();
+  const add = (service: string, score: number) => scores.set(service, (scores.get(service) ?? 0) + score);
+  for (const { service, handles } of nodes) {
+    for (const name of handles) {
+      const workflow = drivenWorkflow(name);
+      if (workflow === undefined ? contracts.get(name)?.handled : workflows.get(workflow)?.body !== undefined) {
+        add(service, 1);
+      }
+    }
+  }
+  for (const { service, name } of stored) if (service !== COMMANDS && subscriptions.has(name)) add(service, 1);
+  return [...scores].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0]?.[0];
+}
+
+/** Returns what a deploy of the program, in place of all nodes of its service, would break. */
+export function compareRunning(program: Program, { nodes, stored }: Running, service: string | undefined): Finding[] {
+  const found: Finding[] = [];
+  const own = nodes.filter((node) => node.service === service);
+  const others = nodes.filter((node) => node.service !== service);
+  const elsewhere = new Set(others.flatMap(({ handles }) => handles));
+  const gone = new Set<string>();
+  for (const name of new Set(own.flatMap(({ handles }) => handles))) {
+    if (isInternalName(name)) continue;
+    const workflow = drivenWorkflow(name);
+    if (workflow !== undefined) {
+      if (elsewhere.has(name) || program.workflows.get(workflow)?.body !== undefined || gone.has(workflow)) continue;
+      gone.add(workflow);
+      found.push({
+        ...{ level: "break", kind: "workflow-gone", about: workflow },
+        message: `no handler of the workflow ${workflow} is left: its open and scheduled runs stand still`,
+        advice: `Keep the handler until \`catga runs ${workflow}\` lists no open run.`,
+      });
+    } else if (!isRunMessage(name) && !elsewhere.has(name) && !program.contracts.get(name)?.handled) {
+      found.push({
+        ...{ level: "break", kind: "handler-gone", about: name },
+        message: `nobody handles ${name} any more: ${nodesOf(own, name)} does now`,
+        advice: "Keep its handler until nobody sends it.",
+      });
+    }
+  }
+  for (const [name, { contract, handled }] of program.contracts) {
+    for (const node of nodes) {
+      const at = node.handles.indexOf(name);
+      if (at < 0) continue;
+      const letter = node.kinds?.[at];
+      const where = `${node.id} of ${node.service}`;
+      if (letter !== undefined && letter !== contract.kind[0]) {
+        found.push({
+          ...{ level: "break", kind: "kind", about: name },
+          message: `${name} is a ${contract.kind}, and ${where} handles a ${KINDS[letter] ?? letter}`,
+          advice: "Give it a new name, and keep the old one until nobody sends it.",
+        });
+        break;
+      }
+      const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
+      const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
+      const isDurable = Boolean(contract.options.durable);
+      // a command of an entity may be durable, or not, and nodes take both
+      if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
+      const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
+      found.push({
+        ...{ level: "break", kind: "durable", about: name },
+        message: `${name} is ${is}, and at ${where} it is ${was}: they do not reach each other`,
+        advice: "Handle both for a while: docs/upgrading.md, An event becomes durable.",
+      });
+      break;
+    }
+  }
+  return [...found, ...compareStored(program, own, stored, service)];
+}
+
+function compareStored(
+  { subscriptions, contracts }: Program,
+  own: readonly NodeInfo[],
+  stored: readonly StoredSubscription[],
+  service: string | undefined,
+): Finding[] {
+  const found: Finding[] = [];
+  const announced = own.flatMap((node) =>
+    (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text))
+  );
+  for (const { service: of, name, state: { head: { began, open }, parked } } of stored) {
+    if (of !== service) continue;
+    const events = Object.keys(began).filter((event) => !isRunMessage(event));
+    // without a node that handles it now it was abandoned before
+    const left = events.filter((event) =>
+      !(subscriptions.get(name) ?? []).includes(event) &&
+      announced.some((each) => each.name === name && each.category === event)
+    );
+    for (const event of left) {
+      const other = [...subscriptions].find(([other, list]) => other !== name && list.includes(event));
+      const count = parked.size + open.length;
+      const waits = count === 0 ? {} : { count };
+      const isNew = other !== undefined && !stored.some((each) => each.service === service && each.name === other[0]);
+      found.push({
+        ...{ level: "break", kind: "subscription", about: `${of}/${name}`, ...waits },
+        message: isNew
+          ? `the subscription to ${event} was ${name}, and is ${
+            other[0]
+          }, which begins anew: what ${name} has not handled is left`
+          : `nobody handles ${event} in the subscription ${of}/${name}: what it has not handled is left`,
+        advice: isNew
+          ? `Leave it its name, or \`catga rewind ${other[0]}\` after the deploy.`
+          : `Keep the handler until nothing waits, then \`catga subscriptions remove ${of}/${name}\`.`,
+      });
+    }
+  }
+  for (const { service: of, name, state: { parked, head: { open } } } of stored) {
+    const count = parked.size + open.length;
+    if (of !== COMMANDS || count === 0 || contracts.get(name)?.handled) continue;
+    if (!own.some(({ handles }) => handles.includes(name))) continue;
+    found.push({
+      ...{ level: "break", kind: "queued", about: name, count, message: `queued commands ${name} wait for a handler` },
+      advice: "Keep its handler until none waits.",
+    });
+  }
+  return found;
+}
+
+function nodesOf(nodes: readonly NodeInfo[], name: string): string {
+  const [first, ...more] = nodes.filter(({ handles }) => handles.includes(name)).map(({ id }) => id);
+  return more.length === 0 ? first : `${first} (and ${more.length} more)`;
+}
+
+const KINDS: Readonly<Record<string, string>> = { c: "command", q: "query", e: "event", s: "stream" };

@@ -1,0 +1,413 @@
+/**
+ * Passes what is stored through the schemas and functions of a program: messages of durable contracts, those that were
+ * put aside, schedules, events and snapshots of entities, and results of idempotent commands. It only reads.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import { applied, initialState } from "../contract/entity_definition.ts";
+import type { EntityDefinition } from "../contract/entity_definition.ts";
+import { type MaybePromise, type Schema, type SchemaIssue, validate } from "../contract/schema.ts";
+import { COMMANDS } from "../contract/send_options.ts";
+import { runOfStart } from "../contract/workflow.ts";
+import { freezePlain, isRecord } from "../data/checks.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
+import { isReadable, readGroup } from "../log/format/group.ts";
+import { type EntityGroup, readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
+import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
+import {
+  categorySubject,
+  entityPattern,
+  parkedSubject,
+  readEntitySubject,
+  readParkedSubject,
+  readScheduleSubject,
+  schedulePattern,
+  snapshotKey,
+  subscriptionKey,
+} from "../log/format/names.ts";
+import { readParked } from "../log/format/parked_message.ts";
+import { readSnapshotText } from "../log/format/snapshot_text.ts";
+import { header, markOf } from "../log/publishing/schedule_write.ts";
+import { type LogStream, MOST_READ, type StoredMessage, textOf } from "../ports/event_log.ts";
+import type { Bucket } from "../ports/key_value_store.ts";
+import { fnv1a } from "../data/rendezvous_hash.ts";
+import { readClaim } from "../state/claims/claim_record.ts";
+import type { Finding } from "./finding.ts";
+import type { Program } from "./program.ts";
+
+/** Where it is stored. A stream or bucket that does not exist is `undefined`. */
+export interface Stores {
+  readonly namespace: string;
+  readonly log: LogStream | undefined;
+  readonly entities: LogStream | undefined;
+  readonly subscriptions: LogStream | undefined;
+  readonly snapshots: Bucket | undefined;
+  readonly idempotency: Bucket | undefined;
+  readonly stored: readonly StoredSubscription[];
+  /** The service that the program is a version of. */
+  readonly service: string | undefined;
+  /** Called now and then, with the number of messages that were read. */
+  progress(what: string, messages: number): void;
+}
+
+/** Returns what the program refuses of what is stored. Rejects as `LogStream.read`. */
+export async function checkStored(program: Program, stores: Stores): Promise<Finding[]> {
+  const tally = new Tally();
+  await checkLog(program, stores, tally);
+  await checkParked(program, stores, tally);
+  await checkSchedules(program, stores, tally);
+  for (const definition of program.entities.values()) await checkEntities(definition, stores, tally);
+  await checkResults(program, stores, tally);
+  return tally.findings();
+}
+
+// the log -------------------------------------------------------------------------------------------
+
+async function checkLog({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
+  const { namespace, log } = stores;
+  if (log === undefined) return;
+  for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
+    const { durable, input, entity } = contract.options;
+    if (!durable || input === undefined || entity !== undefined || !handled) continue;
+    const waiting = waitingFrom(stores, contract, subscriptions, fromStart);
+    await eachMessage(stores, log, categorySubject(namespace, name), name, (message) => {
+      const group = readGroup(namespace, message);
+      if (!isReadable(group)) return undefined;
+      return all(group.map((each) =>
+        refusal(input, each, (why) => {
+          if (waiting(each.position)) {
+            tally.add("break", "stored", name, `stored messages of ${name} are refused: ${why}`, each.id, READ);
+          } else {tally.add(
+              "note",
+              "handled",
+              name,
+              `messages of ${name} that were handled would be refused if they were handled again: ${why}`,
+              each.id,
+              AGAIN,
+            );}
+        })
+      ));
+    });
+  }
+}
+
+/** Returns true for positions that are still to be handled by a subscription of the program. */
+function waitingFrom(
+  { stored, service }: Stores,
+  { kind, name }: AnyContract,
+  subscriptions: ReadonlySet<string>,
+  fromStart: boolean,
+): (position: number) => boolean {
+  const keys = kind === "command"
+    ? [subscriptionKey(COMMANDS, name)]
+    : service === undefined
+    ? undefined
+    : [...subscriptions].map((own) => subscriptionKey(service, own));
+  // whose subscriptions are not known may have all of them before itself
+  if (keys === undefined || (kind === "event" && keys.length === 0)) return () => true;
+  const known = keys.map((key) => stored.find((each) => each.key === key)?.state.head);
+  if (known.some((head) => head === undefined) && fromStart) return () => true;
+  const heads = known.filter((head) => head !== undefined);
+  const open = new Set(heads.flatMap((head) => head.open.map(([position]) => position)));
+  const read = Math.min(...heads.map((head) => head.place.read));
+  return (position) => position > read || open.has(position);
+}
+
+async function checkParked({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
+  const { namespace, subscriptions, stored, service } = stores;
+  if (subscriptions === undefined) return;
+  for (const { key, service: of, name: subscription, state: { parked } } of stored) {
+    if (parked.size === 0 || (of !== COMMANDS && service !== undefined && of !== service)) continue;
+    await eachMessage(stores, subscriptions, parkedSubject(namespace, key, "*"), `${of}/${subscription}`, (stored) => {
+      const id = readParkedSubject(namespace, stored.subject)?.id;
+      const state = id === undefined ? undefined : parked.get(id);
+      const read = id === undefined || state === undefined ? undefined : readParked(id, textOf(stored));
+      if (read === undefined || typeof read === "string") return undefined;
+      const { message } = read;
+      const own = contracts.get(message.category);
+      const input = own?.handled ? own.contract.options.input : undefined;
+      return input && refusal(input, message, (why) => {
+        const at = `${of}/${subscription}`;
+        if (state!.dead > 0) {
+          tally.add(
+            "note",
+            "dead",
+            message.category,
+            `dead letters of ${message.category} in ${at} are refused: ${why}`,
+            message.id,
+            EDIT,
+          );
+        } else {tally.add(
+            "break",
+            "parked",
+            message.category,
+            `messages of ${message.category} that ${at} has put aside are refused: ${why}`,
+            message.id,
+            READ,
+          );}
+      });
+    });
+  }
+}
+
+async function checkSchedules({ contracts, workflows }: Program, stores: Stores, tally: Tally): Promise<void> {
+  const { namespace, log } = stores;
+  if (log === undefined) return;
+  await eachMessage(stores, log, schedulePattern(namespace), "schedules", (message) => {
+    const about = readScheduleSubject(namespace, message.subject);
+    if (about === undefined || header(message, "Nats-Schedule") === undefined || markOf(message) !== undefined) return;
+    const group = readGroup(namespace, { ...message, subject: categorySubject(namespace, about.category) });
+    if (!isReadable(group)) return undefined;
+    const start = runOfStart(about.category, about.id);
+    if (start !== undefined) {
+      const own = workflows.get(start.workflow);
+      const due = payloadOf(group[0]);
+      if (
+        own?.body === undefined || own.definition.input === undefined || !isRecord(due) || typeof due.start !== "string"
+      ) return;
+      const { input } = own.definition;
+      const text = due.start;
+      return refusal(input, { payload: text === "" ? undefined : decoded(text), tagged: false }, (why) => {
+        tally.add(
+          "break",
+          "scheduled",
+          start.workflow,
+          `scheduled starts of ${start.workflow} are refused: ${why}`,
+          start.run,
+          READ,
+        );
+      });
+    }
+    const own = contracts.get(about.category);
+    const input = own?.handled ? own.contract.options.input : undefined;
+    return input && refusal(input, group[0], (why) => {
+      tally.add(
+        "break",
+        "scheduled",
+        about.category,
+        `scheduled messages of ${about.category} are refused: ${why}`,
+        about.id,
+        READ,
+      );
+    });
+  });
+}
+
+function decoded(text: string): unknown {
+  try {
+    return decodeText(text);
+  } catch {
+    return text; // whoever has written it, no handler is given it
+  }
+}
+
+// entities ------------------------------------------------------------------------------------------
+
+/** An entity while its events are applied; `undefined` in its place: it is not applied any more. */
+interface Replayed {
+  version: number;
+  state: unknown;
+  /** The text of the state of its snapshot, and at which version. */
+  snapshot: { readonly version: number; readonly state: string } | undefined;
+}
+
+/**
+ * Passes the events of all entities of a type through their schemas and functions. States are kept while a pass reads;
+ * of more entities than fit, each pass takes a part.
+ */
+async function checkEntities(definition: EntityDefinition<unknown>, stores: Stores, tally: Tally): Promise<void> {
+  // the first pass finds out how many parts are needed
+  const parts = await checkPart(definition, stores, tally, 0, 1);
+  for (let part = 1; part < parts; part++) await checkPart(definition, stores, tally, part, parts);
+}
+
+async function checkPart(
+  definition: EntityDefinition<unknown>,
+  stores: Stores,
+  tally: Tally,
+  part: number,
+  count: number,
+): Promise<number> {
+  const { namespace, entities, snapshots } = stores;
+  const { name, version: own } = definition;
+  if (entities === undefined) return count;
+  const states = new Map<string, Replayed | undefined>();
+  let [parts, looked] = [count, 0];
+  const isOwn = (id: string) => parts === 1 || fnv1a(id) % parts === part;
+  const refuse = (id: string, kind: string, about: string, message: string, advice: string) => {
+    tally.add("break", kind, about, message, id, advice);
+    states.set(id, undefined);
+  };
+  const enter = (id: string): MaybePromise<Replayed | undefined> => {
+    let at: Replayed;
+    try {
+      at = { version: 0, state: initialState(definition, id), snapshot: undefined };
+    } catch (error) {
+      refuse(id, "initial", name, `initial of ${name} throws: ${(error as Error)?.message ?? error}`, APPLY);
+      return undefined;
+    }
+    states.set(id, at);
+    if (states.size > MOST_STATES && part === 0) {
+      parts *= 2;
+      for (const other of states.keys()) if (!isOwn(other)) states.delete(other);
+    }
+    if (snapshots === undefined || looked++ >= MOST_SNAPSHOTS) return at;
+    return snapshots.get(snapshotKey(name, id, own)).then((entry) => {
+      const read = entry && readSnapshotText(entry.value);
+      if (read !== undefined && read.definition === own && read.id === id) at.snapshot = read;
+      return at;
+    });
+  };
+  const apply = (id: string, at: Replayed | undefined, group: EntityGroup) => {
+    if (at === undefined || group.version < at.version) return; // refused, forgotten, or it does not continue them
+    at.version = group.version;
+    for (const event of group.messages) {
+      try {
+        at.state = freezePlain(applied(definition, at.state, event.category, payloadOf(event)));
+      } catch (error) {
+        return refuse(id, "entity", event.category, reasonOf(event.category, error), PAST);
+      }
+      at.version++;
+      if (at.snapshot?.version !== at.version) continue;
+      const text = at.state === undefined ? "" : encodeValue(at.state, "the state");
+      if (text === at.snapshot.state) continue;
+      const message = `snapshots of ${name} of version ${own} have another state than its functions make of the events`;
+      tally.add("break", "snapshot", name, message, id, RAISE);
+    }
+  };
+  await eachMessage(stores, entities, entityPattern(namespace, name), name, (message) => {
+    const id = readEntitySubject(namespace, message.subject)?.id;
+    if (id === undefined || !isOwn(id)) return undefined;
+    const group = readEntityGroup(namespace, message);
+    if ("reason" in group) return undefined;
+    if (saysForgotten(group)) return void states.set(id, undefined);
+    const at = states.has(id) ? states.get(id) : enter(id);
+    return at instanceof Promise ? at.then((entered) => apply(id, entered, group)) : apply(id, at, group);
+  });
+  return parts;
+}
+
+function reasonOf(event: string, error: unknown): string {
+  const text = (error as Error)?.message ?? `${error}`;
+  const isOurs = text.startsWith(`the schema of ${event} refuses`) || text.includes(`has no event ${event}`);
+  return isOurs ? `stored events cannot be applied: ${text}` : `the function that applies ${event} throws: ${text}`;
+}
+
+// results -------------------------------------------------------------------------------------------
+
+async function checkResults({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
+  const { idempotency } = stores;
+  if (idempotency === undefined) return;
+  for (const [name, { contract: { options: { idempotent, output } } }] of contracts) {
+    if (!idempotent || output === undefined) continue;
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const prefix = `${name}-${shard.toString(16).padStart(2, "0")}/`;
+      for (const { key, value } of await idempotency.entries(prefix)) {
+        const record = readClaim(value);
+        if (record?.state !== "done" || record.error !== undefined) continue;
+        await refusal(output, { payload: record.value, tagged: false }, (why) => {
+          tally.add(
+            "break",
+            "result",
+            name,
+            `recorded results of ${name} are refused: ${why}`,
+            key.slice(prefix.length),
+            RESULT,
+          );
+        });
+      }
+    }
+  }
+}
+
+// parts ---------------------------------------------------------------------------------------------
+
+/** Reads the messages of a subject (a pattern) in order, each once, while the server sends the next ones. */
+async function eachMessage(
+  { progress }: Stores,
+  stream: LogStream,
+  subject: string,
+  what: string,
+  take: (message: StoredMessage) => MaybePromise<unknown>,
+): Promise<void> {
+  let [last, count] = [0, 0];
+  let next = stream.read(subject, { from: 1, most: MOST_READ });
+  for (;;) {
+    const messages = await next;
+    if (messages.length === 0) return;
+    const from = messages[messages.length - 1].sequence + 1;
+    next = stream.read(subject, { from, most: MOST_READ });
+    next.catch(() => {}); // rejects in its turn
+    for (const message of messages) {
+      if (message.sequence <= last) continue;
+      last = message.sequence;
+      count++;
+      const taken = take(message);
+      if (taken instanceof Promise) await taken;
+    }
+    progress(what, count);
+  }
+}
+
+/** Calls back with why a payload is refused. */
+function refusal(
+  schema: Schema<never, unknown>,
+  message: Pick<LoggedMessage, "payload" | "tagged">,
+  refused: (why: string) => void,
+): MaybePromise<void> {
+  const judged = validate(schema, payloadOf(message), "INVALID_MESSAGE", "");
+  const judge = ({ ok, error }: Awaited<typeof judged>) => {
+    if (ok) return;
+    // validate made them
+    const [{ message, path }] = error.details as readonly [SchemaIssue];
+    const at = (path ?? []).join(".");
+    refused(at === "" ? message : `${at}: ${message}`);
+  };
+  return judged instanceof Promise ? judged.then(judge) : judge(judged);
+}
+
+function all(parts: readonly MaybePromise<void>[]): MaybePromise<unknown> {
+  return parts.some((part) => part instanceof Promise) ? Promise.all(parts) : undefined;
+}
+
+/** Findings that are alike, counted. */
+class Tally {
+  readonly #found = new Map<string, Finding & { count: number }>();
+  readonly #reasons = new Map<string, number>();
+
+  add(level: Finding["level"], kind: string, about: string, message: string, example: string, advice: string): void {
+    const of = `${level} ${kind} ${about}`;
+    let key = `${of} ${message}`;
+    let known = this.#found.get(key);
+    if (known === undefined) {
+      const reasons = this.#reasons.get(of) ?? 0;
+      // messages of validators may have the value in them
+      if (reasons >= MOST_REASONS) {
+        key = of;
+        known = this.#found.get(key);
+        message = `${message.slice(0, message.indexOf(":"))}, for other reasons`;
+      } else this.#reasons.set(of, reasons + 1);
+    }
+    if (known === undefined) this.#found.set(key, { level, kind, about, message, example, advice, count: 1 });
+    else known.count++;
+  }
+
+  findings(): Finding[] {
+    return [...this.#found.values()];
+  }
+}
+
+const READ = "Read what is stored, too: new members optional or with a default, old names and values in the schema.";
+const PAST = "Events stay for good: keep their definitions, and read all that is stored of them.";
+const AGAIN = "A rewind, a new subscription and a read model handle them again: read them, too, if you want that.";
+const EDIT = "Edit or discard them: `catga dead`.";
+const APPLY = "It has to make a state for each id.";
+const RAISE = "Raise the entity's version: snapshots of other versions are not used.";
+const RESULT = "A send that comes again would get INVALID_RESPONSE: read both until the results have expired.";
+/** Reasons of one kind that are told apart. */
+const MOST_REASONS = 8;
+/** States that are kept at once: some 1 kB each. */
+const MOST_STATES = 50_000;
+/** Entities of a type whose snapshots are compared. */
+const MOST_SNAPSHOTS = 200;
+const SHARDS = 64;

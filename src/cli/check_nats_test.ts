@@ -1,0 +1,231 @@
+/** `catga check --nats`: a program against the nodes that run and against what is stored. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { catga, command, entity, event, query, unwrap, workflow } from "../../mod.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { checkPermissions } from "../../test/support/documented_users.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+
+const MOD = new URL("../../mod.ts", import.meta.url).href;
+
+/** The contracts of a program as text, with members that its schemas require in addition. */
+interface Variant {
+  readonly input?: string;
+  readonly output?: string;
+  readonly event?: string;
+  readonly apply?: string;
+  readonly more?: string;
+  /** Without this handler. */
+  readonly without?: string;
+  readonly sold?: string;
+  readonly subscription?: string;
+}
+
+function moduleOf(
+  { input = "seat", output = "receipt", event = "seat", apply = "count + 1", more = "", ...how }: Variant,
+): string {
+  const { without = "", sold = "", subscription = "billing" } = how;
+  const handlers = {
+    sell: "export const sell = Sell.handle(() => {});",
+    charge: 'export const charge = Charge.handle(() => ({ receipt: "r" }));',
+    mail: "export const mail = Mail.handle(() => {});",
+    sold: `export const sold = Sold.on(() => {}, { name: "${subscription}" });`,
+    add: "export const add = Cart.handle(Add, () => {});",
+    order: "export const order = Order.handle(async (flow) => await flow.wait(Paid));",
+  };
+  return `
+    import { command, entity, event, query, workflow } from ${JSON.stringify(MOD)};
+    const needs = (name) => ({ "~standard": {
+      version: 1, vendor: "test",
+      validate: (value) => typeof value?.[name] === "string" ? { value } : { issues: [{ message: "missing", path: [name] }] },
+      jsonSchema: { input: () => ({ type: "object", properties: { [name]: { type: "string" } }, required: [name] }) },
+    } });
+    export const Sell = command("Sell", { input: needs("${input}") });
+    export const Charge = command("Charge", { idempotent: true, output: needs("${output}") });
+    export const Mail = command("Mail", { input: needs("${input}"), durable: true });
+    export const Sold = event("Sold", { input: needs("${input}"), durable: true, ${sold} });
+    const Cart = entity("Cart", { initial: () => 0 });
+    const Added = Cart.event("Added", (count) => ${apply}, { input: needs("${event}") });
+    const Add = command("Add", { key: ({ id }) => id });
+    const Order = workflow("Order", { input: needs("${input}") });
+    const Paid = Order.signal("Paid");
+    ${Object.entries(handlers).map(([name, text]) => (name === without ? "" : text)).join("\n")}
+    ${more}`;
+}
+
+const Sell = command<{ seat: string }>("Sell");
+const Charge = command<void, { receipt: string }>("Charge", { idempotent: true });
+const Mail = command<{ seat: string }>("Mail", { durable: true });
+const Sold = event<{ seat: string }>("Sold", { durable: true });
+const Cart = entity("Cart", { initial: () => 0 });
+const Added = Cart.event<{ seat: string }>("Added", (count) => count + 1);
+const Add = command<{ id: string }>("Add", { key: ({ id }) => id });
+const Order = workflow<{ seat: string }>("Order");
+const Paid = Order.signal("Paid");
+
+/** The program as it runs; it handles events and queued commands when `gate` has opened. */
+function handlersOf(gate: Promise<void>) {
+  return [
+    Sell.handle(() => {}),
+    Charge.handle(() => ({ receipt: "r" })),
+    Mail.handle(() => gate),
+    Sold.on(() => gate, { name: "billing" }),
+    Cart.handle(Add, (cart) => cart.emit(Added, { seat: "A1" })),
+    Order.handle(async (flow) => await flow.wait(Paid)),
+  ];
+}
+
+const TOMORROW = () => new Date(Date.now() + 86_400_000);
+
+describe("catga check --nats", await requireNatsServer(), () => {
+  it(
+    "names what a deploy would break of what runs and of what is stored, and nothing of a safe one",
+    PATIENT,
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+      const gate = Promise.withResolvers<void>();
+      await using server = await startNatsServer();
+      const app = await catga({ nats: server.url, service: "shop", id: "shop-1", handlers: handlersOf(gate.promise) });
+      try {
+        unwrap(await app.send(Sell, { seat: "A1" }));
+        unwrap(await app.send(Charge, undefined, { id: "pay-1" }));
+        unwrap(await app.enqueue(Mail, { seat: "A1" }, { id: "mail-1" }));
+        unwrap(await app.publish(Sold, { seat: "A1" }, { id: "sold-1" }));
+        unwrap(await app.publish(Sold, { seat: "A2" }, { id: "later", at: TOMORROW() }));
+        for (const id of ["c1", "c2"]) unwrap(await app.send(Add, { id }, { id: `add-${id}` }));
+        unwrap(await app.start(Order, { seat: "A1" }, { id: "late", at: TOMORROW() }));
+        await eventually(
+          "billing handles the event",
+          () => app.health().subscriptions.some(({ name, open }) => name === "billing" && open === 1),
+        );
+
+        const check = async (variant: Variant, ...more: string[]) => {
+          const file = join(folder, `v${Math.random()}.mjs`);
+          await writeFile(file, moduleOf(variant));
+          const { code, out, err } = await cliHere(["check", file, "--nats", server.url, "--json", ...more]);
+          assertEquals(err, "");
+          const { findings } = JSON.parse(out) as {
+            findings: { level: string; message: string; count?: number; example?: string }[];
+          };
+          return {
+            code,
+            found: findings.map(({ level, message, count = "", example = "" }) =>
+              `${level}: ${message} ${count} ${example}`.trim()
+            ),
+          };
+        };
+
+        assertEquals(await check({}), { code: 0, found: [] });
+        assertEquals(
+          await check({ more: 'export const Wish = query("Wish"); export const wish = Wish.handle(() => 1);' }),
+          {
+            code: 0,
+            found: [],
+          },
+        );
+
+        const narrow = await check({ input: "holder" });
+        assertEquals(narrow.code, 1);
+        for (
+          const line of [
+            "break: stored messages of Mail are refused: holder: missing 1 mail-1",
+            "break: stored messages of Sold are refused: holder: missing 1 sold-1",
+            "break: scheduled messages of Sold are refused: holder: missing 1 later",
+            "break: scheduled starts of Order are refused: holder: missing 1 late",
+          ]
+        ) assertEquals(narrow.found.includes(line), true, `${line}\n${narrow.found.join("\n")}`);
+
+        assertEquals((await check({ output: "id" })).found, [
+          "break: recorded results of Charge are refused: id: missing 1 pay-1",
+        ]);
+        assertEquals((await check({ event: "place" })).found, [
+          "break: stored events cannot be applied: the schema of Cart.Added refuses its payload: missing 2 c1",
+        ]);
+        assertEquals((await check({ apply: '(() => { throw new Error("no total"); })()' })).found, [
+          "break: the function that applies Cart.Added throws: no total 2 c1",
+        ]);
+        assertEquals((await check({ without: "sell" })).found, [
+          "break: nobody handles Sell any more: shop-1 does now",
+        ]);
+        assertEquals((await check({ without: "order" })).found, [
+          "break: no handler of the workflow Order is left: its open and scheduled runs stand still",
+        ]);
+        assertEquals((await check({ subscription: "invoices" })).found, [
+          "break: the subscription to Sold was billing, and is invoices, which begins anew: what billing has not handled is left 1",
+        ]);
+        assertEquals((await check({ sold: "durable: false", without: "sold" })).found.slice(0, 2), [
+          "break: nobody handles Sold any more: shop-1 does now",
+          "break: Sold is not durable, and at shop-1 of shop it is durable: they do not reach each other",
+        ]);
+        const queries = 'export const Seats = query("Sell");';
+        assertStringIncludes((await check({ without: "sell", more: queries })).found.join("\n"), "nobody handles Sell");
+
+        // what was handled is not handled again by itself
+        gate.resolve();
+        await eventually(
+          "all is handled",
+          () => app.health().subscriptions.every(({ open, lag }) => open === 0 && lag === 0),
+        );
+        await app.drain(); // commits
+        const after = await check({ input: "holder" }, "--service", "shop");
+        assertStringIncludes(
+          after.found.join("\n"),
+          "note: messages of Sold that were handled would be refused if they were handled again: holder: missing 1 sold-1",
+        );
+      } finally {
+        gate.resolve();
+        await app.drain();
+        await rm(folder, { recursive: true });
+      }
+    },
+  );
+
+  it("needs no more permissions than docs/cli.md names", PATIENT, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+    const config = `authorization { users: [
+      { user: node, password: secret }
+      { user: check, password: secret, permissions: {\n${await checkPermissions()}\n} }
+    ] }`;
+    await using server = await startNatsServer({ config });
+    const gate = Promise.withResolvers<void>();
+    const nats = { servers: server.url, user: "node", pass: "secret" };
+    await using app = await catga({ nats, service: "shop", id: "shop-1", handlers: handlersOf(gate.promise) });
+    unwrap(await app.send(Charge, undefined, { id: "pay-1" }));
+    unwrap(await app.publish(Sold, { seat: "A1" }, { id: "sold-1" }));
+    unwrap(await app.publish(Sold, { seat: "A2" }, { id: "later", at: TOMORROW() }));
+    unwrap(await app.send(Add, { id: "c1" }));
+    unwrap(await app.start(Order, { seat: "A1" }, { id: "open" }));
+    const file = join(folder, "program.mjs");
+    await writeFile(file, moduleOf({ input: "holder", output: "id", event: "place" }));
+    const as = ["-s", server.url, "--user", "check", "--password", "secret"];
+    const { code, out, err } = await cliHere(["check", file, ...as]);
+    gate.resolve();
+    await rm(folder, { recursive: true });
+    assertEquals([code, err], [1, ""]);
+    for (
+      const part of ["stored messages of Sold", "scheduled messages of Sold", "results of Charge", "stored events"]
+    ) {
+      assertStringIncludes(out, part);
+    }
+  });
+
+  it("names commands that are queries where they run", PATIENT, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+    await using server = await startNatsServer();
+    await using _app = await catga({
+      ...{ nats: server.url, service: "shop", id: "shop-1" },
+      handlers: query<void, number>("Sell").handle(() => 1),
+    });
+    const file = join(folder, "program.mjs");
+    await writeFile(file, moduleOf({}));
+    const { code, out } = await cliHere(["check", file, "--nats", server.url]);
+    await rm(folder, { recursive: true });
+    assertEquals(code, 1);
+    assertStringIncludes(out, "BREAK    Sell is a command, and shop-1 of shop handles a query.");
+  });
+});

@@ -65,6 +65,18 @@ describe("the log in a test cluster", () => {
     assertEquals(ids, [`bill@${at.getTime()}`, "bill"]);
   });
 
+  it("handled: waits for a handler that waits for real time (its timeout passed meanwhile)", async () => {
+    let ended = 0;
+    const write = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      ended++;
+    };
+    await using cluster = await testCluster(["shop"], { handlers: Booked.on(write, { name: "db" }), service: "shop" });
+    unwrap(await cluster.app("shop").publish(Booked, { room: "7", guest: "ada" }));
+    await cluster.handled();
+    assertEquals(ended, 1);
+  });
+
   it("handled: says what is left, and where", async () => {
     const handlers = Booked.on(() => new Promise(() => {}), { name: "stuck", timeout: MINUTE });
     await using cluster = await testCluster(["shop"], { handlers, service: "shop" });
@@ -73,7 +85,8 @@ describe("the log in a test cluster", () => {
     await assertRejects(
       () => cluster.handled(2_000),
       Error,
-      "the log is not handled within 2000 ms: shop/stuck on shop is leading: 1 in hand, 0 not read",
+      "the log is not handled within 2000 ms: shop/stuck on shop is leading: 1 in hand, 0 not read; the handler of " +
+        "Booked in stuck on shop has not ended (if it waits for something outside of virtual time",
     );
     cluster.kill("shop");
   });

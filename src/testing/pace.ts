@@ -29,6 +29,8 @@ interface VirtualPaceOptions {
   awake(node: string): boolean;
   /** Returns true if handlers run. */
   busy(): boolean;
+  /** Returns true if a handler waits for virtual time. */
+  asleep(): boolean;
 }
 
 /**
@@ -45,6 +47,8 @@ export class VirtualPace implements Pace {
   #running = false;
   /** Virtual ms that have passed while handlers ran, since real time last did. */
   #passedBusy = 0;
+  /** For how many more ms of real time handlers that run may wait for something outside of virtual time. */
+  #patience = PATIENCE;
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
@@ -108,12 +112,14 @@ export class VirtualPace implements Pace {
     const { next } = this.clock;
     if (next === undefined) return await wait(1); // the test awaits something outside of virtual time
     if (this.#options.busy()) {
+      const isOutside = this.#patience > 0 && !this.#options.asleep();
       this.#passedBusy += next;
-      if (this.#passedBusy >= MAX_BUSY) {
+      if (this.#passedBusy >= (isOutside ? MAX_OUTSIDE : MAX_BUSY)) {
         this.#passedBusy = 0;
         await wait(1);
+        if (isOutside) this.#patience--;
       }
-    }
+    } else this.#patience = PATIENCE;
     if (this.#wanted) await this.clock.advance(next);
   }
 
@@ -161,6 +167,12 @@ export class RealPace implements Pace {
  * real timer, has 300 ms before a timeout of 30 s has passed.
  */
 const MAX_BUSY = 100;
+/**
+ * The same for handlers none of which waits for `ctx.clock`: they wait for a file, a socket or a real timer, or for
+ * Catga. Those have a second of real time before 10 s have passed.
+ */
+const MAX_OUTSIDE = 10;
+const PATIENCE = 1_000; // ms of real time
 /** In place of a node: the test itself awaits the promise. */
 const TEST = "the test";
 

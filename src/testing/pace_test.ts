@@ -6,7 +6,7 @@ import { RealPace, VirtualPace } from "./pace.ts";
 
 /** A pace on which the node `a` alone is awake, and promises that settle after virtual ms. */
 function setUp(auto: boolean) {
-  const pace = new VirtualPace({ auto, awake: (node) => node === "a", busy: () => false });
+  const pace = new VirtualPace({ auto, awake: (node) => node === "a", busy: () => false, asleep: () => false });
   const { clock } = pace;
   const after = (ms: number) => delay(clock, ms).then(() => clock.monotonic());
   return { pace, clock, after };

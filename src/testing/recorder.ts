@@ -5,8 +5,10 @@ import { show } from "../data/checks.ts";
 import { checkNextOptions, type NextOptions, type RecordType } from "./test_cluster_options.ts";
 import type { AnyCode } from "../error.ts";
 import type { AnyContract, Kind } from "../contract/contract.ts";
+import type { Context } from "../contract/context.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
 import type { OutgoingMessage } from "../contract/behavior.ts";
+import type { AppClock } from "../ports/clock.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
@@ -119,6 +121,10 @@ export class MessageRecorder implements Recorder {
   readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
   readonly #waiting: Waiting;
   readonly #running = new Map<string, Set<symbol>>();
+  /** Handlers that have not ended, also when they were aborted: what each runs, by node. */
+  readonly #unended = new Map<string, Set<{ readonly label: string }>>();
+  /** Virtual timers that handlers wait for. */
+  #sleeps = 0;
   readonly #queues = new Map<string, RecordQueue>();
   #all: Recorded[] = [];
 
@@ -131,9 +137,12 @@ export class MessageRecorder implements Recorder {
       const record = this.#begin("handled", contract, { payload, node, at: clock.now(), ...of });
       this.#offer("started", record);
       const ended = this.#run(node);
+      const label = subscription === undefined ? contract.name : `${contract.name} in ${subscription}`;
+      const returned = this.#enter(node, label);
+      this.#watchClock(ctx);
       // an aborted handler may run for ever, and no sender waits for it
       ctx.signal.addEventListener("abort", ended, { once: true });
-      const result = await next();
+      const result = await next().finally(returned);
       ended();
       this.#end(record, result);
       return result;
@@ -162,9 +171,20 @@ export class MessageRecorder implements Recorder {
     return (this.#running.get(node)?.size ?? 0) > 0;
   }
 
+  /** Returns true if a handler waits for virtual time. */
+  get asleep(): boolean {
+    return this.#sleeps > 0;
+  }
+
+  /** Handlers that have not ended on a node: the names of what they run. */
+  unended(node: string): readonly string[] {
+    return [...new Set([...this.#unended.get(node) ?? []].map(({ label }) => label))];
+  }
+
   /** The node was killed: handlers that run there do not count any more. */
   forget(node: string): void {
     this.#running.delete(node);
+    this.#unended.delete(node);
   }
 
   next<In, Out, F extends string>(
@@ -251,6 +271,44 @@ export class MessageRecorder implements Recorder {
     const run = Symbol();
     runs.add(run);
     return () => void runs.delete(run);
+  }
+
+  /** A handler begins; the function that it returns is called when it has ended, or thrown. */
+  #enter(node: string, label: string): () => void {
+    let handlers = this.#unended.get(node);
+    if (handlers === undefined) this.#unended.set(node, handlers = new Set());
+    const handler = { label };
+    handlers.add(handler);
+    return () => void handlers.delete(handler);
+  }
+
+  /** Counts the timers that a handler sets by its `ctx.clock`, and that have not fired. */
+  #watchClock(ctx: Context): void {
+    const begin = () => {
+      let set = true;
+      this.#sleeps++;
+      return () => {
+        if (set) this.#sleeps--;
+        set = false;
+      };
+    };
+    const prototype = Object.getPrototypeOf(ctx);
+    const get = (): AppClock => {
+      const clock: AppClock = Reflect.get(prototype, "clock", ctx);
+      return {
+        ...clock,
+        after: (ms, callback, options) => {
+          const end = begin();
+          const timer = clock.after(ms, () => (end(), callback()), options);
+          return { cancel: () => (end(), timer.cancel()) };
+        },
+        sleep: (ms, signal) => {
+          const end = begin();
+          return clock.sleep(ms, signal).finally(end);
+        },
+      };
+    };
+    Object.defineProperty(ctx, "clock", { get, configurable: true });
   }
 }
 

@@ -92,9 +92,10 @@ export class TestCluster implements AsyncDisposable {
     const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
     this.#options = options;
     const busy = () => [...this.#nodes.keys()].some((id) => this.#recorder.busy(id) && this.#awake(id));
+    const asleep = () => this.#recorder.asleep;
     this.#pace = time === "real"
       ? new RealPace()
-      : new VirtualPace({ auto: time === "virtual", awake: (id) => this.#awake(id), busy });
+      : new VirtualPace({ auto: time === "virtual", awake: (id) => this.#awake(id), busy, asleep });
     this.network = new MemoryNetwork({ seed, servers, clock: this.#pace.clock, maxPayload });
     this.recorder = this.#recorder = new MessageRecorder({
       after: (ms, callback) => {
@@ -239,9 +240,19 @@ export class TestCluster implements AsyncDisposable {
       const left = await this.#pace.until(unhandled(this.#well));
       if (left.length === 0) return;
       const rest = end - this.clock.monotonic();
-      if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}`);
-      await this.#pace.advance(Math.min(step, rest));
+      if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}${this.#unended()}`);
+      const passed = new Promise<void>((resolve) => void this.clock.after(Math.min(step, rest), resolve));
+      await this.#pace.until(passed); // not `advance`: handlers may wait for something outside of virtual time
     }
+  }
+
+  /** For errors: the handlers that have not ended. */
+  #unended(): string {
+    const handlers = [...this.#nodes.keys()].flatMap((id) =>
+      this.#recorder.unended(id).map((label) => `the handler of ${label} on ${id} has not ended`)
+    );
+    if (handlers.length === 0) return "";
+    return `; ${handlers.join("; ")} (if it waits for something outside of virtual time, use time: "real")`;
   }
 
   /**

@@ -378,6 +378,23 @@ export class RunLog {
     }
   }
 
+  /**
+   * Reads again until the stream answers, or `over` says that nobody wants it any more: an election of its leader may
+   * take longer than one read is tried. Rejects as the read does.
+   */
+  async patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
+    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+      try {
+        return await read();
+      } catch (thrown) {
+        const passes = thrown instanceof CatgaError && thrown.code === "UNAVAILABLE" && thrown.retryable;
+        if (!passes || over()) throw thrown;
+        await delay(this.#host.clock, pause);
+        if (over()) throw thrown;
+      }
+    }
+  }
+
   /** Cancels a run. Throws `TOO_LARGE` for a reason that does not fit into its end, and the cancels of its children. */
   cancelled(reason: string): EntryFor {
     return (by) => {
@@ -426,7 +443,7 @@ export class RunLog {
     const { epoch } = this;
     let end: RunEnd | undefined;
     try {
-      end = await this.end(ref);
+      end = await this.patient(() => this.end(ref), () => some.every(({ over }) => over()));
     } catch (error) {
       return some.forEach(({ reject }) => reject(error));
     }

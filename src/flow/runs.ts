@@ -238,7 +238,8 @@ export class Runs implements DrivesHost, NodeRuns {
       return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
     }
     const later = at !== undefined && at.getTime() > this.app.clock.now() ? at : undefined;
-    const known = later && await this.log.start({ workflow: definition.name, run }).catch(asError);
+    const ref = { workflow: definition.name, run };
+    const known = later && await this.log.patient(() => this.log.start(ref), this.#until()).catch(asError);
     if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
     if (cron !== undefined || (later !== undefined && known === undefined)) {
       const due: RunDue = { run, step: "", at: later?.getTime() ?? 0, start: text, ...(later ? {} : { cron: true }) };

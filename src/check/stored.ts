@@ -34,6 +34,7 @@ import { fnv1a } from "../data/rendezvous_hash.ts";
 import { readClaim } from "../state/claims/claim_record.ts";
 import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
+import { Tally } from "./tally.ts";
 
 /** Where it is stored. A stream or bucket that does not exist is `undefined`. */
 export interface Stores {
@@ -370,33 +371,6 @@ function all(parts: readonly MaybePromise<void>[]): MaybePromise<unknown> {
   return parts.some((part) => part instanceof Promise) ? Promise.all(parts) : undefined;
 }
 
-/** Findings that are alike, counted. */
-class Tally {
-  readonly #found = new Map<string, Finding & { count: number }>();
-  readonly #reasons = new Map<string, number>();
-
-  add(level: Finding["level"], kind: string, about: string, message: string, example: string, advice: string): void {
-    const of = `${level} ${kind} ${about}`;
-    let key = `${of} ${message}`;
-    let known = this.#found.get(key);
-    if (known === undefined) {
-      const reasons = this.#reasons.get(of) ?? 0;
-      // messages of validators may have the value in them
-      if (reasons >= MOST_REASONS) {
-        key = of;
-        known = this.#found.get(key);
-        message = `${message.slice(0, message.indexOf(":"))}, for other reasons`;
-      } else this.#reasons.set(of, reasons + 1);
-    }
-    if (known === undefined) this.#found.set(key, { level, kind, about, message, example, advice, count: 1 });
-    else known.count++;
-  }
-
-  findings(): Finding[] {
-    return [...this.#found.values()];
-  }
-}
-
 const READ = "Read what is stored, too: new members optional or with a default, old names and values in the schema.";
 const PAST = "Events stay for good: keep their definitions, and read all that is stored of them.";
 const AGAIN = "A rewind, a new subscription and a read model handle them again: read them, too, if you want that.";
@@ -404,8 +378,6 @@ const EDIT = "Edit or discard them: `catga dead`.";
 const APPLY = "It has to make a state for each id.";
 const RAISE = "Raise the entity's version: snapshots of other versions are not used.";
 const RESULT = "A send that comes again would get INVALID_RESPONSE: read both until the results have expired.";
-/** Reasons of one kind that are told apart. */
-const MOST_REASONS = 8;
 /** States that are kept at once: some 1 kB each. */
 const MOST_STATES = 50_000;
 /** Entities of a type whose snapshots are compared. */

@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import process from "node:process";
+import { systemClock } from "../ports/clock.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import type { Finding } from "../check/finding.ts";
 import type { Program } from "../check/program.ts";
@@ -21,7 +22,8 @@ FILE are the modules of the program, with the contracts, handlers, entities and
 workflows that it passes to catga() and sends. They are loaded; nothing of them
 is run. --against FILE compares with what \`catga contracts\` printed of an older
 version. --nats URL compares with the nodes that run and passes all that is
-stored through the program: messages, schedules, events, snapshots, results.
+stored through the program: messages, schedules, events, snapshots, results;
+open runs of workflows are replayed up to where a step would begin.
 --service is the service that it is a version of, that whose nodes handle most
 of its contracts unless given. It only reads.
 
@@ -69,6 +71,7 @@ catga contracts src/*.ts > contracts.json`,
 async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
   const { compareRunning, serviceOf } = await import("../check/running.ts");
   const { checkStored } = await import("../check/stored.ts");
+  const { checkRuns } = await import("../check/half_done.ts");
   return await ClusterView.during(flags, terminal, async (view) => {
     const stored = await view.administration().stored();
     const cluster = { nodes: await view.nodes(), stored };
@@ -77,6 +80,11 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
       terminal.say(printable(`nothing of this program runs ${view.place}: --service names it`));
     }
     let said = Date.now();
+    const progress = (what: string, count: number) => {
+      if (terminal.columns === undefined || Date.now() - said < EVERY) return;
+      said = Date.now();
+      terminal.say(printable(`${what}: ${count} were read`));
+    };
     const [log, entities, subscriptions] = await Promise.all([
       view.stream("log"),
       view.stream("entities"),
@@ -88,11 +96,10 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
         ...{ namespace: view.namespace, log, entities, subscriptions, stored, service },
         snapshots: await view.bucket("snapshots"),
         idempotency: await view.bucket("idempotency"),
-        progress: (what, messages) => {
-          if (terminal.columns === undefined || Date.now() - said < EVERY) return;
-          said = Date.now();
-          terminal.say(printable(`${what}: ${messages} messages were read`));
-        },
+        progress,
+      }),
+      ...await checkRuns(program, {
+        ...{ namespace: view.namespace, entities, clock: systemClock, random: view.transport.random, progress },
       }),
     ];
   });

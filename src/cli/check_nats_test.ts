@@ -208,7 +208,13 @@ describe("catga check --nats", await requireNatsServer(), () => {
     await rm(folder, { recursive: true });
     assertEquals([code, err], [1, ""]);
     for (
-      const part of ["stored messages of Sold", "scheduled messages of Sold", "results of Charge", "stored events"]
+      const part of [
+        "stored messages of Sold",
+        "scheduled messages of Sold",
+        "results of Charge",
+        "stored events",
+        "open runs",
+      ]
     ) {
       assertStringIncludes(out, part);
     }

@@ -90,6 +90,11 @@ export class Drive {
     return this.#state.over;
   }
 
+  /** The names of the steps, sleeps and waits that the handler has called in this drive. */
+  get names(): ReadonlySet<string> {
+    return this.#state.names;
+  }
+
   /** Why it could not go on, when it has ended with `again`; `undefined`: there is something new. */
   get error(): unknown {
     return this.#state.error;

@@ -1,0 +1,165 @@
+/**
+ * Replays the open runs of workflows with the handlers of a program: in memory, up to where something new would be
+ * recorded. The journal refuses that, so that no step begins: nothing is stored, sent or started.
+ */
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { fewAtOnce } from "../data/queues.ts";
+import { CatgaError } from "../error.ts";
+import { type Entry, isOwn, isUndo, type Journal } from "../flow/journal.ts";
+import { Drive } from "../flow/replay.ts";
+import type { DriveEnd, DriveHost } from "../flow/replay_state.ts";
+import { RunLog, type RunLogHost, type RunRef } from "../flow/run_log.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import type { Finding } from "./finding.ts";
+import type { Program } from "./program.ts";
+import { Tally } from "./tally.ts";
+
+/** Where the runs are. */
+export interface RunStores {
+  readonly namespace: string;
+  /** The stream of entities; `undefined`: there is none. */
+  readonly entities: Pick<LogStream, "at" | "last" | "lasts" | "read"> | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Called now and then, with the number of runs that were replayed. */
+  progress(what: string, runs: number): void;
+}
+
+/** Returns what open runs would do with the program's handlers. Rejects as `LogStream.read`. */
+export async function checkRuns({ workflows }: Program, stores: RunStores): Promise<Finding[]> {
+  const { namespace, entities, clock, progress } = stores;
+  const tally = new Tally();
+  if (entities === undefined) return [];
+  const host: RunLogHost = {
+    ...{ namespace, clock, endpoint: ENDPOINT, number: () => 0, maxPayload: () => MAX_PAYLOAD },
+    stream: () => ({ ...reading(entities), append: refused, purge: refused }),
+  };
+  for (const [name, { body }] of workflows) {
+    if (body === undefined) continue;
+    const open = (await new RunLog(host).all(name)).filter(({ ended }) => !ended).map(({ ref }) => ref);
+    let count = 0;
+    await fewAtOnce(open, AT_ONCE, async (ref) => {
+      const log = new RefusingLog(host);
+      const journal = await log.load(ref);
+      progress(`runs of ${name}`, ++count);
+      // one that is cancelled or fails runs its undos, and no more of its handler
+      if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
+      const why = await replay(ref, body, journal, log, stores);
+      if (why !== undefined) tally.add("break", "run", name, `open runs of ${name} ${why}`, ref.run, VERSION);
+    });
+  }
+  return tally.findings();
+}
+
+/** Why a run would not go on as it would have; `undefined`: it would. */
+async function replay(
+  ref: RunRef,
+  body: WorkflowBody,
+  journal: Journal,
+  log: RefusingLog,
+  { clock, random }: RunStores,
+): Promise<string | undefined> {
+  const recorded = namesIn(journal);
+  const before = journal.failures.get("")?.error.message;
+  const drive = new Drive({ host: hostOf(log, clock, random), ref, body, journal, due: [] });
+  const late = clock.after(LIMIT, () => drive.stop(), { background: true });
+  drive.begin();
+  const end: DriveEnd = await drive.end;
+  late.cancel();
+  if (end === "left") {
+    return `do not come to rest within ${LIMIT / 1_000} s: the handler awaits something outside of flow`;
+  }
+  for (const entry of log.refused) {
+    if (entry.t === "failed" && entry.step === "" && entry.error.message !== before) {
+      return `would be stuck, or tried again: the handler throws: ${
+        entry.error.message.replaceAll(labelOf(ref), "the run")
+      }`;
+    }
+    if (entry.t === "failed" && entry.step !== "" && entry.next === undefined) {
+      return `would be stuck at ${entry.step}: ${entry.error.code}: ${entry.error.message}`;
+    }
+    if (entry.t === "failing") return `would fail, and be undone: ${entry.error.code}: ${entry.error.message}`;
+  }
+  const missing = [...recorded].filter((name) => !drive.names.has(name));
+  if (missing.length === 0) return undefined;
+  const steps = `${missing.map((name) => JSON.stringify(name)).join(", ")}, which ${
+    missing.length === 1 ? "is" : "are"
+  } recorded`;
+  if (log.refused.some(({ t }) => t === "ended")) return `would end without ${steps}`;
+  const added = [...drive.names].filter((name) => !recorded.has(name)).map((name) => JSON.stringify(name));
+  return added.length === 0
+    ? `no longer reach ${steps}`
+    : `would go on with ${added.join(", ")} without having reached ${steps}`;
+}
+
+/** The steps, sleeps and waits that a run has recorded, ended or pending. */
+function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): Set<string> {
+  const names = [...ends, ...sleeps.keys(), ...waits.keys(), ...children.keys(), ...failures.keys()];
+  return new Set(names.filter((name) => name !== "" && !isOwn(name) && !isUndo(name) && !strays.has(name)));
+}
+
+/** A run's log that stores nothing: what a drive wants to record ends the drive. */
+class RefusingLog extends RunLog {
+  /** The entries that were to be stored. */
+  refused: readonly Entry[] = [];
+
+  override message(...args: Parameters<RunLog["message"]>): ReturnType<RunLog["message"]> {
+    this.refused = args[1];
+    return super.message(...args);
+  }
+
+  override append(): Promise<never> {
+    return refused();
+  }
+}
+
+/** The host of a drive that has no effects. */
+function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
+  const nothing = () => {};
+  const done = () => Promise.resolve();
+  return {
+    ...{ endpoint: ENDPOINT, clock, log },
+    get latest() {
+      return clock.now();
+    },
+    app: {
+      ...{ timeout: LIMIT, random, observer: nothing, send: refused },
+      ...{ ofEntity: () => false, begun: nothing, over: nothing },
+    },
+    soon: (callback) => clock.soon(callback),
+    ...{
+      wake: done,
+      takeBack: nothing,
+      startChild: refused,
+      cancelChild: refused,
+      ended: done,
+      stuck: done,
+      read: nothing,
+    },
+  };
+}
+
+/** The methods of a stream that read. */
+function reading(stream: NonNullable<RunStores["entities"]>) {
+  const { at, last, lasts, read } = stream;
+  return { at: at.bind(stream), last: last.bind(stream), lasts: lasts.bind(stream), read: read.bind(stream) };
+}
+
+function refused(): Promise<never> {
+  return Promise.reject(new CatgaError("CLOSED", "a check stores and sends nothing"));
+}
+
+function labelOf({ workflow, run }: RunRef): string {
+  return `run ${run} of ${workflow}`;
+}
+
+const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
+/** The process that would drive the runs: none has this name. */
+const ENDPOINT = "check.check";
+/** The largest message that could be stored, in bytes. */
+const MAX_PAYLOAD = 1 << 20;
+/** Runs that are loaded and replayed at once. */
+const AT_ONCE = 16;
+/** How long a handler may take to come to rest, in ms. */
+const LIMIT = 5_000;

@@ -1,0 +1,161 @@
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { catga, type Flow, unwrap, workflow } from "../../mod.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { streamName, streamOptions } from "../log/format/streams.ts";
+import { systemClock } from "../ports/clock.ts";
+import { checkRuns } from "./half_done.ts";
+import { programOf } from "./program.ts";
+
+const Order = workflow<{ seat: string }, string>("Order");
+const Paid = Order.signal<string>("Paid");
+const Sent = Order.signal("Sent");
+const Parcel = workflow<string>("Parcel");
+
+/** What the runs were started with: a step, a sleep in the past, a step that failed, a child, and a wait. */
+async function original(flow: Flow, { seat }: { seat: string }): Promise<string> {
+  const place = await flow.step("reserve", () => `${seat}!`);
+  await flow.sleep("a moment", 1);
+  const charged = await flow.step("charge", () => ({ place }));
+  await flow.wait(Paid);
+  await flow.step("send", () => "sent");
+  return charged.place;
+}
+
+/** Two open runs of the original handler, and what checks of others find. */
+async function stage() {
+  const network = new MemoryNetwork();
+  await using app = await catga({ network, id: "a", handlers: Order.handle(original) });
+  for (const id of ["7", "8"]) unwrap(await app.start(Order, { seat: "A1" }, { id }));
+  for (const id of ["7", "8"]) {
+    await eventually(`run ${id} waits`, async () => {
+      for await (const { pending } of app.runs({ id, status: "waiting" })) {
+        return pending.some(({ name }) => name === "Paid");
+      }
+      return false;
+    });
+  }
+  unwrap(await app.start(Order, { seat: "A1" }, { id: "ended" }));
+  unwrap(await app.cancel(Order, "ended", "enough"));
+  await app.result(Order, "ended");
+  await app.drain();
+  const entities = await network.connect().log.open(
+    streamName("default", "entities"),
+    streamOptions("default", "entities", 1),
+  );
+  return async (fn: (flow: Flow, input: { seat: string }) => unknown, options: object = {}) => {
+    const before = await entities.state();
+    const Changed = workflow<{ seat: string }, string>("Order", options);
+    const handler = Changed.handle(fn as typeof original);
+    const found = await checkRuns(programOf([handler]), {
+      ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
+    });
+    assertEquals((await entities.state())?.last, before?.last, "something was stored");
+    return found.map(({ level, message, count, example }) => `${level}: ${message} (${count}, ${example})`);
+  };
+}
+
+describe("checkRuns", () => {
+  it("says nothing of handlers that reach all that is recorded, and runs no step", async () => {
+    const check = await stage();
+    let ran = 0;
+    assertEquals(await check(original), []);
+    assertEquals(
+      await check(async (flow) => {
+        const both = await Promise.all([flow.step("reserve", () => ran++), flow.sleep("a moment", 1)]);
+        await flow.step("charge", () => ran++);
+        const signal = await flow.wait(Paid);
+        await flow.step("a new step", () => ran++);
+        return `${both} ${signal}`;
+      }),
+      [],
+    );
+    // what is new runs before what is recorded is reached only if nothing is left behind
+    assertEquals(
+      await check((flow, input) => flow.version === 1 ? original(flow, input) : flow.step("other", () => ran++), {
+        version: 2,
+      }),
+      [],
+    );
+    assertEquals(ran, 0);
+  });
+
+  it("names steps that are no longer reached, and what would run in their place", async () => {
+    const check = await stage();
+    let ran = 0;
+    const renamed = async (flow: Flow) => {
+      await flow.step("reserve", () => "");
+      await flow.sleep("a moment", 1);
+      await flow.step("charge card", () => ran++);
+      await flow.wait(Paid);
+    };
+    assertEquals(await check(renamed), [
+      'break: open runs of Order would go on with "charge card" without having reached "charge", "Paid", which are recorded (2, 7)',
+    ]);
+    const otherSignal = async (flow: Flow) => {
+      await flow.step("reserve", () => "");
+      await flow.sleep("a moment", 1);
+      await flow.step("charge", () => ran++);
+      await flow.wait(Sent);
+    };
+    assertEquals(await check(otherSignal), [
+      'break: open runs of Order would go on with "Sent" without having reached "Paid", which is recorded (2, 7)',
+    ]);
+    assertEquals(await check((flow) => flow.step("reserve", () => "")), [
+      'break: open runs of Order would end without "a moment", "charge", "Paid", which are recorded (2, 7)',
+    ]);
+    assertEquals(ran, 0);
+  });
+
+  it("names what a handler throws, names that are taken, a schema that refuses the input, and a failure", async () => {
+    const check = await stage();
+    assertEquals(
+      await check(async (flow) => {
+        const place = await flow.step("reserve", () => "") as unknown as { seat: { row: string } };
+        if (place.seat === undefined) throw new Error("no seat");
+      }),
+      ["break: open runs of Order would be stuck, or tried again: the handler throws: no seat (2, 7)"],
+    );
+    assertEquals(
+      await check(async (flow) => {
+        await flow.step("reserve", () => "");
+        await flow.step("reserve", () => "");
+      }),
+      [
+        "break: open runs of Order would be stuck, or tried again: the handler throws: " +
+        'the run has a step "reserve" already: give this one another name (2, 7)',
+      ],
+    );
+    const input = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => ({ issues: [{ message: "missing", path: ["buyer"] }] }),
+      },
+    };
+    assertEquals(await check(original, { input }), [
+      "break: open runs of Order would be stuck, or tried again: the handler throws: " +
+      "the payload of Order does not fit its schema at buyer: missing (2, 7)",
+    ]);
+    assertEquals(
+      await check(() => ({ ok: false, error: Object.assign(new Error("closed"), { code: "SHOP_CLOSED" }) })).then((
+        found,
+      ) => found.length),
+      1,
+    );
+  });
+
+  it("starts no other workflow, and sends nothing", async () => {
+    const check = await stage();
+    assertEquals(
+      await check(async (flow, input) => {
+        await flow.send(Parcel, "A1");
+        return await original(flow, input);
+      }),
+      [
+        'break: open runs of Order would go on with "Parcel" without having reached "reserve", "a moment", "charge", "Paid", which are recorded (2, 7)',
+      ],
+    );
+  });
+});

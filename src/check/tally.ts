@@ -1,0 +1,32 @@
+/** Findings that are alike are one, with their number and the id of the first. */
+import type { Finding } from "./finding.ts";
+
+/** Findings, counted. */
+export class Tally {
+  readonly #found = new Map<string, Finding & { count: number }>();
+  readonly #reasons = new Map<string, number>();
+
+  add(level: Finding["level"], kind: string, about: string, message: string, example: string, advice: string): void {
+    const of = `${level} ${kind} ${about}`;
+    let key = `${of} ${message}`;
+    let known = this.#found.get(key);
+    if (known === undefined) {
+      const reasons = this.#reasons.get(of) ?? 0;
+      // messages of validators may have the value in them
+      if (reasons >= MOST_REASONS) {
+        key = of;
+        known = this.#found.get(key);
+        message = `${message.slice(0, message.indexOf(":"))}, for other reasons`;
+      } else this.#reasons.set(of, reasons + 1);
+    }
+    if (known === undefined) this.#found.set(key, { level, kind, about, message, example, advice, count: 1 });
+    else known.count++;
+  }
+
+  findings(): Finding[] {
+    return [...this.#found.values()];
+  }
+}
+
+/** Reasons of one kind that are told apart. */
+const MOST_REASONS = 8;

@@ -9,21 +9,22 @@ import { Listing, print, type Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];
-const FILTERS = ["service", "subscription", "contract", "code"] as const;
+const FILTERS = ["service", "subscription", "contract", "code", "cause"] as const;
 
 /** The command. */
 export const dead: Command = {
   name: "dead",
   words: "[VERB] [ID…]",
   summary: "dead letters: list, show, replay, discard",
-  flags: ["subscription", "service", "contract", "code", "yes"],
+  flags: ["subscription", "service", "contract", "code", "cause", "yes"],
   more: `
 A dead letter is a message whose last attempt failed. It is kept until somebody
 replays or discards it. HELD counts later messages of its key that wait for it.
 
 VERB is list (the default), show, replay or discard. ID is a message id or a
-position, as the list shows them; --subscription, --service, --contract and
---code choose all that match. show prints payload, headers and cause as JSON.
+position, as the list shows them; --subscription, --service, --contract, --code
+and --cause choose all that match; --cause is a part of what the handler threw,
+or of the error. show prints payload, headers and cause as JSON.
 replay has it handled again with all its attempts, and then those behind it.
 discard removes it; those behind it go on.
 Without an ID, replay and discard only count what they would do, until --yes.`,
@@ -84,15 +85,20 @@ async function* chosen(
   { ids, flags }: Run,
   missing: Set<string>,
 ): AsyncGenerator<DeadLetter> {
-  const [contract, code] = [flags.text("contract"), flags.text("code")];
+  const [contract, code, cause] = [flags.text("contract"), flags.text("code"), flags.text("cause")];
   for await (const letter of letters) {
     if (contract !== undefined && letter.contract !== contract) continue;
     if (code !== undefined && letter.error.code !== code) continue;
+    if (cause !== undefined && !hasCause(letter.error, cause)) continue;
     const names = [letter.id, `${letter.position}`];
     if (ids.length > 0 && !names.some((name) => ids.includes(name))) continue;
     for (const name of names) missing.delete(name);
     yield letter;
   }
+}
+
+function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): boolean {
+  return message.includes(text) || cause.includes(text);
 }
 
 /** Prints that nothing was found, unless it is said of each ID, and returns the exit code. */

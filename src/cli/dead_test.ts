@@ -19,10 +19,10 @@ describe("dead: its command line", () => {
   });
 
   it("show takes an ID, or one of the filters, of which --yes is none", async () => {
-    const wanted = "dead show takes IDs, or one of --service, --subscription, --contract, --code";
+    const wanted = "dead show takes IDs, or one of --service, --subscription, --contract, --code, --cause";
     for (const args of [[], ["--yes"], ["--json"]]) assertEquals(await dead("show", ...args), wanted);
     assertEquals(await dead("show", "m-1"), undefined);
-    for (const filter of ["--service", "--subscription", "--contract", "--code"]) {
+    for (const filter of ["--service", "--subscription", "--contract", "--code", "--cause"]) {
       assertEquals(await dead("show", filter, "x"), undefined, filter);
     }
   });

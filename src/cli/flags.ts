@@ -56,6 +56,8 @@ export const COMMAND_FLAGS = {
   status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
   ahead: { summary: "skip a step that is not recorded yet" },
   reason: { value: "TEXT", summary: "why; it stays with the run" },
+  workflow: { value: "NAME", summary: "only runs of this workflow" },
+  cause: { value: "TEXT", summary: "only those whose error has this text in it" },
   release: { value: "KEY", summary: "take this lock away from its holder" },
   kind: { value: "KIND", summary: "only this kind: lock, lead or load" },
   replicas: { value: "N", summary: "how many NATS servers keep each, 1 to 5; 1" },

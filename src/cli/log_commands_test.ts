@@ -250,6 +250,8 @@ describe("the tool and the log", await requireNatsServer(), () => {
     await billing(dead(0), dead(2, { error: { code: "OTHER", message: "x" } }));
     const counted = await run("dead", "discard", "--code", "BROKE");
     assertEquals([counted.code, counted.err], [1, "1 dead letter would be discarded: --yes does it\n"]);
+    assertEquals((await run("dead", "discard", "--cause", "print")).err, counted.err);
+    assertStringIncludes((await run("dead", "discard", "--cause", "ink")).err, "no dead letters match");
     assertEquals(await requests("shop", "billing"), []);
     const { code, out } = await run("dead", "discard", "--code", "BROKE", "--yes");
     assertEquals([code, out], [0, `to be discarded: shop/billing ${position(0)} o0\n`]);

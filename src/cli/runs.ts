@@ -1,42 +1,132 @@
-/** `runs` and `run`: the runs of workflows: lists them, shows one, tries it again, skips a step, cancels it. */
-import { pendingText, RUN_STATUS, type RunInfo } from "../contract/flow.ts";
+/** `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. */
+import { pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, Listing, print, table, type Terminal } from "./terminal.ts";
-import { isWorkflowName } from "../contract/workflow.ts";
+import { drivenWorkflow, isWorkflowName } from "../contract/workflow.ts";
+import { isCatgaError } from "../error.ts";
 
-/** The command that lists them. */
+/** The command that lists them, and changes many at once. */
 export const runs: Command = {
   name: "runs",
-  words: "[WORKFLOW]",
-  summary: "lists the runs of workflows",
-  flags: ["status", "limit"],
+  words: "[WORKFLOW | retry | cancel]",
+  summary: "runs of workflows: lists, retries, cancels them",
+  flags: ["status", "workflow", "cause", "reason", "yes", "limit"],
   more: `
 Those that have changed longest ago come first, 100 unless --limit N says more.
 --status is running, waiting (for a time, a signal or another run), retrying (a
 step failed, and is tried again), stuck (somebody has to decide: catga run),
 undoing, done or failed. PENDING is what a run waits for or tries again; a step
-whose first attempt runs is not recorded yet.`,
-  async run([workflow], flags, terminal) {
+whose first attempt runs is not recorded yet. --cause is a part of such an
+error.
+
+retry and cancel change all runs that match, and need --status: retry has what
+is pending tried at once, cancel, with --reason, ends them with CANCELLED. They
+only count what they would do, until --yes.`,
+  async run([word, more], flags, terminal) {
+    if (more !== undefined) throw new UsageError("usage: catga runs [WORKFLOW | retry | cancel]");
+    const verb = word === "retry" || word === "cancel" ? word : undefined;
+    const workflow = flags.text("workflow") ?? (verb === undefined ? word : undefined);
     checkWorkflow(workflow);
+    if (verb === undefined && word !== undefined && word !== workflow) {
+      throw new UsageError(`give one workflow: ${word} or --workflow ${workflow}`);
+    }
     const status = flags.choice("status", RUN_STATUS);
+    const choice: Choice = { workflow, status, cause: flags.text("cause") };
+    if (verb !== undefined) return await changeAll(verb, choice, flags, terminal);
+    for (const flag of ["reason", "yes"] as const) {
+      if (flags.has(flag)) throw new UsageError(`--${flag} is for catga runs retry and catga runs cancel`);
+    }
     const limit = flags.limit();
     return await ClusterView.during(flags, terminal, async (view) => {
       const listing = new Listing(terminal, flags.has("json"), COLUMNS);
       let more = false;
-      for await (const info of view.runsInOrder({ workflow, status })) {
+      for await (const info of chosenRuns(view, choice)) {
         more = listing.count >= limit;
         if (more) break;
         listing.add(plain(info), row(info));
       }
-      const match = workflow !== undefined || status !== undefined ? " match" : "";
-      listing.end(`no runs${match} ${view.place}`);
+      if (listing.count === 0) await checkWorkflowIsKnown(view, workflow);
+      listing.end(noRuns(view, choice));
       if (more) terminal.say("there are more: --limit shows them");
       return DONE;
     });
   },
 };
+
+/** Which runs the flags choose. */
+interface Choice {
+  readonly workflow: string | undefined;
+  readonly status: RunStatus | undefined;
+  /** A part of the error of something that is pending. */
+  readonly cause: string | undefined;
+}
+
+async function* chosenRuns(view: ClusterView, { workflow, status, cause }: Choice): AsyncGenerator<RunInfo> {
+  for await (const info of view.runsInOrder({ workflow, status })) {
+    const errors = info.pending.map(({ error }) => (error === undefined ? "" : `${error.code}: ${error.message}`));
+    if (cause === undefined || errors.some((error) => error.includes(cause))) yield info;
+  }
+}
+
+function noRuns(view: ClusterView, { workflow, status, cause }: Choice): string {
+  return `no runs${(workflow ?? status ?? cause) === undefined ? "" : " match"} ${view.place}`;
+}
+
+/** Throws a {@link UsageError} for the name of a workflow that no node handles, and that has no run. */
+async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefined): Promise<void> {
+  if (workflow === undefined) return;
+  const handled = new Set((await view.nodes()).flatMap(({ handles }) => handles.map(drivenWorkflow)));
+  handled.delete(undefined);
+  if (handled.has(workflow)) return;
+  const log = await view.runLog();
+  if (log !== undefined && (await log.all(workflow)).length > 0) return;
+  const known = [...handled].sort().join(", ") || "none";
+  throw new UsageError(`there is no workflow ${workflow} ${view.place}; nodes handle ${known}`);
+}
+
+/** Retries or cancels all that match, or counts them. */
+async function changeAll(
+  verb: "retry" | "cancel",
+  choice: Choice,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  const reason = flags.text("reason");
+  if (choice.status === undefined) throw new UsageError(`runs ${verb} takes --status, such as --status stuck`);
+  if (choice.status === "done" || choice.status === "failed") {
+    throw new UsageError(`runs ${verb}: a run that is ${choice.status} has ended`);
+  }
+  if (verb === "retry" && reason !== undefined) throw new UsageError("--reason is for cancel");
+  if (verb === "cancel" && !reason) throw new UsageError("runs cancel takes --reason TEXT, which stays with the runs");
+  return await ClusterView.during(flags, terminal, async (view) => {
+    let [count, failed] = [0, 0];
+    for await (const { workflow, id, retry } of chosenRuns(view, choice)) {
+      count++;
+      if (!flags.has("yes")) continue;
+      try {
+        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // it is checked above
+      } catch (error) {
+        if (!isCatgaError(error)) throw error;
+        // it has ended meanwhile, for example
+        failed++;
+        terminal.say(printable(`${workflow} ${id}: ${error.code}: ${error.message}`));
+        continue;
+      }
+      print(terminal, flags.has("json"), { [verb]: { workflow, id } }, `${DID[verb]}: ${workflow} ${id}`);
+    }
+    if (count === 0) {
+      await checkWorkflowIsKnown(view, choice.workflow);
+      terminal.say(printable(noRuns(view, choice)));
+      return DONE;
+    }
+    if (flags.has("yes")) return failed === 0 ? DONE : FAILED;
+    const would = verb === "retry" ? "retried" : "cancelled";
+    terminal.say(`${count} run${count === 1 ? "" : "s"} would be ${would}: --yes does it`);
+    return FAILED;
+  });
+}
 
 /** The command about one of them. */
 export const run: Command = {

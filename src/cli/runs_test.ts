@@ -56,7 +56,12 @@ describe("the tool and runs", await requireNatsServer(), () => {
     const stuck = await run("runs", "--status", "stuck", "Export");
     assertMatch(stuck.out, /Export +skipped +stuck +.* upload, 1 failed, HANDLER_FAILED: the disk is full/);
     assertEquals(await listed("--status", "done"), ["ends"]);
-    assertEquals((await run("runs", "Nothing")).err.startsWith("no runs match in the namespace default"), true);
+    const unknown = await run("runs", "Nothing");
+    assertEquals([unknown.code, unknown.out], [2, ""]);
+    assertMatch(
+      unknown.err,
+      /^catga: there is no workflow Nothing in the namespace default at .*; nodes handle Export\n/,
+    );
     assertEquals((await run("runs", "No Name")).code, 2);
     assertEquals((await run("runs", "--status", "lost")).code, 2);
   });
@@ -151,5 +156,69 @@ describe("the tool and runs", await requireNatsServer(), () => {
     assertEquals([retried.code, json(retried.out)], [0, [{ retry: { workflow: "Export", id: "retried" } }]]);
     assertEquals(unwrap(await app.result(Export, "retried")), "uploaded");
     assertEquals((await run("run", "Export", "retried", "retry")).err.split(":")[0], "NO_RUN");
+  });
+});
+
+describe("the tool and many runs", await requireNatsServer(), () => {
+  const Upload = workflow<string, string>("Upload", { id: (id) => id });
+  let full = true;
+  const uploads = Upload.handle(async (flow, disk) =>
+    await flow.step("upload", () => {
+      if (full) throw new Error(`disk ${disk[0]} is full`);
+      return "uploaded";
+    }, { retry: { attempts: 1 } })
+  );
+
+  it("runs retry and cancel count what matches, and change it with --yes; unknown words are an error", async () => {
+    await using server = await startNatsServer();
+    const run = (...args: string[]) => cliHere(args, { NATS_URL: server.url });
+    await using app = await catga({ nats: server.url, handlers: uploads, logger: quiet });
+    const ids = ["a1", "a2", "b1", "b2", "c1"];
+    for (const id of ids) unwrap(await app.start(Upload, id));
+    const stuck = async (...more: string[]) =>
+      (await run("runs", "--status", "stuck", "--json", ...more)).out.split("\n").filter((line) => line !== "").length;
+    await eventually("5 are stuck", async () => await stuck() === 5);
+    assertEquals(await stuck("--cause", "disk b"), 2);
+
+    for (
+      const usage of [
+        ["retry"],
+        ["retry", "--status", "done"],
+        ["retry", "--status", "stuck", "--reason", "x"],
+        ["cancel", "--status", "stuck"],
+        ["retry", "now", "--status", "stuck"],
+        ["retri", "--status", "stuck"],
+        ["--yes"],
+        ["Upload", "--workflow", "Export"],
+        ["retry", "--status", "stuck", "--workflow", "Uplaod"],
+      ]
+    ) assertEquals((await run("runs", ...usage)).code, 2, usage.join(" "));
+
+    const counted = await run("runs", "retry", "--status", "stuck", "--workflow", "Upload");
+    assertEquals(counted, { code: 1, out: "", err: "5 runs would be retried: --yes does it\n" });
+    const none = await run("runs", "retry", "--status", "stuck", "--cause", "disk z");
+    assertEquals([none.code, none.out], [0, ""]);
+    assertMatch(none.err, /^no runs match in the namespace default/);
+    assertEquals(await stuck(), 5);
+
+    const cancelled = await run(
+      "runs",
+      "cancel",
+      "--status",
+      "stuck",
+      "--cause",
+      "disk b",
+      "--reason",
+      "sold",
+      "--yes",
+    );
+    assertEquals(cancelled, { code: 0, out: "to be cancelled: Upload b1\nto be cancelled: Upload b2\n", err: "" });
+    assertEquals((await app.result(Upload, "b2")).error?.code, "CANCELLED");
+
+    full = false;
+    const retried = await run("runs", "retry", "--status", "stuck", "--yes", "--json");
+    assertEquals(retried.code, 0);
+    assertEquals(retried.out.trim().split("\n").map((line) => JSON.parse(line).retry.id).sort(), ["a1", "a2", "c1"]);
+    for (const id of ["a1", "a2", "c1"]) assertEquals(unwrap(await app.result(Upload, id)), "uploaded");
   });
 });

@@ -24,9 +24,7 @@ export async function connect(options: node.ConnectionOptions): Promise<node.Nat
 /**
  * Makes transports that close the socket of a dial that got no answer in time, and that compare an IP address with the
  * server's certificate. That of nats.js (3.4.0) leaves the socket open, and the process cannot end (observed: a server
- * that was stopped by SIGSTOP, and in Bun one behind a firewall, until the system gives it up after some two minutes);
- * and it begins TLS behind the INFO without an address, so that Deno and Node accept any certificate for `localhost`
- * (observed: Deno 2.9, Node 20).
+ * that was stopped by SIGSTOP, and in Bun one behind a firewall, until the system gives it up after some two minutes).
  */
 function factoryOf(
   { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),

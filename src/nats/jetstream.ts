@@ -186,10 +186,9 @@ export class JetStream {
   }
 
   /**
-   * Reads by direct get, or from the leader if the NATS user may not: JetStream sends the answer of a direct get, as it
-   * is stored, to whatever subject the request names, so that only users who may do everything to JetStream have this
-   * permission. `kind`: the requests that share a permission; the first that is refused is the last one on a
-   * connection.
+   * Reads by direct get, or from the leader if the NATS user may not: that permission amounts to administering the
+   * account's JetStream, so few users have it. `kind`: the requests that share a permission; the first that is refused
+   * is the last one on a connection.
    */
   async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
     if (!this.#forbidden.has(kind)) {

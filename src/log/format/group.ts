@@ -144,8 +144,8 @@ export function isQueued(data: Uint8Array): boolean {
 }
 
 /**
- * Returns true if a message that cannot be read is an answer of JetStream: whoever may ask it for anything can have its
- * answers stored in any stream, ten thousand in a second. Never throws.
+ * Returns true if a message that cannot be read is an answer of JetStream. It is passed by, so that a flood of them
+ * does not fill a subscription with dead letters. Never throws.
  */
 export function isAnswer(data: Uint8Array): boolean {
   const value = parsedJson(data);

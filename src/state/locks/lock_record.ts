@@ -44,8 +44,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Returns true if a text is no record of any version: those say who holds the lock, and for how long. Such a text may
- * be an answer of JetStream, which publishes answers to whatever reply subject a request names, the key of a lock too.
+ * Returns true if a text is no record of any version: those say who holds the lock, and for how long. A waiter removes
+ * such a text, as an answer of JetStream.
  */
 export function isJunk(text: string): boolean {
   const { nonce, node, endpoint, ttl } = (parsedJson(text) ?? {}) as Record<string, unknown>;

@@ -55,6 +55,7 @@ export type {
   FollowedEvent,
   FollowEventsOptions,
 } from "./src/contract/followed_event.ts";
+export type { Caller, ContractMeta, ProgramTypes } from "./src/contract/program_types.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { Failure, Result } from "./src/contract/result.ts";
 export type { Schema } from "./src/contract/schema.ts";

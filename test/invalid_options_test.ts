@@ -110,6 +110,7 @@ const query_: Wrong<QueryOptions<number, number>> = {
   ordered: BOOLEAN,
   timeout: FINITE,
   retries: FINITE,
+  meta: OBJECT,
 };
 const command_: Wrong<CommandOptions<number, number>> = {
   ...query_,
@@ -127,7 +128,7 @@ const stream_: Wrong<StreamContractOptions<number, number>> = {
   ordered: [true],
 };
 const window: Wrong<NonNullable<StreamContractOptions<number, number>["window"]>> = { items: FINITE, bytes: FINITE };
-const event_: Wrong<EventOptions<number>> = { input: SCHEMA, durable: command_.durable, key: FUNCTION };
+const event_: Wrong<EventOptions<number>> = { input: SCHEMA, durable: command_.durable, key: FUNCTION, meta: OBJECT };
 const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINITE };
 const commandHandler: Wrong<CommandHandlerOptions> = { ...handler, retry: OBJECT };
 const on: Wrong<SubscriptionOptions> = {

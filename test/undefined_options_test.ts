@@ -44,6 +44,7 @@ const query_: Undefined<QueryOptions<number, number>> = {
   ordered: undefined,
   timeout: undefined,
   retries: undefined,
+  meta: undefined,
 };
 const command_: Undefined<CommandOptions<number, number>> = {
   ...query_,
@@ -51,7 +52,12 @@ const command_: Undefined<CommandOptions<number, number>> = {
   id: undefined,
   durable: undefined,
 };
-const event_: Undefined<EventOptions<number>> = { input: undefined, durable: undefined, key: undefined };
+const event_: Undefined<EventOptions<number>> = {
+  input: undefined,
+  durable: undefined,
+  key: undefined,
+  meta: undefined,
+};
 const handler: Undefined<HandlerOptions> = { behaviors: undefined, concurrency: undefined };
 const onEvent: Undefined<EventHandlerOptions> = { ...handler, each: undefined };
 const publish: Undefined<PublishOptions> = { id: undefined, headers: undefined, signal: undefined };

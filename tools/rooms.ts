@@ -245,8 +245,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: "src/http",
-    what: "an entrypoint: results as responses of HTTP, streams as server-sent events",
+    what: "an entrypoint: contracts on HTTP (edge), results as responses, streams as server-sent events",
     may: CONTRACT,
+  },
+  {
+    path: "src/client",
+    what: "an entrypoint: the client of an edge for browsers, which loads nothing else of Catga",
+    may: [],
+    lazily: ["src/contract", "src/http"],
   },
   {
     path: "src/testing",

@@ -1,6 +1,7 @@
 /** The context of a message: what its handler can read about it, and the methods that it sends with. */
 import type { CatgaError } from "../error.ts";
 import type { AppClock } from "../ports/clock.ts";
+import type { Caller } from "./program_types.ts";
 import type { Sender } from "./sender.ts";
 
 /**
@@ -35,6 +36,11 @@ export interface Context extends Sender {
    * was handling; `{}`.
    */
   readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Who sent the first message of this chain, as the `authorize` function of an edge said; goes on with what handlers
+   * send, like the headers of `carry`. `undefined`: nobody said so. Its type is that of {@link ProgramTypes}.
+   */
+  readonly caller: Caller | undefined;
   /** When the sender stops waiting, in ms since 1970 by this node's clock. */
   readonly deadline: number;
   /**

@@ -4,6 +4,7 @@
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route, RouteName } from "./node_info.ts";
+import type { ContractMeta } from "./program_types.ts";
 import type { Schema } from "./schema.ts";
 import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
@@ -29,6 +30,8 @@ export interface ContractOptions {
   readonly timeout?: number | undefined;
   /** Number of further attempts after the first. */
   readonly retries?: number | undefined;
+  /** What the program says of the contract. */
+  readonly meta?: ContractMeta | undefined;
   /** The codes that the handler may fail with. */
   readonly failures?: readonly string[] | undefined;
   /** The message id of a payload. */

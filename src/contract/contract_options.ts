@@ -10,6 +10,8 @@ import {
   checkKnown,
   checkNumber,
   checkObject,
+  freezePlain,
+  isPlain,
   LONGEST_TTL,
   MAX_TIMEOUT,
   show,
@@ -17,6 +19,7 @@ import {
 } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
+import type { ContractMeta } from "./program_types.ts";
 import { checkSchema, type Schema } from "./schema.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
@@ -32,10 +35,13 @@ export interface DurableEventOptions<In, Payload = In> {
   durable: Durable;
   /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;
+  /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
+  meta?: ContractMeta | undefined;
 }
 
 /** Options of an event that is not durable, and so has no key. */
-export interface TransientEventOptions<In, Payload = In> extends Pick<DurableEventOptions<In, Payload>, "input"> {
+export interface TransientEventOptions<In, Payload = In>
+  extends Pick<DurableEventOptions<In, Payload>, "input" | "meta"> {
   /** Not durable. */
   durable?: false | undefined;
   /** Only a durable event has a key. */
@@ -109,6 +115,8 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   timeout?: number | undefined;
   /** Number of further attempts after the first: 0 to 1,000; the app's. */
   retries?: number | undefined;
+  /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
+  meta?: ContractMeta | undefined;
 }
 
 /** Options that commands take in all combinations. */
@@ -209,7 +217,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
   checkKnown(at, options, OPTIONS[kind]);
-  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable, items } =
+  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable, items, meta } =
     options as ContractOptions;
   checkSchema(`${at}: input`, input);
   checkSchema(`${at}: output`, output);
@@ -230,11 +238,20 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
     throw new TypeError(`${at}: key is of a durable event: give it durable: true, too`);
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  if (meta !== undefined) given.meta = frozenMeta(at, meta);
   if (typeof given.window === "object") given.window = Object.freeze({ ...given.window });
   if (typeof idempotent === "object") given.idempotent = Object.freeze({ ...idempotent });
   if (typeof durable === "object") given.durable = Object.freeze({ ...durable });
   if (failures !== undefined) given.failures = Object.freeze([...failures]);
   return Object.freeze(given);
+}
+
+/** A copy of the `meta` of a contract, frozen. Throws a `TypeError` unless it is a plain object. */
+export function frozenMeta(at: string, meta: ContractMeta): ContractMeta {
+  if (!isPlain(meta)) {
+    throw new TypeError(`${at}: meta must be a plain object, like { role: "admin" }; got ${show(meta)}`);
+  }
+  return freezePlain({ ...meta });
 }
 
 function checkStream(at: string, { resume, idle, window }: ContractOptions): void {
@@ -285,13 +302,25 @@ const DURABLE_OPTIONS = new Set(["keep"]);
  */
 const LEAST_KEEP = 120_000;
 
-const EVENT_OPTIONS = new Set(["input", "durable", "key"]);
-const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries"]);
+const EVENT_OPTIONS = new Set(["input", "durable", "key", "meta"]);
+const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries", "meta"]);
 const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
   event: EVENT_OPTIONS,
   query: QUERY_OPTIONS,
   command: new Set([...QUERY_OPTIONS, "idempotent", "id", "durable"]),
-  stream: new Set(["input", "items", "failures", "key", "route", "timeout", "retries", "resume", "idle", "window"]),
+  stream: new Set([
+    "input",
+    "items",
+    "failures",
+    "key",
+    "route",
+    "timeout",
+    "retries",
+    "resume",
+    "idle",
+    "window",
+    "meta",
+  ]),
 };
 
 const NO_OPTIONS: ContractOptions = Object.freeze({});

@@ -7,7 +7,7 @@ import type { CatgaError, ErrorCode } from "../error.ts";
 /**
  * The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422.
  */
-export function statusOf({ code }: CatgaError): number {
+export function statusOf({ code }: Pick<CatgaError, "code">): number {
   if (/^[45]\d\d$/.test(code)) return Number(code);
   return Object.hasOwn(STATUS, code) ? STATUS[code as keyof typeof STATUS] : OWN_CODE;
 }

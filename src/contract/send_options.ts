@@ -1,6 +1,7 @@
 /** The options of one send, publish or broadcast, and their check; what holds without them: `defaults.ts`. */
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
+import { CALLER_HEADER } from "./program_types.ts";
 import { type AnyContract, checkRoute, checkTimes, isContractName, isInternalName } from "./contract.ts";
 import {
   checkKnown,
@@ -241,3 +242,6 @@ const MAX_TOKEN = 256;
 
 /** The headers that carry a trace: W3C Trace Context and Baggage. */
 export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);
+
+/** The headers that go on with what a handler sends, without the option `carry`. */
+export const INHERITED_HEADERS: readonly string[] = Object.freeze([...TRACE_HEADERS, CALLER_HEADER]);

@@ -6,11 +6,13 @@ import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } f
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
+import { frozenMeta } from "./contract_options.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
 import type { Flow, Signal, WorkflowContract } from "./flow.ts";
 import type { Handler } from "./handler.ts";
+import type { ContractMeta } from "./program_types.ts";
 import type { RunContext, RunDue, RunJoin, RunJoined, WorkflowBody, WorkflowDefinition } from "./workflow_body.ts";
 import type { Failure } from "./result.ts";
 import { checkSchema, type MaybePromise, type Schema } from "./schema.ts";
@@ -37,6 +39,8 @@ export interface WorkflowOptions<In, Payload = In> {
    * `flow.version` is that of the start; 1.
    */
   version?: number | undefined;
+  /** What the program says of the workflow, for the edge: a plain object, which is frozen; none. */
+  meta?: ContractMeta | undefined;
 }
 
 /** A workflow: {@link workflow} makes it. */
@@ -202,7 +206,7 @@ function ofWorkflow(handler: Handler, body: WorkflowBody): Handler {
 function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Payload>): WorkflowDefinition {
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
-  const { input, id, timeout, keep = KEEP, version = 1 } = options;
+  const { input, id, timeout, keep = KEEP, version = 1, meta } = options;
   // the types of its input are those of its contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
@@ -210,9 +214,18 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
   if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
   checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
   checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
-  return Object.freeze({ name, type: runType(name), input: parsed, id, timeout, keep, version });
+  return Object.freeze({
+    name,
+    type: runType(name),
+    input: parsed,
+    id,
+    timeout,
+    keep,
+    version,
+    meta: meta && frozenMeta(at, meta),
+  });
 }
 
 const DAY = 86_400_000;
 const LONGEST = 3_660 * DAY;
-const OPTIONS = new Set(["input", "id", "timeout", "keep", "version"]);
+const OPTIONS = new Set(["input", "id", "timeout", "keep", "version", "meta"]);

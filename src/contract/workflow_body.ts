@@ -1,4 +1,5 @@
 /** The inside of a workflow: what its handlers are made of, and what runs them. */
+import type { ContractMeta } from "./program_types.ts";
 import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
 import type { Schema } from "./schema.ts";
@@ -13,6 +14,7 @@ export interface WorkflowDefinition {
   readonly timeout: number | undefined;
   readonly keep: number;
   readonly version: number;
+  readonly meta: ContractMeta | undefined;
 }
 
 /** The handler of a workflow. */

@@ -24,6 +24,8 @@ import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.t
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
+import { CALLER_HEADER } from "../contract/program_types.ts";
+import { decodeText } from "../data/encoding.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock, Deadlined } from "../ports/clock.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
@@ -127,6 +129,16 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   get headers(): Readonly<Record<string, string>> {
     return this.#envelope?.headers ?? NO_HEADERS;
+  }
+
+  get caller(): unknown {
+    const text = this.headers[CALLER_HEADER];
+    if (text === undefined) return undefined;
+    try {
+      return decodeText(text);
+    } catch {
+      return undefined; // a client that is no edge wrote it: nobody said who the caller is
+    }
   }
 
   get attempt(): number {

@@ -28,3 +28,20 @@
 
 export { respond } from "./respond.ts";
 export { events } from "./events.ts";
+export { type Edge, edge } from "./edge.ts";
+export type { DescriptionInfo } from "./descriptions.ts";
+export type { EdgeHandlerOptions, EdgeLimit } from "./edge_handler.ts";
+export type {
+  ClientCode,
+  ContractOf,
+  EdgeCall,
+  EdgeCode,
+  EdgeContract,
+  EdgeEntries,
+  EdgeEntry,
+  EdgeEntryOptions,
+  EdgeResume,
+  OpenRun,
+  OptionsOf,
+} from "./edge_types.ts";
+export { deny, EdgeRefusal } from "./refusal.ts";

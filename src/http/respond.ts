@@ -47,10 +47,17 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   const { error } = result;
   const failed = (Object.hasOwn(own, error.code) ? own[error.code] : undefined) ?? httpStatus(error);
   headers.set("content-type", "application/problem+json");
-  const limited = error.code === "RATE_LIMITED" && isRecord(error.details) ? error.details.retryAfter : undefined;
-  const wait = Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1; // of any node
-  if ((failed === 503 || error.retryable) && !headers.has("retry-after")) headers.set("retry-after", `${wait}`);
+  for (const [name, value] of Object.entries(retryAfter(error, failed))) {
+    if (!headers.has(name)) headers.set(name, value);
+  }
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
+}
+
+/** The header `retry-after`, in s, where it may be tried again: 1, or what `rateLimit` of any node says. */
+export function retryAfter({ code, details, retryable }: CatgaError, status: number): Readonly<Record<string, string>> {
+  if (status !== 503 && !retryable) return {};
+  const limited = code === "RATE_LIMITED" && isRecord(details) ? details.retryAfter : undefined;
+  return { "retry-after": `${Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1}` };
 }
 
 function checkStatus(option: string, status: number, hasBody: boolean): void {
@@ -63,7 +70,7 @@ function checkStatus(option: string, status: number, hasBody: boolean): void {
 /** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
 export function problem(error: CatgaError, status: number): string {
   const { code, message, details } = error;
-  const title = TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
+  const title = titleOf(status);
   const isShown = status < 500 || !isErrorCode(code);
   const text = (shown: object) =>
     toJson({ type: "about:blank", title, status, ...shown, code }, "INVALID_RESPONSE", "the failure");
@@ -75,19 +82,33 @@ export function problem(error: CatgaError, status: number): string {
 }
 
 /** The status of an error. */
-export function httpStatus(error: CatgaError): number {
-  return error.code === "NO_HANDLER" ? 503 : statusOf(error); // a service that is not there, and not an address that is wrong
+export function httpStatus({ code }: CatgaError): number {
+  return httpStatusOfCode(code);
+}
+
+/** The status of the error with a code. */
+export function httpStatusOfCode(code: string): number {
+  return code === "NO_HANDLER" ? 503 : statusOf({ code }); // a service that is not there, and not an address that is wrong
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
+/** The title of a status. */
+export function titleOf(status: number): string {
+  return TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
+}
+
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
+  401: "Unauthorized",
   402: "Payment Required",
   403: "Forbidden",
   404: "Not Found",
   409: "Conflict",
   410: "Gone",
   413: "Content Too Large",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  415: "Unsupported Media Type",
   422: "Unprocessable Content",
   429: "Too Many Requests",
   499: "Client Closed Request",

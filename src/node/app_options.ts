@@ -18,7 +18,7 @@ import type { Logger } from "../contract/observer.ts";
 import type { Route } from "../contract/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
-import { TRACE_HEADERS } from "../contract/send_options.ts";
+import { INHERITED_HEADERS } from "../contract/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
 /** Options of `catga()`. All of them may be left out. */
@@ -166,7 +166,7 @@ function checkCarry(_: string, carry: readonly string[]): void {
     if (typeof name !== "string" || !/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) {
       throw new TypeError(`${at} must be 1 to 64 lower-case letters, digits, "-", "_" and "."; got ${show(name)}`);
     }
-    if (TRACE_HEADERS.includes(name)) throw new TypeError(`${at}: ${name} goes on by itself`);
+    if (INHERITED_HEADERS.includes(name)) throw new TypeError(`${at}: ${name} goes on by itself`);
     if (/^(?:nats|catga)-/.test(name)) throw new TypeError(`${at}: ${name} is reserved`);
   });
 }

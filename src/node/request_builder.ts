@@ -3,7 +3,7 @@
  * the contract's schema parses it. A message that this node alone handles takes a shorter way ({@link fastPaths}).
  */
 import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
-import { checkSendOptions, type SendOptions, TRACE_HEADERS } from "../contract/send_options.ts";
+import { checkSendOptions, INHERITED_HEADERS, type SendOptions } from "../contract/send_options.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
@@ -53,7 +53,7 @@ export class RequestBuilder {
     this.#host = host;
     this.#ofEntity = ofEntity;
     this.#defaults = defaults;
-    this.carried = [...TRACE_HEADERS, ...defaults.carry ?? []];
+    this.carried = [...INHERITED_HEADERS, ...defaults.carry ?? []];
   }
 
   /** True if every send fails with `CLOSED`. */

@@ -1,0 +1,244 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga, command, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
+import { deny, edge } from "../http/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { client, ClientError } from "./mod.ts";
+
+interface Order {
+  readonly sku: string;
+  readonly on: Date;
+  readonly cents: bigint;
+}
+
+const Create = command<Order, { id: string; on: Date }, "SOLD_OUT">("Create", { idempotent: true });
+const List = query<{ sku?: string } | undefined, Map<string, Order>>("List");
+const Who = query<void, unknown>("Who", { meta: { role: "admin" } });
+const Count = stream<{ from: number; to: number }, number, "TOO_FAR">("Count", {
+  resume: (input, last) => ({ ...input, from: (last ?? input.from - 1) + 1 }),
+});
+const Letters = stream<string, string>("Letters");
+const Placed = event<{ n: number; at: Date }>("Placed", { durable: true, key: ({ n }) => `${n % 2}` });
+const Checkout = workflow<{ order: string }, { receipt: bigint }, "DECLINED">("Checkout");
+const Approved = Checkout.signal<{ by: string }>("Approved");
+
+export const api = edge({
+  create: [Create, { failures: { SOLD_OUT: 409 } }],
+  list: [List, { cache: "private, max-age=5" }],
+  who: Who,
+  count: Count,
+  letters: Letters,
+  placed: Placed,
+  checkout: [Checkout, { tell: { approved: Approved }, cancel: true }],
+});
+
+let created = 0;
+const handlers = [
+  Create.handle(({ sku, on }) => {
+    if (sku === "none") return fail("SOLD_OUT", "no tea", { details: { until: new Date(7) } });
+    return { id: `${sku}-${++created}`, on };
+  }),
+  List.handle((input) => new Map([[input?.sku ?? "all", { sku: "tea", on: new Date(1), cents: 5n }]])),
+  Who.handle((_, ctx) => ctx.caller),
+  Count.handle(async function* ({ from, to }) {
+    for (let n = from; n <= to; n++) yield n;
+    if (to > 5) return fail("TOO_FAR", `cannot count to ${to}`);
+  }),
+  Letters.handle(function* (word) {
+    yield* word;
+  }),
+  Checkout.handle(async (flow, { order }) => {
+    const approved = await flow.wait(Approved);
+    return approved.by === "nobody"
+      ? fail("DECLINED", `${order} is declined`)
+      : { receipt: BigInt(approved.by.length) };
+  }),
+];
+
+/** A server that answers in this process, whose connections can be cut. */
+class Wire {
+  readonly urls: string[] = [];
+  /** Bytes that a response has before it breaks off, of so many responses. */
+  cutAfter = 0;
+  cuts = 0;
+
+  constructor(readonly handle: (request: Request) => Promise<Response>) {}
+
+  readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    this.urls.push(`${init.method} ${url}`);
+    const response = await this.handle(new Request(url, init));
+    if (this.cuts === 0 || response.body === null) return response;
+    this.cuts--;
+    let left = this.cutAfter;
+    const cut = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, to) {
+        left -= chunk.length;
+        if (left < 0) return to.error(new TypeError("the connection is lost"));
+        to.enqueue(chunk);
+      },
+    });
+    return new Response(response.body.pipeThrough(cut), response);
+  };
+}
+
+async function start() {
+  const app = await catga({ logger: QUIET, handlers });
+  const handle = api.handler(app, {
+    base: "/api",
+    authorize: (request, { meta }) => {
+      const user = request.headers.get("authorization");
+      if (meta?.role === "admin" && user !== "ada") return deny(403);
+      return user === "nobody" ? deny(401) : { id: user ?? "ann" };
+    },
+    identify: ({ id }) => id,
+  });
+  const wire = new Wire(handle);
+  const shop = client<typeof api>("http://shop.example/api/", { fetch: wire.fetch, pause: [1, 10] });
+  const asUser = (authorization: string) =>
+    client<typeof api>("http://shop.example/api", { fetch: wire.fetch, headers: { authorization } });
+  return { app, wire, shop, asUser, [Symbol.asyncDispose]: () => app.drain() };
+}
+
+describe("client", () => {
+  it("commands and queries: values arrive as what they were, failures with their code and details", async () => {
+    await using setup = await start();
+    const { shop, wire } = setup;
+    const order = { sku: "tea", on: new Date(5), cents: 9n };
+    const made = unwrapped(await shop.create.send(order));
+    assertEquals([made.on, made.id.startsWith("tea-")], [new Date(5), true]);
+    const { error } = await shop.create.send({ ...order, sku: "none" });
+    assert(error instanceof ClientError);
+    assertEquals([error.code, error.message, error.status, error.details], [
+      "SOLD_OUT",
+      "no tea",
+      409,
+      { until: new Date(7) },
+    ]);
+    assertEquals(unwrapped(await shop.list.query()), new Map([["all", { sku: "tea", on: new Date(1), cents: 5n }]]));
+    assertEquals([...unwrapped(await shop.list.query({ sku: "x" })).keys()], ["x"]);
+    assert(wire.urls.at(-1)!.startsWith("GET http://shop.example/api/list?input="), wire.urls.at(-1));
+  });
+
+  it("an id has a command run once, for each caller", async () => {
+    await using setup = await start();
+    const order = { sku: "cup", on: new Date(5), cents: 9n };
+    const [first, again] = [
+      await setup.shop.create.send(order, { id: "a" }),
+      await setup.shop.create.send(order, { id: "a" }),
+    ];
+    assertEquals(unwrapped(first), unwrapped(again));
+    assert(unwrapped(await setup.asUser("bob").create.send(order, { id: "a" })).id !== unwrapped(first).id);
+    assertEquals((await setup.shop.create.send({ ...order, sku: "x" }, { id: "a" })).error?.code, "ID_REUSED");
+  });
+
+  it("the caller reaches handlers; who may not, is refused before anything runs", async () => {
+    await using setup = await start();
+    assertEquals(unwrapped(await setup.asUser("ada").who.query()), { id: "ada" });
+    assertEquals((await setup.shop.who.query()).error?.code, "FORBIDDEN");
+    const { error } = await setup.asUser("nobody").list.query();
+    assertEquals([error?.code, error?.status], ["UNAUTHORIZED", 401]);
+  });
+
+  it("streams: items in order, failures behind them, and over lost connections each item once", async () => {
+    await using setup = await start();
+    const { shop, wire } = setup;
+    assertEquals(await collected(shop.count.stream({ from: 1, to: 5 })), [1, 2, 3, 4, 5]);
+    const far: number[] = [];
+    const error = await assertRejects(
+      async () => {
+        for await (const n of shop.count.stream({ from: 4, to: 6 })) far.push(n);
+      },
+      ClientError,
+      "cannot count to 6",
+    );
+    assertEquals([error.code, far], ["TOO_FAR", [4, 5, 6]]);
+    for (let bytes = 4; bytes < 90; bytes++) {
+      [wire.cutAfter, wire.cuts] = [bytes, 3];
+      assertEquals(await collected(shop.count.stream({ from: 1, to: 5 })), [1, 2, 3, 4, 5], `cut after ${bytes} bytes`);
+    }
+    wire.cuts = 0;
+  });
+
+  it("a stream that cannot go on ends with STREAM_BROKEN, and the number of items that came", async () => {
+    await using setup = await start();
+    [setup.wire.cutAfter, setup.wire.cuts] = [40, 1];
+    const error = await assertRejects(() => collected(setup.shop.letters.stream("assam")), ClientError);
+    assertEquals([error.code, (error.details as { received: number }).received > 0], ["STREAM_BROKEN", true]);
+  });
+
+  it("a durable event is followed from the start, a position, now and by key; over lost connections each once", async () => {
+    await using setup = await start();
+    const { shop, wire, app } = setup;
+    for (let n = 1; n <= 6; n++) unwrap(await app.publish(Placed, { n, at: new Date(n) }));
+    const all: { position: number; n: number }[] = [];
+    [wire.cutAfter, wire.cuts] = [300, 4];
+    for await (const { position, payload, stored, key } of shop.placed.follow({ from: "start" })) {
+      assertEquals([payload.at, stored instanceof Date, key], [new Date(payload.n), true, `${payload.n % 2}`]);
+      all.push({ position, n: payload.n });
+      if (all.length === 6) break;
+    }
+    assertEquals(all.map(({ n }) => n), [1, 2, 3, 4, 5, 6]);
+    assert(wire.urls.length > 1);
+    const behind = shop.placed.follow({ from: all[3].position, key: "1" });
+    assertEquals((await behind.next()).value?.payload.n, 5);
+    await behind.return?.();
+  });
+
+  it("workflows: start, what it waits for, signals, result, cancel", async () => {
+    await using setup = await start();
+    const { shop, app } = setup;
+    const run = unwrapped(await shop.checkout.start({ order: "7" }));
+    for (;;) {
+      const open = unwrapped(await run.open());
+      if (open?.status === "waiting") {
+        assertEquals([open.run, open.pending.map(({ name }) => name)], [run.id, ["Approved"]]);
+        break;
+      }
+      await app.clock.sleep(1);
+    }
+    const result = run.result();
+    assert((await run.tell("approved", { by: "ada" })).ok);
+    assertEquals(unwrapped(await result), { receipt: 3n });
+    assertEquals([unwrapped(await run.open()), unwrapped(await shop.checkout.run(run.id).result())], [undefined, {
+      receipt: 3n,
+    }]);
+    const other = unwrapped(await shop.checkout.start({ order: "8" }, { id: "eight" }));
+    assertEquals(unwrapped(await shop.checkout.start({ order: "8" }, { id: "eight" })).id, other.id);
+    assert((await other.tell("approved", { by: "nobody" })).ok);
+    assertEquals((await other.result()).error?.code, "DECLINED");
+    const third = unwrapped(await shop.checkout.start({ order: "9" }));
+    assert((await third.cancel("not wanted")).ok);
+    assertEquals((await third.result()).error?.code, "CANCELLED");
+    assertEquals((await shop.checkout.run("none").result()).error?.code, "NO_RUN");
+  });
+
+  it("without an answer a command is OUTCOME_UNKNOWN, a query UNAVAILABLE, an aborted call CANCELLED", async () => {
+    const lost = client<typeof api>("http://shop.example", {
+      fetch: (_, { signal }) =>
+        signal?.aborted ? Promise.reject(signal.reason) : Promise.reject(new TypeError("no way")),
+    });
+    const order = { sku: "tea", on: new Date(5), cents: 9n };
+    assertEquals((await lost.create.send(order)).error?.code, "OUTCOME_UNKNOWN");
+    assertEquals((await lost.list.query()).error?.code, "UNAVAILABLE");
+    assertEquals((await lost.list.query(undefined, { signal: AbortSignal.abort() })).error?.code, "CANCELLED");
+  });
+
+  it("an answer of a proxy that is no JSON is an error with its status", async () => {
+    const behind = client<typeof api>("http://shop.example", {
+      fetch: () => Promise.resolve(new Response("<html>busy", { status: 503, headers: { "retry-after": "2" } })),
+    });
+    const { error } = await behind.list.query();
+    assertEquals([error?.code, error?.status, error?.retryAfter, error?.retryable], ["UNAVAILABLE", 503, 2_000, true]);
+  });
+});
+
+async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+function unwrapped<T>(result: { ok: true; value: T } | { ok: false; error: Error }): T {
+  if (result.ok) return result.value;
+  throw result.error;
+}

@@ -1,0 +1,440 @@
+/**
+ * The client of an edge, for browsers and every other place with `fetch`. It knows the edge's type alone: neither the
+ * contracts nor the rest of Catga are loaded.
+ *
+ * @example
+ * ```ts ignore
+ * import { client } from "@catga/catga/client";
+ * import type { api } from "./api.ts"; // const api = edge({ createOrder: CreateOrder, placed: Placed, … })
+ *
+ * const shop = client<typeof api>("https://shop.example/api");
+ * const result = await shop.createOrder.send({ sku: "tea" });
+ * console.log(result.ok ? result.value.orderId : result.error.code);
+ * for await (const { payload } of shop.placed.follow({ from: "now" })) console.log(payload);
+ * ```
+ *
+ * @module
+ */
+import type { Contract, DurableContract } from "../contract/contract.ts";
+import type { FollowedEvent } from "../contract/followed_event.ts";
+import type { Signal, WorkflowContract } from "../contract/flow.ts";
+import type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf } from "../http/edge_types.ts";
+import { read, write } from "./values.ts";
+
+export type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf };
+
+/** An edge, as a client knows it: by its type. */
+export interface ClientEdge<E extends EdgeEntries> {
+  /** Carries the types; never has a value. */
+  readonly "~entries"?: E;
+}
+
+/** Options of {@link client}. */
+export interface ClientOptions {
+  /** Headers of each request, or a function that makes them, such as one that gets a token; none. */
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  /** Sends requests; the global `fetch`. */
+  fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /** Whether cookies are sent to another origin, as in `fetch`; `same-origin`. */
+  credentials?: RequestCredentials | undefined;
+  /** First and longest pause before a stream or tail that broke is opened again, in ms; `[250, 10_000]`. */
+  pause?: readonly [first: number, longest: number] | undefined;
+}
+
+/** Options of one call. */
+export interface CallOptions {
+  /** Ends the call when it aborts: `CANCELLED`. None. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of a command, a start or a signal. */
+export interface SendOptions extends CallOptions {
+  /**
+   * The `Idempotency-Key`: all sends of an idempotent command with it get one result, so that one without an answer may
+   * be sent again. Made by the client for a command that is sent twice by `retries`. None.
+   */
+  id?: string | undefined;
+}
+
+/** The error of a call: of the handler, of Catga, of the edge, or of the way there. */
+export class ClientError<Code extends string = string> extends Error {
+  override readonly name = "ClientError";
+  /**
+   * The code. `OUTCOME_UNKNOWN`: the request may have been carried out, and its answer did not come; `UNAVAILABLE`: it
+   * was a query, or was not sent.
+   */
+  readonly code: Code;
+  /** Status of the response; 0: there was none. */
+  readonly status: number;
+  /** Details of the handler's failure. */
+  readonly details: unknown;
+  /** Whether it may help to try again. */
+  readonly retryable: boolean;
+  /** Time after which it may be tried again, in ms; `undefined`: the server did not say. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: Code,
+    message: string,
+    more: Partial<Pick<ClientError, "status" | "details" | "retryable" | "retryAfter" | "cause">> = {},
+  ) {
+    super(message, { cause: more.cause });
+    this.code = code;
+    this.status = more.status ?? 0;
+    this.details = more.details;
+    this.retryable = more.retryable ?? false;
+    this.retryAfter = more.retryAfter;
+  }
+}
+
+/** Result of a call. `value` and `error` may be destructured before `ok` is checked. */
+export type ClientResult<T, F extends string> =
+  | { readonly ok: true; readonly value: T; readonly error?: undefined }
+  | { readonly ok: false; readonly value?: undefined; readonly error: ClientError<ClientCode<F>> };
+
+/** The arguments of a call: an input that may be `undefined` may be left out. */
+export type CallArgs<In, Options> = undefined extends In ? [input?: In, options?: Options]
+  : [input: In, options?: Options];
+
+/** A command on a client. */
+export interface ClientCommand<In, Out, F extends string> {
+  /** Sends it. */
+  send(...args: CallArgs<In, SendOptions>): Promise<ClientResult<Out, F>>;
+}
+
+/** A query on a client. */
+export interface ClientQuery<In, Out, F extends string> {
+  /** Sends it, as GET: the browser's cache holds for it. */
+  query(...args: CallArgs<In, CallOptions>): Promise<ClientResult<Out, F>>;
+}
+
+/** A stream on a client. */
+export interface ClientStream<In, Item> {
+  /**
+   * Reads it: items in order. One that can go on (`resume`) is opened again after a lost connection, behind the last
+   * item; others end with `STREAM_BROKEN`. A failure is thrown as a {@link ClientError}.
+   */
+  stream(...args: CallArgs<In, CallOptions>): AsyncIterableIterator<Item>;
+}
+
+/** Where a tail begins: what is stored from now on, all that is stored, behind a position, or since a time. */
+export interface TailOptions extends CallOptions {
+  /** `"now"`. */
+  from?: "now" | "start" | number | Date | undefined;
+  /** Only events with this key; all. */
+  key?: string | undefined;
+}
+
+/** An event of a tail. */
+export type TailEvent<T> = Omit<FollowedEvent<T>, "headers">;
+
+/** A durable event on a client. */
+export interface ClientEvent<T> {
+  /** Follows it: each event once, in the order of their positions, also over lost connections. */
+  follow(options?: TailOptions): AsyncIterableIterator<TailEvent<T>>;
+}
+
+/** A run of a workflow on a client. */
+export interface ClientRun<Out, F extends string, Told, Cancels> {
+  /** Its id. */
+  readonly id: string;
+  /** Waits for its end. */
+  result(options?: CallOptions): Promise<ClientResult<Out, F>>;
+  /** Its state: `undefined`, it has ended. */
+  open(options?: CallOptions): Promise<ClientResult<OpenRun | undefined, F>>;
+  /** Sends it a signal that the edge lists. */
+  tell<N extends keyof Told & string>(
+    signal: N,
+    ...args: CallArgs<Told[N], SendOptions>
+  ): Promise<ClientResult<void, never>>;
+  /** Cancels it, where the edge allows that. */
+  readonly cancel: Cancels extends true ? (reason?: string, options?: CallOptions) => Promise<ClientResult<void, never>>
+    : never;
+}
+
+/** A workflow on a client. */
+export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
+  /** Starts a run. */
+  start(...args: CallArgs<In, SendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
+  /** A run by its id. */
+  run(id: string): ClientRun<Out, F, Told, Cancels>;
+}
+
+/** The payloads of listed signals, by their names. */
+export type ToldBy<O> = O extends { readonly tell: infer S }
+  ? { [N in keyof S]: S[N] extends Signal<infer T> ? T : never }
+  : Record<never, never>;
+
+/** An entry of an edge on a client. */
+export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends WorkflowContract<infer In, infer Out, infer F>
+  ? ClientWorkflow<In, Out, F, ToldBy<OptionsOf<E>>, OptionsOf<E> extends { readonly cancel: true } ? true : false>
+  : ContractOf<E> extends Contract<"command", infer In, infer Out, infer F> ? ClientCommand<In, Out, F>
+  : ContractOf<E> extends Contract<"query", infer In, infer Out, infer F> ? ClientQuery<In, Out, F>
+  : ContractOf<E> extends Contract<"stream", infer In, infer Out> ? ClientStream<In, Out>
+  : ContractOf<E> extends DurableContract<"event", infer In> ? ClientEvent<In>
+  : never;
+
+/** The client of an edge: its entries by their names. */
+export type Client<T> = T extends ClientEdge<infer E> ? { readonly [N in keyof E]: ClientEntry<E[N]> } : never;
+
+/**
+ * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`. What
+ * goes wrong in operation comes back as a result; misuse throws a `TypeError`.
+ */
+export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
+  const entries = new Map<string, unknown>();
+  const base = url.replace(/\/$/, "");
+  return new Proxy({}, {
+    get(_, name) {
+      // a client is no promise: `await` looks for `then`
+      if (typeof name !== "string" || name === "then") return undefined;
+      if (!entries.has(name)) entries.set(name, entry(`${base}/${encodeURIComponent(name)}`, options));
+      return entries.get(name);
+    },
+  }) as Client<T>;
+}
+
+const VALUES = "application/vnd.catga+json";
+
+interface Call extends CallOptions {
+  readonly input?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+function entry(url: string, options: ClientOptions): object {
+  const send = (input?: unknown, of: SendOptions = {}) =>
+    call(options, "POST", url, { input, ...of, headers: idHeader(of) });
+  const run = (id: string) => runOf(`${url}/${encodeURIComponent(id)}`, id, options);
+  return {
+    send,
+    query: (input?: unknown, of: CallOptions = {}) => call(options, "GET", withParams(url, { input: text(input) }), of),
+    stream: (input?: unknown, of: CallOptions = {}) => events(options, withParams(url, { input: text(input) }), of),
+    follow: ({ from = "now", key, signal }: TailOptions = {}) => {
+      const place = from instanceof Date ? from.toISOString() : `${from}`;
+      return events(options, withParams(url, { from: place, key }), { signal });
+    },
+    start: async (input?: unknown, of?: SendOptions) => {
+      const started = await send(input, of);
+      return started.ok ? { ok: true, value: run((started.value as { run: string }).run) } : started;
+    },
+    run,
+  };
+}
+
+function runOf(url: string, id: string, options: ClientOptions): object {
+  const get = (of: CallOptions, wait?: number) =>
+    call(options, "GET", url, { ...of, headers: wait === undefined ? {} : { prefer: `wait=${wait}` } });
+  return {
+    id,
+    async result(of: CallOptions = {}) {
+      for (let failures = 0;;) {
+        const answer = await get(of, WAIT);
+        if (answer.ok && answer.status === 202) failures = 0;
+        else if (answer.ok || !isPassing(answer.error) || of.signal?.aborted) return answer;
+        else await pause(options, failures++, answer.error.retryAfter, of.signal);
+      }
+    },
+    async open(of: CallOptions = {}) {
+      const answer = await get(of);
+      if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
+      // the failure of a run is its end
+      return ["NO_RUN", "NOT_FOUND"].includes(answer.error.code) || isPassing(answer.error)
+        ? answer
+        : { ok: true, value: undefined };
+    },
+    tell: (signal: string, input?: unknown, of: SendOptions = {}) =>
+      call(options, "POST", `${url}/${encodeURIComponent(signal)}`, { input, ...of, headers: idHeader(of) }),
+    cancel: (reason?: string, of: CallOptions = {}) => call(options, "DELETE", withParams(url, { reason }), of),
+  };
+}
+
+/** Seconds that one request waits for the end of a run. */
+const WAIT = 20;
+
+type Answer = ClientResult<unknown, string> & { readonly status?: number };
+
+async function call(
+  options: ClientOptions,
+  method: string,
+  url: string,
+  { input, headers, signal }: Call,
+): Promise<Answer> {
+  const body = method === "POST" && input !== undefined ? write(input) : undefined;
+  let response: Response;
+  try {
+    response = await request(
+      options,
+      method,
+      url,
+      { accept: VALUES, ...headers, ...(body === undefined ? {} : { "content-type": VALUES }) },
+      signal,
+      body,
+    );
+    const text = await response.text();
+    if (!response.ok) return { ok: false, error: failure(response, text) };
+    return { ok: true, value: text === "" ? undefined : valueOf(response, text), status: response.status };
+  } catch (cause) {
+    const code = signal?.aborted ? "CANCELLED" : method === "GET" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
+    return {
+      ok: false,
+      error: new ClientError(code, `${method} ${url} has no answer`, { retryable: !signal?.aborted, cause }),
+    };
+  }
+}
+
+async function request(
+  { headers: own = {}, fetch: send = fetch, credentials = "same-origin" }: ClientOptions,
+  method: string,
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+  body?: string,
+): Promise<Response> {
+  const all = new Headers(typeof own === "function" ? await own() : own);
+  for (const name in headers) all.set(name, headers[name]);
+  return await send(url, {
+    method,
+    headers: all,
+    credentials,
+    ...(signal ? { signal } : {}),
+    ...(body === undefined ? {} : { body }),
+  });
+}
+
+/** Reads server-sent events, over lost connections. */
+async function* events(
+  options: ClientOptions,
+  url: string,
+  { signal }: CallOptions,
+): AsyncGenerator<unknown, void, undefined> {
+  let last = "";
+  let failures = 0;
+  let received = 0;
+  for (;;) {
+    let error: ClientError | undefined;
+    // aborts the request when the reader leaves
+    const over = new AbortController();
+    const abort = () => over.abort();
+    signal?.addEventListener("abort", abort);
+    try {
+      if (signal?.aborted) return;
+      const headers = { accept: `text/event-stream, ${VALUES}`, ...(last === "" ? {} : { "last-event-id": last }) };
+      const response = await request(options, "GET", url, headers, over.signal);
+      if (!response.ok) error = failure(response, await response.text());
+      else {
+        for await (const { type, id, data } of sse(response)) {
+          if (id !== undefined) last = id;
+          if (type === "end") return;
+          if (type === "failure") throw problem(read(data), 200);
+          if (data === "") continue;
+          failures = 0;
+          received++;
+          yield read(data);
+        }
+      }
+    } catch (cause) {
+      if (signal?.aborted) return;
+      if (cause instanceof ClientError) throw cause;
+      error = new ClientError("UNAVAILABLE", `the connection to ${url} is lost`, { retryable: true, cause });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      over.abort();
+    }
+    if (error !== undefined && !isPassing(error)) throw error;
+    // without a place it would begin again from the start
+    if (last === "" && received > 0) {
+      throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
+    }
+    await pause(options, failures++, error?.retryAfter, signal);
+  }
+}
+
+interface Sse {
+  readonly type: string;
+  readonly id: string | undefined;
+  readonly data: string;
+}
+
+async function* sse({ body }: Response): AsyncGenerator<Sse> {
+  const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop()!;
+      for (const block of blocks) {
+        const event = { type: "message", id: undefined as string | undefined, data: "" };
+        let isEvent = false;
+        for (const line of block.split("\n")) {
+          const [, field, text] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+          if (field === undefined) continue;
+          isEvent = true;
+          if (field === "event") event.type = text;
+          else if (field === "id") event.id = text;
+          else if (field === "data") event.data = text;
+        }
+        if (isEvent) yield event;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it is over for us
+  }
+}
+
+function failure(response: Response, text: string): ClientError {
+  try {
+    return problem(valueOf(response, text), response.status, response.headers.get("retry-after"));
+  } catch {
+    // a proxy answered
+    return problem({}, response.status, response.headers.get("retry-after"));
+  }
+}
+
+function problem(value: unknown, status: number, after: string | null = null): ClientError {
+  const { code = status >= 500 ? "UNAVAILABLE" : "INVALID_RESPONSE", detail, title, details, retryable, status: own } =
+    value as Record<string, unknown>;
+  const retryAfter = after !== null && Number(after) >= 0 ? Number(after) * 1_000 : undefined;
+  return new ClientError(`${code}`, `${detail ?? title ?? code}`, {
+    status: typeof own === "number" ? own : status,
+    details,
+    retryable: retryable === true || retryAfter !== undefined,
+    retryAfter,
+  });
+}
+
+function valueOf(response: Response, text: string): unknown {
+  return response.headers.get("content-type")?.startsWith(VALUES) ? read(text) : JSON.parse(text);
+}
+
+function isPassing({ status, code }: ClientError): boolean {
+  return code !== "CANCELLED" && (status === 0 || status === 429 || status >= 502);
+}
+
+function pause(
+  { pause: [first, longest] = [250, 10_000] }: ClientOptions,
+  failures: number,
+  wanted: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const ms = Math.max(wanted ?? 0, Math.min(longest, first * 2 ** failures) * (0.5 + Math.random() / 2));
+  return new Promise((resolve) => {
+    const end = () => (clearTimeout(timer), signal?.removeEventListener("abort", end), resolve());
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+  });
+}
+
+function idHeader({ id }: SendOptions): Record<string, string> {
+  return id === undefined ? {} : { "idempotency-key": id };
+}
+
+function text(input: unknown): string | undefined {
+  return input === undefined ? undefined : write(input);
+}
+
+function withParams(url: string, params: Record<string, string | undefined>): string {
+  const given = Object.entries(params).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]);
+  return given.length === 0 ? url : `${url}?${new URLSearchParams(given)}`;
+}

@@ -1,0 +1,250 @@
+/**
+ * Descriptions of an edge for tools, from the JSON Schemas of its contracts (Standard JSON Schema): OpenAPI 3.1 of
+ * commands, queries and workflows, AsyncAPI 3 of streams and durable events. A contract without such a schema is
+ * described as any JSON.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import { checkKnown, checkString } from "../data/checks.ts";
+import type { Route } from "./edge_types.ts";
+import { httpStatusOfCode, titleOf } from "./respond.ts";
+
+/** What a description says of the API as a whole. */
+export interface DescriptionInfo {
+  /** Its title. */
+  readonly title: string;
+  /** Its version. */
+  readonly version: string;
+  /** The path of the handler, as in its options; `""`. */
+  readonly base?: string | undefined;
+}
+
+type Json = Record<string, unknown>;
+
+/** OpenAPI 3.1 of an edge. */
+export function openapi(routes: readonly Route[], info: DescriptionInfo): Json {
+  const { title, version, base } = checkedInfo("openapi", info);
+  const paths: Json = {};
+  for (const route of routes) Object.assign(paths, pathsOf(`${base}/${route.name}`, route));
+  return {
+    openapi: "3.1.0",
+    info: { title, version },
+    paths,
+    components: { schemas: { Problem: PROBLEM, Run: RUN } },
+  };
+}
+
+/** AsyncAPI 3 of an edge. */
+export function asyncapi(routes: readonly Route[], info: DescriptionInfo): Json {
+  const { title, version, base } = checkedInfo("asyncapi", info);
+  const channels: Json = {};
+  const operations: Json = {};
+  for (const { name, kind, contract } of routes) {
+    if (kind !== "stream" && kind !== "event") continue;
+    const { input, items } = (contract as AnyContract).options;
+    const payload = kind === "stream" ? schemaOf(items, "output") : eventSchema(schemaOf(input, "input"));
+    channels[name] = {
+      address: `${base}/${name}`,
+      title: contract.name,
+      description: kind === "stream"
+        ? "Items, as server-sent events."
+        : "Events as they are stored, as server-sent events.",
+      messages: { [kind === "stream" ? "item" : "event"]: { contentType: "application/json", payload } },
+    };
+    operations[`read_${name}`] = {
+      action: "send",
+      channel: { $ref: `#/channels/${name}` },
+      summary: `${kind} ${contract.name}`,
+    };
+  }
+  return { asyncapi: "3.0.0", info: { title, version }, defaultContentType: "application/json", channels, operations };
+}
+
+function pathsOf(path: string, route: Route): Json {
+  const { kind, contract, options } = route;
+  if (kind === "command" || kind === "query") {
+    const { input, output, failures = [], idempotent } = (contract as AnyContract).options;
+    const common = { operationId: route.name, summary: `${kind} ${contract.name}` };
+    const responses = {
+      ...(output === undefined
+        ? { 200: json({}), 204: { description: "No value" } }
+        : { 200: json(schemaOf(output, "output")) }),
+      ...problems(failures, options.failures),
+    };
+    if (kind === "query") {
+      const parameters = input === undefined ? [] : [inputParameter(schemaOf(input, "input"))];
+      return { [path]: { get: { ...common, parameters, responses } } };
+    }
+    const parameters = idempotent ? [IDEMPOTENCY_KEY] : [];
+    return { [path]: { post: { ...common, parameters, ...body(input), responses } } };
+  }
+  if (kind !== "workflow") return {};
+  const { "~workflow": { input } } = contract as unknown as { "~workflow": { input: AnyContract["options"]["input"] } };
+  const run = {
+    name: "run",
+    in: "path",
+    required: true,
+    description: "The id of the run.",
+    schema: { type: "string" },
+  };
+  const open = json({ $ref: "#/components/schemas/Run" }, "It goes on");
+  const accepted = { 202: { description: "It is stored" }, ...problems([], undefined) };
+  const paths: Json = {
+    [path]: {
+      post: {
+        ...{
+          operationId: `${route.name}_start`,
+          summary: `start workflow ${contract.name}`,
+          parameters: [IDEMPOTENCY_KEY],
+        },
+        ...body(input),
+        responses: {
+          202: { ...open, headers: { location: { schema: { type: "string" } } } },
+          ...problems([], undefined),
+        },
+      },
+    },
+    [`${path}/{run}`]: {
+      get: {
+        ...{ operationId: `${route.name}_result`, summary: `result of a run of ${contract.name}` },
+        parameters: [run, PREFER],
+        responses: { 200: json({}), 202: open, ...problems([], options.failures) },
+      },
+      ...(options.cancel
+        ? {
+          delete: {
+            operationId: `${route.name}_cancel`,
+            summary: `cancel a run of ${contract.name}`,
+            parameters: [run],
+            responses: accepted,
+          },
+        }
+        : {}),
+    },
+  };
+  for (const name of Object.keys(options.tell ?? {})) {
+    paths[`${path}/{run}/${name}`] = {
+      post: {
+        ...{ operationId: `${route.name}_tell_${name}`, summary: `tell a run of ${contract.name} ${name}` },
+        ...{ parameters: [run], ...body(undefined), responses: accepted },
+      },
+    };
+  }
+  return paths;
+}
+
+/** The JSON Schema of a validator, of its input or its output side; any JSON if it has none. */
+function schemaOf(schema: unknown, side: "input" | "output"): Json {
+  const { "~standard": standard } = (schema ?? {}) as {
+    readonly "~standard"?: {
+      readonly jsonSchema?: Readonly<Record<string, (options: { readonly target: string }) => unknown>>;
+    };
+  };
+  try {
+    const { $schema: _, ...made } = standard?.jsonSchema?.[side]?.({ target: "draft-2020-12" }) as Json ?? {};
+    return made;
+  } catch {
+    return {}; // it has a part that JSON Schema cannot say
+  }
+}
+
+function eventSchema(payload: Json): Json {
+  return {
+    type: "object",
+    required: ["position", "id", "stored"],
+    properties: {
+      position: { type: "integer" },
+      id: { type: "string" },
+      key: { type: "string" },
+      payload,
+      stored: { type: "string", format: "date-time" },
+    },
+  };
+}
+
+function body(input: unknown): Json {
+  return {
+    requestBody: {
+      required: input !== undefined,
+      content: { "application/json": { schema: schemaOf(input, "input") } },
+    },
+  };
+}
+
+function inputParameter(schema: Json): Json {
+  return {
+    name: "input",
+    in: "query",
+    description: "The input, as JSON.",
+    content: { "application/json": { schema } },
+  };
+}
+
+function json(schema: Json, description = "The value"): Json {
+  return { description, content: { "application/json": { schema } } };
+}
+
+/** Responses of failures by status, each with its codes. */
+function problems(failures: readonly string[], statuses: Readonly<Record<string, number>> = {}): Json {
+  const codes = [...failures, ...Object.keys(statuses), "INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE"];
+  const byStatus = Map.groupBy(new Set(codes), (code) => statuses[code] ?? OWN_STATUS[code] ?? httpStatusOfCode(code));
+  return Object.fromEntries([...byStatus].map(([status, codes]) => [status, {
+    description: `${titleOf(status)}: ${codes.join(", ")}`,
+    content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+  }]));
+}
+
+function checkedInfo(
+  method: string,
+  info: DescriptionInfo,
+): Required<{ title: string; version: string; base: string }> {
+  checkKnown(method, info, INFO);
+  const { title, version, base = "" } = info;
+  checkString(`${method}: title`, title);
+  checkString(`${method}: version`, version);
+  checkString(`${method}: base`, base);
+  return { title, version, base };
+}
+
+/** Statuses of codes of the edge itself. */
+const OWN_STATUS: Readonly<Record<string, number>> = { UNAUTHORIZED: 401, FORBIDDEN: 403 };
+const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base"]);
+const IDEMPOTENCY_KEY = {
+  name: "Idempotency-Key",
+  in: "header",
+  description: "The same key gets the same outcome.",
+  schema: { type: "string", maxLength: 128 },
+};
+const PREFER = {
+  name: "Prefer",
+  in: "header",
+  description: "wait=20 waits up to 20 s for the end.",
+  schema: { type: "string" },
+};
+const PROBLEM = {
+  type: "object",
+  required: ["status", "code"],
+  properties: {
+    type: { type: "string" },
+    title: { type: "string" },
+    status: { type: "integer" },
+    detail: { type: "string" },
+    code: { type: "string" },
+    details: {},
+  },
+};
+const RUN = {
+  type: "object",
+  required: ["run"],
+  properties: {
+    run: { type: "string" },
+    status: { type: "string" },
+    pending: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["name"],
+        properties: { name: { type: "string" }, next: { type: "string", format: "date-time" } },
+      },
+    },
+  },
+};

@@ -1,0 +1,94 @@
+/**
+ * An edge: contracts on HTTP, by name. The value is shared by both sides: the server makes a handler of it, a browser
+ * knows its type alone. What is not listed cannot be reached.
+ */
+import type { Catga } from "../contract/running_node.ts";
+import { checkKnown, checkObject, isRecord, isToken, show } from "../data/checks.ts";
+import { asyncapi, type DescriptionInfo, openapi } from "./descriptions.ts";
+import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, Route } from "./edge_types.ts";
+import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
+
+/** An edge, which {@link edge} makes. */
+export interface Edge<E extends EdgeEntries> {
+  /** Carries the types of the entries for clients; never has a value. */
+  readonly "~entries"?: E;
+  /**
+   * Makes the handler of requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError` or `RangeError`
+   * for an invalid option.
+   */
+  handler<Given>(app: Catga, options: EdgeHandlerOptions<Given>): (request: Request) => Promise<Response>;
+  /** The description of commands, queries and workflows for tools: OpenAPI 3.1, from the schemas of the contracts. */
+  openapi(info: DescriptionInfo): Record<string, unknown>;
+  /** The description of streams and durable events for tools: AsyncAPI 3, from the schemas of the contracts. */
+  asyncapi(info: DescriptionInfo): Record<string, unknown>;
+}
+
+/**
+ * Lists contracts for HTTP: commands, queries, streams, durable events and workflows, each under a name of its own of 1
+ * to 64 letters, digits, `-` and `_`. Throws a `TypeError` for an invalid entry.
+ *
+ * @example
+ * ```ts
+ * import { catga, command, query } from "@catga/catga";
+ * import { edge } from "@catga/catga/http";
+ *
+ * const CreateOrder = command<{ sku: string }, { orderId: string }>("CreateOrder");
+ * const CountOrders = query<void, number>("CountOrders");
+ * const api = edge({ createOrder: CreateOrder, orders: [CountOrders, { cache: "max-age=5" }] });
+ *
+ * let orders = 0;
+ * const handlers = [CreateOrder.handle(({ sku }) => ({ orderId: `${sku}-${++orders}` })), CountOrders.handle(() => orders)];
+ * await using app = await catga({ handlers });
+ * const handle = api.handler(app, { base: "/api", authorize: () => ({ id: "anyone" }) });
+ * const body = JSON.stringify({ sku: "tea" });
+ * const headers = { "content-type": "application/json" };
+ * const made = await handle(new Request("http://localhost/api/createOrder", { method: "POST", body, headers }));
+ * console.log(made.status, await made.json()); // 200 { orderId: "tea-1" }
+ * console.log(await (await handle(new Request("http://localhost/api/orders"))).json()); // 1
+ * ```
+ */
+export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
+  checkObject("edge", entries, "an object of contracts by name");
+  const routes = new Map<string, Route>();
+  for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
+  return Object.freeze({
+    handler: <Given>(app: Catga, options: EdgeHandlerOptions<Given>) => edgeHandler(app, routes, options),
+    openapi: (info: DescriptionInfo) => openapi([...routes.values()], info),
+    asyncapi: (info: DescriptionInfo) => asyncapi([...routes.values()], info),
+  });
+}
+
+function routeOf(name: string, entry: EdgeEntry): Route {
+  const at = `edge: ${name}`;
+  if (!isToken(name, 64)) throw new TypeError(`${at}: a name has 1 to 64 letters, digits, "-" and "_"`);
+  const [given, options]: readonly [unknown, EdgeEntryOptions] = Array.isArray(entry)
+    ? [entry[0], entry[1]]
+    : [entry, {}];
+  if (!isRecord(given) || !Object.hasOwn(OPTIONS, given.kind as string)) {
+    throw new TypeError(
+      `${at} must be a command, a query, a stream, a durable event or a workflow; got ${show(entry)}`,
+    );
+  }
+  const contract = given as unknown as EdgeContract;
+  checkObject(at, options, "[contract, options]");
+  checkKnown(at, options, OPTIONS[contract.kind]);
+  if (contract.kind === "workflow") {
+    return Object.freeze({ name, kind: contract.kind, contract, meta: workflowMeta(contract), options });
+  }
+  if (contract.kind === "event" && !contract.options.durable) {
+    throw new TypeError(`${at}: only a durable event can be followed: give ${contract.name} durable: true`);
+  }
+  return Object.freeze({ name, kind: contract.kind, contract, meta: contract.options.meta, options });
+}
+
+function workflowMeta(contract: unknown): Route["meta"] {
+  return (contract as { readonly "~workflow": { readonly meta: Route["meta"] } })["~workflow"].meta;
+}
+
+const OPTIONS: Readonly<Record<Route["kind"], ReadonlySet<string>>> = {
+  command: new Set(["failures"]),
+  query: new Set(["failures", "cache"]),
+  stream: new Set(["failures", "resume"]),
+  event: new Set(),
+  workflow: new Set(["failures", "tell", "cancel"]),
+};

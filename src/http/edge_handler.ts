@@ -1,0 +1,547 @@
+/**
+ * The server side of an edge: from a request to a response. What is checked, in this order: the path, the method, the
+ * origin, the media type, who sends it (`authorize`), how often, and only then the body.
+ */
+import type { AnyContract, Contract } from "../contract/contract.ts";
+import type { EventFollower, FollowedEvent } from "../contract/followed_event.ts";
+import type { RunInfo, Signal, WorkflowContract } from "../contract/flow.ts";
+import { MAX_ID } from "../contract/send_options.ts";
+import { CALLER_HEADER } from "../contract/program_types.ts";
+import type { Catga } from "../contract/running_node.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  checkObject,
+  checkString,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
+import { encodeValue, toJson } from "../data/encoding.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { answer } from "./edge_answer.ts";
+import { eventBytes, eventsResponse } from "./edge_events.ts";
+import type { EdgeCall, EdgeResume, OpenRun, Route } from "./edge_types.ts";
+import { etagOf } from "./etag.ts";
+import { KEEP_ALIVE } from "./events.ts";
+import { EdgeRefusal } from "./refusal.ts";
+import { bodyText, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
+import { titleOf } from "./respond.ts";
+import { TokenBuckets } from "./token_buckets.ts";
+
+/** Options of the handler of an edge. */
+export interface EdgeHandlerOptions<Given = unknown> {
+  /** The path before the names, as `/api`; `""`. */
+  base?: string | undefined;
+  /**
+   * Says who sends a request, before its body is read: any value that can be sent, which handlers see as `ctx.caller`
+   * (`undefined`: nobody in particular), or a refusal that `deny` makes. What it throws is 500, and logged.
+   */
+  authorize: (request: Request, call: EdgeCall) => MaybePromise<Given | EdgeRefusal>;
+  /**
+   * One text for each caller: `limit` counts by it, and idempotency keys of different callers do not meet; without it
+   * both are common to all callers. None.
+   */
+  identify?: ((caller: Given, request: Request) => string) | undefined;
+  /** How often one caller may call; no limit. */
+  limit?: EdgeLimit | undefined;
+  /** Origins whose pages may call, besides the handler's own: names like `https://shop.example`; none. */
+  origins?: readonly string[] | undefined;
+  /** Whether pages of `origins` may send cookies; `false`. */
+  credentials?: boolean | undefined;
+  /** Largest body, in bytes: 1 to 2^31 - 1; 1,048,576. */
+  maxBody?: number | undefined;
+  /** Time for a body to come, in ms: 1 to 2^31 - 1; 10,000. */
+  bodyTimeout?: number | undefined;
+  /** Longest time that a client may have a result awaited (`Prefer: wait=…`), in ms: 0 to 2^31 - 1; 30,000. */
+  maxWait?: number | undefined;
+  /** How often a comment keeps a response of events alive, in ms: 1 to 2^31 - 1; 5,000. */
+  keepAlive?: number | undefined;
+}
+
+/** A limit of calls by caller: a bucket of `burst` tokens, filled at `rate`; beyond it 429 with `Retry-After`. */
+export interface EdgeLimit {
+  /** Calls a second: more than 0. */
+  rate: number;
+  /** Calls at once: 1 or more; `rate`, at least 1. */
+  burst?: number | undefined;
+  /**
+   * `"process"`: each process counts for itself. `"cluster"`: each has its share, the rate divided by the number of
+   * live nodes of its service, without a message: a caller that reaches one process alone has that share. `"process"`.
+   */
+  over?: "process" | "cluster" | undefined;
+}
+
+/** The handler of an edge. */
+export function edgeHandler<Given>(
+  app: Catga,
+  routes: ReadonlyMap<string, Route>,
+  options: EdgeHandlerOptions<Given>,
+): (request: Request) => Promise<Response> {
+  checkOptions(app, options);
+  const handler = new EdgeHandler(app, routes, options);
+  return (request) => handler.handle(request);
+}
+
+/** One call: what it asks for, and of whom. */
+interface Called<Given> {
+  readonly request: Request;
+  readonly url: URL;
+  readonly route: Route;
+  readonly action: EdgeCall["action"];
+  readonly run: string | undefined;
+  readonly signal: string | undefined;
+  readonly caller: Given;
+  readonly identity: string | undefined;
+  readonly values: boolean;
+}
+
+class EdgeHandler<Given> {
+  readonly #app: Catga;
+  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #options: EdgeHandlerOptions<Given>;
+  readonly #base: string;
+  readonly #origins: ReadonlySet<string>;
+  readonly #buckets: TokenBuckets | undefined;
+  /** Texts of followed events, which all responses of a tail share. */
+  readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
+
+  constructor(app: Catga, routes: ReadonlyMap<string, Route>, options: EdgeHandlerOptions<Given>) {
+    this.#app = app;
+    this.#routes = routes;
+    this.#options = options;
+    this.#base = options.base ?? "";
+    this.#origins = new Set(options.origins ?? []);
+    const { limit } = options;
+    if (limit === undefined) return;
+    const { rate, burst = Math.max(1, rate), over } = limit;
+    const share = over !== "cluster" ? () => 1 : () => {
+      const { service } = app.self;
+      return Math.max(1, app.nodes().filter((node) => node.service === service).length);
+    };
+    this.#buckets = new TokenBuckets({
+      clock: app.clock,
+      rate: () => rate / share(),
+      burst: () => Math.max(1, burst / share()),
+      most: MAX_CALLERS,
+    });
+  }
+
+  async handle(request: Request): Promise<Response> {
+    const origin = request.headers.get("origin");
+    const isForeign = origin !== null && this.#origins.has(origin);
+    let response: Response;
+    if (request.method === "OPTIONS" && request.headers.has("access-control-request-method")) {
+      response = new Response(null, { status: 204, headers: isForeign ? PREFLIGHT : {} });
+    } else {
+      try {
+        response = await this.#call(request);
+      } catch (error) {
+        response = this.#failed(error);
+      }
+    }
+    if (origin !== null && this.#origins.size > 0) {
+      response.headers.append("vary", "origin");
+      if (isForeign) {
+        response.headers.set("access-control-allow-origin", origin);
+        response.headers.set("access-control-expose-headers", "etag, location, retry-after");
+        if (this.#options.credentials) response.headers.set("access-control-allow-credentials", "true");
+      }
+    }
+    return response;
+  }
+
+  #failed(error: unknown): Response {
+    if (error instanceof EdgeRefusal) return error.response(titleOf(error.status));
+    if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
+    console.error("edge:", error); // no node has logged it, and the client gets a code alone
+    return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
+      values: false,
+      failures: {},
+    });
+  }
+
+  async #call(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const { route, run, signal } = this.#find(url);
+    const action = actionOf(request.method, route, run, signal);
+    this.#checkOrigin(request, url);
+    const media = request.method === "POST" ? refusedMediaType(request) : undefined;
+    if (media !== undefined) throw media;
+    const { name, kind, meta, contract } = route;
+    const key = kind === "event" ? url.searchParams.get("key") ?? undefined : undefined;
+    const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
+    const caller = await this.#options.authorize(request, call);
+    if (caller instanceof EdgeRefusal) throw caller;
+    const identity = this.#options.identify?.(caller, request);
+    const wait = this.#buckets?.take(identity ?? "") ?? 0;
+    if (wait > 0) {
+      const seconds = `${Math.max(1, Math.ceil(wait / 1_000))}`;
+      throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
+    }
+    const values = wantsValues(request);
+    return await this.#perform({ request, url, route, action, run, signal, caller, identity, values });
+  }
+
+  #perform(called: Called<Given>): MaybePromise<Response> {
+    switch (called.action) {
+      case "send":
+        return this.#send(called);
+      case "read":
+        return called.route.kind === "stream" ? this.#stream(called) : this.#query(called);
+      case "follow":
+        return this.#follow(called);
+      case "start":
+        return this.#start(called);
+      case "result":
+        return this.#result(called);
+      case "tell":
+        return this.#tell(called);
+      case "cancel":
+        return this.#cancel(called);
+    }
+  }
+
+  /** The route of a path, with the run and the signal behind its name. */
+  #find({ pathname }: URL): { route: Route; run: string | undefined; signal: string | undefined } {
+    const base = this.#base;
+    const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
+    const [name = "", run, signal, more] = parts.map(decodedPart);
+    const route = this.#routes.get(name);
+    const isRun = route?.kind === "workflow" && run !== "" && signal !== "" && more === undefined;
+    if (route === undefined || (run !== undefined && !isRun)) throw NOT_FOUND;
+    return { route, run, signal };
+  }
+
+  /** A request with cookies that may change something comes of the handler's own pages, or of `origins`. */
+  #checkOrigin(request: Request, { host }: URL): void {
+    if (request.method === "GET" || !request.headers.has("cookie")) return;
+    const site = request.headers.get("sec-fetch-site");
+    if (site === "same-origin" || site === "none") return;
+    const origin = request.headers.get("origin");
+    if (origin !== null && (this.#origins.has(origin) ? this.#options.credentials : hostOf(origin) === host)) return;
+    throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come of an origin that is allowed");
+  }
+
+  async #input({ request }: Called<Given>): Promise<unknown> {
+    const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = this.#options;
+    const text = await bodyText(request, maxBody, bodyTimeout);
+    return text instanceof EdgeRefusal ? raise(text) : value(inputOf(text));
+  }
+
+  #headers({ caller }: Called<Given>): Record<string, string> | undefined {
+    return caller === undefined ? undefined : { [CALLER_HEADER]: encodeValue(caller, "caller") };
+  }
+
+  /** The id of a message or run of this caller; `undefined` without an `Idempotency-Key`. */
+  #idOf({ request, identity }: Called<Given>): string | undefined {
+    const key = request.headers.get("idempotency-key") ?? undefined;
+    if (key === undefined) return undefined;
+    if (key === "" || key.length > MAX_KEY) {
+      throw new EdgeRefusal(400, "INVALID_MESSAGE", `an Idempotency-Key has 1 to ${MAX_KEY} characters`);
+    }
+    const id = identity === undefined ? key : `${identity}/${key}`;
+    if (id.length <= MAX_ID) return id;
+    throw new EdgeRefusal(400, "INVALID_MESSAGE", "the Idempotency-Key is too long for this caller");
+  }
+
+  async #send(called: Called<Given>): Promise<Response> {
+    const { route: { contract, options: { failures = {} } }, values, request } = called;
+    const of = contract as Contract<"command" | "query", unknown, unknown>;
+    const id = this.#idOf(called);
+    if (id !== undefined && of.kind !== "command") {
+      throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
+    }
+    const input = await this.#input(called);
+    // a command goes on when its client leaves: what it changes is not cut off half-way
+    const signal = of.kind === "query" ? request.signal : undefined;
+    return answer(await this.#app.send(of, input, { id, headers: this.#headers(called), signal }), {
+      values,
+      failures,
+    });
+  }
+
+  async #query(called: Called<Given>): Promise<Response> {
+    const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request, url } = called;
+    const of = contract as Contract<"query", unknown, unknown>;
+    const input = value(inputOf(url.searchParams.get("input") ?? ""));
+    const result = await this.#app.send(of, input, { headers: this.#headers(called), signal: request.signal });
+    if (!result.ok || result.value === undefined) return answer(result, { values, failures });
+    const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
+    const headers = { etag: etagOf(text), "cache-control": cache, vary: "accept" };
+    if (matches(request, headers.etag)) return new Response(null, { status: 304, headers });
+    return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
+  }
+
+  #stream(called: Called<Given>): Response {
+    const { route: { contract, options: { resume } }, request, url, values } = called;
+    const of = contract as Contract<"stream", unknown, unknown>;
+    const place = placeOf(of, resume);
+    const last = request.headers.get("last-event-id");
+    let input = value(inputOf(url.searchParams.get("input") ?? ""));
+    if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : place.from(input, last);
+    const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
+    const data = (item: unknown) => eventBytes(place?.id(item), item, values);
+    const { keepAlive = KEEP_ALIVE } = this.#options;
+    return eventsResponse(
+      { items, data, place: undefined, signal: request.signal, finite: true, keepAlive },
+      values,
+      new Headers(),
+    );
+  }
+
+  #follow({ route: { contract }, request, url, values }: Called<Given>): Response {
+    const from = request.headers.get("last-event-id") || url.searchParams.get("from") || "now";
+    const key = url.searchParams.get("key") ?? undefined;
+    const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
+    const items = follow.call(this.#app, contract, { from: fromOf(from), key, signal: request.signal });
+    const texts = this.#texts[values ? 1 : 0];
+    const data = (event: FollowedEvent<unknown>) => {
+      const made = texts.get(event);
+      if (made !== undefined) return made;
+      const { position, id, key, payload, stored } = event;
+      const bytes = eventBytes(position, { position, id, key, payload, stored }, values);
+      texts.set(event, bytes);
+      return bytes;
+    };
+    const { keepAlive = KEEP_ALIVE } = this.#options;
+    const source = {
+      ...{ items, data, signal: request.signal, finite: false, keepAlive },
+      get place() {
+        return items.position === undefined ? undefined : `${items.position}`;
+      },
+    };
+    return eventsResponse(source, values, new Headers());
+  }
+
+  async #start(called: Called<Given>): Promise<Response> {
+    const { route: { contract, name, options: { failures = {} } }, values } = called;
+    const input = await this.#input(called);
+    const id = this.#idOf(called);
+    const workflow = contract as WorkflowContract<unknown, unknown>;
+    const started = await this.#app.start(workflow, input, { id });
+    if (!started.ok) return answer(started, { values, failures });
+    const location = `${this.#base}/${name}/${encodeURIComponent(started.value)}`;
+    return answer({ ok: true, value: { run: started.value } }, {
+      values,
+      failures,
+      status: 202,
+      headers: { location },
+    });
+  }
+
+  async #result(called: Called<Given>): Promise<Response> {
+    const { route: { contract, options: { failures = {} } }, values, request, run = "" } = called;
+    const workflow = contract as WorkflowContract<unknown, unknown>;
+    const { maxWait = MAX_WAIT } = this.#options;
+    const wait = Math.min(maxWait, waitOf(request));
+    let info = await this.#run(workflow, run);
+    if (info !== undefined && info.endedAt === undefined && wait > 0) {
+      const result = await this.#app.result(workflow, run, { timeout: wait, signal: request.signal });
+      if (result.ok || result.error.code !== "NOT_ENDED") return answer(result, { values, failures });
+      info = await this.#run(workflow, run);
+    }
+    if (info !== undefined && info.endedAt === undefined) {
+      return answer({ ok: true, value: openRun(info) }, { values, failures, status: 202 });
+    }
+    return answer(await this.#app.result(workflow, run, { signal: request.signal }), { values, failures });
+  }
+
+  async #run({ name }: WorkflowContract<never, unknown>, id: string): Promise<RunInfo | undefined> {
+    for await (const info of this.#app.runs({ workflow: name, id })) return info;
+    return undefined;
+  }
+
+  async #tell(called: Called<Given>): Promise<Response> {
+    const { route: { options: { tell = {}, failures = {} } }, values, run = "", signal = "" } = called;
+    const input = await this.#input(called);
+    const id = this.#idOf(called);
+    return answer(await this.#app.tell(tell[signal] as Signal<unknown>, run, input, { id }), {
+      values,
+      failures,
+      status: 202,
+    });
+  }
+
+  async #cancel(called: Called<Given>): Promise<Response> {
+    const { route: { contract, options: { failures = {} } }, values, run = "", url } = called;
+    const reason = url.searchParams.get("reason") || "cancelled by its caller";
+    const cancelled = await this.#app.cancel(contract as WorkflowContract<never, unknown>, run, reason.slice(0, 1_000));
+    return answer(cancelled, { values, failures, status: 202 });
+  }
+}
+
+/** What a method asks for; throws a refusal for one that the route does not have. */
+function actionOf(
+  method: string,
+  { kind, options }: Route,
+  run: string | undefined,
+  signal: string | undefined,
+): EdgeCall["action"] {
+  const actions: Partial<Record<string, EdgeCall["action"]>> = kind === "command"
+    ? { POST: "send" }
+    : kind === "query"
+    ? { GET: "read", POST: "send" }
+    : kind === "stream"
+    ? { GET: "read" }
+    : kind === "event"
+    ? { GET: "follow" }
+    : run === undefined
+    ? { POST: "start" }
+    : signal === undefined
+    ? { GET: "result", ...(options.cancel ? { DELETE: "cancel" } : {}) }
+    : Object.hasOwn(options.tell ?? {}, signal)
+    ? { POST: "tell" }
+    : raise(NOT_FOUND);
+  const action = Object.hasOwn(actions, method) ? actions[method] : undefined;
+  if (action !== undefined) return action;
+  const allow = Object.keys(actions).join(", ");
+  throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
+}
+
+/** How a stream goes on behind an item; `undefined`: it does not. */
+function placeOf(
+  { options: { resume: own } }: AnyContract,
+  resume: EdgeResume | undefined,
+): { id(item: unknown): string; from(input: unknown, id: string): unknown } | undefined {
+  const named = (text: string) => {
+    if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
+    throw new CatgaError(
+      "TOO_LARGE",
+      `the place of an item has more than ${MAX_PLACE} characters: give the entry resume`,
+    );
+  };
+  if (resume !== undefined) {
+    return {
+      id: (item) => named(encodeURIComponent(resume.id(item as never))),
+      from: (input, id) => resume.from(input as never, decodedPart(id)),
+    };
+  }
+  if (own === undefined) return undefined;
+  return {
+    id: (item) => named(encodeURIComponent(encodeValue(item, "item"))),
+    from: (input, id) => own(input as never, value(inputOf(decodedPart(id))) as never),
+  };
+}
+
+/** Where a tail begins; throws a refusal for a place that is none. */
+function fromOf(text: string): "now" | "start" | number | Date {
+  if (text === "now" || text === "start") return text;
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  const date = new Date(text);
+  if (/^\d{4}-/.test(text) && !Number.isNaN(date.getTime())) return date;
+  throw new EdgeRefusal(400, "INVALID_MESSAGE", "from must be now, start, a position or an ISO date");
+}
+
+function openRun({ id, status, pending }: RunInfo): OpenRun {
+  const shown = pending.map(({ name, next }) => ({
+    name,
+    ...(next === undefined ? {} : { next: next.toISOString() }),
+  }));
+  return { run: id, status, pending: shown };
+}
+
+/** The wait that a request prefers (RFC 7240), in ms; 0. */
+function waitOf(request: Request): number {
+  const [, seconds] = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(request.headers.get("prefer") ?? "") ?? [];
+  return Number(seconds ?? 0) * 1_000;
+}
+
+function matches(request: Request, etag: string): boolean {
+  const wanted = request.headers.get("if-none-match");
+  return wanted !== null && wanted.split(",").some((each) => each.trim() === etag || each.trim() === "*");
+}
+
+/** A part of a path; itself if its escapes are none. */
+function decodedPart(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new EdgeRefusal(400, "INVALID_MESSAGE", "the path or the place is not valid");
+  }
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.parse(origin)?.host;
+}
+
+function value(input: { readonly value: unknown } | EdgeRefusal): unknown {
+  return input instanceof EdgeRefusal ? raise(input) : input.value;
+}
+
+function raise(refusal: EdgeRefusal): never {
+  throw refusal;
+}
+
+function checkOptions<Given>(app: Catga, options: EdgeHandlerOptions<Given>): void {
+  if (typeof (app as Partial<Catga> | undefined)?.send !== "function") {
+    throw new TypeError(`handler: the first argument must be an app; got ${show(app)}`);
+  }
+  checkObject("handler", options, "an object with authorize");
+  checkKnown("handler", options, HANDLER_OPTIONS);
+  const { base = "", authorize, identify, limit, origins = [], credentials = false } = options;
+  checkString("handler: base", base);
+  if (base !== "" && !/^(\/[\w.~-]+)+$/.test(base)) {
+    throw new TypeError(`handler: base must be a path like /api; got ${show(base)}`);
+  }
+  checkFunction("handler: authorize", authorize, "a function of the request that says who sends it");
+  if (identify !== undefined) checkFunction("handler: identify", identify);
+  if (limit !== undefined) checkLimit(limit);
+  if (!Array.isArray(origins) || !origins.every((origin) => URL.parse(origin)?.origin === origin)) {
+    throw new TypeError(
+      `handler: origins must be an array of origins, like "https://shop.example"; got ${show(origins)}`,
+    );
+  }
+  checkBoolean("handler: credentials", credentials);
+  const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT, maxWait = MAX_WAIT, keepAlive = KEEP_ALIVE } = options;
+  checkInteger("handler: maxBody", maxBody, 1, MAX_TIMEOUT);
+  checkNumber("handler: bodyTimeout", bodyTimeout, 1, MAX_TIMEOUT, "ms");
+  checkNumber("handler: maxWait", maxWait, 0, MAX_TIMEOUT, "ms");
+  checkNumber("handler: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
+}
+
+function checkLimit(limit: EdgeLimit): void {
+  checkObject("handler: limit", limit, "{ rate, burst, over }");
+  checkKnown("handler: limit", limit, LIMIT_OPTIONS);
+  const { rate, burst = 1, over = "process" } = limit;
+  checkNumber("handler: limit.rate", rate, Number.MIN_VALUE, Number.MAX_SAFE_INTEGER, "a second");
+  checkNumber("handler: limit.burst", burst, 1, Number.MAX_SAFE_INTEGER);
+  if (over !== "process" && over !== "cluster") {
+    throw new TypeError(`handler: limit.over must be "process" or "cluster"; got ${show(over)}`);
+  }
+}
+
+const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
+  "base",
+  "authorize",
+  "identify",
+  "limit",
+  "origins",
+  "credentials",
+  "maxBody",
+  "bodyTimeout",
+  "maxWait",
+  "keepAlive",
+]);
+const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "burst", "over"]);
+const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
+const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
+const PREFLIGHT = {
+  "access-control-allow-methods": "GET, POST, DELETE",
+  "access-control-allow-headers": "accept, authorization, content-type, idempotency-key, last-event-id, prefer",
+  "access-control-max-age": "600",
+};
+/** In bytes. */
+const MAX_BODY = 1_048_576;
+/** In ms. */
+const BODY_TIMEOUT = 10_000;
+const MAX_WAIT = 30_000;
+/** Characters of an `Idempotency-Key`: a message id has 256, with the caller's text. */
+const MAX_KEY = 128;
+/** Characters of an item's place, in a header. */
+const MAX_PLACE = 4_096;
+/** Callers that are counted at once. */
+const MAX_CALLERS = 100_000;

@@ -1,0 +1,329 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { catga, command, entity, event, fail, query, stream, unwrap, workflow } from "../../mod.ts";
+import { consoleErrors } from "../../test/support/console_errors.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { MemoryNetwork } from "../testing/mod.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { deny, edge, type EdgeCall, type EdgeHandlerOptions } from "./mod.ts";
+
+const Double = query<number, number>("Double");
+const Add = command<{ n: number }, { total: number }, "FULL">("Add", { idempotent: true });
+const Plain = command<{ n: number } | undefined, void>("Plain");
+const Break = query("Break");
+const Secret = command("Secret");
+const Numbers = stream<{ to: number }, number>("Numbers");
+const Noted = event<{ n: number }>("Noted", { durable: true });
+const Trip = workflow<{ to: string }, string>("Trip", { meta: { area: "travel" } });
+const Packed = Trip.signal<{ bags: number }>("Packed");
+
+const api = edge({
+  double: [Double, { cache: "max-age=5" }],
+  add: [Add, { failures: { FULL: 409 } }],
+  plain: Plain,
+  break: Break,
+  numbers: Numbers,
+  noted: Noted,
+  trip: [Trip, { tell: { packed: Packed } }],
+});
+
+let total = 0;
+const handlers = [
+  Double.handle((n) => 2 * n),
+  Add.handle(({ n }) => n > 9 ? fail("FULL", "no room") : { total: total += n }),
+  Plain.handle(() => {}),
+  Break.handle(() => {
+    throw new Error("the password is 1234");
+  }),
+  Secret.handle(() => {}),
+  Numbers.handle(function* ({ to }) {
+    for (let n = 1; n <= to; n++) yield n;
+  }),
+  Trip.handle(async (flow, { to }) => `${to} ${(await flow.wait(Packed)).bags}`),
+];
+
+type Options = Partial<EdgeHandlerOptions<{ id: string } | undefined>>;
+
+async function start(options: Options = {}) {
+  const app = await catga({ logger: QUIET, handlers });
+  const handle = api.handler(app, { base: "/api", authorize: () => ({ id: "ann" }), ...options });
+  const ask = (
+    method: string,
+    path: string,
+    { body, headers = {} }: { body?: BodyInit; headers?: Record<string, string> } = {},
+  ) =>
+    handle(
+      new Request(`http://shop.example/api/${path}`, {
+        method,
+        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        ...(body === undefined ? {} : { body, duplex: "half" }),
+      } as RequestInit),
+    );
+  return { app, ask, handle, [Symbol.asyncDispose]: () => app.drain() };
+}
+
+const problemOf = async (response: Response): Promise<[number, string]> => {
+  const { code } = await response.json();
+  return [response.status, code];
+};
+
+describe("edge", () => {
+  it("commands are POST, queries GET with an ETag, in plain JSON for who has no Catga", async () => {
+    await using server = await start();
+    const added = await server.ask("POST", "add", { body: '{"n":1}' });
+    assertEquals([added.status, added.headers.get("content-type"), typeof (await added.json()).total], [
+      200,
+      "application/json",
+      "number",
+    ]);
+    assertEquals((await server.ask("POST", "plain")).status, 204);
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: '{"n":10}' })), [409, "FULL"]);
+    const read = await server.ask("GET", "double?input=21");
+    const etag = read.headers.get("etag")!;
+    assertEquals([await read.text(), read.headers.get("cache-control")], ["42", "max-age=5"]);
+    const again = await server.ask("GET", "double?input=21", { headers: { "if-none-match": `"x", ${etag}` } });
+    assertEquals([again.status, again.headers.get("etag"), await again.text()], [304, etag, ""]);
+    assertEquals(await (await server.ask("POST", "double", { body: "4" })).json(), 8);
+  });
+
+  it("what is not listed cannot be reached, whatever the path; another method says which one it is", async () => {
+    await using server = await start();
+    const paths = [
+      "",
+      "Add",
+      "secret",
+      "Secret",
+      "add/x",
+      "numbers/1",
+      "__proto__",
+      "toString",
+      "trip/",
+      "trip/1/other",
+      "trip/1/packed/x",
+      "../api/secret",
+      "%73ecret",
+      "noted/1",
+      "trip//packed",
+    ];
+    for (const path of paths) {
+      for (const method of ["POST", "GET", "DELETE"]) {
+        const [status, code] = await problemOf(await server.ask(method, path));
+        assert(status === 404 && code === "NOT_FOUND", `${method} ${path}: ${status} ${code}`);
+      }
+    }
+    for (
+      const [method, path, allow] of [
+        ["GET", "add", "POST"],
+        ["PUT", "add", "POST"],
+        ["DELETE", "double", "GET, POST"],
+        ["POST", "numbers", "GET"],
+        ["POST", "noted", "GET"],
+        ["DELETE", "trip/1", "GET"],
+        ["GET", "trip", "POST"],
+      ]
+    ) {
+      const response = await server.ask(method, path);
+      assertEquals([response.headers.get("allow"), ...await problemOf(response)], [allow, 405, "METHOD_NOT_ALLOWED"]);
+    }
+  });
+
+  it("authorize sees what is asked for before the body is read, and its refusal is all that happens", async () => {
+    const calls: EdgeCall[] = [];
+    let pulled = 0;
+    await using server = await start({
+      authorize: (_, call) => {
+        calls.push(call);
+        return deny(call.kind === "workflow" ? 404 : 403);
+      },
+    });
+    const body = new ReadableStream({ pull: () => void pulled++ }, { highWaterMark: 0 });
+    assertEquals(await problemOf(await server.ask("POST", "add", { body })), [403, "FORBIDDEN"]);
+    assertEquals(pulled, 0);
+    await server.ask("GET", "noted?key=7");
+    assertEquals(await problemOf(await server.ask("POST", "trip/r%2F1/packed", { body: "{}" })), [404, "NOT_FOUND"]);
+    assertEquals(calls.map(({ name, action, run, key, signal, meta }) => [name, action, run, key, signal, meta]), [
+      ["add", "send", undefined, undefined, undefined, undefined],
+      ["noted", "follow", undefined, "7", undefined, undefined],
+      ["trip", "tell", "r/1", undefined, "packed", { area: "travel" }],
+    ]);
+    assertEquals((await deny(401).response("Unauthorized").json()).code, "UNAUTHORIZED");
+  });
+
+  it("bodies are JSON, bounded in size and time; an Idempotency-Key is one of an idempotent command", async () => {
+    await using server = await start({ maxBody: 20, bodyTimeout: 20 });
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: "n=1", headers: form })), [
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+    ]);
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: '{"n":' })), [400, "INVALID_MESSAGE"]);
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: new Uint8Array([255]) })), [
+      400,
+      "INVALID_MESSAGE",
+    ]);
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: `{"n":1${" ".repeat(20)}}` })), [
+      413,
+      "TOO_LARGE",
+    ]);
+    const slow = new ReadableStream({ start: (to) => to.enqueue(new TextEncoder().encode("{")) });
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: slow })), [408, "REQUEST_TIMEOUT"]);
+    assertEquals(await problemOf(await server.ask("GET", "double?input=%7B")), [400, "INVALID_MESSAGE"]);
+    const key = { "idempotency-key": "once" };
+    const [one, two] = [
+      await server.ask("POST", "add", { body: '{"n":1}', headers: key }),
+      await server.ask("POST", "add", { body: '{"n":1}', headers: key }),
+    ];
+    assertEquals(await one.json(), await two.json());
+    assertEquals(await problemOf(await server.ask("POST", "add", { body: '{"n":2}', headers: key })), [
+      409,
+      "ID_REUSED",
+    ]);
+    for (const bad of [{ "idempotency-key": "x".repeat(129) }]) {
+      assertEquals(await problemOf(await server.ask("POST", "add", { body: '{"n":1}', headers: bad })), [
+        400,
+        "INVALID_MESSAGE",
+      ]);
+    }
+    assertEquals(await problemOf(await server.ask("POST", "double", { body: "1", headers: key })), [
+      400,
+      "INVALID_MESSAGE",
+    ]);
+  });
+
+  it("nothing of a cause leaks, and what authorize throws is 500, logged and no more", async () => {
+    await using server = await start();
+    const text = await (await server.ask("GET", "break")).text();
+    assert(text.includes("HANDLER_FAILED") && !text.includes("password") && !text.includes("node"), text);
+    const logged = await consoleErrors(async () => {
+      await using broken = await start({
+        authorize: () => {
+          throw new Error("the database is at 10.0.0.1");
+        },
+      });
+      const text = await (await broken.ask("GET", "double?input=1")).text();
+      assert(text.includes('"code":"HANDLER_FAILED"') && !text.includes("10.0.0.1"), text);
+    });
+    assert(String(logged[0][1]).includes("10.0.0.1"));
+  });
+
+  it("a caller who calls too often is 429, with the time after which there is room; others are not held up", async () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock, seed: 1 });
+    const app = await clock.until(catga({ network, logger: QUIET, handlers }));
+    const handle = api.handler(app, {
+      authorize: (request) => ({ id: request.headers.get("authorization") ?? "" }),
+      identify: ({ id }) => id,
+      limit: { rate: 0.5, burst: 2, over: "cluster" },
+    });
+    const ask = async (authorization: string) => {
+      const request = new Request("http://shop.example/double?input=1", { headers: { authorization } });
+      const response = await clock.until(handle(request));
+      return [response.status, response.headers.get("retry-after")];
+    };
+    assertEquals([await ask("ann"), await ask("ann"), await ask("ann")], [[200, null], [200, null], [429, "2"]]);
+    assertEquals(await ask("bob"), [200, null]);
+    await clock.advance(1_500);
+    assertEquals(await ask("ann"), [429, "1"]);
+    await clock.advance(500);
+    assertEquals([await ask("ann"), await ask("ann")], [[200, null], [429, "2"]]);
+    // a second node of the service halves the share of each
+    const other = await clock.until(catga({ network, logger: QUIET }));
+    await clock.advance(3_000);
+    assertEquals([await ask("ann"), await ask("ann")], [[429, "1"], [429, "1"]]);
+    await clock.until(Promise.all([app.drain(), other.drain()]));
+  });
+
+  it("pages of other origins are let in by name alone, cookies only with an origin", async () => {
+    await using server = await start({ origins: ["https://shop.example"], credentials: true });
+    const preflight = { "access-control-request-method": "POST" };
+    const allowed = await server.ask("OPTIONS", "add", { headers: { ...preflight, origin: "https://shop.example" } });
+    assertEquals([
+      allowed.status,
+      allowed.headers.get("access-control-allow-origin"),
+      allowed.headers.get("access-control-allow-credentials"),
+    ], [204, "https://shop.example", "true"]);
+    const other = await server.ask("OPTIONS", "add", { headers: { ...preflight, origin: "https://evil.example" } });
+    assertEquals(other.headers.get("access-control-allow-origin"), null);
+    const cookie = "session=1";
+    const post = async (headers: Record<string, string>) =>
+      (await server.ask("POST", "plain", { headers: { cookie, ...headers } })).status;
+    assertEquals([await post({}), await post({ origin: "https://evil.example" })], [403, 403]);
+    assertEquals([await post({ origin: "https://shop.example" }), await post({ origin: "http://shop.example" })], [
+      204,
+      204,
+    ]);
+    assertEquals(await post({ "sec-fetch-site": "same-origin" }), 204);
+    assertEquals((await server.ask("GET", "double?input=1", { headers: { cookie } })).status, 200);
+  });
+
+  it("workflows: 202 with the place of the run, 202 with what it waits for, then its result", async () => {
+    await using server = await start();
+    const started = await server.ask("POST", "trip", { body: '{"to":"oslo"}', headers: { "idempotency-key": "t 1" } });
+    assertEquals([started.status, started.headers.get("location"), await started.json()], [202, "/api/trip/t%201", {
+      run: "t 1",
+    }]);
+    for (;;) {
+      const open = await server.ask("GET", "trip/t%201");
+      const { run, status, pending } = await open.json();
+      assertEquals([open.status, run], [202, "t 1"]);
+      if (status === "waiting") {
+        assertEquals(pending, [{ name: "Packed" }]);
+        break;
+      }
+      await server.app.clock.sleep(1);
+    }
+    const waiting = server.ask("GET", "trip/t%201", { headers: { prefer: "respond-async, wait=20" } });
+    assertEquals((await server.ask("POST", "trip/t%201/packed", { body: '{"bags":2}' })).status, 202);
+    assertEquals(await (await waiting).json(), "oslo 2");
+    assertEquals(await problemOf(await server.ask("GET", "trip/none")), [404, "NO_RUN"]);
+  });
+
+  it("a tail gives events with their positions as ids, and goes on behind the last one that a client has seen", async () => {
+    await using server = await start();
+    for (const n of [1, 2, 3]) unwrap(await server.app.publish(Noted, { n }));
+    const reader = (await server.ask("GET", "noted?from=start")).body!.getReader();
+    const text = async (count: number) => {
+      let all = "";
+      while (all.split("data:").length <= count) all += new TextDecoder().decode((await reader.read()).value);
+      return all;
+    };
+    const all = await text(3);
+    const [first] = [...all.matchAll(/id: (\d+)/g)].map(([, id]) => id);
+    await reader.cancel();
+    const again = (await server.ask("GET", "noted", { headers: { "last-event-id": first } })).body!.getReader();
+    await again.read();
+    const { value } = await again.read();
+    assert(new TextDecoder().decode(value).includes('"payload":{"n":2}'));
+    await again.cancel();
+    assertEquals(await problemOf(await server.ask("GET", "noted?from=yesterday")), [400, "INVALID_MESSAGE"]);
+    assertEquals(
+      await problemOf(
+        await server.ask("GET", "numbers?input=%7B%22to%22%3A2%7D", { headers: { "last-event-id": "1" } }),
+      ),
+      [400, "INVALID_MESSAGE"],
+    );
+  });
+
+  it("misuse throws at once", async () => {
+    const Cart = entity("Cart", { initial: () => 0 });
+    const wrong: [unknown, RegExp][] = [
+      [{ a: 7 }, /must be a command/],
+      [{ a: event("Passing") }, /only a durable event/],
+      [{ "a/b": Double }, /a name has/],
+      [{ a: [Double, { chache: "x" }] }, /unknown option chache/],
+      [{ a: [Add, { cache: "x" }] }, /unknown option cache/],
+      [{ a: Cart }, /must be a command/],
+    ];
+    for (const [entries, says] of wrong) assertThrows(() => edge(entries as never), TypeError, says.source);
+    await using app = await catga({ logger: QUIET });
+    const authorize = () => undefined;
+    for (
+      const options of [{}, { authorize, bass: "" }, { authorize, base: "api/" }, { authorize, limit: { rate: 0 } }, {
+        authorize,
+        origins: ["x"],
+      }, { authorize, maxBody: 0 }]
+    ) {
+      assertThrows(() => api.handler(app, options as never), Error, "handler: ");
+    }
+  });
+});

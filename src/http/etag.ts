@@ -1,0 +1,8 @@
+/** Entity tags of answers. */
+import process from "node:process";
+
+/** The strong entity tag of a text: equal texts have equal ones, others do not. */
+export function etagOf(text: string): string {
+  // loaded on first use, as for fingerprints
+  return `"${process.getBuiltinModule("node:crypto").hash("sha1", text, "base64url")}"`;
+}

@@ -1,0 +1,51 @@
+/** What an edge refuses by itself: status, code, and a text that says no more than the caller may know. */
+import { checkInteger, checkString } from "../data/checks.ts";
+import type { EdgeCode } from "./edge_types.ts";
+
+/** A refusal: `authorize` returns one, which {@link deny} makes. */
+export class EdgeRefusal {
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, code: string, detail: string, headers: Readonly<Record<string, string>> = {}) {
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.headers = headers;
+  }
+
+  /** The response, with problem details (RFC 9457). */
+  response(title: string): Response {
+    const { status, code, detail } = this;
+    const headers = new Headers(this.headers);
+    headers.set("content-type", "application/problem+json");
+    return new Response(JSON.stringify({ type: "about:blank", title, status, detail, code }), { status, headers });
+  }
+}
+
+/**
+ * Makes the refusal that `authorize` returns: 401 (who are you?), 403 (you may not) or 404 (there is nothing).
+ *
+ * @example
+ * ```ts
+ * import { deny } from "@catga/catga/http";
+ *
+ * const authorize = (request: Request) =>
+ *   request.headers.get("authorization") === "Bearer secret" ? { id: "ann" } : deny(401);
+ * console.log(authorize(new Request("http://localhost/"))); // a refusal
+ * ```
+ */
+export function deny(status: 401 | 403 | 404 = 403, detail?: string): EdgeRefusal {
+  checkInteger("deny: status", status, 400, 499);
+  const [code, text] = DENIALS[status] ?? ["FORBIDDEN", "this is not allowed"];
+  if (detail !== undefined) checkString("deny: detail", detail);
+  return new EdgeRefusal(status, code, detail ?? text, status === 401 ? { "www-authenticate": "Bearer" } : {});
+}
+
+const DENIALS: Readonly<Record<number, readonly [EdgeCode, string]>> = {
+  401: ["UNAUTHORIZED", "the request does not say who sends it"],
+  403: ["FORBIDDEN", "this is not allowed"],
+  404: ["NOT_FOUND", "there is nothing here"],
+};

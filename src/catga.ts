@@ -2,6 +2,7 @@
  * The composition root: from options to a running node. The only file that knows both backends, and the only one that
  * knows the order in which a node starts.
  */
+import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
 import { freezePlain, show } from "./data/checks.ts";
@@ -52,7 +53,12 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * console.log(result.ok && result.value); // hello tea
  * ```
  */
-export async function catga(options: CatgaOptions = {}): Promise<Catga> {
+export function catga(options: CatgaOptions = {}): Promise<Catga> {
+  // what it opens serves all senders
+  return outside(start, options);
+}
+
+async function start(options: CatgaOptions): Promise<Catga> {
   // 1. Check options and handlers, so that misuse opens nothing.
   checkOptions(options);
   checkNetwork(options.network);

@@ -2,6 +2,7 @@
  * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
+import { outside } from "../data/async_context.ts";
 import { type Clock, Deadlined } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
 import { nextTick } from "node:process";
@@ -324,7 +325,7 @@ export class TurnBudget {
   #lengthen(): void {
     this.#long = true;
     // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
-    this.#clock.after(0, () => this.#next());
+    this.#clock.after(0, () => outside(() => this.#next()));
   }
 
   #begin(): void {

@@ -355,21 +355,29 @@ export class ConcurrencyLimit {
       queue.occupy();
       return start();
     }
-    return new Promise((resolve) => {
-      const drop = (code: RefusalCode): void => {
-        resolve(new Refusal(code, ctx));
-        left?.();
-      };
+    const begin = (): MaybePromise<Outcome> => {
+      // after a pause of the process its claim may be lost, though no timer has run yet
+      return ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx));
+    };
+    return new Promise<RefusalCode | undefined>((resolve) => {
+      const drop = resolve;
       // an aborted message is not aborted again: nothing would take it out of the queue
       if (ctx.aborted !== undefined) return drop("LATE");
       const message = new QueuedMessage(ctx, this.#clock, {
-        // after a pause of the process its claim may be lost, though no timer has run yet
-        start: () => resolve(ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx))),
+        start: () => resolve(undefined),
         drop,
       });
       ctx.wait(message);
       if (!queue.enter(message)) drop("OVERLOADED");
       else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
+    }).then((dropped) => {
+      // here, not where its turn comes: there it would run in the async context of the message that has ended
+      if (dropped !== undefined) {
+        left?.();
+        return new Refusal(dropped, ctx);
+      }
+      if (!this.#budget.over) return begin();
+      return new Promise<void>((resolve) => this.#budget.nextTurn(resolve)).then(begin);
     });
   }
 

@@ -2,6 +2,7 @@
  * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its
  * sender gets.
  */
+import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
@@ -98,6 +99,7 @@ export class Command implements Asking, Sought {
   settled = false;
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
+  #context: OwnContext | undefined = undefined;
 
   readonly #to: Settling;
   #fingerprint: string | undefined;
@@ -163,6 +165,16 @@ export class Command implements Asking, Sought {
   /** For errors. */
   get what(): string {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
+  }
+
+  /** Keeps the async context of its sender, in which this is called: it may be decided later, in another's turn. */
+  keepContext(): void {
+    this.#context ??= new OwnContext();
+  }
+
+  /** The async context of its sender, if it was kept. */
+  get context(): OwnContext | undefined {
+    return this.#context;
   }
 
   /** Runs its handler; returns the decision at once, unless the handler is asynchronous. Never throws or rejects. */

@@ -90,8 +90,10 @@ export class Rounds {
 
   /** Has a command decided; its sender gets its outcome. */
   begin(command: Command): void {
-    if (!this.#turns.take(command.subject, command)) command.ctx.execution.stage = "turn";
-    else if (command.begins()) this.#start(command, command.arrived);
+    if (!this.#turns.take(command.subject, command)) {
+      command.ctx.execution.stage = "turn";
+      command.keepContext();
+    } else if (command.begins()) this.#start(command, command.arrived);
     else this.#pass(command.subject, command.arrived);
   }
 
@@ -114,6 +116,7 @@ export class Rounds {
       command.deciding = { version: copy.version, state: copy.state, decided };
       return void this.#serve(subject, [command]);
     }
+    command.keepContext();
     // not a literal, as {@link Decided} is none
     const message = this.#message(copy, Array.of(new Entry(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
@@ -131,7 +134,9 @@ export class Rounds {
   #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
       if (!next.begins()) continue;
-      return this.#turns.waited(subject) ? void this.#serve(subject, [next]) : this.#start(next, now);
+      if (this.#turns.waited(subject)) return void this.#serve(subject, [next]);
+      const command = next;
+      return void command.context!.run(() => this.#start(command, now)); // kept since it waits
     }
   }
 
@@ -188,7 +193,12 @@ export class Rounds {
         continue;
       }
       command.unsure = false;
-      let decided = this.#decide(command, on);
+      let decided = this.#known(command, on);
+      if (decided === undefined) {
+        const { context } = command;
+        const decide = () => command.decide(on);
+        decided = this.#noted(command, context === undefined ? decide() : (await context.run(decide)).returned);
+      }
       if (isFirst) decided = await decided;
       if (decided instanceof Promise || (!isFirst && !fits(decided, room))) {
         command.deciding = { ...on, decided };
@@ -216,10 +226,17 @@ export class Rounds {
   }
 
   #decide(command: Command, on: Standing): Decided | Promise<Decided> {
-    const { deciding, body } = command;
+    return this.#known(command, on) ?? this.#noted(command, command.decide(on));
+  }
+
+  /** What its handler has decided on this state already. */
+  #known(command: Command, on: Standing): Decided | Promise<Decided> | undefined {
+    const { deciding } = command;
     command.deciding = undefined;
-    if (deciding?.version === on.version && deciding.state === on.state) return deciding.decided;
-    const decided = command.decide(on);
+    return deciding?.version === on.version && deciding.state === on.state ? deciding.decided : undefined;
+  }
+
+  #noted({ body }: Command, decided: Decided | Promise<Decided>): Decided | Promise<Decided> {
     if (decided instanceof Promise) this.#immediate.delete(body);
     else this.#immediate.add(body);
     return decided;

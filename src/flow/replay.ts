@@ -21,6 +21,7 @@ import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flo
 import { type Failure, isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
@@ -134,7 +135,8 @@ export class Drive {
     if (this.#pauseOf("", () => this.#runHandler())) return;
     this.#runs = true;
     const flow = this.#flow();
-    this.#input().then((input) => this.#body.fn(flow, input as never)).then(
+    // not in the async context of whoever touched the run last
+    outside(() => this.#input().then((input) => this.#body.fn(flow, input as never))).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
     ).catch((thrown) => {
       const error = readable(thrown);

@@ -3,6 +3,7 @@
  * run is stuck, and given up after a cancel if there is nothing to take back. A step performs a function, a send, or
  * another run, whose end is told to this one. They are undone in `replay.ts`.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
 import { describe } from "../contract/definition.ts";
@@ -129,7 +130,8 @@ export class Steps {
     if (typeof fn !== "function") {
       return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
-    const perform = (attempt: Attempt) => this.#called(fn, attempt);
+    // in the async context of this call, not of what its turn came with
+    const perform = AsyncLocalStorage.bind((attempt: Attempt) => this.#called(fn, attempt));
     // the program's types say what it gave
     return this.#call(name, options, (step, settle) => this.#perform(step, { perform, timeout }, settle)) as Promise<T>;
   }
@@ -150,7 +152,7 @@ export class Steps {
       return this.#call(name, rest, this.#child(contract, payload), { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.app.timeout;
-    const perform = (attempt: Attempt) => this.#sent(contract, payload, attempt, timeout);
+    const perform = AsyncLocalStorage.bind((attempt: Attempt) => this.#sent(contract, payload, attempt, timeout));
     // the send has its own end; this one is for a send that has none
     const how = { perform, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) };
     return this.#call(name, rest, (step, settle) => this.#perform(step, how, settle), { isSend: true });
@@ -206,7 +208,7 @@ export class Steps {
     const main = state.phase === "handler";
     const { retry = {}, timeout = state.host.app.timeout } = options;
     this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout });
-    if (main && options.undo !== undefined) this.#undos.set(name, options.undo as Undo);
+    if (main && options.undo !== undefined) this.#undos.set(name, AsyncLocalStorage.bind(options.undo as Undo));
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));
     const known = journal.outcomes.get(name);

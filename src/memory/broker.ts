@@ -2,6 +2,7 @@
  * The nats-server of a {@link MemoryNetwork}: picks the subscribers of each message, and bounces one that has none. How
  * messages travel to and from it, late or not at all, is up to the {@link ServerLink} of each client.
  */
+import { outside } from "../data/async_context.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
@@ -57,7 +58,7 @@ export class Broker {
 
   /** Calls back when everything published so far has been delivered. */
   settled(callback: () => void): void {
-    if (this.#waiting.push(callback) === 1) this.clock.soon(() => this.#turn());
+    if (this.#waiting.push(callback) === 1) this.clock.soon(() => outside(() => this.#turn()));
   }
 
   #route(from: BrokerClient, epoch: number, message: PublishedMessage): void {

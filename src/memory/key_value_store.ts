@@ -2,6 +2,7 @@
  * The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. Over
  * 300 lines: one implementation of a port.
  */
+import { outside } from "../data/async_context.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { byteLength, exceeds } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
@@ -176,12 +177,12 @@ async function watchBucket(state: BucketState, session: StoreSession, request: W
   undo.push(() => signal.removeEventListener("abort", end));
   undo.push(session.onStatus(({ state }) => {
     if (state === "closed") end();
-    if (state === "connected") session.soon(() => [...missed.values()].forEach(arrive));
+    if (state === "connected") session.soon(() => outside(() => [...missed.values()].forEach(arrive)));
   }));
   try {
     const current = await session.call(() => {
       undo.push(state.observe((change) => {
-        if (change.key.startsWith(prefix)) session.soon(() => arrive(change));
+        if (change.key.startsWith(prefix)) session.soon(() => outside(() => arrive(change)));
       }));
       return state.entries(prefix);
     });

@@ -1,4 +1,5 @@
 /** Follows a stream in memory, over a connection that may be cut and restored. */
+import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";
 import { OnceAMinute, type Timer } from "../ports/clock.ts";
@@ -91,7 +92,7 @@ export class StreamReader implements LogReader {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#session.clock.soon(() => this.#deliver());
+    this.#session.clock.soon(() => outside(() => this.#deliver()));
   }
 
   close(): void {
@@ -138,7 +139,7 @@ export class StreamReader implements LogReader {
       ...this.#session.store,
       alive: () => channel.open,
       matches: this.#matches,
-      send: (delivery) => channel.send(() => attempt === this.#attempt && this.#arrive(delivery)),
+      send: (delivery) => channel.send(() => attempt === this.#attempt && outside(() => this.#arrive(delivery))),
     });
     let last = is.last;
     for (; last >= from; last--) {

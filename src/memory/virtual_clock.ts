@@ -1,4 +1,5 @@
 /** A clock whose time a test moves. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
 import { firstIndex } from "../data/queues.ts";
@@ -84,7 +85,7 @@ export class VirtualClock implements Clock {
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
     checkTimer(ms, callback, options);
     this.#events++;
-    const due = { at: this.#passed + ms, order: this.#order++, callback };
+    const due = { at: this.#passed + ms, order: this.#order++, callback: AsyncLocalStorage.bind(callback) };
     this.#timers.splice(this.#place(due), 0, due);
     return {
       cancel: () => {

@@ -2,6 +2,7 @@
  * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the
  * order in which a drain goes in `drain.ts`.
  */
+import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
 import {
   aborted,
@@ -393,10 +394,13 @@ export class App implements NodeHost, DrainableNode {
     });
   }
 
-  async #openLog(): Promise<DurableLog> {
-    const log = this.#opened = await this.#parts.log(this);
-    this.#lookNowAndThen();
-    return log;
+  #openLog(): Promise<DurableLog> {
+    // it serves all senders
+    return outside(async () => {
+      const log = this.#opened = await this.#parts.log(this);
+      this.#lookNowAndThen();
+      return log;
+    });
   }
 
   #look: Timer | undefined;

@@ -5,6 +5,7 @@
 import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
 import { performance } from "node:perf_hooks";
 import { checkBoolean, checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
+import { outside } from "../data/async_context.ts";
 import type { CatgaError } from "../error.ts";
 
 /** The clock that an app reads and sets its timers on. */
@@ -226,7 +227,8 @@ export function within(clock: Clock, ms: number, promise: Promise<unknown>): Pro
 export function openOnce<T>(open: () => Promise<T>): () => Promise<T> {
   let opening: Promise<T> | undefined;
   return () =>
-    opening ??= open().catch((error) => {
+    // in no async context: what is opened serves all who need it
+    opening ??= outside(open).catch((error) => {
       opening = undefined;
       throw error;
     });
@@ -438,7 +440,7 @@ export class DeadlineWheel {
 
   #arm(): void {
     this.#timer = this.#clock.after(TICK, () => {
-      this.#process();
+      outside(() => this.#process());
       if (this.#size > 0) this.#arm();
       else this.#timer = undefined;
     });

@@ -2,6 +2,7 @@
  * The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody
  * reads any more.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { onAbort } from "../ports/clock.ts";
 import type { HandlerFn } from "../contract/definition.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -57,13 +58,15 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   // not a plain call: what it throws where a signal aborts would end the process
   const end = async () => await iterator.return?.();
   let stopped = false;
-  const off = onAbort(signal, () => {
+  const stop = () => {
     stopped = true;
     outlet.close();
     if (!open) return;
     returned = end();
     returned.catch(() => {}); // awaited below
-  });
+  };
+  // the generator ends in its reader's async context, not in that of what aborts it
+  const off = onAbort(signal, AsyncLocalStorage.bind(stop));
   // its reader goes on at another node
   const offDraining = contract.options.resume === undefined
     ? undefined

@@ -1,5 +1,5 @@
 /** `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. */
-import { pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
+import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
@@ -65,8 +65,7 @@ interface Choice {
 
 async function* chosenRuns(view: ClusterView, { workflow, status, cause }: Choice): AsyncGenerator<RunInfo> {
   for await (const info of view.runsInOrder({ workflow, status })) {
-    const errors = info.pending.map(({ error }) => (error === undefined ? "" : `${error.code}: ${error.message}`));
-    if (cause === undefined || errors.some((error) => error.includes(cause))) yield info;
+    if (cause === undefined || hasFailedWith(info, cause)) yield info;
   }
 }
 

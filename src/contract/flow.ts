@@ -182,6 +182,11 @@ export function pendingText({ name, attempts, next, error }: PendingStep): strin
   return parts.filter((part) => part !== "").join(", ");
 }
 
+/** Returns true if the error of something that is pending has this text in it. */
+export function hasFailedWith({ pending }: Pick<RunInfo, "pending">, text: string): boolean {
+  return pending.some(({ error }) => error !== undefined && `${error.code}: ${error.message}`.includes(text));
+}
+
 /** Something that is recorded of a run. */
 export interface RunEntry {
   /** Time of its storing, by the server's clock. */

@@ -4,6 +4,7 @@
  * cancelled, and their steps skipped. A request is checked as a whole before anything is done.
  */
 import { isContractName } from "../contract/contract.ts";
+import { RUN_STATUS } from "../contract/flow.ts";
 import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
 import { isRecord } from "../data/checks.ts";
 import { decodeText, encodeValue, isTagged, parsedJson } from "../data/encoding.ts";
@@ -17,7 +18,7 @@ import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { randomUUID } from "node:crypto";
 import { readPlace, shownCause } from "./parked_views.ts";
-import { stepsOf } from "./run_views.ts";
+import { matchingRuns, stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
 import type {
   CancelRequest,
@@ -29,6 +30,7 @@ import type {
   LettersRequest,
   LetterText,
   RunRequest,
+  RunsRequest,
 } from "./view.ts";
 
 /** Parses it; a string says what is wrong with it. */
@@ -46,9 +48,10 @@ export function readChange(body: string): ChangeRequest | string {
       ? { do: what, letter, payload, tagged }
       : "edit takes letter and payload, texts, and whether it is tagged";
   }
+  if (what === "retry runs" || what === "cancel runs") return readRunsChange(what, value);
   if (what === "retry run" || what === "skip step" || what === "cancel run") return readRunChange(what, value);
   if (what !== "replay" && what !== "discard") {
-    return "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
+    return "do is replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or cancel runs";
   }
   if ((letters === undefined) === (matching === undefined)) return "give one of letters and matching";
   if (matching !== undefined) {
@@ -66,13 +69,29 @@ function readRunChange(what: RunRequest["do"], given: Readonly<Record<string, un
   const { workflow, id, reason, step, value } = given;
   if (!isText(workflow) || !isText(id)) return "a run has workflow and id, texts";
   if (what === "retry run") return { do: what, workflow, id };
-  if (!isText(reason) || reason.trim() === "" || reason.length > LONGEST) {
-    return `${what} takes a reason, a text of 1 to ${LONGEST} characters`;
-  }
+  if (!isReason(reason)) return NO_REASON(what);
   if (what === "cancel run") return { do: what, workflow, id, reason };
   return isText(step) ? { do: what, workflow, id, reason, step, value } : "skip step takes a step, a text";
 }
 
+function readRunsChange(what: RunsRequest["do"], { matching, reason }: Readonly<Record<string, unknown>>) {
+  const { status, workflow = "", cause = "", ...more } = isRecord(matching) ? matching : {};
+  const found = OPEN.find((each) => each === status);
+  if (found === undefined || !isText(workflow) || !isText(cause) || Object.keys(more).length > 0) {
+    return `matching has status, one of ${OPEN.join(", ")}, and may have workflow and cause, texts`;
+  }
+  const request = { matching: { status: found, workflow, cause } };
+  if (what === "retry runs") return { do: what, ...request };
+  return isReason(reason) ? { do: what, ...request, reason } : NO_REASON(what);
+}
+
+function isReason(reason: unknown): reason is string {
+  return isText(reason) && reason.trim() !== "" && reason.length <= LONGEST;
+}
+
+const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${LONGEST} characters`;
+/** The status of runs that have not ended. */
+const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed");
 /** Characters of a reason. */
 const LONGEST = 400;
 /** Letters in one request. */
@@ -96,6 +115,7 @@ export function carryOut(
 ): Promise<ChangeAnswer> {
   if (request.do === "cancel") return cancel(source, request);
   if (request.do === "edit") return answerOf(editLetter(administration, request));
+  if (isOfRuns(request)) return changeRuns(source, request);
   if ("workflow" in request) return answerOf(actOnRun(source, request));
   return settleLetters(administration, request);
 }
@@ -127,6 +147,29 @@ async function actOnRun(source: DashboardSource, request: RunRequest): Promise<s
     return undefined;
   }
   return `workflow ${workflow} has no run ${id}`;
+}
+
+function isOfRuns(request: ChangeRequest): request is RunsRequest {
+  return request.do === "retry runs" || request.do === "cancel runs";
+}
+
+/** Changes all runs that match, each by itself. Rejects with what is no error of a single run. */
+async function changeRuns(
+  source: DashboardSource,
+  { do: what, matching, reason = "" }: RunsRequest,
+): Promise<ChangeAnswer> {
+  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
+  for await (const run of matchingRuns(source, matching)) {
+    try {
+      await (what === "retry runs" ? run.retry() : source.cancelRun(run.workflow, run.id, reason));
+      done++;
+    } catch (thrown) {
+      if (!isCatgaError(thrown)) throw thrown;
+      failed++;
+      error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
+    }
+  }
+  return { done, failed, error };
 }
 
 /** Takes back what is scheduled; what fires again and again, too. */

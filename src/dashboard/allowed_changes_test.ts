@@ -6,7 +6,9 @@ import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
 import { carryOut, settleLetters } from "./allowed_changes.ts";
 import { placeOf } from "./parked_views.ts";
-import type { DashboardSource, RunRequest } from "./view.ts";
+import { countRuns } from "./run_views.ts";
+import type { DashboardSource, RunRequest, RunsRequest } from "./view.ts";
+import { CatgaError } from "../error.ts";
 
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
@@ -43,6 +45,30 @@ describe("changes of the dashboard", () => {
     const request = { do: "cancel", contract: "Order-run.due", id: "3 7:nap" } as const;
     const { error } = await carryOut({} as DashboardSource, { async *deadLetters() {} }, request);
     assertEquals(error, "3 7:nap wakes a run of workflow Order, which would wait for ever without it: cancel the run");
+  });
+
+  it("all runs that match are changed: of a workflow and status, with a part of an error", async () => {
+    const done: string[] = [];
+    const runOf = (id: string, message: string) => ({
+      ...{ workflow: "Order", id, pending: [{ name: "upload", error: { code: "HANDLER_FAILED", message } }] },
+      retry: () =>
+        id === "3" ? Promise.reject(new CatgaError("NO_RUN", "it has ended")) : Promise.resolve(void done.push(id)),
+    });
+    const source = {
+      async *runs({ workflow, status }: RunsOptions) {
+        assertEquals([workflow, status], ["Order", "stuck"]);
+        for (const id of ["1", "2", "3"]) {
+          yield await Promise.resolve(runOf(id, id === "2" ? "no ink" : "the disk is full"));
+        }
+      },
+      cancelRun: (...given: string[]) => Promise.resolve(void done.push(given.join(" "))),
+    } as unknown as DashboardSource;
+    const matching = { status: "stuck", workflow: "Order", cause: "disk" } as const;
+    const act = (request: RunsRequest) => carryOut(source, { async *deadLetters() {} }, request);
+    assertEquals(await countRuns(source, matching), { count: 2 });
+    assertEquals(await act({ do: "retry runs", matching }), { done: 1, failed: 1, error: "NO_RUN: it has ended" });
+    assertEquals((await act({ do: "cancel runs", matching, reason: "sold" })).done, 2);
+    assertEquals(done, ["1", "Order 1 sold", "Order 3 sold"]);
   });
 
   it("a run is asked for by its id, and a step is skipped that it does or waits for", async () => {

@@ -53,8 +53,22 @@ describe("readChange", () => {
     }
   });
 
+  it("returns what to do to all runs that match: those of a status that have not ended", () => {
+    const matching = { status: "stuck", workflow: "Order", cause: "disk" } as const;
+    assertEquals(read({ do: "retry runs", matching, reason: "x" }), { do: "retry runs", matching });
+    assertEquals(read({ do: "cancel runs", matching: { status: "stuck" }, reason: "x" }), {
+      ...{ do: "cancel runs", matching: { status: "stuck", workflow: "", cause: "" }, reason: "x" },
+    });
+    assertEquals(read({ do: "cancel runs", matching }), "cancel runs takes a reason, a text of 1 to 400 characters");
+    const wrong = "matching has status, one of running, waiting, retrying, stuck, undoing, and may have workflow and " +
+      "cause, texts";
+    for (const other of [undefined, {}, { status: "done" }, { ...matching, cause: 1 }, { ...matching, id: "7" }]) {
+      assertEquals(read({ do: "retry runs", matching: other }), wrong);
+    }
+  });
+
   it("accepts no other action", () => {
-    const wrong = "do is replay, discard, edit, cancel, retry run, skip step or cancel run";
+    const wrong = "do is replay, discard, edit, cancel, retry run, skip step, cancel run, retry runs or cancel runs";
     for (const action of [undefined, null, "", "Replay", "delete", ["replay"]]) {
       assertEquals(read({ do: action, letters: ["a"] }), wrong);
     }

@@ -15,7 +15,7 @@ import { search } from "./search.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { DashboardSource, ScheduleRunsView } from "./view.ts";
 import { Streams } from "./streams.ts";
-import { runViews } from "./run_views.ts";
+import { countRuns, runViews } from "./run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
@@ -56,6 +56,10 @@ export async function serveDashboard(
       entities: (given) => listEntities(source, given("type")),
       schedule: (given) => readScheduleRuns(source, administration, given("contract"), given("id")),
       runs: (given) => runViews(source.runs(readRuns(given("workflow"), given("status"))), MOST_RUNS),
+      "count-runs": (given) => {
+        const { workflow = "", status = "stuck" } = readRuns(given("workflow"), given("status"));
+        return countRuns(source, { status, workflow, cause: given("cause") });
+      },
       letter: (given) => letterText(administration, given("place")),
       search(given) {
         // one at a time: each reads up to 10,000 messages

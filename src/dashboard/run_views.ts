@@ -1,8 +1,8 @@
 /** Runs of workflows as the page shows them. */
-import { pendingText, type RunInfo } from "../contract/flow.ts";
+import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { RunView } from "./view.ts";
+import type { DashboardSource, RunCount, RunsRequest, RunView } from "./view.ts";
 
 /** The first `most` of them. */
 export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly RunView[]> {
@@ -12,6 +12,26 @@ export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Prom
     if (views.length >= most) break;
   }
   return views;
+}
+
+/** The runs that a change is of. */
+export async function* matchingRuns(
+  source: Pick<DashboardSource, "runs">,
+  { status, workflow, cause }: RunsRequest["matching"],
+): AsyncGenerator<RunInfo> {
+  for await (const run of source.runs({ status, workflow: workflow === "" ? undefined : workflow })) {
+    if (cause === "" || hasFailedWith(run, cause)) yield run;
+  }
+}
+
+/** How many match. */
+export async function countRuns(
+  source: Pick<DashboardSource, "runs">,
+  matching: RunsRequest["matching"],
+): Promise<RunCount> {
+  let count = 0;
+  for await (const _ of matchingRuns(source, matching)) count++;
+  return { count };
 }
 
 function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo): RunView {

@@ -362,7 +362,20 @@ export interface SearchHit {
 }
 
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
-export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunRequest;
+export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunRequest | RunsRequest;
+
+/** Changes all runs that match: of a status, and of a workflow or with a part of an error, unless these are empty. */
+export interface RunsRequest {
+  readonly do: "retry runs" | "cancel runs";
+  readonly matching: { readonly status: RunStatus; readonly workflow: string; readonly cause: string };
+  /** Stays with the runs; a retry has none. */
+  readonly reason?: string;
+}
+
+/** How many runs match, in answer to `GET count-runs?workflow=…&status=…&cause=…`. */
+export interface RunCount {
+  readonly count: number;
+}
 
 /** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
 export interface RunRequest {

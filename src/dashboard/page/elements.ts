@@ -203,6 +203,8 @@ export function elements() {
     "retry run": "to be tried again",
     "skip step": "skipped",
     "cancel run": "to be cancelled",
+    "retry runs": "runs to be tried again",
+    "cancel runs": "runs to be cancelled",
   } as const;
 
   /** Asks the server a question. Rejects with the text of a refusal. */

@@ -71,6 +71,7 @@ export const MARKUP = `<!DOCTYPE html>
             ${RUN_STATUS.map((each) => `<option${each === "stuck" ? " selected" : ""}>${each}</option>`).join("")}
           </select></label>
           <button type="submit">Look</button>
+          <label>error <input id="runs-cause" autocomplete="off" placeholder="any"></label>
         </form>
         <p class="note" id="runs-about" role="status"></p>
       </section>

@@ -1,5 +1,5 @@
 /** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
-import type { RunRequest, RunView } from "../view.ts";
+import type { RunCount, RunRequest, RunsRequest, RunView } from "../view.ts";
 import type { Elements, Shows, Tables } from "./elements.ts";
 
 /**
@@ -9,6 +9,7 @@ export function runsSection(
   { age, ask, asked, announce, byId, button, change, confirmed, reading, some }: Elements,
   { table }: Tables,
 ): Shows {
+  const OPEN: ReadonlySet<string> = new Set(["running", "waiting", "retrying", "stuck", "undoing"]);
   const REASON = { name: "reason", title: "Reason, which stays with the run" };
 
   /** Asks the user for what a change needs; `undefined`: it is not to be. */
@@ -71,7 +72,36 @@ export function runsSection(
     };
   });
 
+  byId("runs-form").append(
+    button("Retry all", () => void actOnAll("retry runs"), { id: "retry-runs", class: "change" }),
+    button("Cancel all", () => void actOnAll("cancel runs"), { id: "cancel-runs", class: "change" }),
+  );
+
   return { runs: (stuck) => hasAsked ? undefined : runs.show(stuck) };
+
+  /** Changes all runs of the workflow and status that the form has, whose error has the text: asks how many first. */
+  async function actOnAll(what: RunsRequest["do"]): Promise<void> {
+    const status = byId<HTMLSelectElement>("runs-status").value as RunsRequest["matching"]["status"];
+    if (!OPEN.has(status)) return announce("choose a status of runs that have not ended");
+    const workflow = byId<HTMLInputElement>("runs-workflow").value.trim();
+    const matching = { status, workflow, cause: byId<HTMLInputElement>("runs-cause").value };
+    const { count } = await ask<RunCount>("count-runs", matching).catch((error: Error) => {
+      announce(error.message);
+      return { count: -1 };
+    });
+    if (count < 0) return;
+    if (count === 0) return announce("no run matches");
+    const which = `${some(count, "run")} that ${count === 1 ? "is" : "are"} ${status}`;
+    if (what === "retry runs") {
+      if (!await confirmed(`Try again what is pending of ${which}?`, "Retry all")) return;
+      await change({ do: what, matching });
+    } else {
+      const given = await asked(`Cancel ${which}? What is finished of them is undone.`, "Cancel all", [REASON]);
+      if (given === undefined) return;
+      await change({ do: what, matching, reason: given.reason });
+    }
+    if (hasAsked) await look();
+  }
 
   async function act(what: RunRequest["do"], key: string): Promise<void> {
     const run = runs.row(key);

@@ -470,3 +470,6 @@ const MEMBERS: { readonly [T in Entry["t"]]: Readonly<Record<string, Check>> } =
   undone: { step },
   ended: { outcome: isOutcome, until: isTime },
 };
+
+/** The types of entries, which the docs explain. */
+export const ENTRY_TYPES: readonly string[] = Object.keys(MEMBERS);

@@ -90,6 +90,9 @@ export interface AppParts extends SendDefaults {
   entities(app: App): Promise<Entities>;
 }
 
+/** The method that all three runtimes ask for what they print of a value. */
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
 /** The app, typed for any contract. {@link Catga} is its public face, with the types of each contract. */
 export class App implements NodeHost, DrainableNode {
   readonly node: string;
@@ -147,6 +150,13 @@ export class App implements NodeHost, DrainableNode {
     this.closed = this.#stop.promise;
     this.closed.catch(() => {}); // logged where it was rejected; an app whose end nobody waits for must not crash
     this.refresh();
+  }
+
+  /** What `console.log` prints of an app, in Deno, Bun and Node: one line instead of its inside. */
+  [INSPECT](): string {
+    const { id, service, handles } = this.self;
+    const { status, nodes } = this.health();
+    return `Catga { id: ${id}, service: ${service}, status: ${status}, handles: ${handles.length}, nodes: ${nodes} }`;
   }
 
   /** From now on this node belongs to a cluster. */

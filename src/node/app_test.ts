@@ -1,5 +1,6 @@
 /** Requests of an app without a cluster. */
 import { describe, it } from "node:test";
+import { inspect } from "node:util";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { catga } from "../catga.ts";
 import type { Catga } from "../contract/running_node.ts";
@@ -312,5 +313,14 @@ describe("methods of an app", () => {
     );
     // @ts-expect-error: ttl
     assertThrows(() => app.lead("x", () => {}, { tll: 5 }), TypeError, "lead: unknown option tll; it takes ttl");
+  });
+});
+
+describe("what is printed of an app", () => {
+  it("is one line: its id, service, status, and how much it handles and sees", async () => {
+    const app = await catga({ id: "a-1", service: "shop", handlers: Double.handle((n) => n * 2) });
+    assertEquals(inspect(app), "Catga { id: a-1, service: shop, status: ready, handles: 1, nodes: 1 }");
+    await app.drain();
+    assertEquals(inspect(app), "Catga { id: a-1, service: shop, status: stopped, handles: 1, nodes: 0 }");
   });
 });

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Arrow, blank, importsOf, readImports } from "./import_graph.ts";
 import { importCircles, importViolations } from "./import_rules.ts";
-import { roomOf, ROOMS, roomTable } from "./rooms.ts";
+import { roomOf, roomPicture, ROOMS, roomTable } from "./rooms.ts";
 import { isTestCode, sourceFiles } from "./sources.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -54,6 +54,31 @@ describe("rooms", () => {
     const cells = (text: string) => text.replace(/ +/g, " ").replace(/-{3,}/g, "---");
     const page = await readFile(new URL("../docs/figures/rooms.md", import.meta.url), "utf8");
     assertEquals(cells(page).includes(cells(roomTable())), true, `the table is to be\n${roomTable()}`);
+  });
+});
+
+describe("the picture of the architecture", () => {
+  it("is the one of the rooms", async () => {
+    const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
+    assertEquals(
+      page.includes(`\`\`\`mermaid\n${roomPicture()}\n\`\`\``),
+      true,
+      `the picture is to be\n${roomPicture()}`,
+    );
+  });
+
+  it("stands above a table with each folder of src/", async () => {
+    const page = await readFile(new URL("../docs/internals/architecture.md", import.meta.url), "utf8");
+    const folders = new Set(files.flatMap((file) => /^src\/([\w-]+)\//.exec(file)?.[1] ?? []));
+    const rows = page.split("\n").filter((line) => line.startsWith("| `")).map((line) => line.split("|")[1]);
+    assertEquals([...folders].filter((folder) => !rows.some((row) => row.includes(`\`${folder}\``))), []);
+    const read = page.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
+      [...line.split("|")[3].matchAll(/`([\w/.]+\.ts)`/g)].map(([, file]) => [line.split("`")[1], file])
+    );
+    const missing = read.filter(([room, file]) =>
+      !files.includes(`src/${room}/${file}`) && !files.includes(`src/${file}`)
+    );
+    assertEquals(missing, []);
   });
 });
 

@@ -272,6 +272,42 @@ export function roomOf(path: string): Room | undefined {
 }
 
 /**
+ * The picture of the rooms in `docs/internals/architecture.md`, as a mermaid graph: a box for each folder at the top of
+ * `src/`, an arrow for each import that the rooms allow, dotted where all of them are loaded when they are needed. The
+ * ground, on which everything stands, is left out, and so is an arrow that another way leads to, too.
+ */
+export function roomPicture(): string {
+  const boxOf = (path: string) =>
+    path.startsWith("src/") ? path.split("/")[1].replace(/\.ts$/, "") : path.replace(/\.ts$/, "");
+  const ground = new Set(["data", "error", "version", "ports"]);
+  const arrows = new Map<string, Map<string, boolean>>();
+  for (const { path, may, lazily = [] } of ROOMS) {
+    const from = boxOf(path);
+    if (ground.has(from)) continue;
+    const to = arrows.get(from) ?? new Map<string, boolean>();
+    arrows.set(from, to);
+    for (const [names, eager] of [[may, true], [lazily, false]] as const) {
+      for (const name of names.filter((name) => !name.startsWith("@"))) {
+        const box = boxOf(name);
+        if (box !== from && !ground.has(box)) to.set(box, eager || to.get(box) === true);
+      }
+    }
+  }
+  const reaches = (from: string, to: string, without: string): boolean =>
+    [...arrows.get(from) ?? []].some(([box, eager]) =>
+      eager && box !== without && (box === to || reaches(box, to, without))
+    );
+  const lines: string[] = [];
+  for (const [from, to] of arrows) {
+    for (const [box, eager] of to) {
+      const longWay = [...to].some(([other, direct]) => direct && other !== box && reaches(other, box, from));
+      if (!longWay) lines.push(`  ${from} ${eager ? "-->" : "-.->"} ${box}`);
+    }
+  }
+  return ["graph TD", ...lines, "  nats -->|implements| ports", "  memory -->|implements| ports"].join("\n");
+}
+
+/**
  * The table of the rooms, as it stands in the docs: `contract +` and `dispatch +` stand for what these two may import,
  * and themselves.
  */

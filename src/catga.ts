@@ -5,6 +5,7 @@
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
+import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
@@ -85,6 +86,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
+    const shapes = new ContractShapes();
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;
     const subscriptions = running?.announced(service, durable);
@@ -172,9 +174,9 @@ async function start(options: CatgaOptions): Promise<Catga> {
       // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other
       //    nodes send to it from that moment, and its handlers send to them, for which the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
-      const { events, requests } = mediator;
+      const { events, requests, handled } = mediator;
       const cluster = new Cluster(
-        { ...settings, host: app, transport, namespace, info: self, events, requests, observer },
+        { ...settings, host: app, transport, namespace, info: self, events, requests, handled, shapes, observer },
         bucket,
       );
       app.join(cluster);

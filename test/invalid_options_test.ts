@@ -111,6 +111,7 @@ const query_: Wrong<QueryOptions<number, number>> = {
   timeout: FINITE,
   retries: FINITE,
   meta: OBJECT,
+  version: [...FINITE, 0, 1.5],
 };
 const command_: Wrong<CommandOptions<number, number>> = {
   ...query_,
@@ -128,7 +129,13 @@ const stream_: Wrong<StreamContractOptions<number, number>> = {
   ordered: [true],
 };
 const window: Wrong<NonNullable<StreamContractOptions<number, number>["window"]>> = { items: FINITE, bytes: FINITE };
-const event_: Wrong<EventOptions<number>> = { input: SCHEMA, durable: command_.durable, key: FUNCTION, meta: OBJECT };
+const event_: Wrong<EventOptions<number>> = {
+  input: SCHEMA,
+  durable: command_.durable,
+  key: FUNCTION,
+  meta: OBJECT,
+  version: query_.version,
+};
 const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINITE };
 const commandHandler: Wrong<CommandHandlerOptions> = { ...handler, retry: OBJECT };
 const on: Wrong<SubscriptionOptions> = {

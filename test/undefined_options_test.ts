@@ -45,6 +45,7 @@ const query_: Undefined<QueryOptions<number, number>> = {
   timeout: undefined,
   retries: undefined,
   meta: undefined,
+  version: undefined,
 };
 const command_: Undefined<CommandOptions<number, number>> = {
   ...query_,
@@ -57,6 +58,7 @@ const event_: Undefined<EventOptions<number>> = {
   durable: undefined,
   key: undefined,
   meta: undefined,
+  version: undefined,
 };
 const handler: Undefined<HandlerOptions> = { behaviors: undefined, concurrency: undefined };
 const onEvent: Undefined<EventHandlerOptions> = { ...handler, each: undefined };

@@ -17,6 +17,8 @@ import { Absence, FailureDetector, ProcessProbe } from "./membership/failure_det
 import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { NodeWatch } from "./membership/membership_view.ts";
+import { ShapeView } from "./membership/shape_view.ts";
+import type { ContractShapes } from "../contract/shape.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
 import type { BreakerOptions } from "./routing/breaker.ts";
 import { Router } from "./routing/router.ts";
@@ -39,6 +41,9 @@ interface ClusterOptions {
   readonly events: readonly Dispatch[];
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
+  /** All contracts that it has handlers for, and their shapes. */
+  readonly handled: readonly AnyContract[];
+  readonly shapes: ContractShapes;
   readonly observer: Observer;
   /** Ttl of a membership record, in ms. */
   readonly heartbeat: number;
@@ -61,6 +66,7 @@ export class Cluster implements Remote {
   readonly #prover: Prover;
   readonly #membership: Membership;
   readonly #failureDetector: FailureDetector;
+  readonly #shapes: ShapeView;
   /** It knows the other nodes. */
   #joined = false;
   readonly #stop = new AbortController();
@@ -97,6 +103,8 @@ export class Cluster implements Remote {
       asked: (name) => this.#membership.gaps.answer(name),
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
+      shapes: (names) => this.#shapes.answer(names, Math.min(LARGEST, this.#endpoint.payloadLimit - MARGIN)),
+      shapesKnown: (n, answer) => this.#shapes.answered(n, answer),
       reconnected: () => this.#onReconnect(),
       unread: (stream) => this.#interop.calls.unread(stream),
     });
@@ -130,6 +138,17 @@ export class Cluster implements Remote {
       bounced: (endpoint) => this.#membership.bounced(endpoint),
     });
     const isAlive = (endpoint: string) => (this.#endpoint.find(endpoint)?.lastSeenAt ?? -1) >= 0;
+    this.#shapes = new ShapeView({
+      ...{ clock, self: info.id, shapes: options.shapes, handled: options.handled },
+      sent: () => host.runner.counts.sentContracts,
+      members: () => this.#membership.view.members,
+      ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).add(["k", n, ...names]),
+      announce: () => this.#membership.refresh(),
+      changed: () => {
+        this.router.refresh();
+        host.refresh();
+      },
+    });
     this.#membership = new Membership({
       ...{ ...view, bucket, malformed, heartbeat },
       self: () => this.self,
@@ -140,6 +159,7 @@ export class Cluster implements Remote {
       changed: (handled) => {
         this.router.refresh();
         if (handled) host.refresh();
+        this.#shapes.look();
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
@@ -157,6 +177,10 @@ export class Cluster implements Remote {
     });
     this.router = new Router({
       ...{ app: host, endpoint: this.#endpoint, clock, random, observer },
+      shapes: {
+        of: (node, name) => this.#shapes.of(node, name),
+        own: (contract) => options.shapes.of(contract),
+      },
       breaker: options.breaker,
       members: () => this.#membership.view.members,
       gaps: this.#membership.gaps,
@@ -165,8 +189,10 @@ export class Cluster implements Remote {
 
   get self(): NodeInfo {
     const { info, host, transport } = this.#options;
+    const shapes = this.#shapes.hash;
     return freeze({
       ...info,
+      ...(shapes === undefined ? {} : { shapes }),
       lastSeen: transport.clock.now(),
       load: { inFlight: host.inFlight, queued: this.#endpoint.inbound.load[1] },
       server: transport.server.id,
@@ -189,6 +215,7 @@ export class Cluster implements Remote {
     this.router.joined();
     this.#joined = true;
     this.#options.host.refresh();
+    this.#shapes.begin();
     this.#failureDetector.start();
     // not before: a process that fails to join would lose the requests that it has taken
     await this.#interop.start();
@@ -202,6 +229,10 @@ export class Cluster implements Remote {
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const stop = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
     return new NodeWatch((onEvent) => this.#membership.view.watch(onEvent), stop);
+  }
+
+  shapeAt(node: NodeInfo, name: string): string | undefined {
+    return this.#shapes.of(node, name);
   }
 
   alone(name: string): boolean {
@@ -223,6 +254,7 @@ export class Cluster implements Remote {
 
   async leave(): Promise<void> {
     this.#failureDetector.stop();
+    this.#shapes.close();
     this.router.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {

@@ -38,6 +38,8 @@ export interface ContractOptions {
   readonly id?: ((payload: never) => string) | undefined;
   /** One recorded result for each message id. */
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
+  /** Its version, where JSON Schemas do not show a change. */
+  readonly version?: number | undefined;
   /** Kept in the log until it has been handled. */
   readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
   /** Events of entities only: its type. */

@@ -37,11 +37,17 @@ export interface DurableEventOptions<In, Payload = In> {
   key?: ((payload: NoInfer<In>) => string) | undefined;
   /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
   meta?: ContractMeta | undefined;
+  /**
+   * Raise it when the schemas change in what their JSON Schemas do not show, such as a refinement, a transform or a
+   * coercion: nodes with different versions know by it that the other one may take what they refuse. A positive
+   * integer; none.
+   */
+  version?: number | undefined;
 }
 
 /** Options of an event that is not durable, and so has no key. */
 export interface TransientEventOptions<In, Payload = In>
-  extends Pick<DurableEventOptions<In, Payload>, "input" | "meta"> {
+  extends Pick<DurableEventOptions<In, Payload>, "input" | "meta" | "version"> {
   /** Not durable. */
   durable?: false | undefined;
   /** Only a durable event has a key. */
@@ -117,6 +123,12 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   retries?: number | undefined;
   /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
   meta?: ContractMeta | undefined;
+  /**
+   * Raise it when the schemas change in what their JSON Schemas do not show, such as a refinement, a transform or a
+   * coercion: nodes with different versions know by it that the other one may take what they refuse. A positive
+   * integer; none.
+   */
+  version?: number | undefined;
 }
 
 /** Options that commands take in all combinations. */
@@ -217,8 +229,22 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (options === undefined) return NO_OPTIONS;
   const at = `contract ${name}`;
   checkKnown(at, options, OPTIONS[kind]);
-  const { input, output, key, route, ordered, timeout, retries, idempotent, failures, id, durable, items, meta } =
-    options as ContractOptions;
+  const {
+    input,
+    output,
+    key,
+    route,
+    ordered,
+    timeout,
+    retries,
+    idempotent,
+    failures,
+    id,
+    durable,
+    items,
+    meta,
+    version,
+  } = options as ContractOptions;
   checkSchema(`${at}: input`, input);
   checkSchema(`${at}: output`, output);
   checkSchema(`${at}: items`, items);
@@ -233,6 +259,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   if (failures !== undefined) checkFailures(at, failures);
   if (id !== undefined) checkId(at, id, idempotent);
   if (durable !== undefined) checkDurable(at, durable);
+  if (version !== undefined) checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
   if (kind === "stream") checkStream(at, options);
   if (kind === "event" && key !== undefined && !durable) {
     throw new TypeError(`${at}: key is of a durable event: give it durable: true, too`);
@@ -302,8 +329,10 @@ const DURABLE_OPTIONS = new Set(["keep"]);
  */
 const LEAST_KEEP = 120_000;
 
-const EVENT_OPTIONS = new Set(["input", "durable", "key", "meta"]);
-const QUERY_OPTIONS = new Set(["input", "output", "failures", "key", "route", "ordered", "timeout", "retries", "meta"]);
+const EVENT_OPTIONS = new Set(["input", "durable", "key", "meta", "version"]);
+const QUERY_OPTIONS = new Set([
+  ...["input", "output", "failures", "key", "route", "ordered", "timeout", "retries", "meta", "version"],
+]);
 const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
   event: EVENT_OPTIONS,
   query: QUERY_OPTIONS,
@@ -320,6 +349,7 @@ const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
     "idle",
     "window",
     "meta",
+    "version",
   ]),
 };
 

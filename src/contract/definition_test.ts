@@ -62,7 +62,7 @@ describe("contracts", () => {
   });
 
   it("options: an invalid one is named, with its value and what it should be", () => {
-    const takes = "input, output, failures, key, route, ordered, timeout, retries";
+    const takes = "input, output, failures, key, route, ordered, timeout, retries, meta, version";
     const bad: [keyof typeof untyped, unknown, typeof TypeError | typeof RangeError, string][] = [
       ["command", null, TypeError, "contract X takes an object of options; got null"],
       ["command", "fast", TypeError, 'contract X takes an object of options; got "fast"'],
@@ -73,7 +73,12 @@ describe("contracts", () => {
         `contract X: unknown option timeuot; it takes ${takes}, idempotent, id, durable`,
       ],
       ["query", { idempotent: true }, TypeError, `contract X: unknown option idempotent; it takes ${takes}`],
-      ["event", { timeout: 5 }, TypeError, "contract X: unknown option timeout; it takes input, durable, key"],
+      [
+        "event",
+        { timeout: 5 },
+        TypeError,
+        "contract X: unknown option timeout; it takes input, durable, key, meta, version",
+      ],
       [
         "query",
         { input: {} },

@@ -23,6 +23,11 @@ export interface NodeInfo {
   readonly subscriptions?: readonly string[];
   /** Commands of entities among {@link NodeInfo.handles}, sorted; left out by nodes without. */
   readonly entities?: readonly string[];
+  /**
+   * One hash of the shapes of its contracts: nodes with the same one handle the same contracts with the same schemas.
+   * Made after it has joined; left out by nodes none of whose contracts has a schema.
+   */
+  readonly shapes?: string;
   /** When it started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
   /** When it last wrote its record, in ms since 1970 by its own clock. */

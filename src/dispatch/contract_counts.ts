@@ -16,6 +16,8 @@ import { type Outcome, Refusal } from "./outcome.ts";
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;
+  /** The contract of its sender, once this process has sent a message of it. */
+  contract: AnyContract | undefined = undefined;
   handled = 0;
   inHand = 0;
   queued = 0;
@@ -198,12 +200,20 @@ export class Counts {
   sent(contract: AnyContract, { error }: Result<unknown>): void {
     const counts = this.of(contract);
     counts.sent++;
+    counts.contract ??= contract;
     if (error !== undefined) counts.sendFailed(error.code);
   }
 
   /** Adds `more` events of this contract, or queued commands, that were published. */
-  published(contract: Pick<AnyContract, "name" | "kind">, more: number): void {
-    this.of(contract).published += more;
+  published(contract: Pick<AnyContract, "name" | "kind"> & Partial<AnyContract>, more: number): void {
+    const counts = this.of(contract);
+    counts.published += more;
+    if (contract.options !== undefined) counts.contract ??= contract as AnyContract;
+  }
+
+  /** The contracts of which this process has sent messages. */
+  get sentContracts(): readonly AnyContract[] {
+    return [...this.#byName.values()].flatMap(({ contract }) => contract ?? []);
   }
 
   /** A message that was in hand waits for a turn of its own. */

@@ -90,6 +90,11 @@ export class Mediator {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
 
+  /** The contracts with handlers, sorted by name. */
+  get handled(): readonly AnyContract[] {
+    return this.#contracts;
+  }
+
   /** The names of the contracts that {@link Mediator.find} finds. */
   get served(): readonly string[] {
     return [...this.#dispatches.keys(), ...this.#internal.keys()];

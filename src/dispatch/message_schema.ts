@@ -1,10 +1,10 @@
 /** A contract's schemas at its messages: the payload before the handler, the answer after it. */
 import type { AnyContract } from "../contract/contract.ts";
-import type { Result } from "../contract/result.ts";
-import { type MaybePromise, validate } from "../contract/schema.ts";
+import type { Failure, Result } from "../contract/result.ts";
+import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
 import { abandoned, NOT_PREPARED, notBegun } from "./execution.ts";
 import type { MessageContext } from "./message_context.ts";
-import { failure, type Outcome, Refusal } from "./outcome.ts";
+import { failure, type Outcome, Refusal, SchemaRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";
 
 /** The payload as the handler receives it, or `INVALID_MESSAGE`. */
@@ -35,15 +35,21 @@ export function withParsedPayload(
   id?: string,
 ): MaybePromise<Outcome> {
   const parsed = parsePayload(contract, payload);
-  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : ctx.checkedBy("input", parsed, id);
+  if (!(parsed instanceof Promise)) return parsed.ok ? run(parsed.value) : refusedBySchema(ctx, parsed, id);
   ctx.execution.stage = "preparing";
   return orRefusal(ctx, parsed).then((checked) => {
     if (checked instanceof Refusal) return checked;
-    if (!checked.ok) return ctx.checkedBy("input", checked, id);
+    if (!checked.ok) return refusedBySchema(ctx, checked, id);
     if (ctx.aborted !== undefined) return refusalOf(ctx, ctx.aborted);
     ctx.execution.stage = "handler";
     return run(checked.value);
   });
+}
+
+/** The outcome of a payload that did not pass the schema; a schema that threw has refused nothing. */
+function refusedBySchema(ctx: MessageContext, { error }: Failure, id: string | undefined): Failure {
+  const isRefusal = error.code === "INVALID_MESSAGE" && !schemaThrew(error);
+  return isRefusal ? new SchemaRefusal(error) : ctx.checkedBy("input", { ok: false, error } as const, id);
 }
 
 /** For a sender in this process: the outcome with the answer parsed. */

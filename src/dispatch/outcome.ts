@@ -17,7 +17,27 @@ export interface Later {
 
 /** The outcome as a `Result`: a refusal becomes an error. */
 export function asResult(outcome: Outcome): Result<unknown> {
-  return outcome instanceof Refusal ? outcome.failure : outcome;
+  return outcome instanceof Refusal ? outcome.failure : plainResult(outcome);
+}
+
+/**
+ * The failure of a message that the input schema of its handlers refused, none of which began: a node where the
+ * contract has another shape may take it. What a schema throws, and whatever fails later, is none. It is a class so
+ * that no handler can make one: a handler that returns the failure of a send of its own has run.
+ */
+export class SchemaRefusal implements Failure {
+  readonly ok = false;
+  readonly value = undefined;
+  readonly error: CatgaError;
+
+  constructor(error: CatgaError) {
+    this.error = error;
+  }
+}
+
+/** A result for a program, whose handler may return it as its own: a refusal by schema becomes a plain failure. */
+export function plainResult(result: Result<unknown>): Result<unknown> {
+  return result instanceof SchemaRefusal ? { ok: false, error: result.error } : result;
 }
 
 /** Why a message was refused: it certainly did not run. */

@@ -22,6 +22,8 @@ export interface Remote {
   nodes(): readonly NodeInfo[];
   /** The changes from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
+  /** The shape of a contract on a node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, name: string): string | undefined;
   /** Returns true if this node has joined, and no other node in its view handles a contract. */
   alone(name: string): boolean;
   /** Returns true if all nodes that handle a contract, or the last one that did, say that it is one of an entity. */

@@ -27,7 +27,7 @@ import {
 } from "../dispatch/remote.ts";
 import type { ParentMessage } from "../dispatch/context_host.ts";
 import { isCatgaError } from "../error.ts";
-import { asResult, noHandler, Refusal } from "../dispatch/outcome.ts";
+import { asResult, noHandler, plainResult, Refusal } from "../dispatch/outcome.ts";
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest, TryAgain } from "./request_builder.ts";
@@ -205,7 +205,7 @@ export class SendPath {
 
   #counted({ contract }: RemoteRequest, result: Result<unknown>): Result<unknown> {
     this.#runner.counts.sent(contract, result);
-    return result;
+    return plainResult(result);
   }
 
   /** Publishes an event: prepared and checked as a send is, then handed to the cluster or to this node's handlers. */

@@ -113,6 +113,11 @@ export class Membership {
     this.view.close();
   }
 
+  /** What this node's record says has changed. */
+  refresh(): void {
+    this.#own.refresh();
+  }
+
   /** The connection is there again: the own record may have expired, or the store may be another one. */
   resume(): void {
     this.#own.refresh();

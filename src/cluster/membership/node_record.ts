@@ -4,6 +4,7 @@
  */
 import { isAnnounced } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
+import { isShape } from "../../contract/shape.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
@@ -22,7 +23,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";
   if (!isRecord(value)) return "no object";
-  const { id, endpoint, service, handles, kinds, subscriptions, entities } = value;
+  const { id, endpoint, service, handles, kinds, subscriptions, entities, shapes } = value;
   const { startedAt, lastSeen, metadata, load, server, protocol, version } = value;
   if (id !== key) return "its id is not its key";
   if (typeof endpoint !== "string" || !isEndpoint(endpoint) || nodeOf(endpoint) !== id) return "no endpoint of this id";
@@ -41,6 +42,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   if (entities !== undefined && !(isStringArray(entities) && entities.every((name) => handles.includes(name)))) {
     return "no commands of entities";
   }
+  if (shapes !== undefined && !isShape(shapes)) return "no hash of shapes";
   if (!isNotNegative(startedAt) || !isNotNegative(lastSeen) || !isNotNegative(protocol)) return "no times or protocol";
   if (!isStrings(metadata)) return "no metadata";
   const { inFlight, queued } = isRecord(load) ? load : {};
@@ -53,6 +55,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
     ...(kinds === undefined ? {} : { kinds }),
     ...(subscriptions === undefined ? {} : { subscriptions }),
     ...(entities === undefined ? {} : { entities }),
+    ...(shapes === undefined ? {} : { shapes }),
     startedAt,
     lastSeen,
     metadata: Object.assign(Object.create(null), metadata),

@@ -3,7 +3,8 @@
  * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
  * these, the suspect ones; failing these, all.
  */
-import type { Kind } from "../../contract/contract.ts";
+import type { AnyContract, Kind } from "../../contract/contract.ts";
+import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import { disown, show } from "../../data/checks.ts";
 import { wrongKind } from "../../dispatch/outcome.ts";
@@ -36,6 +37,15 @@ interface CandidatesOptions {
   underWay(): number;
   /** The nodes as the membership has them now, this one included. */
   members(): readonly KnownNode[];
+  readonly shapes: KnownShapes;
+}
+
+/** Shapes of contracts, as this node knows them. */
+export interface KnownShapes {
+  /** On a node; `undefined`: unknown. */
+  of(node: NodeInfo, name: string): string | undefined;
+  /** Of a contract of this program; `undefined`: unknown. */
+  own(contract: AnyContract): string | undefined;
 }
 
 /** The nodes that handle a contract. */
@@ -50,6 +60,8 @@ interface Table {
   readonly trusted: readonly NodeInfo[];
   /** The trusted; when every one is suspect, the allowed. */
   readonly preferred: readonly NodeInfo[];
+  /** The shapes of the contract by node, if they differ. */
+  readonly shapes: ReadonlyMap<string, string | undefined> | undefined;
 }
 
 /** The candidates of one node's requests. */
@@ -99,11 +111,13 @@ export class Candidates {
   }
 
   /** The candidates of a call. */
-  of({ request, failedOn }: Call): readonly NodeInfo[] {
+  of(call: Call): readonly NodeInfo[] {
+    const { request, failedOn } = call;
     const { name, kind } = request.contract;
     const known = this.#table(name);
     if (known === undefined) return [];
-    const table = known.kind === kind || known.kind === undefined ? known : this.#tableOf(name, kind);
+    const ofKind = known.kind === kind || known.kind === undefined ? known : this.#tableOf(name, kind);
+    const table = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
     if (table.allowed.length === 0) return table.all; // each of them refuses it, which counts as an attempt
     const { self, endpoint } = this.#options;
@@ -114,6 +128,45 @@ export class Candidates {
     if (failedOn === undefined) return table.preferred;
     const untried = table.preferred.filter(({ id }) => !failedOn.has(id));
     return untried.length > 0 ? untried : table.allowed.filter(({ id }) => !failedOn.has(id));
+  }
+
+  /**
+   * A table without the nodes whose shapes have refused a call; of the others those of its own shape are preferred,
+   * unless its key, or a strategy of the user's, chooses the node.
+   */
+  #ofShapes(table: Table, shapes: ReadonlyMap<string, string | undefined>, { request, refusedBy }: Call): Table {
+    const { contract, route, node } = request;
+    if (node !== undefined) return table;
+    const shaped = (nodes: readonly NodeInfo[]) =>
+      nodes.map((info) => ({ id: info.id, shape: shapes.get(info.id), info }));
+    const left = (nodes: readonly NodeInfo[]) =>
+      refusedBy === undefined ? nodes : untriedNodes(shaped(nodes), refusedBy).map(({ info }) => info);
+    const [all, allowed, trusted] = [left(table.all), left(table.allowed), left(table.trusted)];
+    const preferred = trusted.length > 0 ? trusted : allowed;
+    const isChosenByKey = typeof route === "function" || route === "hash" || contract.options.ordered;
+    const own = isChosenByKey ? undefined : this.#options.shapes.own(contract);
+    return {
+      ...{ ...table, all, allowed, trusted },
+      preferred: own === undefined ? preferred : ownShapeFirst(shaped(preferred), own).map(({ info }) => info),
+    };
+  }
+
+  /** The input schema of a node refused a call: so do all nodes with the shape of that node. */
+  refused(call: Call, node: string): void {
+    const { name } = call.request.contract;
+    const info = this.handling(name).find(({ id }) => id === node);
+    const shape = info && this.#options.shapes.of(info, name);
+    (call.refusedBy ??= new Set()).add(shapeName({ id: node, shape }));
+  }
+
+  /** The nodes whose shapes have not refused this call. */
+  unrefused({ request: { contract: { name, kind } }, refusedBy = new Set() }: Call): readonly ShapedNode[] {
+    const { shapes, members } = this.#options;
+    const nodes = members().flatMap(({ info, handled }) => {
+      const known = handled.kinds.has(name) && (handled.kinds.get(name) ?? kind) === kind;
+      return known ? [{ id: info.id, shape: shapes.of(info, name) }] : [];
+    });
+    return untriedNodes(nodes, refusedBy);
   }
 
   /** Returns `true` for a candidate that has not failed this call. */
@@ -188,7 +241,15 @@ export class Candidates {
       if (!suspect) trusted.push(info);
     }
     const kind = kinds.size > 1 ? "mixed" : [...kinds][0];
-    return { kind, all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
+    const preferred = trusted.length > 0 ? trusted : allowed;
+    return { kind, all, allowed, trusted, preferred, shapes: this.#shapesOf(name, all) };
+  }
+
+  /** The shapes of a contract on these nodes; `undefined` if they are the same. */
+  #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
+    if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
+    const shapes = new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
+    return new Set(shapes.values()).size > 1 ? shapes : undefined;
   }
 
   /** Reads the breakers anew, and drops the tables. */

@@ -9,7 +9,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
-import { noHandler, noneChosen, Refusal } from "../../dispatch/outcome.ts";
+import { noHandler, noneChosen, plainResult, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { type Caller, type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
@@ -17,7 +17,8 @@ import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode 
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
-import { Breakers, Candidates, type KnownNode } from "./node_choice.ts";
+import { Breakers, Candidates, type KnownNode, type KnownShapes } from "./node_choice.ts";
+import { afterRefusedRequest } from "../../contract/shape_rules.ts";
 import { toText } from "../../data/encoding.ts";
 import { nextTick } from "node:process";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -33,6 +34,7 @@ export interface RouterOptions {
   /** The nodes as the membership has them now, this one included. */
   members(): readonly KnownNode[];
   readonly gaps: KnownGaps;
+  readonly shapes: KnownShapes;
 }
 
 /** Routes the requests of one node. */
@@ -49,7 +51,7 @@ export class Router implements CallOwner, RequestRouter {
 
   constructor(options: RouterOptions) {
     this.#options = options;
-    const { app, random, endpoint, breaker, clock, observer } = options;
+    const { app, random, endpoint, breaker, clock, observer, shapes } = options;
     this.#breakers = new Breakers({
       ...{ ...breaker, clock, observer, members: options.members },
       changed: () => this.refresh(),
@@ -60,7 +62,7 @@ export class Router implements CallOwner, RequestRouter {
       random,
       breakers: this.#breakers,
       underWay: () => this.#underWay,
-      members: options.members,
+      ...{ members: options.members, shapes },
     });
     this.#waiting = new WaitingCalls({
       clock,
@@ -122,7 +124,7 @@ export class Router implements CallOwner, RequestRouter {
   /** `undefined` without a candidate, or when the user's strategy picks none or throws: the latter ends the call. */
   #choose(call: Call): NodeInfo | undefined {
     const candidates = this.#candidates.of(call);
-    const error = candidates.length === 0 ? this.#candidates.otherKind(call) : undefined;
+    const error = candidates.length === 0 ? call.refusal ?? this.#candidates.otherKind(call) : undefined;
     if (error !== undefined) this.#fail(call, error);
     if (candidates.length === 0) return undefined;
     try {
@@ -277,8 +279,38 @@ export class Router implements CallOwner, RequestRouter {
 
   /** It was answered. UNAVAILABLE, by a node that could not claim the id, says nothing about an earlier attempt. */
   #conclude(call: Call, result: Result<unknown>): void {
+    if (result instanceof SchemaRefusal) return this.#refused(call, result.error);
     if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#fail(call, result.error);
     else this.#settle(call, result);
+  }
+
+  /**
+   * The input schema of a node refused it, and no handler began: it goes on to each other shape once, which uses up no
+   * retry. A request for one node ends there.
+   */
+  #refused(call: Call, error: CatgaError): void {
+    if (call.done) return;
+    const { app, observer } = this.#options;
+    const { contract, meta, node: only } = call.request;
+    const node = call.at ?? error.node ?? app.node;
+    this.#candidates.refused(call, node);
+    call.refusal = error;
+    const untried = only === undefined ? this.#candidates.unrefused(call) : [];
+    const next = afterRefusedRequest(untried, { mayHaveRun: call.ran !== undefined });
+    if (next === "invalid") return this.#settle(call, { ok: false, error });
+    if (next === "unknown") return this.#fail(call, error);
+    if (node === app.node) app.wheel.add(call); // while it ran here it was not in it
+    call.at = undefined;
+    call.count(true);
+    observer({
+      type: "retry",
+      contract: contract.name,
+      node,
+      reason: "SCHEMA",
+      attempt: call.attempt,
+      headers: meta?.headers,
+    });
+    this.#retry(call);
   }
 
   /** The last attempt failed: the result is its error, or OUTCOME_UNKNOWN when an earlier attempt may have run. */
@@ -292,7 +324,7 @@ export class Router implements CallOwner, RequestRouter {
   #settle(call: Call, result: Result<unknown>): void {
     if (!this.#finish(call)) return;
     this.#options.app.runner.counts.sent(call.request.contract, result);
-    call.caller.resolve(result);
+    call.caller.resolve(plainResult(result));
   }
 
   /** `false` when it has ended already. */

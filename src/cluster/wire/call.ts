@@ -124,6 +124,9 @@ export class Call extends Deadlined {
   index = 0;
   /** The ids of the nodes that it failed on since all had a chance. */
   failedOn: Set<string> | undefined = undefined;
+  /** The shapes whose schemas refused it, and what the last of them said. */
+  refusedBy: Set<string> | undefined = undefined;
+  refusal: CatgaError | undefined = undefined;
   /** It has its result. */
   done = false;
   /** The listener on the caller's signal. */

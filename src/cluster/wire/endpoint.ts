@@ -26,6 +26,7 @@ import {
   payloadLimit,
   type PingItem,
   readFrame,
+  type ShapesAskedItem,
   type StatsAskedItem,
   type VersionsItem,
 } from "./frame.ts";
@@ -35,10 +36,13 @@ import { TurnBursts } from "./open_streams.ts";
 import { Peer, type PeerHost, PeerTable, ResendBuffer } from "./peer.ts";
 import { ReconnectGrace, Watchdog } from "./watchdog.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
+import { SchemaRefusal } from "../../dispatch/outcome.ts";
 
 /** Dependencies of an endpoint on the app. */
 export interface EndpointOptions
-  extends Pick<InboundRequestsOptions, Passed>, Pick<FrameReceiverOptions, "accused" | "asked" | "gap" | "stats"> {
+  extends
+    Pick<InboundRequestsOptions, Passed>,
+    Pick<FrameReceiverOptions, "accused" | "asked" | "gap" | "stats" | "shapes" | "shapesKnown"> {
   readonly transport: Transport;
   readonly namespace: string;
   /** `<id>.<nonce>`. */
@@ -406,6 +410,10 @@ export interface FrameReceiverOptions {
   gap(name: string, left: number): void;
   /** Counts of this process, as JSON. */
   stats(): string;
+  /** The shapes of this node as JSON; with names, what these contracts look like. */
+  shapes(names: readonly string[]): string;
+  /** The answer to this question of this node. */
+  shapesKnown(n: number, answer: unknown): void;
 }
 
 /** Receives the frames of one process. */
@@ -447,6 +455,7 @@ class FrameReceiver {
     peer.pingedAt = peer.bouncedAt = -1;
     let index = 0;
     let [ping, asked] = [-1, -1];
+    let askedShapes: ShapesAskedItem | undefined;
     let lacking = false;
     for (const item of frame.items) {
       if (item[0] === "p") {
@@ -458,6 +467,8 @@ class FrameReceiver {
         }
       } else if (item[0] === "s") {
         asked = item[1];
+      } else if (item[0] === "k") {
+        askedShapes = item;
       } else if (item[0] === "v") {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
@@ -468,6 +479,10 @@ class FrameReceiver {
     // one answer for a frame, however many pings or questions are in it
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
     if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
+    if (askedShapes !== undefined) {
+      const [, n, ...names] = askedShapes;
+      peer.item(`["l",${n},${this.#options.shapes(names)}]`);
+    }
   }
 
   /**
@@ -495,7 +510,8 @@ class FrameReceiver {
         if (call === undefined) return index;
         peer.settle(call);
         peer.ledger.failed++;
-        call.owner.answered(call, { ok: false, error: readError(item[3], peer.node) });
+        const error = readError(item[3], peer.node);
+        call.owner.answered(call, item[4] === 1 ? new SchemaRefusal(error) : { ok: false, error });
         return index;
       }
       case "n": {
@@ -543,6 +559,9 @@ class FrameReceiver {
       case "g":
         this.#options.gap(item[1], item[2]);
         return index;
+      case "l":
+        this.#options.shapesKnown(item[1], item[2]);
+        return index;
       case "t":
         return index;
     }
@@ -550,7 +569,7 @@ class FrameReceiver {
 }
 
 /** Items whose place in the frame matters. */
-type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem>;
+type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 

@@ -33,8 +33,10 @@ type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
 type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
 /** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
-/** `["e", seq, index, error]`: the handler failed. */
-type FailureItem = ["e", seq: number, index: number, error: unknown];
+/**
+ * `["e", seq, index, error]`: the handler failed. With a 1 its input schema refused the payload, and it did not begin.
+ */
+type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
@@ -75,6 +77,13 @@ export type StatsAskedItem = ["s", n: number];
 /** `["t", n, stats]`: the answer, a `NodeStats` without what is 0 or empty. Nodes ignore it. */
 type StatsItem = ["t", n: number, stats: unknown];
 
+/**
+ * `["k", n, name, …]`: asks for the shapes of the receiver's contracts; with names, for what these contracts look like.
+ */
+export type ShapesAskedItem = ["k", n: number, ...names: string[]];
+/** `["l", n, answer]`: a `NodeShapes`, or descriptions of contracts by name. */
+type ShapesItem = ["l", n: number, answer: unknown];
+
 /** An item of a frame. */
 export type Item =
   | RequestsItem
@@ -94,7 +103,9 @@ export type Item =
   | HandledItem
   | GapItem
   | StatsAskedItem
-  | StatsItem;
+  | StatsItem
+  | ShapesAskedItem
+  | ShapesItem;
 
 /**
  * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R`, `E`
@@ -238,6 +249,8 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["g", ([, name, left]) => isName(name) && isCount(left)],
   ["s", ([, n]) => isCount(n)],
   ["t", ([, n]) => isCount(n)],
+  ["k", ([, n, ...names]) => isCount(n) && names.every(isName)],
+  ["l", ([, n]) => isCount(n)],
 ]);
 
 // by place: taking an array apart costs a fifth of the reading
@@ -634,9 +647,11 @@ export function eventFrameText(
   return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
 }
 
-/** The item of an error as text. */
-export function failureItem(seq: number, index: number, error: string): string {
-  return isTagged(error) ? `["E",${seq},${index},${error.slice(1)}]` : `["e",${seq},${index},${error}]`;
+/** The item of an error as text. `refused`: by the input schema of the handler, which did not begin. */
+export function failureItem(seq: number, index: number, error: string, refused = false): string {
+  const place = `${seq},${index},`;
+  const end = refused ? ",1]" : "]";
+  return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
 
 /** Rounds a ttl down, so that requests of one turn stand in one group. */

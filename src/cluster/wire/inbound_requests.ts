@@ -21,7 +21,7 @@ import { Decision } from "../../dispatch/mediator.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
-import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { type Later, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import {
   type CancelItem,
   failureItem,
@@ -397,8 +397,9 @@ export class InboundRequest extends WireEnvelope {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const { value } = outcome;
     if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    const fail = (error: CatgaError) => peer.item(failureItem(seq, index, writeError(error, payloadLimit())), true);
-    if (!outcome.ok) return fail(outcome.error);
+    const fail = (error: CatgaError, refused = false) =>
+      peer.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
+    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal);
     let text: string;
     try {
       text = toText(value, "INVALID_RESPONSE", "the answer", contract);

@@ -1,0 +1,172 @@
+/**
+ * The shapes of contracts on the nodes of the cluster, as this node knows them. Each node announces one hash of all its
+ * shapes in its record, made after it has joined; a node that sees a hash which is not its own asks one of the nodes
+ * that have it, once. Between nodes of one version nothing is asked. A node none of whose contracts has a schema
+ * announces nothing.
+ */
+import type { AnyContract } from "../../contract/contract.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import {
+  type ContractDescription,
+  type ContractShapes,
+  describeContract,
+  isShaped,
+  type NodeShapes,
+  readNodeShapes,
+  shapesHash,
+} from "../../contract/shape.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
+
+/** Dependencies of a {@link ShapeView} on its node. */
+export interface ShapeViewOptions {
+  readonly clock: Clock;
+  /** The id of this node. */
+  readonly self: string;
+  readonly shapes: ContractShapes;
+  /** The contracts that this node has handlers for. */
+  readonly handled: readonly AnyContract[];
+  /** The contracts of which this node has sent messages. */
+  sent(): Iterable<AnyContract>;
+  /** The nodes that are there, this one included. */
+  members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
+  /** Asks a process for its shapes, or for what contracts look like: {@link ShapeView.answered} gets its answer. */
+  ask(endpoint: string, n: number, names: readonly string[]): void;
+  /** This node has a hash to announce. */
+  announce(): void;
+  /** Shapes of other nodes have become known. */
+  changed(): void;
+}
+
+/** The shapes that one node knows. */
+export class ShapeView {
+  readonly #options: ShapeViewOptions;
+  readonly #handled: ReadonlyMap<string, AnyContract>;
+  #hash: string | undefined;
+  /** By hash. */
+  readonly #known = new Map<string, NodeShapes>();
+  /** Questions about hashes that have no answer yet, and when they were asked. */
+  readonly #asked = new Map<number, { readonly hash: string; readonly at: number }>();
+  #count = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: ShapeViewOptions) {
+    this.#options = options;
+    this.#handled = new Map(options.handled.filter(isShaped).map((contract) => [contract.name, contract]));
+  }
+
+  /** The hash of this node's shapes, once it is made. */
+  get hash(): string | undefined {
+    return this.#hash;
+  }
+
+  /** This node has joined: makes its shapes, some in each turn of the event loop, and announces them. */
+  begin(): void {
+    const left = [...this.#handled.values()];
+    const { clock, shapes, announce } = this.#options;
+    const next = () => {
+      if (this.#closed) return;
+      for (const contract of left.splice(0, AT_ONCE)) shapes.of(contract);
+      if (left.length > 0) return clock.soon(next);
+      if (this.#handled.size > 0) {
+        this.#hash = shapesHash(this.#own().handles);
+        announce();
+      }
+      this.look();
+    };
+    clock.soon(next);
+  }
+
+  /** The members have changed: asks for the shapes behind hashes that are new. */
+  look(): void {
+    const { members, clock, self } = this.#options;
+    if (this.#closed) return;
+    const hashes = new Map<string, string>();
+    for (const { info: { id, endpoint, shapes }, suspect } of members()) {
+      if (shapes === undefined || shapes === this.#hash || id === self) continue;
+      if (!hashes.has(shapes) || !suspect) hashes.set(shapes, endpoint);
+    }
+    for (const hash of this.#known.keys()) if (!hashes.has(hash)) this.#known.delete(hash);
+    const now = clock.monotonic();
+    for (const [n, { hash, at }] of this.#asked) {
+      if (!hashes.has(hash) || now - at >= ANSWER_WAIT) this.#asked.delete(n);
+    }
+    const asked = new Set([...this.#asked.values()].map(({ hash }) => hash));
+    for (const [hash, endpoint] of hashes) {
+      if (this.#known.has(hash) || asked.has(hash) || this.#asked.size >= MAX_ASKED) continue;
+      const n = ++this.#count;
+      this.#asked.set(n, { hash, at: now });
+      this.#options.ask(endpoint, n, []);
+    }
+    if (this.#asked.size === 0 || this.#timer !== undefined) return;
+    // a question, or its answer, may be lost
+    this.#timer = clock.after(ANSWER_WAIT, () => {
+      this.#timer = undefined;
+      this.look();
+    }, { background: true });
+  }
+
+  /** The shape of a contract on a node; `undefined`: unknown. */
+  of({ id, shapes: hash }: NodeInfo, name: string): string | undefined {
+    const { self, shapes } = this.#options;
+    if (id === self || (hash !== undefined && hash === this.#hash)) {
+      const own = this.#handled.get(name);
+      return own && shapes.of(own);
+    }
+    if (hash === undefined) return undefined;
+    return this.#known.get(hash)?.handles[name] ?? undefined;
+  }
+
+  /** The answer of this node, as JSON: its shapes; with names, what these contracts look like. */
+  answer(names: readonly string[], limit: number): string {
+    if (names.length === 0) {
+      const text = JSON.stringify(this.#own());
+      return text.length * 3 <= limit ? text : '{"handles":{},"sends":{}}';
+    }
+    const sent = new Map([...this.#options.sent()].map((contract) => [contract.name, contract]));
+    const looks: Record<string, ContractDescription> = {};
+    let room = limit;
+    for (const name of names) {
+      const contract = this.#handled.get(name) ?? sent.get(name);
+      if (contract === undefined) continue;
+      const look = describeContract(contract);
+      room -= JSON.stringify(look).length * 3 + name.length + 4;
+      if (room < 0) break;
+      looks[name] = look;
+    }
+    return JSON.stringify(looks);
+  }
+
+  /** A process has answered. An answer to no question is ignored. */
+  answered(n: number, answer: unknown): void {
+    const asked = this.#asked.get(n);
+    const shapes = asked === undefined ? undefined : readNodeShapes(answer);
+    if (asked === undefined || shapes === undefined) return;
+    this.#asked.delete(n);
+    this.#known.set(asked.hash, shapes);
+    this.#options.changed();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #own(): NodeShapes {
+    const { shapes } = this.#options;
+    const of = (contracts: Iterable<AnyContract>) =>
+      Object.fromEntries([...contracts].map((contract) => [contract.name, shapes.of(contract) ?? null]));
+    return {
+      handles: of(this.#handled.values()),
+      sends: of(
+        [...this.#options.sent()].filter((contract) => isShaped(contract) && !this.#handled.has(contract.name)),
+      ),
+    };
+  }
+}
+
+/** Contracts whose shapes are made in one turn: some 5 ms. */
+const AT_ONCE = 8;
+/** How long an answer is waited for until another node is asked, in ms. */
+const ANSWER_WAIT = 1_000;
+const MAX_ASKED = 64;

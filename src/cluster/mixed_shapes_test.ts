@@ -1,0 +1,210 @@
+/** Nodes of several versions of a program beside each other: what the schema of one refuses, another may take. */
+import { assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { type Catga, catga, command, query, type Schema, stream } from "../../mod.ts";
+import { MemoryNetwork, testCluster } from "../testing/mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+
+const v1 = {
+  Sell: command("Sell", {
+    input: z.object({ seat: z.string(), buyer: z.string() }),
+    output: z.object({ by: z.enum(["web"]) }),
+  }),
+};
+const v2 = {
+  Sell: command("Sell", {
+    input: z.object({ seat: z.string(), holder: z.string() }),
+    output: z.object({ by: z.enum(["web", "kiosk"]) }),
+  }),
+};
+
+/** Resolves when these see each other, and each one's shapes. */
+function sees(...apps: Catga[]): Promise<boolean> {
+  return eventually("all to see each other and their shapes", () =>
+    apps.every((app) => {
+      const nodes = app.nodes();
+      return nodes.length === apps.length &&
+        nodes.every((node) => node.handles.length === 0 || node.shapes !== undefined);
+    }));
+}
+
+describe("nodes of two versions beside each other", () => {
+  it("a request goes to a node whose schema takes it, whichever version sends it", async () => {
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    await using old = await catga({ ...on, id: "old", handlers: v1.Sell.handle(() => ({ by: "web" as const })) });
+    await using now = await catga({ ...on, id: "new", handlers: v2.Sell.handle(() => ({ by: "kiosk" as const })) });
+    await using oldWeb = await catga({ ...on, id: "oldweb" });
+    await using newWeb = await catga({ ...on, id: "newweb" });
+    await sees(old, now, oldWeb, newWeb);
+    for (let n = 0; n < 20; n++) {
+      assertEquals(await oldWeb.send(v1.Sell, { seat: "A1", buyer: "ada" }), { ok: true, value: { by: "web" } });
+      assertEquals(await newWeb.send(v2.Sell, { seat: "A1", holder: "ada" }), { ok: true, value: { by: "kiosk" } });
+      // a node that handles it itself sends as others do
+      assertEquals((await old.send(v1.Sell, { seat: "A1", buyer: "ada" })).value, { by: "web" });
+      assertEquals((await now.send(v2.Sell, { seat: "A1", holder: "ada" })).value, { by: "kiosk" });
+    }
+  });
+
+  it("an answer that the sender could not read is avoided: nodes of its own version come first", async () => {
+    const input = z.object({ seat: z.string() });
+    const Old = command("Sell", { input, output: z.object({ by: z.enum(["web"]) }) });
+    const New = command("Sell", { input, output: z.object({ by: z.enum(["web", "kiosk"]) }) });
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    await using old = await catga({ ...on, id: "old", handlers: Old.handle(() => ({ by: "web" as const })) });
+    await using now = await catga({ ...on, id: "new", handlers: New.handle(() => ({ by: "kiosk" as const })) });
+    await using web = await catga({ ...on, id: "web" });
+    await sees(old, now, web);
+    // as soon as it has asked both for their shapes
+    await eventually("20 answers in a row that it can read", async () => {
+      for (let n = 0; n < 20; n++) if (!(await web.send(Old, { seat: "A1" })).ok) return false;
+      return true;
+    });
+  });
+
+  it("a payload that every version refuses fails at once, and each of them was asked once", async () => {
+    const network = new MemoryNetwork();
+    const asked: string[] = [];
+    const picky = (name: string): Schema<{ n: number }> => ({
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => {
+          asked.push(name);
+          return { issues: [{ message: "no" }] };
+        },
+      },
+    });
+    // without JSON Schemas their shapes are unknown
+    const nodes = ["a", "b", "c"].map((id) =>
+      catga({ network, id, logger: QUIET, handlers: command("Pick", { input: picky(id) }).handle(() => {}) })
+    );
+    const apps = await Promise.all(nodes);
+    await using web = await catga({ network, logger: QUIET });
+    await sees(...apps, web);
+    const { error } = await web.send(command<{ n: number }>("Pick"), { n: 1 }, { retries: 0 });
+    assertEquals([error?.code, asked.sort()], ["INVALID_MESSAGE", ["a", "b", "c"]]);
+    for (const app of apps) await app.drain();
+  });
+
+  it("what a schema throws, and what a handler passes on, is no refusal: it has one attempt", async () => {
+    const network = new MemoryNetwork();
+    let runs = 0;
+    const throwing: Schema<{ n: number }> = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => {
+          runs++;
+          throw new Error("broken");
+        },
+      },
+    };
+    const Inner = command("Inner", { input: z.object({ n: z.number() }), version: 2 });
+    const Outer = command<{ n: number }>("Outer");
+    const handlers = (id: string) => [
+      command("Throw", { input: throwing, version: id === "a" ? 1 : 2 }).handle(() => {}),
+      Inner.handle(() => {}),
+      Outer.handle(async ({ n }, ctx) => {
+        runs++;
+        // plain JavaScript sends what it likes
+        const result = await ctx.send(command<{ n: unknown }>("Inner"), { n: `${n}` });
+        return result.ok ? undefined : result;
+      }),
+    ];
+    await using a = await catga({ network, id: "a", logger: QUIET, handlers: handlers("a") });
+    await using b = await catga({ network, id: "b", logger: QUIET, handlers: handlers("b") });
+    await using web = await catga({ network, logger: QUIET });
+    await sees(a, b, web);
+    const thrown = await web.send(command<{ n: number }>("Throw"), { n: 1 });
+    assertEquals([thrown.error?.code, runs], ["INVALID_MESSAGE", 1]);
+    runs = 0;
+    const passedOn = await web.send(Outer, { n: 1 });
+    assertEquals([passedOn.error?.code, runs], ["INVALID_MESSAGE", 1]);
+  });
+
+  it("a send to one node, and each part of a broadcast, ends where it was refused", async () => {
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    await using old = await catga({ ...on, id: "old", handlers: v1.Sell.handle(() => ({ by: "web" as const })) });
+    await using now = await catga({ ...on, id: "new", handlers: v2.Sell.handle(() => ({ by: "web" as const })) });
+    await using web = await catga({ ...on, id: "web" });
+    await sees(old, now, web);
+    const payload = { seat: "A1", buyer: "ada" };
+    const result = await web.send(v1.Sell, payload, { node: "new" });
+    assertEquals(result.error?.code, "INVALID_MESSAGE");
+    const results = await web.broadcast(v1.Sell, payload);
+    assertEquals(results.map(({ node, result }) => [node, result.ok]).sort(), [["new", false], ["old", true]]);
+  });
+
+  it("a stream is read from a node whose schema takes its input", async () => {
+    const Old = stream("Seats", { input: z.object({ row: z.string() }), items: z.string() });
+    const New = stream("Seats", { input: z.object({ line: z.string() }), items: z.string() });
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    await using old = await catga({ ...on, id: "old", handlers: Old.handle(({ row }) => [`${row}1`, `${row}2`]) });
+    await using now = await catga({ ...on, id: "new", handlers: New.handle(({ line }) => [`${line}9`]) });
+    await using web = await catga({ ...on, id: "web" });
+    await sees(old, now, web);
+    for (let n = 0; n < 10; n++) {
+      assertEquals(await Array.fromAsync(web.stream(Old, { row: "A" }, { route: "round-robin" })), ["A1", "A2"]);
+      assertEquals(await Array.fromAsync(web.stream(New, { line: "A" }, { route: "random" })), ["A9"]);
+    }
+  });
+
+  it("the next node by hash of the other shape has the messages of a key", async () => {
+    const v1 = query("Who", { input: z.object({ a: z.string() }), ordered: true, key: () => "k" });
+    const v2 = query("Who", { input: z.object({ b: z.string() }), ordered: true, key: () => "k" });
+    const network = new MemoryNetwork();
+    const seen = new Set<string>();
+    const apps = await Promise.all(["a", "b", "c", "d"].map((id, i) =>
+      catga({
+        ...{ network, id, logger: QUIET },
+        handlers: (i % 2 === 0 ? v1 as unknown as typeof v2 : v2).handle((_, ctx) => void seen.add(ctx.node)),
+      })
+    ));
+    await using web = await catga({ network, logger: QUIET });
+    await sees(...apps, web);
+    for (let n = 0; n < 10; n++) assertEquals((await web.send(v1, { a: "1" })).ok, true);
+    assertEquals(seen.size, 1);
+    for (let n = 0; n < 10; n++) assertEquals((await web.send(v2, { b: "1" })).ok, true);
+    assertEquals(seen.size, 2);
+    for (const app of apps) await app.drain();
+  });
+});
+
+describe("a command whose node dies, and that the other version refuses", () => {
+  it("is OUTCOME_UNKNOWN: it may have run", async () => {
+    const Old = command("Pay", { input: z.object({ card: z.string() }), idempotent: true });
+    const New = command("Pay", { input: z.object({ token: z.string() }), idempotent: true });
+    await using cluster = await testCluster(["old", "new", "web"], {
+      logger: QUIET,
+      node: (id) => ({
+        handlers: id === "old"
+          ? Old.handle(() => new Promise(() => cluster.kill("old")))
+          : id === "new"
+          ? New.handle(() => {})
+          : [],
+      }),
+    });
+    const { error } = await cluster.app("web").send(Old, { card: "1" });
+    assertEquals([error?.code, error?.node], ["OUTCOME_UNKNOWN", "old"]);
+  });
+});
+
+describe("nodes of one version", () => {
+  it("announce one hash, and a node without schemas announces none", async () => {
+    const network = new MemoryNetwork();
+    const handlers = v1.Sell.handle(() => ({ by: "web" as const }));
+    await using a = await catga({ network, id: "a", logger: QUIET, handlers });
+    await using b = await catga({ network, id: "b", logger: QUIET, handlers });
+    await using plain = await catga({ network, id: "p", logger: QUIET, handlers: command("Plain").handle(() => {}) });
+    await eventually("both to announce their shapes", () => plain.nodes().filter(({ shapes }) => shapes).length === 2);
+    const [one, two, three] = plain.nodes().map(({ shapes }) => shapes);
+    assertEquals([one, three], [two, undefined]);
+    assertEquals([a, b].map((app) => app.nodes().length), [3, 3]);
+  });
+});

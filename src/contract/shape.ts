@@ -1,0 +1,156 @@
+/**
+ * The shape of a contract: a short hash that two programs share exactly if their versions of the contract look the same
+ * to others. It covers the kind, the options that matter to others, the failures, the JSON Schemas of input, output and
+ * items, and `version`. Descriptions, and the order of members, do not count.
+ */
+import { isCount, isRecord } from "../data/checks.ts";
+import { fingerprint } from "../data/fingerprint.ts";
+import { type JsonSchema, jsonSchemaOf } from "./compatibility.ts";
+import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
+import type { Schema } from "./schema.ts";
+
+/** A contract as it looks to other programs: what a node answers that is asked for it. Plain JSON. */
+export interface ContractDescription {
+  readonly kind: Kind;
+  readonly version?: number | undefined;
+  /** The names of the options that matter to others, and are set, sorted. */
+  readonly options?: readonly string[] | undefined;
+  readonly failures?: readonly string[] | undefined;
+  /** JSON Schemas; left out without a validator, `null` for a validator that has none. */
+  readonly input?: JsonSchema | null | undefined;
+  readonly output?: JsonSchema | null | undefined;
+  readonly items?: JsonSchema | null | undefined;
+}
+
+/** The shapes of a program's contracts. Each is made when it is first asked for: that takes some 0.5 ms. */
+export class ContractShapes {
+  readonly #known = new WeakMap<AnyContract, { readonly shape: string | undefined }>();
+
+  /** The shape of a contract; `undefined` without one, and if a validator has no JSON Schema: it is unknown then. */
+  of(contract: AnyContract): string | undefined {
+    if (!isShaped(contract)) return undefined;
+    let known = this.#known.get(contract);
+    if (known === undefined) this.#known.set(contract, known = { shape: shapeOf(describeContract(contract)) });
+    return known.shape;
+  }
+}
+
+/** Returns true if a contract has a shape: a validator, or a version. Without them nodes refuse nothing by schema. */
+export function isShaped({ options: { input, output, items, version } }: AnyContract): boolean {
+  return (input ?? output ?? items ?? version) !== undefined;
+}
+
+/** A contract as it looks to other programs. */
+export function describeContract({ kind, options }: AnyContract): ContractDescription {
+  const { input, output, items, failures, version } = options;
+  const set = OPTIONS.filter((name) => options[name]);
+  return {
+    kind,
+    ...(version === undefined ? {} : { version }),
+    ...(set.length === 0 ? {} : { options: set }),
+    ...(failures === undefined ? {} : { failures: [...failures].sort() }),
+    ...(input === undefined ? {} : { input: schemaOf(input) }),
+    ...(output === undefined ? {} : { output: schemaOf(output) }),
+    ...(items === undefined ? {} : { items: schemaOf(items) }),
+  };
+}
+
+/** The shape of a description; `undefined` if a validator has no JSON Schema, or one that is too deep. */
+export function shapeOf(description: ContractDescription): string | undefined {
+  const { input, output, items } = description;
+  if (input === null || output === null || items === null) return undefined;
+  try {
+    const [own, answer, item] = [input, output, items].map((schema) => significant(schema));
+    return fingerprint({ ...description, input: own, output: answer, items: item }).slice(0, SHAPE_LENGTH);
+  } catch (error) {
+    // nested deeper than the stack, or with values that JSON lacks
+    if (error instanceof RangeError || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/** One hash of all shapes of a node, by contract. */
+export function shapesHash(shapes: NodeShapes["handles"]): string {
+  return fingerprint(shapes).slice(0, SHAPE_LENGTH);
+}
+
+/** Returns true if a value is a shape, or a hash of shapes. */
+export function isShape(value: unknown): value is string {
+  return typeof value === "string" && value.length === SHAPE_LENGTH && /^[A-Za-z0-9_-]+$/.test(value);
+}
+
+const SHAPE_LENGTH = 8;
+const OPTIONS = ["durable", "entity", "idempotent", "ordered"] as const satisfies readonly (keyof ContractOptions)[];
+
+function schemaOf(schema: Schema<never, unknown>): JsonSchema | null {
+  return jsonSchemaOf(schema) ?? null;
+}
+
+/** A JSON Schema without notes for people, its sets sorted. `isMap`: its members are named by the program. */
+function significant(schema: unknown, isMap = false): unknown {
+  if (Array.isArray(schema)) return schema.map((each) => significant(each));
+  if (!isRecord(schema)) return schema;
+  const clean: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(schema)) {
+    if (!isMap && NOTES.has(key)) continue;
+    if (!isMap && VALUES.has(key)) clean[key] = key === "enum" && Array.isArray(value) ? sorted(value) : value;
+    else {
+      const part = significant(value, !isMap && MAPS.has(key));
+      clean[key] = !isMap && SETS.has(key) && Array.isArray(part) ? sorted(part) : part;
+    }
+  }
+  return clean;
+}
+
+function sorted(values: readonly unknown[]): readonly string[] {
+  return values.map((value) => JSON.stringify(value) ?? "").sort();
+}
+
+/** Keywords that say nothing about which values are valid. */
+const NOTES = new Set([
+  ...["$schema", "$comment", "$id", "title", "description", "examples", "default", "deprecated"],
+  ...["readOnly", "writeOnly"],
+]);
+/** Keywords whose members are named by the program. */
+const MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
+/** Keywords whose order does not matter. */
+const SETS = new Set(["required", "anyOf", "oneOf", "allOf", "type"]);
+/** Keywords that have values, and no schemas. */
+const VALUES = new Set(["enum", "const"]);
+
+// What a node answers that is asked for its shapes.
+
+/** The shapes of a node, by contract; `null`: unknown. */
+export interface NodeShapes {
+  /** Of the contracts that it has handlers for. */
+  readonly handles: Readonly<Record<string, string | null>>;
+  /** Of those that it has sent, and has no handlers for. */
+  readonly sends: Readonly<Record<string, string | null>>;
+}
+
+/** Checks an answer that came from another process; `undefined` for what is none. */
+export function readNodeShapes(value: unknown): NodeShapes | undefined {
+  if (!isRecord(value)) return undefined;
+  const { handles, sends } = value;
+  return areShapes(handles) && areShapes(sends) ? { handles, sends } : undefined;
+}
+
+function areShapes(value: unknown): value is Record<string, string | null> {
+  return isRecord(value) && Object.values(value).every((shape) => shape === null || isShape(shape));
+}
+
+/** Checks a description that came from another process; `undefined` for what is none. */
+export function readDescription(value: unknown): ContractDescription | undefined {
+  if (!isRecord(value)) return undefined;
+  const { kind, version, input, output, items } = value;
+  if (!KINDS.has(kind)) return undefined;
+  const schemas = { input, output, items };
+  const known = Object.entries(schemas).filter(([, schema]) => schema !== undefined);
+  if (!known.every(([, schema]) => schema === null || typeof schema === "boolean" || isRecord(schema))) {
+    return undefined;
+  }
+  // each of them has been checked
+  return { kind, ...(isCount(version) ? { version } : {}), ...Object.fromEntries(known) } as ContractDescription;
+}
+
+const KINDS: ReadonlySet<unknown> = new Set<Kind>(["command", "query", "event", "stream"]);

@@ -16,8 +16,8 @@ export interface EventSource<T> {
   data(item: T): Uint8Array;
   /** The place from which a client that comes again goes on, if no item is there; `undefined`: none is known. */
   readonly place: string | undefined;
-  /** Ends it, without an event. */
-  readonly signal: AbortSignal;
+  /** Each ends it, without an event. */
+  readonly signals: readonly AbortSignal[];
   /** True if the end of the items is the end of the response for the client, too. */
   readonly finite: boolean;
   readonly keepAlive: number;
@@ -28,24 +28,27 @@ export function eventsResponse<T>(source: EventSource<T>, values: boolean, heade
   headers.set("content-type", "text/event-stream");
   headers.set("cache-control", "no-cache, no-transform");
   headers.set("x-accel-buffering", "no"); // nginx
-  const { items, signal, keepAlive } = source;
+  const { items, signals, keepAlive } = source;
   let alive: Timer | undefined;
   let over = false;
-  let off = (): void => {};
+  let offs: readonly (() => void)[] = [];
   const end = () => {
     if (over) return;
     over = true;
     alive?.cancel();
-    off();
+    for (const off of offs) off();
     (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
   };
   const body = new ReadableStream<Uint8Array>({
     start(to) {
       to.enqueue(COMMENT); // so that the client has the headers
-      off = onAbort(signal, () => {
-        end();
-        to.close();
-      });
+      offs = signals.map((signal) =>
+        onAbort(signal, () => {
+          if (over) return;
+          end();
+          to.close();
+        })
+      );
     },
     async pull(to) {
       const wait = () => {

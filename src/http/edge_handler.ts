@@ -287,10 +287,15 @@ class EdgeHandler<Given> {
     const data = (item: unknown) => eventBytes(place?.id(item), item, values);
     const { keepAlive = KEEP_ALIVE } = this.#options;
     return eventsResponse(
-      { items, data, place: undefined, signal: request.signal, finite: true, keepAlive },
+      { items, data, place: undefined, signals: this.#endsOf(request), finite: true, keepAlive },
       values,
       new Headers(),
     );
+  }
+
+  /** What ends a response of events: its client leaves, or this node drains, and the client comes again elsewhere. */
+  #endsOf(request: Request): readonly AbortSignal[] {
+    return [request.signal, this.#app.draining];
   }
 
   #follow({ route: { contract }, request, url, values }: Called<Given>): Response {
@@ -309,7 +314,7 @@ class EdgeHandler<Given> {
     };
     const { keepAlive = KEEP_ALIVE } = this.#options;
     const source = {
-      ...{ items, data, signal: request.signal, finite: false, keepAlive },
+      ...{ items, data, signals: this.#endsOf(request), finite: false, keepAlive },
       get place() {
         return items.position === undefined ? undefined : `${items.position}`;
       },

@@ -233,6 +233,25 @@ describe("edge", () => {
     await clock.until(Promise.all([app.drain(), other.drain()]));
   });
 
+  it("streams and tails end at once, without an event, when the gateway drains (a stream took its whole timeout)", async () => {
+    const Endless = stream<void, number>("Endless");
+    const endless = Endless.handle(async function* (_, ctx) {
+      yield 1;
+      await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+    });
+    const app = await catga({ logger: QUIET, handlers: [endless, ...handlers] });
+    const handle = edge({ endless: Endless, noted: Noted }).handler(app, { authorize: () => true });
+    const [items, tail] = await Promise.all(
+      ["endless", "noted"].map((name) => handle(new Request(`http://shop.example/${name}`))),
+    );
+    const reader = items.body!.getReader();
+    let text = "";
+    while (!text.includes("data: 1")) text += new TextDecoder().decode((await reader.read()).value);
+    await app.drain({ timeout: 280_000 });
+    assertEquals((await reader.read()).done, true);
+    assertEquals((await tail.text()).includes("event:"), false);
+  });
+
   it("pages of other origins are let in by name alone, cookies only with an origin", async () => {
     await using server = await start({ origins: ["https://shop.example"], credentials: true });
     const preflight = { "access-control-request-method": "POST" };

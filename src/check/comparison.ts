@@ -143,7 +143,7 @@ function answers(name: string, what: string, reader: Described, writer: Describe
 }
 
 /** That a schema refuses what another one lets through. */
-function refusals(
+export function refusals(
   about: string,
   what: string,
   reader: Described,

@@ -4,6 +4,9 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
+import type { JsonSchema } from "../contract/compatibility.ts";
+import { refusals } from "./comparison.ts";
+import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 
@@ -92,6 +95,77 @@ export function compareRunning(program: Program, { nodes, stored }: Running, ser
   return [...found, ...compareStored(program, own, stored, service)];
 }
 
+/** How a contract looks to a node that runs. `null` in place of a schema: its validator has no JSON Schema. */
+export interface Look {
+  readonly node: string;
+  readonly service: string;
+  /** The node has a handler for the contract; else it has sent it. */
+  readonly handles: boolean;
+  readonly name: string;
+  readonly input?: JsonSchema | null | undefined;
+  readonly output?: JsonSchema | null | undefined;
+  readonly items?: JsonSchema | null | undefined;
+}
+
+/**
+ * Compares the program with what nodes of other services say of the same contracts: those of its own service are
+ * replaced by it, and what they have stored is looked at by itself. Looks that are alike are compared once.
+ */
+export function compareLooks({ contracts }: Program, looks: readonly Look[], service: string | undefined): Finding[] {
+  const found = new Map<string, Finding>();
+  const add = (findings: readonly Finding[]) => {
+    for (const each of findings) if (!found.has(each.message)) found.set(each.message, each);
+  };
+  const seen = new Set<string>();
+  for (const { node, service: of, handles, name, ...look } of looks) {
+    const own = contracts.get(name);
+    const key = JSON.stringify([of, handles, name, look]);
+    if (own === undefined || of === service || seen.has(key)) continue;
+    seen.add(key);
+    const { kind, options } = own.contract;
+    const [input, output, items] = [options.input, options.output, options.items].map(described);
+    const theirs = { input: look.input ?? unlessNull(look.input), ...answersOf(look) };
+    const where = `${of} (${node})`;
+    if (handles) {
+      add(refusals(name, `what this program writes, at ${where}`, theirs.input, input, FIRST));
+      if (kind === "event") continue;
+      add(refusals(name, `the answer of ${where}`, output, theirs.output, FIRST, "answer"));
+      add(refusals(name, `the items of ${where}`, items, theirs.items, FIRST, "items"));
+    } else if (own.handled) {
+      add(refusals(name, `what ${where} sends`, input, theirs.input, BOTH));
+      if (kind === "event") continue;
+      if (output !== undefined) {
+        add(refusals(name, `the new answer at ${where}`, theirs.output, output, BOTH, "answer"));
+      }
+      if (items !== undefined) add(refusals(name, `the new items at ${where}`, theirs.items, items, BOTH, "items"));
+    }
+  }
+  return [...found.values()];
+}
+
+/** That nodes of other services, which handle contracts of the program, do not say what these look like. */
+export function silentNodes(
+  { contracts }: Program,
+  silent: readonly NodeInfo[],
+  service: string | undefined,
+): Finding[] {
+  return silent.filter((node) => node.service !== service && node.handles.some((name) => contracts.has(name))).map(
+    ({ id, service: of }) => ({
+      ...{ level: "unknown", kind: "silent", about: id },
+      message: `${id} of ${of} does not say what its contracts look like`,
+      advice: "Try again: it may be busy, cut off, or of an older version of Catga.",
+    }),
+  );
+}
+
+function answersOf({ output, items }: Pick<Look, "output" | "items">) {
+  return { output: output ?? unlessNull(output), items: items ?? unlessNull(items) };
+}
+
+function unlessNull(schema: null | undefined): Described {
+  return schema === null ? "unknown" : undefined;
+}
+
 function compareStored(
   { subscriptions, contracts }: Program,
   own: readonly NodeInfo[],
@@ -146,3 +220,5 @@ function nodesOf(nodes: readonly NodeInfo[], name: string): string {
 }
 
 const KINDS: Readonly<Record<string, string>> = { c: "command", q: "query", e: "event", s: "stream" };
+const FIRST = "Deploy that service first, with a schema that reads and answers both.";
+const BOTH = "Read and answer both until that service has the new version, too.";

@@ -9,6 +9,7 @@ import type { Finding } from "../check/finding.ts";
 import type { Program } from "../check/program.ts";
 import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { ClusterView } from "./cluster_view.ts";
+import { looksOf } from "./contract_looks.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command that looks for breaks. */
@@ -69,7 +70,7 @@ catga contracts src/*.ts > contracts.json`,
 
 /** Compares with what runs and with what is stored. */
 async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
-  const { compareRunning, serviceOf } = await import("../check/running.ts");
+  const { compareLooks, compareRunning, serviceOf, silentNodes } = await import("../check/running.ts");
   const { checkStored } = await import("../check/stored.ts");
   const { checkRuns } = await import("../check/half_done.ts");
   return await ClusterView.during(flags, terminal, async (view) => {
@@ -85,6 +86,9 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
       said = Date.now();
       terminal.say(printable(`${what}: ${count} were read`));
     };
+    const asker = view.asker();
+    const { looks, silent } = await looksOf(asker, cluster.nodes, new Set(program.contracts.keys()));
+    asker[Symbol.dispose]();
     const [log, entities, subscriptions] = await Promise.all([
       view.stream("log"),
       view.stream("entities"),
@@ -92,6 +96,8 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
     ]);
     return [
       ...compareRunning(program, cluster, service),
+      ...compareLooks(program, looks, service),
+      ...silentNodes(program, silent, service),
       ...await checkStored(program, {
         ...{ namespace: view.namespace, log, entities, subscriptions, stored, service },
         snapshots: await view.bucket("snapshots"),

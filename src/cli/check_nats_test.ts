@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { catga, command, entity, event, query, unwrap, workflow } from "../../mod.ts";
+import { catga, command, entity, event, query, type Schema, unwrap, workflow } from "../../mod.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { checkPermissions } from "../../test/support/documented_users.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -182,6 +182,50 @@ describe("catga check --nats", await requireNatsServer(), () => {
         await app.drain();
         await rm(folder, { recursive: true });
       }
+    },
+  );
+
+  it(
+    "names what programs of other services send that it refuses, and what it writes that they refuse",
+    PATIENT,
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+      await using server = await startNatsServer();
+      const needs = (name: string) =>
+        ({
+          "~standard": {
+            ...{ version: 1, vendor: "test", validate: (value: unknown) => ({ value }) },
+            jsonSchema: {
+              input: () => ({ type: "object", properties: { [name]: { type: "string" } }, required: [name] }),
+            },
+          },
+        }) as Schema<{ [name: string]: string }>;
+      const OldSell = command("Sell", { input: needs("buyer") });
+      const SoldThere = event("Sold", { durable: true, input: needs("buyer") });
+      await using shop = await catga({
+        nats: server.url,
+        service: "shop",
+        id: "shop-1",
+        handlers: OldSell.handle(() => {}),
+      });
+      await using web = await catga({
+        ...{ nats: server.url, service: "web", id: "web-1" },
+        handlers: SoldThere.on(() => {}, { name: "lists" }),
+      });
+      await eventually("web sees shop", () => web.nodes().length === 2 && shop.nodes().length === 2);
+      unwrap(await web.send(OldSell, { buyer: "ada" }));
+      const check = async (variant: Variant, ...more: string[]) => {
+        const file = join(folder, `v${Math.random()}.mjs`);
+        await writeFile(file, moduleOf(variant));
+        const { out } = await cliHere(["check", file, "--nats", server.url, "--service", "shop", "--json", ...more]);
+        return (JSON.parse(out).findings as { message: string }[]).map(({ message }) => message);
+      };
+      assertEquals(await check({ input: "buyer" }), []);
+      assertEquals(await check({ input: "holder" }), [
+        "Sold: what this program writes, at web (web-1) would be refused: buyer: required by the reader, not written",
+        "Sell: what web (web-1) sends would be refused: holder: required by the reader, not written",
+      ]);
+      await rm(folder, { recursive: true });
     },
   );
 

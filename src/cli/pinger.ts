@@ -14,7 +14,7 @@ import type { ContractStats, NodeStats, PeerStats } from "../contract/node_stats
 import { isCount, isNotNegative, isRecord } from "../data/checks.ts";
 import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
-type Answer = Pong | Told | NoAnswer;
+type Answer = Pong | Told | NoAnswer | { readonly type: "looks"; readonly answer: unknown };
 
 /** Sends pings, and asks for statistics, until it is disposed of. */
 export class Pinger implements SourceAsker {
@@ -37,8 +37,10 @@ export class Pinger implements SourceAsker {
         if (!subject.startsWith(inbox)) return;
         const from = subject.slice(inbox.length);
         for (const item of readFrame(data).items) {
-          const answered = item[0] === "o" || item[0] === "t" ? this.#waiting.get(`${from} ${item[1]}`) : undefined;
+          const isAnswer = item[0] === "o" || item[0] === "t" || item[0] === "l";
+          const answered = isAnswer ? this.#waiting.get(`${from} ${item[1]}`) : undefined;
           if (answered === undefined) continue;
+          if (item[0] === "l") answered({ type: "looks", answer: item[2] });
           if (item[0] === "o") answered({ type: "pong", ms: 0, load: item[4] });
           if (item[0] !== "t") continue;
           const stats = readNodeStats(from, item[2]);
@@ -64,16 +66,24 @@ export class Pinger implements SourceAsker {
     const sent = clock.monotonic();
     const echo = await this.#ask(endpoint, "p", limit);
     // a process that answers something else has not answered the ping
-    if (echo.type === "stats" || echo.type === "silence") return { type: "silence" };
+    if (echo.type === "stats" || echo.type === "silence" || echo.type === "looks") return { type: "silence" };
     return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
   }
 
   async stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
     const told = await this.#ask(endpoint, "s", limit);
-    return told.type === "pong" ? { type: "silence" } : told;
+    return told.type === "pong" || told.type === "looks" ? { type: "silence" } : told;
   }
 
-  async #ask(endpoint: string, kind: "p" | "s", limit: number): Promise<Answer> {
+  /**
+   * Asks a node for the shapes of its contracts, or with names what these look like; `undefined`: it does not answer.
+   */
+  async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
+    const told = await this.#ask(endpoint, "k", limit, names);
+    return told.type === "looks" ? told.answer : undefined;
+  }
+
+  async #ask(endpoint: string, kind: "p" | "s" | "k", limit: number, more: readonly string[] = []): Promise<Answer> {
     // some come from what is stored, which anybody may have written, and become a part of a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
@@ -84,7 +94,7 @@ export class Pinger implements SourceAsker {
     const timer = clock.after(limit, () => answered.resolve({ type: "silence" }));
     try {
       // targets expect growing frame numbers from each sender, not consecutive ones
-      const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n]];
+      const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n, ...more]];
       this.#transport.publish(nodeSubject(this.#namespace, endpoint, this.#endpoint), JSON.stringify(frame), {
         reply: bounceSubject(this.#namespace, this.#endpoint, `${endpoint}.${n}`),
       });

@@ -1,0 +1,56 @@
+/** What the nodes that run say of the contracts of a program. */
+import type { Look } from "../check/running.ts";
+import type { NodeInfo } from "../contract/node_info.ts";
+import { readDescription, readNodeShapes } from "../contract/shape.ts";
+import { fewAtOnce } from "../data/queues.ts";
+import type { Pinger } from "./pinger.ts";
+
+/** Asks each node once for its shapes, and one node for what each of these looks like. `silent` did not answer. */
+export async function looksOf(
+  asker: Pinger,
+  nodes: readonly NodeInfo[],
+  names: ReadonlySet<string>,
+): Promise<{ readonly looks: readonly Look[]; readonly silent: readonly NodeInfo[] }> {
+  const silent: NodeInfo[] = [];
+  const known = new Map<string, Look>();
+  const found = await fewAtOnce(nodes, AT_ONCE, async (node) => {
+    const { id, endpoint, service } = node;
+    const shapes = readNodeShapes(await asker.looks(endpoint, [], LIMIT));
+    if (shapes === undefined) {
+      silent.push(node);
+      return [];
+    }
+    const wanted = [
+      ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
+      ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
+    ].filter(({ name }) => names.has(name));
+    // a shape that is not known is one of each node
+    const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
+    let left = wanted.filter((each) => !known.has(keyOf(each)));
+    while (left.length > 0) {
+      const asked = left.slice(0, MOST_NAMES);
+      const answer = await asker.looks(endpoint, asked.map(({ name }) => name), LIMIT);
+      if (typeof answer !== "object" || answer === null) break;
+      const before = known.size;
+      for (const each of asked) {
+        const look = readDescription((answer as Record<string, unknown>)[each.name]);
+        if (look === undefined) continue;
+        const { input, output, items } = look;
+        known.set(keyOf(each), { node: id, service, handles: each.handles, name: each.name, input, output, items });
+      }
+      // what did not fit into one answer is asked for again
+      if (known.size === before) break;
+      left = left.filter((each) => !known.has(keyOf(each)));
+    }
+    return wanted.flatMap((each) => {
+      const look = known.get(keyOf(each));
+      return look === undefined ? [] : [{ ...look, node: id, service, handles: each.handles }];
+    });
+  });
+  return { looks: found.flat(), silent };
+}
+
+/** Nodes that are asked at once, names in one question, and how long an answer may take, in ms. */
+const AT_ONCE = 16;
+const MOST_NAMES = 100;
+const LIMIT = 2_000;

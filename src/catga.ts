@@ -130,6 +130,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
         return new Runs({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
+          causes,
           maxPayload,
           nodes: () => app.nodes(),
           onNodes: (listener) => app.onNodes(listener),

@@ -124,6 +124,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       return clock.now();
     },
     app: {
+      causes: true,
       ...{ timeout: LIMIT, random, observer: nothing, send: refused },
       ...{ ofEntity: () => false, begun: nothing, over: nothing },
     },

@@ -245,6 +245,13 @@ function row(info: RunInfo): string[] {
   return [workflow, id, status, ago(startedAt), ago(changed), showShort(pendingIn(info))];
 }
 
+/** What the last attempts threw, as far as it is known, with the first frames. */
+function causesIn({ pending }: RunInfo): (readonly [string, string])[] {
+  return pending.flatMap(({ error }) =>
+    (error?.cause?.split("\n").slice(0, 4) ?? []).map((line, i) => [i === 0 ? "cause" : "", line] as const)
+  );
+}
+
 function pendingIn({ pending }: RunInfo): string {
   return pending.map(pendingText).join("; ") || "-";
 }
@@ -265,6 +272,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
     ["started", showTime(startedAt)],
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],
     ["pending", pendingIn(info)],
+    ...causesIn(info),
   ]);
   const rows = entries.map(({ at, by, type, name, value }) => [
     ...[showTime(at), type, name === "" ? "-" : name, by],

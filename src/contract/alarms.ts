@@ -37,6 +37,8 @@ export interface Observed {
     readonly run: string;
     readonly since: number;
     readonly why: string;
+    /** What its last attempt threw. */
+    readonly cause?: string | undefined;
   }[];
   /**
    * Messages of other nodes that wait for a turn of this one, since when all are taken, and when one became free last.
@@ -183,13 +185,14 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "breaker-open", about: node, severity: "warning", count: 1, message, since };
   }
   for (const [about, own] of Map.groupBy(runs, ({ workflow }) => workflow)) {
-    const [{ run, why }] = own;
+    const [{ run, why, cause }] = own;
     const [count, since] = [own.length, Math.min(...own.map(({ since }) => since))];
     const message = count === 1
       ? `The run ${run} of the workflow ${about} does not go on by itself: ${why}`
       : `${count} runs of the workflow ${about} do not go on by themselves: ` +
         `${listed(own.map(({ run }) => run))}. Why the first: ${why}`;
-    yield { kind: "run-stuck", about, severity: "error", count, message, since };
+    const thrown = cause === undefined ? {} : { cause };
+    yield { kind: "run-stuck", about, severity: "error", count, message, since, ...thrown };
   }
 }
 

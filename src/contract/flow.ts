@@ -167,17 +167,24 @@ export interface PendingStep {
   readonly attempts: number;
   /** Time at which it goes on by itself; `undefined`: now, or not by itself. */
   readonly next: Date | undefined;
-  /** Error of the last attempt. */
-  readonly error: { readonly code: string; readonly message: string } | undefined;
+  /**
+   * Error of the last attempt; `cause`: what it threw, or the handler that it sent to in the same process: the message
+   * in the first line, then the stack; 4 kB at most, and none with `causes: false`.
+   */
+  readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
 }
 
 /** Such a thing for people. */
 export function pendingText({ name, attempts, next, error }: PendingStep): string {
+  // of a handler that threw the failure itself says only where
+  const [thrown = ""] = error?.cause?.split("\n", 1) ?? [];
   const parts = [
     name === "" ? "the handler" : name,
     attempts > 0 ? `${attempts} failed` : "",
     next === undefined || Number.isNaN(next.getTime()) ? "" : `until ${next.toISOString()}`,
-    error === undefined ? "" : `${error.code}: ${error.message}`,
+    error === undefined
+      ? ""
+      : `${error.code}: ${thrown === "" || thrown.includes(error.message) ? error.message : thrown}`,
   ];
   return parts.filter((part) => part !== "").join(", ");
 }

@@ -171,6 +171,8 @@ export type Observation =
     readonly step: string;
     readonly code: string;
     readonly message: string;
+    /** Text of what its last attempt threw, or the handler that it sent to in this process, if it is recorded. */
+    readonly cause?: string | undefined;
     readonly error?: unknown;
   }
   /** A run that was stuck goes on, or has ended. */

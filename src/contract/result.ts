@@ -54,6 +54,9 @@ export function fail<F extends string, D = unknown>(code: F, message: string, op
   if (typeof code !== "string" || code === "") {
     throw new TypeError(`fail: the code must be a text such as "SOLD_OUT"; got ${show(code)}`);
   }
+  if (code.length > MAX_CODE_LENGTH) {
+    throw new RangeError(`fail: the code has at most ${MAX_CODE_LENGTH} characters; got ${code.length}: ${show(code)}`);
+  }
   checkString(`fail ${code}: message`, message);
   if (options !== undefined) checkFailOptions(`fail ${code}`, options);
   return { ok: false, error: new CatgaError(code, message, options) };
@@ -66,6 +69,8 @@ function checkFailOptions(at: string, options: Omit<FailOptions, "details">): vo
   if (final !== undefined) checkBoolean(`${at}: final`, final);
 }
 
+/** Other processes get no more of a code. */
+const MAX_CODE_LENGTH = 128;
 const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
 
 /**

@@ -25,5 +25,7 @@ describe("result", () => {
     // @ts-expect-error: an object
     assertThrows(() => fail({ code: "SOLD_OUT" }, "none"), TypeError, "fail: the code must be a text");
     assertThrows(() => fail("", "none"), TypeError, 'got ""');
+    assertThrows(() => fail("X".repeat(129), "long"), RangeError, "at most 128 characters; got 129");
+    assertEquals(fail("X".repeat(128), "not too long").error.code.length, 128);
   });
 });

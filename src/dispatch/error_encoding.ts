@@ -41,7 +41,7 @@ function write(error: CatgaError, limit: number, encode: (members: object) => st
   if (!exceeds(text, limit)) return text;
   return JSON.stringify({
     code: code.slice(0, MAX_CODE),
-    message: message.slice(0, 256),
+    message: `${message.slice(0, 256).toWellFormed()}…`,
     retryable,
     final: final || undefined,
   });

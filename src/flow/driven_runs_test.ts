@@ -102,6 +102,7 @@ function node(
       return clock.now();
     },
     app: {
+      causes: true,
       random: () => 0.5,
       timeout: 10_000,
       send: none,

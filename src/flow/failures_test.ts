@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { catga, command, fail, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
+import { pendingText } from "../contract/flow.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { infoOf } from "./run_suite.ts";
@@ -119,5 +120,38 @@ describe("failures of a workflow", () => {
     const stuck = unwrap(await app.start(Order, false));
     await cluster.advance(1_000);
     assertEquals((await infoOf(app, stuck)).status, "stuck");
+  });
+
+  it("the cause of an attempt is kept with it, and logged once (its line named the log of another node)", async () => {
+    const Charge = command<void>("Charge", { idempotent: true });
+    const Order = workflow<"step" | "send">("Order", { id: (where) => where });
+    const broken = () => {
+      throw new Error("503 of the provider", { cause: new Error("connection refused") });
+    };
+    const lines: string[] = [];
+    const note = (text: string) => void lines.push(text);
+    const handlers = [
+      Charge.handle(broken),
+      Order.handle(async (flow, where) => {
+        if (where === "step") await flow.step("charge", broken);
+        else unwrap(await flow.send(Charge, undefined, { name: "charge" }));
+      }),
+    ];
+    for (const causes of [true, false]) {
+      await using app = await catga({ handlers, causes, logger: { ...quiet, warn: note, error: note } });
+      for (const where of ["step", "send"] as const) {
+        lines.length = 0;
+        const run = unwrap(await app.start(Order, where));
+        await eventually("an attempt has failed", async () => (await infoOf(app, run)).pending[0]?.attempts === 1);
+        const { pending: [{ error }] } = await infoOf(app, run);
+        const first = error?.cause?.split("\n")[0];
+        assertEquals(first, causes ? "Error: 503 of the provider" : undefined);
+        assertEquals(error?.cause?.includes("caused by Error: connection refused"), causes ? true : undefined);
+        assertEquals(lines.length, 1);
+        const text = pendingText((await infoOf(app, run)).pending[0]);
+        const expected = causes || where === "step" ? "503 of the provider" : "the handler of Charge threw on node";
+        assertEquals(text.includes(expected), true, text);
+      }
+    }
   });
 });

@@ -12,6 +12,8 @@ export interface RecordedError {
   readonly message: string;
   readonly retryable?: boolean;
   readonly details?: unknown;
+  /** Text of what was thrown, of a failed attempt. */
+  readonly cause?: string;
 }
 
 /** What a step gave: a value, or a failure that its function or handler decided on. */
@@ -440,7 +442,8 @@ type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === "string";
 const isTime: Check = Number.isFinite;
 const maybe = (check: Check): Check => (value) => value === undefined || check(value);
-const isError: Check = (error) => isRecord(error) && isText(error.code) && isText(error.message);
+const isError: Check = (error) =>
+  isRecord(error) && isText(error.code) && isText(error.message) && maybe(isText)(error.cause);
 const isOutcome: Check = (outcome) =>
   isRecord(outcome) && (outcome.ok === true || (outcome.ok === false && isError(outcome.error)));
 const isParent: Check = (parent) =>

@@ -3,7 +3,7 @@
  * passes in.
  */
 import type { Step, StepOptions } from "../contract/flow.ts";
-import { thrownMessage } from "../data/cause_text.ts";
+import { causeText, thrownMessage } from "../data/cause_text.ts";
 import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -167,6 +167,13 @@ export function readable(thrown: unknown): unknown {
   } catch {
     return new Error("what was thrown cannot be read");
   }
+}
+
+/** The text of what an attempt threw, or the handler that it sent to in this process; nothing if none is known. */
+export function causeOf(error: unknown): { readonly cause?: string } {
+  const thrown = isCatgaError(error) ? error.cause : error;
+  const cause = thrown === undefined ? undefined : causeText(thrown);
+  return cause === undefined ? {} : { cause };
 }
 
 /**

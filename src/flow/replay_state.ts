@@ -23,6 +23,8 @@ export interface DriveApp {
   /** How long an attempt of a step may take without an own timeout, in ms. */
   readonly timeout: number;
   readonly random: Random;
+  /** Whether what attempts of steps threw is recorded. */
+  readonly causes: boolean;
   /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
   readonly observer: Observer;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;

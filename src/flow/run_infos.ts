@@ -122,8 +122,9 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
 /** Steps, sleeps and waits that a run does now or waits for, as far as they are recorded. */
 function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
-  const failed = [...failures].map(([name, { first, total, next, error: { code, message } }]) => ({
-    ...{ name, attempts: total, since: new Date(first), next: dateOf(next || undefined), error: { code, message } },
+  const failed = [...failures].map(([name, { first, total, next, error: { code, message, cause } }]) => ({
+    ...{ name, attempts: total, since: new Date(first), next: dateOf(next || undefined) },
+    error: { code, message, ...(cause === undefined ? {} : { cause }) },
   }));
   if (failing !== undefined) return failed;
   const waiting = [...sleeps, ...waits, ...children].map(([name, one]) => ({

@@ -17,6 +17,7 @@ import { type Call, type DriveState, MISUSES } from "./replay_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
   Attempt,
+  causeOf,
   checkStep,
   copyOf,
   Decided,
@@ -166,7 +167,7 @@ export class Steps {
     const failures = state.journal.failures.get(name);
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
-    const what = recorded(error);
+    const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
     if (error instanceof Decided || MISUSES.has(error as object) || (!passing && failed >= attempts)) {
       state.refuse(name, what, error);
       await state.stored();

@@ -25,9 +25,9 @@ export class StuckRuns {
   }
 
   /** A run is about to be stuck. `error`: what was thrown, if anything was. */
-  add(ref: RunRef, step: string, { code, message }: RecordedError, error: unknown): void {
+  add(ref: RunRef, step: string, { code, message, cause }: RecordedError, error: unknown): void {
     if (this.#runs.size < MOST) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
-    const thrown = error === undefined ? {} : { error };
+    const thrown = { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) };
     this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message, ...thrown });
   }
 

@@ -138,7 +138,10 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Lin
     case "run-failed": {
       const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
       const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
-      // what a CatgaError comes from is in the log of the node where it happened
+      // the node of its handler has logged what it threw
+      if (isCatgaError(seen.error) && seen.code === "HANDLER_FAILED") {
+        return debug(`${what} failed (${seen.code}: ${seen.message}), ${then}`);
+      }
       return isCatgaError(seen.error)
         ? warn(`${what} failed (${seen.code}: ${seen.message}), ${then}`)
         : error(`${what} threw, ${then}`);

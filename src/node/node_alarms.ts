@@ -30,7 +30,7 @@ export class NodeAlarms {
   /** Why subscriptions stand still, and since when. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
-  readonly #runs = new Map<string, { workflow: string; run: string; since: number; why: string }>();
+  readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
   /** The alarm of a store that has no room, and when it refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
@@ -77,9 +77,9 @@ export class NodeAlarms {
       case "run-resumed":
         return void this.#runs.delete(`${seen.workflow} ${seen.run}`);
       case "run-stuck": {
-        const { workflow, run, code, message } = seen;
+        const { workflow, run, code, message, cause } = seen;
         const why = `${code}: ${message}`;
-        if (this.#runs.size < MOST) this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why });
+        if (this.#runs.size < MOST) this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why, cause });
         return;
       }
     }

@@ -319,6 +319,7 @@ function before(a: { at: number; order: number }, b: { at: number; order: number
 /** A process: nothing of it goes on when it is dead, and later when it is frozen. */
 class Process implements DrivesHost {
   readonly timeout = 30_000;
+  readonly causes = true;
   readonly simulation: Simulation;
   readonly clock: Clock;
   readonly soon: (callback: () => void) => void;

@@ -445,9 +445,9 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   return cause === undefined ? answer : [...answer, cause];
 }
 
-/** A text that is well-formed, and not too long. */
+/** A text that is well-formed, and not too long: one that is ends with "…". */
 function cut(text: string, most: number): string {
-  return (text.length > most ? text.slice(0, most) : text).toWellFormed();
+  return (text.length > most ? `${text.slice(0, most - 1)}…` : text).toWellFormed();
 }
 
 /** With these codes the wait for another's claim fails. */

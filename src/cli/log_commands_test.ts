@@ -326,7 +326,10 @@ describe("the tool and the log", await requireNatsServer(), () => {
       const subject = scheduleSubject("default", "Order-run.due", id);
       assertEquals((await stream.append(subject, "[1]", { timeout: 5_000, schedule })).type, "stored");
     }
-    assertMatch((await run("schedules", "--contract", "Order")).out, /\n\S+ +- +Order +\S+ +8\n.* Order +\S+ +9\n$/);
+    assertMatch(
+      (await run("schedules", "--contract", "Order")).out,
+      /\n\S+ +- +\S+ +Order +\S+ +8\n.* Order +\S+ +9\n$/,
+    );
     assertEquals((await run("schedules", "cancel", "Order", "9")).out, "cancelled: Order 9\n");
     const { code, err } = await run("schedules", "cancel", "Order-run.due", "3 7:nap");
     assertEquals(code, 1);

@@ -1,8 +1,9 @@
 /** `schedules`: messages that are scheduled for later: lists them, takes one back. */
 import { isWorkflowName, runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
+import { offsetOf } from "../data/cron.ts";
 import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
-import { pendingSchedules } from "../log/publishing/schedule_list.ts";
+import { nextTimes, pendingSchedules } from "../log/publishing/schedule_list.ts";
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import { ClusterView } from "./cluster_view.ts";
@@ -16,7 +17,8 @@ export const schedules: Command = {
   summary: "lists what is scheduled for later; takes it back",
   flags: ["contract", "timeout"],
   more: `
-WHEN is a time, or the six fields of cron (seconds first) and its time zone.
+WHEN is a time, or the six fields of cron (seconds first) and its time zone;
+NEXT has the next three times there.
 \`schedules cancel NAME ID\` takes back what is scheduled for a contract under an
 id, or a start of the workflow NAME: it says so, and it does not fire; or there
 is nothing (any more), and the exit code is 1.`,
@@ -34,12 +36,14 @@ is nothing (any more), and the exit code is 1.`,
 async function list(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
   const stream = await view.stream("log");
   const only = flags.text("contract");
-  const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "CONTRACT", "SINCE", "ID"]);
+  const listing = new Listing(terminal, flags.has("json"), ["WHEN", "ZONE", "NEXT", "CONTRACT", "SINCE", "ID"]);
   for await (const pending of stream === undefined ? [] : pendingSchedules(view.namespace, stream)) {
     const { contract, id, when, zone = "-", since } = pending;
     const start = runOfStart(contract, id);
     if (only !== undefined && contract !== only && start?.workflow !== only) continue;
-    listing.add(pending, [when, zone, start?.workflow ?? contract, since, start?.run ?? id]);
+    const next = nextTimes(pending, systemClock.now(), 3).map((time) => localText(time, pending.zone));
+    const shown = next.length === 0 ? "-" : next.join(", ");
+    listing.add({ ...pending, next }, [when, zone, shown, start?.workflow ?? contract, since, start?.run ?? id]);
   }
   const nothing = only === undefined ? "nothing is scheduled" : "nothing that is scheduled matches";
   listing.end(`${nothing} ${view.place}`);
@@ -75,6 +79,21 @@ async function cancel(
   }
   print(terminal, flags.has("json"), { cancelled: { contract, id } }, `cancelled: ${contract} ${id}`);
   return DONE;
+}
+
+/** A time on the clock of a zone, with its offset, as `2027-03-28T03:00:00+02:00`; of an unknown zone in UTC. */
+function localText(time: number, zone = "UTC"): string {
+  const utc = new Date(time).toISOString().slice(0, 19);
+  let offset = 0;
+  try {
+    offset = offsetOf(time, zone);
+  } catch {
+    // somebody else wrote it
+  }
+  if (offset === 0) return `${utc}Z`;
+  const minutes = Math.abs(offset) / 60_000;
+  const parts = [Math.floor(minutes / 60), Math.floor(minutes % 60)].map((part) => `${part}`.padStart(2, "0"));
+  return `${new Date(time + offset).toISOString().slice(0, 19)}${offset < 0 ? "-" : "+"}${parts.join(":")}`;
 }
 
 const TIMEOUT = 10_000; // ms

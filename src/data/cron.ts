@@ -1,4 +1,8 @@
-/** When a schedule of six fields of cron is due next, in a time zone: as nats-server computes it. */
+/**
+ * When a schedule of six fields of cron is due next, in a time zone: as nats-server (2.15) computes it, and as Catga
+ * promises it on the two nights in which clocks change. nats-server passes by a local time that is skipped, and fires
+ * twice at one that comes twice.
+ */
 
 /** A schedule that repeats. */
 export interface Cron {
@@ -6,7 +10,7 @@ export interface Cron {
   next(time: number): number | undefined;
 }
 
-/** When a cron is due next after `time`; `undefined`: never, or only the server can read it. */
+/** When nats-server fires a cron next after `time`; `undefined`: never, or only the server can read it. */
 export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
   try {
     return parseCron(pattern, zone).next(time);
@@ -19,16 +23,108 @@ export function nextOfCron(pattern: string, time: number, zone?: string): number
  * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
  * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when
  * both of its fields do, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or an unknown
- * time zone.
+ * time zone. Its times are those at which nats-server fires.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
+  return serverTimes(readFields(pattern), localTime(zone));
+}
+
+/**
+ * Like {@link parseCron}, but its times are those that Catga promises: a schedule at fixed hours (neither `*` nor `/`
+ * in them) comes once for each local time: at the end of the gap if clocks skip it, at the first of two. Others come
+ * as often as time passes, as on the server.
+ */
+export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
+  const [fields, local] = [readFields(pattern), localTime(zone)];
+  if (zone === "UTC" || !fields.isFixed) return serverTimes(fields, local);
+  const walls = serverTimes(fields, localTime("UTC"));
+  return {
+    next(time) {
+      // earlier local times have come by now, also in an hour that comes a second time
+      for (let wall = walls.next(local.at(time)); wall !== undefined; wall = walls.next(wall)) {
+        const at = local.first(wall);
+        if (at > time) return at;
+      }
+      return undefined;
+    },
+  };
+}
+
+/**
+ * The pattern that nats-server has to count so that it fires at each time of {@link parseLocalCron}; it fires at
+ * others, too, which {@link isNeedlessFiring} finds. `undefined`: the pattern itself will do, and each of its firings
+ * counts, in the `YEARS` from `now` on. Throws as {@link parseCron}.
+ */
+export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
+  if (zone === undefined || zone === "UTC") return undefined;
+  const fields = readFields(pattern);
+  if (!fields.isFixed) return undefined;
+  const [walls, local] = [serverTimes(fields, localTime("UTC")), localTime(zone)];
+  const isDueIn = (from: number, to: number) => (walls.next(from - 1_000) ?? Infinity) < to;
+  const texts = [...fields.texts];
+  let differs = false;
+  for (const { before, after } of local.changes(now, now + YEARS * 366 * DAY)) {
+    if (!isDueIn(Math.min(before, after), Math.max(before, after))) continue;
+    differs = true;
+    const end = new Date(after);
+    if (after < before || new Date(before).getUTCDate() !== end.getUTCDate()) continue;
+    for (const [i, value] of [end.getUTCSeconds(), end.getUTCMinutes(), end.getUTCHours()].entries()) {
+      if (!parseField(texts[i], FIELDS[i]).has(value)) texts[i] += `,${value}`;
+    }
+  }
+  return differs ? texts.join(" ") : undefined;
+}
+
+/** A schedule, as a program gave it, and as the server counts it. */
+export interface CountedCron {
+  readonly cron: string;
+  readonly zone: string;
+  /** What {@link serverCron} made of it. */
+  readonly server: string;
+}
+
+/**
+ * Returns true if a message that nats-server fired at `time` is to be passed by: the server counted it for a moment of
+ * the last 10 s, which {@link parseLocalCron} does not have. One that is later, after an outage, may stand for an
+ * earlier moment, and counts. The same answer in each process and at any time: nobody has to keep what was passed by.
+ */
+export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: number): boolean {
+  const counted = parseCron(server, zone);
+  let due: number | undefined;
+  for (let at = counted.next(time - LATEST_FIRING); at !== undefined && at <= time; at = counted.next(at)) due = at;
+  return due !== undefined && parseLocalCron(cron, zone).next(due - 1) !== due;
+}
+
+/** How late nats-server fires while it runs, in ms: 4.5 s were measured when the leader of three was killed. */
+const LATEST_FIRING = 10_000;
+/** How far ahead changes of clocks are looked at: a schedule is counted anew when it is written anew. */
+const YEARS = 5;
+
+/** The fields of a cron. */
+interface Fields {
+  readonly texts: readonly string[];
+  readonly seconds: Field;
+  readonly minutes: Field;
+  readonly hours: Field;
+  readonly days: Field;
+  readonly months: Field;
+  readonly weekdays: Field;
+  /** True if the hours have neither `*` nor `/`. */
+  readonly isFixed: boolean;
+}
+
+function readFields(pattern: string): Fields {
   const trimmed = pattern.trim();
-  const fields = (NAMED.get(trimmed) ?? trimmed).split(/\s+/);
-  if (fields.length !== FIELDS.length) {
+  const texts = (NAMED.get(trimmed) ?? trimmed).split(/\s+/);
+  if (texts.length !== FIELDS.length) {
     throw new RangeError(`cron has six fields, from seconds to days of the week; got ${JSON.stringify(pattern)}`);
   }
-  const [seconds, minutes, hours, days, months, weekdays] = fields.map((field, i) => parseField(field, FIELDS[i]));
-  const local = localTime(zone);
+  const [seconds, minutes, hours, days, months, weekdays] = texts.map((text, i) => parseField(text, FIELDS[i]));
+  return { texts, seconds, minutes, hours, days, months, weekdays, isFixed: !/[*?/]/.test(texts[2]) };
+}
+
+/** The times at which nats-server fires. */
+function serverTimes({ seconds, minutes, hours, days, months, weekdays }: Fields, local: LocalTime): Cron {
   const dayFits = (day: Date) => {
     const [byDate, byWeekday] = [days.has(day.getUTCDate()), weekdays.has(day.getUTCDay())];
     return days.any || weekdays.any ? byDate && byWeekday : byDate || byWeekday;
@@ -123,6 +219,11 @@ function valueOf(text: string, range: FieldRange): number {
   return /^\d+$/.test(text) ? Number(text) : NaN;
 }
 
+/** By how much the clock of a zone is ahead of UTC, in ms. Throws a `RangeError` for an unknown zone. */
+export function offsetOf(time: number, zone: string): number {
+  return localTime(zone).at(Math.floor(time / 1_000) * 1_000) - Math.floor(time / 1_000) * 1_000;
+}
+
 /** The wall clock of a time zone, as ms since 1970 that `Date`'s UTC methods read. */
 interface LocalTime {
   at(time: number): number;
@@ -131,10 +232,16 @@ interface LocalTime {
    * follows.
    */
   instant(wall: number, after: number): number;
+  /** The first time at which the wall clock shows `wall`; the end of the gap if that is skipped. */
+  first(wall: number): number;
+  /** The changes of the clock between two times: what it shows at that moment by the offset before, and after. */
+  changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
 }
 
 function localTime(zone: string): LocalTime {
-  if (zone === "UTC") return { at: (time) => time, instant: (wall) => wall };
+  if (zone === "UTC") {
+    return { at: (time) => time, instant: (wall) => wall, first: (wall) => wall, changes: () => [] };
+  }
   const format = new Intl.DateTimeFormat("en-US", {
     timeZone: zone,
     calendar: "gregory",
@@ -156,13 +263,37 @@ function localTime(zone: string): LocalTime {
     const parts = Object.fromEntries(format.formatToParts(time).map(({ type, value }) => [type, Number(value)]));
     return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);
   };
+  const offset = (time: number) => at(time) - time;
+  /** The second at which the offset changes, between two times at which it differs. */
+  const change = (from: number, to: number) => {
+    const first = offset(from);
+    while (to - from > 1_000) {
+      const middle = Math.floor((from + to) / 2_000) * 1_000;
+      if (offset(middle) === first) from = middle;
+      else to = middle;
+    }
+    return to;
+  };
   return {
     at,
     instant(wall, after) {
       // the offset before and after: one of them holds, and in a gap the earlier offset gives the time that follows it
-      const [early, late] = [wall - DAY, wall + DAY].map((time) => at(time) - time);
+      const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
       const found = [wall - early, wall - late].find((time) => at(time) === wall) ?? wall - early;
       return Math.max(found, after + 1_000);
+    },
+    first(wall) {
+      const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
+      const found = [wall - early, wall - late].find((time) => at(time) === wall);
+      return found ?? change(wall - late, wall - early);
+    },
+    *changes(from, to) {
+      for (let time = Math.floor(from / 1_000) * 1_000; time < to; time += 7 * DAY) {
+        const next = time + 7 * DAY;
+        if (offset(time) === offset(next)) continue;
+        const moment = change(time, next);
+        yield { before: moment + offset(time), after: moment + offset(moment) };
+      }
     },
   };
 }

@@ -52,7 +52,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     for (const message of messages) {
       if (message.headers?.["Nats-Scheduler"] !== subject) continue;
       const group = readGroup(namespace, message);
-      if (!isReadable(group)) continue;
+      if (!isReadable(group) || group.length === 0) continue; // its cron has another time that night
       const [{ id, position, time }] = group;
       const outcomes = own.flatMap((each) => outcomeOf(each, state.created, position, time) ?? []);
       runs.push({ id, at: new Date(time), position, outcomes });

@@ -77,7 +77,7 @@ async function infoOf(
   const times = [...waiting, ...unread].map(({ time }) => time);
   const ends = unread.flatMap((message) => {
     const group = readGroup(namespace, message);
-    return isReadable(group) ? endsIn(group[0], now) ?? [] : [];
+    return isReadable(group) && group.length > 0 ? endsIn(group[0], now) ?? [] : [];
   });
   const requests = await kept.read(requestSubject(namespace, key, "*"), { from: head.requests + 1, most: 1 });
   return Object.freeze({

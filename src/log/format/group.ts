@@ -6,7 +6,8 @@
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
-import { isCount, isRecord } from "../../data/checks.ts";
+import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
+import { type CountedCron, isNeedlessFiring, parseCron } from "../../data/cron.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readEntityGroup } from "./entity_group.ts";
@@ -37,8 +38,13 @@ export interface GroupHead {
   readonly sentAt: number;
   /** How long it is kept, in ms; `undefined`: 7 days; 0: for good. */
   readonly keep: number | undefined;
-  /** The schedule that appends it. */
-  readonly schedule: { readonly id: string; readonly due: number } | undefined;
+  /**
+   * The schedule that appends it; `counted`: a cron that nats-server counts otherwise when clocks change, so that some
+   * of its firings are passed by.
+   */
+  readonly schedule:
+    | { readonly id: string; readonly due: number; readonly counted?: CountedCron | undefined }
+    | undefined;
   /** True for commands. */
   readonly queued?: boolean;
 }
@@ -71,6 +77,7 @@ export function groupText({ endpoint, first, sentAt, keep, schedule, queued }: G
   const head = keep === undefined && schedule === undefined && !queued ? "0" : JSON.stringify({
     k: keep,
     s: schedule === undefined ? undefined : [schedule.id, schedule.due],
+    c: schedule?.counted && [schedule.counted.cron, schedule.counted.zone, schedule.counted.server],
     q: queued ? 1 : undefined,
   });
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
@@ -89,7 +96,10 @@ function firedId({ id, due }: { readonly id: string; readonly due: number }, sto
   return `${id}@${due === 0 ? stored : due}`;
 }
 
-/** The messages in a message of either stream, or why it cannot be read. Never throws. */
+/**
+ * The messages in a message of either stream, or why it cannot be read; none in one that a cron has fired at a time
+ * that does not count, because the clocks of its zone change. Never throws.
+ */
 export function readGroup(
   namespace: string,
   message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
@@ -108,6 +118,7 @@ export function readGroup(
   if (count < 1 || count > MOST_IN_GROUP) return unreadable(`it has ${count} items, not 1 to ${MOST_IN_GROUP}`);
   const { keep, schedule } = common;
   if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
+  if (schedule?.counted !== undefined && isNeedlessFiring(schedule.counted, message.time)) return [];
   const kept: LoggedMeta | undefined = keep === undefined ? undefined : { k: keep };
   const messages: LoggedMessage[] = new Array(count);
   for (let index = 0; index < count; index++) {
@@ -177,12 +188,29 @@ const MAX_ID = 300;
 function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule"> | undefined {
   if (head === 0) return { keep: undefined, schedule: undefined };
   if (!isRecord(head)) return undefined;
-  const { k: keep, s } = head;
+  const { k: keep, s, c } = head;
   if (keep !== undefined && !(typeof keep === "number" && keep >= 0 && keep < Infinity)) return undefined;
   if (s === undefined) return { keep, schedule: undefined };
   if (!Array.isArray(s) || s.length !== 2) return undefined;
   const [id, due] = s;
-  return isId(id) && isCount(due) ? { keep, schedule: { id, due } } : undefined;
+  if (!isId(id) || !isCount(due)) return undefined;
+  if (c !== undefined && !(isStringArray(c) && c.length === 3)) return undefined;
+  return { keep, schedule: { id, due, counted: c && readCounted(c) } };
+}
+
+function readCounted([cron, zone, server]: readonly string[]): CountedCron | undefined {
+  try {
+    for (const pattern of [cron, server]) parseCron(pattern, zone);
+  } catch {
+    return undefined; // this runtime does not know the zone: each firing counts
+  }
+  return { cron, zone, server };
+}
+
+/** The cron of a schedule that nats-server counts otherwise when clocks change; `undefined`: another. Never throws. */
+export function countedCron(data: Uint8Array): CountedCron | undefined {
+  const parsed = parseGroup(data);
+  return "head" in parsed ? readHead(parsed.head)?.schedule?.counted : undefined;
 }
 
 /** Reason why an item is invalid; `undefined`: it is valid. */

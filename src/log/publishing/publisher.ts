@@ -9,6 +9,7 @@ import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/defaults.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
+import { type CountedCron, serverCron } from "../../data/cron.ts";
 import { byteLength, cannotBeSent, encodeValue, exceeds, token } from "../../data/encoding.ts";
 import type { DurableMessage, Meta, Schedule } from "../../dispatch/remote.ts";
 import { CatgaError, type ErrorCode } from "../../error.ts";
@@ -143,8 +144,10 @@ export class Publisher implements LaneHost {
     const zone = "cron" in schedule ? schedule.zone : undefined;
     const write: Replacement["write"] = (stream, { version, notBefore }) => {
       const time = timeOf(due, this.clock, stream);
-      const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : time;
-      const data = groupText({ ...head, schedule: { id: planned.id, due: typeof at === "number" ? at : 0 } }, items);
+      const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.clock.now());
+      const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : counted?.server ?? time;
+      const named = { id: planned.id, due: typeof at === "number" ? at : 0, counted };
+      const data = groupText({ ...head, schedule: named }, items);
       return {
         data,
         options: { id: version === 0 ? group : `${group}.${version}`, schedule: { at, zone, target: category, ttl } },
@@ -205,6 +208,16 @@ export class Publisher implements LaneHost {
       id,
       subject: scheduleSubject(this.#options.namespace, name, id),
     };
+  }
+}
+
+/** How nats-server has to count a cron; `undefined`: as it is given, as one that only the server may know. */
+function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
+  try {
+    const server = serverCron(cron, zone, now);
+    return server === undefined ? undefined : { cron, zone: zone!, server }; // one without a zone needs nothing
+  } catch {
+    return undefined; // the server refuses it, and says why
   }
 }
 

@@ -1,6 +1,7 @@
 /** Lists the schedules that still fire: the messages under their subjects. */
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
-import { nextOfCron } from "../../data/cron.ts";
+import { parseLocalCron } from "../../data/cron.ts";
+import { countedCron } from "../format/group.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
 import { header, markOf } from "./schedule_write.ts";
 
@@ -16,9 +17,28 @@ export interface PendingSchedule {
 }
 
 /** The time at which it is due next, in ms since 1970; `undefined` for a cron that only the server can read. */
-export function nextOf({ when, zone }: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
+export function nextOf(schedule: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
+  return nextTimes(schedule, now, 1)[0];
+}
+
+/**
+ * The next times at which it is due, in ms since 1970, `most` at most; none for a cron that only the server can read.
+ */
+export function nextTimes(
+  { when, zone }: Pick<PendingSchedule, "when" | "zone">,
+  now: number,
+  most: number,
+): readonly number[] {
   const at = Date.parse(when);
-  return !Number.isNaN(at) && !/\s/.test(when) ? at : nextOfCron(when, now, zone);
+  if (!Number.isNaN(at) && !/\s/.test(when)) return [at];
+  const times: number[] = [];
+  try {
+    const cron = parseLocalCron(when, zone);
+    for (let time = cron.next(now); time !== undefined && times.length < most; time = cron.next(time)) times.push(time);
+  } catch {
+    return []; // only the server can read it
+  }
+  return times;
 }
 
 /** Reads them in the order in which they were made. */
@@ -34,7 +54,7 @@ function pendingOf(namespace: string, message: StoredMessage): PendingSchedule |
   const about = readScheduleSubject(namespace, message.subject);
   const text = header(message, "Nats-Schedule");
   if (about === undefined || text === undefined || markOf(message) !== undefined) return undefined;
-  const when = text.startsWith("@at ") ? text.slice(4) : text;
+  const when = text.startsWith("@at ") ? text.slice(4) : countedCron(message.data)?.cron ?? text;
   const since = new Date(message.time).toISOString();
   return { contract: about.category, id: about.id, when, zone: header(message, "Nats-Schedule-Time-Zone"), since };
 }

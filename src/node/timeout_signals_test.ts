@@ -1,0 +1,15 @@
+/** `AbortSignal.timeout` in Deno 2.9 holds a process for as long as somebody listens to it, although all is done. */
+import { describe, it } from "node:test";
+import { assertEquals } from "@std/assert";
+import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";
+
+describe("a process that gave AbortSignal.timeout(60_000) to all that takes a signal", () => {
+  for (const runtime of OWN_RUNTIMES) {
+    it(`ends by itself when all is done: nothing listens any more: ${runtime}`, { timeout: 300_000 }, async () => {
+      await using program = await startProgram<{ event: string }>(runtime, "test/processes/timeout_signals.ts", []);
+      await program.line(({ event }) => event === "done", 40_000);
+      const ended = await program.end(5_000);
+      assertEquals(ended.by, 0, program.output);
+    });
+  }
+});

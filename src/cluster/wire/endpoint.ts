@@ -433,7 +433,7 @@ class FrameReceiver {
     if (peers.find(sender) === undefined && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is not an endpoint");
     }
-    // no node sends any: JetStream does, which publishes stored messages on any subject
+    // no node sends any: what JetStream publishes has some
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     let frame: Frame;
     try {

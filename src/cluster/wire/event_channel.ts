@@ -181,7 +181,7 @@ export class EventChannel {
   #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
     const { malformed } = this.#options;
-    // no node sends such: JetStream does, with headers or under the subject that a message was stored under
+    // no node sends such: what JetStream publishes has headers, or is on another subject
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     if (message.subject !== this.#subject(name)) return malformed.add(message.subject, "it is on another subject");
     let frame: EventFrame;

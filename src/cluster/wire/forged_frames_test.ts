@@ -1,16 +1,17 @@
 /** Frames in another's name: what docs/security.md says of them, with its permissions and without. */
-import { connect } from "@nats-io/transport-node";
+import { connect, headers } from "@nats-io/transport-node";
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
-import { command, query } from "../../contract/definition.ts";
+import { command, event, query } from "../../contract/definition.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage, Player } from "../../../test/support/stage.ts";
-import { PATIENT } from "../../../test/support/patient.ts";
 
 const Ask = query<number, number>("Ask");
 const Do = command<number, number>("Do");
+const Done = event<number>("Done");
 
 describe("a user whose frames must bear its own name", await requireNatsServer(), () => {
   it("cannot send, answer, or bounce in the name of another node: NATS refuses it, and nothing is lost", async () => {
@@ -52,66 +53,59 @@ describe("a user whose frames must bear its own name", await requireNatsServer()
   });
 });
 
-describe("a frame that JetStream delivers under the subject of a record", await requireNatsServer(), () => {
-  it("is dropped: the part of that subject in the sender's place is not a sender", async () => {
+describe("a message that no node sends", await requireNatsServer(), () => {
+  it("is no frame: one with headers, and one without an endpoint as its sender, are dropped and logged", async () => {
     await using server = await startNatsServer();
     const ran: number[] = [];
     const warnings: string[] = [];
     const logger = { ...SILENT, warn: (line: string) => void warnings.push(line) };
     await using a = await catga({ nats: server.url, id: "a" });
     await using b = await catga({ nats: server.url, id: "b", handlers: Do.handle((n) => ran.push(n)), logger });
-    assertEquals((await a.send(Do, 1)).ok, true);
-
-    const mallory = await connect({ servers: server.url });
-    const api = async (call: string, body: unknown) => {
-      const answer = await mallory.request(`$JS.API.${call}`, JSON.stringify(body), PATIENT);
-      assertEquals(answer.json<{ error?: unknown }>().error, undefined);
-    };
+    const other = await connect({ servers: server.url });
     const inbox = `catga.default.node.${b.self.endpoint}.`;
-    const subject = `own.${"x".repeat(inbox.length - 4)}${a.self.endpoint}`;
-    await api("STREAM.CREATE.own", { name: "own", subjects: ["own.>"] });
-    const frame = `[1,1000000,${Date.now()},["q","Do",10000,666]]`;
-    await mallory.request(subject, frame, PATIENT);
-    // the server begins when somebody subscribes to just this subject
-    mallory.subscribe(`${inbox}mallory.1`, { callback: () => {} });
-    await mallory.flush();
-    const config = { name: "push", deliver_subject: `${inbox}mallory.1`, ack_policy: "none", deliver_policy: "all" };
-    await api("CONSUMER.CREATE.own.push", { stream_name: "own", config });
+    const frame = `[1,1000000,${Date.now()},["q","Do",60000,666]]`;
+    const made = headers();
+    made.set("Nats-Stream", "other");
+    other.publish(`${inbox}${a.self.endpoint}`, frame, { headers: made });
+    other.publish(`${inbox}other`, frame);
+    await other.flush();
     await eventually("a line in the log", () => warnings.some((line) => line.includes("malformed")));
-    assertEquals([ran, warnings.filter((line) => line.includes(subject)).length], [[1], 1]);
-    await mallory.close();
+    for (let n = 0; n < 20; n++) await a.send(Do, n);
+    assertEquals(ran, Array.from({ length: 20 }, (_, n) => n));
+    await other.close();
   });
 });
 
-describe("a stream that republishes", await requireNatsServer(), () => {
-  it("cannot speak in the name of a node: what JetStream publishes has headers, and no frame has", async () => {
-    await using server = await startNatsServer();
-    const ran: number[] = [];
-    await using a = await catga({ nats: server.url, id: "a" });
-    await using b = await catga({ nats: server.url, id: "b", handlers: Do.handle((n) => ran.push(n)), logger: SILENT });
-    const mallory = await connect({ servers: server.url });
-    const stream = {
-      name: "EVIL",
-      subjects: ["evil.>"],
-      storage: "memory",
-      republish: { src: "evil.>", dest: "catga.default.node.>" },
+describe("a message that arrives on a subject that the node has not subscribed to", () => {
+  it("is neither a frame nor an event", async () => {
+    const network = new MemoryNetwork();
+    const connect = network.connect.bind(network);
+    // as a server that changes subjects
+    network.connect = (options) => {
+      const connection = connect(options);
+      const subscribe = connection.subscribe.bind(connection);
+      connection.subscribe = (pattern, options, onMessage) =>
+        subscribe(pattern, options, (message) => {
+          const { subject, data, reply, headers, noResponders } = message;
+          const changed = new TextDecoder().decode(data).includes("666");
+          onMessage(changed ? { subject: `other.${subject}`, data, reply, headers, noResponders } : message);
+        });
+      return connection;
     };
-    const made = await mallory.request("$JS.API.STREAM.CREATE.EVIL", JSON.stringify(stream), PATIENT);
-    assertEquals(made.json<{ error?: unknown }>().error, undefined);
-    const seen: string[] = [];
-    mallory.subscribe(`catga.default.node.${b.self.endpoint}.>`, {
-      callback: (_, { subject }) => void seen.push(subject),
-    });
-    await mallory.flush();
-    const forged = `[1,1000000,${Date.now()},["q","Do",60000,666]]`;
-    await mallory.request(`evil.${b.self.endpoint}.${a.self.endpoint}`, forged, PATIENT);
-    await eventually(
-      "it to be published",
-      () => seen.includes(`catga.default.node.${b.self.endpoint}.${a.self.endpoint}`),
-    );
-    for (let n = 0; n < 20; n++) await a.send(Do, n);
-    assertEquals(ran, Array.from({ length: 20 }, (_, n) => n));
-    await mallory.close();
+    const [ran, heard, warnings] = [[] as number[], [] as number[], [] as string[]];
+    const handlers = [Do.handle((n) => ran.push(n)), Done.on((n) => void heard.push(n))];
+    const logger = { ...SILENT, warn: (line: string) => void warnings.push(line) };
+    await using a = await catga({ network, id: "a" });
+    await using b = await catga({ network, id: "b", handlers, logger });
+    const other = network.connect({ name: "other" });
+    const frame = `[1,1000000,${Date.now()},["q","Do",60000,666]]`;
+    other.publish(`catga.default.node.${b.self.endpoint}.${a.self.endpoint}`, frame);
+    other.publish("catga.default.event.Done", `[1,"${a.self.endpoint}",${Date.now()},{"seq":1},666]`);
+    await a.publish(Done, 1);
+    assertEquals((await a.send(Do, 1)).ok, true);
+    await eventually("the event", () => heard.length > 0);
+    assertEquals([ran, heard], [[1], [1]]);
+    assertEquals(warnings.some((line) => line.includes("it came on a subject that is not this node's")), true);
   });
 });
 

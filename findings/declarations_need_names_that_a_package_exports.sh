@@ -16,6 +16,8 @@ cat >probe.mjs <<'EOF'
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 // a package with one entry, that returns a type which it does not export
 const folder = "node_modules/cache-of-a-package";
 mkdirSync(`${folder}/lib`, { recursive: true });

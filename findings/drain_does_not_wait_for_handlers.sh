@@ -26,6 +26,8 @@ echo $! >>pids; disown
 cat >probe.mjs <<'EOF'
 import { connect } from "@nats-io/transport-node";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const options = { servers: process.env.NATS_URL, waitOnFirstConnect: true };
 const [server, client] = [await connect(options), await connect(options)];
 let answered;

@@ -16,6 +16,8 @@ cat >probe.mjs <<'EOF'
 import FakeTimers from "@sinonjs/fake-timers";
 import timers, { setTimeout as imported } from "node:timers";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const clock = FakeTimers.install();
 const fired = [];
 setTimeout(() => fired.push("global"), 1_000);

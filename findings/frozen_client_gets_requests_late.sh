@@ -28,6 +28,8 @@ import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { connect } from "@nats-io/transport-node";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const program = `
   import { connect } from "@nats-io/transport-node";
   const nc = await connect({ servers: process.env.NATS_URL });

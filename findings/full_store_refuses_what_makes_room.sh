@@ -31,6 +31,8 @@ const nc = await connect({ servers: process.env.NATS_URL, waitOnFirstConnect: tr
 const [js, jsm] = [jetstream(nc), await jetstreamManager(nc)];
 import { headers } from "@nats-io/transport-node";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 await jsm.streams.add({ name: "s", subjects: ["s"], max_bytes: 20_000, discard: "new", allow_rollup_hdrs: true });
 let stored = 0;
 while (await js.publish("s", "x".repeat(1_000)).then(() => true, () => false)) stored++;

@@ -27,6 +27,8 @@ cat >probe.mjs <<'EOF'
 import { connect } from "@nats-io/transport-node";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const nc = await connect({ servers: process.env.NATS_URL, waitOnFirstConnect: true });
 const [js, jsm] = [jetstream(nc), await jetstreamManager(nc)];
 

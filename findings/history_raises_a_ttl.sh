@@ -27,6 +27,8 @@ cat >probe.mjs <<'EOF'
 import { connect } from "@nats-io/transport-node";
 import { Kvm } from "@nats-io/kv";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const nc = await connect({ servers: process.env.NATS_URL, waitOnFirstConnect: true });
 async function life(history) {
   const kv = await new Kvm(nc).create(`h${history}`, { history, markerTTL: 6_000 });

@@ -27,6 +27,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const free = () =>
   new Promise((resolve) => {
     const probe = createServer().listen(0, "127.0.0.1", () => {

@@ -26,6 +26,8 @@ echo $! >>pids; disown
 cat >probe.mjs <<'EOF'
 import { ServiceBroker } from "moleculer";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 function broker(nodeID, transporter, serves) {
   const made = new ServiceBroker({ nodeID, transporter, logger: false });
   const handler = ({ params: { at, stock } }) => `${at.constructor.name}, ${stock.constructor.name} of ${stock.size ?? Object.keys(stock).length}`;

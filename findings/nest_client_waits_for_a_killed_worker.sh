@@ -33,6 +33,8 @@ import { NestFactory } from "@nestjs/core";
 import { ClientProxyFactory, MessagePattern, Transport } from "@nestjs/microservices";
 import { firstValueFrom } from "rxjs";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const transport = { transport: Transport.NATS, options: { servers: [process.env.NATS_URL] } };
 if (process.argv[2] === "worker") {
   class Shop {

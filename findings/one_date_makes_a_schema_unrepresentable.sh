@@ -15,6 +15,8 @@ npm install --silent --no-audit --no-fund zod@4.6.7 || exit 2
 cat >probe.mjs <<'EOF'
 import { z } from "zod";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const order = z.object({ id: z.string(), lines: z.array(z.object({ sku: z.string() })), at: z.date() });
 let thrown = "";
 try {

@@ -15,6 +15,8 @@ npm install --silent --no-audit --no-fund @opentelemetry/sdk-trace@3.1.1 || exit
 cat >probe.mjs <<'EOF'
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 async function spans(given) {
   const exporter = new InMemorySpanExporter();
   const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor(given(exporter))] });

@@ -21,6 +21,8 @@ import fastq from "fastq";
 import pLimit from "p-limit";
 import PQueue from "p-queue";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const run = async (task) => await task();
 const queues = {
   "p-queue": new PQueue({ concurrency: 1 }),

@@ -15,6 +15,8 @@ npm install --silent --no-audit --no-fund json-schema-diff@1.0.0 || exit 2
 cat >probe.mjs <<'EOF'
 import differ from "json-schema-diff";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const schema = (more) => ({ type: "object", properties: { a: { type: "string", ...more } }, required: ["a"] });
 const cases = {
   "a removed enum member": [{ enum: ["x", "y"] }, { enum: ["x"] }],

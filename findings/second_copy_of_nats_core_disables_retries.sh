@@ -31,6 +31,8 @@ import { createRequire } from "node:module";
 import { connect } from "@nats-io/transport-node";
 import * as own from "@nats-io/jetstream";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const other = createRequire(new URL("second/", import.meta.url))("@nats-io/jetstream");
 const nc = await connect({ servers: process.env.NATS_URL, waitOnFirstConnect: true });
 async function attempts({ jetstream }) {

@@ -26,6 +26,8 @@ echo $! >>pids; disown
 cat >probe.mjs <<'EOF'
 import { connect } from "@nats-io/transport-node";
 
+setTimeout(() => (console.log("saw: nothing within 100 s"), process.exit(1)), 100_000).unref();
+
 const options = { servers: process.env.NATS_URL, waitOnFirstConnect: true };
 const [nc, tap] = [await connect(options), await connect(options)];
 const outcome = () => nc.request("nobody", "", { timeout: 3_000 }).then(() => "answered", ({ name, message }) => `${name}: ${message}`);

@@ -28,7 +28,9 @@ import {
 import { readParked } from "../log/format/parked_message.ts";
 import { readSnapshotText } from "../log/format/snapshot_text.ts";
 import { header, markOf } from "../log/publishing/schedule_write.ts";
-import { type LogStream, MOST_READ, type StoredMessage, textOf } from "../ports/event_log.ts";
+import type { Clock } from "../ports/clock.ts";
+import { type LogStream, type StoredMessage, textOf } from "../ports/event_log.ts";
+import { Fifo } from "../data/queues.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import { fnv1a } from "../data/rendezvous_hash.ts";
 import { readClaim } from "../state/claims/claim_record.ts";
@@ -45,13 +47,14 @@ export interface Stores {
   readonly snapshots: Bucket | undefined;
   readonly idempotency: Bucket | undefined;
   readonly stored: readonly StoredSubscription[];
+  readonly clock: Clock;
   /** The service that the program is a version of. */
   readonly service: string | undefined;
   /** Called now and then, with the number of messages that were read. */
   progress(what: string, messages: number): void;
 }
 
-/** Returns what the program refuses of what is stored. Rejects as `LogStream.read`. */
+/** Returns what the program refuses of what is stored. Rejects with a `CatgaError`. */
 export async function checkStored(program: Program, stores: Stores): Promise<Finding[]> {
   const tally = new Tally();
   await checkLog(program, stores, tally);
@@ -323,30 +326,51 @@ async function checkResults({ contracts }: Program, stores: Stores, tally: Tally
 
 // parts ---------------------------------------------------------------------------------------------
 
-/** Reads the messages of a subject (a pattern) in order, each once, while the server sends the next ones. */
+/**
+ * Calls `take` with the messages of a subject (a pattern) that are there now, in order, one after the other. Rejects as
+ * `LogStream.read`, and with what `take` rejects with.
+ */
 async function eachMessage(
-  { progress }: Stores,
+  { progress, clock }: Stores,
   stream: LogStream,
   subject: string,
   what: string,
   take: (message: StoredMessage) => MaybePromise<unknown>,
 ): Promise<void> {
-  let [last, count] = [0, 0];
-  let next = stream.read(subject, { from: 1, most: MOST_READ });
-  for (;;) {
-    const messages = await next;
-    if (messages.length === 0) return;
-    const from = messages[messages.length - 1].sequence + 1;
-    next = stream.read(subject, { from, most: MOST_READ });
-    next.catch(() => {}); // rejects in its turn
-    for (const message of messages) {
-      if (message.sequence <= last) continue;
+  const { promise: over, resolve, reject } = Promise.withResolvers<void>();
+  const waiting = new Fifo<StoredMessage>();
+  let [last, count, busy] = [0, 0, false];
+  const pass = (message: StoredMessage) => {
+    if (++count % PROGRESS === 0) progress(what, count);
+    const taken = take(message);
+    if (!(taken instanceof Promise)) return;
+    busy = true;
+    reader.pause();
+    taken.then(() => {
+      busy = false;
+      while (!busy && waiting.size > 0) pass(waiting.shift()!); // there is one
+      if (!busy) reader.resume();
+    }).catch(reject);
+  };
+  const reader = stream.follow({
+    ...{ subjects: [subject], after: undefined, onStart: () => {}, onFault: reject },
+    onMessage(message) {
+      if (message.sequence <= last) return;
       last = message.sequence;
-      count++;
-      const taken = take(message);
-      if (taken instanceof Promise) await taken;
-    }
-    progress(what, count);
+      if (busy) waiting.push(message);
+      else pass(message);
+    },
+  });
+  const look = () => {
+    if (!busy && reader.mark !== undefined && reader.caughtUp) resolve();
+    else timer = clock.after(LOOK, look);
+  };
+  let timer = clock.after(0, look);
+  try {
+    await over;
+  } finally {
+    timer.cancel();
+    reader.close();
   }
 }
 
@@ -378,6 +402,10 @@ const EDIT = "Edit or discard them: `catga dead`.";
 const APPLY = "It has to make a state for each id.";
 const RAISE = "Raise the entity's version: snapshots of other versions are not used.";
 const RESULT = "A send that comes again would get INVALID_RESPONSE: read both until the results have expired.";
+/** Messages between two notes of the progress. */
+const PROGRESS = 1_000;
+/** Interval between looks whether all has been read, in ms. */
+const LOOK = 5;
 /** States that are kept at once: some 1 kB each. */
 const MOST_STATES = 50_000;
 /** Entities of a type whose snapshots are compared. */

@@ -102,7 +102,7 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
         ...{ namespace: view.namespace, log, entities, subscriptions, stored, service },
         snapshots: await view.bucket("snapshots"),
         idempotency: await view.bucket("idempotency"),
-        progress,
+        ...{ clock: systemClock, progress },
       }),
       ...await checkRuns(program, {
         ...{ namespace: view.namespace, entities, clock: systemClock, random: view.transport.random, progress },

@@ -2,7 +2,7 @@
 # An append that times out because there is no quorum is stored when the quorum returns.
 # Expected: what could not be replicated when it was asked for is dropped
 # Seen: two of three servers are stopped for some seconds; all appends that timed out meanwhile are in the stream afterwards
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/pending_appends.ts
 set -eu
 dir=$(mktemp -d)

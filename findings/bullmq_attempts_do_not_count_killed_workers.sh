@@ -2,7 +2,7 @@
 # A BullMQ job whose workers are killed fails for good after its second run, whatever its `attempts` say: these count errors that are thrown.
 # Expected: a job with 10 attempts runs ten times before it fails
 # Seen: two runs, each ended by a kill of its worker, then `failed` with "job stalled more than allowable limit"
-# Version: bullmq 6.7.0, ioredis 5.11.1, redis-server 7.0.15, Node 20
+# In version: bullmq 6.7.0, ioredis 5.11.1, redis-server 7.0.15, Node 20
 # Catga: docs/log.md, src/log/subscriptions/suspicion.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A consumer that resumes behind the end of a stream that was made anew delivers nothing of what is stored there, and heartbeats as if all were well.
 # Expected: its creation is refused, or a warning or error reaches the reader
 # Seen: new messages below the start are never delivered; heartbeats arrive every 500 ms
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/log_place.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # TypeScript cannot write the declaration of an exported value whose inferred type a package uses without exporting its name: the program that uses the package does not compile.
 # Expected: a type that inference finds can be written down
 # Seen: TS2742 of TypeScript 5.9 with `declaration: true`; none without it, and none once the package exports the name
-# Version: typescript 5.9.3, Node 20
+# In version: typescript 5.9.3, Node 20
 # Catga: src/contract
 set -eu
 dir=$(mktemp -d)

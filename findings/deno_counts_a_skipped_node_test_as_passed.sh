@@ -2,7 +2,7 @@
 # A test of `node:test` that skips itself while it runs counts as passed in Deno.
 # Expected: it is reported as skipped, as Node does
 # Seen: `t.skip()`: Node says 1 skipped; `deno test` says 1 passed, 0 ignored
-# Version: deno 2.9.6, Node 20
+# In version: deno 2.9.6, Node 20
 # Catga: tools/style_rules.ts
 set -eu
 dir=$(mktemp -d)

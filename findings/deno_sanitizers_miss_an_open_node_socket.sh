@@ -2,7 +2,7 @@
 # Deno's sanitizers of tests report a timer that was unref'ed, and pass a socket of `node:net` that is left open.
 # Expected: an open socket, which keeps a process alive, is a leak; a timer that does not is none
 # Seen: with `sanitizeOps` and `sanitizeResources` the test with the socket passes, and the one with the timer fails
-# Version: deno 2.9.6
+# In version: deno 2.9.6
 # Catga: CONTRIBUTING.md
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A direct get, the default of KV buckets, may not see the write that was acknowledged just before it: any replica answers, also one that lags.
 # Expected: who has an acknowledgement reads at least what it wrote
 # Seen: on three servers some direct gets after the own acknowledgement are stale; reads by STREAM.MSG.GET, from the leader, are not
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/log_reads.ts
 set -eu
 dir=$(mktemp -d)

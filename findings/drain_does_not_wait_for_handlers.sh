@@ -2,7 +2,7 @@
 # `drain()` of a NATS connection resolves while an async handler still runs; its answer, given later, is lost though `respond()` returns true.
 # Expected: a drain waits until the handlers of what was received have answered, or `respond()` says that the connection is closed
 # Seen: the drain is over while the handler waits for 1 s, `respond()` returns true, and the requester times out
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/node/drain.ts
 set -eu
 dir=$(mktemp -d)

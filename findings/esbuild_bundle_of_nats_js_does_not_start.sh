@@ -2,7 +2,7 @@
 # A program over nats.js that esbuild bundles into one ES module does not start in Node and in Deno: its packages are CommonJS, which requires the runtime's modules while it runs.
 # Expected: esbuild with `--platform=node --format=esm` makes a bundle that runs in Node, or fails to build
 # Seen: the build has no warning; at the start `Dynamic require of "crypto" is not supported`; Bun runs it, and all run what `bun build` makes
-# Version: esbuild 0.25.12, @nats-io/transport-node 3.4.0, deno 2.9.6, bun 1.4.4, Node 20
+# In version: esbuild 0.25.12, @nats-io/transport-node 3.4.0, deno 2.9.6, bun 1.4.4, Node 20
 # Catga: docs/deploying.md
 set -eu
 dir=$(mktemp -d)

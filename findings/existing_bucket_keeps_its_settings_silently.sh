@@ -2,7 +2,7 @@
 # `Kvm.create` with other settings than those of an existing bucket succeeds, and changes nothing.
 # Expected: an error, or the settings that were asked for
 # Seen: a bucket with a history of 1 and no ttl, created again with a history of 5 and a ttl, is opened as it was
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/kept_stream.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # `Nats-Expected-Last-Subject-Sequence: 0` means that nothing stands there now, not that nothing ever did: after a purge it passes again.
 # Expected: a write that expects a subject without history is refused once the subject had messages
 # Seen: the second creation succeeds after a purge, and after expiry
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/entities/entity_stream.ts
 set -eu
 dir=$(mktemp -d)

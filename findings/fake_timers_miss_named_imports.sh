@@ -2,7 +2,7 @@
 # Fake timers fake `Date`, `performance` and the global `setTimeout`, but not a `setTimeout` that a module imported by name from `node:timers`: the clock runs ahead, and the timer does not fire.
 # Expected: a library's timers follow the fake clock, whichever way it got them
 # Seen: after 5 s of fake time timers of 1 s have fired by the global and by the default import of `node:timers`, and not by its named one
-# Version: @sinonjs/fake-timers 15.5.0 (those of sinon), Node 20
+# In version: @sinonjs/fake-timers 15.5.0 (those of sinon), Node 20
 # Catga: src/ports, docs/testing.md
 set -eu
 dir=$(mktemp -d)

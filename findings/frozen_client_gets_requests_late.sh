@@ -2,7 +2,7 @@
 # A responder that was frozen gets requests after their requester has given up: NATS carries no deadline.
 # Expected: a request whose requester timed out is not delivered any more
 # Seen: a request with 1 s to live, sent while the responder was stopped, is handled once it runs again
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/cluster/wire/received_frames.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A stream that is full and discards what is new refuses a rollup too, though it would replace what is stored by less.
 # Expected: a message that replaces all others of the stream by a smaller one is stored
 # Seen: error 10077, and the stream is as full as before
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/sweeper.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # `getBatch` of nats.js ends as complete although a message in the middle of its batch was lost on the way.
 # Expected: an error: the answers carry the number that is pending
 # Seen: 4 of 5 messages, and a normal end
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/log_reads.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # When the leader of a replicated stream is killed, writes that time out may have been stored, so that their repeat loses to itself.
 # Expected: a write without an acknowledgement was not stored, or its repeat is recognised
 # Seen: of the compare-and-set writes without an acknowledgement some are there, and their repeat is refused with 10071
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/state/store, src/entities/optimistic_appends.ts
 set -eu
 dir=$(mktemp -d)

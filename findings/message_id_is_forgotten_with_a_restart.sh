@@ -2,7 +2,7 @@
 # The message id of a message that was deleted within the window for duplicates is known until the server restarts, and then forgotten.
 # Expected: an id is known for the whole window, or only while its message is stored
 # Seen: after a purge a repeat is a duplicate; after a restart within the window it is stored
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/log/publishing/publisher.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A Moleculer action gets the caller's `Date` and `Map` themselves when it is in the same process, and a text and an empty object when it is in another.
 # Expected: the same values wherever the action runs
 # Seen: the same call: `Date`, a `Map` with an entry; over NATS `String`, `Object` without an entry, and no error
-# Version: moleculer 0.15.2, nats 2.29.3, nats-server 2.15.1, Node 20
+# In version: moleculer 0.15.2, nats 2.29.3, nats-server 2.15.1, Node 20
 # Catga: src/data/encoding.ts
 set -eu
 dir=$(mktemp -d)

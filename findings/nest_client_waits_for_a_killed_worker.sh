@@ -2,7 +2,7 @@
 # A NestJS microservice client over NATS never learns that the worker which has its request was killed: `send` neither emits nor fails.
 # Expected: an error after some seconds, as for a message that nobody handles
 # Seen: 20 s after the kill the request is still open; one to a pattern without a handler fails at once
-# Version: @nestjs/microservices 12.1.1, @nats-io/transport-node 3.4.0, nats-server 2.15.1, Node 20
+# In version: @nestjs/microservices 12.1.1, @nats-io/transport-node 3.4.0, nats-server 2.15.1, Node 20
 # Catga: src/cluster/wire/watchdog.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # "No responders" speaks of what the requester's server knows now: a subscriber whose subscription was acknowledged by another server of the cluster gets it too.
 # Expected: after a `flush` of the subscriber a request from anywhere in the cluster finds it
 # Seen: some first requests after the flush fail with "no responders"; the same request succeeds a moment later
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/cluster/wire/watchdog.ts
 set -eu
 dir=$(mktemp -d)

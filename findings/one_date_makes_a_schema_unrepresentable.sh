@@ -2,7 +2,7 @@
 # One member that JSON Schema cannot express makes `z.toJSONSchema` throw for the whole schema; with `unrepresentable: "any"` that member becomes `{}`, which accepts everything.
 # Expected: a schema of the rest, or of what the member is as JSON
 # Seen: an object with one `z.date()` among its members throws; with "any" the member has no rule at all
-# Version: zod 4.6.7, Node 20
+# In version: zod 4.6.7, Node 20
 # Catga: src/contract
 set -eu
 dir=$(mktemp -d)

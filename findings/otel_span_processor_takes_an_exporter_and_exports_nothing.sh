@@ -2,7 +2,7 @@
 # `new SimpleSpanProcessor(exporter)`, the form of version 2 of OpenTelemetry's SDK, is accepted by version 3, which exports nothing then: it wants `{ exporter }`.
 # Expected: spans are exported, or the constructor throws
 # Seen: no error, and no span; with `{ exporter }` each span
-# Version: @opentelemetry/sdk-trace 3.1.1, @opentelemetry/api 1.10, Node 20
+# In version: @opentelemetry/sdk-trace 3.1.1, @opentelemetry/api 1.10, Node 20
 # Catga: docs/observability.md
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A replicated stream refuses compare-and-set writes of one subject that follow each other without waiting, though each expects exactly what the one before it makes; one server takes them.
 # Expected: a chain of right expectations, sent in order over one connection, is stored, with any number of replicas
 # Seen: one replica stores all 16; of three replicas the first is stored, and the rest gets 10164, which says nothing of a rival
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/entities/optimistic_appends.ts, src/log/subscriptions/leases.ts
 set -eu
 dir=$(mktemp -d)

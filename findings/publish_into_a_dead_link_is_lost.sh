@@ -2,7 +2,7 @@
 # What is published while nats.js is disconnected is accepted without an error and then thrown away.
 # Expected: `publish` throws while there is no connection, or what it took is sent after the reconnect
 # Seen: of 200 messages published during an outage next to none arrives, and one published after the reconnect does
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/transport.ts, src/nats/connection.ts
 set -eu
 dir=$(mktemp -d)

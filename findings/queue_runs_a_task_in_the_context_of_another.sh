@@ -2,7 +2,7 @@
 # Queues that start a waiting task from the end of the one before it run it with the `AsyncLocalStorage` of that other caller.
 # Expected: a task sees the context in which it was queued
 # Seen: of three callers' tasks in p-queue, async, fastq and bottleneck all run as the first caller; p-limit and async-mutex keep each its own
-# Version: p-queue 9.3.5, async 3.2.6, fastq 1.20.3, bottleneck 2.19.5, p-limit 7.3.3, async-mutex 0.5.0, Node 20
+# In version: p-queue 9.3.5, async 3.2.6, fastq 1.20.3, bottleneck 2.19.5, p-limit 7.3.3, async-mutex 0.5.0, Node 20
 # Catga: src/dispatch
 set -eu
 dir=$(mktemp -d)

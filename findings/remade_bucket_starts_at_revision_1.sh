@@ -2,7 +2,7 @@
 # The revisions of a KV bucket start at 1 again when it is made anew, so they are no fencing tokens over the loss of a bucket.
 # Expected: a revision that was given out is not given out again
 # Seen: a bucket in memory, 50 writes, a restart of the server: the next write has revision 1
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/kept_stream.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # An append with an expectation and a message id, repeated, is refused by one server and a duplicate on three: which of the two is checked first depends on the replicas.
 # Expected: the same answer with one replica and with three
 # Seen: one replica: error 10071; three: `duplicate: true` with the first sequence
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/log_stream.ts
 set -eu
 dir=$(mktemp -d)

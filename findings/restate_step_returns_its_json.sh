@@ -2,7 +2,7 @@
 # A step of a Restate service returns what its function returned as JSON has it, also the first time: a `Date` is a text, a `Map` an empty object, while the types say otherwise.
 # Expected: the value itself in the run that made it, or an error for what JSON lacks
 # Seen: `ctx.run` of a function that returns a `Date` and a `Map` resolves with a `String` and an `Object` without members
-# Version: @restatedev/restate-server 1.7.12, @restatedev/restate-sdk 1.17.2, bun 1.4.4
+# In version: @restatedev/restate-server 1.7.12, @restatedev/restate-sdk 1.17.2, bun 1.4.4
 # Catga: src/flow
 set -eu
 dir=$(mktemp -d)

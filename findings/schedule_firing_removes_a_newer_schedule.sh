@@ -2,7 +2,7 @@
 # When a schedule fires, the server removes whatever stands under its subject, also a newer schedule that was stored and acknowledged in the meantime.
 # Expected: it removes the schedule that fired
 # Seen: of schedules replaced around the moment they are due by ones that are due in an hour some are gone, acknowledged and not fired
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/log/publishing/schedule_write.ts
 set -eu
 dir=$(mktemp -d)

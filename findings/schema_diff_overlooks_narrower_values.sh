@@ -2,7 +2,7 @@
 # `json-schema-diff` finds no difference when a schema gets a narrower enum, another pattern or a format.
 # Expected: `removalsFound`: values that were valid are not any more
 # Seen: a removed enum member, `^a` to `^b` and a new `format` are no difference to it; a new `minLength` is
-# Version: json-schema-diff 1.0.0, Node 20
+# In version: json-schema-diff 1.0.0, Node 20
 # Catga: docs/upgrading.md
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # `write` of Bun's and of Deno's own sockets takes what fits into the system's buffers, and says how much; unlike `node:net` they do not keep the rest.
 # Expected: what was given to `write` is sent, sooner or later, or the write fails
 # Seen: of 32 MB, written in one call to a peer that reads slowly, some MB arrive; by `node:net` all
-# Version: deno 2.9.6, bun 1.4.4
+# In version: deno 2.9.6, bun 1.4.4
 # Catga: src/nats/deno_transport.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # One subscriber that listens to everything, as `nats sub '>'` does, takes "no responders" away from all requests: they time out instead.
 # Expected: a listener that answers nothing does not change what requesters get
 # Seen: a request to nobody fails at once; with a tap on `>` it waits for its whole timeout
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: docs/cluster.md
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # Values of `Temporal` are global in Deno and Bun, and can be neither cloned nor posted to a worker; as JSON they are texts.
 # Expected: what is part of the language can be copied by `structuredClone`, as a `Date` can
 # Seen: `structuredClone` of an `Instant`, a `PlainDate` and a `Duration` throws a `DataCloneError` in both runtimes; a `Date` is cloned
-# Version: deno 2.9.6, bun 1.4.4
+# In version: deno 2.9.6, bun 1.4.4
 # Catga: src/data
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A fraction of a second in a ttl is cut: an entry written with 1.9 s expires after 1.0 s.
 # Expected: it lives for 1.9 s, or the ttl is refused, as one below 1 s is
 # Seen: `kv.create(key, value, "1900ms")` succeeds, and the entry is gone before 1.9 s are over
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/key_value_store.ts
 set -eu
 dir=$(mktemp -d)

@@ -2,7 +2,7 @@
 # A `Nats-TTL` header on a scheduled message is the ttl of the schedule, not of the message that it makes: it is gone before it is due.
 # Expected: the produced message has the ttl
 # Seen: of two schedules due at one moment the one with a ttl of 1 s never fires; the other does
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/log/publishing/schedule_write.ts
 set -eu
 dir=$(mktemp -d)

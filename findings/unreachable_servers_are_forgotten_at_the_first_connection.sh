@@ -2,7 +2,7 @@
 # nats.js removes those of its servers that do not answer before its first connection, and never goes to them later.
 # Expected: each server of the list is tried again when the connection is lost
 # Seen: given two addresses, of which one answers later, a client loses its server and does not go to the other
-# Version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
+# In version: nats-server 2.15.1, @nats-io/* 3.4.0, Node 20
 # Catga: src/nats/first_connect.ts
 set -eu
 dir=$(mktemp -d)

@@ -25,7 +25,7 @@ export interface Finding {
 /** The page with the table. */
 export const FINDINGS_PAGE = "findings/README.md";
 
-const HEAD = /^#!.*\n# (.+)\n# Expected: (.+)\n# Seen: (.+)\n# Version: (.+)\n# Catga: (.+)\n/;
+const HEAD = /^#!.*\n# (.+)\n# Expected: (.+)\n# Seen: (.+)\n# In version: (.+)\n# Catga: (.+)\n/;
 
 /** All findings, by name; throws for a script without these lines. */
 export async function readFindings(root: string): Promise<readonly Finding[]> {
@@ -34,7 +34,7 @@ export async function readFindings(root: string): Promise<readonly Finding[]> {
   return await Promise.all(names.map(async (file) => {
     const found = HEAD.exec(await readFile(join(folder, file), "utf8"));
     if (found === null) {
-      throw new Error(`findings/${file}: its first lines are not the behaviour, Expected, Seen, Version and Catga`);
+      throw new Error(`findings/${file}: its first lines are not the behaviour, Expected, Seen, In version and Catga`);
     }
     const [, behaviour, expected, seen, versions, places] = found;
     return { name: file.replace(/\.sh$/, ""), behaviour, expected, seen, versions, places: places.split(", ") };

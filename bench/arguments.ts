@@ -22,6 +22,7 @@ export const SECTIONS = [
   "entities-growth",
   "entities-endurance",
   "workflows-growth",
+  "check",
   "counts",
   "types",
 ] as const;
@@ -69,8 +70,8 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth, entities-growth, entities-endurance and workflows-growth, which take some minutes,
-counts and types
+and those that run only when they are named: growth, entities-growth, entities-endurance, workflows-growth and check, which take some
+minutes, counts and types
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing

@@ -22,7 +22,9 @@ describe("arguments of the bench", () => {
   });
 
   it("name growth, which takes long and runs only then", () => {
-    for (const section of ["growth", "entities-growth", "entities-endurance", "workflows-growth"] as const) {
+    for (
+      const section of ["growth", "entities-growth", "entities-endurance", "workflows-growth", "check"] as const
+    ) {
       assertEquals([USUAL.includes(section), parseArguments([section]).sections], [false, [section]]);
     }
   });

@@ -11,6 +11,7 @@ import { writeDocs } from "./docs.ts";
 import { markdownOf, textOf } from "./report.ts";
 import { Company } from "./sections/contestants.ts";
 import { types } from "./sections/compiling.ts";
+import { check } from "./sections/check.ts";
 import { counts } from "./sections/counts.ts";
 import { entities } from "./sections/entities.ts";
 import { entitiesEndurance } from "./sections/entities_endurance.ts";
@@ -47,6 +48,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   "entities-growth": entitiesGrowth,
   "entities-endurance": entitiesEndurance,
   "workflows-growth": workflowsGrowth,
+  check,
   counts,
   types,
 };

@@ -87,6 +87,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
     const shapes = new ContractShapes();
+    const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;
     const subscriptions = running?.announced(service, durable);
@@ -116,6 +117,12 @@ async function start(options: CatgaOptions): Promise<Catga> {
           },
           nodes: () => app.nodes(),
           onNodes: (listener) => app.onNodes(listener),
+          shapeAt: (node, name) => {
+            if (node.id !== id) return app.shapeAt(node, name);
+            const own = handledHere.get(name);
+            return own && shapes.of(own);
+          },
+          shapeOf: (contract) => shapes.of(contract),
           gone: (endpoint) => app.gone(endpoint),
           forgetFailure: (contract, id) => app.state.claims.forgetFailure(contract, id),
           lost: (contracts) => app.lost(contracts),

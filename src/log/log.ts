@@ -69,6 +69,7 @@ class NodeLog implements DurableLog {
       ...{ namespace, endpoint, clock, stream, onStored },
       host: app,
       maxPayload: () => host.network.maxPayload,
+      shapeOf: (contract) => host.shapeOf(contract),
     });
     this.#overdue = new OverdueSchedules(host, () => source.get());
     this.#readModels = new ReadModels({

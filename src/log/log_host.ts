@@ -23,6 +23,10 @@ export interface LogHost extends StreamsHost {
   nodes(): readonly NodeInfo[];
   /** Calls back when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
+  /** The shape of a contract on a node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, contract: string): string | undefined;
+  /** The shape of a contract of this program; `undefined`: unknown. */
+  shapeOf(contract: AnyContract): string | undefined;
   /** Resolves with true when pings to an endpoint have bounced for 6 s, with false as soon as that is not certain. */
   gone(endpoint: string): Promise<boolean>;
   /**

@@ -177,6 +177,11 @@ export class App implements NodeHost, DrainableNode {
     for (const listener of this.#nodeListeners) listener();
   }
 
+  /** The shape of a contract on a node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, name: string): string | undefined {
+    return this.#remote?.shapeAt(node, name);
+  }
+
   /** Calls back when the nodes, or what they handle, have changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void {
     this.#nodeListeners.add(listener);

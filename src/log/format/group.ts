@@ -6,6 +6,7 @@
  *
  * Nothing that was stored is trusted: a message is read as a whole or not at all.
  */
+import { isShape } from "../../contract/shape.ts";
 import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
 import { type CountedCron, isNeedlessFiring, parseCron } from "../../data/cron.ts";
 import { parsedJson } from "../../data/encoding.ts";
@@ -47,6 +48,8 @@ export interface GroupHead {
     | undefined;
   /** True for commands. */
   readonly queued?: boolean;
+  /** The shape of its contract at the publisher; `undefined`: unknown. */
+  readonly shape?: string | undefined;
 }
 
 /** An item that is to be written. */
@@ -56,7 +59,7 @@ export interface GroupItem {
   readonly key: string | undefined;
   /** `undefined`: it is named after its publisher and number. */
   readonly id: string | undefined;
-  readonly meta: Omit<LoggedMeta, "k"> | undefined;
+  readonly meta: Omit<LoggedMeta, "k" | "w"> | undefined;
 }
 
 /** An item as text, for {@link groupText}. */
@@ -73,12 +76,17 @@ export function itemText({ text, key, id, meta }: GroupItem): string {
 }
 
 /** A message of the stream as text, of {@link itemText}s joined by commas. */
-export function groupText({ endpoint, first, sentAt, keep, schedule, queued }: GroupHead, items: string): string {
-  const head = keep === undefined && schedule === undefined && !queued ? "0" : JSON.stringify({
+export function groupText(
+  { endpoint, first, sentAt, keep, schedule, queued, shape }: GroupHead,
+  items: string,
+): string {
+  const isDefault = keep === undefined && schedule === undefined && !queued && shape === undefined;
+  const head = isDefault ? "0" : JSON.stringify({
     k: keep,
     s: schedule === undefined ? undefined : [schedule.id, schedule.due],
     c: schedule?.counted && [schedule.counted.cron, schedule.counted.zone, schedule.counted.server],
     q: queued ? 1 : undefined,
+    w: shape,
   });
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
 }
@@ -116,10 +124,14 @@ export function readGroup(
   if (common === undefined) return unreadable("its head is malformed");
   const count = items.length;
   if (count < 1 || count > MOST_IN_GROUP) return unreadable(`it has ${count} items, not 1 to ${MOST_IN_GROUP}`);
-  const { keep, schedule } = common;
+  const { keep, schedule, shape } = common;
   if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
   if (schedule?.counted !== undefined && isNeedlessFiring(schedule.counted, message.time)) return [];
-  const kept: LoggedMeta | undefined = keep === undefined ? undefined : { k: keep };
+  const shared: LoggedMeta = {
+    ...(keep === undefined ? {} : { k: keep }),
+    ...(shape === undefined ? {} : { w: shape }),
+  };
+  const kept: LoggedMeta | undefined = keep === undefined && shape === undefined ? undefined : shared;
   const messages: LoggedMessage[] = new Array(count);
   for (let index = 0; index < count; index++) {
     const item = items[index];
@@ -133,7 +145,7 @@ export function readGroup(
       key: key ?? undefined,
       payload: form === UNDEFINED ? undefined : payload,
       tagged: form === TAGGED,
-      meta: meta == null ? kept : readMeta(meta, keep),
+      meta: meta == null ? kept : readMeta(meta, shared),
       time: message.time,
     };
   }
@@ -177,7 +189,7 @@ type WireItem = readonly [
   payload: unknown,
   key?: string | null,
   id?: string | null,
-  meta?: Omit<LoggedMeta, "k"> | null,
+  meta?: Omit<LoggedMeta, "k" | "w"> | null,
   form?: 0 | 1 | 2,
 ];
 
@@ -185,17 +197,18 @@ type WireItem = readonly [
 const MAX_ID = 300;
 
 /** `undefined` for a malformed one. */
-function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule"> | undefined {
-  if (head === 0) return { keep: undefined, schedule: undefined };
+function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule" | "shape"> | undefined {
+  if (head === 0) return { keep: undefined, schedule: undefined, shape: undefined };
   if (!isRecord(head)) return undefined;
-  const { k: keep, s, c } = head;
+  const { k: keep, s, c, w: shape } = head;
+  if (shape !== undefined && !isShape(shape)) return undefined;
   if (keep !== undefined && !(typeof keep === "number" && keep >= 0 && keep < Infinity)) return undefined;
-  if (s === undefined) return { keep, schedule: undefined };
+  if (s === undefined) return { keep, schedule: undefined, shape };
   if (!Array.isArray(s) || s.length !== 2) return undefined;
   const [id, due] = s;
   if (!isId(id) || !isCount(due)) return undefined;
   if (c !== undefined && !(isStringArray(c) && c.length === 3)) return undefined;
-  return { keep, schedule: { id, due, counted: c && readCounted(c) } };
+  return { keep, schedule: { id, due, counted: c && readCounted(c) }, shape };
 }
 
 function readCounted([cron, zone, server]: readonly string[]): CountedCron | undefined {
@@ -224,12 +237,12 @@ function whyMalformed(item: unknown): string | undefined {
 }
 
 /** Members that are not known are left out. */
-function readMeta({ c, a, h }: Omit<LoggedMeta, "k">, keep: number | undefined): LoggedMeta {
+function readMeta({ c, a, h }: Omit<LoggedMeta, "k" | "w">, shared: LoggedMeta): LoggedMeta {
   return {
     ...(c === undefined ? {} : { c }),
     ...(a === undefined ? {} : { a }),
     ...(h === undefined ? {} : { h }),
-    ...(keep === undefined ? {} : { k: keep }),
+    ...shared,
   };
 }
 

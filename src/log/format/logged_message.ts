@@ -1,5 +1,6 @@
 /** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
 import { KEEP } from "../../contract/defaults.ts";
+import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText, isTagged } from "../../data/encoding.ts";
 
@@ -42,14 +43,17 @@ export interface LoggedMeta {
   readonly h?: Readonly<Record<string, string>>;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
+  /** The shape of its contract at its writer; left out if that is unknown. */
+  readonly w?: string;
 }
 
 /** Why a value is no {@link LoggedMeta}; `undefined` if it is one. */
 export function whyNoMeta(value: unknown): string | undefined {
   if (!isRecord(value)) return "no meta";
-  const { c = "", a = "", h = {}, k = 0 } = value;
+  const { c = "", a = "", h = {}, k = 0, w } = value;
   if (typeof c !== "string" || typeof a !== "string") return "no correlation or causation";
   if (!isStrings(h)) return "no headers";
+  if (w !== undefined && !isShape(w)) return "no shape of its writer";
   return isNotNegative(k) ? undefined : "no time for which it is kept";
 }
 

@@ -5,7 +5,7 @@
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
-import { isCount, isNotNegative, isRecord } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { isTooDeep } from "../../data/encoding.ts";
 import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable, whyNoMeta } from "./logged_message.ts";
@@ -18,6 +18,8 @@ export interface FailedWith {
   readonly cause?: string | undefined;
   /** Since when what the handler calls is out of reach, in ms since 1970: attempts do not count at first. */
   readonly outage?: number | undefined;
+  /** It waits for a node with another shape of its contract: the names of those that refused it. */
+  readonly refusedBy?: readonly string[] | undefined;
 }
 
 /** A message that was put aside. */
@@ -49,10 +51,10 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
   });
 }
 
-function errorText({ code, message, cause, outage }: FailedWith, most: number): readonly unknown[] {
+function errorText({ code, message, cause, outage, refusedBy }: FailedWith, most: number): readonly unknown[] {
   const text = [cut(code, 200), cut(message, most)];
   const why = cause === undefined || most === 0 ? null : cause;
-  if (outage !== undefined) return [...text, why, outage];
+  if (outage !== undefined) return [...text, why, outage, ...(refusedBy === undefined ? [] : [refusedBy])];
   return why === null ? text : [...text, why];
 }
 
@@ -83,8 +85,12 @@ export function readParked(id: string, text: string): ParkedMessage | string {
   return { message, error: error === undefined ? undefined : readError(error) };
 }
 
-function readError([code, message, cause, outage]: readonly unknown[]): FailedWith {
-  const known = { code: `${code}`, message: `${message}`, ...(isNotNegative(outage) ? { outage } : {}) };
+function readError([code, message, cause, outage, refusedBy]: readonly unknown[]): FailedWith {
+  const known = {
+    ...{ code: `${code}`, message: `${message}` },
+    ...(isNotNegative(outage) ? { outage } : {}),
+    ...(isNotNegative(outage) && isStringArray(refusedBy) ? { refusedBy } : {}),
+  };
   return typeof cause === "string" ? { ...known, cause: cause.slice(0, MAX_CAUSE) } : known;
 }
 

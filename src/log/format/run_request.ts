@@ -51,8 +51,8 @@ export interface BatchAnswer {
 /**
  * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its
  * handler failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does
- * not take); `cause`: what it threw, for operators; `outage`: what it called was out of reach, which is no attempt
- * until it has lasted for so many ms.
+ * not take), and `2` as well: the input schema refused it, and no handler began; `cause`: what it threw, for operators;
+ * `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
  *
  * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on;
  * `OUTCOME_UNKNOWN`, the node stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler
@@ -61,7 +61,13 @@ export interface BatchAnswer {
 export type RunAnswer = 0 | 1 | FailedRun;
 
 /** The answer of a run that failed. */
-export type FailedRun = readonly [code: string, message: string, final: 0 | 1, cause?: string | null, outage?: number];
+export type FailedRun = readonly [
+  code: string,
+  message: string,
+  final: 0 | 1 | 2,
+  cause?: string | null,
+  outage?: number,
+];
 
 /**
  * Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to
@@ -132,7 +138,7 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
   const [code, message, final, cause, outage] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
-  if (final !== 0 && final !== 1) return undefined;
+  if (final !== 0 && final !== 1 && final !== 2) return undefined;
   if (value.length === 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
   const why = typeof cause === "string" ? cause.slice(0, MAX_CAUSE) : undefined;
@@ -178,6 +184,8 @@ export interface RunFailure {
   readonly cause?: string | undefined;
   /** It is not to be tried again. */
   readonly final: boolean;
+  /** The input schema refused it, and no handler began: a node with another shape of the contract may take it. */
+  readonly refused?: boolean;
   /** Time in ms up to which this outage of something that its handler called is no attempt. */
   readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
@@ -214,7 +222,12 @@ export function outcomesOf(result: Result<unknown>, count: number): readonly Run
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
   const why = typeof cause === "string" ? { cause } : {};
-  return { code, message, ...why, ...(outage === undefined ? {} : { outage }), final: final === 1, node: undefined };
+  const refused = final === 2 ? { refused: true } : {};
+  return {
+    ...{ code, message, ...why, ...refused },
+    ...(outage === undefined ? {} : { outage }),
+    ...{ final: final > 0, node: undefined },
+  };
 }
 
 /** The outcome of a request that was not even sent, such as one with an invalid key. */

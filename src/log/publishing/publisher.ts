@@ -44,6 +44,8 @@ export interface PublisherOptions extends Pick<StreamsHost, "namespace" | "endpo
   maxPayload(): number;
   /** A message of the stream was stored, with so many messages of a contract. */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
+  /** The shape of a contract, which its messages are stored with; without it, none. */
+  readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
   /** How many messages may wait; {@link MOST_WAITING}. */
   readonly most?: number | undefined;
 }
@@ -125,7 +127,8 @@ export class Publisher implements LaneHost {
     this.#items += publications.length;
     const group = `e:${endpoint}:${this.#groups++}`;
     const queued = contract.kind === "command";
-    const head = { endpoint, first, sentAt: this.clock.now(), keep: keptAs(keep), schedule: undefined, queued };
+    const shape = this.#options.shapeOf?.(contract);
+    const head = { endpoint, first, sentAt: this.clock.now(), keep: keptAs(keep), schedule: undefined, queued, shape };
     const ttl = keep === Infinity ? undefined : keep;
     const items = publications.length === 1 ? publications[0].item : publications.map(({ item }) => item).join(",");
     const unscheduled = {
@@ -243,7 +246,7 @@ function keptAs(keep: number): number | undefined {
   return keep === Infinity ? 0 : keep;
 }
 
-function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k"> | undefined {
+function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k" | "w"> | undefined {
   if (meta === undefined) return undefined;
   const { correlation: c, causation: a, headers: h } = meta;
   return c === undefined && a === undefined && h === undefined ? undefined : {
@@ -371,6 +374,7 @@ class Lane {
       if (
         first !== undefined &&
         (isSingle(next) || next.planned !== undefined || first.planned !== undefined || next.keep !== first.keep ||
+          next.contract !== first.contract ||
           taken.length === this.#most || chars > MOST_GROUP_CHARS)
       ) break;
       taken.push(next);

@@ -10,7 +10,7 @@ import { decodeText } from "../../data/encoding.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
-import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMessage, type LoggedMeta } from "../format/logged_message.ts";
 import { copyJson } from "../format/run_request.ts";
@@ -74,6 +74,8 @@ export class BatchRun {
   readonly #members: readonly (Member | CatgaError)[];
   readonly #keys: readonly (string | undefined)[];
   #failures: ReadonlyMap<Member, CatgaError> = new Map();
+  /** The errors of members that the schema refused. */
+  readonly #refused = new Set<CatgaError>();
   /** Those that the handler got, by their places. */
   #parsed: readonly (Member | CatgaError)[] = [];
 
@@ -81,6 +83,11 @@ export class BatchRun {
   constructor(members: readonly (Member | CatgaError)[], keys: readonly (string | undefined)[]) {
     this.#members = members;
     this.#keys = keys;
+  }
+
+  /** Returns true for the error of a member that the schema refused: the handler did not get it. */
+  isRefusal(error: CatgaError): boolean {
+    return this.#refused.has(error);
   }
 
   /** Runs the handler with those whose payload it takes. Never throws, never rejects. */
@@ -113,7 +120,9 @@ export class BatchRun {
       if (outcome.ok) return { ...member, payload: outcome.value };
       const { code, message, details, node } = outcome.error;
       // a schema that did not end in time may do so in the next attempt
-      return new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
+      const error = new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
+      if (outcome instanceof SchemaRefusal) this.#refused.add(error);
+      return error;
     }));
   }
 

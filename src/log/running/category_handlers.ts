@@ -9,7 +9,7 @@ import type { Envelope } from "../../dispatch/context_host.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
-import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { asResult, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/runner.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
@@ -72,6 +72,7 @@ async function runTogether(
     })
   ));
   if (outcomes.every((outcome) => outcome instanceof Refusal)) return outcomes[0];
+  if (outcomes.every((outcome) => outcome instanceof SchemaRefusal)) return outcomes[0];
   const failed = outcomes.map(asResult).find(({ ok }) => !ok);
   if (failed !== undefined && passedOn.has(failed.error)) ctx.execution.passedOn = failed.error;
   return failed ?? { ok: true, value: undefined };
@@ -130,7 +131,7 @@ function asFinal(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
-  return { ok: false, error };
+  return outcome instanceof SchemaRefusal ? new SchemaRefusal(error) : { ok: false, error };
 }
 
 /** Source of an envelope. */

@@ -7,7 +7,7 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
@@ -243,6 +243,7 @@ export class SubscriptionRuns {
         if (outcome === undefined) return 0;
         if (outcome === "behind") return 2;
         if (outcome.details === ALONE) return 3;
+        if (batch.isRefusal(outcome)) return refusedAnswer(outcome, causes, handlers.outage);
         const [code, message, final, ...cause] = failureAnswer(outcome, causes);
         return [code, message, requests[i][2] >= attempts ? 1 : final, ...cause];
       });
@@ -407,6 +408,7 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
     return outcome;
   }
   const { error } = outcome;
+  if (outcome instanceof SchemaRefusal) return { ok: true, value: refusedAnswer(error, causes, outage) };
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
@@ -428,7 +430,7 @@ function lastAnswer(outcome: Outcome): Outcome {
   }
   // `answerTo` made it
   const value = outcome.value as RunAnswer;
-  return typeof value === "number" || value[4] !== undefined
+  return typeof value === "number" || value[4] !== undefined || value[2] === 2
     ? outcome
     : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
@@ -443,6 +445,12 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;
   const cause = causes ? causeText(error.cause ?? error) : undefined;
   return cause === undefined ? answer : [...answer, cause];
+}
+
+/** The answer for a message that the input schema refused, with how long it may wait for a node that takes it. */
+function refusedAnswer(error: CatgaError, causes: boolean, outage: number): FailedRun {
+  const [code, message, , ...cause] = failureAnswer(error, causes);
+  return outage === 0 ? [code, message, 2, ...cause] : [code, message, 2, cause[0] ?? null, Math.ceil(outage)];
 }
 
 /** A text that is well-formed, and not too long: one that is ends with "…". */

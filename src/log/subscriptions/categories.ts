@@ -254,6 +254,10 @@ export class Item {
   /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
   refusals = 0;
   failedAt: number | undefined = undefined;
+  /** The shapes whose schemas refused it since its last attempt, by name. */
+  refusedBy: Set<string> | undefined = undefined;
+  /** It waits for a shape that is not there, or behind one of its key that does: it does not count as put aside. */
+  awaitsShape = false;
   /** The messages of its key, once it is among them. */
   line: Line | undefined = undefined;
   previous: Item | undefined = undefined;

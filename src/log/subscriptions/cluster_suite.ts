@@ -434,6 +434,8 @@ export class Node {
         this.listeners.add(listener);
         return () => this.listeners.delete(listener);
       },
+      shapeAt: () => undefined,
+      shapeOf: () => undefined,
       forgetFailure: () => this.#cluster.forgetFailure(),
       lost() {},
       gone: (endpoint) =>

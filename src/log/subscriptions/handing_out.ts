@@ -3,7 +3,15 @@
  * and what becomes of it, the ledger knows.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { jittered, type Timer } from "../../ports/clock.ts";
+import {
+  afterRefusedMessage,
+  mayBeReadNow,
+  type ShapedNode,
+  shapeName,
+  untriedNodes,
+} from "../../contract/shape_rules.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
+import { jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import type { TrackedCaller } from "../../dispatch/remote.ts";
@@ -52,6 +60,8 @@ export class HandingOut {
   readonly #hanging = new Map<Item, number>();
   /** Requests that were answered in this turn, and are not settled yet. */
   #answers: HandedOut[] = [];
+  /** Messages that waited for a shape which is there now, the first of them last. */
+  #readable: Item[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<Category, Timer>();
 
@@ -95,6 +105,7 @@ export class HandingOut {
   pump(): void {
     if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
+    if (this.#readable.length > 0) this.#wakeReadable();
     ledger.begin(now, this.send);
     // an iterator for each message is what costs
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
@@ -130,16 +141,16 @@ export class HandingOut {
       return void this.#unknown(items, failure, at);
     }
     if (failure !== undefined && items.length > 1) this.#failedTogether(items, failure);
-    else for (const item of items) this.#settle(item, outcome);
+    else for (const item of items) this.#settle(item, outcome, at);
   }
 
   /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
-  #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[]): void {
+  #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
     for (const [i, item] of items.entries()) {
       const own: RunOutcome = item.key !== undefined && held.has(item.key) ? "not run" : outcomes[i];
       if (own !== "done") held.add(item.key);
-      this.#settle(item, own);
+      this.#settle(item, own, at);
     }
   }
 
@@ -211,14 +222,14 @@ export class HandingOut {
       const { items, outcome, outcomes, endpoint } = handed;
       handed.items = [];
       if (outcomes === undefined) this.#answered(items, outcome, endpoint);
-      else this.#eachAnswered(items, outcomes);
+      else this.#eachAnswered(items, outcomes, endpoint);
     }
     if (this.#closed) return;
     this.#options.onProgress();
     this.pump();
   }
 
-  #settle(item: Item, outcome: RunOutcome): void {
+  #settle(item: Item, outcome: RunOutcome, at: string): void {
     const { ledger, handled, now } = this.#options;
     const isBusy = typeof outcome === "object" && "busy" in outcome;
     if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
@@ -228,8 +239,9 @@ export class HandingOut {
       this.#back(item);
       handled.add(item.category.name);
       ledger.done(item);
-    } else if (typeof outcome === "object" && "code" in outcome) this.#failed(item, outcome);
-    else {
+    } else if (typeof outcome === "object" && "code" in outcome) {
+      if (!outcome.refused || !this.#handedOn(item, outcome, at)) this.#failed(item, outcome);
+    } else {
       // a batch would not go to the node where another attempt goes on
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
@@ -347,7 +359,77 @@ export class HandingOut {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.warnings.outage(undefined);
   }
 
-  #failed(item: Item, failure: RunFailure): void {
+  /**
+   * The schema of a node refused it: it goes on to a node with another shape, or waits for one. `false`: it is to be a
+   * dead letter.
+   */
+  #handedOn(item: Item, { code, message, cause, outage = 0 }: RunFailure, at: string): boolean {
+    const { ledger, now, onProgress, host } = this.#options;
+    const { category: { name: contract }, message: { id, meta }, key } = item;
+    const nodes = this.#shapedNodes(contract);
+    const node = at.slice(0, at.indexOf("."));
+    const refusedBy = item.refusedBy ??= new Set(item.error?.refusedBy);
+    refusedBy.add(shapeName(nodes.find((each) => each.id === node) ?? { id: node, shape: undefined }));
+    const after = afterRefusedMessage(nodes, refusedBy, meta?.w);
+    if (after === "next") {
+      ledger.refused(item);
+      item.alone = true; // a batch goes to any node
+      item.node = nodeOfKey(untriedNodes(nodes, refusedBy), key, host.random);
+      ledger.again(item);
+      return true;
+    }
+    const since = item.error?.refusedBy === undefined ? now() : item.error.outage ?? now();
+    const isOver = now() - since >= outage;
+    item.refusedBy = undefined;
+    if (after === "dead letter" || isOver) return false;
+    const error = item.error = { code, message, cause, outage: since, refusedBy: [...refusedBy] };
+    this.lastFailure = { contract, id, code, message, cause, at: now() };
+    item.refusals = 0;
+    item.node = undefined;
+    this.#waitsFor(item);
+    onProgress();
+    ledger.failed(item, { attempts: item.attempts, error, due: since + outage });
+    return true;
+  }
+
+  /** The live nodes that handle a contract of this subscription, with its shape there. */
+  #shapedNodes(contract: string): readonly ShapedNode[] {
+    const { host, nodes } = this.#options;
+    const capable = new Set(nodes().flatMap(({ id, categories }) => categories.has(contract) ? [id] : []));
+    return host.nodes().flatMap((info) =>
+      capable.has(info.id) ? [{ id: info.id, shape: host.shapeAt(info, contract) }] : []
+    );
+  }
+
+  /** The nodes, or what is known of their shapes, have changed: what one of them may read waits no longer. */
+  refresh(): void {
+    const { ledger: { awaiting } } = this.#options;
+    this.#readable = [];
+    if (awaiting.size === 0) return;
+    const nodes = new Map<string, readonly ShapedNode[]>();
+    for (const item of awaiting) {
+      const { category: { name }, error } = item;
+      let own = nodes.get(name);
+      if (own === undefined) nodes.set(name, own = this.#shapedNodes(name));
+      if (mayBeReadNow(own, new Set(error?.refusedBy))) this.#readable.push(item);
+    }
+    this.#readable.reverse();
+  }
+
+  /** Wakes some of those that waited for a shape which is there now: thousands at once would be refused as too many. */
+  #wakeReadable(): void {
+    const { ledger, host: { random } } = this.#options;
+    for (let left = MAX_WOKEN - ledger.running; left > 0 && this.#readable.length > 0; left--) {
+      const item = this.#readable.pop()!; // there is one
+      item.refusedBy = new Set(item.error?.refusedBy);
+      item.alone = true;
+      item.node = nodeOfKey(untriedNodes(this.#shapedNodes(item.category.name), item.refusedBy), item.key, random);
+      ledger.wakeAwaiting(item);
+    }
+  }
+
+  #failed(item: Item, given: RunFailure): void {
+    const failure = given.refused ? { ...given, outage: undefined } : given;
     const { host: { clock, random, observer }, warnings, ledger, now, onProgress } = this.#options;
     const { code, message, cause, node, outage } = failure;
     const { category, category: { name: contract } } = item;
@@ -406,6 +488,16 @@ class HandedOut implements TrackedCaller {
     this.#onAnswer(this);
   }
 }
+
+/** The node of a key among these, as the route by hash would have it; without a key, any. */
+function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random: Random): string | undefined {
+  if (nodes.length === 0) return undefined;
+  if (key === undefined) return nodes[Math.floor(random() * nodes.length)].id;
+  return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
+}
+
+/** How many messages run at most when what waited for a shape is woken. */
+const MAX_WOKEN = 256;
 
 /** Size of a message in a request, in bytes, about. */
 function sizeOf({ size, message: { payload } }: Item): number {

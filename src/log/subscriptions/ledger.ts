@@ -72,6 +72,10 @@ export class Ledger {
   readonly parked: Map<string, Item> = new Map();
   /** By category, the first ones of keys that may run, and wait for a batch to fill. */
   readonly filling: Map<Category, Item[]> = new Map();
+  /** Parked messages that every shape which is there has refused: each waits for another one. */
+  readonly awaiting: Set<Item> = new Set();
+  /** How many of the parked wait for a shape, or behind one of their key that does. */
+  #awaitingShape = 0;
   /** Messages up to here are read. */
   place: Place;
   /** How many are dead letters; how many have been handed out and have no outcome. */
@@ -379,7 +383,7 @@ export class Ledger {
       const { line } = item;
       if (line?.first === item && line.open > open) [most, open] = [line, line.open];
     }
-    const room = Math.floor(this.#options.mostParked / 2) - this.parked.size;
+    const room = Math.floor(this.#options.mostParked / 2) - this.#counted;
     if (2 * open < this.open.size || room <= 0) return;
     let kept = Math.max(keep, open - room);
     const items = [...most];
@@ -391,7 +395,7 @@ export class Ledger {
 
   /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
   get crowded(): boolean {
-    if (this.parked.size < this.#options.mostParked * CROWDED) return false;
+    if (this.#counted < this.#options.mostParked * CROWDED) return false;
     for (const line of this.#relieved) if (line.last?.place !== "parked") this.#relieved.delete(line);
     return this.#relieved.size > 0;
   }
@@ -460,11 +464,15 @@ export class Ledger {
       item.loaded = found.loaded;
     }
     item.place = "parked";
-    item.due = Math.min(state.due, Math.ceil(now + item.category.delay[1]));
+    const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
+    // what waits for a shape is woken by it, not by time
+    item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.dead++;
     this.parked.set(item.id, item);
     insert(item);
+    this.#setAwaits(item, awaits || (item.error === undefined && this.#isBehindAwaiting(item)));
+    if (awaits) this.awaiting.add(item);
     if (item.dead === 0) this.#due.push(item.due, item);
   }
 
@@ -586,6 +594,7 @@ export class Ledger {
     this.#suspicion?.cleared(item);
     if (place === "parked") {
       if (item.dead > 0) this.dead--;
+      this.#setAwaits(item, false);
       this.parked.delete(item.id);
       this.#changed.set(item.id, undefined);
       this.#entries.delete(item);
@@ -598,7 +607,8 @@ export class Ledger {
 
   /** Without a failure: it waits behind another of its key. */
   #park(item: Item, failure: Failure | undefined): void {
-    if (item.place !== "parked" && this.parked.size >= this.#options.mostParked) {
+    const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
+    if (item.place !== "parked" && !this.#hasRoom(awaits)) {
       this.#roomless.push([item, failure]);
       // what waits behind another, and all that is read meanwhile, has no place in its line before there is room
       if (failure === undefined) item.line?.leave(item);
@@ -615,8 +625,40 @@ export class Ledger {
     }
     const behind = failure !== undefined && item.place === "open" ? item.line ?? [] : [];
     this.#putAside(item);
-    for (const each of behind) if (each.place === "open") this.#putAside(each);
+    this.#setAwaits(item, awaits);
+    if (failure !== undefined && awaits) this.awaiting.add(item);
+    for (const each of behind) {
+      if (each.place !== "open") continue;
+      this.#putAside(each);
+      this.#setAwaits(each, awaits);
+    }
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
+  }
+
+  /** How many of the parked count towards those that may be. */
+  get #counted(): number {
+    return this.parked.size - this.#awaitingShape;
+  }
+
+  #hasRoom(awaits: boolean): boolean {
+    const { mostParked } = this.#options;
+    return awaits ? this.#awaitingShape < AWAITING * mostParked : this.#counted < mostParked;
+  }
+
+  #isBehindAwaiting({ line }: Item): boolean {
+    return line?.first?.place === "parked" && line.first.awaitsShape;
+  }
+
+  #setAwaits(item: Item, awaits: boolean): void {
+    this.awaiting.delete(item);
+    if (item.awaitsShape === awaits) return;
+    item.awaitsShape = awaits;
+    this.#awaitingShape += awaits ? 1 : -1;
+  }
+
+  /** A node is there that has not refused one that waits for a shape: it runs when it is its turn. */
+  wakeAwaiting(item: Item): void {
+    if (this.awaiting.has(item)) this.#offer(item);
   }
 
   #putAside(item: Item): void {
@@ -655,6 +697,11 @@ export class Ledger {
   }
 }
 
+/** Returns true if a message is put aside until a node with another shape is there. */
+function isAwaiting({ dead, error }: Failure): boolean {
+  return dead === undefined && error.refusedBy !== undefined;
+}
+
 /** A message, and those of its key that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
@@ -680,6 +727,8 @@ function lineId({ category, key }: LoggedMessage): string {
 
 /** Items of a key that stay open beside those that are parked behind them. */
 const KEPT_OF_KEY = 16;
+/** How often as many as may be put aside may wait for a shape beside them: what is parked is in each full commit. */
+const AWAITING = 4;
 /** The part of the room that is left for what fails. */
 const CROWDED = 0.9;
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -132,6 +132,7 @@ export class Term {
     const { categories, ledger, handing } = this.#led;
     categories.refresh(this.#options.nodes());
     for (const category of categories.all.values()) ledger.refresh(category);
+    handing.refresh();
     handing.pump();
     this.#flow();
   }
@@ -232,6 +233,7 @@ export class Term {
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
     handing.takeOver();
+    handing.refresh();
     this.#garbage.found(taken.garbage, host.clock.monotonic());
     if (!await this.#write() || this.#phase !== "runs") return;
     this.#read(ledger, categories);

@@ -23,7 +23,7 @@
  */
 
 export { catga, type CatgaOptions } from "./src/catga.ts";
-export type { ConnectionOptions } from "./src/catga.ts";
+export type { ConnectionOptions, NatsConnection } from "./src/catga.ts";
 export type { Catga } from "./src/contract/running_node.ts";
 export type { Behavior, SendBehavior } from "./src/contract/behavior.ts";
 export { command, event, query } from "./src/contract/definition.ts";
@@ -61,3 +61,99 @@ export type { Failure, Result } from "./src/contract/result.ts";
 export type { Schema } from "./src/contract/schema.ts";
 export type { Sender } from "./src/contract/sender.ts";
 export type { Lock } from "./src/contract/shared_state.ts";
+export type { Attachment, BehaviorMessage, OutgoingMessage } from "./src/contract/behavior.ts";
+export type {
+  AnyContract,
+  ContractOptions,
+  DurableContract,
+  DurableContractOptions,
+  Kind,
+  PublishableEvent,
+} from "./src/contract/contract.ts";
+export type {
+  AnyCommandOptions,
+  CommandOptions,
+  Durable,
+  DurableCommandOptions,
+  DurableEventOptions,
+  DurableKeyedCommandOptions,
+  EventOptions,
+  Idempotent,
+  IdempotentCommandOptions,
+  Keyed,
+  KeyedCommandOptions,
+  Keyless,
+  MaybeDurable,
+  NotDurable,
+  NotIdempotent,
+  Ordered,
+  QueryOptions,
+  RequestOptions,
+  Stored,
+  TransientEventOptions,
+  WithoutId,
+} from "./src/contract/contract_options.ts";
+export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/definition.ts";
+export type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "./src/contract/durable_messages.ts";
+export type { EntityEventOptions, EntityOptions } from "./src/contract/entity.ts";
+export type { Decision, DecisionOptions, Given } from "./src/contract/entity_decision.ts";
+export type {
+  AnyEntity,
+  EntityDefinition,
+  EntityEventDefinition,
+  Loaded,
+  LoadedEntity,
+  LoadOptions,
+  OfEntity,
+} from "./src/contract/entity_definition.ts";
+export type {
+  AnyWorkflow,
+  Decided,
+  FlowSendOptions,
+  PendingStep,
+  ResultOptions,
+  RUN_STATUS,
+  RunEntry,
+  RunsOptions,
+  RunStatus,
+  Signal,
+  StartOptions,
+  Step,
+  StepOptions,
+  TellOptions,
+  WaitOptions,
+  WorkflowContract,
+} from "./src/contract/flow.ts";
+export type {
+  BatchSettings,
+  CommandHandlerOptions,
+  EntityBody,
+  EventHandlerOptions,
+  HandlerBody,
+  HandlerModule,
+  HandlerOptions,
+  RetryOptions,
+  SubscriptionOptions,
+  SubscriptionSettings,
+} from "./src/contract/handler.ts";
+export type { NodeChange, Route, RouteName, RouteRequest, SubscriptionHealth } from "./src/contract/node_info.ts";
+export type { LogFields } from "./src/contract/observer.ts";
+export type { FailOptions, Success } from "./src/contract/result.ts";
+export type { DrainOptions } from "./src/contract/running_node.ts";
+export type { MaybePromise, SchemaIssue, SchemaResult } from "./src/contract/schema.ts";
+export type { BroadcastOptions, SendArgs, StreamOptions } from "./src/contract/send_options.ts";
+export type { CacheKey, Sendable, SendableDetails, SendableName, Unsendable } from "./src/contract/sendable.ts";
+export type { BroadcastResult, SendAllOptions, Sharing } from "./src/contract/sender.ts";
+export type {
+  Cache,
+  CacheLoadOptions,
+  CacheSetOptions,
+  LeadOptions,
+  LockOptions,
+  Term,
+} from "./src/contract/shared_state.ts";
+export type { Items, StreamContractOptions } from "./src/contract/stream.ts";
+export type { WorkflowOptions } from "./src/contract/workflow.ts";
+export type { WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";
+export type { AnyCode, CatgaErrorOptions, Code } from "./src/error.ts";
+export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";

@@ -92,6 +92,7 @@ export async function consumePublished(processes: Processes, root: string, regis
       { runtime: "Node", program: "memory.ts", args: "" },
       { runtime: "Node", program: "testing.ts", args: "" },
       { runtime: "Node", program: "--test", args: "kit_test.ts" },
+      { runtime: "Node", program: "declarations.ts", args: "" },
       ...overNats("Node", "node"),
       ...(server === undefined ? [] : [{ runtime: "Node" as const, program: CLI, args: `nodes --nats ${server.url}` }]),
     ];
@@ -135,7 +136,9 @@ const CLI = "node_modules/@catga/catga/src/cli/main.js";
  */
 async function layOut(root: string, folder: string): Promise<void> {
   for (const runtime of RUNTIMES) await mkdir(join(folder, runtime));
-  for (const program of ["strip_types.ts", "kit_test.ts"]) {
+  await mkdir(join(folder, "Node", "declarations"));
+  const contracts = ["declarations/inferred.ts", "declarations/annotated.ts"];
+  for (const program of ["strip_types.ts", "kit_test.ts", "declarations.ts", ...contracts]) {
     await copyFile(join(root, "tools", "consumer", program), join(folder, "Node", program));
   }
   for (const program of ["memory.ts", "nats.ts", "testing.ts"]) {

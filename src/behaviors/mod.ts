@@ -21,3 +21,5 @@ export { metrics } from "./metrics.ts";
 export { rateLimit, retry, timeout } from "./retry.ts";
 export { tracing } from "./tracing.ts";
 export type { Observation } from "../contract/observer.ts";
+export type { LoggingOptions } from "./logging.ts";
+export type { RateLimitOptions, RetryOptions } from "./retry.ts";

@@ -111,7 +111,9 @@ export interface SubscriptionSettings {
 
 /** Settings of batches. */
 export interface BatchSettings {
+  /** Greatest number of members. */
   readonly max: number;
+  /** Time that a batch waits for more members, in ms. */
   readonly within: number;
 }
 

@@ -6,20 +6,28 @@ import type { Schema } from "./schema.ts";
 
 /** A workflow with its defaults. */
 export interface WorkflowDefinition {
+  /** Its name. */
   readonly name: string;
   /** The type of its runs in the stream of entities. */
   readonly type: string;
+  /** Checks and parses the input. */
   readonly input: Schema<never, unknown> | undefined;
+  /** The id of a run by its input. */
   readonly id: ((input: never) => string) | undefined;
+  /** Time limit of a run, in ms. */
   readonly timeout: number | undefined;
+  /** Retention of a run after its end, in ms. */
   readonly keep: number;
+  /** Version of the handler. */
   readonly version: number;
   readonly meta: ContractMeta | undefined;
 }
 
 /** The handler of a workflow. */
 export interface WorkflowBody {
+  /** The workflow that it handles. */
   readonly definition: WorkflowDefinition;
+  /** The function of the program. */
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 

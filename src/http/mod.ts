@@ -45,3 +45,5 @@ export type {
   OptionsOf,
 } from "./edge_types.ts";
 export { deny, EdgeRefusal } from "./refusal.ts";
+export type { EventsOptions } from "./events.ts";
+export type { RespondOptions } from "./respond.ts";

@@ -27,3 +27,6 @@ export { type Recorder, recorder } from "./recorder.ts";
 export { MemoryNetwork } from "../memory/network.ts";
 export type { Faults } from "../memory/faults.ts";
 export { VirtualClock } from "../memory/virtual_clock.ts";
+export type { Outages } from "../memory/faults.ts";
+export type { Recorded } from "./recorder.ts";
+export type { NextOptions, RecordType } from "./test_cluster_options.ts";

@@ -20,6 +20,7 @@ export interface WorkflowDefinition {
   readonly keep: number;
   /** Version of the handler. */
   readonly version: number;
+  /** What the program says about it. */
   readonly meta: ContractMeta | undefined;
 }
 

@@ -32,6 +32,7 @@ export { type Edge, edge } from "./edge.ts";
 export type { DescriptionInfo } from "./descriptions.ts";
 export type { EdgeHandlerOptions, EdgeLimit } from "./edge_handler.ts";
 export type {
+  AnySignal,
   ClientCode,
   ContractOf,
   EdgeCall,

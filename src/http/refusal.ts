@@ -4,11 +4,16 @@ import type { EdgeCode } from "./edge_types.ts";
 
 /** A refusal: `authorize` returns one, which {@link deny} makes. */
 export class EdgeRefusal {
+  /** The HTTP status. */
   readonly status: number;
+  /** The code of the problem details. */
   readonly code: string;
+  /** The text of the problem details. */
   readonly detail: string;
+  /** Headers of the response. */
   readonly headers: Readonly<Record<string, string>>;
 
+  /** Makes the refusal of a request. */
   constructor(status: number, code: string, detail: string, headers: Readonly<Record<string, string>> = {}) {
     this.status = status;
     this.code = code;

@@ -594,6 +594,7 @@ export class App implements NodeHost, DrainableNode {
         heldUp: (ms) => this.#heldUp(ms),
         release: this.#release,
       });
+      this.wheel.rest();
       this.#stop.resolve();
     } catch (error) {
       this.#stop.reject(error);

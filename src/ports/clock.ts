@@ -293,6 +293,8 @@ export class Standstill {
   readonly #over: () => boolean;
   #looked: Stamp;
   #ended = -Infinity;
+  #timer: Timer | undefined;
+  #closed = false;
 
   /** Notices standstills of more than `limit` ms, until `over()`. */
   constructor(clock: Clock, limit: number, over: () => boolean) {
@@ -320,9 +322,15 @@ export class Standstill {
     return this.#looked.monotonic;
   }
 
+  /** Stops watching: no timer is left. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
   #later(): void {
-    this.#clock.after(this.#limit / 4, () => {
-      if (this.#over()) return;
+    this.#timer = this.#clock.after(this.#limit / 4, () => {
+      if (this.#closed || this.#over()) return;
       void this.ended;
       this.#later();
     }, { background: true });
@@ -431,6 +439,13 @@ export class DeadlineWheel {
       }
     }
     for (const entry of all) entry.abort(reason);
+  }
+
+  /** Cancels the timer of a wheel without entries, which it keeps for the next one. */
+  rest(): void {
+    if (this.#size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #start(): void {

@@ -29,7 +29,7 @@ import { type DrainingHost, SubscriptionRuns } from "./subscription_runs.ts";
 
 /** Options of a worker. */
 export interface WorkerOptions {
-  readonly host: DrainingHost;
+  readonly host: DrainingHost & { readonly closed: Promise<void> };
   readonly mediator: Mediator;
   readonly service: string;
   readonly namespace: string;
@@ -57,6 +57,8 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
   const kept = openOnce(async () => await openStream({ log: await log(), namespace, replicas }, "subscriptions"));
   const standstill = new Standstill(host.clock, STOOD_STILL, () => host.isDraining);
+  const close = () => standstill.close();
+  host.closed.then(close, close);
   const subscriptions = new Map<string, { token: LeaderToken; categories: SubscriptionRuns[] }>();
   for (const { owner, name, category, handlers } of byCategory(service, mediator.durable).values()) {
     const key = subscriptionKey(owner, name);

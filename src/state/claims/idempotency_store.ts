@@ -113,6 +113,9 @@ export class IdempotencyStore implements Claims {
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());
     this.#wheel.abort(claimsClosed());
+    this.#wheel.rest();
+    this.#store.jumps.close();
+    this.#store.answers.close();
     return Promise.resolve();
   }
 

@@ -104,6 +104,8 @@ export class LockManager implements Locks {
     }));
     this.#room.close();
     while (this.#background.size > 0) await Promise.all(this.#background);
+    this.#host.jumps.close();
+    this.#host.answers.close();
   }
 
   /** All keys or none. */

@@ -30,9 +30,16 @@ export class JumpWatch {
   readonly #clock: Clock;
   readonly #leased = new Set<Leased>();
   #timer: Timer | undefined;
+  #closed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Its node stops: the timer goes with the last lease. */
+  close(): void {
+    this.#closed = true;
+    this.#rest();
   }
 
   add(leased: Leased): void {
@@ -42,6 +49,13 @@ export class JumpWatch {
 
   delete(leased: Leased): void {
     this.#leased.delete(leased);
+    if (this.#closed) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#leased.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #compareLater(last: Stamp): void {
@@ -76,10 +90,17 @@ interface Pending {
 export class AnswerTimeouts {
   readonly #clock: Clock;
   readonly #pending = new Set<Pending>();
-  #ticking = false;
+  #timer: Timer | undefined;
+  #closed = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Its node stops: the timer goes with the last call. */
+  close(): void {
+    this.#closed = true;
+    this.#rest();
   }
 
   /**
@@ -96,17 +117,25 @@ export class AnswerTimeouts {
         },
       };
       this.#pending.add(pending);
-      if (!this.#ticking) this.#tick();
-      const settled = () => void this.#pending.delete(pending);
+      if (this.#timer === undefined) this.#tick();
+      const settled = () => {
+        this.#pending.delete(pending);
+        if (this.#closed) this.#rest();
+      };
       call.then(settled, settled);
       call.then(resolve, reject);
     });
   }
 
+  #rest(): void {
+    if (this.#pending.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   #tick(): void {
-    this.#ticking = true;
-    this.#clock.after(TICK, () => {
-      this.#ticking = false;
+    this.#timer = this.#clock.after(TICK, () => {
+      this.#timer = undefined;
       const now = this.#clock.monotonic();
       for (const pending of this.#pending) {
         if (pending.due > now) continue;

@@ -32,7 +32,6 @@ export { type Edge, edge } from "./edge.ts";
 export type { DescriptionInfo } from "./descriptions.ts";
 export type { EdgeHandlerOptions, EdgeLimit } from "./edge_handler.ts";
 export type {
-  AnySignal,
   ClientCode,
   ContractOf,
   EdgeCall,
@@ -48,3 +47,4 @@ export type {
 export { deny, EdgeRefusal } from "./refusal.ts";
 export type { EventsOptions } from "./events.ts";
 export type { RespondOptions } from "./respond.ts";
+export type { AnySignal } from "../contract/flow.ts";

@@ -57,6 +57,7 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "workflows-wake",
     "workflows-growth-memory",
   ]],
+  ["what catga check reads", ["check"], ["check", "check-runs", "check-memory"]],
 ];
 
 describe("bench", await requireNatsServer(), () => {

@@ -50,6 +50,8 @@ export interface Stores {
   readonly clock: Clock;
   /** The service that the program is a version of. */
   readonly service: string | undefined;
+  /** States of entities that are kept at once; 50,000. */
+  readonly mostStates?: number;
   /** Called now and then, with the number of messages that were read. */
   progress(what: string, messages: number): void;
 }
@@ -232,7 +234,7 @@ async function checkPart(
   part: number,
   count: number,
 ): Promise<number> {
-  const { namespace, entities, snapshots } = stores;
+  const { namespace, entities, snapshots, mostStates = MOST_STATES } = stores;
   const { name, version: own } = definition;
   if (entities === undefined) return count;
   const states = new Map<string, Replayed | undefined>();
@@ -251,7 +253,7 @@ async function checkPart(
       return undefined;
     }
     states.set(id, at);
-    if (states.size > MOST_STATES && part === 0) {
+    if (states.size > mostStates && part === 0) {
       parts *= 2;
       for (const other of states.keys()) if (!isOwn(other)) states.delete(other);
     }

@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import process from "node:process";
+import { isCatgaError } from "../error.ts";
 import { systemClock } from "../ports/clock.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import type { Finding } from "../check/finding.ts";
@@ -46,7 +47,16 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
       if (typeof before === "string") throw new UsageError(`${against}: ${before}`);
       findings.push(...compare(before, describe(program)));
     }
-    if (isRunning) findings.push(...await running(program, flags, terminal));
+    if (isRunning) {
+      try {
+        findings.push(...await running(program, flags, terminal));
+      } catch (error) {
+        if (!isCatgaError(error)) throw error;
+        // nothing is known of what runs: no break, and no all-clear
+        terminal.say(printable(`${error.code}: ${error.message}`));
+        return UNJUDGED;
+      }
+    }
     return report(findings, flags, terminal);
   },
 };

@@ -75,6 +75,12 @@ describe("catga check", () => {
     assertEquals((await cliHere([...words, "--allow-unknown"])).code, 0);
   });
 
+  it("ends with 2 if NATS does not answer", async () => {
+    await using files = await folder({ "old.mjs": moduleOf(["seat"]) });
+    const { code, err } = await cliHere(["check", files.at("old.mjs"), "--nats", "nats://127.0.0.1:9"]);
+    assertEquals([code, err.split(":")[0]], [2, "UNAVAILABLE"]);
+  });
+
   it("ends with 2, naming the file, for modules and files of contracts that it cannot read", async () => {
     await using files = await folder({
       "old.mjs": moduleOf(["seat"]),

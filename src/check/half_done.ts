@@ -39,15 +39,17 @@ export async function checkRuns({ workflows }: Program, stores: RunStores): Prom
     if (body === undefined) continue;
     const open = (await new RunLog(host).all(name)).filter(({ ended }) => !ended).map(({ ref }) => ref);
     let count = 0;
-    await fewAtOnce(open, AT_ONCE, async (ref) => {
+    const reasons = await fewAtOnce(open, AT_ONCE, async (ref) => {
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
       // one that is cancelled or fails runs its undos, and no more of its handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
-      const why = await replay(ref, body, journal, log, stores);
-      if (why !== undefined) tally.add("break", "run", name, `open runs of ${name} ${why}`, ref.run, VERSION);
+      return await replay(ref, body, journal, log, stores);
     });
+    for (const [n, why] of reasons.entries()) {
+      if (why !== undefined) tally.add("break", "run", name, `open runs of ${name} ${why}`, open[n].run, VERSION);
+    }
   }
   return tally.findings();
 }

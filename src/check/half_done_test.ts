@@ -52,7 +52,10 @@ async function stage() {
       ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
     });
     assertEquals((await entities.state())?.last, before?.last, "something was stored");
-    return found.map(({ level, message, count, example }) => `${level}: ${message} (${count}, ${example})`);
+    return found.map(({ level, message, count, example = "" }) => {
+      assertEquals(["7", "8"].includes(example), true);
+      return `${level}: ${message} (${count})`;
+    });
   };
 }
 
@@ -91,7 +94,7 @@ describe("checkRuns", () => {
       await flow.wait(Paid);
     };
     assertEquals(await check(renamed), [
-      'break: open runs of Order would go on with "charge card" without having reached "charge", "Paid", which are recorded (2, 7)',
+      'break: open runs of Order would go on with "charge card" without having reached "charge", "Paid", which are recorded (2)',
     ]);
     const otherSignal = async (flow: Flow) => {
       await flow.step("reserve", () => "");
@@ -100,10 +103,10 @@ describe("checkRuns", () => {
       await flow.wait(Sent);
     };
     assertEquals(await check(otherSignal), [
-      'break: open runs of Order would go on with "Sent" without having reached "Paid", which is recorded (2, 7)',
+      'break: open runs of Order would go on with "Sent" without having reached "Paid", which is recorded (2)',
     ]);
     assertEquals(await check((flow) => flow.step("reserve", () => "")), [
-      'break: open runs of Order would end without "a moment", "charge", "Paid", which are recorded (2, 7)',
+      'break: open runs of Order would end without "a moment", "charge", "Paid", which are recorded (2)',
     ]);
     assertEquals(ran, 0);
   });
@@ -115,7 +118,7 @@ describe("checkRuns", () => {
         const place = await flow.step("reserve", () => "") as unknown as { seat: { row: string } };
         if (place.seat === undefined) throw new Error("no seat");
       }),
-      ["break: open runs of Order would be stuck, or tried again: the handler throws: no seat (2, 7)"],
+      ["break: open runs of Order would be stuck, or tried again: the handler throws: no seat (2)"],
     );
     assertEquals(
       await check(async (flow) => {
@@ -124,7 +127,7 @@ describe("checkRuns", () => {
       }),
       [
         "break: open runs of Order would be stuck, or tried again: the handler throws: " +
-        'the run has a step "reserve" already: give this one another name (2, 7)',
+        'the run has a step "reserve" already: give this one another name (2)',
       ],
     );
     const input = {
@@ -136,7 +139,7 @@ describe("checkRuns", () => {
     };
     assertEquals(await check(original, { input }), [
       "break: open runs of Order would be stuck, or tried again: the handler throws: " +
-      "the payload of Order does not fit its schema at buyer: missing (2, 7)",
+      "the payload of Order does not fit its schema at buyer: missing (2)",
     ]);
     assertEquals(
       await check(() => ({ ok: false, error: Object.assign(new Error("closed"), { code: "SHOP_CLOSED" }) })).then((
@@ -154,7 +157,7 @@ describe("checkRuns", () => {
         return await original(flow, input);
       }),
       [
-        'break: open runs of Order would go on with "Parcel" without having reached "reserve", "a moment", "charge", "Paid", which are recorded (2, 7)',
+        'break: open runs of Order would go on with "Parcel" without having reached "reserve", "a moment", "charge", "Paid", which are recorded (2)',
       ],
     );
   });

@@ -10,7 +10,7 @@ import { isCatgaError } from "../error.ts";
 /** The command that lists them, and changes many at once. */
 export const runs: Command = {
   name: "runs",
-  words: "[WORKFLOW | retry | cancel]",
+  words: "[WORKFLOW | VERB]",
   summary: "runs of workflows: lists, retries, cancels them",
   flags: ["status", "workflow", "cause", "reason", "yes", "limit"],
   more: `
@@ -21,9 +21,9 @@ undoing, done or failed. PENDING is what a run waits for or tries again; a step
 whose first attempt runs is not recorded yet. --cause is a part of such an
 error.
 
-retry and cancel change all runs that match, and need --status: retry has what
-is pending tried at once, cancel, with --reason, ends them with CANCELLED. They
-only count what they would do, until --yes.`,
+VERB is retry or cancel, for all runs that match, and needs --status: retry has
+what is pending tried at once, cancel, with --reason, ends them with CANCELLED.
+They only count what they would do, until --yes.`,
   async run([word, more], flags, terminal) {
     if (more !== undefined) throw new UsageError("usage: catga runs [WORKFLOW | retry | cancel]");
     const verb = word === "retry" || word === "cancel" ? word : undefined;

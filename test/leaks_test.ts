@@ -1,4 +1,4 @@
-/** An app that has drained leaves no timer and no resource, as Deno's sanitizers see it. */
+/** An app in memory that has drained leaves no timer and no resource, as Deno's sanitizers see it. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { execFile } from "node:child_process";
@@ -21,7 +21,7 @@ function sanitized(program: string): Promise<{ readonly code: number; readonly o
   });
 }
 
-describe("await using app", () => {
+describe("await using app, in memory", () => {
   it("leaves nothing after durable handlers, locks, idempotent commands, workflows, and a test cluster", async () => {
     const { code, output } = await sanitized("no_leaks.ts");
     assertEquals(code, 0, output);

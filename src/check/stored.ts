@@ -69,30 +69,35 @@ export async function checkStored(program: Program, stores: Stores): Promise<Fin
 
 // the log -------------------------------------------------------------------------------------------
 
-async function checkLog({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
-  const { namespace, log } = stores;
-  if (log === undefined) return;
+async function checkLog({ contracts, entities }: Program, stores: Stores, tally: Tally): Promise<void> {
+  const { namespace } = stores;
   for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
     const { durable, input, entity } = contract.options;
-    if (!durable || input === undefined || entity !== undefined || !handled) continue;
+    if (!durable || input === undefined || !handled) continue;
+    // the events of entities that the program defines are applied, too
+    if (entity !== undefined && entities.has(entity)) continue;
+    const stream = entity === undefined ? stores.log : stores.entities;
+    const subject = entity === undefined ? categorySubject(namespace, name) : entityPattern(namespace, entity);
+    if (stream === undefined) continue;
     const waiting = waitingFrom(stores, contract, subscriptions, fromStart);
-    await eachMessage(stores, log, categorySubject(namespace, name), name, (message) => {
+    const refuse = ({ id, position }: LoggedMessage, why: string) => {
+      const isOpen = waiting(position);
+      const text = isOpen ? "are refused" : "that were handled would be refused if they were handled again";
+      const which = isOpen ? `stored messages of ${name}` : `messages of ${name}`;
+      tally.add(
+        isOpen ? "break" : "note",
+        isOpen ? "stored" : "handled",
+        name,
+        `${which} ${text}: ${why}`,
+        id,
+        isOpen ? READ : AGAIN,
+      );
+    };
+    await eachMessage(stores, stream, subject, name, (message) => {
       const group = readGroup(namespace, message);
       if (!isReadable(group)) return undefined;
-      return all(group.map((each) =>
-        refusal(input, each, (why) => {
-          if (waiting(each.position)) {
-            tally.add("break", "stored", name, `stored messages of ${name} are refused: ${why}`, each.id, READ);
-          } else {tally.add(
-              "note",
-              "handled",
-              name,
-              `messages of ${name} that were handled would be refused if they were handled again: ${why}`,
-              each.id,
-              AGAIN,
-            );}
-        })
-      ));
+      const own = entity === undefined ? group : group.filter(({ category }) => category === name);
+      return all(own.map((each) => refusal(input, each, (why) => refuse(each, why))));
     });
   }
 }

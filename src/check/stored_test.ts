@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga, command, entity, unwrap } from "../../mod.ts";
+import { catga, command, entity, type Handler, type Schema, unwrap } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -32,7 +32,7 @@ async function stage(entities: number) {
   const { log, store } = network.connect();
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
   const snapshots = await store.open(bucketName("default", "snapshots"), BUCKETS.snapshots);
-  return async (handler: ReturnType<typeof cartOf>, mostStates = 1_000) => {
+  return async (handler: Handler, mostStates = 1_000) => {
     const found = await checkStored(programOf([handler]), {
       ...{ namespace: "default", entities: stream, snapshots, mostStates, clock: systemClock, service: "app" },
       ...{ log: undefined, subscriptions: undefined, idempotency: undefined, stored: [], progress: () => {} },
@@ -59,5 +59,19 @@ describe("checkStored, of entities", () => {
     ]);
     assertEquals(await check(cartOf({ step: 2, version: 2 })), []);
     assertEquals(await check(cartOf({})), []);
+  });
+
+  it("passes events through the schema of a program that only subscribes to them", async () => {
+    const check = await stage(2);
+    const input = {
+      "~standard": {
+        ...{ version: 1, vendor: "test" },
+        validate: (n: unknown) => n === 0 ? { value: n } : { issues: [{ message: "not 0" }] },
+      },
+    } as Schema<number>;
+    const Added = entity("Cart", { initial: () => 0 }).event<number>("Added", (count) => count, { input });
+    assertEquals(await check(Added.on(() => {}, { from: "start" })), [
+      "break: stored messages of Cart.Added are refused: not 0 (20)",
+    ]);
   });
 });

@@ -18,6 +18,7 @@ import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
 import { NodeWatch } from "./membership/membership_view.ts";
 import { ShapeView } from "./membership/shape_view.ts";
+import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { ContractShapes } from "../contract/shape.ts";
 import { processOf, Prover, proverOf } from "./membership/unproven.ts";
 import type { BreakerOptions } from "./routing/breaker.ts";
@@ -233,6 +234,10 @@ export class Cluster implements Remote {
 
   shapeAt(node: NodeInfo, name: string): string | undefined {
     return this.#shapes.of(node, name);
+  }
+
+  get mismatches(): readonly ObservedMismatch[] {
+    return this.#shapes.mismatches;
   }
 
   alone(name: string): boolean {

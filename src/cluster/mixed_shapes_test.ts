@@ -1,5 +1,5 @@
 /** Nodes of several versions of a program beside each other: what the schema of one refuses, another may take. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
 import { type Catga, catga, command, query, type Schema, stream } from "../../mod.ts";
@@ -46,6 +46,23 @@ describe("nodes of two versions beside each other", () => {
       assertEquals((await old.send(v1.Sell, { seat: "A1", buyer: "ada" })).value, { by: "web" });
       assertEquals((await now.send(v2.Sell, { seat: "A1", holder: "ada" })).value, { by: "kiosk" });
     }
+  });
+
+  it("are an alarm at their sender: contract, field, and who refuses what; it ends with the last of one version", async () => {
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    await using old = await catga({ ...on, id: "shop-1", handlers: v1.Sell.handle(() => ({ by: "web" as const })) });
+    const now = await catga({ ...on, id: "shop-2", handlers: v2.Sell.handle(() => ({ by: "web" as const })) });
+    await using web = await catga({ ...on, id: "web-1", service: "web" });
+    await sees(old, now, web);
+    assertEquals(web.health().alarms, []);
+    await web.send(v1.Sell, { seat: "A1", buyer: "ada" });
+    const alarm = await eventually("an alarm", () => web.health().alarms[0]);
+    assertEquals([alarm.kind, alarm.about, alarm.severity], ["schema-mismatch", "Sell", "warning"]);
+    assertMatch(alarm.message, /what web-1 sends, .*shop-2 would refuse: holder: required by the reader, not written/);
+    assertMatch(alarm.message, /what .*shop-2 would answer, web-1 would refuse: by: "kiosk" is not among/);
+    await now.drain();
+    await eventually("its end", () => web.health().alarms.length === 0);
   });
 
   it("an answer that the sender could not read is avoided: nodes of its own version come first", async () => {

@@ -46,8 +46,22 @@ export interface Observed {
   readonly backlog?:
     | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
     | undefined;
+  /** Contracts of which programs that run have versions that do not fit. */
+  readonly mismatches?: readonly ObservedMismatch[];
   /** Alarms of other observers, which see what this one does not. */
   readonly others?: readonly Alarm[];
+}
+
+/** Nodes that handle a contract in a version that does not fit the version of a node that sends it. */
+export interface ObservedMismatch {
+  readonly contract: string;
+  /** The nodes that handle it. */
+  readonly nodes: readonly string[];
+  /** What they would refuse of what is sent, and what the sender would refuse of what they answer: paths, and why. */
+  readonly unread: readonly string[];
+  readonly unreadable: readonly string[];
+  /** The node that sends it. */
+  readonly sender?: string;
 }
 
 /** A contract, and who handles it. */
@@ -155,7 +169,7 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
-  const { streams = [], store, breakers = [], runs = [], backlog, others = [] } = observed;
+  const { streams = [], store, breakers = [], runs = [], backlog, mismatches = [], others = [] } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
@@ -179,6 +193,16 @@ function* raised(observed: Observed): Iterable<Raised> {
     const why = still < STILL ? "" : `, and none has become free for ${Math.floor(still / 1_000)} s`;
     const message = `All turns of ${about} are taken${why}. Messages of other programs that wait: ${count}.`;
     yield { kind: "node-overloaded", about, severity: why === "" ? "warning" : "error", count, message, since };
+  }
+  for (const [about, own] of Map.groupBy(mismatches, ({ contract }) => contract)) {
+    const parts = own.flatMap(({ nodes, unread, unreadable, sender = "this program" }) => [
+      ...(unread.length === 0 ? [] : [`what ${sender} sends, ${listed(nodes)} would refuse: ${listed(unread, "; ")}`]),
+      ...(unreadable.length === 0
+        ? []
+        : [`what ${listed(nodes)} would answer, ${sender} would refuse: ${listed(unreadable, "; ")}`]),
+    ]);
+    const message = `Programs run with versions of ${about} that do not fit: ${parts.join("; ")}.`;
+    yield { kind: "schema-mismatch", about, severity: "warning", count: own.length, message };
   }
   for (const { node, since } of breakers) {
     const message = `Nothing is sent to ${node} for now: the last messages to it were not delivered.`;
@@ -390,6 +414,7 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
+  "schema-mismatch": "Deploy one version of the contract everywhere, or take the deploy back.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };

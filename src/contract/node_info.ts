@@ -165,6 +165,7 @@ export interface Health {
       | "subscription-lagging"
       | "node-overloaded"
       | "run-stuck"
+      | "schema-mismatch"
       | "breaker-open"
       | "clocks-apart";
     /** The contract, subscription, node or stream. */

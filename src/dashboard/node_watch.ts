@@ -328,6 +328,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "node-overloaded",
   "node-gone",
   "run-stuck",
+  "schema-mismatch",
   "store-full",
 ]);
 

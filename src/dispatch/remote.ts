@@ -1,5 +1,6 @@
 /** Dependencies of an app on its cluster; `cluster/` implements it, `catga.ts` wires it. */
 import type { Backlog } from "./admission_queue.ts";
+import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health, NodeChange, NodeInfo, Route, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
@@ -24,6 +25,8 @@ export interface Remote {
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
   /** The shape of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined;
+  /** What this node sends and nodes of other versions would refuse, and the other way round, as far as is known. */
+  readonly mismatches: readonly ObservedMismatch[];
   /** Returns true if this node has joined, and no other node in its view handles a contract. */
   alone(name: string): boolean;
   /** Returns true if all nodes that handle a contract, or the last one that did, say that it is one of an entity. */

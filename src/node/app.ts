@@ -231,7 +231,11 @@ export class App implements NodeHost, DrainableNode {
 
   get alarms(): Health["alarms"] {
     this.#ownRuns?.look();
-    return this.#parts.alarms.alarms(this.#opened?.health ?? [], this.#remote?.health.backlog);
+    return this.#parts.alarms.alarms(
+      this.#opened?.health ?? [],
+      this.#remote?.health.backlog,
+      this.#remote?.mismatches,
+    );
   }
 
   /** Handlers that run, and sends that wait for answers. */

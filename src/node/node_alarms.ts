@@ -11,6 +11,7 @@ import {
   nodeLabel,
   type Observed,
   type ObservedLetters,
+  type ObservedMismatch,
   type ObservedSubscription,
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
@@ -86,7 +87,11 @@ export class NodeAlarms {
   }
 
   /** The alarms of this moment, with these subscriptions, and what waits for a turn of this node. */
-  alarms(subscriptions: readonly SubscriptionHealth[], backlog?: ClusterHealth["backlog"]): readonly Alarm[] {
+  alarms(
+    subscriptions: readonly SubscriptionHealth[],
+    backlog?: ClusterHealth["backlog"],
+    mismatches: readonly ObservedMismatch[] = [],
+  ): readonly Alarm[] {
     const now = this.#clock.now();
     const nodes = this.#look();
     for (const [id, { info, since }] of this.#gone) {
@@ -117,6 +122,7 @@ export class NodeAlarms {
         return { node: info === undefined ? id : nodeLabel(info), since };
       }),
       runs: [...this.#runs.values()],
+      mismatches: mismatches.map((each) => ({ ...each, sender: this.#label })),
       backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);
   }

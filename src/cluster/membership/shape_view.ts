@@ -12,9 +12,13 @@ import {
   describeContract,
   isShaped,
   type NodeShapes,
+  readDescription,
   readNodeShapes,
   shapesHash,
 } from "../../contract/shape.ts";
+import { nodeLabel, type ObservedMismatch } from "../../contract/alarms.ts";
+import { isRecord } from "../../data/checks.ts";
+import { SchemaMismatches } from "./schema_mismatches.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of a {@link ShapeView} on its node. */
@@ -44,6 +48,10 @@ export class ShapeView {
   #hash: string | undefined;
   /** By hash. */
   readonly #known = new Map<string, NodeShapes>();
+  /** What contracts look like behind hashes, of which this node has sent messages; empty while that is asked. */
+  readonly #looks = new Map<string, Map<string, ContractDescription>>();
+  readonly #lookAsked = new Map<number, { readonly hash: string; readonly at: number }>();
+  readonly #mismatches = new SchemaMismatches();
   /** Questions about hashes that have no answer yet, and when they were asked. */
   readonly #asked = new Map<number, { readonly hash: string; readonly at: number }>();
   #count = 0;
@@ -87,6 +95,7 @@ export class ShapeView {
       if (!hashes.has(shapes) || !suspect) hashes.set(shapes, endpoint);
     }
     for (const hash of this.#known.keys()) if (!hashes.has(hash)) this.#known.delete(hash);
+    if (this.#known.size > 0) this.#askLooks();
     const now = clock.monotonic();
     for (const [n, { hash, at }] of this.#asked) {
       if (!hashes.has(hash) || now - at >= ANSWER_WAIT) this.#asked.delete(n);
@@ -104,6 +113,39 @@ export class ShapeView {
       this.#timer = undefined;
       this.look();
     }, { background: true });
+  }
+
+  /** What does not fit between what this node sends and what nodes of other shapes handle, as far as is known. */
+  get mismatches(): readonly ObservedMismatch[] {
+    if (this.#known.size === 0) return [];
+    this.#askLooks();
+    const handling = [...this.#looks].map(([hash, looks]) => ({
+      ...{ hash, looks },
+      nodes: this.#options.members().flatMap(({ info }) => info.shapes === hash ? [nodeLabel(info)] : []),
+    }));
+    return this.#mismatches.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
+  }
+
+  /** Asks what those contracts look like of which this node has sent messages, and that differ elsewhere. */
+  #askLooks(): void {
+    const { shapes, members, ask, clock, sent } = this.#options;
+    for (const hash of this.#looks.keys()) if (!this.#known.has(hash)) this.#looks.delete(hash);
+    const now = clock.monotonic();
+    for (const [n, { at }] of this.#lookAsked) if (now - at >= ANSWER_WAIT) this.#lookAsked.delete(n);
+    const asked = new Set([...this.#lookAsked.values()].map(({ hash }) => hash));
+    for (const [hash, { handles }] of this.#known) {
+      const known = this.#looks.get(hash);
+      const names = [...sent()].filter((contract) => {
+        const { name } = contract;
+        return isShaped(contract) && !known?.has(name) && Object.hasOwn(handles, name) &&
+          (handles[name] === null || handles[name] !== shapes.of(contract));
+      }).map(({ name }) => name);
+      const node = members().find(({ info }) => info.shapes === hash);
+      if (names.length === 0 || node === undefined || asked.has(hash) || this.#lookAsked.size >= MAX_ASKED) continue;
+      const n = ++this.#count;
+      this.#lookAsked.set(n, { hash, at: now });
+      ask(node.info.endpoint, n, names.slice(0, MAX_LOOKS));
+    }
   }
 
   /** The shape of a contract on a node; `undefined`: unknown. */
@@ -139,11 +181,23 @@ export class ShapeView {
 
   /** A process has answered. An answer to no question is ignored. */
   answered(n: number, answer: unknown): void {
+    const look = this.#lookAsked.get(n);
+    if (look !== undefined) {
+      this.#lookAsked.delete(n);
+      const looks = this.#looks.get(look.hash) ?? new Map<string, ContractDescription>();
+      for (const [name, value] of isRecord(answer) ? Object.entries(answer) : []) {
+        const description = readDescription(value);
+        if (description !== undefined && looks.size < MAX_SENT) looks.set(name, description);
+      }
+      this.#looks.set(look.hash, looks);
+      return;
+    }
     const asked = this.#asked.get(n);
     const shapes = asked === undefined ? undefined : readNodeShapes(answer);
     if (asked === undefined || shapes === undefined) return;
     this.#asked.delete(n);
     this.#known.set(asked.hash, shapes);
+    this.#askLooks();
     this.#options.changed();
   }
 
@@ -170,3 +224,6 @@ const AT_ONCE = 8;
 /** How long an answer is waited for until another node is asked, in ms. */
 const ANSWER_WAIT = 1_000;
 const MAX_ASKED = 64;
+/** Contracts asked about at once, and kept of nodes with one hash. */
+const MAX_LOOKS = 64;
+const MAX_SENT = 1_024;

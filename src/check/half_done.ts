@@ -69,7 +69,7 @@ async function replay(
   drive.begin();
   const end: DriveEnd = await drive.end;
   late.cancel();
-  if (end === "left") {
+  if (end === "shutdown") {
     return `do not come to rest within ${LIMIT / 1_000} s: the handler awaits something outside of flow`;
   }
   for (const entry of log.refused) {

@@ -13,7 +13,7 @@ import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
-import type { DriveEnd, DriveHost, Due } from "./replay_state.ts";
+import type { DriveEnd, DriveHost, Due, OngoingAttempts } from "./replay_state.ts";
 import type { Journal, Stored } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
 
@@ -152,7 +152,7 @@ export class Drives {
         if (!await pause()) return;
         continue;
       }
-      if (end === "left") throw runUnavailable(call.ref, "goes on at another node", ALONE);
+      if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
         await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
@@ -162,11 +162,11 @@ export class Drives {
         hint = end.elsewhere;
         continue;
       }
-      if (end === "ended") return;
+      if (end === "completed") return;
       // a drive that was there before may have ended without seeing this
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
       if (end === "suspended" && isLoaded && !await pause()) return;
-      if (end === "lost") await delay(host.clock, 20);
+      if (end === "superseded") await delay(host.clock, 20);
     }
   }
 
@@ -250,17 +250,30 @@ export class Drives {
     how: { readonly due: readonly Due[]; readonly fresh: boolean },
   ): Promise<DriveEnd> {
     const host = this.#host;
-    const drive = held.drive = new Drive({ host, ref, body, journal, ...how });
-    drive.begin();
-    if (this.#leaving) drive.leave();
-    this.#watch();
-    const end = await drive.end;
+    let { due, fresh } = how;
+    let drive: Drive;
+    let handedOver: OngoingAttempts = new Map();
+    let end: DriveEnd;
+    const schedules = new Set<string>();
+    do {
+      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver });
+      drive.begin();
+      if (this.#leaving) drive.leave();
+      this.#watch();
+      end = await drive.end;
+      ({ due, handedOver } = drive);
+      fresh = false;
+      for (const step of drive.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
+    } while (end === "restart" && drive.error === undefined);
     held.sequence = journal.sequence;
     host.read(ref, journal);
-    if (end === "again" && drive.error !== undefined) throw drive.error;
-    if (end === "ended") host.takeBack(ref, journal.schedulesAfter(host.clock.now() + FIRES));
-    if (end === "ended" || end === "suspended") {
-      this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "ended", epoch: held.epoch });
+    if (end === "restart" && drive.error !== undefined) throw drive.error;
+    if (end === "completed") {
+      for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
+      host.takeBack(ref, [...schedules]);
+    }
+    if (end === "completed" || end === "suspended") {
+      this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
   }

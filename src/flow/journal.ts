@@ -173,6 +173,8 @@ export class Journal {
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
+  /** The number of the last entry by which an operator has it tried again. */
+  retriedAt = -1;
   ended: Outcome | undefined;
   endedAt = 0;
   /** How often another node took it over since something was last recorded. */
@@ -297,6 +299,7 @@ export class Journal {
         for (const step of this.failures.keys()) this.#hasten(step);
         return;
       case "retried":
+        this.retriedAt = this.entries;
         for (const [step, failures] of this.failures) {
           this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0 });
         }

@@ -24,7 +24,14 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type Call, type DriveEnd, type DriveOptions, DriveState, type Due } from "./replay_state.ts";
+import {
+  type Call,
+  type DriveEnd,
+  type DriveOptions,
+  DriveState,
+  type Due,
+  type OngoingAttempts,
+} from "./replay_state.ts";
 import {
   isOwn,
   isUndo,
@@ -66,8 +73,9 @@ export class Drive {
     this.journal = options.journal;
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
-      told: () => this.#told(),
-      stopped: (why) => this.#steps.stopped(why),
+      couldTakeSignal: () => this.#waits.couldTakeSignal(),
+      onNews: () => this.#onNews(),
+      stopped: (why, end) => this.#steps.stopped(why, end === "restart" && this.error === undefined),
     });
     this.end = state.end;
     this.#steps = new Steps(state);
@@ -96,6 +104,21 @@ export class Drive {
     return this.#state.names;
   }
 
+  /** Attempts that the next drive goes on with after `restart`. */
+  get handedOver(): OngoingAttempts {
+    return this.#state.handedOver;
+  }
+
+  /** Steps whose schedules fire after this time, in ms since 1970, as far as this drive has stored them. */
+  schedulesAfter(time: number): readonly string[] {
+    return this.#state.schedulesAfter(time);
+  }
+
+  /** Times that have come. */
+  get due(): readonly Due[] {
+    return this.#state.due;
+  }
+
   /** Why it could not go on, when it has ended with `again`; `undefined`: there is something new. */
   get error(): unknown {
     return this.#state.error;
@@ -104,7 +127,7 @@ export class Drive {
   /** There may be news: reads on. `due`: a time that has come. */
   tell(due?: Due): Promise<void> {
     if (this.over) return Promise.resolve();
-    if (due !== undefined) this.#state.come(due);
+    if (due !== undefined) this.#state.timerFired(due);
     if (due?.step === TIME_OUT && this.#limit !== undefined) this.#limitTime();
     this.#behind = true;
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
@@ -126,7 +149,7 @@ export class Drive {
 
   /** Ends it at once, and aborts what runs. */
   stop(): void {
-    this.#state.stop("left");
+    this.#state.stop("shutdown");
   }
 
   // the handler -------------------------------------------------------------------------------------
@@ -171,7 +194,7 @@ export class Drive {
   }
 
   /** The handler has called, in this drive, all steps that have begun as far as is recorded: their undos are known. */
-  get #isFar(): boolean {
+  get #hasReachedAllRecordedSteps(): boolean {
     const { outcomes, failing, children, failures, strays } = this.journal;
     const ended = [...outcomes].flatMap(([name, { index }]) =>
       strays.has(name) || index > (failing?.index ?? Infinity) ? [] : [name]
@@ -181,16 +204,15 @@ export class Drive {
   }
 
   /** The handler's own calls are over. */
-  get #isPast(): boolean {
+  get #handlerIsOver(): boolean {
     return this.over || this.#state.phase !== "handler";
   }
 
   #returned(value: unknown): void {
     const state = this.#state;
-    if (this.#isPast) return;
-    if (state.stands) return this.#fails(); // all the same
+    if (this.#handlerIsOver) return;
+    if (state.isHalting) return this.#fails(); // all the same
     state.phase = "finishing";
-    this.#steps.abandon();
     this.#waits.abandon();
     state.calls.clear();
     try {
@@ -201,7 +223,7 @@ export class Drive {
   }
 
   #failed({ error }: Failure): void {
-    if (this.#isPast) return;
+    if (this.#handlerIsOver) return;
     if (error.code === "CLOSED") return this.#threw(error);
     let recordable: RecordedError;
     try {
@@ -221,10 +243,10 @@ export class Drive {
   }
 
   #threw(error: unknown): void {
-    if (this.#isPast) return;
-    if (!this.#state.stands) return this.#runAgain(error);
+    if (this.#handlerIsOver) return;
+    if (!this.#state.isHalting) return this.#runAgain(error);
     // other branches may go further
-    this.#finish = () => this.#isFar ? this.#undoAll() : this.#runAgain(error);
+    this.#finish = () => this.#hasReachedAllRecordedSteps ? this.#undoAll() : this.#runAgain(error);
     this.#state.look();
   }
 
@@ -232,19 +254,19 @@ export class Drive {
     this.#state.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
-      this.#again();
+      this.#restart();
     });
   }
 
   /** When what is recorded so far is stored, the run goes on from its top. */
-  #again(): void {
-    this.#state.after(() => this.#state.stop("again"));
+  #restart(): void {
+    this.#state.after(() => this.#state.stop("restart"));
   }
 
   /** An operator has to decide before anything else is done. */
   #stuck(step: string, error: RecordedError): void {
     this.#state.refuse(step, error);
-    this.#again();
+    this.#restart();
   }
 
   /** When it has taken as long as it may; `undefined`: that does not count, or not any more. */
@@ -262,23 +284,23 @@ export class Drive {
     this.#limit = undefined;
     if (deadline === undefined) return;
     const left = deadline - state.now;
-    if (left > 0 && !state.hasCome(TIME_OUT, deadline)) {
+    if (left > 0 && !state.hasFired(TIME_OUT, deadline)) {
       this.#limit = state.timer(left, () => this.#limitTime(), true);
       return;
     }
     const reason = `${state.label} took longer than ${this.journal.started!.timeout} ms`;
     state.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
-    state.after(() => this.#told());
+    state.after(() => this.#onNews());
   }
 
   /** Goes on with what waits. */
-  #told(): void {
+  #onNews(): void {
     const state = this.#state;
     if (state.over) return;
     const { cancelled } = this.journal;
     if (cancelled !== undefined && state.phase === "handler") this.#steps.cancelled(cancelled.error.message);
     // an operator skipped an undo that runs
-    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return this.#again();
+    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return this.#restart();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
     state.look();
   }
@@ -365,14 +387,18 @@ export class Drive {
     const state = this.#state;
     const { keep } = this.journal.started!;
     state.record({ t: "ended", outcome, until: state.now + keep });
-    state.after(() => this.journal.ended === undefined ? state.look() : this.#ended());
+    state.after(() => {
+      if (this.journal.ended === undefined) return state.look();
+      this.#steps.abandon();
+      this.#ended();
+    });
   }
 
   #ended(): void {
     const state = this.#state;
     state.work(async () => {
       await state.insist(() => state.host.ended(state.ref, this.journal), undefined);
-      state.stop("ended");
+      state.stop("completed");
     });
   }
 
@@ -440,7 +466,7 @@ export class Drive {
         const error = readable(thrown);
         const what = isFailure(error) ? new Decided(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
-        return state.stop("again");
+        return state.stop("restart");
       } finally {
         this.#undoing = undefined;
       }

@@ -1,6 +1,20 @@
 /**
- * What the parts of a drive share: what is recorded and what is on its way to be, what of it the handler may see, the
- * calls that wait, the times that have come, and when all that goes on by itself has come to rest.
+ * Shared state of a drive: entries (stored, in flight and queued), ends that the handler may see, pending calls, fired
+ * timers, and the detection that all work that goes on by itself has come to rest.
+ *
+ * A decision of the driver is a function of journal, handler and clock; it holds only on the journal that it was made
+ * on. Messages of others may come between a decision and its append. The rules, each held by
+ * `test/simulation/flow_simulation_test.ts`:
+ * 1. Whatever is in flight, split off or queued is checked when a message of others is applied, before a call sees it.
+ *    If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
+ * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
+ *    the handler runs again, except a `done` whose step has an outcome by then, which drops the decisions. `failed` of
+ *    the handler is a decision. Attempts under way are handed to the next run of the handler, with their timeouts.
+ * 3. `woken`, and `took` without a signal, fail on a cancel, and if an open wait could take a stored signal. Handlers
+ *    see them before they are stored, so that an end that follows from them is one append with them.
+ * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
+ *    something before them fails. Losers of a race are aborted when `ended` is stored.
+ * 5. That a step, or an `undo`, is stuck holds; behind a `retried` it is a failed attempt that is followed at once.
  */
 import { type AnyContract, MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -11,12 +25,15 @@ import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
-import type { Entry, Journal, Parent, RecordedError, Stored } from "./journal.ts";
-import { recorded, UNSTORED } from "./outcomes.ts";
+import type { Entry, Journal, Outcome, Parent, RecordedError, Stored } from "./journal.ts";
+import { type Attempt, recorded, UNSTORED } from "./outcomes.ts";
 import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 
-/** How a drive ends. `again`: what it did in memory is not what is recorded; `left`: the node stops. */
-export type DriveEnd = "ended" | "suspended" | "lost" | "again" | "left";
+/**
+ * How a drive ends. `superseded`: another node drives the run, or it is gone; `restart`: decisions were dropped, or an
+ * attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops.
+ */
+export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown";
 
 /** The app that runs are driven in. */
 export interface DriveApp {
@@ -85,7 +102,19 @@ export interface DriveOptions {
   readonly due: readonly Due[];
   /** This node has just started it. */
   readonly fresh?: boolean;
+  /** Attempts that the drive before this one handed over. */
+  readonly handedOver?: OngoingAttempts;
 }
+
+/** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */
+export interface OngoingAttempt {
+  readonly attempt: Attempt;
+  readonly outcome: Promise<Outcome>;
+  readonly began: number;
+}
+
+/** Attempts that go on while their handler restarts, by step. */
+export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
 export interface Call {
@@ -97,10 +126,12 @@ export interface Call {
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
   rest(): void;
-  /** The run has news. */
-  told(): void;
+  /** A wait whose end is not stored could take a stored signal. */
+  couldTakeSignal(): boolean;
+  /** Messages of others were applied. */
+  onNews(): void;
   /** The drive is over: what runs is aborted. */
-  stopped(why: () => CatgaError): void;
+  stopped(why: () => CatgaError, end: DriveEnd): void;
 }
 
 /**
@@ -225,6 +256,8 @@ export class DriveState {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly journal: Journal;
+  /** Attempts of the drive before this one that the handler has not called yet. */
+  readonly handedOver: OngoingAttempts;
   /** Resolves once. */
   readonly end: Promise<DriveEnd>;
   /** What the handler awaits, or an `undo` that runs now. */
@@ -257,8 +290,8 @@ export class DriveState {
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
   readonly #timers = new Set<Timer>();
-  /** Steps of which this drive has stored schedules. */
-  readonly #woken = new Set<string>();
+  /** When schedules fire that this drive has stored, in ms since 1970, by step. */
+  readonly #woken = new Map<string, number>();
   /** It has read what another node has stored, which drives the run. */
   #lost = false;
   /** Mark of the message that it appended last: it may be read before that is answered. */
@@ -271,21 +304,28 @@ export class DriveState {
   /** It will be seen to that what is recorded is stored. */
   #recording = false;
   #looking = false;
-  /** What was stored is not what this drive did in memory. */
-  #contradicted = false;
+  /** A decision does not hold, or the handler has seen ends in another order: the handler has to restart. */
+  #mustRestart = false;
   /** Its end is recorded: nothing is behind it. */
   #ending = false;
   /** It is cancelled, which may not be stored yet. */
   #cancelling = false;
+  /** Entries that are being stored now. */
+  #inFlight: readonly Entry[] = [];
+  /** Entries split off from those in flight, because a message has a size. */
+  readonly #splitOff: Entry[] = [];
+  /** Outcomes that came behind an `ended` that is not stored yet: they are stored if it is dropped. */
+  readonly #behindEnd: Entry[] = [];
 
-  constructor({ host, ref, journal, due, fresh = false }: DriveOptions, owner: DriveOwner) {
+  constructor({ host, ref, journal, due, fresh = false, handedOver = new Map() }: DriveOptions, owner: DriveOwner) {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
     this.#own = fresh;
+    this.handedOver = handedOver;
     this.ends = new Ends(this);
     this.#owner = owner;
-    for (const one of due) this.come(one);
+    for (const one of due) this.timerFired(one);
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
     this.#resolve = resolve;
@@ -299,8 +339,8 @@ export class DriveState {
     return this.host.clock.now();
   }
 
-  /** The handler's own calls do not go on: the run is cancelled, or fails. */
-  get stands(): boolean {
+  /** Cancelled or failing: the handler's pending calls never settle. */
+  get isHalting(): boolean {
     const { cancelled, failing } = this.journal;
     if (this.phase === "undoing") return false;
     return cancelled !== undefined || failing !== undefined || this.failed || this.#cancelling;
@@ -354,7 +394,11 @@ export class DriveState {
   // storing -----------------------------------------------------------------------------------------
 
   record(entry: Entry): void {
-    if (this.over || this.#ending) return;
+    if (this.over) return;
+    if (this.#ending) {
+      if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
+      return;
+    }
     this.#ending = entry.t === "ended";
     this.#cancelling ||= entry.t === "cancelled";
     this.#queue.push(entry);
@@ -375,6 +419,7 @@ export class DriveState {
     if (this.over) return;
     const entry = { t: "failed", step, error } as const;
     THROWN.set(entry, thrown);
+    DECIDED_AT.set(entry, this.journal.entries);
     this.record(entry);
     this.look();
   }
@@ -415,7 +460,7 @@ export class DriveState {
 
   async #store(): Promise<void> {
     this.active++;
-    const entries = this.#queue.splice(0, MOST_TOGETHER);
+    const entries = this.#inFlight = this.#queue.splice(0, MOST_TOGETHER);
     const before = this.journal.entries;
     try {
       for (const entry of entries) {
@@ -426,8 +471,15 @@ export class DriveState {
           );
         }
       }
-      if (!await this.#append(entries)) return this.stop("lost");
-      if (this.#contradicted) return this.stop("again");
+      if (!await this.#append(entries)) return this.stop("superseded");
+      if (this.#mustRestart) {
+        // decisions are dropped, outcomes are stored
+        while (this.#queue.length + this.#behindEnd.length > 0) {
+          const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)];
+          if (!await this.#append(more)) return this.stop("superseded");
+        }
+        return this.stop("restart");
+      }
       this.#own = true;
       const { entries: now } = this.journal;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
@@ -449,25 +501,29 @@ export class DriveState {
   async #append(entries: readonly Entry[]): Promise<boolean> {
     const { host: { log, endpoint: holder }, ref, journal } = this;
     while (!this.#lost) {
-      // the handler has gone on without what has ended before
-      if (this.#contradicted) entries = entries.filter(({ t }) => FIRM.has(t));
+      entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
+      entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
       const message = log.message(ref, entries, { version: journal.entries, holder });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
+        const more = entries.slice(half);
+        this.#splitOff.push(...more);
         if (!await this.#append(entries.slice(0, half))) return false;
-        entries = entries.slice(half);
+        this.#splitOff.splice(-more.length);
+        entries = more;
         continue;
       }
       this.#appending = message.mark;
+      this.#inFlight = entries;
       const sequence = await log.append(ref, message, journal, () => this.over);
       if (sequence !== "conflict") {
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
         return true;
       }
       if (!await this.#readOn()) return false;
-      entries = this.#holding(entries);
+      this.soon(() => this.#owner.onNews());
     }
     return false;
   }
@@ -479,6 +535,8 @@ export class DriveState {
   async #readOn(): Promise<boolean> {
     const { ref, journal } = this;
     const found = await this.host.log.readOn(ref, journal, (stored) => {
+      // its own message before the one in flight may be read when it is applied already
+      if (stored.sequence <= journal.sequence) return;
       // also what the one before has stored late: the handler has not seen it
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
@@ -490,24 +548,38 @@ export class DriveState {
   #apply(stored: Stored): void {
     if (stored.sequence <= this.journal.sequence) return;
     this.journal.apply(stored);
-    this.#contradicted = this.ends.takeIn() || this.#contradicted;
+    if (stored.mark === this.#appending) this.#inFlight = [];
+    else this.#checkDecisions();
+    this.#mustRestart = this.ends.takeIn() || this.#mustRestart;
   }
 
-  /** What of these entries holds, now that others have told the run something. */
-  #holding(entries: readonly Entry[]): readonly Entry[] {
-    const { cancelled, outcomes } = this.journal;
-    this.soon(() => this.#owner.told());
-    // an operator gave a step an outcome: the handler has gone on with another one
-    if (entries.some((entry) => entry.t === "done" && outcomes.has(entry.step))) {
-      this.#contradicted = true;
-      return [];
-    }
-    // the end, and the failure, were decided without knowing of the cancel
-    const held = cancelled === undefined || this.byCancel
-      ? entries
-      : entries.filter(({ t }) => t !== "ended" && t !== "failing");
-    this.#contradicted ||= held.length < entries.length;
-    return held;
+  /** Checks whether all that is not stored yet would be decided on the journal as it is now. */
+  #checkDecisions(): void {
+    const { cancelled, failing, outcomes } = this.journal;
+    const pending = [...this.#inFlight, ...this.#splitOff, ...this.#queue];
+    const isCancelled = cancelled !== undefined && failing === undefined && !this.byCancel && this.phase !== "undoing";
+    const byTime = (entry: Entry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
+    const holds = (entry: Entry) => {
+      // an operator gave a step an outcome
+      if (entry.t === "done") return !outcomes.has(entry.step);
+      if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
+      return !byTime(entry) || !isCancelled;
+    };
+    this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#owner.couldTakeSignal());
+  }
+
+  /** True for an entry that holds whatever the handler has seen. */
+  #isOutcome(entry: Entry): boolean {
+    if (entry.t === "done") return !this.journal.outcomes.has(entry.step);
+    // an error of the handler follows from what it has seen
+    return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
+  }
+
+  /** An operator had the run tried again before a step's last attempt was stored: the next one follows at once. */
+  #asRetried(entry: Entry): Entry {
+    if (entry.t !== "failed" || entry.next !== undefined) return entry;
+    const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
+    return this.journal.retriedAt < decidedAt ? entry : { ...entry, next: this.host.log.now };
   }
 
   /** Reads what others have told the run. Resolves with `false` if it cannot be read now. */
@@ -515,10 +587,10 @@ export class DriveState {
     this.active++;
     try {
       await this.#storing;
-      if (!this.over && !await this.#readOn()) this.stop("lost");
+      if (!this.over && !await this.#readOn()) this.stop("superseded");
       if (this.over) return true;
       this.host.read(this.ref, this.journal);
-      this.#owner.told();
+      this.#owner.onNews();
       return true;
     } catch {
       return false;
@@ -530,14 +602,25 @@ export class DriveState {
 
   // time --------------------------------------------------------------------------------------------
 
-  come({ step, at }: Due): void {
+  /** A schedule has fired. */
+  timerFired({ step, at }: Due): void {
     // any node may say so: what is far ahead of this node's clock is waited for here
     const time = Math.min(at, this.now + MOST_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
 
-  /** Whether the schedule of this time, or of a later one, has come. */
-  hasCome(step: string, time: number | undefined): boolean {
+  /** Times that have come. */
+  get due(): readonly Due[] {
+    return [...this.#due].map(([step, at]) => ({ step, at }));
+  }
+
+  /** Steps whose schedules fire after this time, in ms since 1970: an end may come before what would record them. */
+  schedulesAfter(time: number): readonly string[] {
+    return [...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
+  }
+
+  /** Whether the schedule of this time, or of a later one, has fired. */
+  hasFired(step: string, time: number | undefined): boolean {
     return time !== undefined && (this.#due.get(step) ?? -1) >= time;
   }
 
@@ -554,7 +637,7 @@ export class DriveState {
    */
   async wake(step: string, at: number): Promise<boolean> {
     this.#due.delete(step); // it came too early
-    this.#woken.add(step);
+    this.#woken.set(step, at);
     try {
       await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
     } catch (error) {
@@ -578,7 +661,7 @@ export class DriveState {
   /** How long until an attempt may follow those that failed, in ms; `Infinity`: an operator has to decide. */
   pauseOf(step: string): number {
     const failures = this.journal.failures.get(step);
-    if (failures === undefined || this.hasCome(step, failures.next)) return 0;
+    if (failures === undefined || this.hasFired(step, failures.next)) return 0;
     return failures.next === undefined ? Infinity : Math.max(0, failures.next - this.now);
   }
 
@@ -662,7 +745,7 @@ export class DriveState {
       if (this.over) return;
       if (this.ends.isUnderWay) return this.look();
       if (this.ends.passOver(false) || this.active > 0) return;
-      if (this.leaving) return this.stop("left");
+      if (this.leaving) return this.stop("shutdown");
       if (!this.ends.passOver(true)) this.#owner.rest();
     });
   }
@@ -671,12 +754,14 @@ export class DriveState {
   stop(end: DriveEnd): void {
     if (this.over) return;
     this.over = true;
-    if (end === "lost") this.#giveBack();
+    if (end === "superseded") this.#giveBack();
     for (const timer of this.#timers) timer.cancel();
-    this.#owner.stopped(() =>
-      end === "lost"
-        ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
-        : new CatgaError("CLOSED", `${this.label} is not driven here any more`)
+    this.#owner.stopped(
+      () =>
+        end === "superseded"
+          ? new CatgaError("CANCELLED", `another node drives ${this.label} now`)
+          : new CatgaError("CLOSED", `${this.label} is not driven here any more`),
+      end,
     );
     this.#resolve(end);
   }
@@ -684,7 +769,7 @@ export class DriveState {
   /** Schedules of this drive may stand in the place of those of the node that has the run now, and fire later. */
   #giveBack(): void {
     const { failures, sleeps, waits } = this.journal;
-    for (const step of this.#woken) {
+    for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
       // later than now: what is due already is published once for its id. If it is not stored, the own schedule fires
@@ -696,7 +781,7 @@ export class DriveState {
   broken(error: unknown): void {
     if (this.over) return;
     this.error = error;
-    this.stop("again");
+    this.stop("restart");
   }
 }
 
@@ -704,12 +789,14 @@ export class DriveState {
 export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 /** Thrown values, by the entry that says that an operator has to decide. */
 const THROWN = new WeakMap<Entry, unknown>();
+/** How many entries the journal had when it was decided that an operator has to decide. */
+const DECIDED_AT = new WeakMap<Entry, number>();
 /** How far the clock of a node may be behind that of the server before the node waits, in ms. */
 const MOST_AHEAD = 60_000;
 const MOST_TOGETHER = 256;
 /** Entries that end a step, sleep or wait. */
 const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
-/** Entries that hold whatever the handler has seen. */
-const FIRM: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+/** Entries that say what happened, and hold whatever the handler has seen. */
+const OUTCOMES: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;

@@ -13,7 +13,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type Call, type DriveState, MISUSES } from "./replay_state.ts";
+import { type Call, type DriveState, MISUSES, type OngoingAttempt } from "./replay_state.ts";
 import type { Outcome } from "./journal.ts";
 import {
   Attempt,
@@ -51,6 +51,8 @@ interface StepCall extends Call {
   /** It has its outcome, or is given up after a cancel. */
   over: boolean;
   attempt: Attempt | undefined;
+  /** The attempt under way, for a handler that restarts. */
+  ongoing?: OngoingAttempt | undefined;
   wake: (() => void) | undefined;
 }
 
@@ -113,9 +115,17 @@ export class Steps {
     return (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
   }
 
-  /** The drive is over. */
-  stopped(why: () => CatgaError): void {
+  /** The drive is over. `restarts`: the next one goes on with attempts that are under way. */
+  stopped(why: () => CatgaError, restarts: boolean): void {
+    const { handedOver } = this.#state;
+    if (restarts) {
+      for (const { name, ongoing, over } of this.#steps.values()) {
+        if (ongoing !== undefined && !over) handedOver.set(name, ongoing);
+      }
+      return;
+    }
     for (const { attempt } of this.#steps.values()) attempt?.abort(why());
+    for (const { attempt } of handedOver.values()) attempt.abort(why());
   }
 
   /** The run is cancelled: steps that have nothing to take back are aborted, and none waits for its next attempt. */
@@ -213,13 +223,17 @@ export class Steps {
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));
     const known = journal.outcomes.get(name);
+    if (known !== undefined || this.#isAbandoned(main, isChild || options.undo !== undefined)) {
+      state.handedOver.get(name)?.attempt.abort(new CatgaError("CANCELLED", `${name} is not waited for any more`));
+      state.handedOver.delete(name);
+    }
     // a child undoes itself
     const undo = isChild || options.undo !== undefined;
     if (known !== undefined && state.sees(known.index)) state.ends.deliver(name, () => settle(known));
     else if (known !== undefined || this.#isAbandoned(main, undo)) state.halt();
     else {
       const step: StepCall = {
-        ...{ name, undo, main, fresh: state.isFresh },
+        ...{ name, undo, main, fresh: state.isFresh && !state.handedOver.has(name) },
         ...{ begun: false, busy: false, over: false, attempt: undefined, wake: undefined },
         go: () => {
           const outcome = journal.outcomes.get(name);
@@ -315,19 +329,23 @@ export class Steps {
     state.active++;
     state.attempts++;
     step.begun = true;
+    const before = state.handedOver.get(name);
+    state.handedOver.delete(name);
     const number = (journal.failures.get(name)?.total ?? 0) + 1;
-    const attempt = new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
+    const attempt = before?.attempt ?? new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
     step.attempt = attempt;
+    const began = before?.began ?? state.now;
     let timer: Timer | undefined;
     // many have ended by then
     state.host.soon(() => {
       if (step.attempt !== attempt || state.over) return;
-      timer = state.timer(timeout, () => {
+      timer = state.timer(Math.max(0, began + timeout - state.now), () => {
         attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
       });
     });
     try {
-      const outcome = await attempt.outcome(perform(attempt));
+      step.ongoing = before ?? { attempt, outcome: attempt.outcome(perform(attempt)), began };
+      const outcome = await step.ongoing.outcome;
       if (this.#isSettled(step)) return undefined;
       if (outcome.error?.retryable && !this.isLastAttempt(name)) throw new Passing(errorOf(outcome.error));
       state.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.#undoFlag(name) : {}) });
@@ -345,6 +363,7 @@ export class Steps {
       return "failed";
     } finally {
       step.attempt = undefined;
+      step.ongoing = undefined;
       timer?.cancel();
       state.attempts--;
       state.active--;

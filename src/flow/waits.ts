@@ -23,6 +23,12 @@ export class Waits {
   readonly #ticking = new Map<string, Timer>();
   /** Those whose end is being stored. */
   readonly #noted = new Set<Call>();
+  /** Waits whose ends are not stored, and the names of their signals. */
+  readonly #open: Map<string, string> = new Map();
+  /** Calls that are being recorded: news must not record them again. */
+  readonly #beginning = new Set<Call>();
+  /** Calls whose time is over. */
+  readonly #overdue = new Set<Call>();
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -33,19 +39,29 @@ export class Waits {
     for (const timer of this.#ticking.values()) timer.cancel();
   }
 
+  /** Whether a wait whose end is not stored could take a stored signal. */
+  couldTakeSignal(): boolean {
+    const { journal } = this.#state;
+    for (const [name, signal] of this.#open) {
+      if (journal.took.has(name)) this.#open.delete(name);
+      else if (nextSignal(journal, signal, this.#taken) !== undefined) return true;
+    }
+    return false;
+  }
+
   sleep(name: string, until: number | Date): Promise<void> {
     const state = this.#state;
     const { journal } = state;
     return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
       const woken = journal.woken.get(name);
       if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
-      if (state.stands) return;
+      if (state.isHalting || this.#noted.has(call)) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
         const end = timeOf(until, state.host.latest);
         return this.#begin(call, name, end, (at) => ({ t: "slept", step: name, until: at! }));
       }
-      if (this.#isDue(name, sleep, call)) this.#note(call, { t: "woken", step: name });
+      if (this.#isDue(name, sleep, call)) this.#timeIsOver(call, { t: "woken", step: name }, resolve);
     });
   }
 
@@ -66,17 +82,19 @@ export class Waits {
       checkKnown(`wait ${name}`, options, WAIT_OPTIONS);
       if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
       this.#numbers.set(signal, count);
+      this.#open.set(name, signal);
     };
     return this.#call<unknown>(name, check, (call, resolve) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
         return state.ends.deliver(name, () => resolve(took.n === undefined ? undefined : journal.signal(took.n)));
       }
-      if (took !== undefined || state.stands || this.#noted.has(call)) return;
+      if (took !== undefined || state.isHalting || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);
       if (n !== undefined) {
         if (!journal.waits.has(name) && state.isTooLong()) return;
         this.#taken.add(n);
+        this.#open.delete(name);
         return this.#note(call, { t: "took", step: name, n });
       }
       const wait = journal.waits.get(name);
@@ -85,7 +103,9 @@ export class Waits {
         const limit = (at: number | undefined) => at === undefined ? {} : { until: at };
         return this.#begin(call, name, until, (at) => ({ t: "waits", step: name, signal, ...limit(at) }));
       }
-      if (wait.until !== undefined && this.#isDue(name, wait, call)) this.#note(call, { t: "took", step: name });
+      if (wait.until !== undefined && this.#isDue(name, wait, call)) {
+        this.#timeIsOver(call, { t: "took", step: name }, () => resolve(undefined));
+      }
     });
   }
 
@@ -117,15 +137,40 @@ export class Waits {
     this.#state.after(() => this.#state.calls.has(call) && call.go());
   }
 
+  /**
+   * The time of a call is over: the handler goes on before that is stored, so that an end that follows from it is one
+   * append with it. A signal that is stored by then goes first.
+   */
+  #timeIsOver(call: Call, entry: Entry & { readonly t: "woken" | "took" }, see: () => void): void {
+    const state = this.#state;
+    if (!this.#overdue.has(call)) {
+      this.#overdue.add(call);
+      return state.soon(() => state.calls.has(call) && call.go());
+    }
+    if (this.#noted.has(call)) return;
+    this.#noted.add(call);
+    state.record(entry);
+    state.ends.deliver(entry.step, () => state.isHalting || see());
+  }
+
   /** Records that something waits, behind the schedule that ends it. */
   #begin(call: Call, name: string, until: number | undefined, entry: (until: number | undefined) => Entry): void {
     const state = this.#state;
+    if (this.#beginning.has(call)) return;
+    this.#beginning.add(call);
     state.work(async () => {
-      if (state.isStuck(name) || state.isTooLong() || !await state.ready()) return;
-      const scheduled = until !== undefined && until - state.now > HOLD;
-      if (scheduled && !await state.wake(name, until)) return;
-      state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
-      if (await state.stored() && state.calls.has(call)) call.go();
+      try {
+        if (state.isStuck(name) || state.isTooLong() || !await state.ready()) return;
+        const scheduled = until !== undefined && until - state.now > HOLD;
+        if (scheduled && !await state.wake(name, until)) return;
+        // it took a signal meanwhile
+        if (this.#noted.has(call) || !state.calls.has(call)) return;
+        state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
+        if (!await state.stored()) return;
+      } finally {
+        this.#beginning.delete(call);
+      }
+      if (state.calls.has(call)) call.go();
     });
   }
 
@@ -134,7 +179,7 @@ export class Waits {
     const state = this.#state;
     const { until } = timed;
     const left = (until ?? 0) - state.now;
-    if (left <= 0 || state.hasCome(name, until)) {
+    if (left <= 0 || state.hasFired(name, until)) {
       this.#ticking.get(name)?.cancel();
       return true;
     }

@@ -38,6 +38,9 @@ interface Change {
  *   `flow-limit`: a run waits for a schedule that came too early. `flow-twice`: a message that is read twice counts
  *   twice. `flow-loss`: what a node has read of a run is there, whatever the store has lost; `flow-epoch`: so is what
  *   has ended here; `flow-alarm`: so are the schedules of a run.
+ *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
+ *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
+ *   `flow-ongoing`: a handler that restarts begins attempts again that are under way.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -138,6 +141,31 @@ const PLANTS = {
     from:
       '        if (entry.n !== undefined) this.signals.get(this.#signals[entry.n]?.signal ?? "")?.delete(entry.n);\n',
     to: "",
+  }],
+  "flow-decision": [{
+    file: "src/flow/replay_state.ts",
+    from: "    else this.#checkDecisions();\n",
+    to: "",
+  }],
+  "flow-end": [{
+    file: "src/flow/replay_state.ts",
+    from: '(entry.t === "ended" || entry.t === "failing") return !isCancelled;',
+    to: '(entry.t === "ended" || entry.t === "failing") return true;',
+  }],
+  "flow-time": [{
+    file: "src/flow/replay_state.ts",
+    from: "pending.some(byTime) && this.#owner.couldTakeSignal()",
+    to: "pending.length < 0",
+  }],
+  "flow-skip": [{
+    file: "src/flow/replay_state.ts",
+    from: '      if (entry.t === "done") return !outcomes.has(entry.step);\n',
+    to: '      if (entry.t === "done") return true;\n',
+  }],
+  "flow-ongoing": [{
+    file: "src/flow/steps.ts",
+    from: "    if (restarts) {\n",
+    to: "    if (restarts && MAX_TIMEOUT < 0) {\n",
   }],
   "commit-entries": [{
     file: "src/log/subscriptions/commits.ts",

@@ -1,7 +1,8 @@
 /**
  * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request
  * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut, the
- * store loses its end; runs are told something, and cancelled. What steps do and what is stored is checked all the
+ * store loses its end; runs are told something, and cancelled; operators skip, cancel and signal between a decision of
+ * a driver and its append. What steps do and what is stored is checked all the
  * while; at the end every run has to have ended.
  *
  *   deno run -A test/simulation/flow_simulation.ts 42
@@ -46,6 +47,7 @@ const SUMS = [
   "told",
   "retries",
   "settled",
+  "interjections",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -78,6 +80,8 @@ const RUNS = 4;
 const STORM = 30_000;
 /** How long a step goes on at most that nobody waits for, in ms. */
 const LONGEST_STEP = 20_000;
+/** What operators do at most to a run in the moment of an append. */
+const MOST_INTERJECTIONS = 8;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -93,7 +97,9 @@ type Part =
   /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
   | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
   | { readonly type: "sleep"; readonly name: string; readonly ms: number }
-  | { readonly type: "wait"; readonly name: string; readonly ms: number | undefined };
+  | { readonly type: "wait"; readonly name: string; readonly ms: number | undefined }
+  /** The handler goes on with a signal, or when a sleep is over. */
+  | { readonly type: "either"; readonly name: string; readonly ms: number };
 
 interface Program {
   readonly parts: readonly Part[];
@@ -114,6 +120,12 @@ class Simulation {
   readonly limited: boolean;
   /** In these seeds the store loses its end. */
   readonly losing: boolean;
+  /** In these seeds operators do something while an append of a driver is on its way. */
+  readonly interjecting: boolean;
+  /** For what operators do: other seeds are as without them. */
+  readonly operator: Random;
+  /** The longest time that a request takes to the store, and an answer back, in ms. */
+  readonly lag: number;
   readonly violations: string[] = [];
   readonly sums = Object.fromEntries(SUMS.map((sum) => [sum, 0])) as Record<Sum, number>;
   now = START;
@@ -135,6 +147,9 @@ class Simulation {
     this.mode = MODES[seed % MODES.length];
     this.limited = seed % 10 === 9;
     this.losing = seed % 10 === 4;
+    this.interjecting = seed % 5 === 0 || seed % 7 === 3;
+    this.operator = seededRandom(seed + 1_000_000);
+    this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
   }
 
   async run(): Promise<SimulatedFlow> {
@@ -202,7 +217,7 @@ class Simulation {
   }
 
   latency(): number {
-    return 0.2 + this.random() * 3;
+    return 0.2 + this.random() * this.lag;
   }
 
   // faults ------------------------------------------------------------------------------------------
@@ -469,11 +484,14 @@ class Process implements DrivesHost {
     };
     const of = (subject: string) => simulation.stored.filter((message) => message.subject === subject);
     return {
-      append: (subject, data, { expect }) =>
-        this.request<Appended>(
+      append: (subject, data, { expect }) => {
+        const run = simulation.runs.get(subject.slice(subject.lastIndexOf(".") + 1));
+        simulation.after(simulation.operator() * simulation.lag, () => run?.interject());
+        return this.request<Appended>(
           () => simulation.append(subject, data as string, expect),
           (error) => ({ type: "unknown", error }),
-        ),
+        );
+      },
       at: (sequence) =>
         this.request<StoredMessage | undefined>(
           () => simulation.stored.find((message) => message.sequence === sequence),
@@ -587,7 +605,7 @@ class Process implements DrivesHost {
   observer(): void {}
 }
 
-const FLOW = workflow<void, string, "NO">("Flow");
+const FLOW = workflow<void, Record<string, string>, "NO">("Flow");
 const TOLD = FLOW.signal<string>("Told");
 
 /** Something that is brought to a run. */
@@ -619,6 +637,9 @@ class SimulatedRun {
   readonly #waiting: Brought[] = [];
   #bringing = false;
   #started = false;
+  #interjections = 0;
+  /** Steps that an operator has skipped. */
+  readonly #skipped = new Set<string>();
 
   constructor(simulation: Simulation, id: string) {
     this.#simulation = simulation;
@@ -643,6 +664,13 @@ class SimulatedRun {
       } else if (drawn < 0.85) {
         parts.push({ type: "sleep", name: `z${n}`, ms: random() < 0.5 ? random() * 4_000 : random() * 40_000 });
       } else parts.push({ type: "wait", name: `w${n}`, ms: random() < 0.5 ? undefined : random() * 20_000 });
+    }
+    if (simulation.interjecting) {
+      const { operator } = simulation;
+      for (let n = 0; n < 3; n++) {
+        const part = { name: `e${n}`, ms: operator() * 200 };
+        parts.push(operator() < 0.5 ? { type: "wait", ...part } : { type: "either", ...part });
+      }
     }
     const fails = random() < 0.4;
     // at its end it waits for what never comes
@@ -725,6 +753,62 @@ class SimulatedRun {
     simulation.after(1_000 + simulation.random() * 2_000, () => this.#bring({}, () => {}));
   }
 
+  /** An operator, or a teller, is faster than the append that has just been sent. */
+  interject(): void {
+    const simulation = this.#simulation;
+    const { operator } = simulation;
+    if (!simulation.interjecting || !this.#started || this.over || operator() > 0.15) return;
+    if (this.#interjections >= MOST_INTERJECTIONS) return;
+    const process = simulation.live();
+    if (process === undefined) return;
+    const by = this.journal.holder;
+    const performed = [...this.#performing.keys()].filter((name) => /^[a-z]\d/.test(name));
+    const drawn = operator();
+    let entry: CalledEntry;
+    if (drawn < 0.5) entry = { t: "signalled", signal: "Told", id: `i${this.#interjections}`, value: "now", by };
+    else if (drawn < 0.75 && performed.length > 0) {
+      const step = performed[Math.floor(operator() * performed.length)];
+      entry = { t: "skipped", step, value: `skipped ${step}`, reason: "enough", by };
+      this.#skipped.add(step);
+    } else if (drawn > 0.85 && simulation.mode.cancels > 0) {
+      entry = { t: "cancelled", code: "CANCELLED", reason: "now", by };
+    } else return;
+    this.#interjections++;
+    simulation.sums.interjections++;
+    const ref = { workflow: "Flow", run: this.id };
+    const message = process.log.message(ref, [entry], { version: this.journal.entries, holder: by });
+    simulation.append(process.log.subject(ref), message.text, undefined);
+  }
+
+  /** What is decided holds on what is stored before it. */
+  #checkDecisions(entries: readonly Entry[]): void {
+    const { journal } = this;
+    const violation = (text: string) => this.#simulation.violation(`${this.id} ${text}`);
+    const taken = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
+    const untaken = new Set(journal.signals.get("Told")).difference(new Set(taken));
+    const took = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.step] : []);
+    const open = new Set(journal.waits.keys()).difference(new Set(took));
+    let { cancelled, failing } = journal as { cancelled: unknown; failing: unknown };
+    for (const entry of entries) {
+      if (entry.t === "cancelled") cancelled ??= entry;
+      if (entry.t === "failing") failing ??= entry;
+      if (entry.t === "waits" && !took.includes(entry.step)) open.add(entry.step);
+      const byTime = entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
+      if (byTime && open.size > 0 && untaken.size > 0) violation(`lets a time go before a signal: ${entry.step}`);
+      if (entry.t === "took") open.delete(entry.step);
+      if (entry.t === "ended" && entry.outcome.ok) {
+        if (cancelled !== undefined) violation("is done, and its cancel was ok");
+        for (const [step, value] of Object.entries(entry.outcome.value as Record<string, string>)) {
+          const recorded = journal.outcomes.get(step)?.value ??
+            entries.find((other) => other.t === "done" && other.step === step);
+          if (typeof recorded === "string" && recorded !== value) {
+            violation(`ends with ${value}, recorded: ${recorded}`);
+          }
+        }
+      }
+    }
+  }
+
   retry(): void {
     this.#simulation.after(1_000, () => this.#tell({ t: "retried" }));
   }
@@ -770,6 +854,7 @@ class SimulatedRun {
     }
     if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
     this.#started = true;
+    this.#checkDecisions(stored.entries);
     simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
     for (const entry of stored.entries) {
       this.#entries.push(entry);
@@ -872,6 +957,7 @@ class SimulatedRun {
 
   async #handle(flow: Flow, process: Process) {
     const seen: string[] = [];
+    const values: Record<string, string> = {};
     const ways: (readonly [part: string, way: string])[] = [];
     for (const part of this.program.parts) {
       if (part.type === "sleep") {
@@ -882,6 +968,8 @@ class SimulatedRun {
           ? flow.wait(TOLD, { name: part.name })
           : flow.wait(TOLD, { name: part.name, timeout: part.ms }));
         seen.push(part.name);
+      } else if (part.type === "either") {
+        await Promise.race([flow.wait(TOLD, { name: part.name }), flow.sleep(`${part.name} sleep`, part.ms)]);
       } else {
         const parts = part.type === "all" ? part.parts : [part];
         const known = [...seen];
@@ -893,7 +981,10 @@ class SimulatedRun {
           return flow.step<string>(own.name, (step) => this.#step(step, process, own, known, way), {
             undo: own.undo ? undo : undefined,
             retry: { delay: [200, 2_000] },
-          }).then(() => ended.push(own.name));
+          }).then((value) => {
+            values[own.name] = value;
+            ended.push(own.name);
+          });
         });
         if (isRace) await Promise.race(under);
         else await Promise.all(under);
@@ -901,7 +992,7 @@ class SimulatedRun {
         ways.push([parts[0].name, (isRace ? ended.slice(0, 1) : ended).join(" ")]);
       }
     }
-    return this.program.fails ? fail("NO", "no") : "done";
+    return this.program.fails ? fail("NO", "no") : values;
   }
 
   /** A step begins somewhere: what it does is done once for its id, by somebody who never dies. */
@@ -934,11 +1025,16 @@ class SimulatedRun {
       !process.troubled && !process.isStale && !other.isStale &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
+    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing;
+    if (isQuiet && other === process && !this.#skipped.has(name)) {
+      simulation.violation(`${this.id} ${name} is performed twice at once`);
+    }
     this.#performing.set(name, process);
     process.mayDie();
     await this.#pause(process, ms / 2);
     const attempt = (this.#attempts.get(name) ?? 0) + 1;
     this.#attempts.set(name, attempt);
+    if (isQuiet && attempt > fails + 1) simulation.violation(`${this.id} ${name} is performed again`);
     if (attempt <= fails) {
       this.#performing.delete(name);
       throw new Error(`attempt ${attempt} fails`);
@@ -959,13 +1055,16 @@ class SimulatedRun {
   }
 
   async #undo(flow: Flow, process: Process, name: string, value: string): Promise<void> {
-    if (value !== `did ${name}`) this.#simulation.violation(`${this.id} undoes ${name} with ${value}`);
+    if (value !== `did ${name}` && !this.#skipped.has(name)) {
+      this.#simulation.violation(`${this.id} undoes ${name} with ${value}`);
+    }
     const undo = async () => {
       process.mayDie();
       await process.request(() => {
         const done = this.#effects.get(name);
-        if (done === undefined) this.#simulation.violation(`${this.id} undoes ${name}, which was not done`);
-        else done.undone ||= this.#simulation.now;
+        if (done === undefined && !this.#skipped.has(name)) {
+          this.#simulation.violation(`${this.id} undoes ${name}, which was not done`);
+        } else if (done !== undefined) done.undone ||= this.#simulation.now;
         for (const [other, by] of this.#performing) {
           const lost = this.#simulation.now - this.#simulation.lostAt < LONGEST_STEP;
           if (other !== name && !by.dead && process === by && !lost && this.#isOpen(other)) {
@@ -1006,7 +1105,9 @@ class SimulatedRun {
     const order: string[] = [];
     for (const [name] of journal.outcomes) if (!name.startsWith("back ")) order.push(name);
     const undone = this.#entries.flatMap((entry) => entry.t === "undone" ? [entry.step] : []);
-    const undoable = order.filter((name) => this.#parts().some((own) => own.name === name && own.undo));
+    const undoable = order.filter((name) =>
+      !this.#skipped.has(name) && this.#parts().some((own) => own.name === name && own.undo)
+    );
     if (journal.ended!.ok) {
       if (undone.length > 0) simulation.violation(`${this.id} is done, and has undone ${undone}`);
       const races = this.program.parts.flatMap((part) => part.type === "all" && part.race ? [part.parts] : []);
@@ -1019,16 +1120,22 @@ class SimulatedRun {
       for (const { name } of this.#parts()) {
         if (losers.includes(name)) continue;
         if (!journal.outcomes.has(name)) simulation.violation(`${this.id} is done without ${name}`);
-        if (!this.#effects.has(name)) simulation.violation(`${this.id} is done, and ${name} was not`);
+        if (!this.#effects.has(name) && !this.#skipped.has(name)) {
+          simulation.violation(`${this.id} is done, and ${name} was not`);
+        }
       }
     } else {
-      if (`${undone}` !== `${undoable.toReversed()}`) {
+      // a step that was skipped may not have been called
+      if (`${undone.filter((name) => !this.#skipped.has(name))}` !== `${undoable.toReversed()}`) {
         simulation.violation(`${this.id} finished ${undoable}, and has undone ${undone}`);
       }
       // what was done and can be undone is undone, whether its outcome was known or not
       for (const [name, { undone }] of this.#effects) {
         const lost = simulation.lostAt > -Infinity && !journal.outcomes.has(name);
-        if (undone === 0 && !lost && this.#parts().some((own) => own.name === name && own.undo)) {
+        if (
+          undone === 0 && !lost && !this.#skipped.has(name) &&
+          this.#parts().some((own) => own.name === name && own.undo)
+        ) {
           simulation.violation(`${this.id} has failed, and ${name} was done and is not undone`);
         }
       }

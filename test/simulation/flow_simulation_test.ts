@@ -25,6 +25,7 @@ describe("simulation of workflows", () => {
       told: 0,
       retries: 0,
       settled: 0,
+      interjections: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -54,7 +55,7 @@ describe("simulation of workflows", () => {
       ["flow-lease", /has not ended/, 1_000],
       ["flow-cancel", /was done and is not undone|has undone/, 20],
       ["flow-over", /has not ended/],
-      ["flow-settled", /has not ended/, 825],
+      ["flow-settled", /has not ended/, 4_085],
       ["flow-replay", /took another way/],
       ["flow-limit", /has not ended/, 25],
       ["flow-twice", /goes on behind what is not stored/, 25],
@@ -62,6 +63,12 @@ describe("simulation of workflows", () => {
       ["flow-epoch", /has not ended/, 1_680],
       ["flow-alarm", /has not ended/, 630],
       ["flow-signal", /took a signal twice|has not ended/],
+      // rules of decisions: replay_state.ts
+      ["flow-decision", /lets a time go before a signal|its cancel was ok|has two outcomes/],
+      ["flow-time", /lets a time go before a signal/],
+      ["flow-end", /its cancel was ok/, 170],
+      ["flow-skip", /has two outcomes/, 80],
+      ["flow-ongoing", /is performed twice at once/, 50],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {
@@ -69,7 +76,7 @@ describe("simulation of workflows", () => {
       await using program = await startProgram<SimulatedFlow>(
         THIS_RUNTIME,
         "test/simulation/flow_simulation.ts",
-        [`${from}..1999`, "first"],
+        [`${from}..${from + 2_000}`, "first"],
         tree.root,
       );
       const { violations } = await program.line(() => true, 300_000);

@@ -1,0 +1,111 @@
+/** What is ok, told to a run by others at any moment, is seen by the run, with a server that is some ms away. */
+import { describe, it } from "node:test";
+import { assertEquals, assertGreater } from "@std/assert";
+import process from "node:process";
+import { type Catga, catga, unwrap, workflow } from "@catga/catga";
+import { delay, systemClock } from "../ports/clock.ts";
+import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
+import { PATIENT } from "../../test/support/patient.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { infoOf } from "./run_suite.ts";
+
+/** Runs for each latency and each kind; `CATGA_DECISIONS=223` makes about 2,000 of all. */
+const RUNS = Number(process.env.CATGA_DECISIONS ?? 20);
+/** How many of them go on together. */
+const TOGETHER = 10;
+const LATENCIES = [1, 5, 20]; // ms
+
+const Cancelled = workflow<void, string>("Cancelled");
+const Skipped = workflow<void, string>("Skipped");
+const Told = workflow<void, number[]>("Told");
+const Item = Told.signal<number>("Item");
+/** How long a step, or a wait, takes in ms. */
+const LENGTH = 40;
+
+const pause = (ms: number) => delay(systemClock, ms);
+
+const handlers = [
+  Cancelled.handle(async (flow) => {
+    const undo = () => {};
+    await Promise.all([
+      flow.step("charge", () => pause(LENGTH), { undo }),
+      flow.step("ship", () => pause(LENGTH + 2), { undo }),
+    ]);
+    return "shipped";
+  }),
+  Skipped.handle(async (flow) =>
+    await flow.step("upload", async () => {
+      await pause(LENGTH);
+      return "own";
+    })
+  ),
+  Told.handle(async (flow) => {
+    const items: number[] = [];
+    while (true) {
+      const item = await flow.wait(Item, { timeout: LENGTH });
+      if (item === undefined) return items;
+      items.push(item);
+    }
+  }),
+];
+
+/** Plays one run of each kind. Returns what was ok, and what of it the run did not see. */
+async function play(client: Catga, name: string, moment: number) {
+  const ids = [`${name}-cancelled`, `${name}-skipped`, `${name}-told`];
+  unwrap(await client.start(Cancelled, undefined, { id: ids[0] }));
+  unwrap(await client.start(Skipped, undefined, { id: ids[1] }));
+  unwrap(await client.start(Told, undefined, { id: ids[2] }));
+  await pause(moment);
+  const skip = async () => {
+    for await (const run of client.runs({ id: ids[1] })) await run.skip("upload", "skipped", "enough");
+  };
+  const [cancelled, skipped, told] = await Promise.all([
+    client.cancel(Cancelled, ids[0], "enough"),
+    skip().then(() => true, () => false),
+    client.tell(Item, ids[2], 7),
+  ]);
+  const results = await Promise.all([
+    client.result(Cancelled, ids[0], { timeout: 60_000 }),
+    client.result(Skipped, ids[1], { timeout: 60_000 }),
+    client.result(Told, ids[2], { timeout: 60_000 }),
+  ]);
+  const isSkipped = skipped && (await infoOf(client, ids[1])).timeline.some(({ type }) => type === "skipped");
+  const unseen = [
+    ...(cancelled.ok && results[0].ok ? ["cancel"] : []),
+    ...(isSkipped && results[1].value !== "skipped" ? ["skip"] : []),
+    ...(told.ok && !(results[2].value as number[]).includes(7) ? ["signal"] : []),
+  ];
+  return { ok: [cancelled.ok, skipped, told.ok].filter(Boolean).length, unseen };
+}
+
+describe("a cancel, a skip and a signal that are ok", await requireNatsServer(), () => {
+  for (const ms of LATENCIES) {
+    it(
+      `are seen by a run whose driver is ${ms} ms away from its server (up to 82 of 194 were not)`,
+      PATIENT,
+      async () => {
+        await using server = await startNatsServer();
+        await using proxy = await startTcpProxy(server.port);
+        await using _driver = await catga({ nats: proxy.url, handlers, logger: QUIET });
+        await using client = await catga({ nats: server.url, logger: QUIET });
+        proxy.delay(ms);
+        let ok = 0;
+        const unseen: string[] = [];
+        for (let first = 0; first < RUNS; first += TOGETHER) {
+          const some = Array.from({ length: TOGETHER }, (_, i) => {
+            // from the middle of the step to behind the append of its end
+            const moment = LENGTH / 2 + ((first + i) * 7_919 % 1_000) / 1_000 * (LENGTH + 4 * ms);
+            return play(client, `${ms}-${first + i}`, moment);
+          });
+          for (const played of await Promise.all(some)) {
+            ok += played.ok;
+            unseen.push(...played.unseen);
+          }
+        }
+        assertEquals(unseen, []);
+        assertGreater(ok, 0, "nothing was told to any run");
+      },
+    );
+  }
+});

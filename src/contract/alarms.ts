@@ -408,7 +408,8 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "node-gone": "Read its last lines of log; let your orchestrator start it again.",
   "node-silent": "Look at its processor and memory, and whether its code blocks; restart it if it stays so.",
   "dead-letters": "Mend the cause, then replay them; or discard those that nobody needs.",
-  "handler-failing": "Read the cause; roll the last deploy back if it came with it.",
+  "handler-failing":
+    "Read the cause. Take back the deploy that brought it; if it names stored events, deploy a version that reads them.",
   "handler-hanging": "Restart that program, and have its handlers end when ctx.signal is aborted.",
   "subscription-abandoned": "Start its program, or remove it: catga subscriptions remove.",
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",

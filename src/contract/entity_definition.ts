@@ -1,7 +1,7 @@
 /** The entity as handlers of its commands see it, and the inside of its definition, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
 import { disown, freezePlain, show } from "../data/checks.ts";
-import { firstIssue, validate } from "./schema.ts";
+import { issueWithPath, validate } from "./schema.ts";
 
 /** Type of an event that `emit` takes: its entity's state and its payload. */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
@@ -158,7 +158,7 @@ export function applied<State>(
   }
   if (!parsed.ok) {
     const { cause: error } = parsed.error;
-    const message = `the schema of ${event} refuses its payload: ${firstIssue(parsed.error)}`;
+    const message = `the schema of ${event} refuses its payload: ${issueWithPath(parsed.error)}`;
     throw refuse({ cause: "schema", message, ...(error === undefined ? {} : { error }) });
   }
   return nextState(known.apply(state, parsed.value as never), state, known.contract.name);

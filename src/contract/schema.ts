@@ -92,6 +92,13 @@ export function firstIssue({ details }: CatgaError): string {
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
 }
 
+/** The first issue that {@link validate} found, with its path, if it has one: `seat.row: expected a string`. */
+export function issueWithPath(error: CatgaError): string {
+  // validate made it
+  const { path = [] } = (error.details as readonly SchemaIssue[])[0] ?? {};
+  return `${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${firstIssue(error)}`;
+}
+
 function toResult(result: SchemaResult<unknown>, code: ErrorCode, contract: string): Result<unknown> {
   return result.issues === undefined
     ? { ok: true, value: result.value }

@@ -1,7 +1,7 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 import { freezePlain } from "../data/checks.ts";
 
@@ -163,14 +163,15 @@ export class EntityCopy<State> {
     return undefined;
   }
 
-  /** Another node, whose definition is newer or older, may apply it: nothing was changed, and it may be tried again. */
+  /** Another node, whose definition is newer or older, may apply it: nothing was changed. */
   #inapplicable({ cause, message, error }: Inapplicable, event: string, version: number): CatgaError {
     const of = `${this.definition.name} ${this.id}`;
     const text = cause === "unknown event"
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    return unavailable(text, { cause: error });
+    // what a schema refuses it refuses again: a deploy ends it
+    return new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" });
   }
 
   /** Takes the changes by commands. */

@@ -84,7 +84,7 @@ export interface RunCall {
   readonly sequence: number;
   /** The timer that is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
-  /** The receiver goes on with the run, and nobody waits for that. */
+  /** The receiver goes on with the run, and answers when the run's driver can store. */
   readonly news?: boolean | undefined;
 }
 

@@ -180,11 +180,14 @@ export class Drives {
 
   /**
    * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to
-   * that, too, and later, while it has no leader.
+   * that, too, and later, while it has no leader. Resolves when the append of its driver that met a conflict is stored.
    */
-  news(body: WorkflowBody | undefined, call: Call): void {
+  async news(body: WorkflowBody | undefined, call: Call): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
-    if (held !== undefined) return void held.drive?.tell();
+    if (held !== undefined) {
+      void held.drive?.tell();
+      return await held.drive?.starved;
+    }
     if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
   }
 

@@ -114,6 +114,11 @@ export class Drive {
     return this.#state.schedulesAfter(time);
   }
 
+  /** Messages of others came before an append: resolves when it is stored, or the drive is over. */
+  get starved(): Promise<void> | undefined {
+    return this.#state.starved;
+  }
+
   /** Times that have come. */
   get due(): readonly Due[] {
     return this.#state.due;

@@ -3,8 +3,8 @@
  * timers, and the detection that all work that goes on by itself has come to rest.
  *
  * A decision of the driver is a function of journal, handler and clock; it holds only on the journal that it was made
- * on. Messages of others may come between a decision and its append. The rules, each held by
- * `test/simulation/flow_simulation_test.ts`:
+ * on. Messages of others may come between a decision and its append. The rules; `flow_simulation_test.ts` goes red
+ * without 1 to 4, `starvation_nats_test.ts` without 6:
  * 1. Whatever is in flight, split off or queued is checked when a message of others is applied, before a call sees it.
  *    If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
  * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
@@ -15,6 +15,8 @@
  * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
  *    something before them fails. Losers of a race are aborted when `ended` is stored.
  * 5. That a step, or an `undo`, is stuck holds; behind a `retried` it is a failed attempt that is followed at once.
+ * 6. Messages of others do not keep a run from storing: a process that tells a run something sends news to its driver,
+ *    which answers when the append that met a conflict is stored. Few messages are stored without an answer.
  */
 import { type AnyContract, MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -314,6 +316,8 @@ export class DriveState {
   #inFlight: readonly Entry[] = [];
   /** Entries split off from those in flight, because a message has a size. */
   readonly #splitOff: Entry[] = [];
+  /** Resolves when the append that met a conflict is stored, or the drive is over. */
+  #starved: PromiseWithResolvers<void> | undefined;
   /** Outcomes that came behind an `ended` that is not stored yet: they are stored if it is dropped. */
   readonly #behindEnd: Entry[] = [];
 
@@ -519,9 +523,11 @@ export class DriveState {
       this.#inFlight = entries;
       const sequence = await log.append(ref, message, journal, () => this.over);
       if (sequence !== "conflict") {
+        this.#endStarvation();
         this.#apply({ sequence, time, holder, entries, mark: message.mark });
         return true;
       }
+      this.#starved ??= Promise.withResolvers();
       if (!await this.#readOn()) return false;
       this.soon(() => this.#owner.onNews());
     }
@@ -542,6 +548,16 @@ export class DriveState {
       this.#apply(stored);
     });
     return found && !this.#lost && journal.ended === undefined;
+  }
+
+  /** Messages of others came before an append: resolves when it is stored, or the drive is over. */
+  get starved(): Promise<void> | undefined {
+    return this.#starved?.promise;
+  }
+
+  #endStarvation(): void {
+    this.#starved?.resolve();
+    this.#starved = undefined;
   }
 
   /** Applies a message, once: news may be read while entries are stored. */
@@ -754,6 +770,7 @@ export class DriveState {
   stop(end: DriveEnd): void {
     if (this.over) return;
     this.over = true;
+    this.#endStarvation();
     if (end === "superseded") this.#giveBack();
     for (const timer of this.#timers) timer.cancel();
     this.#owner.stopped(

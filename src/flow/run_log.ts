@@ -106,6 +106,8 @@ export class RunLog {
   epoch = 0;
   /** Entries that wait to be stored behind the append that is under way, by run; without one there is no list. */
   readonly #telling = new Map<string, Telling[]>();
+  /** News of messages that this process has stored, which the driver has not answered, by run. */
+  readonly #unanswered = new Map<string, Set<Promise<void>>>();
 
   constructor(host: RunLogHost) {
     this.#host = host;
@@ -422,9 +424,27 @@ export class RunLog {
     });
   }
 
+  /**
+   * News of a message that was told are on their way: without an answer a process stores at most
+   * {@link MAX_UNANSWERED} messages of a run, so that its driver stores something between them. `answer` ends in time.
+   */
+  awaitAnswer(ref: RunRef, answer: Promise<void>): void {
+    const key = keyOf(ref);
+    const all = this.#unanswered.get(key) ?? new Set();
+    this.#unanswered.set(key, all);
+    // a driver that does not answer is found by its subscription
+    const own = answer.catch(() => {}).then(() => {
+      all.delete(own);
+      if (all.size === 0 && this.#unanswered.get(key) === all) this.#unanswered.delete(key);
+    });
+    all.add(own);
+  }
+
   /** Appends one message after the other: of several at once all but one would be refused. Never rejects. */
   async #tellAll(ref: RunRef, all: Telling[]): Promise<void> {
     for (let waited = false; all.length > 0; waited = true) {
+      const news = this.#unanswered.get(keyOf(ref));
+      while (news !== undefined && news.size >= MAX_UNANSWERED) await Promise.race(news);
       const some = all.splice(0, MOST_TOGETHER).filter(({ over, reject }) => {
         const late = waited && over();
         if (late) reject(unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`));
@@ -572,6 +592,8 @@ const STUCK = "-stuck";
 const PART = 1_000;
 /** How many entries are stored together that a run is told. */
 const MOST_TOGETHER = 100;
+/** How many messages a process stores for a run whose driver has not answered their news. */
+const MAX_UNANSWERED = 8;
 const MOST_PAUSES = 1_000; // ms
 /** How long the first attempt waits for its answer, in ms, and the longest: a leader that is deposed answers nobody. */
 const FIRST_ATTEMPT = 1_000;

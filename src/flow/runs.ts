@@ -191,7 +191,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if ("asked" in join) return this.#over(workflow, join.asked);
     const { run, sequence, due, news } = join;
     const ref = { workflow, run };
-    if (news) return this.#drives.news(body, { ref, sequence });
+    if (news) return await this.#drives.news(body, { ref, sequence });
     await this.#drives.call(body, { ref, sequence, due });
   }
 
@@ -592,7 +592,7 @@ export class Runs implements DrivesHost, NodeRuns {
   /** Tells a run something: `false` if it is over, or was never started. Rejects as {@link RunLog.tell}. */
   async #told(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const told = await this.log.tell(ref, entry, over);
-    if (told?.isFirst) this.#news(ref, told);
+    if (told?.isFirst) this.log.awaitAnswer(ref, this.#news(ref, told));
     return told !== undefined;
   }
 
@@ -606,13 +606,16 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
-  #news(ref: RunRef, { holder, sequence }: Told): void {
+  async #news(ref: RunRef, { holder, sequence }: Told): Promise<void> {
     const { workflow, run } = ref;
     if (this.#drives.drives(ref) || holder === this.endpoint) {
-      return this.#drives.news(this.#bodies.get(workflow), { ref, sequence });
+      return await this.#drives.news(this.#bodies.get(workflow), { ref, sequence });
     }
-    if (holder === "" || !this.alive(holder)) return;
-    this.#join(workflow, holder, { run, sequence, news: true }, 5_000).catch(() => {});
+    // nobody answers: whoever is to drive the run has to store that it does
+    if (holder === "" || !this.alive(holder)) {
+      return await new Promise((resolve) => void this.clock.after(UNHELD_PAUSE, resolve, { background: true }));
+    }
+    await this.#join(workflow, holder, { run, sequence, news: true }, NEWS_TIMEOUT);
   }
 
   async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {
@@ -754,6 +757,10 @@ const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;
 /** How much later than its timeout an answer may come: a frozen server answers nobody, in ms. */
 const LAST_LOOK = 1_000;
+/** In place of an answer while no live node drives a run, in ms. */
+const UNHELD_PAUSE = 200;
+/** How long news of a run wait for the answer of its driver, in ms. */
+const NEWS_TIMEOUT = 5_000;
 /** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
 const MOST_WITHIN = 1_000;
 /** How long after a loss was noticed runs are brought on, in ms, and how many at once. */

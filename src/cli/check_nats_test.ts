@@ -144,7 +144,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
           "break: recorded results of Charge are refused: id: missing 1 pay-1",
         ]);
         assertEquals((await check({ event: "place" })).found, [
-          "break: stored events cannot be applied: the schema of Cart.Added refuses its payload: missing 2 c1",
+          "break: stored events cannot be applied: the schema of Cart.Added refuses its payload: place: missing 2 c1",
         ]);
         assertEquals((await check({ apply: '(() => { throw new Error("no total"); })()' })).found, [
           "break: the function that applies Cart.Added throws: no total 2 c1",

@@ -211,7 +211,7 @@ class EdgeHandler<Given> {
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
     const [name = "", run, signal, more] = parts.map(decodedPart);
     const route = this.#routes.get(name);
-    const isRun = route?.kind === "workflow" && run !== "" && signal !== "" && more === undefined;
+    const isRun = route?.kind === "workflow" && isRunId(run) && signal !== "" && more === undefined;
     if (route === undefined || (run !== undefined && !isRun)) throw NOT_FOUND;
     return { route, run, signal };
   }
@@ -458,6 +458,11 @@ function waitOf(request: Request): number {
 function matches(request: Request, etag: string): boolean {
   const wanted = request.headers.get("if-none-match");
   return wanted !== null && wanted.split(",").some((each) => each.trim() === etag || each.trim() === "*");
+}
+
+/** Returns true if a part of a path may be the id of a run: there is no run with another id. */
+function isRunId(part: string | undefined): boolean {
+  return part !== undefined && part !== "" && part.length <= MAX_ID;
 }
 
 /** A part of a path; itself if its escapes are none. */

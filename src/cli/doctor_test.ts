@@ -163,9 +163,12 @@ describe("catga doctor", { timeout: 240_000, ...await requireNatsServer() }, () 
     await client.close();
     const args = ["--nats", small.url, "--namespace", "small"];
     await eventually("the end of its record", async () => (await cliHere(["nodes", "--json", ...args])).out === "");
+    // they cannot commit what they handle
+    await eventually("both to be stalled", () => app.health().subscriptions.every(({ state }) => state === "stalled"));
     const { out } = await cliHere(["doctor", "--json", ...args]);
     const { findings, looked }: { findings: Finding[]; looked: string[] } = JSON.parse(out);
-    assertEquals(kinds(findings), ["store-full NATS", "unlisted a-1"]);
+    const stopped = ["subscription-stopped @/bank.Charge", "subscription-stopped a/mails"];
+    assertEquals(kinds(findings), [...stopped, "store-full NATS", "unlisted a-1"]);
     assertEquals(looked.includes("1 node"), true, looked.join());
     assertMatch((await cliHere(["subscriptions", ...args])).out, /^a +mails .* a-1 +orders\.Placed$/m);
     const { err } = await cliHere(["subscriptions", "remove", "a/mails", ...args]);

@@ -58,6 +58,7 @@ export interface SendOptions extends CallOptions {
 
 /** The error of a call: of the handler, of Catga, of the edge, or of the way there. */
 export class ClientError<Code extends string = string> extends Error {
+  /** Tells it from other errors. */
   override readonly name = "ClientError";
   /**
    * The code. `OUTCOME_UNKNOWN`: the request may have been carried out, and its answer did not come; `UNAVAILABLE`: it
@@ -73,6 +74,7 @@ export class ClientError<Code extends string = string> extends Error {
   /** Time after which it may be tried again, in ms; `undefined`: the server did not say. */
   readonly retryAfter: number | undefined;
 
+  /** Made by the client. */
   constructor(
     code: Code,
     message: string,

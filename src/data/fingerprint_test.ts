@@ -90,7 +90,7 @@ describe("fingerprint", () => {
       [undefined, "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"],
       [null, "dCNOmK_nSY-12vHzasLXiswzlGT5UHA7jAGYkvmCuQs"],
       [0, "X-zrZv_IbzjZUnhsbWlsecLbwjndTpG0ZynXOif7V-k"],
-      [-0, "X-zrZv_IbzjZUnhsbWlsecLbwjndTpG0ZynXOif7V-k"],
+      [-0, "W2GFpsZBrTyYewvhS_B6t44EN2U5FELDGL-KCAWzl6U"],
       [1e21, "JBxGQ_pwsdzeEgW3G-TjvrsX6fiAyOGjPQ6tbCcnHTw"],
       ["", "Eq4yyx7ALQHto1gbEnwf7jsNxTVy7WuvI5choD2C4SY"],
       ["undefined", "z5ObOYt18KZdePvAaq81MI-me53T3Q3jqWHEeW8b4OY"],

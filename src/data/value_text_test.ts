@@ -16,13 +16,13 @@ describe("valueText", () => {
     );
     assertEquals(
       write(value, "canonical"),
-      '{"at":"~Date:0","b":0,"l":["~undefined","~~"],"m":["~Map",["~~x",["~Set","~bigint:1"]]]}',
+      '{"at":"~Date:0","b":"~-0","l":["~undefined","~~"],"m":["~Map",["~~x",["~Set","~bigint:1"]]]}',
     );
     assertEquals(
       write(value, "json"),
       '{"b":0,"at":"1970-01-01T00:00:00.000Z","m":[["~x",["1"]]],"l":[null,"~"]}',
     );
-    assertEquals(write({ b: "~x", a: -0, c: undefined }, "canonical-json"), '{"a":0,"b":"~x"}');
+    assertEquals(write({ b: "~x", a: -0, c: undefined }, "canonical-json"), '{"a":"~-0","b":"~x"}');
   });
 
   it("canonical: keys in the order of their UTF-16 code units, at every depth", () => {

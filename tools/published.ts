@@ -88,11 +88,12 @@ export async function consumePublished(processes: Processes, root: string, regis
       { runtime: "Bun", program: "memory.ts", args: "" },
       { runtime: "Bun", program: "testing.ts", args: "" },
       ...overNats("Bun", "node"),
+      // before the types are taken off
+      { runtime: "Node", program: "declarations.ts", args: "" },
       { runtime: "Node", program: "strip_types.ts", args: "node_modules/@catga node_modules/@jsr" },
       { runtime: "Node", program: "memory.ts", args: "" },
       { runtime: "Node", program: "testing.ts", args: "" },
       { runtime: "Node", program: "--test", args: "kit_test.ts" },
-      { runtime: "Node", program: "declarations.ts", args: "" },
       ...overNats("Node", "node"),
       ...(server === undefined ? [] : [{ runtime: "Node" as const, program: CLI, args: `nodes --nats ${server.url}` }]),
     ];

@@ -269,9 +269,9 @@ const PLANTS = {
   }],
   "log-dead": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    for (const each of behind) if (each.place",
+    from: "    for (const each of behind) {",
     to:
-      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      line.leave(item);\n      this.#next(line, item);\n    } else for (const each of behind) if (each.place",
+      "    const { line } = item;\n    if (item.dead > 0 && line !== undefined) {\n      line.leave(item);\n      this.#next(line, item);\n    } else for (const each of behind) {",
   }],
   "log-loss": [{
     file: "src/log/subscriptions/warnings.ts",

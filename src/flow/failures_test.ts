@@ -133,8 +133,10 @@ describe("failures of a workflow", () => {
     const handlers = [
       Charge.handle(broken),
       Order.handle(async (flow, where) => {
-        if (where === "step") await flow.step("charge", broken);
-        else unwrap(await flow.send(Charge, undefined, { name: "charge" }));
+        // no second attempt while the test looks at the first
+        const retry = { delay: [600_000, 600_000] } as const;
+        if (where === "step") await flow.step("charge", broken, { retry });
+        else unwrap(await flow.send(Charge, undefined, { name: "charge", retry }));
       }),
     ];
     for (const causes of [true, false]) {
@@ -147,6 +149,7 @@ describe("failures of a workflow", () => {
         const first = error?.cause?.split("\n")[0];
         assertEquals(first, causes ? "Error: 503 of the provider" : undefined);
         assertEquals(error?.cause?.includes("caused by Error: connection refused"), causes ? true : undefined);
+        await eventually("its line in the log", () => lines.length > 0);
         assertEquals(lines.length, 1);
         const text = pendingText((await infoOf(app, run)).pending[0]);
         const expected = causes || where === "step" ? "503 of the provider" : "the handler of Charge threw on node";

@@ -664,6 +664,18 @@ export function encode(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** Parts of so many bytes in all, one behind the other; a single one is not copied. */
+export function joinBytes(parts: readonly Uint8Array[], size: number): Uint8Array {
+  if (parts.length === 1) return parts[0];
+  const joined = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
 /** The size of a text as UTF-8, in bytes. */
 export function byteLength(text: string): number {
   return text.length <= SHORT && isAscii(text) ? text.length : encode(text).length;

@@ -284,12 +284,11 @@ class EdgeHandler<Given> {
     let input = value(inputOf(url.searchParams.get("input") ?? ""));
     if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : place.from(input, last);
     const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
-    const data = (item: unknown) => eventBytes(place?.id(item), item, values);
+    const event = (item: unknown) => eventBytes(place?.id(item), item, values);
     const { keepAlive = KEEP_ALIVE } = this.#options;
     return eventsResponse(
-      { items, data, place: undefined, signals: this.#endsOf(request), finite: true, keepAlive },
+      { items, event, place: undefined, signals: this.#endsOf(request), finite: true, keepAlive },
       values,
-      new Headers(),
     );
   }
 
@@ -304,7 +303,7 @@ class EdgeHandler<Given> {
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
     const items = follow.call(this.#app, contract, { from: fromOf(from), key, signal: request.signal });
     const texts = this.#texts[values ? 1 : 0];
-    const data = (event: FollowedEvent<unknown>) => {
+    const bytesOf = (event: FollowedEvent<unknown>) => {
       const made = texts.get(event);
       if (made !== undefined) return made;
       const { position, id, key, payload, stored } = event;
@@ -314,12 +313,12 @@ class EdgeHandler<Given> {
     };
     const { keepAlive = KEEP_ALIVE } = this.#options;
     const source = {
-      ...{ items, data, signals: this.#endsOf(request), finite: false, keepAlive },
+      ...{ items, event: bytesOf, signals: this.#endsOf(request), finite: false, keepAlive },
       get place() {
         return items.position === undefined ? undefined : `${items.position}`;
       },
     };
-    return eventsResponse(source, values, new Headers());
+    return eventsResponse(source, values);
   }
 
   async #start(called: Called<Given>): Promise<Response> {
@@ -465,7 +464,7 @@ function isRunId(part: string | undefined): boolean {
   return part !== undefined && part !== "" && part.length <= MAX_ID;
 }
 
-/** A part of a path; itself if its escapes are none. */
+/** A part of a path, or a place, without escapes. Throws a refusal for one whose escapes are invalid. */
 function decodedPart(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -323,6 +323,25 @@ describe("edge", () => {
     );
   });
 
+  it("an item that cannot be sent ends a stream with a failure, and is logged (the response went on without it)", async () => {
+    const Odd = stream<void, number>("Odd");
+    const odd = Odd.handle(function* () {
+      yield 1;
+      yield (() => 2) as unknown as number; // of a program without types
+      yield 3;
+    });
+    await using app = await catga({ logger: QUIET, handlers: odd });
+    const handle = edge({ odd: Odd }).handler(app, { authorize: () => undefined });
+    for (const accept of ["text/event-stream", "application/vnd.catga+json"]) {
+      const logged = await consoleErrors(async () => {
+        const text = await (await handle(new Request("http://shop.example/odd", { headers: { accept } }))).text();
+        assert(text.startsWith(":\n\ndata: 1\n\nevent: failure\n") && text.includes("INVALID_RESPONSE"), text);
+        assert(!text.includes("data: 3"), text);
+      });
+      assert(logged.length > 0);
+    }
+  });
+
   it("misuse throws at once", async () => {
     const Cart = entity("Cart", { initial: () => 0 });
     const wrong: [unknown, RegExp][] = [

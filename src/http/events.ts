@@ -1,9 +1,7 @@
 /** Streams as server-sent events. */
 import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { toJson } from "../data/encoding.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
-import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
-import { httpStatus, problem } from "./respond.ts";
+import { encode } from "../data/encoding.ts";
+import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText } from "./event_stream.ts";
 
 /** Options of {@link events}. */
 export interface EventsOptions<T> {
@@ -46,107 +44,24 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   checkFunction("events: id", id);
   checkNumber("events: keepAlive", keepAlive, 1, MAX_TIMEOUT, "ms");
   const headers = new Headers(options.headers);
-  for (const [name, value] of HEADERS) if (!headers.has(name)) headers.set(name, value);
-  const ends = [signal, (stream as { readonly "~draining"?: AbortSignal })["~draining"]].filter((each) =>
-    each !== undefined
-  );
-  const body = new ReadableStream(bodyOf(stream, ends, id, keepAlive), { highWaterMark: 1 });
+  for (const [name, value] of EVENT_STREAM_HEADERS) if (!headers.has(name)) headers.set(name, value);
+  const draining = (stream as { readonly "~draining"?: AbortSignal })["~draining"];
+  let count = 0;
+  const body = eventStreamBody({
+    items: stream[Symbol.asyncIterator](),
+    signals: [signal, draining].filter((each) => each !== undefined),
+    keepAlive,
+    event: (item: T) => encode(`id: ${line(id(item, ++count))}\ndata: ${itemText(item, false)}\n\n`),
+    idle: () => COMMENT,
+    end: END,
+    failed: (thrown) => failureEvent(thrown, false),
+  });
   return new Response(body, { headers });
 }
 
 /** In ms; `Bun.serve` ends a response that is silent for 10 s, and looks every 4 s. */
 export const KEEP_ALIVE = 5_000;
 const EVENTS_OPTIONS = new Set(["signal", "id", "keepAlive", "headers"] satisfies (keyof EventsOptions<unknown>)[]);
-const HEADERS = [
-  ["content-type", "text/event-stream"],
-  ["cache-control", "no-cache, no-transform"],
-  ["x-accel-buffering", "no"], // nginx
-] as const;
-
-/** The body of a response of events. */
-function bodyOf<T>(
-  stream: AsyncIterable<T>,
-  ends: readonly AbortSignal[],
-  id: (item: T, n: number) => string | number,
-  keepAlive: number,
-): UnderlyingDefaultSource<Uint8Array> {
-  const items = stream[Symbol.asyncIterator]();
-  let count = 0;
-  let alive: Timer | undefined;
-  let offs: readonly (() => void)[] = [];
-  let over = false;
-
-  const end = () => {
-    if (over) return;
-    over = true;
-    alive?.cancel();
-    for (const off of offs) off();
-    (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
-  };
-  const comment = (to: ReadableStreamDefaultController<Uint8Array>) => {
-    alive = systemClock.after(keepAlive, () => {
-      // not while it waits for the client
-      if ((to.desiredSize ?? 0) > 0) to.enqueue(encoder.encode(COMMENT));
-      comment(to);
-    });
-  };
-  return {
-    start(to) {
-      to.enqueue(encoder.encode(COMMENT)); // so that the client has the headers
-      offs = ends.map((signal) =>
-        onAbort(signal, () => {
-          if (over) return;
-          end();
-          to.close();
-        })
-      );
-    },
-    /** Comments come only meanwhile: a response that nobody reads has no timer. */
-    async pull(to) {
-      comment(to);
-      let text: string;
-      let last = true;
-      try {
-        const { done, value } = await items.next();
-        last = done === true;
-        text = last ? "event: end\ndata:\n\n" : `id: ${line(id(value, ++count))}\ndata: ${dataOf(value)}\n\n`;
-      } catch (thrown) {
-        last = true;
-        text = `event: failure\ndata: ${failureText(thrown)}\n\n`;
-      }
-      alive?.cancel();
-      if (over) return;
-      to.enqueue(encoder.encode(text));
-      if (!last) return;
-      end();
-      to.close();
-    },
-    cancel: end,
-  };
-}
-
-/** An item as JSON. One that cannot be sent is logged here: no node has logged it, and the client gets only a code. */
-function dataOf(item: unknown): string {
-  try {
-    return toJson(item, "INVALID_RESPONSE", "an item");
-  } catch (error) {
-    console.error("events:", error);
-    throw error;
-  }
-}
-
-/** What a stream threw, as problem details. */
-function failureText(thrown: unknown): string {
-  try {
-    if (isCatgaError(thrown)) return problem(thrown, httpStatus(thrown));
-  } catch {
-    // it cannot be read
-  }
-  console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
-  const error = new CatgaError("HANDLER_FAILED", "the stream failed");
-  return problem(error, httpStatus(error));
-}
-
 /** An id on one line. Throws a `TypeError` for a value that is none. */
 function line(id: string | number): string {
   if (typeof id !== "string" && !Number.isFinite(id)) {
@@ -155,6 +70,3 @@ function line(id: string | number): string {
   }
   return String(id).replace(/[\r\n\0]/g, " ");
 }
-
-const encoder = new TextEncoder();
-const COMMENT = ":\n\n";

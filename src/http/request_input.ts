@@ -1,5 +1,5 @@
 /** The input of a call: of the body of a request, or of its URL. */
-import { decode, decodeText, isTagged } from "../data/encoding.ts";
+import { decode, decodeText, isTagged, joinBytes } from "../data/encoding.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { EdgeRefusal } from "./refusal.ts";
 
@@ -51,22 +51,11 @@ export async function bodyText(request: Request, most: number, limit: number, cl
       if (size > most) return tooLarge;
       chunks.push(read.value);
     }
-    return decode(joined(chunks, size));
+    return decode(joinBytes(chunks, size));
   } catch {
     return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
   } finally {
     timer.cancel();
     reader.cancel().catch(() => {}); // the sender has left, or is not wanted any more
   }
-}
-
-function joined(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  if (chunks.length === 1) return chunks[0];
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }

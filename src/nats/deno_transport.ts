@@ -3,6 +3,7 @@
  * 256 KiB for every read, of any size, and leaves Nagle's algorithm on: here a read continues in the memory of the last
  * one, and a write does not wait for the acknowledgement of the one before.
  */
+import { joinBytes } from "../data/encoding.ts";
 import {
   checkOptions,
   checkUnsupportedOption,
@@ -255,14 +256,7 @@ function takeJoined(waiting: Uint8Array[]): Uint8Array {
   let size = waiting[0].length;
   while (count < waiting.length && size + waiting[count].length <= LARGEST_JOIN) size += waiting[count++].length;
   const taken = waiting.splice(0, count);
-  if (count === 1) return taken[0];
-  const joined = new Uint8Array(size);
-  let at = 0;
-  for (const frame of taken) {
-    joined.set(frame, at);
-    at += frame.length;
-  }
-  return joined;
+  return joinBytes(taken, size);
 }
 
 /**

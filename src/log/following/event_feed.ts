@@ -11,7 +11,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { freezePlain } from "../../data/checks.ts";
 import { decodeText } from "../../data/encoding.ts";
-import { Fifo } from "../../data/queues.ts";
+import { Fifo, Gate } from "../../data/queues.ts";
 import { parsePayload } from "../../dispatch/message_schema.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -67,7 +67,7 @@ export class EventFeed {
   #losses = 0;
   #lastLoss: CatgaError | undefined;
   #closed = false;
-  readonly #storeReads = new Slots(MAX_STORE_READS);
+  readonly #storeReads = new Gate(MAX_STORE_READS);
 
   constructor(options: EventFeedOptions) {
     this.#options = options;
@@ -145,47 +145,56 @@ export class EventFeed {
    */
   async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
     const stream = this.#stream!; // a follower reads after the start
-    const { clock } = this.#options;
-    return await this.#storeReads.use(async () => {
-      const found: StoredEvents[] = [];
-      let upTo = sequence;
-      let bytes = 0;
-      let failed: CatgaError | undefined;
-      const done = Promise.withResolvers<void>();
-      let end = sequence;
-      const reader = stream.follow({
-        subjects: [this.#pattern(stream)],
-        after: sequence === 0 ? undefined : { created: this.#created, sequence },
-        onStart: ({ lost, state }) => {
-          end = state.last;
-          if (lost === undefined) return;
-          failed = lossError(this.#options.contract, lost);
-          done.resolve();
-        },
-        onFault: (error) => this.#fault("following", error),
-        onMessage: (message) => {
-          if (bytes >= MAX_STORE_READ_BYTES) return;
-          const events = this.#eventsOf(message);
-          if (events.length > 0) found.push({ sequence: message.sequence, events });
-          upTo = message.sequence;
-          bytes += message.data.length;
-          if (bytes >= MAX_STORE_READ_BYTES || upTo > this.#coveredAfter) done.resolve();
-        },
-      });
-      try {
-        let over = false;
-        done.promise.then(() => over = true);
-        while (!over && !reader.caughtUp && !this.#closed) {
-          await Promise.race([done.promise, delay(clock, CAUGHT_UP_CHECK)]);
-        }
-        if (failed !== undefined) throw failed;
-        // what lies between are messages of other subjects
-        if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
-        return { found, upTo };
-      } finally {
-        reader.close();
-      }
+    const leave = await this.#storeReads.enter();
+    try {
+      return await this.#readPart(stream, sequence);
+    } finally {
+      leave();
+    }
+  }
+
+  async #readPart(
+    stream: LogStream,
+    sequence: number,
+  ): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
+    const found: StoredEvents[] = [];
+    let upTo = sequence;
+    let bytes = 0;
+    let failed: CatgaError | undefined;
+    const done = Promise.withResolvers<void>();
+    let end = sequence;
+    const reader = stream.follow({
+      subjects: [this.#pattern(stream)],
+      after: sequence === 0 ? undefined : { created: this.#created, sequence },
+      onStart: ({ lost, state }) => {
+        end = state.last;
+        if (lost === undefined) return;
+        failed = lossError(this.#options.contract, lost);
+        done.resolve();
+      },
+      onFault: (error) => this.#fault("following", error),
+      onMessage: (message) => {
+        if (bytes >= MAX_STORE_READ_BYTES) return;
+        const events = this.#eventsOf(message);
+        if (events.length > 0) found.push({ sequence: message.sequence, events });
+        upTo = message.sequence;
+        bytes += message.data.length;
+        if (bytes >= MAX_STORE_READ_BYTES || upTo > this.#coveredAfter) done.resolve();
+      },
     });
+    try {
+      let over = false;
+      done.promise.then(() => over = true);
+      while (!over && !reader.caughtUp && !this.#closed) {
+        await Promise.race([done.promise, delay(this.#options.clock, CAUGHT_UP_CHECK)]);
+      }
+      if (failed !== undefined) throw failed;
+      // what lies between are messages of other subjects
+      if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
+      return { found, upTo };
+    } finally {
+      reader.close();
+    }
   }
 
   /** Throws `LOG_MISMATCH` if events behind a position may be missing now. */
@@ -328,28 +337,6 @@ export class StoredEvent {
     const message = `event ${this.#contract.name} at position ${position} cannot be read here: ${cause.message}; ` +
       `follow from ${position} to pass it over`;
     return new CatgaError("INVALID_MESSAGE", message, { details: { position, issues: cause.details }, cause });
-  }
-}
-
-/** Lets a limited number of tasks run at once; the others wait in order. */
-class Slots {
-  #free: number;
-  readonly #waiting = new Fifo<() => void>();
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async use<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await task();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
   }
 }
 

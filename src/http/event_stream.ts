@@ -1,0 +1,122 @@
+/**
+ * The body of a response of server-sent events, for streams and for the tails of an edge. Items are read no faster than
+ * the client takes them, a comment keeps the connection alive while none comes, and a response that nobody reads has no
+ * timer. What goes wrong with an item, or with the stream, is the last event.
+ */
+import { encode, toJson, toText } from "../data/encoding.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
+import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
+import { problemValue } from "./problem_value.ts";
+import { httpStatus, problem } from "./respond.ts";
+
+/** The parts of a body. */
+export interface EventStream<T> {
+  readonly items: AsyncIterator<T>;
+  /** Each ends the body, without an event. */
+  readonly signals: readonly AbortSignal[];
+  /** How often {@link EventStream.idle} is sent while no item comes, in ms. */
+  readonly keepAlive: number;
+  /** The event of an item. What it throws goes to {@link EventStream.failed}. */
+  event(item: T): Uint8Array;
+  /** Sent while no item comes. */
+  idle(): Uint8Array;
+  /** The last event after the last item; `undefined`: the client comes again. */
+  readonly end: Uint8Array | undefined;
+  /** The last event after a failure; `undefined`: the client comes again. */
+  failed(thrown: unknown): Uint8Array | undefined;
+}
+
+/** Headers of a response of events. */
+export const EVENT_STREAM_HEADERS = [
+  ["content-type", "text/event-stream"],
+  ["cache-control", "no-cache, no-transform"],
+  ["x-accel-buffering", "no"], // nginx
+] as const;
+/** An event without content: it keeps a connection alive. */
+export const COMMENT: Uint8Array = encode(":\n\n");
+/** The last event of a stream that has ended. */
+export const END: Uint8Array = encode("event: end\ndata:\n\n");
+
+/** Makes the body. */
+export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
+  const { items, signals, keepAlive } = stream;
+  let alive: Timer | undefined;
+  let offs: readonly (() => void)[] = [];
+  let over = false;
+
+  const end = () => {
+    if (over) return;
+    over = true;
+    alive?.cancel();
+    for (const off of offs) off();
+    (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
+  };
+  const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
+    alive = systemClock.after(keepAlive, () => {
+      // not while it waits for the client
+      if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
+      keepAliveWhileIdle(to);
+    });
+  };
+  return new ReadableStream({
+    start(to) {
+      to.enqueue(COMMENT); // so that the client has the headers
+      offs = signals.map((signal) =>
+        onAbort(signal, () => {
+          if (over) return;
+          end();
+          to.close();
+        })
+      );
+    },
+    /** Comments come only meanwhile: a response that nobody reads has no timer. */
+    async pull(to) {
+      keepAliveWhileIdle(to);
+      let event: Uint8Array | undefined;
+      let last = true;
+      try {
+        const { done, value } = await items.next();
+        event = done ? stream.end : stream.event(value);
+        last = done === true;
+      } catch (thrown) {
+        event = stream.failed(thrown);
+      }
+      alive?.cancel();
+      if (over) return;
+      if (event !== undefined) to.enqueue(event);
+      if (!last) return;
+      end();
+      to.close();
+    },
+    cancel: end,
+  }, { highWaterMark: 1 });
+}
+
+/**
+ * An item as text: a value with tags, or JSON. One that cannot be sent is logged here: no node has logged it, and the
+ * client gets only a code.
+ */
+export function itemText(item: unknown, values: boolean): string {
+  try {
+    return (values ? toText : toJson)(item, "INVALID_RESPONSE", "an item");
+  } catch (error) {
+    console.error("events:", error);
+    throw error;
+  }
+}
+
+/** The event of what a stream threw, as problem details; what is no `CatgaError` is logged. */
+export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
+  return encode(`event: failure\ndata: ${failureText(thrown, values)}\n\n`);
+}
+
+function failureText(thrown: unknown, values: boolean): string {
+  const textOf = (error: CatgaError) => (values ? problemValue : problem)(error, httpStatus(error));
+  try {
+    if (isCatgaError(thrown)) return textOf(thrown);
+  } catch {
+    // it cannot be read
+  }
+  console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
+  return textOf(new CatgaError("HANDLER_FAILED", "the stream failed"));
+}
